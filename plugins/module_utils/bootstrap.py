@@ -1,0 +1,79 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the engine gets to a host: one constant command, the program and its plan on standard input.
+
+The stream is: the loader, the modules, the plan; each after its length as eight
+digits.  Nothing is written to a disk.  All of it is ASCII.
+"""
+
+import json
+import os
+import shlex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+# each imports only modules before it
+MODULES = ["kernel", "handshake", "connect", "meeting", "preflight", "watch", "link", "stage", "guard", "end", "main"]
+PACKAGE = "socketpipe"
+# -I: no environment variable, user site or current directory adds to the path; -S: no site, we use the standard library
+START = "import sys;r=sys.stdin.buffer.read;exec(r(int(r(8))))"
+
+LOADER = """
+import json, sys, types
+if sys.version_info < (3, 6):
+    answer = {"refused": "Python 3.6 or later is needed, this is " + sys.version.split()[0]}
+    sys.stdout.write("SOCKETPIPE " + json.dumps(answer) + "\\n")
+    raise SystemExit(0)
+modules = json.loads(r(int(r(8))).decode())
+plan = json.loads(r(int(r(8))).decode())
+package = types.ModuleType("PACKAGE")
+package.__path__ = []
+sys.modules["PACKAGE"] = package
+for name, source in modules:
+    module = types.ModuleType("PACKAGE." + name)
+    module.__package__ = "PACKAGE"
+    sys.modules[module.__name__] = module
+    setattr(package, name, module)
+    exec(compile(source, "<socketpipe %s>" % name, "exec"), module.__dict__)
+raise SystemExit(module.main(plan))
+""".replace("PACKAGE", PACKAGE)
+
+
+def sources() -> "list[tuple[str, str]]":
+    """[(module name, its source)] in the order in which they can be executed."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    found = []
+    for name in MODULES:
+        with open(os.path.join(folder, name + ".py"), encoding="utf-8") as source:
+            found.append((name, source.read()))
+    return found
+
+
+def frame(text: str) -> bytes:
+    data = text.encode("ascii")
+    return b"%08d" % len(data) + data
+
+
+def program(modules: "list[tuple[str, str]]") -> bytes:
+    """The loader and the modules: the same for every end."""
+    return frame(LOADER) + frame(json.dumps(modules))
+
+
+def stream(modules: "list[tuple[str, str]]", plan: "dict[str, object]") -> bytes:
+    """What an end reads from its standard input."""
+    return program(modules) + frame(json.dumps(plan))
+
+
+def command(interpreters: "Iterable[str]", label: str) -> str:
+    """The shell command that runs an end with the first of these interpreters that is there.
+
+    ``label`` (the run and the end, no secret) is for people and for us to find the process by.
+    """
+    found = list(interpreters)
+    tail = "-IS -c %s %s" % (shlex.quote(START), shlex.quote(label))
+    if len(found) == 1:
+        return "exec %s %s" % (shlex.quote(found[0]), tail)
+    names = " ".join(shlex.quote(name) for name in found)
+    return "for p in %s; do if command -v $p >/dev/null 2>&1; then exec $p %s; fi; done; exit 127" % (names, tail)

@@ -1,0 +1,191 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One connection at a time: listening, dialling, and the handshake over a socket."""
+
+import errno
+import os
+import select
+import socket
+import time
+
+from .handshake import PARKED, Stranger
+from .kernel import FIN, tcp_info
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .handshake import Conversation
+
+
+def address_of(sock: socket.socket, peer: bool = False) -> str:
+    """``192.0.2.1:4321`` or ``[2001:db8::1]:4321``: own address, or the peer's; empty when there is none."""
+    try:
+        name = sock.getpeername() if peer else sock.getsockname()
+    except OSError:
+        return ""
+    return join_address(name[0], name[1])
+
+
+def join_address(host: str, port: int) -> str:
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    return ("[%s]:%d" if ":" in host else "%s:%d") % (host, port)
+
+
+class Connection:
+    """One TCP connection that is talking, without blocking, until both sides are sure."""
+
+    def __init__(self, sock: socket.socket, talk: "Conversation", attempt: "Attempt | None", link: str = ""):
+        self.sock, self.talk, self.link, self.attempt = sock, talk, link, attempt
+        self.born = time.monotonic()
+        self.out = b""
+        self.read = b""
+        self.known = self.done = False
+        self.counted: "dict[str, int | None]" = {}
+        self.want = 1
+
+    def start(self) -> None:
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # while small messages cross
+        self._take(next(self.talk))
+
+    def _take(self, step: "Any") -> None:
+        self.out += step.send
+        self.want, self.known, self.link = step.want, step.known, step.link or self.link
+        self.flush()
+
+    def wanted(self) -> int:
+        return (select.POLLIN | FIN if self.want != 0 else 0) | (select.POLLOUT if self.out else 0)
+
+    def flush(self) -> None:
+        """Send what waits; once the last message of the conversation is out, it is done."""
+        while self.out:
+            try:
+                self.out = self.out[self.sock.send(self.out) :]
+            except BlockingIOError:
+                return
+        if self.want == 0:
+            self.done = True
+
+    def advance(self) -> None:
+        """Read what the conversation waits for; raises Stranger or OSError when it is over."""
+        if self.out:
+            self.flush()
+        if self.want == PARKED:
+            raise Stranger("closed, or spoke out of turn, before it was chosen")
+        while self.want > 0 and not self.done:
+            try:
+                chunk = self.sock.recv(self.want - len(self.read))
+            except BlockingIOError:
+                return
+            if not chunk:
+                raise Stranger("closed during the handshake" if self.read or self.known else "closed without a word")
+            self.read += chunk
+            if len(self.read) == self.want:
+                self.resume(self.read)
+
+    def resume(self, message: bytes) -> None:
+        # what was counted up to here is handshake: the other side sends no data before we answer
+        self.counted = tcp_info(self.sock)
+        self.read = b""
+        try:
+            self._take(self.talk.send(message))
+        except StopIteration:
+            self.done = True
+
+
+class Attempt:
+    """One address and port of another end, and how dialling it went."""
+
+    def __init__(self, end: str, link: str, host: str, port: int):
+        self.end, self.link, self.host, self.port = end, link, host, port
+        self.sock: "socket.socket | None" = None
+        self.started = 0.0
+        self.outcome = "not tried"
+
+    def start(self) -> None:
+        """Begin to connect; raises OSError when the kernel says no at once."""
+        self.started = time.monotonic()
+        self.outcome = "timed out"
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        self.sock.setblocking(False)
+        code = self.sock.connect_ex((self.host, self.port))
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+
+    def finish(self) -> socket.socket:
+        """The connected socket; raises OSError with the reason when it is not connected."""
+        sock, self.sock = self.sock, None
+        assert sock is not None
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            sock.close()
+            raise OSError(code, os.strerror(code))
+        if sock.getsockname()[:2] == sock.getpeername()[:2]:
+            sock.close()
+            raise OSError(errno.ECONNREFUSED, "connected to itself")
+        self.outcome = "connected"
+        return sock
+
+    def fail(self, error: OSError) -> None:
+        self.drop()
+        self.outcome = reason(error)
+
+    def drop(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+
+def reason(error: OSError) -> str:
+    """One or two words for why a connection could not be made."""
+    words = {
+        errno.ECONNREFUSED: "refused",
+        errno.ETIMEDOUT: "timed out",
+        errno.EHOSTUNREACH: "no route",
+        errno.ENETUNREACH: "no route",
+        errno.ECONNRESET: "reset",
+        errno.EACCES: "forbidden",
+        errno.EPERM: "forbidden",
+    }
+    return words.get(error.errno or 0, error.strerror or str(error))
+
+
+def listen_on(port: int) -> socket.socket:
+    """A listening socket for both address families; raises OSError when the port is taken."""
+    for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError:
+            continue  # a kernel without this family
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind((host, port))
+            sock.listen(128)
+            sock.setblocking(False)
+            return sock
+        except OSError as exc:
+            sock.close()
+            if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+    raise OSError(errno.EAFNOSUPPORT, "neither IPv6 nor IPv4 works here")
+
+
+def ssh_client() -> str:
+    """The address that sshd says our login came from; sudo drops the variable, our parents still have it."""
+    pid = os.getpid()
+    text = os.environ.get("SSH_CONNECTION", "")
+    while not text and pid > 1:
+        try:
+            with open("/proc/%d/environ" % pid, "rb") as environ:
+                for entry in environ.read().split(b"\0"):
+                    if entry.startswith(b"SSH_CONNECTION="):
+                        text = entry[15:].decode("ascii", "replace")
+            with open("/proc/%d/stat" % pid, "rb") as stat:
+                pid = int(stat.read().rpartition(b")")[2].split()[1])
+        except OSError:
+            return ""
+    return text.split(" ")[0]

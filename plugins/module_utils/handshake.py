@@ -1,0 +1,98 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may connect: both sides of a link prove that they have its secret.
+
+The conversations are generators that know nothing of sockets: each ``yield``
+hands out a Step (bytes to send, number of bytes to read next, whether the other
+side has proved itself, the link once it is known) and gets those bytes back,
+exactly that many.  Every message has a fixed size::
+
+    dialler                          listener
+    hello:  magic plan link side nonce  ->
+                                     <- nonce, MAC "listener"
+    MAC "dialler"                    ->
+    now both know each other; then, whoever dialled:
+    writer                           reader
+    MAC "confirm"                    ->     this connection is the link
+                                     <- MAC "taken"   data may follow
+
+Each MAC is HMAC-SHA256 with the link's secret over its own label, the plan, the
+link, the dialler's side and both nonces, so that none can be replayed, echoed or
+moved to another place.  A conversation that goes wrong raises Stranger.
+"""
+
+import collections
+import hmac
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Generator
+
+    Conversation = Generator["Step", bytes, None]
+
+MAGIC = b"SKTPIPE1"
+WRITER, READER = b"W", b"R"
+HELLO = struct.Struct("!8s16sI1s32s")
+NONCE = MAC = 32
+PARKED = -1  # as a number of bytes: nothing to read, the writer's end resumes this one if it chooses it
+
+Step = collections.namedtuple("Step", "send want known link")
+
+
+class Stranger(Exception):
+    """Whoever is at the other side of this connection is not ours."""
+
+
+class Key:
+    """One link's secret and the only place that uses it."""
+
+    def __init__(self, plan: bytes, link: int, secret: bytes) -> None:
+        self.plan, self.link, self._secret = plan, link, secret
+
+    def prove(self, label: bytes, side: bytes, nonces: bytes) -> bytes:
+        text = struct.pack("!16s16sI1s", label, self.plan, self.link, side) + nonces
+        return hmac.new(self._secret, text, "sha256").digest()
+
+    def check(self, label: bytes, side: bytes, nonces: bytes, proof: bytes) -> None:
+        if not hmac.compare_digest(proof, self.prove(label, side, nonces)):
+            raise Stranger("a wrong %s proof" % label.decode())
+
+
+def dial(key: "Key", side: bytes) -> "Conversation":
+    """The side that connected; ``side`` says whether it is the link's writer or its reader."""
+    mine = os.urandom(NONCE)
+    answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, mine), NONCE + MAC, False, "")
+    nonces = mine + answer[:NONCE]
+    key.check(b"listener", side, nonces, answer[NONCE:])
+    yield from _settle(key, side, side, nonces, key.prove(b"dialler", side, nonces))
+
+
+def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]") -> "Conversation":
+    """The side that was connected to.
+
+    ``find_key(plan, link, dialler's side)`` gives the key, our own side and the
+    link's name, or raises Stranger: one listener serves all links of an end.
+    """
+    magic, plan, link, side, theirs = HELLO.unpack((yield Step(b"", HELLO.size, False, "")))
+    if magic != MAGIC:
+        raise Stranger("not a hello")
+    key, own_side, name = find_key(plan, link, side)
+    mine = os.urandom(NONCE)
+    nonces = theirs + mine
+    proof = yield Step(mine + key.prove(b"listener", side, nonces), MAC, False, name)
+    key.check(b"dialler", side, nonces, proof)
+    yield from _settle(key, own_side, side, nonces, b"")
+
+
+def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes) -> "Conversation":
+    """Both know each other: the writer says which connection is the link, the reader agrees."""
+    if own_side == WRITER:
+        yield Step(last, PARKED, True, "")
+        taken = yield Step(key.prove(b"confirm", side, nonces), MAC, True, "")
+        key.check(b"taken", side, nonces, taken)
+    else:
+        confirm = yield Step(last, MAC, True, "")
+        key.check(b"confirm", side, nonces, confirm)
+        yield Step(key.prove(b"taken", side, nonces), 0, True, "")

@@ -1,0 +1,197 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an end asks of the Linux kernel: socket counters, resets, the process tree.
+
+Everything here is a thin, named wrapper of one kernel interface.  It runs on
+every Python from 3.6 on and needs ctypes for the two calls the standard
+library does not have: prctl(2), and connect(2) to AF_UNSPEC.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+SIOCINQ = 0x541B  # linux/sockios.h: bytes received and not read
+SIOCOUTQ = 0x5411  # linux/sockios.h: bytes (and FIN) sent and not acknowledged
+SO_MAX_PACING_RATE = 47  # asm-generic/socket.h
+
+HANGUP = select.POLLERR | select.POLLHUP | select.POLLNVAL
+FIN = select.POLLRDHUP
+
+# struct tcp_info of linux/tcp.h: it only ever grew at its end, so that an old
+# kernel hands out a shorter one: a figure past its end is None, never zero.
+TCP_INFO = {
+    "state": (0, "B"),
+    "rtt": (68, "I"),  # microseconds
+    "retransmits": (100, "I"),
+    "bytes_acked": (120, "Q"),
+    "bytes_received": (128, "Q"),
+    "segs_in": (140, "I"),
+    "delivery_rate": (160, "Q"),  # bytes a second
+    "busy_time": (168, "Q"),  # microseconds, as the next two
+    "rwnd_limited": (176, "Q"),
+    "sndbuf_limited": (184, "Q"),
+}
+TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE = 5, 6, 7
+
+
+def tcp_info(sock: socket.socket) -> "dict[str, int | None]":
+    """The counters of a TCP socket; None for those this kernel does not have."""
+    raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    info: "dict[str, int | None]" = {}
+    for name, (offset, kind) in TCP_INFO.items():
+        fits = offset + struct.calcsize(kind) <= len(raw)
+        info[name] = struct.unpack_from("=" + kind, raw, offset)[0] if fits else None
+    return info
+
+
+def _queued(sock: socket.socket, request: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), request, b"\0\0\0\0"))[0])
+
+
+def unread(sock: socket.socket) -> int:
+    """Bytes the kernel has received and nobody has read."""
+    return _queued(sock, SIOCINQ)
+
+
+def unsent(sock: socket.socket) -> int:
+    """Bytes (a FIN counts as one) that the other side has not acknowledged."""
+    return _queued(sock, SIOCOUTQ)
+
+
+def set_linger(sock: socket.socket, on: bool) -> None:
+    """With linger {1, 0} the last close of the socket, by whomever, sends a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1 if on else 0, 0))
+
+
+def disconnect(sock: socket.socket) -> None:
+    """Reset a TCP connection now, even while other processes hold the socket.
+
+    connect(2): "dissolve the association by connecting to an address with the
+    sa_family member set to AF_UNSPEC"; for TCP with linger {1, 0} that is a RST.
+    """
+    set_linger(sock, True)
+    if libc.connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) != 0:
+        code = ctypes.get_errno()
+        if code not in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE):
+            raise OSError(code, os.strerror(code))
+
+
+def keep_alive(sock: socket.socket, seconds: int) -> None:
+    """Probe an idle connection often enough to notice a dead peer in that time."""
+    interval = max(1, seconds // 6)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5)
+
+
+def full_reads(sock: socket.socket, size: int) -> int:
+    """Let read(n) return only with min(n, size) bytes or at the end; returns what the kernel granted."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+
+def pace(sock: socket.socket, rate: int) -> None:
+    """Let the kernel send at most that many bytes a second (64 bit since Linux 4.20)."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", rate))
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=I", min(rate, 0xFFFFFFFF)))
+
+
+def events(fds: "dict[int, int]", timeout: "float | None" = 0.0) -> "dict[int, int]":
+    """poll(2): {fd: wanted events} in, {fd: events} out; timeout in seconds, None is for ever."""
+    poller = select.poll()
+    for fd, wanted in fds.items():
+        poller.register(fd, wanted)
+    return dict(poller.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))))
+
+
+def become_subreaper() -> None:
+    """Orphans among our descendants become our children, not those of init (prctl(2))."""
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _stat(pid: int) -> "tuple[str, str, int] | None":
+    """(command name, state, parent) of a process, None when it is gone (proc(5))."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as stat:
+            text = stat.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    name = text[text.index("(") + 1 : text.rindex(")")]
+    state, parent = text[text.rindex(")") + 2 :].split()[:2]
+    return name, state, int(parent)
+
+
+def descendants(root: int) -> "dict[int, str]":
+    """{pid: command name} of every living process below ``root`` (zombies are not living)."""
+    children: "dict[int, list[tuple[int, str, str]]]" = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            stat = _stat(int(entry))
+            if stat:
+                children.setdefault(stat[2], []).append((int(entry), stat[0], stat[1]))
+    found: "dict[int, str]" = {}
+    todo = [root]
+    while todo:
+        for pid, name, state in children.get(todo.pop(), ()):
+            todo.append(pid)
+            if state not in "ZX":
+                found[pid] = name
+    return found
+
+
+def holds(pid: int, inodes: "set[int]") -> bool:
+    """Whether a process has one of these sockets open; True when we may not look."""
+    wanted = {"socket:[%d]" % inode for inode in inodes}
+    folder = "/proc/%d/fd" % pid
+    try:
+        names = os.listdir(folder)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    for name in names:
+        try:
+            if os.readlink(os.path.join(folder, name)) in wanted:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def kill(pids: "Iterable[int]", number: int) -> "list[int]":
+    """Send a signal to each; returns the pids that we are not allowed to signal."""
+    refused = []
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            refused.append(pid)
+    return refused
+
+
+def signal_name(number: int) -> str:
+    """ "SIGKILL" for 9; the number itself for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number

@@ -1,0 +1,285 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One side of a link, as the end sees it: ready, watched, committed or aborted.
+
+The socket itself belongs to the stages; the end keeps a copy of it and never
+reads or writes a byte of data.  Abort is the default: with linger {1, 0} any
+last close is a reset.  Only ``commit`` makes an end of file.
+"""
+
+import os
+import select
+import socket
+import time
+
+from .kernel import (
+    FIN,
+    HANGUP,
+    TCP_CLOSE,
+    TCP_FIN_WAIT2,
+    TCP_TIME_WAIT,
+    disconnect,
+    full_reads,
+    keep_alive,
+    pace,
+    set_linger,
+    tcp_info,
+    unread,
+    unsent,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .connect import Connection
+
+# what a side can be; "open" is the only one that is not settled, but for "committed" and "eof",
+# which wait for the last bytes to arrive and to be read
+OPEN = "open"
+COMMITTED = "committed"  # writer: we have said end of file
+DONE = "done"  # writer: and the other side has acknowledged every byte and the end
+EOF = "eof"  # reader: the writer has said end of file
+READ = "read"  # reader: and every byte of it was read
+LEFT = "left"  # reader: the stage was allowed to stop early, and did
+RESET = "reset"  # the other side, or something between, has broken the link
+ABORTED = "aborted"  # we have broken it
+BROKEN = (RESET, ABORTED)
+DRAIN_MOST = 64 * 1024 * 1024  # bytes of NUL padding read for a stage that stopped before it
+
+
+class Side:
+    """The writer's or the reader's side of one link."""
+
+    def __init__(self, spec: "dict[str, Any]", sock: socket.socket, writer: bool, counted: "dict[str, Any] | None"):
+        self.spec, self.sock, self.writer = spec, sock, writer
+        self.id = spec["id"]
+        self.tcp = counted is not None
+        self.twin: "Side | None" = None  # the other side of a link that stays on this host
+        self.state = OPEN
+        self.problem = ""
+        self.warning = ""
+        self.padding = 0
+        self.since = self.moved_at = self.heard_at = time.monotonic()
+        self.ended_at: "float | None" = None
+        self.inode = os.fstat(sock.fileno()).st_ino
+        self.counter = "bytes_acked" if writer else "bytes_received"
+        self.base = (counted or {}).get(self.counter)
+        self.seen = self.heard = 0
+        self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
+        self.final: "dict[str, Any] | None" = None
+
+    # -- what the kernel tells
+
+    def wanted(self) -> int:
+        """The poll(2) events that matter now; errors and hang-ups always do."""
+        if self.twin or self.state not in (OPEN, COMMITTED):
+            return -1
+        return 0 if self.writer else FIN
+
+    def notice(self, found: int) -> None:
+        """Latch the first event: a FIN is RDHUP alone; anything with HUP or ERR is a reset.
+
+        A child that reads the error clears POLLERR, and then HUP is all there is; reading SO_ERROR
+        here would take the error away from the child.
+        """
+        if self.state == OPEN and not self.writer and found & FIN and not found & HANGUP:
+            self._settle(EOF)
+        elif (
+            self.state == COMMITTED and found & select.POLLHUP and not found & select.POLLERR and not unsent(self.sock)
+        ):
+            self._settle(DONE)
+        elif found & HANGUP and self.state in (OPEN, COMMITTED):
+            self._settle(RESET)
+
+    def readable(self) -> bool:
+        """A first byte, or a settled end, is there."""
+        if self.state != OPEN:
+            return True
+        return self.unread() > 0
+
+    def unread(self) -> int:
+        return unread(self.sock) if self.final is None else int(self.final["unread"])
+
+    def bytes(self, info: "dict[str, Any] | None" = None) -> "int | None":
+        """Bytes acknowledged (writer) or received (reader); None where the kernel does not count."""
+        if self.base is None:
+            return None
+        info = info or (self.final or {}).get("info") or tcp_info(self.sock)
+        total = info.get(self.counter)
+        if total is None:
+            return None
+        fin = self.fin or (self.state == COMMITTED and info["state"] in (TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE))
+        return int(total) - self.base - (1 if fin else 0)
+
+    def check(self, now: float) -> None:
+        """Break the link when its peer is dead or, if that is asked for, when nothing moves."""
+        if not self.tcp or self.state not in (OPEN, COMMITTED):
+            return
+        info = tcp_info(self.sock)
+        count = self.bytes(info) or 0
+        if count != self.seen:
+            self.seen, self.moved_at = count, now
+        if info["segs_in"] is not None and info["segs_in"] != self.heard:
+            self.heard, self.heard_at = info["segs_in"], now
+        stall = self.spec.get("stall_timeout") or 0
+        dead = self.spec.get("dead_peer") or 0
+        if stall and now - self.moved_at > stall:
+            self.abort("stalled", "no byte moved for %d s (stall_timeout)" % stall)
+        elif dead and info["segs_in"] is not None and now - self.heard_at > dead:
+            self.abort("dead peer", "nothing was heard from the other host for %d s" % dead)
+
+    # -- what the end decides
+
+    def start_reading(self) -> None:
+        """The reader is about to start: from now on its reads are whole ones."""
+        size = self.spec.get("full_reads") or 0
+        if size:
+            granted = full_reads(self.sock, size)
+            if granted < size:
+                self.warning = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)" % (
+                    granted,
+                    size,
+                )
+
+    def commit(self) -> None:
+        """Say end of file: the one place that does."""
+        if self.twin:
+            self.sock.recv(1, socket.MSG_DONTWAIT)  # while it was unread, a death was a reset
+            self.sock.shutdown(socket.SHUT_WR)
+            self._settle(DONE)
+            if self.twin.state == OPEN:
+                self.twin._settle(EOF)
+            return
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._settle(RESET)
+            return
+        set_linger(self.sock, False)
+        self._settle(COMMITTED)
+        self.ended_at = None
+
+    def drained(self) -> None:
+        """After a commit: is everything acknowledged, the end included?"""
+        if self.state == COMMITTED and unsent(self.sock) == 0:
+            self._settle(DONE)
+
+    def abort(self, kind: str = "", text: str = "") -> None:
+        """Break the link: the other side gets an error, not an end of file."""
+        if self.state in (ABORTED, RESET, DONE, READ, LEFT):
+            return
+        if kind:
+            self.problem = "%s: %s" % (kind, text)
+        self._settle(ABORTED)
+        self._break()
+
+    def leave(self) -> None:
+        """The stage may stop early and did: its writer is told, and not blamed."""
+        self._settle(LEFT)
+        self._break()
+
+    def _break(self) -> None:
+        self._keep()
+        if self.twin is None:
+            disconnect(self.sock)
+        elif self.writer:
+            self.sock.close()  # with our byte unread: ECONNRESET for the reader
+        else:
+            self.sock.shutdown(socket.SHUT_RDWR)  # EPIPE for the writer
+        if self.twin is not None and self.twin.state == OPEN:
+            self.twin._settle(RESET)
+
+    def drain(self) -> "bool | None":
+        """Read what a stage left: True at the end after nothing but NUL, False after data, None for not yet."""
+        full_reads(self.sock, 1)
+        while self.padding < DRAIN_MOST:
+            try:
+                chunk = self.sock.recv(65536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except OSError:
+                self._settle(RESET)
+                return False
+            if not chunk:
+                if self.state == OPEN:
+                    self._settle(EOF)
+                return True
+            self.padding += len(chunk)
+            if chunk.count(0) != len(chunk):
+                return False
+        return False
+
+    def finish(self) -> None:
+        """The reader has read it all: an orderly close."""
+        self._settle(READ)
+        self._keep()
+        set_linger(self.sock, False)
+        self.sock.shutdown(socket.SHUT_RDWR) if self.tcp else None
+
+    def _settle(self, state: str) -> None:
+        self.state = state
+        self.fin = self.fin or state in (EOF, DONE)
+        self.ended_at = time.monotonic()
+
+    def _keep(self) -> None:
+        """The last figures, before what we do next spoils them."""
+        if self.final is None:
+            self.final = {"unread": unread(self.sock), "info": tcp_info(self.sock) if self.tcp else {}}
+
+    def report(self, start: float) -> "dict[str, Any]":
+        """What the controller is told; seconds, bytes; what the kernel does not count is None."""
+        info = (self.final or {}).get("info") or (tcp_info(self.sock) if self.tcp and self.sock.fileno() >= 0 else {})
+        waited = {"receiver": "rwnd_limited", "buffer": "sndbuf_limited", "busy": "busy_time"}
+        micro = {name: None if value is None else value / 1e6 for name, value in info.items()}
+        return {
+            "id": self.id,
+            "side": "W" if self.writer else "R",
+            "state": self.state,
+            "problem": self.problem,
+            "local": not self.tcp,
+            "bytes": self.bytes(info) if info else None,
+            "unread": None if self.writer else self._left_over(),
+            "padding": self.padding,
+            "elapsed": (self.ended_at or time.monotonic()) - self.since,
+            "ended_at": None if self.ended_at is None else self.ended_at - start,
+            "rtt": micro.get("rtt"),
+            "retransmits": info.get("retransmits"),
+            "rate": info.get("delivery_rate") if self.writer else None,
+            "waited": {word: micro.get(name) for word, name in waited.items()},
+            "address": self.spec.get("address", ""),
+            "peer": self.spec.get("peer", ""),
+        }
+
+    def _left_over(self) -> "int | None":
+        try:
+            return self.unread()
+        except (OSError, ValueError):
+            return None
+
+
+def tcp_side(spec: "dict[str, Any]", connection: "Connection") -> Side:
+    """An authenticated connection becomes a link: blocking, kept alive, reset unless committed."""
+    sock = connection.sock
+    sock.setblocking(True)  # lives in the open file description: a stage would fail with EAGAIN
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    set_linger(sock, True)
+    if spec.get("dead_peer"):
+        keep_alive(sock, spec["dead_peer"])
+    writer = spec["side"] == "W"
+    if writer and spec.get("rate_limit"):
+        pace(sock, spec["rate_limit"])
+    return Side(spec, sock, writer, connection.counted)
+
+
+def local_sides(spec: "dict[str, Any]") -> "tuple[Side, Side]":
+    """Two neighbours on one host: a socketpair that obeys the same rules (unix(7)).
+
+    One byte stays unread in the writer's receive queue: if the writer's side is
+    closed before ``commit`` takes that byte, the reader gets ECONNRESET.
+    """
+    writer, reader = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    reader.send(b"\0")
+    sides = Side(spec, writer, True, None), Side(spec, reader, False, None)
+    sides[0].twin, sides[1].twin = sides[1], sides[0]
+    return sides

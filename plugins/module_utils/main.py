@@ -1,0 +1,93 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an end does from its first to its last moment; the bootstrap calls ``main(plan)``."""
+
+import os
+import platform
+import sys
+import time
+
+from .connect import address_of
+from .end import End
+from .guard import DONE, split
+from .link import Side, local_sides, tcp_side
+from .meeting import Meeting, NotConnected
+from .preflight import Preflight
+from .stage import find_command
+from .watch import Cancelled, Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(plan: "dict[str, Any]") -> int:
+    """Run one end of a plan; the report goes to standard output, the exit status is always 0.
+
+    Ansible takes 255 for "unreachable" and may run a command again that ended so.
+    """
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    watch = Watch(plan["heartbeat"])
+    report = before(plan)
+    if not report:
+        try:
+            if plan["preflight"]:
+                report = Preflight(plan).run(watch.poll, time.monotonic() + plan["connect_timeout"])
+            else:
+                report = connect_and_run(plan, watch)
+        except Cancelled as exc:
+            report = {"cancelled": str(exc)}
+    report["end"] = plan["end"]
+    report["python"] = platform.python_version()
+    watch.say(report)
+    return 0
+
+
+def before(plan: "dict[str, Any]") -> "dict[str, Any]":
+    """Reasons not to start at all, found before anything is opened: {} when there is none."""
+    if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/stat"):
+        return {"refused": "an end needs Linux with /proc mounted; this is %s" % sys.platform}
+    for spec in plan["stages"]:
+        for key, wanted in (("creates", True), ("removes", False)):
+            path = spec.get(key)
+            if path and os.path.exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
+                return {"skipped": "%s: %s %s" % (spec["name"], path, "exists" if wanted else "does not exist")}
+    for spec in plan["stages"]:
+        environment = dict(os.environ, **spec.get("environment", {}))
+        problem = find_command(spec["argv"][0], environment, spec.get("chdir"))
+        if problem:
+            return {"refused": problem, "stage": spec["name"]}
+    return {}
+
+
+def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
+    """Make the links, split off the guard, supervise.  Returns in the end's process only."""
+    meeting = Meeting(plan)
+    try:
+        made = meeting.run_until(watch.poll, time.monotonic() + plan["connect_timeout"])
+    except NotConnected as exc:
+        return {"not_connected": str(exc), "connect": meeting.report()}
+    finally:
+        meeting.close()
+    sides: "list[Side]" = []
+    for spec in plan["links"]:
+        if spec["side"] == "local":
+            sides += local_sides(spec)
+        else:
+            connection = made[spec["id"]]
+            spec.update(address=address_of(connection.sock), peer=address_of(connection.sock, peer=True))
+            sides.append(tcp_side(spec, connection))
+    channel = split(
+        plan["end"],
+        [side.sock for side in sides if side.tcp],
+        [side.sock for side in sides if not side.tcp],
+        watch,
+    )
+    report = End(plan, sides, watch, channel).run()
+    report["connect"] = meeting.report()
+    report["end"] = plan["end"]
+    report["python"] = platform.python_version()
+    watch.say(report)
+    channel.send(DONE)
+    os._exit(0)

@@ -1,0 +1,277 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the ends of a plan find each other: everybody listens, everybody dials.
+
+A Meeting brings up every TCP link of one end.  It binds the first free port of
+the end's list, dials the candidate addresses and ports of the other ends, and
+the first connection that proves itself (see handshake) and that the link's
+writer confirms is the link.  Wrong addresses and strangers do no harm.
+"""
+
+import select
+import socket
+import time
+
+from .connect import Attempt, Connection, listen_on, reason, ssh_client
+from .handshake import PARKED, READER, WRITER, Key, Stranger, dial, listen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    Poll = Callable[[dict[int, int], float], dict[int, int]]
+
+HANDSHAKE_TIME = 5.0  # seconds a connection has to prove itself
+DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition after 1 s
+HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
+STAGGER = 0.2  # seconds until the next port is tried beside one that has not answered
+REDIAL = (0.01, 0.25)  # seconds between rounds of attempts: from, growing to
+
+
+class NotConnected(Exception):
+    """The time is over and a link is missing."""
+
+
+class Dialler:
+    """All attempts to reach the other side of one link, port by port, all addresses at once."""
+
+    def __init__(self, end: str, link: str, addresses: "list[str]", ports: "list[int]"):
+        self.rounds = [[Attempt(end, link, host, port) for host in addresses] for port in ports]
+        self.attempts = [attempt for batch in self.rounds for attempt in batch]
+        self.cursor = 0
+        self.next_at = 0.0
+        self.pause = REDIAL[0]
+
+    def step(self, now: float) -> None:
+        """Give up what took too long, start the next batch when it is time."""
+        for attempt in self.attempts:
+            if attempt.sock and now - attempt.started > DIAL_TIME:
+                attempt.drop()
+        if not self.rounds or now < self.next_at:
+            return
+        batch = self.rounds[self.cursor]
+        for attempt in batch:
+            if attempt.sock is None:
+                try:
+                    attempt.start()
+                except OSError as exc:
+                    attempt.fail(exc)
+        self.cursor = (self.cursor + 1) % len(self.rounds)
+        self.next_at = now + STAGGER
+        self.hurry(now)
+
+    def hurry(self, now: float) -> None:
+        """Nothing is under way any more: the next batch need not wait for its time."""
+        if any(attempt.sock for attempt in self.attempts):
+            return
+        if self.cursor:
+            self.next_at = now
+        else:
+            self.next_at = now + self.pause
+            self.pause = min(REDIAL[1], self.pause * 1.5)
+
+    def drop(self) -> None:
+        for attempt in self.attempts:
+            attempt.drop()
+
+
+class Exchange:
+    """A listener, diallers and the conversations on them: what a meeting and a preflight share."""
+
+    def __init__(self, plan: "dict[str, Any]"):
+        self.plan = plan
+        self.links = {link["id"]: link for link in plan["links"] if link["side"] != "local"}
+        run = bytes.fromhex(plan["run"])
+        self.keys = {n: Key(run, link["index"], bytes.fromhex(link["secret"])) for n, link in self.links.items()}
+        self.by_index = {link["index"]: name for name, link in self.links.items()}
+        self.run_id = run
+        self.listeners: "dict[int, socket.socket]" = {}
+        self.taken: "dict[int, str]" = {}
+        self.bind_at = 0.0
+        self.connections: "list[Connection]" = []
+        self.diallers = {name: self._dialler(link) for name, link in self.links.items()}
+        self.strangers = 0
+
+    def _dialler(self, link: "dict[str, Any]") -> Dialler:
+        target = self.plan["dial"].get(link["end"], {})
+        addresses = list(target.get("addresses", []))
+        client = ssh_client() if target.get("ssh_client") else ""
+        if client and client not in addresses:
+            addresses.insert(0, client)
+        return Dialler(link["end"], link["id"], addresses, target.get("ports", []))
+
+    def bind(self, now: float, most: int = 1) -> None:
+        """Listen on the first free ports of our list; try again later when none is free."""
+        if not self.plan["listen"] or self.listeners or now < self.bind_at:
+            return
+        self.bind_at = now + REDIAL[1]
+        for port in self.plan["ports"]:
+            if len(self.listeners) < most:
+                try:
+                    self.listeners[port] = listen_on(port)
+                except OSError as exc:
+                    self.taken[port] = exc.strerror or str(exc)
+
+    def fds(self) -> "dict[int, int]":
+        wanted = {sock.fileno(): select.POLLIN for sock in self.listeners.values()}
+        for connection in self.connections:
+            wanted[connection.sock.fileno()] = connection.wanted()
+        for dialler in self.diallers.values():
+            wanted.update((a.sock.fileno(), select.POLLOUT) for a in dialler.attempts if a.sock)
+        return wanted
+
+    def serve(self, found: "dict[int, int]", now: float) -> None:
+        """Handle what poll(2) found: callers, attempts that have come to an end, messages."""
+        for listener in self.listeners.values():
+            if listener.fileno() in found:
+                self._accept(listener)
+        for name, dialler in self.diallers.items():
+            for attempt in dialler.attempts:
+                if attempt.sock and attempt.sock.fileno() in found:
+                    self._connected(name, attempt)
+                    dialler.hurry(now)
+        for connection in list(self.connections):
+            if connection.sock.fileno() in found:
+                self._talk(connection, connection.advance)
+            elif not connection.known and now - connection.born > HANDSHAKE_TIME:
+                self.drop(connection, "said nothing for %d s" % HANDSHAKE_TIME)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock = listener.accept()[0]
+            except BlockingIOError:
+                return
+            except OSError:  # the caller is gone again, or we are out of descriptors
+                self._make_room(0)
+                return
+            self._make_room(HALF_OPEN)
+            sock.setblocking(False)
+            self._begin(sock, listen(self.find_key), None)
+
+    def _make_room(self, most: int) -> None:
+        half_open = [c for c in self.connections if not c.known and c.attempt is None]
+        if len(half_open) > most:
+            self.drop(half_open[0], "one of too many")
+
+    def _connected(self, link: str, attempt: Attempt) -> None:
+        try:
+            sock = attempt.finish()
+        except OSError as exc:
+            attempt.fail(exc)
+            return
+        self._begin(sock, dial(self.keys[link], self.links[link]["side"].encode()), attempt, link)
+
+    def _begin(self, sock: socket.socket, talk: "Any", attempt: "Attempt | None", link: str = "") -> None:
+        connection = Connection(sock, talk, attempt, link)
+        self.connections.append(connection)
+        self._talk(connection, connection.start)
+
+    def _talk(self, connection: Connection, step: "Callable[[], None]") -> None:
+        try:
+            step()
+        except Stranger as exc:
+            self.drop(connection, str(exc))
+        except OSError as exc:
+            self.drop(connection, reason(exc))
+
+    def find_key(self, run: bytes, index: int, side: bytes) -> "tuple[Key, bytes, str]":
+        """For a caller's hello: the link's key, our own side and the link's name."""
+        name = self.by_index.get(index, "")
+        if run != self.run_id or not name or not self.wants(name):
+            raise Stranger("asked for a link that is not open here")
+        own = WRITER if side == READER else READER
+        if own.decode() != self.links[name]["side"]:
+            raise Stranger("asked for the wrong side of a link")
+        return self.keys[name], own, name
+
+    def wants(self, link: str) -> bool:
+        """Whether this link still takes callers."""
+        return True
+
+    def drop(self, connection: Connection, why: str) -> None:
+        """Close a connection that did not become a link, and remember what was wrong with it."""
+        if connection.attempt is not None:
+            connection.attempt.outcome = "connected, then " + why
+        elif not connection.known and not connection.link:  # no hello of ours
+            self.strangers += 1
+        connection.sock.close()
+        self.connections.remove(connection)
+
+    def close(self) -> None:
+        """Stop listening and dialling; what is still talking is closed."""
+        for listener in self.listeners.values():
+            listener.close()
+        for dialler in self.diallers.values():
+            dialler.drop()
+        for connection in self.connections:
+            connection.sock.close()
+        self.connections = []
+
+    def report(self) -> "dict[str, Any]":
+        # the last word on each address and port, whichever link asked
+        tried: "dict[tuple[str, str, int], str]" = {}
+        for dialler in self.diallers.values():
+            for a in dialler.attempts:
+                if a.outcome != "not tried" and tried.get((a.end, a.host, a.port)) != "connected":
+                    tried[(a.end, a.host, a.port)] = a.outcome
+        return {
+            "listening": sorted(self.listeners),
+            "taken": ["%d: %s" % item for item in sorted(self.taken.items())],
+            "dialled": [
+                {"end": end, "address": host, "port": port, "outcome": tried[(end, host, port)]}
+                for end, host, port in sorted(tried)
+            ],
+            "strangers": self.strangers,
+        }
+
+
+class Meeting(Exchange):
+    """Makes every TCP link of an end, or raises NotConnected at the end of ``connect_timeout``."""
+
+    def __init__(self, plan: "dict[str, Any]"):
+        super().__init__(plan)
+        self.made: "dict[str, Connection]" = {}
+        self.chosen: "dict[str, Connection]" = {}
+
+    def wants(self, link: str) -> bool:
+        return link not in self.made
+
+    def run_until(self, poll: "Poll", deadline: float) -> "dict[str, Connection]":
+        """Returns {link id: its connection}, all authenticated, nothing else left open."""
+        while len(self.made) < len(self.links):
+            now = time.monotonic()
+            if now > deadline:
+                raise NotConnected(", ".join(sorted(set(self.links) - set(self.made))))
+            self.bind(now)
+            for name, dialler in self.diallers.items():
+                if self.wants(name):
+                    dialler.step(now)
+            times = [d.next_at - now for n, d in self.diallers.items() if self.wants(n) and d.rounds]
+            found = poll(self.fds(), max(0.0, min(times + [STAGGER])))
+            self.serve(found, time.monotonic())
+            self.settle()
+        self.close()
+        return self.made
+
+    def settle(self) -> None:
+        """Let the writer choose among those that proved themselves; keep those that are done."""
+        for connection in list(self.connections):
+            link = connection.link
+            if connection.done and link not in self.made:
+                self.made[link] = connection
+                self.connections.remove(connection)
+            elif connection.want == PARKED and connection.known and link not in self.chosen:
+                self.chosen[link] = connection
+                self._talk(connection, lambda c=connection: c.resume(b""))  # type: ignore[misc]
+        for connection in list(self.connections):
+            if connection.link in self.made:
+                connection.sock.close()
+                self.connections.remove(connection)
+        for name in self.made:
+            self.diallers[name].drop()
+
+    def drop(self, connection: Connection, why: str) -> None:
+        super().drop(connection, why)
+        if self.chosen.get(connection.link) is connection:
+            del self.chosen[connection.link]

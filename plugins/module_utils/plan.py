@@ -1,0 +1,130 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the controller works out before anything runs: ends, stages, links, keys, addresses.
+
+A Plan knows nothing of Ansible and of no particular shape: any number of stages
+on any number of ends, joined by links.  A front-end says who runs what and how
+the ends can reach each other; ``for_end`` is what one end is then told.
+"""
+
+import random
+import secrets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
+CANDIDATES = 16  # ports an end tries to listen on, and its peers dial
+HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
+FULL_READS = 1024 * 1024  # bytes: what a reader's socket waits for, at most (SO_RCVLOWAT)
+
+
+class PlanError(ValueError):
+    """The plan cannot be made; the text is for the user."""
+
+
+def parse_ports(text: str) -> "list[int]":
+    """ "5000", "5000-5010", "5000,5010-5012" as a list of ports; raises PlanError."""
+    ports: "list[int]" = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.strip().isdigit() or (dash and not last.strip().isdigit()):
+            raise PlanError("ports: %r is neither a port (5000) nor a range of ports (5000-5010)" % part.strip())
+        low, high = int(first), int(last if dash else first)
+        if not 1 <= low <= high <= 65535:
+            raise PlanError("ports: %r is not within 1-65535, lowest first" % part.strip())
+        ports.extend(range(low, high + 1))
+    return ports
+
+
+class Plan:
+    """The ends, stages and links of one run, with fresh secrets."""
+
+    def __init__(self, options: "dict[str, Any]"):
+        """``options``: ports, listeners (end names or None for all), the links' and the ends' settings by name."""
+        self.run = secrets.token_hex(16)
+        self.options = options
+        self.ends: "dict[str, dict[str, Any]]" = {}
+        self.links: "list[dict[str, Any]]" = []
+        self.dial: "dict[tuple[str, str], dict[str, Any]]" = {}
+
+    def add_end(self, name: str, listen: bool = True, sample: float = 0.0) -> None:
+        """A host that runs stages.  ``sample``: seconds between its live reports, 0 for none."""
+        pool = list(self.options.get("ports") or DEFAULT_PORTS)
+        random.SystemRandom().shuffle(pool)
+        self.ends[name] = {"listen": listen, "ports": pool[:CANDIDATES], "stages": [], "sample": sample}
+
+    def add_stage(self, end: str, stage: "dict[str, Any]") -> None:
+        self.ends[end]["stages"].append(dict(stage, fds={}, end=end))
+
+    def stage(self, name: str) -> "dict[str, Any]":
+        for end in self.ends.values():
+            for stage in end["stages"]:
+                if stage["name"] == name:
+                    return stage
+        raise KeyError(name)
+
+    def connect(self, writer: str, reader: str, fd: int = 1) -> None:
+        """The output ``fd`` of one stage becomes the standard input of another."""
+        source, sink = self.stage(writer), self.stage(reader)
+        link = {
+            "id": "%s \u2192 %s" % (writer, reader),
+            "index": len(self.links),
+            "secret": secrets.token_hex(32),
+            "writer": source["end"],
+            "reader": sink["end"],
+        }
+        self.links.append(link)
+        source["fds"][str(fd)] = link["id"]
+        sink["fds"]["0"] = link["id"]
+
+    def reach(self, dialler: str, target: str, addresses: "list[str]", ssh_client: bool = False) -> None:
+        """Where one end can dial another; ``ssh_client``: also where its own login came from."""
+        self.dial[(dialler, target)] = {"addresses": addresses, "ssh_client": ssh_client}
+
+    def chain(self, stages: "list[tuple[str, dict[str, Any]]]") -> None:
+        """[(end, stage), …]: each writes to the next."""
+        for end, stage in stages:
+            self.add_stage(end, stage)
+        for (_, writer), (_, reader) in zip(stages, stages[1:]):
+            self.connect(writer["name"], reader["name"])
+
+    def for_end(self, name: str) -> "dict[str, Any]":
+        """What this end is told: its own stages and links, nothing of the others but how to reach them."""
+        end, options = self.ends[name], self.options
+        links = []
+        for link in self.links:
+            if name in (link["writer"], link["reader"]):
+                both = link["writer"] == link["reader"]
+                side = "local" if both else "W" if link["writer"] == name else "R"
+                links.append(
+                    {
+                        "id": link["id"],
+                        "index": link["index"],
+                        "secret": link["secret"],
+                        "side": side,
+                        "end": link["reader"] if side == "W" else link["writer"],
+                        "full_reads": FULL_READS if options.get("full_reads", True) else 0,
+                        "rate_limit": options.get("rate_limit", 0),
+                        "stall_timeout": options.get("stall_timeout", 0),
+                        "dead_peer": options.get("dead_peer", 120),
+                    }
+                )
+        dial = {}
+        for (dialler, target), where in self.dial.items():
+            if dialler == name and self.ends[target]["listen"]:
+                dial[target] = dict(where, ports=self.ends[target]["ports"])
+        return {
+            "run": self.run,
+            "end": name,
+            "listen": end["listen"],
+            "ports": end["ports"],
+            "links": links,
+            "dial": dial,
+            "stages": end["stages"],
+            "connect_timeout": options.get("connect_timeout", 30),
+            "preflight": bool(options.get("preflight", False)),
+            "heartbeat": HEARTBEAT,
+            "sample": end["sample"],
+        }

@@ -1,0 +1,239 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One command on this host: how it is found, started, listened to, and ended."""
+
+import errno
+import fcntl
+import os
+import signal
+import time
+
+from .link import RESET
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .link import Side
+
+KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
+
+WAITING, RUNNING, ENDED = "waiting", "running", "ended"
+
+
+class NotStarted(Exception):
+    """The command cannot be run; the text says why."""
+
+
+class Kept:
+    """One end of a pipe from a stage, and a bounded part of what came through it."""
+
+    def __init__(self, last: bool):
+        self.last = last  # keep the last bytes, not the first
+        self.data = b""
+        self.total = 0
+        self.fd, self.theirs = os.pipe()
+        os.set_blocking(self.fd, False)
+
+    def read(self) -> None:
+        """Take what is there; closes the pipe at its end."""
+        while self.fd >= 0:
+            try:
+                chunk = os.read(self.fd, 65536)
+            except BlockingIOError:
+                return
+            if not chunk:
+                self.close()
+                return
+            self.total += len(chunk)
+            self.data = (self.data + chunk)[-KEPT:] if self.last else (self.data + chunk)[:KEPT]
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Stage:
+    """A command of the plan and what became of it."""
+
+    def __init__(self, spec: "dict[str, Any]", sides: "dict[tuple[str, bool], Side]"):
+        self.spec = spec
+        self.name = spec["name"]
+        # fd 0 reads, all others write
+        self.fds = {int(fd): sides[(link, fd != "0")] for fd, link in spec["fds"].items()}
+        self.ins = [side for side in self.fds.values() if not side.writer]
+        self.outs = [side for side in self.fds.values() if side.writer]
+        self.environment = dict(os.environ, **spec.get("environment", {}))
+        self.state = WAITING
+        self.settled = False
+        self.pid = 0
+        self.status: "int | None" = None  # as wait(2) gives it
+        self.cpu: "float | None" = None
+        self.started_at: "float | None" = None
+        self.ended_at: "float | None" = None
+        self.problem: "dict[str, str] | None" = None
+        self.blame: "list[str]" = []  # links that were broken before this stage was in trouble
+        self.term_at = self.kill_at = self.hold_until = self.drain_until = 0.0
+        self.stderr = self.stdout = None  # type: Kept | None
+
+    def start(self) -> None:
+        """Fork and exec; raises NotStarted.  A source reads /dev/null, a last stage's output is kept."""
+        self.stderr = Kept(last=True)
+        targets = {fd: side.sock.fileno() for fd, side in self.fds.items()}
+        targets[2] = self.stderr.theirs
+        null = os.open(os.devnull, os.O_RDONLY)
+        targets.setdefault(0, null)
+        if 1 not in targets:
+            self.stdout = Kept(last=False)
+            targets[1] = self.stdout.theirs
+        self.started_at = time.monotonic()
+        try:
+            self.pid = spawn(self.spec["argv"], self.environment, self.spec.get("chdir"), targets)
+            self.state = RUNNING
+        finally:
+            os.close(null)
+            for kept in (self.stderr, self.stdout):
+                if kept:
+                    os.close(kept.theirs)
+
+    def pipes(self) -> "list[Kept]":
+        return [kept for kept in (self.stderr, self.stdout) if kept and kept.fd >= 0]
+
+    def reaped(self, status: int, usage: "Any") -> None:
+        """wait4(2) has given us its status."""
+        self.status, self.ended_at, self.state = status, time.monotonic(), ENDED
+        self.cpu = usage.ru_utime + usage.ru_stime
+        for kept in self.pipes():
+            kept.read()
+
+    @property
+    def signal(self) -> "int | None":
+        return os.WTERMSIG(self.status) if self.status is not None and os.WIFSIGNALED(self.status) else None
+
+    @property
+    def rc(self) -> "int | None":
+        """Its exit status; minus the signal's number for one that a signal ended; None if it never ended."""
+        if self.status is None:
+            return None
+        return -os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else os.WEXITSTATUS(self.status)
+
+    def accepted(self) -> bool:
+        return self.rc in self.spec["ok_rc"]
+
+    def fail(self, kind: str, text: str) -> None:
+        """The first problem stays; what was broken before it is to blame."""
+        if self.problem is None:
+            self.problem = {"kind": kind, "text": text}
+            self.blame = self.broken_links()
+
+    def broken_links(self) -> "list[str]":
+        """The links that the other side has broken, or that were found dead: what became of us may follow from it."""
+        return [side.id for side in self.fds.values() if side.state == RESET or side.problem]
+
+    def report(self, start: float) -> "dict[str, Any]":
+        begun, ended = self.started_at, self.ended_at
+        return {
+            "name": self.name,
+            "argv": self.spec["argv"],
+            "state": self.state,
+            "rc": self.rc,
+            "signal": self.signal,
+            "elapsed": None if begun is None else (ended or time.monotonic()) - begun,
+            "started_at": None if begun is None else begun - start,
+            "ended_at": None if ended is None else ended - start,
+            "cpu": self.cpu,
+            "problem": self.problem,
+            "blame": self.blame,
+            "stderr": text_of(self.stderr),
+            "stdout": text_of(self.stdout),
+            "stdout_truncated": self.stdout is not None and self.stdout.total > len(self.stdout.data),
+        }
+
+
+def text_of(kept: "Kept | None") -> str:
+    """What was kept, as text of at most KEPT characters of JSON."""
+    if kept is None:
+        return ""
+    text = kept.data.decode("utf-8", "replace")
+    # a character that JSON spells in six takes six from the budget
+    budget = KEPT
+    chosen = 0
+    for character in reversed(text) if kept.last else text:
+        budget -= 1 if " " <= character <= "~" else 2 if character in '\n\t\r"\\' else 6
+        if budget < 0:
+            break
+        chosen += 1
+    if chosen == len(text):
+        return text
+    return text[len(text) - chosen :] if kept.last else text[:chosen]
+
+
+def find_command(name: str, environment: "dict[str, str]", chdir: "str | None") -> str:
+    """The sentence that says why a command cannot be run here, "" when it can (execvp(3)'s search)."""
+    if chdir and not os.path.isdir(chdir):
+        return "there is no directory %r to run it in" % chdir
+    path = environment.get("PATH") or os.defpath
+    folders = [""] if "/" in name else path.split(os.pathsep)
+    seen = ""
+    for folder in folders:
+        candidate = os.path.join(chdir or "", folder, name)
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                return ""
+            seen = "%r is not executable" % candidate
+    return seen or ("there is no %r" % name if "/" in name else "there is no %r in PATH %s" % (name, path))
+
+
+def spawn(argv: "list[str]", environment: "dict[str, str]", chdir: "str | None", fds: "dict[int, int]") -> int:
+    """Run a command with exactly these descriptors {its fd: ours}, in a session of its own.
+
+    Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
+    tells an exec that worked from one that did not.
+    """
+    result, result_in = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        step = "fork"
+        try:
+            os.setsid()
+            high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 64) for fd, source in fds.items()}
+            report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, 64)
+            for fd, source in high.items():
+                os.dup2(source, fd)
+            signal.set_wakeup_fd(-1)
+            for number in (
+                signal.SIGPIPE,
+                signal.SIGXFSZ,
+                signal.SIGTERM,
+                signal.SIGINT,
+                signal.SIGHUP,
+                signal.SIGCHLD,
+            ):
+                signal.signal(caught, signal.SIG_DFL)
+            step = "change to directory %r" % chdir
+            if chdir:
+                os.chdir(chdir)
+            step = "run %r" % argv[0]
+            os.execvpe(argv[0], argv, environment)
+        except BaseException as exc:  # whatever it is, this process must not go on as a second end
+            code = exc.errno if isinstance(exc, OSError) else 0
+            os.write(report, ("%d cannot %s: %s" % (code or 0, step, exc)).encode("utf-8", "replace"))
+        finally:
+            os._exit(127)
+    os.close(result_in)
+    message = b""
+    try:
+        while True:
+            chunk = os.read(result, 4096)
+            if not chunk:
+                break
+            message += chunk
+    finally:
+        os.close(result)
+    if message:
+        os.waitpid(pid, 0)
+        number, _, text = message.decode("utf-8", "replace").partition(" ")
+        hint = " (its interpreter, the #! line?)" if int(number) == errno.ENOENT else ""
+        raise NotStarted(text + hint)
+    return pid

@@ -1,0 +1,221 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Was it ok, and if not, what failed first?  Decided by the controller from all ends' reports.
+
+"ok" takes every end: each stage accepted, each link committed, read to its end,
+and as many bytes read as were sent.  The cause is what failed without an excuse:
+a stage that was in trouble only after one of its links was broken is a victim,
+and the link leads to the other side.
+"""
+
+from .words import last_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LATE = float("inf")
+
+
+class Verdict:
+    """The outcome of one run: ``ok``, ``skipped``, ``cause`` (None when ok) and what each stage and link came to."""
+
+    def __init__(self, plan: "Any", outcomes: "dict[str, dict[str, Any]]", hosts: "dict[str, str]"):
+        """``outcomes``: {end: {"report": …, "error": text, "kind": …, "cancelled": we ended it}}; ``hosts``: names."""
+        self.plan, self.outcomes, self.hosts = plan, outcomes, hosts
+        self.reports = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
+        self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
+        self.stages: "dict[str, dict[str, Any]]" = {}
+        self.sides: "dict[tuple[str, str], dict[str, Any]]" = {}
+        for report in self.reports.values():
+            self.stages.update((stage["name"], stage) for stage in report.get("stages", ()))
+            self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
+        self.excused = self._excused()
+        self.skipped = next((r["skipped"] for r in self.reports.values() if r.get("skipped")), "")
+        self.cause = None if self.skipped else self._cause()
+        self.ok = self.cause is None and not self.skipped
+
+    @property
+    def started(self) -> bool:
+        """Whether any stage has run."""
+        return any(stage["started_at"] is not None for stage in self.stages.values())
+
+    def _excused(self) -> "set[str]":
+        """Links that were broken because a reader was allowed to stop early, and the stages behind them."""
+        excused = {link for (link, side), said in self.sides.items() if side == "R" and said["state"] == "left"}
+        before = -1
+        while len(excused) != before:
+            before = len(excused)
+            for name, stage in self.stages.items():
+                if stage["blame"] and set(stage["blame"]) <= excused:
+                    excused.add(name)
+                    excused.update(link["id"] for link in self.plan.links if self._reads(name, link["id"]))
+        return excused
+
+    def _reads(self, stage: str, link: str) -> bool:
+        return self.plan.stage(stage)["fds"].get("0") == link
+
+    # -- what failed first
+
+    def _cause(self) -> "dict[str, Any] | None":
+        for find in (self._not_launched, self._refused, self._not_connected):
+            found = find()
+            if found:
+                return found
+        suspects = self._stages() + self._links() + self._ends()
+        if suspects:
+            return min(suspects, key=lambda item: item[0])[1]
+        return self._disagreement()
+
+    def _stages(self) -> "list[tuple[float, dict[str, Any]]]":
+        found = []
+        for name, stage in self.stages.items():
+            if stage["problem"] and not stage["blame"] and name not in self.excused:
+                if self.reports[self.end_of[name]].get("cancelled"):
+                    continue  # it was ended with its end
+                at = stage["ended_at"] if stage["ended_at"] is not None else stage["started_at"]
+                found.append((LATE if at is None else at, self._stage_cause(name, stage)))
+        return found
+
+    def _stage_cause(self, name: str, stage: "dict[str, Any]") -> "dict[str, Any]":
+        host, kind, text = self.hosts[self.end_of[name]], stage["problem"]["kind"], stage["problem"]["text"]
+        if kind == "failed":
+            said = last_line(stage["stderr"])
+            text = "failed with %s" % text if not stage["signal"] else text
+            text += ": %s" % said if said else ", and said nothing on standard error"
+            if stage["signal"] == 9:
+                text += " (SIGKILL: was the host out of memory?)"
+        elif kind == "not started":
+            text = "could not be started: " + text
+        elif kind == "stopped reading":
+            text = "%s; if that is what you want, set early_exit for it" % text
+        elif kind == "held":
+            text = "%s; let it wait for that process, or close its output there" % text
+        sentence = "%s (%s) on %s %s" % (name, stage["argv"][0], host, text)
+        return {"kind": kind, "stage": name, "host": host, "rc": stage["rc"], "msg": sentence}
+
+    def _links(self) -> "list[tuple[float, dict[str, Any]]]":
+        found = []
+        for (link, side), said in self.sides.items():
+            kind, _, text = said["problem"].partition(": ")
+            if kind and kind != "cancelled" and link not in self.excused:
+                hosts = self._link_hosts(link)
+                sentence = "the link %s between %s and %s was given up: %s" % ((link,) + hosts + (text,))
+                at = LATE if said["ended_at"] is None else said["ended_at"]
+                found.append(
+                    (at, {"kind": kind, "link": link, "host": hosts[0 if side == "W" else 1], "msg": sentence})
+                )
+        return found
+
+    def _link_hosts(self, link: str) -> "tuple[str, str]":
+        spec = next(spec for spec in self.plan.links if spec["id"] == link)
+        return self.hosts[spec["writer"]], self.hosts[spec["reader"]]
+
+    def _ends(self) -> "list[tuple[float, dict[str, Any]]]":
+        """Ends that were ended, or never answered: as early as the first link that the others saw broken."""
+        found = []
+        for end, outcome in self.outcomes.items():
+            report = self.reports[end]
+            text = report.get("died") or report.get("cancelled") or ("" if report else outcome["error"])
+            if not text or outcome["cancelled"]:
+                continue
+            seen = [
+                said["ended_at"]
+                for (link, side), said in self.sides.items()
+                if said["state"] in ("reset", "aborted") and said["ended_at"] is not None and self._touches(link, end)
+            ]
+            sentence = "on %s: %s" % (self.hosts[end], text)
+            found.append((min(seen + [LATE]), {"kind": "end", "host": self.hosts[end], "msg": sentence}))
+        return found
+
+    def _touches(self, link: str, end: str) -> bool:
+        return any(spec["id"] == link and end in (spec["writer"], spec["reader"]) for spec in self.plan.links)
+
+    def _disagreement(self) -> "dict[str, Any] | None":
+        """Nobody admits anything: then both sides of each link must agree, and every stage have run."""
+        for spec in self.plan.links:
+            link = spec["id"]
+            if link in self.excused:
+                continue
+            writer, reader = self.sides.get((link, "W")), self.sides.get((link, "R"))
+            hosts = self._link_hosts(link)
+            if writer is None or reader is None:
+                text = "there is no report of the link %s between %s and %s" % ((link,) + hosts)
+            elif (writer["state"], reader["state"]) != ("done", "read"):
+                text = "the link %s between %s and %s was broken by neither of them (writer: %s, reader: %s)" % (
+                    (link,) + hosts + (writer["state"], reader["state"])
+                )
+                text += "; a firewall, a NAT or a cable in between?"
+            elif writer["bytes"] != reader["bytes"]:
+                text = "on the link %s, %s sent %s bytes and %s received %s" % (
+                    (link, hosts[0], writer["bytes"], hosts[1], reader["bytes"])
+                )
+            else:
+                continue
+            return {"kind": "link", "link": link, "host": hosts[0], "msg": text}
+        for name, end in self.end_of.items():
+            stage = self.stages.get(name)
+            if name not in self.excused and (stage is None or stage["problem"] or stage["rc"] is None):
+                text = "%s on %s has not run to its end" % (name, self.hosts[end])
+                return {"kind": "stage", "stage": name, "host": self.hosts[end], "msg": text}
+        return None
+
+    # -- it did not even begin
+
+    def _not_launched(self) -> "dict[str, Any] | None":
+        if any(report.get("links") for report in self.reports.values()):
+            return None
+        for end, outcome in self.outcomes.items():
+            if not outcome["report"] and outcome["error"] and not outcome["cancelled"]:
+                text = "no end could be started on %s: %s" % (self.hosts[end], outcome["error"])
+                return {"kind": outcome["kind"], "host": self.hosts[end], "msg": text}
+        return None
+
+    def _refused(self) -> "dict[str, Any] | None":
+        for end, report in self.reports.items():
+            if report.get("refused"):
+                where = self.hosts[end]
+                if report.get("stage"):
+                    where = "%s on %s" % (report["stage"], where)
+                cause = {"kind": "refused", "host": self.hosts[end], "msg": "%s: %s" % (where, report["refused"])}
+                if report.get("stage"):
+                    cause["stage"] = report["stage"]
+                return cause
+        return None
+
+    def _not_connected(self) -> "dict[str, Any] | None":
+        late = {end: report for end, report in self.reports.items() if report.get("not_connected")}
+        if not late or any(report.get("died") for report in self.reports.values()):
+            return None
+        told = [self._told(end, report["connect"]) for end, report in late.items()]
+        names = sorted(set(self.hosts.values()))
+        sentence = (
+            "no connection between %s within %d s (connect_timeout). %s Try address (what to dial), ports (what a "
+            % (
+                " and ".join(names) if len(names) > 1 else names[0],
+                self.plan.options.get("connect_timeout", 30),
+                " ".join(told),
+            )
+        )
+        sentence += "firewall lets through), listen (who may be dialled), or preflight: true to see what works."
+        return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
+
+    def _told(self, end: str, connect: "dict[str, Any]") -> str:
+        """ "tape1 listened on port 5000 and dialled db1 at 192.0.2.1 port 5001 (timed out).\""""
+        parts = []
+        if connect["listening"]:
+            parts.append("listened on port %s" % ", ".join(str(port) for port in connect["listening"]))
+        elif connect["taken"]:
+            parts.append("could not listen, all its ports are taken (%s)" % "; ".join(connect["taken"][:4]))
+        else:
+            parts.append("did not listen")
+        by_place: "dict[tuple[str, str, str], list[str]]" = {}
+        for tried in connect["dialled"]:
+            place = (self.hosts[tried["end"]], tried["address"], tried["outcome"])
+            by_place.setdefault(place, []).append(str(tried["port"]))
+        for (host, address, outcome), ports in by_place.items():
+            few = ", ".join(ports[:3]) + (" and %d more" % (len(ports) - 3) if len(ports) > 3 else "")
+            parts.append("dialled %s at %s port %s (%s)" % (host, address, few, outcome))
+        if not by_place:
+            parts.append("had no address to dial")
+        return "%s %s." % (self.hosts[end], ", ".join(parts))

@@ -1,0 +1,97 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Is somebody still waiting for us?  Signals, and whether our standard output has a reader.
+
+The end writes its report to its standard output, which is Ansible's connection.
+When that is gone (ssh or its session died, ansible-playbook was killed), poll(2)
+says POLLERR on it at once, and nothing that we started may outlive that.
+"""
+
+import json
+import os
+import signal
+import time
+
+from .kernel import HANGUP, events, signal_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
+
+
+class Cancelled(Exception):
+    """Somebody wants us to stop; the text says who."""
+
+
+class Watch:
+    """Wakes poll(2) up for signals, notices a lost controller, keeps an idle ssh alive."""
+
+    def __init__(self, heartbeat: float, out: int = 1):
+        self.out = out
+        self.heartbeat = heartbeat
+        self.beat_at = time.monotonic() + heartbeat
+        self.signal = 0
+        self.lost = False
+        self.wake, wake_in = os.pipe()
+        for fd in (self.wake, wake_in):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wake_in)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._signalled)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def _signalled(self, number: int, frame: "Any") -> None:
+        self.signal = self.signal or number
+
+    def poll(self, fds: "dict[int, int]", timeout: float) -> "dict[int, int]":
+        """poll(2) over ``fds`` and our own; raises Cancelled, once, when we are to stop."""
+        wanted = dict(fds)
+        wanted[self.wake] = 1  # POLLIN
+        if not self.lost:
+            wanted[self.out] = 0
+        found = events(wanted, min(timeout, max(0.0, self.beat_at - time.monotonic())))
+        if found.pop(self.wake, 0):
+            try:
+                os.read(self.wake, 4096)
+            except BlockingIOError:
+                pass
+        if found.pop(self.out, 0) & HANGUP:
+            self._lose()
+        if time.monotonic() >= self.beat_at:
+            self.beat_at = time.monotonic() + self.heartbeat
+            self._write(b"\n")
+        if self.signal > 0:
+            number, self.signal = self.signal, -1
+            raise Cancelled("the end was ended by %s" % signal_name(number))
+        return found
+
+    def _lose(self) -> None:
+        if not self.lost:
+            self.lost = True
+            raise Cancelled("the connection to the controller was lost")
+
+    def _write(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self.out, data) :]
+        except OSError:
+            self._lose()
+
+    def say(self, message: "dict[str, Any]") -> None:
+        """One marked JSON line for the controller, ASCII whatever the locale."""
+        if not self.lost:
+            self._write(b"\n" + MARK.encode() + json.dumps(message).encode("ascii") + b"\n")
+
+
+def read_marked(text: str) -> "dict[str, Any] | None":
+    """The last marked line of an end's output, None when there is none or it is not whole."""
+    for line in reversed(text.splitlines()):
+        if line.strip().startswith(MARK):
+            try:
+                message = json.loads(line.strip()[len(MARK) :])
+            except ValueError:
+                return None
+            return message if isinstance(message, dict) else None
+    return None

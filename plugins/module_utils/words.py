@@ -1,0 +1,71 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Numbers and outcomes in words, for people."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def size(count: "float | None") -> str:
+    """ "12.4 GiB" for a number of bytes."""
+    if count is None:
+        return "? bytes"
+    if count < 1024:
+        return "%d bytes" % count
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        count /= 1024.0
+        if count < 1024 or unit == "TiB":
+            break
+    return "%.1f %s" % (count, unit)
+
+
+def speed(rate: "float | None") -> str:
+    """ "410 MB/s" for bytes a second."""
+    if rate is None:
+        return "? MB/s"
+    for unit, scale in (("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)):
+        if rate >= scale:
+            return "%.3g %s" % (rate / scale, unit) if rate < 100 * scale else "%.0f %s" % (rate / scale, unit)
+    return "%.0f B/s" % rate
+
+
+def parse_size(text: str) -> int:
+    """Bytes for "500", "64K", "10M", "1.5G" (binary suffixes, an optional B or iB); raises ValueError."""
+    number = text.strip().upper()
+    for ending in ("IB", "B"):
+        if number.endswith(ending):
+            number = number[: -len(ending)]
+            break
+    number = number.strip()
+    suffix = number[-1:] if number[-1:] in "KMGT" else ""
+    value = float(number[: len(number) - len(suffix)])
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return int(value * SUFFIXES[suffix])
+
+
+def last_line(text: str) -> str:
+    """The last line of a program's standard error that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""
+
+
+def share(part: "float | None", whole: "float | None") -> "float | None":
+    return None if part is None or not whole else min(1.0, part / whole)
+
+
+def who_is_slow(link: "dict[str, Any]") -> str:
+    """From the writer's counters (tcp_info): which side a link has waited for, and how surely; "" if nobody."""
+    waited, elapsed = link["waited"], link["elapsed"]
+    full = share(waited["receiver"], elapsed)
+    if full is not None and full >= 0.3:
+        return "%s is slow (receive window full %d %% of the time)" % (link["reader"], round(full * 100))
+    idle = share(None if waited["busy"] is None else elapsed - waited["busy"], elapsed)
+    if idle is not None and idle >= 0.3:
+        return "%s is slow (nothing to send %d %% of the time)" % (link["writer"], round(idle * 100))
+    if full is not None and idle is not None:
+        return "the network is slow" if elapsed > 1 else ""
+    return ""
