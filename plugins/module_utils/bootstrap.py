@@ -66,14 +66,40 @@ def stream(modules: "list[tuple[str, str]]", plan: "dict[str, object]") -> bytes
     return program(modules) + frame(json.dumps(plan))
 
 
-def command(interpreters: "Iterable[str]", label: str) -> str:
+def file_program(modules: "list[tuple[str, str]]") -> str:
+    """The same program as a file, for logins that take no standard input; it is told its plan's file.
+
+    Both files are gone before anything else is done.
+    """
+    return FILE_START.format(data=program(modules))
+
+
+FILE_START = """import io, os, stat, sys
+with open(sys.argv[2], "rb") as source:
+    plan = source.read()
+    modes = os.fstat(source.fileno()).st_mode & os.stat(os.path.dirname(sys.argv[2])).st_mode
+for name in sys.argv[1:3]:
+    try:
+        os.unlink(name)
+    except OSError:
+        pass
+if modes & stat.S_IROTH:
+    raise SystemExit("socketpipe: others can read Ansible's temporary files here (allow_world_readable_tmpfiles)")
+r = io.BytesIO({data!r} + b"%08d" % len(plan) + plan).read
+exec(r(int(r(8))))
+"""
+
+
+def command(interpreters: "Iterable[str]", label: str, files: "Iterable[str]" = ()) -> str:
     """The shell command that runs an end with the first of these interpreters that is there.
 
-    ``label`` (the run and the end, no secret) is for people and for us to find the process by.
+    ``label`` (the run and the end, no secret) is for people and for us to find the process by;
+    ``files`` are the program's and the plan's, where they cannot come on standard input.
     """
-    found = list(interpreters)
-    tail = "-IS -c %s %s" % (shlex.quote(START), shlex.quote(label))
+    program_words = [shlex.quote(name) for name in files] or ["-c", shlex.quote(START)]
+    tail = "-IS %s %s" % (" ".join(program_words), shlex.quote(label))
+    found = [" ".join(shlex.quote(word) for word in shlex.split(name)) for name in interpreters]
     if len(found) == 1:
-        return "exec %s %s" % (shlex.quote(found[0]), tail)
-    names = " ".join(shlex.quote(name) for name in found)
-    return "for p in %s; do if command -v $p >/dev/null 2>&1; then exec $p %s; fi; done; exit 127" % (names, tail)
+        return "exec %s %s" % (found[0], tail)
+    attempt = "if command -v %s >/dev/null 2>&1; then exec %s %s; fi" % ("$p", "$p", tail)
+    return "for p in %s; do %s; done; exit 127" % (" ".join(found), attempt)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
 CANDIDATES = 16  # ports an end tries to listen on, and its peers dial
+CHECKED = 2  # ports that a preflight checks where any port would do
 HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
 FULL_READS = 1024 * 1024  # bytes: what a reader's socket waits for, at most (SO_RCVLOWAT)
 
@@ -53,7 +54,8 @@ class Plan:
         """A host that runs stages.  ``sample``: seconds between its live reports, 0 for none."""
         pool = list(self.options.get("ports") or DEFAULT_PORTS)
         random.SystemRandom().shuffle(pool)
-        self.ends[name] = {"listen": listen, "ports": pool[:CANDIDATES], "stages": [], "sample": sample}
+        most = CHECKED if self.options.get("preflight") and not self.options.get("ports") else CANDIDATES
+        self.ends[name] = {"listen": listen, "ports": pool[:most], "stages": [], "sample": sample}
 
     def add_stage(self, end: str, stage: "dict[str, Any]") -> None:
         self.ends[end]["stages"].append(dict(stage, fds={}, end=end))
@@ -70,6 +72,8 @@ class Plan:
         source, sink = self.stage(writer), self.stage(reader)
         link = {
             "id": "%s \u2192 %s" % (writer, reader),
+            "source": writer,
+            "destination": reader,
             "index": len(self.links),
             "secret": secrets.token_hex(32),
             "writer": source["end"],
@@ -89,6 +93,10 @@ class Plan:
             self.add_stage(end, stage)
         for (_, writer), (_, reader) in zip(stages, stages[1:]):
             self.connect(writer["name"], reader["name"])
+
+    def neighbours(self) -> "dict[str, tuple[str, str]]":
+        """{link id: (the stage that writes to it, the stage that reads it)}."""
+        return {link["id"]: (link["source"], link["destination"]) for link in self.links}
 
     def for_end(self, name: str) -> "dict[str, Any]":
         """What this end is told: its own stages and links, nothing of the others but how to reach them."""

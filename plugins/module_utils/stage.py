@@ -202,7 +202,7 @@ def spawn(argv: "list[str]", environment: "dict[str, str]", chdir: "str | None",
             for fd, source in high.items():
                 os.dup2(source, fd)
             signal.set_wakeup_fd(-1)
-            for number in (
+            for caught in (
                 signal.SIGPIPE,
                 signal.SIGXFSZ,
                 signal.SIGTERM,

@@ -33,6 +33,7 @@ class Verdict:
         self.excused = self._excused()
         self.skipped = next((r["skipped"] for r in self.reports.values() if r.get("skipped")), "")
         self.cause = None if self.skipped else self._cause()
+        self.cause_of_launch = self._not_launched() or self._refused()
         self.ok = self.cause is None and not self.skipped
 
     @property

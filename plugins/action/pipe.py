@@ -1,0 +1,164 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.pipe: arguments in, plan, run, result out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils.plan import Plan
+from ..module_utils.progress import Progress
+from ..module_utils.verdict import Verdict
+from ..plugin_utils import hosts as hosts_of
+from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
+from ..plugin_utils.result import preflight_result, shape, summary
+from ..plugin_utils.run import Run
+
+REMOTE, PEER = "remote", "peer"
+SAMPLE = 1.0  # seconds between an end's samples for progress
+ASYNC = (
+    "pipe does not work with async: an end stops when the connection that started it is gone. "
+    "To run many at once use forks and strategy: free; to limit a long one use the task's timeout"
+)
+
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """Joins a command on the task's host to commands on the peer with direct TCP sockets."""
+
+    TRANSFERS_FILES = False
+    _supports_async = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._task.async_val:
+            raise AnsibleActionFail(ASYNC)
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validation, args = self.validate_argument_spec(argument_spec=PIPE_SPEC)
+        try:
+            fact = fact_name(args["fact"])
+            plan, warnings = self._plan(args)
+            hosts = self._hosts(args, task_vars)
+            self._reach(plan, hosts, args)
+        except (OptionError, hosts_of.HostError) as exc:
+            raise AnsibleActionFail(str(exc)) from exc
+        names = {end: host.name for end, host in hosts.items()}
+        for warning in warnings:
+            display.warning(warning)
+        result: dict[str, Any] = {"peer": names[PEER]}
+        if self._task.check_mode:
+            result.update(shape(plan, names, None, None))
+            what = ", ".join(f"{stage['name']} on {stage['host']}" for stage in result["stages"])
+            result["msg"] = f"would run {what}"
+        else:
+            result.update(self._execute(plan, hosts, names, args))
+            if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
+                result["ansible_facts"] = {fact: summary(result)}
+        if self._task.no_log:
+            result["_ansible_no_log"] = True
+        return result
+
+    def _plan(self, args: dict[str, Any]) -> tuple[Plan, list[str]]:
+        """Stages and links; the addresses come later, when the hosts are known."""
+        if args["input"] is None and args["output"] is None:
+            raise OptionError("one of input and output is needed: there is nothing on the peer to join remote to")
+        parsed = {option: parse_stages(option, args[option]) for option in ("input", "remote", "output")}
+        if not parsed["remote"][0]:
+            raise OptionError("remote: the command is empty")
+        plan = Plan(settings(args))
+        live = SAMPLE if args["progress"] else 0.0
+        plan.add_end(REMOTE, listen=args["listen"] in ("auto", "remote"))
+        plan.add_end(PEER, listen=args["listen"] in ("auto", "peer"), sample=live)
+        where = {"input": PEER, "remote": REMOTE, "output": PEER}
+        plan.chain([(where[option], stage) for option, (stages, _w) in parsed.items() for stage in stages])
+        for stage in plan.ends[REMOTE]["stages"]:
+            stage["environment"] = {**self._environment(), **stage["environment"]}
+        return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
+
+    def _environment(self) -> dict[str, str]:
+        """The task's ``environment``, templated: it applies to the task's host."""
+        environment: dict[str, Any] = {}
+        self._compute_environment_string(environment)
+        return {str(key): str(value) for key, value in environment.items()}
+
+    def _hosts(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
+        """Both hosts, each with its own way to start an end; raises HostError."""
+        delegate = self._task.delegate_to
+        name = str(delegate or task_vars.get("inventory_hostname", ""))
+        variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
+        if delegate and delegate in task_vars["hostvars"]:
+            variables = {**task_vars["hostvars"][delegate], **variables}
+        pythons = hosts_of.interpreters(variables, self._templar)
+        remote = hosts_of.Host(name, self, pythons, str(self._get_remote_addr(task_vars)))
+        peer_name = args["peer"]
+        if hosts_of.is_controller(peer_name, task_vars) and not args["peer_become"]:
+            peer = hosts_of.controller()
+        else:
+            peer = hosts_of.inventory_host(self, peer_name, task_vars, args["peer_become"], args["peer_become_user"])
+        return {REMOTE: remote, PEER: peer}
+
+    def _reach(self, plan: Plan, hosts: dict[str, hosts_of.Host], args: dict[str, Any]) -> None:
+        """Who dials whom at which addresses; ``address`` is that of the side that is dialled."""
+        given = args["address"] or []
+        dialled = REMOTE if args["listen"] == "remote" else PEER
+        possible = False
+        for dialler, target in ((REMOTE, PEER), (PEER, REMOTE)):
+            addresses, ssh_client = hosts_of.dial_addresses(hosts[dialler], hosts[target])
+            if given and target == dialled:
+                addresses = [found for name in given for found in hosts_of.resolve(name)] or list(given)
+                ssh_client = False
+            plan.reach(dialler, target, addresses, ssh_client)
+            possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
+        if not possible:
+            names = f"{hosts[PEER].name} and {hosts[REMOTE].name}"
+            raise hosts_of.HostError(f"neither of {names} has an address that the other could dial: set address")
+
+    def _execute(
+        self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Run the plan and shape what came of it."""
+        began = time.monotonic()
+        progress = Progress(names[REMOTE], args["progress"], plan.neighbours())
+
+        def show(sample: dict[str, Any]) -> None:
+            for line in progress.feed(sample["sample"], sample["at"]):
+                display.display(line)
+
+        outcomes = Run(plan, hosts, show).outcomes()
+        verdict = Verdict(plan, outcomes, names)
+        if args["preflight"] and not verdict.cause_of_launch:
+            return self._preflight(plan, names, outcomes)
+        result = shape(plan, names, verdict, time.monotonic() - began)
+        for report in verdict.reports.values():
+            for warning in report.get("warnings", ()):
+                display.warning(warning)
+        if verdict.skipped:
+            result.update(skipped=True, changed=False, msg=f"skipped, since {verdict.skipped}")
+        elif verdict.cause:
+            if verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[REMOTE]:
+                raise AnsibleConnectionFailure(outcomes[REMOTE]["error"])
+            result.update(failed=True, msg=verdict.cause["msg"])
+        else:
+            result["msg"] = "ok"
+        return result
+
+    def _preflight(self, plan: Plan, names: dict[str, str], outcomes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """What worked in which direction; a failure when no direction did."""
+        tried = preflight_result(plan, names, outcomes)
+        works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
+        not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})
+        result = shape(plan, names, None, None)
+        result.update(changed=False, preflight=tried, msg="; ".join(works + not_so))
+        if not works:
+            result["failed"] = True
+            result["msg"] = f"neither host can reach the other: {'; '.join(not_so) or 'there was no address to dial'}"
+            result["cause"] = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
+        return result

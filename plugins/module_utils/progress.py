@@ -1,0 +1,66 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When to say how far a stream is, and in which words.  Figures come from tcp_info alone."""
+
+from .words import size, speed, who_is_slow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LATER = (60, 120, 300, 600)  # seconds between lines after the first; the last one stays
+STALLED = 10.0  # seconds without a byte
+
+
+class Progress:
+    """Turns an end's samples into few lines: one at ``first`` seconds, then ever more rarely."""
+
+    def __init__(self, host: str, first: float, links: "dict[str, tuple[str, str]]"):
+        """``links``: {link id: (writer's name, reader's name)}."""
+        self.host, self.links = host, links
+        self.next_at = float(first)
+        self.said = 0
+        self.total = -1
+        self.moved_at = 0.0
+        self.stalled = False
+        self.before: "dict[str, dict[str, Any]]" = {}
+        self.before_at = 0.0
+
+    def feed(self, sample: "list[dict[str, Any]]", at: float) -> "list[str]":
+        """One sample at ``at`` seconds into the run; returns the lines to show now, mostly none."""
+        sides = {side["id"]: side for side in sample if side["bytes"] is not None}
+        total = sum(side["bytes"] for side in sides.values())
+        if total != self.total:
+            self.total, self.moved_at = total, at
+        stalled = at - self.moved_at >= STALLED
+        changed = stalled != self.stalled
+        self.stalled = stalled
+        if not changed and at < self.next_at:
+            return []
+        if at >= self.next_at:
+            self.next_at = at + LATER[min(self.said, len(LATER) - 1)]
+            self.said += 1
+        state = "" if not changed else "stalled, " if stalled else "resumed, "
+        texts = [self._text(side, at, stalled) for side in sides.values()]
+        self.before, self.before_at = sides, at
+        return ["%s: %s%s" % (self.host, state, "; ".join(texts))] if texts else []
+
+    def _text(self, side: "dict[str, Any]", at: float, stalled: bool) -> str:
+        """One link: what it has carried, how fast and why not faster since the last line."""
+        old = self.before.get(side["id"], {})
+        span = max(1e-6, at - self.before_at)
+        moved = side["bytes"] - old.get("bytes", 0)
+        writer, reader = self.links[side["id"]]
+        parts = ["%s %s" % (side["id"], size(side["bytes"])), speed(moved / span)]
+        if side["side"] == "W":
+            waited = {
+                key: None if value is None else value - (old.get("waited", {}).get(key) or 0)
+                for key, value in side["waited"].items()
+            }
+            slow = who_is_slow({"waited": waited, "elapsed": span, "writer": writer, "reader": reader})
+            parts += [slow] if slow else []
+        elif side["unread"]:
+            parts.append("%s has %s to read" % (reader, size(side["unread"])))
+        elif not stalled or moved == 0:
+            parts.append("%s has nothing to read" % reader)
+        return ", ".join(parts)

@@ -1,0 +1,189 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts of a run: how each is reached to start its end, and where others can dial it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ansible import constants as C
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import become_loader, connection_loader
+
+LOOPBACK = ["127.0.0.1", "::1"]
+LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+class HostError(ValueError):
+    """A host cannot take part; the text says which and why."""
+
+
+class Executor(ActionBase):
+    """An action's ways of running commands, with the connection of a host that is not the task's."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Host:
+    """One host: a name, an executor (None: the controller itself, a plain process), its Pythons and addresses."""
+
+    def __init__(self, name: str, executor: ActionBase | None, interpreters: list[str], address: str) -> None:
+        self.name, self.executor, self.interpreters = name, executor, interpreters
+        self.on_controller = executor is None or executor._connection.transport == "local"
+        self.addresses = [] if self.on_controller else resolve(address)
+        self.environment: dict[str, str] = {}
+        if executor is not None:
+            check_connection(name, executor._connection)
+
+    @property
+    def takes_stdin(self) -> bool:
+        """Whether the program can be sent on standard input, whatever the pipelining setting says."""
+        if self.executor is None:
+            return True
+        connection = self.executor._connection
+        become = connection.become
+        return bool(connection.has_pipelining) and (become is None or bool(getattr(become, "pipelining", True)))
+
+
+def check_connection(name: str, connection: Any) -> None:
+    """Raises HostError for connections that do not run POSIX commands on a host."""
+    shell = getattr(connection, "_shell", None)
+    unsuitable = getattr(connection, "_remote_is_local", False) or getattr(shell, "_IS_WINDOWS", False)
+    if unsuitable or not hasattr(connection, "has_pipelining"):
+        plugin = getattr(connection, "_load_name", connection.transport)
+        raise HostError(f"{name}: its connection plugin {plugin} cannot run commands on a Linux host, as an end needs")
+
+
+def resolve(address: str) -> list[str]:
+    """All IP addresses of a name, in the resolver's order; [] when it has none (only ssh may know it)."""
+    try:
+        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    addresses = [str(entry[4][0]) for entry in found if "%" not in str(entry[4][0])]
+    return list(dict.fromkeys(addresses))
+
+
+def own_address(towards: str) -> str:
+    """The address this machine uses towards another, by its own routing table; nothing is sent."""
+    family = socket.AF_INET6 if ":" in towards else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((towards, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""
+
+
+def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
+    """Where ``dialler`` may find ``target``: (addresses, whether its own ssh login also names one)."""
+    same = dialler.name == target.name or (dialler.on_controller and target.on_controller)
+    if same:
+        return LOOPBACK + target.addresses, False
+    if not target.on_controller:
+        return target.addresses, False
+    routes = dialler.addresses or ["192.0.2.1", "2001:db8::1"]  # documentation addresses: the default route
+    own = [own_address(address) for address in routes]
+    return [address for address in dict.fromkeys(own) if address], True
+
+
+def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
+    """Ansible's Python for a host if it is set or discovered, else the candidates of its discovery."""
+    chosen = templar.template(
+        host_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON")
+    )
+    if chosen and not str(chosen).startswith("auto"):
+        return [str(chosen)]
+    facts = host_vars.get("ansible_facts") or {}
+    discovered = facts.get("discovered_interpreter_python") or host_vars.get("discovered_interpreter_python")
+    if discovered:
+        return [str(discovered)]
+    fallback = host_vars.get("ansible_interpreter_python_fallback")
+    names = templar.template(fallback) if fallback else C.config.get_config_value("INTERPRETER_PYTHON_FALLBACK")
+    return [str(name) for name in names] + ["/usr/libexec/platform-python"]
+
+
+def controller() -> Host:
+    """This machine, as a plain child process of the worker."""
+    return Host("localhost", None, [sys.executable], "localhost")
+
+
+def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
+    """Whether a peer is the controller: localhost, unless the inventory makes it something else."""
+    if name not in LOCALHOSTS:
+        return False
+    if name not in task_vars["hostvars"]:
+        return True
+    return task_vars["hostvars"][name].get("ansible_connection", "local") == "local"
+
+
+def inventory_host(
+    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
+) -> Host:
+    """Another inventory host, by its own variables; raises HostError.  Main thread only: it templates."""
+    if name not in task_vars["hostvars"]:
+        raise HostError(f"peer: there is no host {name!r} in the inventory")
+    variables = task_vars["hostvars"][name]
+    executor = Executor(
+        task=action._task,
+        connection=make_connection(action, name, variables, become, become_user),
+        play_context=action._play_context.copy(),
+        loader=action._loader,
+        templar=action._templar,
+        shared_loader_obj=action._shared_loader_obj,
+    )
+    address = str(variables.get("ansible_host") or name)
+    return Host(name, executor, interpreters(variables, action._templar), address)
+
+
+def make_connection(
+    action: ActionBase, name: str, variables: Mapping[str, Any], become: bool, become_user: str | None
+) -> Any:
+    """A connection and become plugin for a host, with the options that its own variables give it."""
+    context = action._play_context.copy()
+    context.remote_addr = str(variables.get("ansible_host") or name)
+    context.connection = str(variables.get("ansible_connection") or C.DEFAULT_TRANSPORT)
+    if context.connection == "smart":
+        context.connection = "ssh"
+    connection = connection_loader.get(
+        context.connection,
+        context,
+        new_stdin=None,
+        task_uuid=action._task._uuid,
+        ansible_playbook_pid=str(os.getppid()),
+    )
+    if connection is None:
+        raise HostError(f"{name}: there is no connection plugin {context.connection!r}")
+    keys = action._task.dump_attrs()
+    keys.pop("retries", None)  # of the task, not of the connection
+    keys["timeout"] = context.timeout
+    keys["become"], keys["become_user"] = become, become_user
+    if context.password:
+        keys["password"] = context.password
+
+    def options(kind: str, plugin: Any) -> dict[str, Any]:
+        names = C.config.get_plugin_vars(kind, plugin._load_name)
+        return {key: variables[key] for key in names if key in variables}
+
+    plugin = None
+    if become or boolean(variables.get("ansible_become", False)):
+        method = str(variables.get("ansible_become_method") or action._task.become_method or C.DEFAULT_BECOME_METHOD)
+        plugin = become_loader.get(method)
+        if plugin is None:
+            raise HostError(f"{name}: there is no become plugin {method!r}")
+        if context.become_pass:
+            keys["become_pass"] = context.become_pass
+        known = options("become", plugin)
+        if become_user:
+            known["ansible_become_user"] = become_user
+        plugin.set_options(task_keys=keys, var_options=known)
+    connection.set_become_plugin(plugin)
+    connection.set_options(task_keys=keys, var_options=options("connection", connection))
+    connection._shell.set_options(task_keys=keys, var_options=options("shell", connection._shell))
+    return connection

@@ -1,0 +1,192 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting one end on its host, each in its own way, and hearing what came of it.
+
+Every launch has the same life: ``start``, then ``ready`` says that it has come to
+its end, ``outcome`` what it was; ``cancel`` ends it before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
+from ..module_utils import bootstrap
+from ..module_utils.kernel import descendants, kill
+from ..module_utils.watch import MARK, read_marked
+from .hosts import Host
+
+# sshd's MaxStartups closes connections before it knows anything of them: no login was tried
+BUSY = re.compile(r"kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups", re.I)
+BUSY_TRIES = 6
+NO_PYTHON = "no usable Python ({0}): install Python 3.6 or later there, or set ansible_python_interpreter"
+
+
+class Launch:
+    """One end on its way."""
+
+    def __init__(self, host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> None:
+        self.host, self.plan, self.wake = host, plan, wake
+        self.label = f"socketpipe:{plan['run']}:{plan['end']}"
+        self.ready = False
+        self.cancelled = False
+        self.report: dict[str, Any] | None = None
+        self.error, self.kind = "", "launch"
+
+    def outcome(self) -> dict[str, Any]:
+        """What verdict.Verdict wants to know of an end."""
+        return {"report": self.report, "error": self.error, "kind": self.kind, "cancelled": self.cancelled}
+
+    def conclude(self, rc: int, stdout: str, stderr: str) -> None:
+        """An end's process is over: its report, or the sentence that says why there is none."""
+        self.report = read_marked(stdout)
+        if self.report is None or "end" not in self.report and "refused" not in self.report:
+            self.report = None
+            said = " ".join(line.strip() for line in stderr.splitlines()[-3:])[-400:]
+            if rc in (126, 127):
+                self.error, self.kind = NO_PYTHON.format(", ".join(self.host.interpreters)), "no python"
+            else:
+                self.error = f"it ended without a report (exit status {rc})" + (f": {said}" if said else "")
+
+    def processes(self) -> list[int]:
+        """Our processes on this machine that carry this end's label: ssh, docker, a shell, or the end itself."""
+        found = []
+        for pid in descendants(os.getpid()):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+                    if self.label.encode() in cmdline.read():
+                        found.append(pid)
+            except OSError:
+                continue
+        return found
+
+    def cancel(self, number: int = signal.SIGTERM) -> None:
+        """End it: the end sees that its output has no reader any more, and cleans up."""
+        self.cancelled = True
+        kill(self.processes(), number)
+
+
+class ProcessLaunch(Launch):
+    """An end on the controller: a child of ours, whose samples are heard as they come."""
+
+    def start(self) -> None:
+        command = [*self.host.interpreters, "-IS", "-c", bootstrap.START, self.label]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C ends the worker; this end then notices that its reader is gone
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        try:
+            with self.process.stdin as stdin:
+                stdin.write(bootstrap.stream(bootstrap.sources(), self.plan))
+        except BrokenPipeError:
+            pass  # what it says on its standard error is the reason
+        self.buffer = b""
+        os.set_blocking(self.process.stdout.fileno(), False)
+
+    def fileno(self) -> int:
+        assert self.process.stdout is not None
+        return self.process.stdout.fileno()
+
+    def hear(self) -> list[dict[str, Any]]:
+        """The samples that have come since; at the end of the output the report is taken."""
+        assert self.process.stdout is not None and self.process.stderr is not None
+        chunk = self.process.stdout.read()
+        if chunk is None:
+            return []
+        self.buffer += chunk
+        if not chunk:
+            rc = self.process.wait()
+            self.conclude(
+                rc, self.buffer.decode("utf-8", "replace"), self.process.stderr.read().decode("utf-8", "replace")
+            )
+            self.process.stdout.close()
+            self.process.stderr.close()
+            self.ready = True
+            return []
+        whole, newline, rest = self.buffer.rpartition(b"\n")
+        samples = []
+        kept = []
+        for line in (whole + newline).splitlines(keepends=True):
+            message = read_marked(line.decode("utf-8", "replace")) if line.startswith(MARK.encode()) else None
+            if message and "sample" in message:
+                samples.append(message)
+            else:
+                kept.append(line)
+        self.buffer = b"".join(kept) + rest
+        return samples
+
+
+class ExecLaunch(Launch):
+    """An end through Ansible's connection, whose exec answers only when it is over: a thread of its own."""
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=self.label, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            result = self._patiently()
+            self.conclude(result["rc"], result["stdout"], result["stderr"] or result["stdout"])
+        except AnsibleConnectionFailure as exc:
+            self.error, self.kind = str(exc), "unreachable"
+        except AnsibleError as exc:
+            self.error = str(exc)
+        except Exception as exc:  # a connection plugin may raise anything; the run must end all the same
+            self.error = f"{type(exc).__name__}: {exc}"
+        self.ready = True
+        self.wake()
+
+    def _patiently(self) -> dict[str, Any]:
+        """Many logins at once may be turned away before they begin: those come again, at different times."""
+        for tries in range(1, BUSY_TRIES + 1):
+            try:
+                return self._execute()
+            except AnsibleConnectionFailure as exc:
+                if self.cancelled or tries == BUSY_TRIES or not BUSY.search(str(exc)):
+                    raise
+                time.sleep(random.uniform(0.2, 0.6) * tries)
+        raise AssertionError("not reached")
+
+    def _execute(self) -> dict[str, Any]:
+        assert self.host.executor is not None
+        modules = bootstrap.sources()
+        if self.host.takes_stdin:
+            return self.host.executor._low_level_execute_command(
+                bootstrap.command(self.host.interpreters, self.label),
+                in_data=bootstrap.stream(modules, self.plan),
+            )
+        return self._execute_from_files(modules)
+
+    def _execute_from_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
+        """Where nothing can be sent on standard input: through Ansible's own temporary directory."""
+        executor = self.host.executor
+        assert executor is not None
+        folder = executor._make_tmp_path()
+        try:
+            join = executor._connection._shell.join_path
+            source, plan = join(folder, "socketpipe.py"), join(folder, "plan.json")
+            executor._transfer_data(source, bootstrap.file_program(modules))
+            executor._transfer_data(plan, json.dumps(self.plan))
+            executor._fixup_perms2((folder, source, plan), execute=False)
+            return executor._low_level_execute_command(
+                bootstrap.command(self.host.interpreters, self.label, [source, plan])
+            )
+        finally:
+            executor._remove_tmp_path(folder)
+
+
+def make_launch(host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:
+    return (ProcessLaunch if host.executor is None else ExecLaunch)(host, plan, wake)

@@ -1,0 +1,176 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a user may write: the options of a task, and a command in each of its forms."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ..module_utils.plan import PlanError, parse_ports
+from ..module_utils.words import parse_size
+
+# compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
+PIPE_SPEC: dict[str, dict[str, Any]] = {
+    "input": {"type": "raw"},
+    "remote": {"type": "raw", "required": True},
+    "output": {"type": "raw"},
+    "peer": {"type": "str", "default": "localhost"},
+    "peer_become": {"type": "bool", "default": False},
+    "peer_become_user": {"type": "str"},
+    "listen": {"type": "str", "default": "auto", "choices": ["auto", "peer", "remote"]},
+    "address": {"type": "list", "elements": "str"},
+    "ports": {"type": "str"},
+    "connect_timeout": {"type": "int", "default": 30},
+    "stall_timeout": {"type": "int", "default": 0},
+    "dead_peer": {"type": "int", "default": 120},
+    "rate_limit": {"type": "str"},
+    "full_reads": {"type": "bool", "default": True},
+    "progress": {"type": "int", "default": 30},
+    "preflight": {"type": "bool", "default": False},
+    "fact": {"type": "raw", "default": "socketpipe"},
+}
+
+COMMAND_FORMS = ("cmd", "argv", "shell")
+STAGE_KEYS = COMMAND_FORMS + ("chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
+
+
+class OptionError(ValueError):
+    """What the user wrote cannot be meant; the text says what, where and why."""
+
+
+def settings(args: dict[str, Any]) -> dict[str, Any]:
+    """The validated arguments as settings of a plan; raises OptionError."""
+    try:
+        ports = parse_ports(args["ports"]) if args["ports"] else []
+    except PlanError as exc:
+        raise OptionError(str(exc)) from exc
+    try:
+        rate = parse_size(args["rate_limit"]) if args["rate_limit"] else 0
+    except ValueError as exc:
+        text = f"rate_limit: {args['rate_limit']!r} is not a number of bytes a second, such as 500K, 10M or 1.5G"
+        raise OptionError(text) from exc
+    for name in ("connect_timeout", "stall_timeout", "dead_peer", "progress"):
+        if args[name] < (1 if name == "connect_timeout" else 0):
+            raise OptionError(f"{name}: {args[name]} is not a number of seconds that can be waited")
+    names = ("connect_timeout", "stall_timeout", "dead_peer", "full_reads", "preflight")
+    return {"ports": ports, "rate_limit": rate, **{name: args[name] for name in names}}
+
+
+def fact_name(value: Any) -> str:
+    """The name of the fact, "" for none; raises OptionError."""
+    if isinstance(value, str) and value.isidentifier():
+        if value.lower() in ("false", "no", "off"):
+            return ""
+        return "socketpipe" if value.lower() in ("true", "yes", "on") else value
+    if isinstance(value, bool):
+        return "socketpipe" if value else ""
+    raise OptionError(f"fact: {value!r} is neither a name for a variable nor false")
+
+
+def parse_stages(option: str, value: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """One of input, remote, output: (its stages for a plan, warnings); raises OptionError.
+
+    A string or a list of strings is one command; a mapping is one command with
+    its settings; a list of mappings is consecutive stages on that host.
+    """
+    if value is None:
+        return [], []
+    if isinstance(value, (str, Mapping)):
+        items: list[Any] = [value]
+    elif isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
+        items = list(value)
+    elif isinstance(value, Sequence) and value and not any(isinstance(item, (Mapping, list)) for item in value):
+        items = [{"argv": value}]
+    elif isinstance(value, Sequence) and not value:
+        raise OptionError(f"{option}: the command is empty")
+    else:
+        raise OptionError(
+            f"{option}: give a command as a string, a list of words, a mapping with one of cmd, argv, shell, "
+            f"or a list of such mappings; not {describe(value)}"
+        )
+    stages, warnings = [], []
+    for number, item in enumerate(items):
+        name = option if len(items) == 1 else f"{option}[{number}]"
+        stage, warning = parse_stage(name, item)
+        stages.append(stage)
+        warnings += [warning] if warning else []
+    return stages, warnings
+
+
+def parse_stage(name: str, item: Any) -> tuple[dict[str, Any], str]:
+    """One command as a stage of a plan, and a warning ("" for none); raises OptionError."""
+    item = {"cmd": item} if isinstance(item, str) else dict(item)
+    unknown = sorted(str(key) for key in item if key not in STAGE_KEYS)
+    if unknown:
+        raise OptionError(f"{name}: there is no option {', '.join(unknown)} here, only {', '.join(STAGE_KEYS)}")
+    forms = [form for form in COMMAND_FORMS if item.get(form) is not None]
+    if len(forms) != 1:
+        given = " and ".join(forms) + " together" if forms else "none of them"
+        raise OptionError(f"{name}: give exactly one of cmd, argv, shell; there is {given}")
+    argv, warning = parse_command(name, forms[0], item[forms[0]])
+    try:
+        codes = item.get("ok_rc", [0])
+        ok_rc = [int(code) for code in (codes if isinstance(codes, (list, tuple)) else [codes])]
+    except (TypeError, ValueError) as exc:
+        raise OptionError(f"{name}: ok_rc: {item['ok_rc']!r} is not a list of exit statuses") from exc
+    environment = item.get("environment") or {}
+    if not isinstance(environment, Mapping):
+        raise OptionError(f"{name}: environment: {environment!r} is not a mapping of names to values")
+    try:
+        early_exit = boolean(item.get("early_exit", False))
+    except TypeError as exc:
+        raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from exc
+    stage = {
+        "name": name,
+        "argv": argv,
+        "ok_rc": ok_rc,
+        "early_exit": early_exit,
+        "environment": {str(key): str(value) for key, value in environment.items()},
+    }
+    for key in ("chdir", "creates", "removes"):
+        if item.get(key):
+            if not isinstance(item[key], str):
+                raise OptionError(f"{name}: {key}: {item[key]!r} is not a path")
+            stage[key] = str(item[key])
+    return stage, warning
+
+
+def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
+    """The argv of a command in one of its forms, and a warning ("" for none); raises OptionError."""
+    if form == "argv":
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise OptionError(f"{name}: argv: {value!r} is not a list of words")
+        argv = [str(word) for word in value]
+    elif not isinstance(value, str):
+        raise OptionError(f"{name}: {form}: {describe(value)} is not a command line")
+    elif form == "shell":
+        argv = ["/bin/sh", "-c", str(value)] if value.strip() else []
+    else:
+        try:
+            argv = shlex.split(value)
+        except ValueError as exc:
+            raise OptionError(f"{name}: unbalanced quotes in {value!r} ({exc})") from exc
+    if not argv or not argv[0]:
+        raise OptionError(f"{name}: the command is empty")
+    if any("\0" in word for word in argv):
+        raise OptionError(f"{name}: a command cannot contain a NUL character")
+    warning = ""
+    if form == "shell" and "|" in value.replace("||", "") and "pipefail" not in value:
+        warning = (
+            f"{name}: in a shell pipeline without pipefail a command that dies looks like a finished one; "
+            "give a list of commands instead, each with its own status"
+        )
+    return argv, warning
+
+
+def describe(value: Any) -> str:
+    """What kind of thing a wrong value is, in YAML's words."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list of mixed things"
+    return f"the {'boolean' if isinstance(value, bool) else 'number'} {value!r}"

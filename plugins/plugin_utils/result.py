@@ -1,0 +1,162 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a verdict to what the user gets: the task's result and the fact, always of the same shape."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..module_utils.plan import Plan
+from ..module_utils.verdict import Verdict
+from ..module_utils.words import who_is_slow
+
+TAIL = 4 * 1024  # characters of standard error of a stage that did not fail first
+ARGV = 2 * 1024  # characters of a command
+
+
+def rounded(value: float | None, digits: int = 3) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def clipped(argv: list[str]) -> list[str]:
+    """A command of bounded length: what is cut off is said."""
+    words, budget = [], ARGV
+    for number, word in enumerate(argv):
+        if budget <= 0:
+            words.append(f"… {len(argv) - number} more words")
+            break
+        words.append(word if len(word) <= budget else f"{word[:budget]}… {len(word) - budget} more characters")
+        budget -= len(word)
+    return words
+
+
+def stage_result(spec: dict[str, Any], host: str, said: dict[str, Any], first: bool) -> dict[str, Any]:
+    """One stage, whether it has run (``said`` is its end's report) or not ({})."""
+    number = said.get("signal")
+    stderr = said.get("stderr", "")
+    result = {
+        "name": spec["name"],
+        "host": host,
+        "argv": clipped(spec["argv"]),
+        "rc": said.get("rc"),
+        "signal": number,
+        "elapsed": rounded(said.get("elapsed")),
+        "cpu": rounded(said.get("cpu")),
+        "stderr": stderr if first else stderr[-TAIL:],
+    }
+    if "1" not in spec["fds"]:
+        result["stdout"] = said.get("stdout", "")
+        result["stdout_truncated"] = said.get("stdout_truncated", False)
+    return result
+
+
+def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | None) -> dict[str, Any]:
+    """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
+    sides = verdict.sides if verdict else {}
+    writer, reader = sides.get((spec["id"], "W"), {}), sides.get((spec["id"], "R"), {})
+    count = writer.get("bytes") if writer.get("bytes") is not None else reader.get("bytes")
+    elapsed = writer.get("elapsed") or reader.get("elapsed")
+    waited = writer.get("waited", {})
+    source, destination = spec["source"], spec["destination"]
+    slow = ""
+    if waited and elapsed and elapsed >= 1.0:  # of less, nothing can be said
+        slow = who_is_slow({"waited": waited, "elapsed": elapsed, "writer": source, "reader": destination})
+    return {
+        "source": source,
+        "destination": destination,
+        "source_host": hosts[spec["writer"]],
+        "destination_host": hosts[spec["reader"]],
+        "source_address": writer.get("address", ""),
+        "destination_address": reader.get("address", "") or writer.get("peer", ""),
+        "bytes": count,
+        "unread": reader.get("unread"),
+        "padding": reader.get("padding"),
+        "elapsed": rounded(elapsed),
+        "rate": round(count / elapsed) if count is not None and elapsed else None,
+        "rtt": rounded(writer.get("rtt"), 6),
+        "retransmits": writer.get("retransmits"),
+        "waited": {
+            "receiver": rounded(waited.get("receiver")),
+            "buffer": rounded(waited.get("buffer")),
+            "busy": rounded(waited.get("busy")),
+        },
+        "slow": slow,
+    }
+
+
+def shape(plan: Plan, hosts: dict[str, str], verdict: Verdict | None, elapsed: float | None) -> dict[str, Any]:
+    """The result without msg: ``verdict`` is None in check mode, when nothing was launched."""
+    cause = verdict.cause if verdict else None
+    stages = []
+    for end, spec in plan.ends.items():
+        for stage in spec["stages"]:
+            said = verdict.stages.get(stage["name"], {}) if verdict else {}
+            stages.append(stage_result(stage, hosts[end], said, (cause or {}).get("stage") == stage["name"]))
+    order = {name: number for number, name in enumerate(plan_order(plan))}
+    stages.sort(key=lambda stage: order[stage["name"]])
+    links = [link_result(spec, hosts, verdict) for spec in plan.links]
+    counted = [link["bytes"] for link in links if link["bytes"] is not None]
+    result = {
+        "changed": verdict.started if verdict else True,
+        "stages": stages,
+        "links": links,
+        "bytes": counted[-1] if counted else None,
+        "elapsed": rounded(elapsed),
+        "cause": cause,
+        "run": plan.run,
+    }
+    if verdict:
+        reports = verdict.reports.values()
+        result["strangers"] = sum(report.get("connect", {}).get("strangers", 0) for report in reports)
+        result["left_running"] = [
+            f"{hosts[end]}: {process}" for end, report in verdict.reports.items() for process in report.get("left", ())
+        ]
+    else:
+        result.update(strangers=0, left_running=[])
+    return result
+
+
+def plan_order(plan: Plan) -> list[str]:
+    """Stage names from the source to the sink."""
+    names = [stage["name"] for end in plan.ends.values() for stage in end["stages"]]
+    follows = {link["source"]: link["destination"] for link in plan.links}
+    first = [name for name in names if name not in follows.values()]
+    ordered: list[str] = []
+    while first:
+        name = first.pop(0)
+        ordered.append(name)
+        if name in follows:
+            first.insert(0, follows[name])
+    return ordered
+
+
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """The fact: no argv, no stderr, no environment, for it may be cached on a disk."""
+    return {
+        "run": result["run"],
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "ok": True,
+        "bytes": result["bytes"],
+        "elapsed": result["elapsed"],
+        "peer": result["peer"],
+        "rc": {stage["name"]: stage["rc"] for stage in result["stages"]},
+    }
+
+
+def preflight_result(plan: Plan, hosts: dict[str, str], outcomes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """[{from, to, address, port, ok, outcome}] for everything that was dialled."""
+    tried = []
+    for end, outcome in outcomes.items():
+        for entry in ((outcome["report"] or {}).get("connect") or {}).get("dialled", ()):
+            tried.append(
+                {
+                    "from": hosts[end],
+                    "to": hosts[entry["end"]],
+                    "address": entry["address"],
+                    "port": entry["port"],
+                    "ok": entry["outcome"] == "ok",
+                    "outcome": entry["outcome"],
+                }
+            )
+    return tried

@@ -1,0 +1,162 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run: all ends of a plan launched side by side, watched, and heard to the last."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..module_utils.plan import Plan
+from .hosts import Host
+from .launch import ExecLaunch, Launch, ProcessLaunch, make_launch
+
+PARENT = 0.5  # seconds between looks whether ansible-playbook still lives
+FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
+LINGER = 15.0  # seconds for an end that was cancelled to clean up (it may have to kill) and report
+LOST = 1.0  # seconds for the others to report that this end's death has broken their links
+CONNECTING = 10.0  # seconds longer than the first that an end may go on trying to connect
+
+
+class Run:
+    """Launches a plan's ends and collects their outcomes; whatever happens, none outlives it."""
+
+    def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Callable[[dict[str, Any]], None]) -> None:
+        self.on_sample = on_sample
+        self.wake_out, self.wake_in = os.pipe()
+        os.set_blocking(self.wake_out, False)
+        self.launches: dict[str, ProcessLaunch | ExecLaunch] = {
+            end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()
+        }
+        self.parent = os.getppid()
+        self.give_up_at = float("inf")
+        self.force_at = float("inf")
+
+    def wake(self) -> None:
+        os.write(self.wake_in, b".")
+
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """Run to the end; returns {end: outcome} for a Verdict."""
+        watcher = Watcher([launch.label for launch in self.launches.values() if isinstance(launch, ExecLaunch)])
+        try:
+            # threads first: their logins take longest
+            for launch in sorted(self.launches.values(), key=lambda launch: isinstance(launch, ProcessLaunch)):
+                launch.start()
+            while not all(launch.ready for launch in self.launches.values()):
+                self.listen()
+                if self.overdue():
+                    break
+            return {end: launch.outcome() for end, launch in self.launches.items()}
+        finally:
+            self.cancel_all(LINGER)
+            watcher.dismiss()
+
+    def listen(self) -> None:
+        """Sleep until an end says something or is over."""
+        poller = select.poll()
+        poller.register(self.wake_out, select.POLLIN)
+        processes = [launch for launch in self.launches.values() if isinstance(launch, ProcessLaunch)]
+        speaking = {launch.fileno(): launch for launch in processes if not launch.ready}
+        for fd in speaking:
+            poller.register(fd, select.POLLIN)
+        for fd, _event in poller.poll(PARENT * 1000):
+            if fd in speaking:
+                for sample in speaking[fd].hear():
+                    self.on_sample(sample)
+            else:
+                os.read(self.wake_out, 4096)
+
+    def overdue(self) -> bool:
+        """Let the others follow an end that failed; True when there is nothing left to wait for."""
+        if os.getppid() != self.parent:
+            # ansible-playbook was killed: nobody will read a result (from core 2.19 on we live in another session)
+            self.cancel_all(LINGER)
+            os._exit(1)
+        now = time.monotonic()
+        for launch in self.launches.values():
+            if launch.ready:
+                self.give_up_at = min(self.give_up_at, now + self.patience(launch))
+        if now >= self.give_up_at:
+            for launch in self.launches.values():
+                if not launch.ready:
+                    launch.cancel(signal.SIGTERM if now < self.force_at else signal.SIGKILL)
+            self.force_at = min(self.force_at, now + LINGER)
+        return now >= self.force_at + LINGER
+
+    @staticmethod
+    def patience(launch: Launch) -> float:
+        """Seconds that the others get after this end is over."""
+        report = launch.report
+        if report is None:
+            return LOST
+        if report.get("preflight"):
+            return float("inf")
+        if report.get("not_connected"):
+            return CONNECTING
+        if report.get("died") or any(side["state"] in ("reset", "aborted") for side in report.get("links", ())):
+            return FOLLOW
+        return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage has been started
+
+    def cancel_all(self, patience: float) -> None:
+        """Nothing outlives the task: also called for an exception such as the task's timeout."""
+        waiting = [launch for launch in self.launches.values() if not launch.ready]
+        for launch in waiting:
+            launch.cancel()
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and any(launch.processes() for launch in waiting):
+            time.sleep(0.05)
+        for launch in waiting:
+            launch.cancel(signal.SIGKILL)
+
+
+class Watcher:
+    """A process that ends the logins to other hosts if this worker is killed.
+
+    Without it a killed worker leaves its ssh, and with it the remote end, running to the end.
+    """
+
+    def __init__(self, labels: list[str]) -> None:
+        reading, self.pipe = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._watch(reading, [label.encode() for label in labels])
+            finally:
+                os._exit(0)
+        os.close(reading)
+
+    @staticmethod
+    def _watch(reading: int, labels: list[bytes]) -> None:
+        signal.alarm(0)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            os.dup2(null, fd)
+        os.closerange(3, reading)
+        os.closerange(reading + 1, 4096)
+        if os.read(reading, 1) == b"":  # the worker is gone without a word
+            end_labelled(labels)
+
+    def dismiss(self) -> None:
+        os.write(self.pipe, b".")
+        os.close(self.pipe)
+        os.waitpid(self.pid, 0)
+
+
+def end_labelled(labels: list[bytes]) -> None:
+    """SIGTERM for every process of ours whose command line carries one of these labels."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as cmdline:
+                    text = cmdline.read()
+                if any(label in text for label in labels):
+                    os.kill(int(entry), signal.SIGTERM)
+            except OSError:
+                continue
