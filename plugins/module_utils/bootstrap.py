@@ -75,10 +75,10 @@ def file_program(modules: "list[tuple[str, str]]") -> str:
 
 
 FILE_START = """import io, os, stat, sys
-with open(sys.argv[2], "rb") as source:
+with open(sys.argv[1], "rb") as source:
     plan = source.read()
-    modes = os.fstat(source.fileno()).st_mode & os.stat(os.path.dirname(sys.argv[2])).st_mode
-for name in sys.argv[1:3]:
+    modes = os.fstat(source.fileno()).st_mode & os.stat(os.path.dirname(sys.argv[1])).st_mode
+for name in sys.argv[:2]:
     try:
         os.unlink(name)
     except OSError:

@@ -52,7 +52,9 @@ class Launch:
         self.report = read_marked(stdout)
         if self.report is None or "end" not in self.report and "refused" not in self.report:
             self.report = None
-            said = " ".join(line.strip() for line in stderr.splitlines()[-3:])[-400:]
+            # a login with a terminal has merged both, and ssh has a last word of its own
+            lines = [line.strip() for line in (stdout + "\n" + stderr).splitlines() if line.strip()]
+            said = " ".join(lines[-4:])[-400:]
             if rc in (126, 127):
                 self.error, self.kind = NO_PYTHON.format(", ".join(self.host.interpreters)), "no python"
             else:
@@ -139,7 +141,7 @@ class ExecLaunch(Launch):
     def _run(self) -> None:
         try:
             result = self._patiently()
-            self.conclude(result["rc"], result["stdout"], result["stderr"] or result["stdout"])
+            self.conclude(result["rc"], result["stdout"], result["stderr"])
         except AnsibleConnectionFailure as exc:
             self.error, self.kind = str(exc), "unreachable"
         except AnsibleError as exc:

@@ -1,0 +1,56 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# All logic of setting up, testing and showing the collection; CI only calls it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+TREE   := .build/tree/ansible_collections/plumbing/socketpipe
+PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
+
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
+export ANSIBLE_HOME := $(CURDIR)/.build/ansible
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint unit system bench clean
+
+help:   ## this list
+	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(VENV)/demo $(TREE)   ## a backup, a restore and the manual's three examples, on this machine, without root
+	$(BIN)/python tests/demo/demo.py
+
+test: lint unit system   ## everything: lint, unit tests, tests on real hosts
+
+lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy plugins tests
+	$(BIN)/yamllint --strict .
+
+unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
+	$(PYTEST) -n $(WORKERS) tests/unit
+
+system: $(VENV)/test $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
+	$(PYTEST) -n $(WORKERS) --dist loadfile tests/system
+
+bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3)
+	$(BIN)/python -m tests.bench
+
+clean:   ## remove what the other targets have made
+	rm -rf .build $(VENV)
+
+$(VENV)/demo: requirements/demo.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -r $<
+	@touch $@
+
+$(VENV)/test: requirements/test.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -r $<
+	@touch $@
+
+$(TREE):
+	mkdir -p $(dir $(TREE))
+	ln -sfn ../../../.. $@

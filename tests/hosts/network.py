@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: the plumbing.socketpipe contributors
+"""The network of a fleet: a bridge in the switch's namespace and a veth to each host. And what hosts refuse."""
+from __future__ import annotations
+
+import ipaddress
+import subprocess
+import typing as t
+
+from .layout import SANE_PATH, SSH_PORT, FleetError, Seat
+from .needs import program
+
+TABLE = "socketpipe_block"
+Direction = t.Literal["in", "out", "both"]
+How = t.Literal["drop", "reject", "unreachable"]
+Ports = int | str | t.Sequence[int | str]
+VERDICTS = {
+    "drop": "drop",  # silence
+    "reject": "reject with tcp reset",  # connection refused
+    "unreachable": "reject with icmpx type admin-prohibited",  # no route to host
+}
+
+
+def start_ip(pid: int, commands: t.Iterable[str]) -> subprocess.Popen[str]:
+    """`ip -batch` in the network namespace of a process, and of that only: pids in the commands are as we see them."""
+    argv = [program("nsenter"), "-n", "-t", str(pid), program("ip"), "-batch", "-"]
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": SANE_PATH},
+    )
+    assert process.stdin is not None
+    process.stdin.write("".join(f"{command}\n" for command in commands))
+    process.stdin.flush()
+    return process
+
+
+def finish_ip(process: subprocess.Popen[str], *, check: bool = True) -> None:
+    errors = process.communicate()[1].strip()
+    if check and process.returncode:
+        raise FleetError(f"setting up a host's network failed: {errors}")
+
+
+def port(prefix: str, seat: Seat) -> str:
+    """The switch's end of a host's cable; at most 15 characters."""
+    return f"{prefix[:8]}p{seat.index}"
+
+
+def sysctl(seat: Seat | None) -> dict[str, str]:
+    """Kernel settings of a host's network."""
+    # How a refusal looks must not depend on how many there were in the last second.
+    settings = {"net/ipv4/icmp_ratelimit": "0", "net/ipv6/icmp/ratelimit": "0"}
+    if seat is None or not seat.spec.v6:
+        settings.update({f"net/ipv6/conf/{which}/disable_ipv6": "1" for which in ("all", "default")})
+    return settings
+
+
+def make_switch(switch: int) -> None:
+    # Without snooping: it would hold back neighbour discovery for hosts it has not yet heard from.
+    finish_ip(start_ip(switch, ["link add br0 type bridge forward_delay 0 mcast_snooping 0", "link set br0 up"]))
+
+
+def attach(switch: int, prefix: str, members: t.Sequence[tuple[Seat, int]]) -> None:
+    """Cables from the switch to these hosts (with the pid of each), and their addresses."""
+    cables = []
+    for seat, pid in members:
+        name = port(prefix, seat)
+        # The same hardware address after a reboot, as a real card has: neighbours remember it.
+        card = f"eth0 address 02:53:50:00:00:{seat.index:02x} netns {pid}"
+        cables += [f"link add {name} type veth peer name {card}", f"link set {name} master br0 up"]
+    finish_ip(start_ip(switch, cables))
+    running = []
+    for seat, pid in members:
+        commands = ["link set lo up", "link set eth0 up"]
+        for address in seat.addresses:
+            nodad = " nodad" if ipaddress.ip_interface(address).version == 6 else ""
+            commands.append(f"address add {address} dev eth0{nodad}")
+        running.append(start_ip(pid, commands))
+    for process in running:
+        finish_ip(process)
+
+
+def detach(switch: int, prefix: str, seat: Seat) -> None:
+    """Takes the cable away, if it is there."""
+    finish_ip(start_ip(switch, [f"link del {port(prefix, seat)}"]), check=False)
+
+
+def set_link(switch: int, prefix: str, seat: Seat, up: bool) -> None:
+    """Pulls or plugs the cable at the switch: the host keeps its addresses and sees its carrier go."""
+    finish_ip(start_ip(switch, [f"link set {port(prefix, seat)} {'up' if up else 'down'}"]))
+
+
+def elements(ports: Ports) -> list[str]:
+    return [str(each) for each in ([ports] if isinstance(ports, (int, str)) else ports)]
+
+
+def block_rules(
+    direction: Direction, how: How, ports: Ports | None, peers: t.Sequence[str], established: bool
+) -> str:
+    """An nft script that adds to what is blocked already.
+
+    Without `established` only the opening packet of a connection matches. ssh is spared unless its port is named.
+    """
+    verdict = VERDICTS[how]
+    lines = [f"add table inet {TABLE}"]
+    for way, hook, far in (("in", "input", "saddr"), ("out", "output", "daddr")):
+        if direction not in (way, "both"):
+            continue
+        lines.append(f"add chain inet {TABLE} {way} {{ type filter hook {hook} priority 0; policy accept; }}")
+        loopback = f"{'iif' if way == 'in' else 'oif'} != lo"
+        if ports is None:
+            # Sets of two, for nft 1.0.6 joins `dport != 22 sport != 22` to one comparison, true if either differs.
+            sides = [f"tcp dport != {{ 0, {SSH_PORT} }} tcp sport != {{ 0, {SSH_PORT} }}"]
+        else:
+            which = ("dport", "sport") if established else ("dport",)
+            sides = [f"tcp {side} {{ {', '.join(elements(ports))} }}" for side in which]
+        opening = "" if established else "tcp flags & (syn|ack) == syn"
+        for peer in peers or [""]:
+            family = "ip6" if ":" in peer else "ip"
+            match = f"{family} {far} {peer}" if peer else ""
+            for side in sides:
+                words = ("add rule inet", TABLE, way, loopback, match, side, opening, verdict)
+                lines.append(" ".join(filter(None, words)))
+    return "\n".join(lines) + "\n"
