@@ -2,17 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the engine gets to a host: one constant command, the program and its plan on standard input.
 
-The stream is: the loader, the modules, the plan; each after its length as eight
-digits.  Nothing is written to a disk.  All of it is ASCII.
+The stream is: the loader, then compressed the modules compiled, the modules as
+source, and the plan; each after its length as eight digits.  A host whose Python
+has our byte code's magic number takes the compiled ones, which saves compiling
+(12 of 40 ms); any other compiles the source.  Nothing is written to a disk.
 """
 
 import json
+import marshal
 import os
 import shlex
+import zlib
+from importlib.util import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Any, Iterable
 
 # each imports only modules before it
 MODULES = ["kernel", "handshake", "connect", "meeting", "preflight", "watch", "link", "stage", "guard", "end", "main"]
@@ -21,23 +26,28 @@ PACKAGE = "socketpipe"
 START = "import sys;r=sys.stdin.buffer.read;exec(r(int(r(8))))"
 
 LOADER = """
-import json, sys, types
+import sys
 if sys.version_info < (3, 6):
-    answer = {"refused": "Python 3.6 or later is needed, this is " + sys.version.split()[0]}
-    sys.stdout.write("SOCKETPIPE " + json.dumps(answer) + "\\n")
+    answer = "Python 3.6 or later is needed, this is " + sys.version.split()[0]
+    sys.stdout.write('SOCKETPIPE {"refused": "%s"}\\n' % answer)
     raise SystemExit(0)
-modules = json.loads(r(int(r(8))).decode())
-plan = json.loads(r(int(r(8))).decode())
-package = types.ModuleType("PACKAGE")
+import marshal, zlib
+compiled, source, plan = [zlib.decompress(r(int(r(8)))) for part in range(3)]
+magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+if compiled.startswith(magic):
+    modules = marshal.loads(compiled[len(magic):])
+else:
+    modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in marshal.loads(source)]
+package = type(sys)("PACKAGE")
 package.__path__ = []
 sys.modules["PACKAGE"] = package
-for name, source in modules:
-    module = types.ModuleType("PACKAGE." + name)
+for name, code in modules:
+    module = type(sys)("PACKAGE." + name)
     module.__package__ = "PACKAGE"
     sys.modules[module.__name__] = module
     setattr(package, name, module)
-    exec(compile(source, "<socketpipe %s>" % name, "exec"), module.__dict__)
-raise SystemExit(module.main(plan))
+    exec(code, module.__dict__)
+raise SystemExit(module.main(marshal.loads(plan)))
 """.replace("PACKAGE", PACKAGE)
 
 
@@ -51,27 +61,34 @@ def sources() -> "list[tuple[str, str]]":
     return found
 
 
-def frame(text: str) -> bytes:
-    data = text.encode("ascii")
+def frame(data: bytes) -> bytes:
     return b"%08d" % len(data) + data
+
+
+def pack(value: "Any") -> bytes:
+    """A value of JSON's kinds as every Python can read it (marshal's version 2), compressed."""
+    plain = json.loads(json.dumps(value))  # marshal takes no subclass of str, such as Ansible's
+    return frame(zlib.compress(marshal.dumps(plain, 2), 1))
 
 
 def program(modules: "list[tuple[str, str]]") -> bytes:
     """The loader and the modules: the same for every end."""
-    return frame(LOADER) + frame(json.dumps(modules))
+    code = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in modules]
+    compiled = frame(zlib.compress(MAGIC_NUMBER + marshal.dumps(code), 1))
+    return frame(LOADER.encode("ascii")) + compiled + pack(modules)
 
 
-def stream(modules: "list[tuple[str, str]]", plan: "dict[str, object]") -> bytes:
+def stream(program: bytes, plan: "dict[str, Any]") -> bytes:
     """What an end reads from its standard input."""
-    return program(modules) + frame(json.dumps(plan))
+    return program + pack(plan)
 
 
-def file_program(modules: "list[tuple[str, str]]") -> str:
+def file_program(program: bytes) -> str:
     """The same program as a file, for logins that take no standard input; it is told its plan's file.
 
     Both files are gone before anything else is done.
     """
-    return FILE_START.format(data=program(modules))
+    return FILE_START.format(data=program)
 
 
 FILE_START = """import io, os, stat, sys
@@ -85,7 +102,7 @@ for name in sys.argv[:2]:
         pass
 if modes & stat.S_IROTH:
     raise SystemExit("socketpipe: others can read Ansible's temporary files here (allow_world_readable_tmpfiles)")
-r = io.BytesIO({data!r} + b"%08d" % len(plan) + plan).read
+r = io.BytesIO({data!r} + plan).read
 exec(r(int(r(8))))
 """
 

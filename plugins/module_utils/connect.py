@@ -5,7 +5,6 @@
 import errno
 import os
 import select
-import socket
 import time
 
 from .handshake import PARKED, Stranger
@@ -13,9 +12,12 @@ from .kernel import FIN, tcp_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any
 
     from .handshake import Conversation
+else:
+    import _socket as socket
 
 
 def address_of(sock: socket.socket, peer: bool = False) -> str:

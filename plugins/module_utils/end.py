@@ -10,7 +10,6 @@ Whatever else happens breaks its links, both ways, and so travels along the chai
 
 import os
 import select
-import signal
 import time
 
 from . import link
@@ -20,11 +19,14 @@ from .watch import Cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     import socket
     from typing import Any, Iterable
 
     from .link import Side
     from .watch import Watch
+else:
+    import _signal as signal
 
 RESET_GRACE = 5.0  # seconds for a stage whose link is broken to notice it, before SIGTERM
 TERM_GRACE = 5.0  # seconds from SIGTERM to SIGKILL
@@ -44,7 +46,7 @@ class End:
         self.began = time.monotonic()
         self.tick_at = self.began
         self.sample_at = self.began + plan["sample"] if plan["sample"] else float("inf")
-        self.drain_pause = 0.01
+        self.drain_pause = 0.001
         self.cancelled = ""
         self.killed: "dict[int, str]" = {}
         self.left: "dict[int, str]" = {}
@@ -53,6 +55,8 @@ class End:
 
     def run(self) -> "dict[str, Any]":
         """Supervise until every stage and link is settled; returns the report."""
+        self.settled()
+        self.watch.get_ready()
         while not self.settled():
             try:
                 self.notice(self.watch.poll(self.fds(), self.patience()))

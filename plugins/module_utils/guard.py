@@ -8,17 +8,20 @@ all until the end is done or gone.
 """
 
 import os
-import signal
-import socket
 import time
 
 from .kernel import become_subreaper, descendants, disconnect, kill, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
+    import socket
     from typing import Any
 
     from .watch import Watch
+else:
+    import _signal as signal
+    import _socket as socket
 
 DONE = b"."  # what the end says when it has ended everything itself
 PATIENCE = 5.0  # seconds to wait for killed processes to be gone

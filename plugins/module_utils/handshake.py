@@ -21,7 +21,6 @@ link, the dialler's side and both nonces, so that none can be replayed, echoed o
 moved to another place.  A conversation that goes wrong raises Stranger.
 """
 
-import collections
 import hmac
 import os
 import struct
@@ -38,7 +37,14 @@ HELLO = struct.Struct("!8s16sI1s32s")
 NONCE = MAC = 32
 PARKED = -1  # as a number of bytes: nothing to read, the writer's end resumes this one if it chooses it
 
-Step = collections.namedtuple("Step", "send want known link")
+
+class Step:
+    """What a conversation hands out: bytes to send, how many to read next, who the other side is by now."""
+
+    __slots__ = ("send", "want", "known", "link")
+
+    def __init__(self, send: bytes, want: int, known: bool, link: str) -> None:
+        self.send, self.want, self.known, self.link = send, want, known, link
 
 
 class Stranger(Exception):

@@ -9,7 +9,6 @@ last close is a reset.  Only ``commit`` makes an end of file.
 
 import os
 import select
-import socket
 import time
 
 from .kernel import (
@@ -30,9 +29,12 @@ from .kernel import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any
 
     from .connect import Connection
+else:
+    import _socket as socket
 
 # what a side can be; "open" is the only one that is not settled, but for "committed" and "eof",
 # which wait for the last bytes to arrive and to be read

@@ -3,7 +3,6 @@
 """What an end does from its first to its last moment; the bootstrap calls ``main(plan)``."""
 
 import os
-import platform
 import sys
 import time
 
@@ -39,7 +38,7 @@ def main(plan: "dict[str, Any]") -> int:
         except Cancelled as exc:
             report = {"cancelled": str(exc)}
     report["end"] = plan["end"]
-    report["python"] = platform.python_version()
+    report["python"] = "%d.%d.%d" % sys.version_info[:3]
     watch.say(report)
     return 0
 
@@ -87,7 +86,7 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
     report = End(plan, sides, watch, channel).run()
     report["connect"] = meeting.report()
     report["end"] = plan["end"]
-    report["python"] = platform.python_version()
+    report["python"] = "%d.%d.%d" % sys.version_info[:3]
     watch.say(report)
     channel.send(DONE)
     os._exit(0)

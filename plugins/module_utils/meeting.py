@@ -9,17 +9,20 @@ writer confirms is the link.  Wrong addresses and strangers do no harm.
 """
 
 import select
-import socket
 import time
 
 from .connect import Attempt, Connection, listen_on, reason, ssh_client
 from .handshake import PARKED, READER, WRITER, Key, Stranger, dial, listen
+from .kernel import accept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any, Callable
 
     Poll = Callable[[dict[int, int], float], dict[int, int]]
+else:
+    import _socket as socket
 
 HANDSHAKE_TIME = 5.0  # seconds a connection has to prove itself
 DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition after 1 s
@@ -139,7 +142,7 @@ class Exchange:
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                sock = listener.accept()[0]
+                sock = accept(listener)
             except BlockingIOError:
                 return
             except OSError:  # the caller is gone again, or we are out of descriptors

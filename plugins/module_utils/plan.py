@@ -52,10 +52,10 @@ class Plan:
 
     def add_end(self, name: str, listen: bool = True, sample: float = 0.0) -> None:
         """A host that runs stages.  ``sample``: seconds between its live reports, 0 for none."""
-        pool = list(self.options.get("ports") or DEFAULT_PORTS)
-        random.SystemRandom().shuffle(pool)
+        pool = self.options.get("ports") or DEFAULT_PORTS
         most = CHECKED if self.options.get("preflight") and not self.options.get("ports") else CANDIDATES
-        self.ends[name] = {"listen": listen, "ports": pool[:most], "stages": [], "sample": sample}
+        ports = random.SystemRandom().sample(pool, min(most, len(pool)))
+        self.ends[name] = {"listen": listen, "ports": ports, "stages": [], "sample": sample}
 
     def add_stage(self, end: str, stage: "dict[str, Any]") -> None:
         self.ends[end]["stages"].append(dict(stage, fds={}, end=end))

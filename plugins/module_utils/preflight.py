@@ -6,17 +6,19 @@ Each end listens on every free port of its list, dials every address and port of
 the others, and proves itself on each connection.  No stage runs.
 """
 
-import socket
 import time
 
 from .meeting import DIAL_TIME, Exchange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any
 
     from .connect import Attempt, Connection
     from .meeting import Poll
+else:
+    import _socket as socket
 
 OK = "ok"
 RETRY = 0.25  # seconds between attempts while the other end may not be up yet

@@ -5,16 +5,18 @@
 import errno
 import fcntl
 import os
-import signal
 import time
 
 from .link import RESET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from .link import Side
+else:
+    import _signal as signal
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 

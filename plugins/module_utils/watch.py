@@ -7,16 +7,17 @@ When that is gone (ssh or its session died, ansible-playbook was killed), poll(2
 says POLLERR on it at once, and nothing that we started may outlive that.
 """
 
-import json
 import os
-import signal
 import time
 
 from .kernel import HANGUP, events, signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal
 
 MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
 
@@ -79,14 +80,22 @@ class Watch:
         except OSError:
             self._lose()
 
+    def get_ready(self) -> None:
+        """Import what ``say`` needs, 7 ms: a good moment is when the stages have just been started."""
+        import json  # noqa: F401
+
     def say(self, message: "dict[str, Any]") -> None:
         """One marked JSON line for the controller, ASCII whatever the locale."""
+        import json
+
         if not self.lost:
             self._write(b"\n" + MARK.encode() + json.dumps(message).encode("ascii") + b"\n")
 
 
 def read_marked(text: str) -> "dict[str, Any] | None":
     """The last marked line of an end's output, None when there is none or it is not whole."""
+    import json
+
     for line in reversed(text.splitlines()):
         if line.strip().startswith(MARK):
             try:

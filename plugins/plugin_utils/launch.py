@@ -8,7 +8,6 @@ its end, ``outcome`` what it was; ``cancel`` ends it before.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -30,6 +29,9 @@ from .hosts import Host
 BUSY = re.compile(r"kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups", re.I)
 BUSY_TRIES = 6
 NO_PYTHON = "no usable Python ({0}): install Python 3.6 or later there, or set ansible_python_interpreter"
+
+# made when Ansible's main process loads the action, once for all of its workers
+PROGRAM = bootstrap.program(bootstrap.sources())
 
 
 class Launch:
@@ -93,7 +95,7 @@ class ProcessLaunch(Launch):
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             with self.process.stdin as stdin:
-                stdin.write(bootstrap.stream(bootstrap.sources(), self.plan))
+                stdin.write(bootstrap.stream(PROGRAM, self.plan))
         except BrokenPipeError:
             pass  # what it says on its standard error is the reason
         self.buffer = b""
@@ -164,15 +166,14 @@ class ExecLaunch(Launch):
 
     def _execute(self) -> dict[str, Any]:
         assert self.host.executor is not None
-        modules = bootstrap.sources()
         if self.host.takes_stdin:
             return self.host.executor._low_level_execute_command(
                 bootstrap.command(self.host.interpreters, self.label),
-                in_data=bootstrap.stream(modules, self.plan),
+                in_data=bootstrap.stream(PROGRAM, self.plan),
             )
-        return self._execute_from_files(modules)
+        return self._execute_from_files()
 
-    def _execute_from_files(self, modules: list[tuple[str, str]]) -> dict[str, Any]:
+    def _execute_from_files(self) -> dict[str, Any]:
         """Where nothing can be sent on standard input: through Ansible's own temporary directory."""
         executor = self.host.executor
         assert executor is not None
@@ -180,8 +181,8 @@ class ExecLaunch(Launch):
         try:
             join = executor._connection._shell.join_path
             source, plan = join(folder, "socketpipe.py"), join(folder, "plan.json")
-            executor._transfer_data(source, bootstrap.file_program(modules))
-            executor._transfer_data(plan, json.dumps(self.plan))
+            executor._transfer_data(source, bootstrap.file_program(PROGRAM))
+            executor._transfer_data(plan, bootstrap.pack(self.plan))
             executor._fixup_perms2((folder, source, plan), execute=False)
             return executor._low_level_execute_command(
                 bootstrap.command(self.host.interpreters, self.label, [source, plan])

@@ -41,7 +41,9 @@ class Run:
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
         """Run to the end; returns {end: outcome} for a Verdict."""
-        watcher = Watcher([launch.label for launch in self.launches.values() if isinstance(launch, ExecLaunch)])
+        logins = [launch.label for launch in self.launches.values() if isinstance(launch, ExecLaunch)]
+        # an end of our own notices our death itself, and takes the links, and so the other ends, along
+        watcher = Watcher(logins) if len(logins) == len(self.launches) else None
         try:
             # threads first: their logins take longest
             for launch in sorted(self.launches.values(), key=lambda launch: isinstance(launch, ProcessLaunch)):
@@ -53,7 +55,8 @@ class Run:
             return {end: launch.outcome() for end, launch in self.launches.items()}
         finally:
             self.cancel_all(LINGER)
-            watcher.dismiss()
+            if watcher:
+                watcher.dismiss()
 
     def listen(self) -> None:
         """Sleep until an end says something or is over."""
