@@ -55,8 +55,6 @@ class End:
 
     def run(self) -> "dict[str, Any]":
         """Supervise until every stage and link is settled; returns the report."""
-        self.settled()
-        self.watch.get_ready()
         while not self.settled():
             try:
                 self.notice(self.watch.poll(self.fds(), self.patience()))
