@@ -203,8 +203,8 @@ def kill(pids: "Iterable[int]", number: int) -> "list[int]":
 
 
 def signal_name(number: int) -> str:
-    """ "SIGKILL" for 9; the number itself for one without a name."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "signal %d" % number
+    """SIGKILL for 9; "signal 77" for a number without a name."""
+    for name in dir(signal):
+        if name.startswith("SIG") and not name.startswith("SIG_") and getattr(signal, name) == number:
+            return name
+    return "signal %d" % number
