@@ -58,10 +58,10 @@ class End:
         while not self.settled():
             try:
                 self.notice(self.watch.poll(self.fds(), self.patience()))
+                self.tick(time.monotonic())
             except Cancelled as exc:
                 self.cancel(str(exc))
             self.reap()
-            self.tick(time.monotonic())
         self.clear_up()
         return self.report()
 

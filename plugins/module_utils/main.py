@@ -12,7 +12,7 @@ from .guard import DONE, split
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .preflight import Preflight
-from .stage import find_command
+from .stage import encode, find_command, full_environment
 from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False
@@ -47,17 +47,25 @@ def before(plan: "dict[str, Any]") -> "dict[str, Any]":
     """Reasons not to start at all, found before anything is opened: {} when there is none."""
     if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/stat"):
         return {"refused": "an end needs Linux with /proc mounted; this is %s" % sys.platform}
-    for spec in plan["stages"]:
+    for spec in [] if plan["preflight"] else plan["stages"]:
         for key, wanted in (("creates", True), ("removes", False)):
             path = spec.get(key)
-            if path and os.path.exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
+            if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
                 return {"skipped": "%s: %s %s" % (spec["name"], path, "exists" if wanted else "does not exist")}
     for spec in plan["stages"]:
-        environment = dict(os.environ, **spec.get("environment", {}))
-        problem = find_command(spec["argv"][0], environment, spec.get("chdir"))
+        problem = find_command(spec["argv"][0], full_environment(spec), spec.get("chdir"))
         if problem:
             return {"refused": problem, "stage": spec["name"]}
     return {}
+
+
+def exists(path: str) -> bool:
+    """Whether a path or a pattern (glob(7)), as of builtin.command's creates, is there."""
+    if os.path.lexists(encode(path)):
+        return True
+    import glob  # rarely needed, and dear (re)
+
+    return bool(glob.glob(encode(path)))
 
 
 def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":

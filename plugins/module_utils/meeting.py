@@ -29,6 +29,9 @@ DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition aft
 HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
 STAGGER = 0.2  # seconds until the next port is tried beside one that has not answered
 REDIAL = (0.01, 0.25)  # seconds between rounds of attempts: from, growing to
+# two reasons to turn away callers that are no strangers
+MIRROR = "asked for our own side of a link"  # it may be us: both ends on one host, with the same ports
+TAKEN = "asked for a link that is made"
 
 
 class NotConnected(Exception):
@@ -134,9 +137,10 @@ class Exchange:
                     self._connected(name, attempt)
                     dialler.hurry(now)
         for connection in list(self.connections):
-            if connection.sock.fileno() in found:
+            fd = connection.sock.fileno()  # -1: closed since
+            if fd in found:
                 self._talk(connection, connection.advance)
-            elif not connection.known and now - connection.born > HANDSHAKE_TIME:
+            elif fd >= 0 and not connection.known and now - connection.born > HANDSHAKE_TIME:
                 self.drop(connection, "said nothing for %d s" % HANDSHAKE_TIME)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -181,11 +185,13 @@ class Exchange:
     def find_key(self, run: bytes, index: int, side: bytes) -> "tuple[Key, bytes, str]":
         """For a caller's hello: the link's key, our own side and the link's name."""
         name = self.by_index.get(index, "")
-        if run != self.run_id or not name or not self.wants(name):
+        if run != self.run_id or not name or side not in (WRITER, READER):
             raise Stranger("asked for a link that is not open here")
         own = WRITER if side == READER else READER
         if own.decode() != self.links[name]["side"]:
-            raise Stranger("asked for the wrong side of a link")
+            raise Stranger(MIRROR)
+        if not self.wants(name):
+            raise Stranger(TAKEN)
         return self.keys[name], own, name
 
     def wants(self, link: str) -> bool:
@@ -196,7 +202,7 @@ class Exchange:
         """Close a connection that did not become a link, and remember what was wrong with it."""
         if connection.attempt is not None:
             connection.attempt.outcome = "connected, then " + why
-        elif not connection.known and not connection.link:  # no hello of ours
+        elif not connection.known and not connection.link and why not in (MIRROR, TAKEN):  # no hello of ours
             self.strangers += 1
         connection.sock.close()
         self.connections.remove(connection)
@@ -258,21 +264,25 @@ class Meeting(Exchange):
         return self.made
 
     def settle(self) -> None:
-        """Let the writer choose among those that proved themselves; keep those that are done."""
+        """Let the writer choose among those that proved themselves."""
         for connection in list(self.connections):
-            link = connection.link
-            if connection.done and link not in self.made:
-                self.made[link] = connection
-                self.connections.remove(connection)
-            elif connection.want == PARKED and connection.known and link not in self.chosen:
-                self.chosen[link] = connection
+            if connection.want == PARKED and connection.known and connection.link not in self.chosen:
+                self.chosen[connection.link] = connection
                 self._talk(connection, lambda c=connection: c.resume(b""))  # type: ignore[misc]
-        for connection in list(self.connections):
-            if connection.link in self.made:
-                connection.sock.close()
-                self.connections.remove(connection)
-        for name in self.made:
-            self.diallers[name].drop()
+
+    def _talk(self, connection: Connection, step: "Callable[[], None]") -> None:
+        super()._talk(connection, step)
+        if connection.done:
+            self._take(connection)
+
+    def _take(self, connection: Connection) -> None:
+        """This one is the link, from now on: a second writer (one plan, launched twice) must not hear that too."""
+        self.made[connection.link] = connection
+        self.diallers[connection.link].drop()
+        for other in [c for c in self.connections if c.link == connection.link]:
+            self.connections.remove(other)
+            if other is not connection:
+                other.sock.close()
 
     def drop(self, connection: Connection, why: str) -> None:
         super().drop(connection, why)

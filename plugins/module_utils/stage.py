@@ -66,7 +66,6 @@ class Stage:
         self.fds = {int(fd): sides[(link, fd != "0")] for fd, link in spec["fds"].items()}
         self.ins = [side for side in self.fds.values() if not side.writer]
         self.outs = [side for side in self.fds.values() if side.writer]
-        self.environment = dict(os.environ, **spec.get("environment", {}))
         self.state = WAITING
         self.settled = False
         self.pid = 0
@@ -91,7 +90,7 @@ class Stage:
             targets[1] = self.stdout.theirs
         self.started_at = time.monotonic()
         try:
-            self.pid = spawn(self.spec["argv"], self.environment, self.spec.get("chdir"), targets)
+            self.pid = spawn(self.spec["argv"], full_environment(self.spec), self.spec.get("chdir"), targets)
             self.state = RUNNING
         finally:
             os.close(null)
@@ -171,23 +170,34 @@ def text_of(kept: "Kept | None") -> str:
     return text[len(text) - chosen :] if kept.last else text[:chosen]
 
 
-def find_command(name: str, environment: "dict[str, str]", chdir: "str | None") -> str:
+def encode(text: str) -> bytes:
+    """The plan's text as a command gets it: UTF-8, whatever our own locale is (Python 3.6 knows only ASCII in C)."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def full_environment(spec: "dict[str, Any]") -> "dict[bytes, bytes]":
+    """Our own environment with the stage's on top."""
+    given = spec.get("environment", {})
+    return {**os.environb, **{encode(name): encode(value) for name, value in given.items()}}
+
+
+def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> str:
     """The sentence that says why a command cannot be run here, "" when it can (execvp(3)'s search)."""
-    if chdir and not os.path.isdir(chdir):
+    if chdir and not os.path.isdir(encode(chdir)):
         return "there is no directory %r to run it in" % chdir
-    path = environment.get("PATH") or os.defpath
-    folders = [""] if "/" in name else path.split(os.pathsep)
+    path = environment.get(b"PATH") or os.defpath.encode()
     seen = ""
-    for folder in folders:
-        candidate = os.path.join(chdir or "", folder, name)
+    for folder in [b""] if "/" in name else path.split(b":"):
+        candidate = os.path.join(encode(chdir or ""), folder, encode(name))
         if os.path.isfile(candidate):
             if os.access(candidate, os.X_OK):
                 return ""
-            seen = "%r is not executable" % candidate
-    return seen or ("there is no %r" % name if "/" in name else "there is no %r in PATH %s" % (name, path))
+            seen = "%r is not executable" % candidate.decode("utf-8", "replace")
+    where = "" if "/" in name else " in PATH %s" % path.decode("utf-8", "replace")
+    return seen or "there is no %r%s" % (name, where)
 
 
-def spawn(argv: "list[str]", environment: "dict[str, str]", chdir: "str | None", fds: "dict[int, int]") -> int:
+def spawn(argv: "list[str]", environment: "dict[bytes, bytes]", chdir: "str | None", fds: "dict[int, int]") -> int:
     """Run a command with exactly these descriptors {its fd: ours}, in a session of its own.
 
     Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
@@ -215,9 +225,9 @@ def spawn(argv: "list[str]", environment: "dict[str, str]", chdir: "str | None",
                 signal.signal(caught, signal.SIG_DFL)
             step = "change to directory %r" % chdir
             if chdir:
-                os.chdir(chdir)
+                os.chdir(encode(chdir))
             step = "run %r" % argv[0]
-            os.execvpe(argv[0], argv, environment)
+            os.execvpe(encode(argv[0]), [encode(word) for word in argv], environment)
         except BaseException as exc:  # whatever it is, this process must not go on as a second end
             code = exc.errno if isinstance(exc, OSError) else 0
             os.write(report, ("%d cannot %s: %s" % (code or 0, step, exc)).encode("utf-8", "replace"))

@@ -120,7 +120,7 @@ def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
         return False
     if name not in task_vars["hostvars"]:
         return True
-    return task_vars["hostvars"][name].get("ansible_connection", "local") == "local"
+    return str(task_vars["hostvars"][name].get("ansible_connection", "local")) == "local"
 
 
 def inventory_host(

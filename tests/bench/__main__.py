@@ -1,0 +1,45 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""python -m tests.bench [throughput] [startup] [footprint]: prints the tables of docs/benchmarks.md.
+
+Everything runs between two namespace hosts, in one run, in turn, and is quoted
+as a median: of figures taken on a shared machine only the ratios mean much.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.hosts import Fleet, requirements
+
+from . import footprint, startup, throughput
+
+TABLES: dict[str, Callable[[Fleet, int], str]] = {
+    "throughput": throughput.table,
+    "startup": startup.table,
+    "footprint": footprint.table,
+}
+
+
+def main(arguments: list[str]) -> int:
+    reason = requirements()
+    if reason:
+        print(f"the benchmarks need namespace hosts: {reason}", file=sys.stderr)
+        return 1
+    rounds = int(os.environ.get("ROUNDS", "5"))
+    print(f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as folder:
+        visible = [Path(sys.prefix)]
+        with Fleet.create(["h1"], directory=Path(folder) / "fleet", visible=visible) as fleet:
+            for name in arguments or list(TABLES):
+                print(f"\n{name}, medians of {rounds}\n\n{TABLES[name](fleet, rounds)}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
