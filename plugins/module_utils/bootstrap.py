@@ -20,10 +20,25 @@ if TYPE_CHECKING:
     from typing import Any, Iterable
 
 # each imports only modules before it
-MODULES = ["kernel", "handshake", "connect", "meeting", "preflight", "watch", "link", "stage", "guard", "end", "main"]
+MODULES = [
+    "kernel",
+    "handshake",
+    "connect",
+    "meeting",
+    "preflight",
+    "watch",
+    "link",
+    "stage",
+    "rules",
+    "guard",
+    "end",
+    "main",
+]
 PACKAGE = "socketpipe"
 # -I: no environment variable, user site or current directory adds to the path; -S: no site, we use the standard library
 START = "import sys;r=sys.stdin.buffer.read;exec(r(int(r(8))))"
+
+PROBE = "import sys; sys.exit(sys.version_info < (3, 6))"
 
 LOADER = """
 import sys
@@ -118,5 +133,6 @@ def command(interpreters: "Iterable[str]", label: str, files: "Iterable[str]" = 
     found = [" ".join(shlex.quote(word) for word in shlex.split(name)) for name in interpreters]
     if len(found) == 1:
         return "exec %s %s" % (found[0], tail)
-    attempt = "if command -v %s >/dev/null 2>&1; then exec %s %s; fi" % ("$p", "$p", tail)
+    # a name may lead to something that does not run (a version manager's stand-in), or to Python 2: try each
+    attempt = "if $p -c %s </dev/null >/dev/null 2>&1; then exec $p %s; fi" % (shlex.quote(PROBE), tail)
     return "for p in %s; do %s; done; exit 127" % (" ".join(found), attempt)

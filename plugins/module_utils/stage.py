@@ -75,6 +75,7 @@ class Stage:
         self.ended_at: "float | None" = None
         self.problem: "dict[str, str] | None" = None
         self.blame: "list[str]" = []  # links that were broken before this stage was in trouble
+        self.left_unread, self.consumed = 0, ""  # when it exited before the end of its input
         self.term_at = self.kill_at = self.hold_until = self.drain_until = 0.0
         self.stderr = self.stdout = None  # type: Kept | None
 
@@ -193,7 +194,7 @@ def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | Non
             if os.access(candidate, os.X_OK):
                 return ""
             seen = "%r is not executable" % candidate.decode("utf-8", "replace")
-    where = "" if "/" in name else " in PATH %s" % path.decode("utf-8", "replace")
+    where = "" if "/" in name else " in PATH %s" % path.decode("utf-8", "replace")[:300]
     return seen or "there is no %r%s" % (name, where)
 
 

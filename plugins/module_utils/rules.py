@@ -1,0 +1,169 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules of an end: when a stage starts, when its links are committed, when they are broken.
+
+End of file means success, and nothing else does.  A stage goes from waiting to
+running to ended to settled; its links are committed only when it was accepted,
+everything it read came to a clean end, and nothing it started can still write.
+Whatever else happens breaks its links, both ways, and so travels along the chain.
+"""
+
+import os
+import time
+
+from . import link
+from .kernel import descendants, holds, kill, signal_name
+from .stage import ENDED, NotStarted, Stage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Iterable
+
+    from .link import Side
+else:
+    import _signal as signal
+
+RESET_GRACE = 5.0  # seconds for a stage whose link is broken to notice it, before SIGTERM
+TERM_GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+KILL_GRACE = 10.0  # seconds from SIGKILL to giving up on a process
+HOLD_GRACE = 5.0  # seconds for what a stage has left running to let go of its link
+DRAIN_GRACE = 3.0  # seconds for the rest of a stream whose reader has stopped to come to its end
+
+
+class Rules:
+    """What becomes of a stage and its links; each method is idempotent and is asked again until all is settled."""
+
+    def __init__(self) -> None:
+        self.cancelled = ""
+        self.killed: "dict[int, str]" = {}
+        self.left: "dict[int, str]" = {}
+
+    def begin(self, stage: Stage, now: float) -> None:
+        """Start late: with the first byte or a clean end, so that a dead source never opens the tape."""
+        if any(side.state in link.BROKEN for side in stage.fds.values()) or self.cancelled:
+            stage.blame = stage.broken_links()
+            self.break_links(stage)
+            stage.settled = True
+            return
+        if not all(side.readable() for side in stage.ins):
+            return
+        for side in stage.ins:
+            side.start_reading()
+        try:
+            stage.start()
+        except (NotStarted, OSError) as exc:
+            stage.fail("not started", str(exc))
+            stage.settled = True
+            self.break_links(stage)
+
+    def supervise(self, stage: Stage, now: float) -> None:
+        """A broken link breaks what follows at once, and ends a stage that does not notice."""
+        if any(side.state in link.BROKEN for side in stage.fds.values()):
+            if any(side.state in link.BROKEN for side in stage.ins):
+                for side in stage.outs:
+                    side.abort()
+            stage.term_at = stage.term_at or now + RESET_GRACE
+        if stage.term_at and now >= stage.term_at and not stage.kill_at:
+            self.signal_tree(stage, signal.SIGTERM)
+            stage.kill_at = now + TERM_GRACE
+            stage.term_at = float("inf")
+        elif stage.kill_at and now >= stage.kill_at:
+            self.signal_tree(stage, signal.SIGKILL)
+            if now >= stage.kill_at + KILL_GRACE:
+                stage.fail("not killed", "it could not be killed (pid %d)" % stage.pid)
+                self.break_links(stage)
+                stage.settled, stage.state = True, ENDED
+            else:
+                time.sleep(0.01)
+
+    def judge(self, stage: Stage, now: float) -> None:
+        """It has exited: settle what it read, then commit or break what it wrote."""
+        if not stage.accepted():
+            stage.fail("failed", self.exit_text(stage))
+        if stage.problem is None:
+            for side in stage.ins:
+                if side.state in (link.OPEN, link.EOF) and not self.settle_reader(stage, side, now):
+                    return
+            if any(side.state in link.BROKEN for side in stage.ins):
+                stage.blame = stage.blame or stage.broken_links()
+                self.break_links(stage)
+                stage.settled = True
+                return
+        writing = any(side.state == link.OPEN for side in stage.outs)
+        if stage.problem is None and writing and self.held(stage, stage.outs, now):
+            return
+        if stage.problem is not None:
+            self.break_links(stage)
+        else:
+            for side in stage.outs:
+                if side.state == link.OPEN:
+                    side.commit()
+        stage.settled = True
+
+    def settle_reader(self, stage: Stage, side: "Side", now: float) -> bool:
+        """Read to the end, or it is not ok; returns whether this side is settled (or has failed)."""
+        if side.state == link.EOF and side.unread() == 0:
+            side.finish()
+            return True
+        if stage.spec["early_exit"]:
+            side.leave()
+            return True
+        if stage.drain_until == 0 and self.held(stage, [side], now):
+            return False
+        if stage.problem is not None:
+            return True
+        if stage.drain_until == 0:
+            stage.drain_until, stage.hold_until = now + DRAIN_GRACE, 0.0
+            stage.left_unread = side.unread()
+            count = side.bytes()
+            stage.consumed = "" if count is None else " after %d bytes" % (count - stage.left_unread)
+        at_end = side.drain()
+        if at_end:
+            side.finish()
+            return True
+        if at_end is None and now < stage.drain_until:
+            return False
+        if side.state != link.RESET:
+            rest = "%d left unread" % stage.left_unread if stage.left_unread else "and its input had not ended"
+            text = "stopped reading%s with exit status %d, %s" % (stage.consumed, stage.rc or 0, rest)
+            stage.fail("stopped reading", text)
+        return True
+
+    def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
+        """Whether something that was left running still has one of these open: waits, then fails."""
+        inodes = {side.inode for side in sides}
+        holders = {pid: name for pid, name in self.alive().items() if holds(pid, inodes)}
+        if not holders:
+            stage.hold_until = 0.0
+            return False
+        stage.hold_until = stage.hold_until or now + HOLD_GRACE
+        if now < stage.hold_until:
+            return True
+        names = ", ".join("%s (pid %d)" % (name, pid) for pid, name in sorted(holders.items()))
+        stage.fail("held", "has exited, but %s, which it started, still has the link open" % names)
+        return False
+
+    def alive(self) -> "dict[int, str]":
+        """Our living descendants.  Orphans come to us, so without a child there are none."""
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return {}
+        return descendants(os.getpid())
+
+    def break_links(self, stage: Stage) -> None:
+        for side in stage.fds.values():
+            side.abort()
+
+    def exit_text(self, stage: Stage) -> str:
+        if stage.signal:
+            return "was ended by %s" % signal_name(stage.signal)
+        return "exit status %s" % stage.rc
+
+    def signal_tree(self, stage: Stage, number: int) -> None:
+        pids = descendants(stage.pid)
+        pids[stage.pid] = stage.spec["argv"][0]
+        self.killed.update(pids)
+        for pid in kill(pids, number):
+            self.left[pid] = pids[pid]
