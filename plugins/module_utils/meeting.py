@@ -264,10 +264,15 @@ class Meeting(Exchange):
         return self.made
 
     def settle(self) -> None:
-        """Let the writer choose among those that proved themselves."""
+        """Let the writer choose among those that proved themselves, and again if its choice falls silent."""
+        for connection in list(self.chosen.values()):
+            waits = connection in self.connections and connection.want != PARKED
+            if waits and time.monotonic() - connection.born > HANDSHAKE_TIME:
+                self.drop(connection, "did not take the link")
         for connection in list(self.connections):
             if connection.want == PARKED and connection.known and connection.link not in self.chosen:
                 self.chosen[connection.link] = connection
+                connection.born = time.monotonic()
                 self._talk(connection, lambda c=connection: c.resume(b""))  # type: ignore[misc]
 
     def _talk(self, connection: Connection, step: "Callable[[], None]") -> None:
