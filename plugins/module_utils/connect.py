@@ -119,7 +119,8 @@ class Attempt:
     def finish(self) -> socket.socket:
         """The connected socket; raises OSError with the reason when it is not connected."""
         sock, self.sock = self.sock, None
-        assert sock is not None
+        if sock is None:
+            raise OSError(errno.ENOTCONN, "not begun")
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             sock.close()

@@ -91,8 +91,9 @@ class Plan:
         """[(end, stage), …]: each writes to the next."""
         for end, stage in stages:
             self.add_stage(end, stage)
-        for (_, writer), (_, reader) in zip(stages, stages[1:]):
-            self.connect(writer["name"], reader["name"])
+        names = [stage["name"] for _end, stage in stages]
+        for writer, reader in zip(names, names[1:]):
+            self.connect(writer, reader)
 
     def neighbours(self) -> "dict[str, tuple[str, str]]":
         """{link id: (the stage that writes to it, the stage that reads it)}."""

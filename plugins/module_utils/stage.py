@@ -207,7 +207,7 @@ def spawn(argv: "list[str]", environment: "dict[bytes, bytes]", chdir: "str | No
     result, result_in = os.pipe()
     pid = os.fork()
     if pid == 0:
-        step = "fork"
+        step, report = "fork", result_in
         try:
             os.setsid()
             high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 64) for fd, source in fds.items()}
@@ -246,7 +246,7 @@ def spawn(argv: "list[str]", environment: "dict[bytes, bytes]", chdir: "str | No
         os.close(result)
     if message:
         os.waitpid(pid, 0)
-        number, _, text = message.decode("utf-8", "replace").partition(" ")
+        number, _space, text = message.decode("utf-8", "replace").partition(" ")
         hint = " (its interpreter, the #! line?)" if int(number) == errno.ENOENT else ""
         raise NotStarted(text + hint)
     return pid

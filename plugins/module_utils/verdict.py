@@ -98,7 +98,7 @@ class Verdict:
     def _links(self) -> "list[tuple[float, dict[str, Any]]]":
         found = []
         for (link, side), said in self.sides.items():
-            kind, _, text = said["problem"].partition(": ")
+            kind, _colon, text = said["problem"].partition(": ")
             if kind and kind != "cancelled" and link not in self.excused:
                 hosts = self._link_hosts(link)
                 sentence = "the link %s between %s and %s was given up: %s" % ((link,) + hosts + (text,))
@@ -117,7 +117,9 @@ class Verdict:
         found = []
         for end, outcome in self.outcomes.items():
             report = self.reports[end]
-            text = report.get("died") or report.get("cancelled") or ("" if report else outcome["error"])
+            text = report.get("died") or report.get("cancelled") or ""
+            if not report and outcome["error"]:
+                text = "its end was lost: " + outcome["error"]
             if not text or outcome["cancelled"]:
                 continue
             seen = [

@@ -120,7 +120,7 @@ options:
         Without this, a command that leaves data unread fails the task. Only NUL bytes may be left, for GNU tar
         does not read the padding at the end of an archive."
       - "C(creates) (a path) - When this exists on the command's host, the whole task is skipped.
-        A relative path is looked up in C(chdir). Wildcards and C(~) mean nothing in it."
+        A relative path is looked up in C(chdir). It may be a pattern with wildcards. C(~) means nothing in it."
       - "C(removes) (a path) - When this does not exist on the command's host, the whole task is skipped."
     type: raw
     required: true

@@ -16,9 +16,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any, cast
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
 
 from ..module_utils import bootstrap
 from ..module_utils.kernel import descendants, kill
@@ -92,34 +93,26 @@ class ProcessLaunch(Launch):
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C ends the worker; this end then notices that its reader is gone
         )
-        assert self.process.stdin is not None and self.process.stdout is not None
+        self.stdout = cast(IO[bytes], self.process.stdout)
+        self.buffer = b""
+        os.set_blocking(self.stdout.fileno(), False)
         try:
-            with self.process.stdin as stdin:
+            with cast(IO[bytes], self.process.stdin) as stdin:
                 stdin.write(bootstrap.stream(PROGRAM, self.plan))
         except BrokenPipeError:
             pass  # what it says on its standard error is the reason
-        self.buffer = b""
-        os.set_blocking(self.process.stdout.fileno(), False)
 
     def fileno(self) -> int:
-        assert self.process.stdout is not None
-        return self.process.stdout.fileno()
+        return self.stdout.fileno()
 
     def hear(self) -> list[dict[str, Any]]:
         """The samples that have come since; at the end of the output the report is taken."""
-        assert self.process.stdout is not None and self.process.stderr is not None
-        chunk = self.process.stdout.read()
+        chunk = self.stdout.read()
         if chunk is None:
             return []
         self.buffer += chunk
         if not chunk:
-            rc = self.process.wait()
-            self.conclude(
-                rc, self.buffer.decode("utf-8", "replace"), self.process.stderr.read().decode("utf-8", "replace")
-            )
-            self.process.stdout.close()
-            self.process.stderr.close()
-            self.ready = True
+            self._end()
             return []
         whole, newline, rest = self.buffer.rpartition(b"\n")
         samples = []
@@ -133,6 +126,13 @@ class ProcessLaunch(Launch):
         self.buffer = b"".join(kept) + rest
         return samples
 
+    def _end(self) -> None:
+        with cast(IO[bytes], self.process.stderr) as stderr:
+            said = stderr.read().decode("utf-8", "replace")
+        self.conclude(self.process.wait(), self.buffer.decode("utf-8", "replace"), said)
+        self.stdout.close()
+        self.ready = True
+
 
 class ExecLaunch(Launch):
     """An end through Ansible's connection, whose exec answers only when it is over: a thread of its own."""
@@ -145,11 +145,11 @@ class ExecLaunch(Launch):
             result = self._patiently()
             self.conclude(result["rc"], result["stdout"], result["stderr"])
         except AnsibleConnectionFailure as exc:
-            self.error, self.kind = str(exc), "unreachable"
+            self.error, self.kind = one_line(exc), "unreachable"
         except AnsibleError as exc:
-            self.error = str(exc)
+            self.error = one_line(exc)
         except Exception as exc:  # a connection plugin may raise anything; the run must end all the same
-            self.error = f"{type(exc).__name__}: {exc}"
+            self.error = f"{type(exc).__name__}: {one_line(exc)}"
         self.ready = True
         self.wake()
 
@@ -162,21 +162,19 @@ class ExecLaunch(Launch):
                 if self.cancelled or tries == BUSY_TRIES or not BUSY.search(str(exc)):
                     raise
                 time.sleep(random.uniform(0.2, 0.6) * tries)
-        raise AssertionError("not reached")
+        raise AnsibleConnectionFailure("sshd turned away every login")
 
     def _execute(self) -> dict[str, Any]:
-        assert self.host.executor is not None
+        executor = cast(ActionBase, self.host.executor)
         if self.host.takes_stdin:
-            return self.host.executor._low_level_execute_command(
+            return executor._low_level_execute_command(
                 bootstrap.command(self.host.interpreters, self.label),
                 in_data=bootstrap.stream(PROGRAM, self.plan),
             )
-        return self._execute_from_files()
+        return self._execute_from_files(executor)
 
-    def _execute_from_files(self) -> dict[str, Any]:
+    def _execute_from_files(self, executor: ActionBase) -> dict[str, Any]:
         """Where nothing can be sent on standard input: through Ansible's own temporary directory."""
-        executor = self.host.executor
-        assert executor is not None
         folder = executor._make_tmp_path()
         try:
             join = executor._connection._shell.join_path
@@ -189,6 +187,11 @@ class ExecLaunch(Launch):
             )
         finally:
             executor._remove_tmp_path(folder)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text, which may quote a whole login, for a sentence."""
+    return " ".join(str(error).split())[:400].rstrip(": ")
 
 
 def make_launch(host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:
