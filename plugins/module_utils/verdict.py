@@ -38,8 +38,9 @@ class Verdict:
 
     @property
     def started(self) -> bool:
-        """Whether any stage has run."""
-        return any(stage["started_at"] is not None for stage in self.stages.values())
+        """Whether any stage has run, or may have: an end that is lost cannot say."""
+        lost = any(o["report"] is None and o["kind"] == "launch" and not o["cancelled"] for o in self.outcomes.values())
+        return lost or any(stage["started_at"] is not None for stage in self.stages.values())
 
     def _excused(self) -> "set[str]":
         """Links that were broken because a reader was allowed to stop early, and the stages behind them."""

@@ -217,9 +217,11 @@ options:
     type: str
   full_reads:
     description:
-      - Let a command that reads from a link wait until as many bytes have come as it asked for (1 MiB at most), or the
-        end. A socket otherwise returns what has come so far, and C(dd bs=32k) would write short blocks to the tape.
+      - Let a command that reads from the network wait until as many bytes have come as it asked for (1 MiB at most), or
+        the end. A socket otherwise returns what has come so far, and C(dd bs=32k) would write short blocks to the tape.
         It is faster, too.
+      - Between two commands on one host it has no effect. Reads there can be short, as from any pipe,
+        so use C(dd obs=32k) or C(dd iflag=fullblock).
       - Set this to V(false) for live streams, such as the output of C(tail -f), where a reader must see each line as it
         comes.
     type: bool

@@ -19,7 +19,7 @@ PARENT = 0.5  # seconds between looks whether ansible-playbook still lives
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
 LINGER = 15.0  # seconds for an end that was cancelled to clean up (it may have to kill) and report
 LOST = 1.0  # seconds for the others to report that this end's death has broken their links
-CONNECTING = 10.0  # seconds longer than the first that an end may go on trying to connect
+AFTER = 10.0  # seconds longer than the first that an end may try to connect, or wait for a dead host
 
 
 class Run:
@@ -99,8 +99,11 @@ class Run:
         if report.get("preflight"):
             return float("inf")
         if report.get("not_connected"):
-            return CONNECTING
-        if report.get("died") or any(side["state"] in ("reset", "aborted") for side in report.get("links", ())):
+            return AFTER
+        links = report.get("links", ())
+        if any(side["problem"].startswith("dead peer") for side in links):
+            return AFTER
+        if report.get("died") or any(side["state"] in ("reset", "aborted") for side in links):
             return FOLLOW
         return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage has been started
 
