@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+NOTABLE = 0.1  # share of the time that one side must have been waited for to be called slow
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -61,11 +62,11 @@ def who_is_slow(link: "dict[str, Any]") -> str:
     """From the writer's counters (tcp_info): which side a link has waited for, and how surely; "" if nobody."""
     waited, elapsed = link["waited"], link["elapsed"]
     full = share(waited["receiver"], elapsed)
-    if full is not None and full >= 0.3:
-        return "%s is slow (receive window full %d %% of the time)" % (link["reader"], round(full * 100))
     idle = share(None if waited["busy"] is None else elapsed - waited["busy"], elapsed)
-    if idle is not None and idle >= 0.3:
-        return "%s is slow (nothing to send %d %% of the time)" % (link["writer"], round(idle * 100))
-    if full is not None and idle is not None:
+    if full is None or idle is None:
+        return ""
+    if max(full, idle) < NOTABLE:
         return "the network is slow" if elapsed > 1 else ""
-    return ""
+    if full >= idle:
+        return "%s is slow (receive window full %d %% of the time)" % (link["reader"], round(full * 100))
+    return "%s is slow (nothing to send %d %% of the time)" % (link["writer"], round(idle * 100))
