@@ -110,6 +110,10 @@ class Attempt:
         self.started = time.monotonic()
         self.outcome = "timed out"
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            socket.inet_pton(family, self.host)
+        except OSError:  # numbers() has asked, once: a resolver can take longer than we may
+            raise OSError(0, "an unknown name")
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.setblocking(False)
         code = self.sock.connect_ex((self.host, self.port))
@@ -149,6 +153,7 @@ def reason(error: OSError) -> str:
         errno.EHOSTUNREACH: "no route",
         errno.ENETUNREACH: "no route",
         errno.ECONNRESET: "reset",
+        errno.EADDRNOTAVAIL: "no address of that family here",
         errno.EACCES: "forbidden",
         errno.EPERM: "forbidden",
     }
@@ -175,6 +180,15 @@ def listen_on(port: int) -> socket.socket:
             if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
     raise OSError(errno.EAFNOSUPPORT, "neither IPv6 nor IPv4 works here")
+
+
+def numbers(address: str) -> "list[str]":
+    """The IP addresses behind a name that the controller could not resolve; the name itself if we cannot either."""
+    try:
+        found = socket.getaddrinfo(address, None, 0, socket.SOCK_STREAM)
+    except OSError:
+        return [address]
+    return [str(entry[4][0]) for entry in found]
 
 
 def ssh_client() -> str:

@@ -11,7 +11,7 @@ writer confirms is the link.  Wrong addresses and strangers do no harm.
 import select
 import time
 
-from .connect import Attempt, Connection, listen_on, reason, ssh_client
+from .connect import Attempt, Connection, listen_on, numbers, reason, ssh_client
 from .handshake import PARKED, READER, WRITER, Key, Stranger, dial, listen
 from .kernel import accept
 
@@ -104,7 +104,8 @@ class Exchange:
         client = ssh_client() if target.get("ssh_client") else ""
         if client and client not in addresses:
             addresses.insert(0, client)
-        return Dialler(link["end"], link["id"], addresses, target.get("ports", []))
+        numeric = [found for address in addresses for found in numbers(address)]
+        return Dialler(link["end"], link["id"], list(dict.fromkeys(numeric)), target.get("ports", []))
 
     def bind(self, now: float, most: int = 1) -> None:
         """Listen on the first free ports of our list; try again later when none is free."""
@@ -231,6 +232,7 @@ class Exchange:
                 {"end": end, "address": host, "port": port, "outcome": tried[(end, host, port)]}
                 for end, host, port in sorted(tried)
             ],
+            "dials": bool(self.plan["dial"]),
             "strangers": self.strangers,
         }
 

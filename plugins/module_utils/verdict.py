@@ -221,5 +221,5 @@ class Verdict:
             few = ", ".join(ports[:3]) + (" and %d more" % (len(ports) - 3) if len(ports) > 3 else "")
             parts.append("dialled %s at %s port %s (%s)" % (host, address, few, outcome))
         if not by_place:
-            parts.append("had no address to dial")
+            parts.append("had no address to dial" if connect["dials"] else "did not dial")
         return "%s %s." % (self.hosts[end], ", ".join(parts))
