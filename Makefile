@@ -33,7 +33,7 @@ unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 	$(PYTEST) -n $(WORKERS) tests/unit
 
 system: $(VENV)/test $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
-	$(PYTEST) -n $(WORKERS) --dist loadfile tests/system
+	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system
 
 bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3)
 	$(BIN)/python -m tests.bench

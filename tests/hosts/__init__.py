@@ -14,6 +14,7 @@ of its PID 1 (pid1.py) is the end of everything on it, and PID 1 ends when the p
 
 Modules: layout (what a host is) <- files, network, process, state (the parts) <- host, fleet (the whole).
 """
+
 from __future__ import annotations
 
 from .fleet import CONTROLLER, Fleet

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """Test hosts from the command line: python -m tests.hosts up|down|run|list|sweep."""
+
 from __future__ import annotations
 
 import argparse

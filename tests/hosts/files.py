@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """The private files of hosts: accounts, keys, sshd's and ssh's configuration."""
+
 from __future__ import annotations
 
 import os
@@ -64,11 +65,11 @@ def known_host(seat: Seat) -> str:
 def ssh_config(ssh: Path) -> str:
     return f"""Host *
   User root
-  IdentityFile "{ssh / 'id_ed25519'}"
+  IdentityFile "{ssh / "id_ed25519"}"
   IdentitiesOnly yes
   BatchMode yes
   ConnectTimeout 10
-  UserKnownHostsFile "{ssh / 'known_hosts'}"
+  UserKnownHostsFile "{ssh / "known_hosts"}"
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
   UpdateHostKeys no

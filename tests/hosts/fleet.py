@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """A fleet: some hosts on one switch, and the controller."""
+
 from __future__ import annotations
 
 import contextlib

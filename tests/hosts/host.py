@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """One test host: run things there, look at it, cut it off, switch it off and on."""
+
 from __future__ import annotations
 
 import os

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """Ansible inventories of a fleet."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """What a host is: its name, addresses and where its files lie. No side effects here."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -18,9 +19,7 @@ SSH_PORT = 22
 USERS = {"backup1": 5001, "backup2": 5002}
 # root's password on the test hosts, for become by su. Only in the private shadow files.
 ROOT_PASSWORD = "socketpipe"
-ROOT_HASH = (
-    "$6$socketpipe$t64JewJc8hC9NRqJWHSek9l.ej2.zBtYahAgdaE52AT66yQH9CYRrxuzXjSo2cf64Ci4WCTw4OUQ9z4tSNYei."
-)
+ROOT_HASH = "$6$socketpipe$t64JewJc8hC9NRqJWHSek9l.ej2.zBtYahAgdaE52AT66yQH9CYRrxuzXjSo2cf64Ci4WCTw4OUQ9z4tSNYei."
 # Directory of the machine that each host has a private one of -> its name below the host's own directory.
 PRIVATE = {"/etc": "etc", "/root": "root", "/home": "home", "/tmp": "tmp", "/var/tmp": "var-tmp"}
 TMPFS = ("/run", "/dev/shm")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """Can hosts be made on this machine? And finding the programs it takes."""
+
 from __future__ import annotations
 
 import functools

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """The network of a fleet: a bridge in the switch's namespace and a veth to each host. And what hosts refuse."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -97,9 +98,7 @@ def elements(ports: Ports) -> list[str]:
     return [str(each) for each in ([ports] if isinstance(ports, (int, str)) else ports)]
 
 
-def block_rules(
-    direction: Direction, how: How, ports: Ports | None, peers: t.Sequence[str], established: bool
-) -> str:
+def block_rules(direction: Direction, how: How, ports: Ports | None, peers: t.Sequence[str], established: bool) -> str:
     """An nft script that adds to what is blocked already.
 
     Without `established` only the opening packet of a connection matches. ssh is spared unless its port is named.

@@ -6,6 +6,7 @@ It makes the host's namespaces and forks; the child is PID 1 in there, mounts th
 sshd and reaps every orphan. It ends when the process that made the fleet ends. On stdout go lines of JSON: {"pid": ...}
 from the parent, {"ready": ...} or {"error": ...} from PID 1. TOKEN is there to be found in the list of processes.
 """
+
 from __future__ import annotations
 
 import ctypes

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """Processes seen from outside: who a pid is, ending it safely, and running things inside a host."""
+
 from __future__ import annotations
 
 import os

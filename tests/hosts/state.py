@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """What is on disk about a fleet, so that anybody can take it down: fleet.json in its directory, a register of all."""
+
 from __future__ import annotations
 
 import contextlib

