@@ -1,0 +1,47 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts the collection where Python finds it, and ends what a test has started."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "ansible_collections/plumbing/socketpipe"
+
+
+def collection_tree() -> Path:
+    """The folder that holds ansible_collections: .build/tree, made when it is not there."""
+    if str(ROOT).endswith(NAME):  # as ansible-test has it
+        return ROOT.parents[2]
+    tree = ROOT / ".build" / "tree"
+    link = tree / NAME
+    link.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        link.symlink_to("../../../..", target_is_directory=True)
+    except FileExistsError:  # it was there, or another worker was faster
+        pass
+    return tree
+
+
+sys.path.insert(0, str(collection_tree()))
+
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends  # noqa: E402 - the path comes first
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., Ends]]:
+    """Starts the ends of a plan, as Ends(...) takes it; whatever is left of them is killed after the test."""
+    made: list[Ends] = []
+
+    def start(*args: object, **options: object) -> Ends:
+        made.append(Ends(*args, **options))  # type: ignore[arg-type]
+        return made[-1].start()
+
+    yield start
+    for ends in made:
+        ends.kill()

@@ -1,0 +1,264 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation is a contract: its options, return values and examples against the code's."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.plugins.modules import pipe
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import result as results
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import (
+    PIPE_SPEC,
+    STAGE_KEYS,
+    fact_name,
+    parse_stages,
+    settings,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+PIPE = "plumbing.socketpipe.pipe"
+GROUP = "group/plumbing.socketpipe.all"
+# Ansible documents these for every module
+COMMON = {"changed", "failed", "skipped", "_ansible_no_log"}
+
+DOCUMENTATION = yaml.safe_load(pipe.DOCUMENTATION)
+EXAMPLES = yaml.safe_load(pipe.EXAMPLES)
+RETURN = yaml.safe_load(pipe.RETURN)
+
+
+# -- options
+
+
+def test_every_option_is_documented_and_no_other() -> None:
+    assert set(DOCUMENTATION["options"]) == set(PIPE_SPEC)
+
+
+@pytest.mark.parametrize("name", sorted(PIPE_SPEC))
+@pytest.mark.parametrize("key", ["type", "default", "choices", "elements", "required"])
+def test_an_option_is_documented_as_it_is(name: str, key: str) -> None:
+    assert DOCUMENTATION["options"][name].get(key) == PIPE_SPEC[name].get(key)
+
+
+def test_the_specification_uses_nothing_that_is_not_compared() -> None:
+    used = {key for option in PIPE_SPEC.values() for key in option}
+    assert used <= {"type", "default", "choices", "elements", "required"}
+
+
+@pytest.mark.parametrize("key", STAGE_KEYS)
+def test_every_setting_of_a_command_is_described_under_remote(key: str) -> None:
+    assert f"C({key})" in " ".join(DOCUMENTATION["options"]["remote"]["description"])
+
+
+@pytest.mark.parametrize("choice", PIPE_SPEC["listen"]["choices"])
+def test_every_choice_of_listen_is_described(choice: str) -> None:
+    assert any(text.startswith(f"V({choice})") for text in DOCUMENTATION["options"]["listen"]["description"])
+
+
+# -- attributes
+
+
+def fragments() -> Iterator[dict[str, Any]]:
+    for name in DOCUMENTATION["extends_documentation_fragment"]:
+        part = name.removeprefix("plumbing.socketpipe.attributes").removeprefix(".").upper()
+        yield yaml.safe_load(getattr(ModuleDocFragment, part or "DOCUMENTATION"))
+
+
+def test_every_attribute_has_a_meaning_and_a_support() -> None:
+    merged: dict[str, dict[str, Any]] = {}
+    for attributes in [fragment["attributes"] for fragment in fragments()] + [DOCUMENTATION["attributes"]]:
+        for name, said in attributes.items():
+            merged.setdefault(name, {}).update(said)
+    assert [name for name, said in merged.items() if not {"description", "support"} <= set(said)] == []
+
+
+def test_the_action_group_is_the_one_of_the_collection() -> None:
+    runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    membership = next(f["attributes"]["action_group"] for f in fragments() if "action_group" in f["attributes"])
+    groups = [f"plumbing.socketpipe.{name}" for name, members in runtime["action_groups"].items() if "pipe" in members]
+    assert membership["membership"] == groups
+
+
+# -- return values
+
+
+def plan() -> Plan:
+    made = Plan({})
+    for name in ("remote", "peer"):
+        made.add_end(name)
+    texts = {"input": "date", "remote": [{"cmd": "cat"}, {"cmd": "cat"}], "output": "cat"}
+    where = {"input": "peer", "remote": "remote", "output": "peer"}
+    made.chain([(where[option], stage) for option, text in texts.items() for stage in parse_stages(option, text)[0]])
+    return made
+
+
+def shape(launched: bool) -> dict[str, Any]:
+    """A result as result.py makes it, of a run that could not be launched or was not to be."""
+    made, hosts = plan(), {"remote": "db1", "peer": "tapehost"}
+    outcome = {"report": None, "error": "no", "kind": "launch", "cancelled": False}
+    verdict = Verdict(made, dict.fromkeys(hosts, outcome), hosts) if launched else None
+    return results.shape(made, hosts, verdict, 1.0)
+
+
+def added_by_the_action() -> set[str]:
+    """The keys that plugins/action/pipe.py itself writes into ``result``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / "plugins" / "action" / "pipe.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and named(node.value):
+            found.add(ast.literal_eval(node.slice))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and named(node.func.value):
+            found.update(word.arg for word in node.keywords if word.arg)
+        elif isinstance(node, ast.AnnAssign) and named(node.target) and isinstance(node.value, ast.Dict):
+            found.update(ast.literal_eval(key) for key in node.value.keys if key)
+    return found
+
+
+def named(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "result"
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_every_return_value_is_documented_and_no_other(launched: bool) -> None:
+    assert set(RETURN) == (set(shape(launched)) | added_by_the_action()) - COMMON
+
+
+def contains(*path: str) -> set[str]:
+    found = RETURN
+    for name in path:
+        found = found[name]["contains"]
+    return set(found)
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_stages_and_links_are_documented(launched: bool) -> None:
+    made = shape(launched)
+    assert contains("stages") == {key for stage in made["stages"] for key in stage}
+    for link in made["links"]:
+        assert contains("links") == set(link)
+        assert contains("links", "waited") == set(link["waited"])
+
+
+def test_the_preflight_is_documented() -> None:
+    dialled = {"end": "peer", "address": "192.0.2.5", "port": 5000, "outcome": "ok"}
+    outcomes = {"remote": {"report": {"connect": {"dialled": [dialled]}}}}
+    tried = results.preflight_result(plan(), {"remote": "db1", "peer": "tapehost"}, outcomes)
+    assert [set(entry) for entry in tried] == [contains("preflight")]
+
+
+def test_the_fact_is_documented() -> None:
+    assert contains("ansible_facts") == {PIPE_SPEC["fact"]["default"]}
+    made = {**shape(False), "peer": "tapehost"}
+    assert contains("ansible_facts", "socketpipe") == set(results.summary(made))
+
+
+def causes() -> Iterator[ast.Dict]:
+    """The literals of a cause in the code."""
+    for path in ("plugins/module_utils/verdict.py", "plugins/action/pipe.py"):
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Dict) and "kind" in keys_of(node):
+                yield node
+
+
+def keys_of(node: ast.Dict) -> list[Any]:
+    return [key.value for key in node.keys if isinstance(key, ast.Constant)]
+
+
+def test_the_cause_is_documented() -> None:
+    assert contains("cause") == {key for cause in causes() for key in keys_of(cause)}
+
+
+def kinds() -> set[str]:
+    """Every kind of cause that the code can give."""
+    given = [dict(zip(keys_of(cause), cause.values))["kind"] for cause in causes()]
+    found = {str(value.value) for value in given if isinstance(value, ast.Constant)}
+    for path in sorted((ROOT / "plugins" / "module_utils").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found.update(re.findall(r"stage\.fail\(\s*\"([a-z ]+)\"", text))
+        found.update(re.findall(r"self\.abort\(\s*\"([a-z ]+)\"", text))
+    launch = (ROOT / "plugins" / "plugin_utils" / "launch.py").read_text(encoding="utf-8")
+    found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", launch, re.M))
+    return found
+
+
+def test_every_kind_of_cause_is_documented() -> None:
+    description = RETURN["cause"]["contains"]["kind"]["description"]
+    documented = {kind for text in description for kind in re.findall(r"V\(([a-z ]+)\)", text.split(" - ")[0])}
+    assert documented == kinds()
+
+
+def samples(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
+    for name, value in values.items():
+        if "sample" in value:
+            yield f"{path}{name}", value["type"], value["sample"]
+        yield from samples(value.get("contains", {}), f"{path}{name}.")
+
+
+TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}
+
+
+@pytest.mark.parametrize(("name", "kind", "sample"), list(samples(RETURN)), ids=lambda value: str(value)[:30])
+def test_a_sample_has_the_type_of_its_value(name: str, kind: str, sample: Any) -> None:
+    assert type(sample) is TYPES[kind], name
+
+
+# -- examples
+
+
+def tasks(block: list[dict[str, Any]], defaults: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """(task, the module defaults it has), blocks and their tasks alike."""
+    for task in block:
+        inherited = {**defaults, **task.get("module_defaults", {}).get(GROUP, {})}
+        yield task, inherited
+        for part in ("block", "rescue", "always"):
+            yield from tasks(task.get(part, []), inherited)
+
+
+ALL_TASKS = list(tasks(EXAMPLES, {}))
+PIPES = [(task["name"], {**defaults, **task[PIPE]}) for task, defaults in ALL_TASKS if PIPE in task]
+
+
+def test_every_example_has_a_name_of_its_own_and_calls_modules_in_full() -> None:
+    names = [task.get("name") for task, _defaults in ALL_TASKS]
+    assert all(names) and len(set(names)) == len(names)
+    for task, _defaults in ALL_TASKS:
+        assert "block" in task or sum(name.count(".") == 2 for name in task) == 1, task["name"]
+
+
+@pytest.mark.parametrize(("name", "args"), PIPES, ids=[name for name, _args in PIPES])
+def test_the_arguments_of_an_example_are_accepted(name: str, args: dict[str, Any]) -> None:
+    checked = ArgumentSpecValidator(PIPE_SPEC).validate(args)
+    assert checked.error_messages == []
+    values = checked.validated_parameters
+    settings(values)
+    fact_name(values["fact"])
+    stages = {option: parse_stages(option, values[option]) for option in ("input", "remote", "output")}
+    assert stages["remote"][0] and (stages["input"][0] or stages["output"][0])
+    assert [warning for _stages, warnings in stages.values() for warning in warnings] == []
+
+
+def test_the_examples_show_each_of_these_once_at_least() -> None:
+    def shown(option: str) -> bool:
+        return any(option in args for _name, args in PIPES)
+
+    commands = [
+        command
+        for _name, args in PIPES
+        for value in (args.get("input"), args["remote"], args.get("output"))
+        for command in (value if isinstance(value, list) else [value])
+        if isinstance(command, dict)
+    ]
+    missing = [
+        option for option in ("input", "output", "peer", "peer_become", "ports", "preflight") if not shown(option)
+    ]
+    missing += [key for key in ("cmd", "argv", "ok_rc", "early_exit", "creates") if not any(key in c for c in commands)]
+    assert missing == []
