@@ -16,7 +16,7 @@ from ..module_utils.progress import Progress
 from ..module_utils.verdict import Verdict
 from ..plugin_utils import hosts as hosts_of
 from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
-from ..plugin_utils.result import preflight_result, shape, summary
+from ..plugin_utils.result import preflight_result, refused, shape, summary
 from ..plugin_utils.run import Run
 
 REMOTE, PEER = "remote", "peer"
@@ -38,18 +38,19 @@ class ActionModule(ActionBase):
     _supports_diff = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        if self._task.async_val:
-            raise AnsibleActionFail(ASYNC)
-        super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _validation, args = self.validate_argument_spec(argument_spec=PIPE_SPEC)
+        name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
+        if self._task.async_val:
+            return refused(ASYNC, name)
+        super().run(tmp, task_vars)
         try:
+            _validation, args = self.validate_argument_spec(argument_spec=PIPE_SPEC)
             fact = fact_name(args["fact"])
             plan, warnings = self._plan(args)
-            hosts = self._hosts(args, task_vars)
+            hosts = self._hosts(name, args, task_vars)
             self._reach(plan, hosts, args)
-        except (OptionError, hosts_of.HostError) as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+        except (OptionError, hosts_of.HostError, AnsibleActionFail) as exc:
+            return refused(str(exc), name)
         names = {end: host.name for end, host in hosts.items()}
         for warning in warnings:
             display.warning(warning)
@@ -58,6 +59,8 @@ class ActionModule(ActionBase):
             result.update(shape(plan, names, None, None))
             what = ", ".join(f"{stage['name']} on {stage['host']}" for stage in result["stages"])
             result["msg"] = f"would run {what}"
+            if args["preflight"]:
+                result.update(changed=False, msg=f"would check the network between {names[PEER]} and {names[REMOTE]}")
         else:
             result.update(self._execute(plan, hosts, names, args))
             if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
@@ -74,9 +77,8 @@ class ActionModule(ActionBase):
         if not parsed["remote"][0]:
             raise OptionError("remote: the command is empty")
         plan = Plan(settings(args))
-        live = SAMPLE if args["progress"] else 0.0
         plan.add_end(REMOTE, listen=args["listen"] in ("auto", "remote"))
-        plan.add_end(PEER, listen=args["listen"] in ("auto", "peer"), sample=live)
+        plan.add_end(PEER, listen=args["listen"] in ("auto", "peer"))
         where = {"input": PEER, "remote": REMOTE, "output": PEER}
         plan.chain([(where[option], stage) for option, (stages, _w) in parsed.items() for stage in stages])
         for stage in plan.ends[REMOTE]["stages"]:
@@ -89,10 +91,9 @@ class ActionModule(ActionBase):
         self._compute_environment_string(environment)
         return {str(key): str(value) for key, value in environment.items()}
 
-    def _hosts(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
+    def _hosts(self, name: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
         """Both hosts, each with its own way to start an end; raises HostError."""
         delegate = self._task.delegate_to
-        name = str(delegate or task_vars.get("inventory_hostname", ""))
         variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
         if delegate and delegate in task_vars["hostvars"]:
             variables = {**task_vars["hostvars"][delegate], **variables}
@@ -100,20 +101,22 @@ class ActionModule(ActionBase):
         remote = hosts_of.Host(name, self, pythons, str(self._get_remote_addr(task_vars)))
         peer_name = args["peer"]
         if hosts_of.is_controller(peer_name, task_vars) and not args["peer_become"]:
-            peer = hosts_of.controller()
+            peer = hosts_of.controller(self._loader.get_basedir())
         else:
             peer = hosts_of.inventory_host(self, peer_name, task_vars, args["peer_become"], args["peer_become_user"])
         return {REMOTE: remote, PEER: peer}
 
     def _reach(self, plan: Plan, hosts: dict[str, hosts_of.Host], args: dict[str, Any]) -> None:
         """Who dials whom at which addresses; ``address`` is that of the side that is dialled."""
+        if args["progress"] and hosts[PEER].executor is None:  # of an exec nothing is heard before its end
+            plan.ends[PEER]["sample"] = SAMPLE
         given = args["address"] or []
         dialled = REMOTE if args["listen"] == "remote" else PEER
         possible = False
         for dialler, target in ((REMOTE, PEER), (PEER, REMOTE)):
             addresses, ssh_client = hosts_of.dial_addresses(hosts[dialler], hosts[target])
             if given and target == dialled:
-                addresses = [found for name in given for found in hosts_of.resolve(name)] or list(given)
+                addresses = [found for name in given for found in hosts_of.resolve(name) or [name]]
                 ssh_client = False
             plan.reach(dialler, target, addresses, ssh_client)
             possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
@@ -135,7 +138,7 @@ class ActionModule(ActionBase):
         outcomes = Run(plan, hosts, show).outcomes()
         verdict = Verdict(plan, outcomes, names)
         if args["preflight"] and not verdict.cause_of_launch:
-            return self._preflight(plan, names, outcomes)
+            return self._preflight(plan, names, verdict)
         result = shape(plan, names, verdict, time.monotonic() - began)
         for report in verdict.reports.values():
             for warning in report.get("warnings", ()):
@@ -150,15 +153,15 @@ class ActionModule(ActionBase):
             result["msg"] = "ok"
         return result
 
-    def _preflight(self, plan: Plan, names: dict[str, str], outcomes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _preflight(self, plan: Plan, names: dict[str, str], verdict: Verdict) -> dict[str, Any]:
         """What worked in which direction; a failure when no direction did."""
-        tried = preflight_result(plan, names, outcomes)
+        tried = preflight_result(names, verdict.reports)
         works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
         not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})
         result = shape(plan, names, None, None)
         result.update(changed=False, preflight=tried, msg="; ".join(works + not_so))
         if not works:
             result["failed"] = True
-            result["msg"] = f"neither host can reach the other: {'; '.join(not_so) or 'there was no address to dial'}"
+            result["msg"] = f"neither host can reach the other. {verdict.who_tried_what()}"
             result["cause"] = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
         return result

@@ -30,13 +30,13 @@ def parse_ports(text: str) -> "list[int]":
     ports: "list[int]" = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.strip().isdigit() or (dash and not last.strip().isdigit()):
+        if not first.strip().isdecimal() or (dash and not last.strip().isdecimal()):
             raise PlanError("ports: %r is neither a port (5000) nor a range of ports (5000-5010)" % part.strip())
         low, high = int(first), int(last if dash else first)
         if not 1 <= low <= high <= 65535:
             raise PlanError("ports: %r is not within 1-65535, lowest first" % part.strip())
         ports.extend(range(low, high + 1))
-    return ports
+    return list(dict.fromkeys(ports))
 
 
 class Plan:

@@ -13,7 +13,7 @@ import time
 
 from . import link
 from .kernel import descendants, holds, kill, signal_name
-from .stage import ENDED, NotStarted, Stage
+from .stage import ENDED, RUNNING, NotStarted, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Rules:
     """What becomes of a stage and its links; each method is idempotent and is asked again until all is settled."""
 
     def __init__(self) -> None:
+        self.stages: "list[Stage]" = []
         self.cancelled = ""
         self.killed: "dict[int, str]" = {}
         self.left: "dict[int, str]" = {}
@@ -71,7 +72,7 @@ class Rules:
         elif stage.kill_at and now >= stage.kill_at:
             self.signal_tree(stage, signal.SIGKILL)
             if now >= stage.kill_at + KILL_GRACE:
-                stage.fail("not killed", "it could not be killed (pid %d)" % stage.pid)
+                stage.fail("not killed", "could not be killed (pid %d)" % stage.pid)
                 self.break_links(stage)
                 stage.settled, stage.state = True, ENDED
             else:
@@ -133,7 +134,12 @@ class Rules:
     def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
         """Whether something that was left running still has one of these open: waits, then fails."""
         inodes = {side.inode for side in sides}
-        holders = {pid: name for pid, name in self.alive().items() if holds(pid, inodes)}
+        suspects = self.alive()
+        for other in self.stages if suspects else ():
+            if other is not stage and other.state == RUNNING:  # under sudo we may not look, and it has its own links
+                for pid in [other.pid] + list(descendants(other.pid)):
+                    suspects.pop(pid, None)
+        holders = {pid: name for pid, name in suspects.items() if holds(pid, inodes)}
         if not holders:
             stage.hold_until = 0.0
             return False
@@ -167,3 +173,4 @@ class Rules:
         self.killed.update(pids)
         for pid in kill(pids, number):
             self.left[pid] = pids[pid]
+        kill(pids, signal.SIGCONT)  # a stopped process does not even notice SIGTERM

@@ -19,6 +19,8 @@ else:
     import _signal as signal
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
+CHUNK = 64 * 1024
+PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
 
 WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 
@@ -38,10 +40,12 @@ class Kept:
         os.set_blocking(self.fd, False)
 
     def read(self) -> None:
-        """Take what is there; closes the pipe at its end."""
-        while self.fd >= 0:
+        """Take what is there, as much as a pipe holds: a flood must not keep us here; closes the pipe at its end."""
+        for _ in range(PIPE_MOST // CHUNK):
+            if self.fd < 0:
+                return
             try:
-                chunk = os.read(self.fd, 65536)
+                chunk = os.read(self.fd, CHUNK)
             except BlockingIOError:
                 return
             if not chunk:
@@ -89,10 +93,13 @@ class Stage:
         if 1 not in targets:
             self.stdout = Kept(last=False)
             targets[1] = self.stdout.theirs
-        self.started_at = time.monotonic()
+        now = time.monotonic()
         try:
             self.pid = spawn(self.spec["argv"], full_environment(self.spec), self.spec.get("chdir"), targets)
-            self.state = RUNNING
+            self.started_at, self.state = now, RUNNING
+        except BaseException:
+            self.ended_at = now  # when it failed; it never ran
+            raise
         finally:
             os.close(null)
             for kept in (self.stderr, self.stdout):
@@ -158,11 +165,14 @@ def text_of(kept: "Kept | None") -> str:
     if kept is None:
         return ""
     text = kept.data.decode("utf-8", "replace")
-    # a character that JSON spells in six takes six from the budget
+    # a character that JSON spells in six takes six from the budget, in two surrogates twelve
     budget = KEPT
     chosen = 0
     for character in reversed(text) if kept.last else text:
-        budget -= 1 if " " <= character <= "~" else 2 if character in '\n\t\r"\\' else 6
+        if character in '\n\t\r"\\':
+            budget -= 2
+        else:
+            budget -= 1 if " " <= character <= "~" else 6 if character <= "\uffff" else 12
         if budget < 0:
             break
         chosen += 1

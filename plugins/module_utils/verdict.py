@@ -191,18 +191,22 @@ class Verdict:
         late = {end: report for end, report in self.reports.items() if report.get("not_connected")}
         if not late or any(report.get("died") for report in self.reports.values()):
             return None
-        told = [self._told(end, report["connect"]) for end, report in late.items()]
         names = sorted(set(self.hosts.values()))
         sentence = (
             "no connection between %s within %d s (connect_timeout). %s Try address (what to dial), ports (what a "
             % (
                 " and ".join(names) if len(names) > 1 else names[0],
                 self.plan.options.get("connect_timeout", 30),
-                " ".join(told),
+                self.who_tried_what(),
             )
         )
         sentence += "firewall lets through), listen (who may be dialled), or preflight: true to see what works."
         return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
+
+    def who_tried_what(self) -> str:
+        """A sentence an end: where it listened, and what it dialled with which success."""
+        told = [self._told(end, r["connect"]) for end, r in self.reports.items() if r.get("connect")]
+        return " ".join(told)
 
     def _told(self, end: str, connect: "dict[str, Any]") -> str:
         """ "tape1 listened on port 5000 and dialled db1 at 192.0.2.1 port 5001 (timed out).\""""

@@ -15,10 +15,10 @@ def size(count: "float | None") -> str:
     if count is None:
         return "? bytes"
     if count < 1024:
-        return "%d bytes" % count
+        return "%d byte%s" % (count, "" if count == 1 else "s")
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         count /= 1024.0
-        if count < 1024 or unit == "TiB":
+        if round(count, 1) < 1024 or unit == "TiB":
             break
     return "%.1f %s" % (count, unit)
 

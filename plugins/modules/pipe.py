@@ -3,8 +3,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-from __future__ import annotations
-
 # Documentation only: the code is plugins/action/pipe.py, and the options are checked
 # against PIPE_SPEC in plugins/plugin_utils/options.py by tests/unit/test_documentation.py.
 

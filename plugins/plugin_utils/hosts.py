@@ -37,7 +37,7 @@ class Host:
         self.name, self.executor, self.interpreters = name, executor, interpreters
         self.on_controller = executor is None or executor._connection.transport == "local"
         self.addresses = [] if self.on_controller else resolve(address)
-        self.environment: dict[str, str] = {}
+        self.folder: str | None = None
         if executor is not None:
             check_connection(name, executor._connection)
 
@@ -109,9 +109,11 @@ def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
     return [str(name) for name in names] + ["/usr/libexec/platform-python"]
 
 
-def controller() -> Host:
-    """This machine, as a plain child process of the worker."""
-    return Host("localhost", None, [sys.executable], "localhost")
+def controller(folder: str) -> Host:
+    """This machine, as a plain child process of the worker, in the directory where a local connection runs commands."""
+    host = Host("localhost", None, [sys.executable], "localhost")
+    host.folder = folder
+    return host
 
 
 def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:

@@ -91,6 +91,7 @@ class ProcessLaunch(Launch):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd=self.host.folder,
             start_new_session=True,  # Ctrl-C ends the worker; this end then notices that its reader is gone
         )
         self.stdout = cast(IO[bytes], self.process.stdout)

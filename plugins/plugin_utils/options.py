@@ -47,12 +47,12 @@ def settings(args: dict[str, Any]) -> dict[str, Any]:
     try:
         ports = parse_ports(args["ports"]) if args["ports"] else []
     except PlanError as exc:
-        raise OptionError(str(exc)) from exc
+        raise OptionError(str(exc)) from None
     try:
         rate = parse_size(args["rate_limit"]) if args["rate_limit"] else 0
-    except ValueError as exc:
+    except ValueError:
         text = f"rate_limit: {args['rate_limit']!r} is not a number of bytes a second, such as 500K, 10M or 1.5G"
-        raise OptionError(text) from exc
+        raise OptionError(text) from None
     for name in ("connect_timeout", "stall_timeout", "dead_peer", "progress"):
         if args[name] < (1 if name == "connect_timeout" else 0):
             raise OptionError(f"{name}: {args[name]} is not a number of seconds that can be waited")
@@ -115,15 +115,15 @@ def parse_stage(name: str, item: Any) -> tuple[dict[str, Any], str]:
     try:
         codes = item.get("ok_rc", [0])
         ok_rc = [int(code) for code in (codes if isinstance(codes, (list, tuple)) else [codes])]
-    except (TypeError, ValueError) as exc:
-        raise OptionError(f"{name}: ok_rc: {item['ok_rc']!r} is not a list of exit statuses") from exc
+    except (TypeError, ValueError):
+        raise OptionError(f"{name}: ok_rc: {item['ok_rc']!r} is not a list of exit statuses") from None
     environment = item.get("environment") or {}
     if not isinstance(environment, Mapping):
         raise OptionError(f"{name}: environment: {environment!r} is not a mapping of names to values")
     try:
         early_exit = boolean(item.get("early_exit", False))
-    except TypeError as exc:
-        raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from exc
+    except TypeError:
+        raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from None
     stage = {
         "name": name,
         "argv": argv,
@@ -153,7 +153,7 @@ def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
         try:
             argv = shlex.split(value)
         except ValueError as exc:
-            raise OptionError(f"{name}: unbalanced quotes in {value!r} ({exc})") from exc
+            raise OptionError(f"{name}: unbalanced quotes in {value!r} ({exc})") from None
     if not argv or not argv[0]:
         raise OptionError(f"{name}: the command is empty")
     if any("\0" in word for word in argv):

@@ -55,7 +55,8 @@ def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | 
     """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
     sides = verdict.sides if verdict else {}
     writer, reader = sides.get((spec["id"], "W"), {}), sides.get((spec["id"], "R"), {})
-    count = writer.get("bytes") if writer.get("bytes") is not None else reader.get("bytes")
+    # after a failure the last acknowledgements may be missing
+    count = max((side["bytes"] for side in (writer, reader) if side.get("bytes") is not None), default=None)
     elapsed = writer.get("elapsed") or reader.get("elapsed")
     waited = writer.get("waited", {})
     source, destination = spec["source"], spec["destination"]
@@ -117,6 +118,23 @@ def shape(plan: Plan, hosts: dict[str, str], verdict: Verdict | None, elapsed: f
     return result
 
 
+def refused(msg: str, host: str) -> dict[str, Any]:
+    """What was asked for cannot be meant: nothing was started, and the shape is the same."""
+    return {
+        "failed": True,
+        "changed": False,
+        "msg": msg,
+        "cause": {"kind": "options", "host": host, "msg": msg},
+        "stages": [],
+        "links": [],
+        "bytes": None,
+        "elapsed": None,
+        "run": None,
+        "strangers": 0,
+        "left_running": [],
+    }
+
+
 def plan_order(plan: Plan) -> list[str]:
     """Stage names from the source to the sink."""
     names = [stage["name"] for end in plan.ends.values() for stage in end["stages"]]
@@ -144,19 +162,17 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def preflight_result(plan: Plan, hosts: dict[str, str], outcomes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def preflight_result(hosts: dict[str, str], reports: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """[{from, to, address, port, ok, outcome}] for everything that was dialled."""
-    tried = []
-    for end, outcome in outcomes.items():
-        for entry in ((outcome["report"] or {}).get("connect") or {}).get("dialled", ()):
-            tried.append(
-                {
-                    "from": hosts[end],
-                    "to": hosts[entry["end"]],
-                    "address": entry["address"],
-                    "port": entry["port"],
-                    "ok": entry["outcome"] == "ok",
-                    "outcome": entry["outcome"],
-                }
-            )
-    return tried
+    return [
+        {
+            "from": hosts[end],
+            "to": hosts[entry["end"]],
+            "address": entry["address"],
+            "port": entry["port"],
+            "ok": entry["outcome"] == "ok",
+            "outcome": entry["outcome"],
+        }
+        for end, report in reports.items()
+        for entry in report.get("connect", {}).get("dialled", ())
+    ]
