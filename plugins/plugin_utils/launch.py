@@ -26,8 +26,13 @@ from ..module_utils.kernel import descendants, kill
 from ..module_utils.watch import MARK, read_marked
 from .hosts import Host
 
-# sshd's MaxStartups closes connections before it knows anything of them: no login was tried
-BUSY = re.compile(r"kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups", re.I)
+# sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
+# to ssh at that moment it only says that the pipe is broken; to launch an end of the same plan twice does no harm
+BUSY = re.compile(
+    "kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups|Not allowed at this time"
+    "|Data could not be sent to remote host.*Broken pipe",
+    re.I | re.S,
+)
 BUSY_TRIES = 6
 NO_PYTHON = "no usable Python ({0}): install Python 3.6 or later there, or set ansible_python_interpreter"
 
@@ -156,14 +161,14 @@ class ExecLaunch(Launch):
 
     def _patiently(self) -> dict[str, Any]:
         """Many logins at once may be turned away before they begin: those come again, at different times."""
-        for tries in range(1, BUSY_TRIES + 1):
+        for tries in range(1, BUSY_TRIES):
             try:
                 return self._execute()
             except AnsibleConnectionFailure as exc:
-                if self.cancelled or tries == BUSY_TRIES or not BUSY.search(str(exc)):
+                if self.cancelled or not BUSY.search(str(exc)):
                     raise
                 time.sleep(random.uniform(0.2, 0.6) * tries)
-        raise AnsibleConnectionFailure("sshd turned away every login")
+        return self._execute()
 
     def _execute(self) -> dict[str, Any]:
         executor = cast(ActionBase, self.host.executor)
