@@ -19,7 +19,8 @@ from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stag
 from ..plugin_utils.result import preflight_result, refused, shape, summary
 from ..plugin_utils.run import Run
 
-REMOTE, PEER = "remote", "peer"
+REMOTE = "remote"
+PEER = "peer"
 SAMPLE = 1.0  # seconds between an end's samples for progress
 ASYNC = (
     "pipe does not work with async: an end stops when the connection that started it is gone. "

@@ -109,13 +109,14 @@ def file_program(program: bytes) -> str:
 FILE_START = """import io, os, stat, sys
 with open(sys.argv[1], "rb") as source:
     plan = source.read()
-    modes = os.fstat(source.fileno()).st_mode & os.stat(os.path.dirname(sys.argv[1])).st_mode
+    open_to_all = os.fstat(source.fileno()).st_mode & stat.S_IROTH
+open_to_all = open_to_all and os.stat(os.path.dirname(sys.argv[1])).st_mode & stat.S_IXOTH
 for name in sys.argv[:2]:
     try:
         os.unlink(name)
     except OSError:
         pass
-if modes & stat.S_IROTH:
+if open_to_all:
     raise SystemExit("socketpipe: others can read Ansible's temporary files here (allow_world_readable_tmpfiles)")
 r = io.BytesIO({data!r} + plan).read
 exec(r(int(r(8))))

@@ -40,7 +40,8 @@ class Verdict:
     def started(self) -> bool:
         """Whether any stage has run, or may have: an end that is lost cannot say."""
         lost = any(o["report"] is None and o["kind"] == "launch" and not o["cancelled"] for o in self.outcomes.values())
-        return lost or any(stage["started_at"] is not None for stage in self.stages.values())
+        died = any(report.get("died") for report in self.reports.values())
+        return lost or died or any(stage["started_at"] is not None for stage in self.stages.values())
 
     def _excused(self) -> "set[str]":
         """Links that were broken because a reader was allowed to stop early, and the stages behind them."""
@@ -72,12 +73,15 @@ class Verdict:
     def _stages(self) -> "list[tuple[float, dict[str, Any]]]":
         found = []
         for name, stage in self.stages.items():
-            if stage["problem"] and not stage["blame"] and name not in self.excused:
-                if self.reports[self.end_of[name]].get("cancelled"):
-                    continue  # it was ended with its end
+            if self._at_fault(name):
                 at = stage["ended_at"] if stage["ended_at"] is not None else stage["started_at"]
                 found.append((LATE if at is None else at, self._stage_cause(name, stage)))
         return found
+
+    def _at_fault(self, name: str) -> bool:
+        """A stage failed, and not after a link of its was broken (as all are when its end is ended)."""
+        stage = self.stages.get(name)
+        return stage is not None and stage["problem"] and not stage["blame"] and name not in self.excused
 
     def _stage_cause(self, name: str, stage: "dict[str, Any]") -> "dict[str, Any]":
         host, kind, text = self.hosts[self.end_of[name]], stage["problem"]["kind"], stage["problem"]["text"]
@@ -120,8 +124,11 @@ class Verdict:
             report = self.reports[end]
             text = report.get("died") or report.get("cancelled") or ""
             if not report and outcome["error"]:
-                text = "its end was lost: " + outcome["error"]
-            if not text or outcome["cancelled"]:
+                lost = "the connection to it was lost" if outcome["kind"] == "unreachable" else "its end was lost"
+                text = "%s: %s" % (lost, outcome["error"])
+            elif report.get("not_connected"):  # but the others had links: Ansible has run the login a second time
+                text = "the connection to it was lost, and made again in vain: a run cannot be resumed"
+            if not text or self._by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
                 continue
             seen = [
                 said["ended_at"]
@@ -131,6 +138,10 @@ class Verdict:
             sentence = "on %s: %s" % (self.hosts[end], text)
             found.append((min(seen + [LATE]), {"kind": "end", "host": self.hosts[end], "msg": sentence}))
         return found
+
+    def _by_us(self, end: str) -> bool:
+        """Whether the controller has ended this end, since another had failed."""
+        return bool(self.outcomes[end]["cancelled"])
 
     def _touches(self, link: str, end: str) -> bool:
         return any(spec["id"] == link and end in (spec["writer"], spec["reader"]) for spec in self.plan.links)
@@ -150,7 +161,7 @@ class Verdict:
                     (link,) + hosts + (writer["state"], reader["state"])
                 )
                 text += "; a firewall, a NAT or a cable in between?"
-            elif writer["bytes"] != reader["bytes"]:
+            elif None not in (writer["bytes"], reader["bytes"]) and writer["bytes"] != reader["bytes"]:
                 text = "on the link %s, %s sent %s bytes and %s received %s" % (
                     (link, hosts[0], writer["bytes"], hosts[1], reader["bytes"])
                 )
@@ -189,7 +200,11 @@ class Verdict:
 
     def _not_connected(self) -> "dict[str, Any] | None":
         late = {end: report for end, report in self.reports.items() if report.get("not_connected")}
-        if not late or any(report.get("died") for report in self.reports.values()):
+        gone = any(
+            r.get("links") or r.get("died") or r.get("cancelled") and not self._by_us(end)
+            for end, r in self.reports.items()
+        )
+        if not late or gone:
             return None
         names = sorted(set(self.hosts.values()))
         sentence = (

@@ -111,7 +111,7 @@ def read_marked(text: str) -> "dict[str, Any] | None":
         if line.strip().startswith(MARK):
             try:
                 message = json.loads(line.strip()[len(MARK) :])
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             return message if isinstance(message, dict) else None
     return None

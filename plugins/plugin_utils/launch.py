@@ -48,12 +48,18 @@ class Launch:
         self.label = f"socketpipe:{plan['run']}:{plan['end']}"
         self.ready = False
         self.cancelled = False
+        self.began = self.ended = time.monotonic()
         self.report: dict[str, Any] | None = None
         self.error, self.kind = "", "launch"
 
     def outcome(self) -> dict[str, Any]:
         """What verdict.Verdict wants to know of an end."""
         return {"report": self.report, "error": self.error, "kind": self.kind, "cancelled": self.cancelled}
+
+    @property
+    def lived(self) -> float:
+        """Seconds from the launch to its end."""
+        return self.ended - self.began
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         """An end's process is over: its report, or the sentence that says why there is none."""
@@ -137,7 +143,7 @@ class ProcessLaunch(Launch):
             said = stderr.read().decode("utf-8", "replace")
         self.conclude(self.process.wait(), self.buffer.decode("utf-8", "replace"), said)
         self.stdout.close()
-        self.ready = True
+        self.ended, self.ready = time.monotonic(), True
 
 
 class ExecLaunch(Launch):
@@ -156,7 +162,7 @@ class ExecLaunch(Launch):
             self.error = one_line(exc)
         except Exception as exc:  # a connection plugin may raise anything; the run must end all the same
             self.error = f"{type(exc).__name__}: {one_line(exc)}"
-        self.ready = True
+        self.ended, self.ready = time.monotonic(), True
         self.wake()
 
     def _patiently(self) -> dict[str, Any]:
@@ -196,8 +202,9 @@ class ExecLaunch(Launch):
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text, which may quote a whole login, for a sentence."""
-    return " ".join(str(error).split())[:400].rstrip(": ")
+    """An error's text, which may quote a whole login, for a sentence; what ssh says of its master is noise."""
+    lines = [line for line in str(error).splitlines() if not re.match("mux_client|ControlSocket", line.strip())]
+    return " ".join(" ".join(lines).split())[:400].rstrip(": ")
 
 
 def make_launch(host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:

@@ -19,6 +19,8 @@ PARENT = 0.5  # seconds between looks whether ansible-playbook still lives
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
 LINGER = 15.0  # seconds for an end that was cancelled to clean up (it may have to kill) and report
 LOST = 1.0  # seconds for the others to report that this end's death has broken their links
+LOST_EARLY = 3.0  # seconds in which a login fails that never began
+UNAWARE = 12.0  # seconds until an end ends a stage that has not noticed its broken link (rules: 5 + 5), and reports
 AFTER = 10.0  # seconds longer than the first that an end may try to connect, or wait for a dead host
 
 
@@ -82,7 +84,8 @@ class Run:
         now = time.monotonic()
         for launch in self.launches.values():
             if launch.ready:
-                self.give_up_at = min(self.give_up_at, now + self.patience(launch))
+                others = [other for other in self.launches.values() if other is not launch]
+                self.give_up_at = min(self.give_up_at, now + self.patience(launch, others))
         if now >= self.give_up_at:
             for launch in self.launches.values():
                 if not launch.ready:
@@ -91,11 +94,12 @@ class Run:
         return now >= self.force_at + LINGER
 
     @staticmethod
-    def patience(launch: Launch) -> float:
+    def patience(launch: Launch, others: list[ProcessLaunch | ExecLaunch]) -> float:
         """Seconds that the others get after this end is over."""
         report = launch.report
         if report is None:
-            return LOST
+            soon = launch.lived < LOST_EARLY or all(isinstance(each, ProcessLaunch) for each in others)
+            return LOST if soon else UNAWARE
         if report.get("preflight"):
             return float("inf")
         if report.get("not_connected"):
