@@ -14,6 +14,7 @@ from typing import Any
 from ..module_utils.plan import Plan
 from .hosts import Host
 from .launch import ExecLaunch, Launch, ProcessLaunch, make_launch
+from .watcher import SHORT, Watcher
 
 PARENT = 0.5  # seconds between looks whether ansible-playbook still lives
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
@@ -35,6 +36,7 @@ class Run:
             end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()
         }
         self.parent = os.getppid()
+        self.watcher = Watcher([launch.label for launch in self.launches.values()])
         self.give_up_at = float("inf")
         self.force_at = float("inf")
 
@@ -43,22 +45,19 @@ class Run:
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
         """Run to the end; returns {end: outcome} for a Verdict."""
-        logins = [launch.label for launch in self.launches.values() if isinstance(launch, ExecLaunch)]
-        # an end of our own notices our death itself, and takes the links, and so the other ends, along
-        watcher = Watcher(logins) if len(logins) == len(self.launches) else None
         try:
             # threads first: their logins take longest
             for launch in sorted(self.launches.values(), key=lambda launch: isinstance(launch, ProcessLaunch)):
                 launch.start()
             while not all(launch.ready for launch in self.launches.values()):
                 self.listen()
+                self.watcher.start_in_time()
                 if self.overdue():
                     break
             return {end: launch.outcome() for end, launch in self.launches.items()}
         finally:
             self.cancel_all(LINGER)
-            if watcher:
-                watcher.dismiss()
+            self.watcher.dismiss()
 
     def listen(self) -> None:
         """Sleep until an end says something or is over."""
@@ -68,7 +67,7 @@ class Run:
         speaking = {launch.fileno(): launch for launch in processes if not launch.ready}
         for fd in speaking:
             poller.register(fd, select.POLLIN)
-        for fd, _event in poller.poll(PARENT * 1000):
+        for fd, _event in poller.poll((PARENT if self.watcher.process else SHORT) * 1000):
             if fd in speaking:
                 for sample in speaking[fd].hear():
                     self.on_sample(sample)
@@ -121,52 +120,3 @@ class Run:
             time.sleep(0.05)
         for launch in waiting:
             launch.cancel(signal.SIGKILL)
-
-
-class Watcher:
-    """A process that ends the logins to other hosts if this worker is killed.
-
-    Without it a killed worker leaves its ssh, and with it the remote end, running to the end.
-    """
-
-    def __init__(self, labels: list[str]) -> None:
-        reading, self.pipe = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                self._watch(reading, [label.encode() for label in labels])
-            finally:
-                os._exit(0)
-        os.close(reading)
-
-    @staticmethod
-    def _watch(reading: int, labels: list[bytes]) -> None:
-        signal.alarm(0)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for fd in range(3):
-            os.dup2(null, fd)
-        os.closerange(3, reading)
-        os.closerange(reading + 1, 4096)
-        if os.read(reading, 1) == b"":  # the worker is gone without a word
-            end_labelled(labels)
-
-    def dismiss(self) -> None:
-        os.write(self.pipe, b".")
-        os.close(self.pipe)
-        os.waitpid(self.pid, 0)
-
-
-def end_labelled(labels: list[bytes]) -> None:
-    """SIGTERM for every process of ours whose command line carries one of these labels."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as cmdline:
-                    text = cmdline.read()
-                if any(label in text for label in labels):
-                    os.kill(int(entry), signal.SIGTERM)
-            except OSError:
-                continue
