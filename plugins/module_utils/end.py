@@ -153,7 +153,7 @@ class End(Rules):
             began = time.monotonic()
             while alive and time.monotonic() < began + TERM_GRACE:
                 self.killed.update(alive)
-                number = signal.SIGTERM if time.monotonic() < began + 1 else signal.SIGKILL
+                number = signal.SIGTERM if time.monotonic() < began + TERM_GRACE / 5 else signal.SIGKILL
                 refused = kill(alive, number)
                 if len(refused) == len(alive):
                     break

@@ -162,23 +162,23 @@ class Stage:
 
 def text_of(kept: "Kept | None") -> str:
     """What was kept, as text of at most KEPT characters of JSON."""
-    if kept is None:
-        return ""
-    text = kept.data.decode("utf-8", "replace")
-    # a character that JSON spells in six takes six from the budget, in two surrogates twelve
-    budget = KEPT
+    return "" if kept is None else bounded(kept.data.decode("utf-8", "replace"), KEPT, kept.last)
+
+
+def bounded(text: str, budget: int, last: bool) -> str:
+    """The last, or first, part of a text that takes at most ``budget`` characters of JSON."""
     chosen = 0
-    for character in reversed(text) if kept.last else text:
+    for character in reversed(text) if last else text:
         if character in '\n\t\r"\\':
             budget -= 2
-        else:
+        else:  # JSON spells others in six, or as two surrogates in twelve
             budget -= 1 if " " <= character <= "~" else 6 if character <= "\uffff" else 12
         if budget < 0:
             break
         chosen += 1
     if chosen == len(text):
         return text
-    return text[len(text) - chosen :] if kept.last else text[:chosen]
+    return text[len(text) - chosen :] if last else text[:chosen]
 
 
 def encode(text: str) -> bytes:

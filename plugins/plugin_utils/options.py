@@ -112,31 +112,45 @@ def parse_stage(name: str, item: Any) -> tuple[dict[str, Any], str]:
         given = " and ".join(forms) + " together" if forms else "none of them"
         raise OptionError(f"{name}: give exactly one of cmd, argv, shell; there is {given}")
     argv, warning = parse_command(name, forms[0], item[forms[0]])
-    try:
-        codes = item.get("ok_rc", [0])
-        ok_rc = [int(code) for code in (codes if isinstance(codes, (list, tuple)) else [codes])]
-    except (TypeError, ValueError):
-        raise OptionError(f"{name}: ok_rc: {item['ok_rc']!r} is not a list of exit statuses") from None
-    environment = item.get("environment") or {}
-    if not isinstance(environment, Mapping):
-        raise OptionError(f"{name}: environment: {environment!r} is not a mapping of names to values")
-    try:
-        early_exit = boolean(item.get("early_exit", False))
-    except TypeError:
-        raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from None
     stage = {
         "name": name,
         "argv": argv,
-        "ok_rc": ok_rc,
-        "early_exit": early_exit,
-        "environment": {str(key): str(value) for key, value in environment.items()},
+        "ok_rc": parse_ok_rc(name, item),
+        "early_exit": parse_early_exit(name, item),
+        "environment": parse_environment(name, item.get("environment") or {}),
     }
     for key in ("chdir", "creates", "removes"):
         if item.get(key):
-            if not isinstance(item[key], str):
+            if not isinstance(item[key], str) or "\0" in item[key]:
                 raise OptionError(f"{name}: {key}: {item[key]!r} is not a path")
             stage[key] = str(item[key])
     return stage, warning
+
+
+def parse_ok_rc(name: str, item: dict[str, Any]) -> list[int]:
+    codes = item.get("ok_rc", [0])
+    try:
+        return [int(code) for code in (codes if isinstance(codes, (list, tuple)) else [codes])]
+    except (TypeError, ValueError):
+        raise OptionError(f"{name}: ok_rc: {codes!r} is not a list of exit statuses") from None
+
+
+def parse_early_exit(name: str, item: dict[str, Any]) -> bool:
+    try:
+        return boolean(item.get("early_exit", False))
+    except TypeError:
+        raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from None
+
+
+def parse_environment(name: str, environment: Any) -> dict[str, str]:
+    if not isinstance(environment, Mapping):
+        raise OptionError(f"{name}: environment: {environment!r} is not a mapping of names to values")
+    for variable, value in environment.items():
+        if not str(variable) or "=" in str(variable) or "\0" in str(variable):
+            raise OptionError(f"{name}: environment: {str(variable)!r} is not a name for a variable")
+        if "\0" in str(value):
+            raise OptionError(f"{name}: environment: {variable} cannot contain a NUL character")
+    return {str(variable): str(value) for variable, value in environment.items()}
 
 
 def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
@@ -172,5 +186,6 @@ def describe(value: Any) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
-        return "a list of mixed things"
+        mixed = any(isinstance(item, (Mapping, list)) for item in value)
+        return "a list of mixed things" if mixed else "a list"
     return f"the {'boolean' if isinstance(value, bool) else 'number'} {value!r}"

@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from ..module_utils.plan import Plan
+from ..module_utils.stage import bounded
 from ..module_utils.verdict import Verdict
 from ..module_utils.words import who_is_slow
 
-TAIL = 4 * 1024  # characters of standard error of a stage that did not fail first
+TAIL = 4 * 1024  # characters, as JSON spells them, of the standard error of a stage that did not fail first
 ARGV = 2 * 1024  # characters of a command
 
 
@@ -43,7 +44,7 @@ def stage_result(spec: dict[str, Any], host: str, said: dict[str, Any], first: b
         "signal": number,
         "elapsed": rounded(said.get("elapsed")),
         "cpu": rounded(said.get("cpu")),
-        "stderr": stderr if first else stderr[-TAIL:],
+        "stderr": stderr if first else bounded(stderr, TAIL, last=True),
     }
     if "1" not in spec["fds"]:
         result["stdout"] = said.get("stdout", "")

@@ -19,6 +19,8 @@ def up(arguments: argparse.Namespace) -> int:
     if reason:
         raise FleetError(reason)
     fleet = Fleet.create(arguments.names, directory=arguments.directory, visible=arguments.visible, detached=True)
+    if arguments.join:
+        fleet.join()
     for host in (fleet.controller, *fleet):
         print(host.name, host.v4 or "-", host.v6 or "-")
     print(f"inventory: {fleet.inventory()}")
@@ -67,6 +69,7 @@ def main() -> int:
     add = commands.add_parser("up", help="make hosts that stay until they are taken down")
     add.add_argument("--directory", type=Path, required=True)
     add.add_argument("--visible", type=Path, action="append", default=[], help="a path below /tmp, /root, ... to show")
+    add.add_argument("--join", action="store_true", help="let this network, of the machine or namespace, reach them")
     add.add_argument("names", nargs="+", metavar="NAME")
     add.set_defaults(action=up)
     add = commands.add_parser("down", help="take the hosts of a directory down")

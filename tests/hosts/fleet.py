@@ -155,6 +155,10 @@ class Fleet:
         """An Ansible inventory; the variables extend or (None) remove ours, by host or group (`all`, `fleet`)."""
         return inventory.write(self.directory, self.seats, CONTROLLER, self.key, self.known_hosts, vars_by_host or {})
 
+    def join(self, pid: int | None = None) -> None:
+        """Lets the network that this process (or another) is in reach the hosts too, until they are taken down."""
+        network.join(self.switch, self.prefix, pid or os.getpid(), index=9)
+
     def down(self) -> None:
         """Ends everything and removes the files but for the logs. Once more does no harm."""
         self.state.take_down()

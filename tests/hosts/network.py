@@ -8,7 +8,7 @@ import ipaddress
 import subprocess
 import typing as t
 
-from .layout import SANE_PATH, SSH_PORT, FleetError, Seat
+from .layout import NET4, NET6, SANE_PATH, SSH_PORT, FleetError, Seat
 from .needs import program
 
 TABLE = "socketpipe_block"
@@ -82,6 +82,17 @@ def attach(switch: int, prefix: str, members: t.Sequence[tuple[Seat, int]]) -> N
         running.append(start_ip(pid, commands))
     for process in running:
         finish_ip(process)
+
+
+def join(switch: int, prefix: str, pid: int, index: int) -> None:
+    """A cable from the switch to the network of any process, which is no host's; it goes when the switch does."""
+    name = f"{prefix[:8]}j"
+    cable = [f"link add {name}s type veth peer name {name} netns {pid}", f"link set {name}s master br0 up"]
+    finish_ip(start_ip(switch, cable))
+    commands = [f"link set {name} up", f"address add {NET4[index]}/{NET4.prefixlen} dev {name}"]
+    finish_ip(start_ip(pid, commands))
+    # where the machine has no IPv6 there is none
+    finish_ip(start_ip(pid, [f"address add {NET6[index]}/{NET6.prefixlen} dev {name} nodad"]), check=False)
 
 
 def detach(switch: int, prefix: str, seat: Seat) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,8 @@ def launch() -> Iterator[Callable[..., Ends]]:
     """Starts the ends of a plan, as Ends(...) takes it; whatever is left of them is killed after the test."""
     made: list[Ends] = []
 
-    def start(*args: object, **options: object) -> Ends:
-        made.append(Ends(*args, **options))  # type: ignore[arg-type]
+    def start(*args: Any, **options: Any) -> Ends:
+        made.append(Ends(*args, **options))
         return made[-1].start()
 
     yield start

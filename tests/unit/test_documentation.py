@@ -150,8 +150,8 @@ def test_stages_and_links_are_documented(launched: bool) -> None:
 
 def test_the_preflight_is_documented() -> None:
     dialled = {"end": "peer", "address": "192.0.2.5", "port": 5000, "outcome": "ok"}
-    outcomes = {"remote": {"report": {"connect": {"dialled": [dialled]}}}}
-    tried = results.preflight_result(plan(), {"remote": "db1", "peer": "tapehost"}, outcomes)
+    reports: dict[str, Any] = {"remote": {"connect": {"dialled": [dialled]}}}
+    tried = results.preflight_result({"remote": "db1", "peer": "tapehost"}, reports)
     assert [set(entry) for entry in tried] == [contains("preflight")]
 
 

@@ -1,0 +1,340 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the engine gets to a host: one command, one stream; or two files, gone at once."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import bootstrap
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import MARK, read_marked
+from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+
+SOURCES = dict(bootstrap.sources())
+SIZE = 110_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
+LABEL = "socketpipe:run:end"
+# an end that refuses at once: it needs nobody
+PLAN: dict[str, Any] = {
+    "run": "00" * 16,
+    "end": "a",
+    "listen": False,
+    "ports": [],
+    "links": [],
+    "dial": {},
+    "stages": [{"name": "input", "argv": ["no-such-command"], "fds": {}, "ok_rc": [0], "environment": {}}],
+    "connect_timeout": 1,
+    "preflight": False,
+    "heartbeat": 30,
+    "sample": 0,
+}
+
+
+def program() -> bytes:
+    return bootstrap.program(bootstrap.sources())
+
+
+def run(command: list[str] | str, data: bytes = b"", **more: Any) -> subprocess.CompletedProcess[bytes]:
+    """A command line is run by /bin/sh, as Ansible does."""
+    words = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+    return subprocess.run(words, input=data, capture_output=True, timeout=60, check=False, **more)
+
+
+def said(result: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
+    report = read_marked(result.stdout.decode())
+    assert report is not None, result
+    return report
+
+
+# -- what is shipped
+
+
+@pytest.mark.parametrize("name", bootstrap.MODULES)
+def test_sources_are_ascii(name: str) -> None:
+    assert SOURCES[name].isascii()
+
+
+@pytest.mark.parametrize("name", bootstrap.MODULES)
+def test_each_imports_only_what_was_there_before(name: str) -> None:
+    """And nothing of Ansible, nor of ours outside the engine."""
+    before = bootstrap.MODULES[: bootstrap.MODULES.index(name)]
+    for node in ast.walk(ast.parse(SOURCES[name])):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            only_types = name == "connect" and names == ["handshake"]
+            assert set(names) <= set(before) or only_types, (name, names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not (node.module or "").startswith("ansible")
+        elif isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("ansible") for alias in node.names)
+
+
+def test_all_that_an_end_imports_is_shipped() -> None:
+    shipped = {"connect", "end", "guard", "handshake", "kernel", "link", "main", "meeting", "preflight", "stage"}
+    assert shipped <= set(bootstrap.MODULES) and len(set(bootstrap.MODULES)) == len(bootstrap.MODULES)
+
+
+def test_the_size_of_the_stream() -> None:
+    assert len(program()) <= SIZE
+
+
+def test_the_program_is_the_same_for_every_run() -> None:
+    assert program() == program()
+
+
+def test_the_command_holds_no_plan_and_no_program() -> None:
+    """It is in every list of processes, and in Ansible's log."""
+    command = bootstrap.command(["python3"], LABEL)
+    assert len(command) < 200 and LABEL in command and "\n" not in command
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_sources_compile_on_every_python(version: str) -> None:
+    """And without its warnings: an unknown escape, a comparison with `is`."""
+    code = (
+        "import json, sys, warnings\nwarnings.simplefilter('error')\n"
+        "for name, text in json.load(sys.stdin): compile(text, name, 'exec')\n"
+        "print('%d.%d' % sys.version_info[:2])"
+    )
+    texts = [*bootstrap.sources(), ("loader", bootstrap.LOADER), ("start", bootstrap.START)]
+    result = run([pythons.needed(version), "-c", code], json.dumps(texts).encode())
+    assert result.stdout.decode().strip() == version, result.stderr.decode()
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_it_starts_on_every_python(version: str) -> None:
+    """Byte code where the versions agree, the source anywhere else."""
+    python = pythons.needed(version)
+    result = run(bootstrap.command([python], LABEL), bootstrap.stream(program(), PLAN))
+    report = said(result)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert report["refused"].startswith("there is no 'no-such-command'") and report["end"] == "a"
+    assert report["python"].startswith(version + ".")
+
+
+def test_the_source_is_used_where_the_byte_code_is_not_ours() -> None:
+    """As on any other Python than the controller's."""
+    loader, compiled, source = split(program())
+    wrong = bootstrap.frame(bootstrap.zlib.compress(b"\0\0\0\0not byte code"))
+    result = run(bootstrap.command([sys.executable], LABEL), loader + wrong + source + bootstrap.pack(PLAN))
+    assert said(result)["refused"] and compiled != wrong
+
+
+def test_the_byte_code_is_used_where_it_is_ours() -> None:
+    loader, compiled, _source = split(program())
+    wrong = bootstrap.pack([["kernel", "this is no Python"]])
+    result = run(bootstrap.command([sys.executable], LABEL), loader + compiled + wrong + bootstrap.pack(PLAN))
+    assert said(result)["refused"]
+
+
+def split(data: bytes) -> list[bytes]:
+    frames = []
+    while data:
+        size = 8 + int(data[:8])
+        frames.append(data[:size])
+        data = data[size:]
+    return frames
+
+
+@pytest.mark.parametrize("cut", [0, 4, 8, 100, 5000, -1])
+def test_a_stream_that_breaks_off(cut: int) -> None:
+    """The connection was lost while it was sent: nothing runs, nothing hangs."""
+    data = bootstrap.stream(program(), PLAN)
+    result = run(bootstrap.command([sys.executable], LABEL), data[:cut])
+    assert result.stdout == b"" and result.returncode != 255
+
+
+@pytest.mark.parametrize(
+    "text", ["é", "→", "\U0001f4a9", "\0", "\n", '"', "\\", "\udcff", "x" * 100_000], ids=lambda text: repr(text)[:12]
+)
+def test_any_text_in_a_plan(text: str) -> None:
+    """In C's locale too; the report says what was asked for, and is small."""
+    plan = {**PLAN, "stages": [{**PLAN["stages"][0], "argv": ["no-such-" + text]}]}
+    for locale in ("C", "C.UTF-8"):
+        environment = {**os.environ, "LC_ALL": locale}
+        result = run(bootstrap.command([sys.executable], LABEL), bootstrap.stream(program(), plan), env=environment)
+        report = said(result)
+        assert "no-such-" in report.get("refused", ""), report
+        assert len(result.stdout) < 20_000 or len(text) > 1000
+
+
+# -- the interpreter
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a python that is ours, one that is Python 2 by its answer, one that does not run at all."""
+    for name, text in (
+        ("good", '#!/bin/sh\nexec "%s" "$@"\n' % sys.executable),
+        ("old", "#!/bin/sh\nexit 1\n"),
+        ("broken", "#!/no/such/interpreter\n"),
+        ("plain", "no script"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644 if name == "plain" else 0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["{good}"],
+        ["no-such-python", "{good}"],
+        ["/no/such/python", "{old}", "{broken}", "{plain}", "{good}", "no-such-python"],
+        ["{good}", "{broken}"],
+        ["env {good}"],
+        ["'{good}'"],
+    ],
+)
+def test_the_first_that_works_is_taken(folder: Path, names: list[str]) -> None:
+    paths = {name: str(folder / name) for name in ("good", "old", "broken", "plain")}
+    command = bootstrap.command([name.format(**paths) for name in names], LABEL)
+    assert said(run(command, bootstrap.stream(program(), PLAN)))["refused"]
+
+
+@pytest.mark.parametrize(
+    ("names", "codes"),
+    [
+        (["/no/such/python"], {127}),
+        (["no-such-python"], {127}),
+        (["{plain}"], {126}),
+        (["{broken}"], {126, 127}),
+        (["no-such-python", "/no/such/python", "{old}", "{broken}"], {127}),
+    ],
+)
+def test_none_works(folder: Path, names: list[str], codes: set[int]) -> None:
+    """126 or 127, as a shell says it; and what is sent is not waited for."""
+    paths = {name: str(folder / name) for name in ("old", "broken", "plain")}
+    command = bootstrap.command([name.format(**paths) for name in names], LABEL)
+    assert run(command, bootstrap.stream(program(), PLAN)).returncode in codes
+
+
+def test_names_are_no_shell(folder: Path) -> None:
+    path = folder / "a b'; exit 3; '"
+    path.symlink_to(folder / "good")
+    command = bootstrap.command(["'%s'" % str(path).replace("'", "'\\''")], LABEL)
+    assert said(run(command, bootstrap.stream(program(), PLAN)))["refused"]
+
+
+def test_python_2_ends_at_once() -> None:
+    python = pythons.needed("2.7")
+    result = run(bootstrap.command([python], LABEL), bootstrap.stream(program(), PLAN))
+    assert result.returncode not in (0, 255) and b"Traceback" not in result.stderr
+    both = run(bootstrap.command([python, sys.executable], LABEL), bootstrap.stream(program(), PLAN))
+    assert said(both)["refused"].startswith("there is no 'no-such-command'")
+
+
+def test_an_older_python_3_says_what_it_needs() -> None:
+    code = "import sys; sys.version_info = (3, 5, 3); sys.version = '3.5.3 (x)'\n" + bootstrap.LOADER
+    result = run([sys.executable, "-IS", "-c", code])
+    assert said(result) == {"refused": "Python 3.6 or later is needed, this is 3.5.3"}
+    assert result.returncode == 0
+
+
+def test_the_loader_is_python_of_any_age() -> None:
+    """Or else it could not say so."""
+    python = pythons.needed("2.7")
+    result = run([python, "-c", "import sys; compile(sys.stdin.read(), 'loader', 'exec')"], bootstrap.LOADER.encode())
+    assert result.returncode == 0, result.stderr
+
+
+def test_nothing_of_the_environment_gets_in(tmp_path: Path) -> None:
+    """-I and -S: neither PYTHONPATH nor the folder it runs in nor a sitecustomize can put another module in place."""
+    (tmp_path / "hmac.py").write_text("raise SystemExit('not the real one')")
+    (tmp_path / "sitecustomize.py").write_text("raise SystemExit('not wanted')")
+    result = run(
+        bootstrap.command([sys.executable], LABEL),
+        bootstrap.stream(program(), PLAN),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "hmac.py")},
+    )
+    assert said(result)["refused"]
+
+
+# -- as two files
+
+
+def files(folder: Path, mode: int = 0o600) -> list[Path]:
+    source, plan = folder / "socketpipe.py", folder / "plan"
+    source.write_text(bootstrap.file_program(program()))
+    plan.write_bytes(bootstrap.pack(PLAN))
+    for path in (source, plan):
+        path.chmod(mode)
+    return [source, plan]
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_as_files(tmp_path: Path, version: str) -> None:
+    tmp_path.chmod(0o700)
+    paths = files(tmp_path)
+    command = bootstrap.command([pythons.needed(version)], LABEL, [str(path) for path in paths])
+    result = run(command)
+    assert said(result)["refused"].startswith("there is no 'no-such-command'") and result.stderr == b""
+    assert not any(path.exists() for path in paths)
+
+
+def handles(pid: int, number: int) -> bool:
+    """Whether it has a handler for this signal, as an end has once it runs."""
+    with open("/proc/%d/status" % pid) as status:
+        caught = next(line for line in status if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_files_are_gone_before_anything_else(tmp_path: Path) -> None:
+    """While the end waits for its peer, no secret is on a disk any more."""
+    tmp_path.chmod(0o700)
+    paths = files(tmp_path)
+    link = {"id": "l", "index": 0, "secret": "00" * 32, "side": "W", "end": "b"}
+    stages = [{**PLAN["stages"][0], "argv": ["true"], "fds": {"1": "l"}, "early_exit": False}]
+    waiting = {**PLAN, "links": [link], "stages": stages, "connect_timeout": 60}
+    paths[1].write_bytes(bootstrap.pack(waiting))
+    command = bootstrap.command([sys.executable], LABEL, [str(path) for path in paths])
+    process = subprocess.Popen(["/bin/sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 30
+        while any(path.exists() for path in paths) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not any(path.exists() for path in paths)
+        while not handles(process.pid, 15) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        process.terminate()
+        out, _err = process.communicate(timeout=30)
+    assert MARK in out.decode() and "SIGTERM" in out.decode()
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "refused"),
+    [
+        (0o700, 0o600, False),
+        (0o700, 0o644, False),  # nobody else gets that far
+        (0o755, 0o600, False),
+        (0o755, 0o644, True),  # as Ansible makes them with allow_world_readable_tmpfiles
+        (0o711, 0o644, True),  # whoever knows the name can read it
+        (0o750, 0o640, False),  # a group that both users share, as Ansible makes it with chgrp or an ACL
+    ],
+)
+def test_files_that_others_can_read_are_refused(tmp_path: Path, folder_mode: int, mode: int, refused: bool) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    paths = files(folder, mode)
+    folder.chmod(folder_mode)
+    result = run(bootstrap.command([sys.executable], LABEL, [str(path) for path in paths]))
+    if refused:
+        assert result.returncode == 1 and b"others can read" in result.stderr
+        assert read_marked(result.stdout.decode()) is None
+    else:
+        assert said(result)["refused"]
+    assert not any(path.exists() for path in paths)
+
+
+def test_the_file_is_ascii() -> None:
+    assert bootstrap.file_program(program()).isascii()

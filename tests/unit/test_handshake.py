@@ -1,0 +1,348 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The handshake, message by message, without a socket; and cut short, on one."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import Connection
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake import (
+    HELLO,
+    MAC,
+    MAGIC,
+    NONCE,
+    PARKED,
+    READER,
+    WRITER,
+    Key,
+    Stranger,
+    dial,
+    listen,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PLAN, LINK, SECRET = bytes(range(16)), 5, bytes(range(100, 132))
+BOTH = pytest.mark.parametrize("side", [WRITER, READER], ids=["writer dials", "reader dials"])
+Mangle = Callable[[int, bytes], bytes]
+
+
+def key(plan: bytes = PLAN, link: int = LINK, secret: bytes = SECRET) -> Key:
+    return Key(plan, link, secret)
+
+
+def other(side: bytes) -> bytes:
+    return READER if side == WRITER else WRITER
+
+
+def finder(own_side: bytes, own: Key) -> Callable[[bytes, int, bytes], tuple[Key, bytes, str]]:
+    """As a Meeting does it: this plan, this link, and a caller of the other side."""
+
+    def find_key(plan: bytes, link: int, side: bytes) -> tuple[Key, bytes, str]:
+        if plan != own.plan or link != own.link or side != other(own_side):
+            raise Stranger("not open here")
+        return own, own_side, "name"
+
+    return find_key
+
+
+class Talker:
+    """One side's conversation: what it has sent, what it waits for."""
+
+    def __init__(self, talk: Any) -> None:
+        self.talk, self.sent, self.known, self.done = talk, b"", False, False
+        self.names: list[str] = []
+        self._take(next(talk))
+
+    def _take(self, step: Any) -> None:
+        self.sent += step.send
+        self.want, self.known = step.want, step.known
+        self.names.append(step.link)
+        self.done = step.want == 0
+
+    def hear(self, message: bytes) -> None:
+        try:
+            self._take(self.talk.send(message))
+        except StopIteration:
+            self.done = True
+
+    def take_sent(self) -> bytes:
+        sent, self.sent = self.sent, b""
+        return sent
+
+
+class Talk:
+    """Two sides that talk to each other until nothing moves any more."""
+
+    def __init__(
+        self, side: bytes, dialler_key: Key | None = None, listener_key: Key | None = None, mangle: Mangle | None = None
+    ) -> None:
+        self.dialler = Talker(dial(dialler_key or key(), side))
+        self.listener = Talker(listen(finder(other(side), listener_key or key())))
+        self.writer, self.reader = (self.dialler, self.listener)[:: 1 if side == WRITER else -1]
+        self.mangle = mangle or (lambda number, message: message)
+        self.messages: list[tuple[str, bytes]] = []
+
+    def run(self) -> Talk:
+        moved = True
+        while moved:
+            moved = False
+            for name, source, target in (
+                ("dialler", self.dialler, self.listener),
+                ("listener", self.listener, self.dialler),
+            ):
+                if source.want == PARKED and not source.done and not source.sent:
+                    source.hear(b"")  # chosen
+                message = source.take_sent()
+                if message:
+                    self.messages.append((name, message))
+                    target.hear(self.mangle(len(self.messages) - 1, message))
+                    moved = True
+        return self
+
+    def of(self, name: str) -> list[bytes]:
+        return [message for source, message in self.messages if source == name]
+
+
+@BOTH
+def test_both_become_sure(side: bytes) -> None:
+    talk = Talk(side).run()
+    assert talk.dialler.done and talk.listener.done
+    # the last word is the reader's: data may follow it, and only from the writer
+    assert talk.messages[-1][0] == ("dialler" if side == READER else "listener")
+
+
+@BOTH
+def test_messages_have_a_fixed_size(side: bytes) -> None:
+    talk = Talk(side).run()
+    assert [len(message) for _name, message in talk.messages] == [HELLO.size, NONCE + MAC, MAC, MAC, MAC]
+
+
+@BOTH
+def test_a_side_is_known_only_after_its_proof(side: bytes) -> None:
+    dialler = Talker(dial(key(), side))
+    listener = Talker(listen(finder(other(side), key())))
+    listener.hear(dialler.take_sent())
+    assert not listener.known and not dialler.known
+    dialler.hear(listener.take_sent())
+    assert dialler.known and not listener.known
+    listener.hear(dialler.take_sent()[:MAC])
+    assert listener.known
+
+
+@BOTH
+def test_the_writer_waits_to_be_chosen(side: bytes) -> None:
+    talk = Talk(side)
+    talk.listener.hear(talk.dialler.take_sent())
+    talk.dialler.hear(talk.listener.take_sent())
+    talk.listener.hear(talk.dialler.take_sent())
+    assert (talk.writer.want, talk.reader.want) == (PARKED, MAC)
+    assert not talk.writer.sent and not talk.reader.sent
+
+
+@BOTH
+def test_the_listener_learns_the_link_from_the_hello(side: bytes) -> None:
+    talk = Talk(side).run()
+    assert "name" in talk.listener.names
+
+
+@BOTH
+def test_the_secret_is_never_sent_and_nothing_repeats(side: bytes) -> None:
+    first, second = Talk(side).run(), Talk(side).run()
+    for talk in (first, second):
+        assert not any(SECRET[n : n + 8] in message for _name, message in talk.messages for n in range(24))
+    assert not set(first.messages) & set(second.messages)
+    assert len(set(first.messages)) == len(first.messages)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        key(secret=b"\0" * 32),
+        key(secret=SECRET[:-1] + b"\0"),
+        key(plan=b"\1" * 16),
+        key(link=LINK + 1),
+    ],
+    ids=["secret", "last byte of the secret", "plan", "link"],
+)
+def test_a_wrong_key_is_refused(side: bytes, wrong: Key) -> None:
+    for keys in ((wrong, None), (None, wrong)):
+        talk = Talk(side, *keys)
+        with pytest.raises(Stranger):
+            talk.run()
+        assert not talk.dialler.done and not talk.listener.done
+        assert not talk.dialler.known and not talk.listener.known
+
+
+@BOTH
+def test_the_right_secret_of_another_link_is_refused(side: bytes) -> None:
+    """The MAC is over the link: a listener that looked up the wrong key would still notice."""
+    talk = Talk(side, key(link=1), key(link=2))
+    talk.listener = Talker(listen(lambda plan, link, caller: (key(link=2), other(side), "name")))
+    with pytest.raises(Stranger, match="wrong listener proof"):
+        talk.run()
+
+
+@BOTH
+def test_both_the_same_side_is_refused(side: bytes) -> None:
+    talk = Talk(side)
+    talk.listener = Talker(listen(finder(side, key())))
+    with pytest.raises(Stranger):
+        talk.run()
+
+
+@BOTH
+def test_a_listener_does_not_accept_its_own_echo(side: bytes) -> None:
+    """A stranger who knows the hello of a link sends the listener its own proof back."""
+    listener = Talker(listen(finder(other(side), key())))
+    listener.hear(HELLO.pack(MAGIC, PLAN, LINK, side, os.urandom(NONCE)))
+    answer = listener.take_sent()
+    with pytest.raises(Stranger, match="wrong dialler proof"):
+        listener.hear(answer[NONCE:])
+
+
+@BOTH
+def test_a_dialler_does_not_accept_its_own_echo(side: bytes) -> None:
+    dialler = Talker(dial(key(), side))
+    hello = dialler.take_sent()
+    with pytest.raises(Stranger, match="wrong listener proof"):
+        dialler.hear((hello + b"\0" * 64)[: NONCE + MAC])
+
+
+@BOTH
+def test_an_end_is_not_its_own_peer(side: bytes) -> None:
+    """Both ends dial and listen: a stranger who carries an end's own listener's proof to its dialler fails."""
+    dialler = Talker(dial(key(), side))
+    nonce = dialler.take_sent()[-NONCE:]
+    own_listener = Talker(listen(finder(side, key())))
+    own_listener.hear(HELLO.pack(MAGIC, PLAN, LINK, other(side), nonce))
+    with pytest.raises(Stranger, match="wrong listener proof"):
+        dialler.hear(own_listener.take_sent())
+
+
+@BOTH
+def test_a_confirmation_is_not_a_proof_nor_the_other_way_round(side: bytes) -> None:
+    talk = Talk(side).run()
+    proofs = [message[-MAC:] for _name, message in talk.messages[1:]]
+    assert len(set(proofs)) == 4
+    for wrong in (0, 1, 3):  # the listener's, the dialler's and the reader's, where the writer's is due
+        again = Talk(side, mangle=lambda number, message, w=wrong: proofs[w] if number == 3 else message)  # type: ignore[misc]
+        with pytest.raises(Stranger):
+            again.run()
+
+
+@BOTH
+def test_a_recorded_dialler_is_refused(side: bytes) -> None:
+    recorded = Talk(side).run().of("dialler")
+    listener = Talker(listen(finder(other(side), key())))
+    listener.hear(recorded[0])
+    with pytest.raises(Stranger, match="wrong dialler proof"):
+        listener.hear(recorded[1])
+
+
+@BOTH
+def test_a_recorded_listener_is_refused(side: bytes) -> None:
+    recorded = Talk(side).run().of("listener")
+    dialler = Talker(dial(key(), side))
+    with pytest.raises(Stranger, match="wrong listener proof"):
+        dialler.hear(recorded[0])
+
+
+@BOTH
+@pytest.mark.parametrize("number", range(5))
+def test_every_changed_bit_is_noticed(side: bytes, number: int) -> None:
+    size = len(Talk(side).run().messages[number][1])
+    for bit in range(size * 8):
+
+        def flip(count: int, message: bytes, bit: int = bit) -> bytes:
+            if count != number:
+                return message
+            changed = bytearray(message)
+            changed[bit // 8] ^= 1 << bit % 8
+            return bytes(changed)
+
+        talk = Talk(side, mangle=flip)
+        with pytest.raises(Stranger):
+            talk.run()
+        assert not talk.writer.done  # no byte of data is sent
+        assert talk.reader.done == (number == 4)  # who has said its last word cannot know of its fate
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far = server.accept()[0]
+    return near, far
+
+
+@BOTH
+def test_cut_short_anywhere(side: bytes) -> None:
+    recorded = Talk(side).run().of("dialler")[0]
+    for length in range(HELLO.size):
+        near, far = pair()
+        with near, far:
+            far.setblocking(False)
+            connection = Connection(far, listen(finder(other(side), key())), None)
+            connection.start()
+            near.sendall(recorded[:length])
+            near.shutdown(socket.SHUT_WR)
+            with pytest.raises(Stranger, match="closed without a word" if length == 0 else "closed during"):
+                while True:
+                    select.select([far], [], [], 10)
+                    connection.advance()
+
+
+def test_messages_may_come_in_pieces() -> None:
+    near, far = pair()
+    with near, far:
+        for sock in (near, far):
+            sock.setblocking(False)
+        listener = Connection(far, listen(finder(READER, key())), None)
+        listener.start()
+        dialler = Talker(dial(key(), WRITER))
+        said = b""
+        while not listener.done:
+            if dialler.want == PARKED and not dialler.sent:
+                dialler.hear(b"")
+            for byte in dialler.take_sent():
+                near.send(bytes([byte]))
+                select.select([far], [], [], 10)
+                listener.advance()
+            try:
+                said += near.recv(4096)
+            except BlockingIOError:
+                continue
+            if not dialler.done and len(said) >= dialler.want > 0:
+                message, said = said[: dialler.want], said[dialler.want :]
+                dialler.hear(message)
+        assert listener.link == "name" and listener.counted["bytes_received"] is not None
+
+
+@given(st.lists(st.binary(min_size=HELLO.size, max_size=HELLO.size + NONCE), max_size=4), st.booleans(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_nothing_but_stranger_comes_of_rubbish(messages: list[bytes], knows_hello: bool, dials: bool) -> None:
+    for side in (WRITER, READER):
+        talker = Talker(dial(key(), side) if dials else listen(finder(other(side), key())))
+        if knows_hello and not dials:
+            talker.hear(HELLO.pack(MAGIC, PLAN, LINK, side, os.urandom(NONCE)))
+        try:
+            for message in messages:
+                talker.hear((message * 2)[: talker.want])
+        except Stranger:
+            pass
+        assert not talker.known and not talker.done
+
+
+@given(st.binary(min_size=1, max_size=16), st.integers(0, 2**32 - 1), st.binary(min_size=32, max_size=32))
+@settings(max_examples=50, deadline=None)
+def test_any_key_works(plan: bytes, link: int, secret: bytes) -> None:
+    own = Key(plan.ljust(16, b"\0"), link, secret)
+    talk = Talk(WRITER, own, own).run()
+    assert talk.dialler.done and talk.listener.done

@@ -1,0 +1,532 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two ends find each other: real sockets on loopback, a thread for each end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import meeting
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import (
+    Attempt,
+    Connection,
+    address_of,
+    join_address,
+    listen_on,
+    reason,
+)
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake import (
+    HELLO,
+    MAGIC,
+    PARKED,
+    READER,
+    WRITER,
+    Key,
+    Stranger,
+    dial,
+)
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.kernel import events
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.meeting import Meeting, NotConnected
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
+
+LOCAL = "127.0.0.1"
+SOON = 20.0  # seconds in which a meeting that can succeed must have
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses now, below those that the kernel gives to clients."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(20000, 32768)
+        try:
+            listen_on(port).close()
+        except OSError:
+            continue
+        if port not in found:
+            found.append(port)
+    return found
+
+
+def plan_for(
+    *links: tuple[str, str],
+    ports: dict[str, list[int]] | None = None,
+    silent: tuple[str, ...] = (),
+    addresses: dict[str, list[str]] | None = None,
+) -> Plan:
+    """A plan with these links (writer's end, reader's end); ``silent`` ends do not listen."""
+    plan = Plan({})
+    names = list(dict.fromkeys(name for link in links for name in link))
+    for name in names:
+        plan.add_end(name, listen=name not in silent)
+        if ports and name in ports:
+            plan.ends[name]["ports"] = ports[name]
+    for number, (writer, reader) in enumerate(links):
+        for end, name in ((writer, "from"), (reader, "to")):
+            plan.add_stage(end, {"name": "%s %d" % (name, number), "argv": ["true"], "ok_rc": [0]})
+        plan.connect("from %d" % number, "to %d" % number)
+    for dialler in names:
+        for target in names:
+            if dialler != target:
+                plan.reach(dialler, target, (addresses or {}).get(target, [LOCAL]))
+    return plan
+
+
+class Party(threading.Thread):
+    """One end's meeting, in a thread."""
+
+    def __init__(self, told: dict[str, Any], timeout: float = SOON, poll: Callable[..., dict[int, int]] = events):
+        super().__init__(daemon=True)
+        self.meeting, self.timeout, self.poll = Meeting(told), timeout, poll
+        self.made: dict[str, Connection] = {}
+        self.missing = ""
+        self.error: BaseException | None = None
+        self.took = 0.0
+
+    def run(self) -> None:
+        began = time.monotonic()
+        try:
+            self.made = self.meeting.run_until(self.poll, began + self.timeout)
+        except NotConnected as exc:
+            self.missing = str(exc)
+        except BaseException as exc:
+            self.error = exc
+        finally:
+            self.took = time.monotonic() - began
+            self.meeting.close()
+
+    def over(self) -> Party:
+        self.join(self.timeout + 20)
+        assert not self.is_alive()
+        if self.error:
+            raise self.error
+        return self
+
+    def listens_on(self) -> int:
+        deadline = time.monotonic() + SOON
+        while not self.meeting.listeners and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return next(iter(self.meeting.listeners))
+
+
+class Meet:
+    """Starts parties and, at the end of the test, closes what they have made."""
+
+    def __init__(self) -> None:
+        self.parties: list[Party] = []
+
+    def start(self, told: dict[str, Any], **more: Any) -> Party:
+        party = Party(told, **more)
+        self.parties.append(party)
+        party.start()
+        return party
+
+    def all(self, plan: Plan) -> list[Party]:
+        started = [self.start(plan.for_end(name)) for name in plan.ends]
+        return [party.over() for party in started]
+
+
+@pytest.fixture
+def meet() -> Iterator[Meet]:
+    meet = Meet()
+    yield meet
+    for party in meet.parties:
+        party.join(60)
+        for connection in party.made.values():
+            connection.sock.close()
+
+
+def agree(plan: Plan, parties: list[Party]) -> None:
+    """Both sides of each link have the same connection, and nothing else is left open."""
+    by_end = dict(zip(plan.ends, parties))
+    for link in plan.links:
+        writer = by_end[link["writer"]].made[link["id"]].sock
+        reader = by_end[link["reader"]].made[link["id"]].sock
+        assert writer.getsockname() and address_of(writer) == address_of(reader, peer=True)
+        assert address_of(reader) == address_of(writer, peer=True)
+        writer.setblocking(True)
+        reader.settimeout(10)
+        writer.sendall(link["id"].encode())
+        assert reader.recv(100) == link["id"].encode()
+    for party in parties:
+        assert not party.meeting.connections
+        assert all(sock.fileno() == -1 for sock in party.meeting.listeners.values())
+        assert not any(attempt.sock for dialler in party.meeting.diallers.values() for attempt in dialler.attempts)
+
+
+SHAPES = {
+    "one link": [("a", "b")],
+    "there and back": [("a", "b"), ("b", "a")],
+    "five links, two ends": [("a", "b"), ("b", "a")] * 2 + [("a", "b")],
+    "a chain": [("a", "b"), ("b", "c"), ("c", "d")],
+    "a branch": [("a", "b"), ("a", "c"), ("a", "d")],
+    "a circle": [("a", "b"), ("b", "c"), ("c", "a")],
+}
+
+
+@pytest.mark.parametrize("links", SHAPES.values(), ids=SHAPES.keys())
+def test_everybody_listens(meet: Meet, links: list[tuple[str, str]]) -> None:
+    plan = plan_for(*links)
+    parties = meet.all(plan)
+    agree(plan, parties)
+
+
+@pytest.mark.parametrize("silent", ["a", "b"])
+@pytest.mark.parametrize("links", [SHAPES["one link"], SHAPES["there and back"]], ids=["one", "two"])
+def test_only_one_listens(meet: Meet, links: list[tuple[str, str]], silent: str) -> None:
+    plan = plan_for(*links, silent=(silent,))
+    parties = meet.all(plan)
+    agree(plan, parties)
+    dumb = parties[list(plan.ends).index(silent)]
+    assert not dumb.meeting.report()["listening"]
+    assert all(entry["end"] == silent for p in parties if p is not dumb for entry in p.meeting.report()["dialled"]) or (
+        not [p for p in parties if p is not dumb and p.meeting.report()["dialled"]]
+    )
+
+
+def test_many_times(meet: Meet) -> None:
+    """Who wins the race differs; both always agree on who has."""
+    for _ in range(30):
+        plan = plan_for(*SHAPES["there and back"])
+        agree(plan, meet.all(plan))
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_one_is_late(meet: Meet, first: str) -> None:
+    plan = plan_for(("a", "b"))
+    started = {first: meet.start(plan.for_end(first))}
+    time.sleep(1.0)
+    last = "b" if first == "a" else "a"
+    started[last] = meet.start(plan.for_end(last))
+    agree(plan, [started["a"].over(), started["b"].over()])
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 loopback on this machine")
+@pytest.mark.parametrize("addresses", [["::1"], [LOCAL, "::1"], ["::1", LOCAL]], ids=lambda found: " ".join(found))
+def test_ipv6(meet: Meet, addresses: list[str]) -> None:
+    plan = plan_for(("a", "b"), addresses={"a": addresses, "b": addresses})
+    agree(plan, meet.all(plan))
+
+
+def test_the_first_port_is_taken(meet: Meet) -> None:
+    ports = free_ports(2)
+    with socket.create_server(("", ports[0])):
+        plan = plan_for(("a", "b"), ports={"a": ports}, silent=("b",))
+        parties = meet.all(plan)
+    agree(plan, parties)
+    report = parties[0].meeting.report()
+    assert report["listening"] == [ports[1]]
+    assert report["taken"] == ["%d: %s" % (ports[0], os.strerror(errno.EADDRINUSE))]
+
+
+def test_all_ports_are_taken(meet: Meet) -> None:
+    ports = free_ports(2)
+    with socket.create_server(("", ports[0])), socket.create_server(("", ports[1])):
+        plan = plan_for(("a", "b"), ports={"a": ports}, silent=("b",))
+        party = meet.start(plan.for_end("a"), timeout=0.5).over()
+    assert party.missing == plan.links[0]["id"]
+    report = party.meeting.report()
+    assert report["listening"] == []
+    assert [line.partition(":")[0] for line in report["taken"]] == [str(port) for port in sorted(ports)]
+
+
+def test_ports_that_become_free_are_used(meet: Meet) -> None:
+    ports = free_ports(2)
+    plan = plan_for(("a", "b"), ports={"a": ports}, silent=("b",))
+    with socket.create_server(("", ports[0])), socket.create_server(("", ports[1])):
+        parties = [meet.start(plan.for_end(name)) for name in ("a", "b")]
+        deadline = time.monotonic() + SOON
+        while len(parties[0].meeting.taken) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not parties[0].made
+    agree(plan, [party.over() for party in parties])
+
+
+@pytest.mark.parametrize("dead", ["192.0.2.1", "127.0.0.99", "2001:db8::1", "not an address"])
+def test_a_dead_address_beside_a_good_one(meet: Meet, dead: str) -> None:
+    """TEST-NET does not answer or has no route; nobody listens on the other; the last is no address at all."""
+    plan = plan_for(("a", "b"), addresses={"a": [dead, LOCAL]}, silent=("b",))
+    with socket.create_server((LOCAL, free_ports(1)[0])):
+        agree(plan, meet.all(plan))
+
+
+def test_nobody_is_there(meet: Meet) -> None:
+    plan = plan_for(("a", "b"))
+    plan.ends["b"]["ports"] = free_ports(3)
+    party = meet.start(plan.for_end("a"), timeout=1.0).over()
+    assert party.missing == plan.links[0]["id"] and party.took >= 1.0
+    report = party.meeting.report()
+    assert {(entry["port"], entry["outcome"]) for entry in report["dialled"]} == {
+        (port, "refused") for port in plan.ends["b"]["ports"]
+    }
+    assert len(report["listening"]) == 1 and report["strangers"] == 0
+
+
+def test_different_secrets_do_not_meet(meet: Meet) -> None:
+    plan = plan_for(("a", "b"))
+    other = plan.for_end("b")
+    other["links"][0]["secret"] = "00" * 32
+    parties = [meet.start(told, timeout=1.0) for told in (plan.for_end("a"), other)]
+    for party in parties:
+        assert party.over().missing == plan.links[0]["id"]
+    outcomes = {entry["outcome"] for party in parties for entry in party.meeting.report()["dialled"]}
+    assert any("wrong listener proof" in outcome for outcome in outcomes), outcomes
+
+
+def test_another_run_does_not_meet(meet: Meet) -> None:
+    plan = plan_for(("a", "b"))
+    other = plan.for_end("b")
+    other["run"] = "00" * 16
+    parties = [meet.start(told, timeout=1.0) for told in (plan.for_end("a"), other)]
+    assert all(party.over().missing for party in parties)
+    assert all(party.meeting.report()["strangers"] > 0 for party in parties)
+
+
+# -- strangers
+
+
+def test_strangers_do_not_hold_up_the_true_peer(meet: Meet) -> None:
+    """200 say nothing, 200 talk rubbish; a place for the true peer is always left."""
+    port = free_ports(1)[0]
+    plan = plan_for(("a", "b"), ports={"a": [port]}, silent=("b",))
+    writer = meet.start(plan.for_end("a"))
+    writer.listens_on()
+    strangers = []
+    try:
+        for number in range(400):
+            strangers.append(socket.create_connection((LOCAL, port), timeout=10))
+            if number % 2:
+                strangers[-1].sendall(os.urandom(HELLO.size + 40))
+        reader = meet.start(plan.for_end("b"))
+        agree(plan, [writer.over(), reader.over()])
+        # less than it would take to wait for the silent ones
+        assert reader.took < meeting.HANDSHAKE_TIME - 1
+        assert writer.meeting.report()["strangers"] >= 200
+    finally:
+        for sock in strangers:
+            sock.close()
+
+
+def test_silent_strangers_are_dropped_after_a_while(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "HANDSHAKE_TIME", 0.3)
+    plan = plan_for(("a", "b"))
+    party = meet.start(plan.for_end("a"), timeout=1.5)
+    with socket.create_connection((LOCAL, party.listens_on())) as stranger:
+        stranger.settimeout(10)
+        assert stranger.recv(1) == b""
+    assert party.over().meeting.report()["strangers"] == 1
+
+
+def test_too_many_strangers_make_room(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "HALF_OPEN", 5)
+    plan = plan_for(("a", "b"))
+    party = meet.start(plan.for_end("a"), timeout=1.5)
+    port = party.listens_on()
+    strangers = [socket.create_connection((LOCAL, port)) for _ in range(8)]
+    for sock in strangers[:2]:
+        sock.settimeout(10)
+        assert sock.recv(1) == b""
+    assert party.over().meeting.report()["strangers"] >= 2
+    for sock in strangers:
+        sock.close()
+
+
+HELLOS = {
+    "rubbish": lambda plan: os.urandom(HELLO.size),
+    "http": lambda plan: b"GET / HTTP/1.0\r\nHost: example.org\r\nUser-Agent: a scanner of ports\r\n\r\n",
+    "another run": lambda plan: HELLO.pack(MAGIC, b"\0" * 16, 0, READER, b"\0" * 32),
+    "another link": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 7, READER, b"\0" * 32),
+    "the same side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, WRITER, b"\0" * 32),
+    "no side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, b"?", b"\0" * 32),
+    "another magic": lambda plan: HELLO.pack(b"SKTPIPE2", bytes.fromhex(plan.run), 0, READER, b"\0" * 32),
+}
+
+
+@pytest.mark.parametrize("name", HELLOS)
+def test_strangers_are_counted(meet: Meet, name: str) -> None:
+    plan = plan_for(("a", "b"), silent=("b",))
+    party = meet.start(plan.for_end("a"))
+    with socket.create_connection((LOCAL, party.listens_on())) as stranger:
+        stranger.settimeout(10)
+        stranger.sendall(HELLOS[name](plan))
+        try:
+            assert stranger.recv(1) == b""  # closed without an answer
+        except ConnectionResetError:
+            pass
+    peer = meet.start(plan.for_end("b"))
+    agree(plan, [party.over(), peer.over()])
+    assert party.meeting.report()["strangers"] == (0 if name == "the same side" else 1)
+
+
+def test_a_clean_meeting_has_no_strangers(meet: Meet) -> None:
+    """Our own attempts that come too late, or were not needed, are not strangers."""
+    for _ in range(20):
+        plan = plan_for(*SHAPES["there and back"])
+        parties = meet.all(plan)
+        assert [party.meeting.report()["strangers"] for party in parties] == [0, 0]
+        for party in parties:
+            for connection in party.made.values():
+                connection.sock.close()
+
+
+def test_ends_that_share_their_ports_are_no_strangers(meet: Meet) -> None:
+    """Two ends on one machine with the same few ports: each also dials itself."""
+    ports = free_ports(2)
+    plan = plan_for(("a", "b"), ports={"a": ports, "b": ports})
+    first = meet.start(plan.for_end("a"))
+    first.listens_on()
+    time.sleep(0.5)
+    parties = [first, meet.start(plan.for_end("b"))]
+    agree(plan, [party.over() for party in parties])
+    assert [party.meeting.report()["strangers"] for party in parties] == [0, 0]
+
+
+def test_a_connection_to_itself_is_refused() -> None:
+    """A dialler may be given the very port it dials as its own (simultaneous open): then it talks to itself."""
+    sock = socket.socket()
+    sock.bind((LOCAL, 0))
+    sock.connect(sock.getsockname())
+    attempt = Attempt("b", "link", *sock.getsockname())
+    attempt.sock = sock
+    with pytest.raises(OSError, match="connected to itself") as caught:
+        attempt.finish()
+    assert sock.fileno() == -1 and attempt.sock is None
+    assert reason(caught.value) == "refused"
+
+
+# -- a second launch of the same plan
+
+
+@pytest.mark.parametrize("again", ["a", "b"])
+def test_a_second_launch_afterwards_gets_nothing(meet: Meet, again: str) -> None:
+    plan = plan_for(("a", "b"))
+    agree(plan, meet.all(plan))
+    assert meet.start(plan.for_end(again), timeout=0.5).over().missing == plan.links[0]["id"]
+
+
+@pytest.mark.parametrize("again", ["a", "b"])
+def test_of_two_launches_at_once_one_gets_the_link(meet: Meet, again: str) -> None:
+    for _ in range(2):
+        plan = plan_for(("a", "b"))
+        other = meet.start(plan.for_end("b" if again == "a" else "a"))
+        twins = [meet.start(plan.for_end(again), timeout=1.0) for _ in range(2)]
+        other.over()
+        winners = [twin for twin in twins if twin.over().made]
+        assert len(winners) == 1
+        agree(plan, [winners[0], other] if again == "a" else [other, winners[0]])
+
+
+class Writer:
+    """A writer that dials, step by step."""
+
+    def __init__(self, plan: Plan, port: int) -> None:
+        link = plan.links[0]
+        key = Key(bytes.fromhex(plan.run), link["index"], bytes.fromhex(link["secret"]))
+        sock = socket.create_connection((LOCAL, port))
+        sock.setblocking(False)
+        self.connection = Connection(sock, dial(key, WRITER), None)
+        self.connection.start()
+
+    def move(self, goal: Callable[[Connection], bool]) -> Writer:
+        deadline = time.monotonic() + SOON
+        while not goal(self.connection) and time.monotonic() < deadline:
+            select.select([self.connection.sock], [], [], 0.05)
+            self.connection.advance()
+        assert goal(self.connection)
+        return self
+
+
+def test_a_reader_says_taken_once(meet: Meet) -> None:
+    """Two writers (one plan, launched twice) confirm at the same moment: only one may hear that its link is taken."""
+    gate = threading.Event()
+    gate.set()
+
+    def poll(fds: dict[int, int], timeout: float) -> dict[int, int]:
+        gate.wait(SOON)
+        return events(fds, timeout)
+
+    plan = plan_for(("a", "b"), silent=("a",))
+    reader = meet.start(plan.for_end("b"), poll=poll)
+    port = reader.listens_on()
+    writers = [Writer(plan, port).move(lambda c: c.known and c.want == PARKED and not c.out) for _ in range(2)]
+    time.sleep(0.3)  # both proofs are with the reader
+    gate.clear()
+    time.sleep(0.5)  # longer than one poll
+    for writer in writers:
+        writer.connection.resume(b"")
+    time.sleep(0.1)
+    gate.set()
+    reader.over()
+    done = []
+    for writer in writers:
+        try:
+            writer.move(lambda c: c.done)
+            done.append(writer)
+        except (OSError, Stranger):
+            pass
+        writer.connection.sock.close()
+    assert len(done) == 1
+
+
+# -- small parts
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "text"),
+    [
+        ("192.0.2.1", 5, "192.0.2.1:5"),
+        ("::ffff:192.0.2.1", 5, "192.0.2.1:5"),
+        ("2001:db8::1", 5, "[2001:db8::1]:5"),
+        ("::ffff:5", 5, "[::ffff:5]:5"),
+    ],
+)
+def test_join_address(host: str, port: int, text: str) -> None:
+    assert join_address(host, port) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.ECONNREFUSED, "x"), "refused"),
+        (OSError(errno.ETIMEDOUT, "x"), "timed out"),
+        (OSError(errno.EHOSTUNREACH, "x"), "no route"),
+        (OSError(errno.ENETUNREACH, "x"), "no route"),
+        (OSError(errno.ECONNRESET, "x"), "reset"),
+        (OSError(errno.EPERM, "x"), "forbidden"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError("just words"), "just words"),
+    ],
+)
+def test_reason(error: OSError, text: str) -> None:
+    assert reason(error) == text
+
+
+def test_a_closed_socket_has_no_address() -> None:
+    with socket.socket() as sock:
+        assert address_of(sock, peer=True) == ""
+
+
+def test_listen_on_a_taken_port() -> None:
+    port = free_ports(1)[0]
+    first = listen_on(port)
+    with pytest.raises(OSError) as caught:
+        listen_on(port)
+    first.close()
+    assert caught.value.errno == errno.EADDRINUSE

@@ -1,0 +1,189 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The firewall check: what worked in which direction, and how the rest failed; no stage runs."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import CHECKED, Plan
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import Change, Ends, make_plan, sh
+
+Launch = Callable[..., Ends]
+QUICK: tuple[Change, ...] = (("meeting", "HANDSHAKE_TIME = 5.0", "HANDSHAKE_TIME = 1.0"),)
+
+
+def plan_for(tmp_path: Path, silent: str = "", names: str = "aba", **options: Any) -> Plan:
+    """input, remote, output on these ends; ``silent`` does not listen."""
+    touch = "touch %s/started; cat" % tmp_path
+    stages = [(end, sh(name, touch)) for end, name in zip(names, ("input", "remote", "output", "more"))]
+    plan = make_plan(*stages, **{"preflight": True, "connect_timeout": 20, **options})
+    if silent:
+        plan.ends[silent]["listen"] = False
+    return plan
+
+
+def outcomes(ends: Ends, name: str) -> dict[tuple[str, int], str]:
+    """{(whom, port): outcome} of what an end dialled."""
+    report = ends.report(name)
+    assert report["preflight"] is True
+    return {(entry["end"], entry["port"]): entry["outcome"] for entry in report["connect"]["dialled"]}
+
+
+def nothing_ran(ends: Ends, tmp_path: Path) -> None:
+    assert not (tmp_path / "started").exists()
+    for name in ends.names:
+        assert "stages" not in ends.report(name) and not ends.errors[name]
+    ends.gone()
+
+
+def test_both_directions(launch: Launch, tmp_path: Path) -> None:
+    plan = plan_for(tmp_path)
+    began = time.monotonic()
+    ends = launch(plan).wait()
+    for name, other in (("a", "b"), ("b", "a")):
+        assert outcomes(ends, name) == {(other, port): "ok" for port in plan.ends[other]["ports"]}
+        assert ends.report(name)["connect"]["listening"] == sorted(plan.ends[name]["ports"])
+        assert len(plan.ends[name]["ports"]) == CHECKED and ends.report(name)["connect"]["strangers"] == 0
+    assert time.monotonic() - began < 15  # long before the deadline
+    nothing_ran(ends, tmp_path)
+
+
+@pytest.mark.parametrize("silent", ["a", "b"])
+def test_only_one_listens(launch: Launch, tmp_path: Path, silent: str) -> None:
+    other = "b" if silent == "a" else "a"
+    plan = plan_for(tmp_path, silent)
+    ends = launch(plan).wait()
+    assert outcomes(ends, other) == {}
+    assert outcomes(ends, silent) == {(other, port): "ok" for port in plan.ends[other]["ports"]}
+    assert ends.report(silent)["connect"]["listening"] == []
+    nothing_ran(ends, tmp_path)
+
+
+def test_all_given_ports_are_checked(launch: Launch, tmp_path: Path) -> None:
+    ports = [28100, 28101, 28102, 28103, 28104]
+    plan = plan_for(tmp_path, "b", ports=ports)
+    ends = launch(plan).wait()
+    assert outcomes(ends, "b") == {("a", port): "ok" for port in ports}
+
+
+def test_a_closed_port(launch: Launch, tmp_path: Path) -> None:
+    """One of the two is not listened on: as if a firewall rejected it."""
+    plan = plan_for(tmp_path)
+    good, closed = plan.ends["b"]["ports"]
+
+    def told(spec: dict[str, Any]) -> None:
+        if spec["end"] == "b":
+            spec["ports"] = [good]
+
+    ends = launch(plan, told=told).wait()
+    assert outcomes(ends, "a") == {("b", good): "ok", ("b", closed): "refused"}
+    assert set(outcomes(ends, "b").values()) == {"ok"}
+    nothing_ran(ends, tmp_path)
+
+
+def test_one_direction_is_closed(launch: Launch, tmp_path: Path) -> None:
+    """b listens on other ports than a thinks: nothing of a gets through, b reaches a."""
+
+    def told(spec: dict[str, Any]) -> None:
+        if spec["end"] == "b":
+            spec["ports"] = [28200, 28201]
+
+    plan = plan_for(tmp_path)
+    ends = launch(plan, told=told).wait()
+    assert set(outcomes(ends, "a").values()) == {"refused"}
+    assert set(outcomes(ends, "b").values()) == {"ok"}
+    nothing_ran(ends, tmp_path)
+
+
+def test_nothing_is_open(launch: Launch, tmp_path: Path) -> None:
+    def told(spec: dict[str, Any]) -> None:
+        spec["ports"] = [28300 + ord(spec["end"])]
+
+    ends = launch(plan_for(tmp_path, connect_timeout=1.5), told=told).wait()
+    for name in "ab":
+        assert set(outcomes(ends, name).values()) == {"refused"}
+    nothing_ran(ends, tmp_path)
+
+
+def test_one_end_is_missing(launch: Launch, tmp_path: Path) -> None:
+    """The other reports what it has tried, at the deadline."""
+    ends = launch(plan_for(tmp_path, connect_timeout=1.5), only=["a"])
+    began = time.monotonic()
+    ends.wait()
+    assert time.monotonic() - began > 1
+    assert set(outcomes(ends, "a").values()) == {"refused"}
+    assert len(ends.report("a")["connect"]["listening"]) == CHECKED
+    nothing_ran(ends, tmp_path)
+
+
+def test_one_end_is_late(launch: Launch, tmp_path: Path) -> None:
+    """What was refused before the other listened is tried again, for its last word."""
+    plan = plan_for(tmp_path)
+    first = launch(plan, only=["a"])
+    time.sleep(1.5)
+    second = launch(plan, only=["b"])
+    assert set(outcomes(first.wait(), "a").values()) == {"ok"}
+    assert set(outcomes(second.wait(), "b").values()) == {"ok"}
+
+
+def test_a_dead_address_beside_a_good_one(launch: Launch, tmp_path: Path) -> None:
+    plan = plan_for(tmp_path, "a")
+    plan.reach("a", "b", ["127.0.0.1", "192.0.2.1"])
+    ends = launch(plan, (("meeting", "DIAL_TIME = 3.0", "DIAL_TIME = 1.0"),)).wait()
+    found = {(entry["address"], entry["outcome"] == "ok") for entry in ends.report("a")["connect"]["dialled"]}
+    assert found == {("127.0.0.1", True), ("192.0.2.1", False)}
+    nothing_ran(ends, tmp_path)
+
+
+def test_a_port_that_somebody_else_has(launch: Launch, tmp_path: Path) -> None:
+    """It connects, but not to us: that is not ok, and says what happened."""
+    plan = plan_for(tmp_path, "a")
+    foreign = socket.create_server(("", plan.ends["b"]["ports"][0]))
+    with foreign:
+        ends = launch(plan, QUICK).wait()
+    taken, good = plan.ends["b"]["ports"]
+    found = outcomes(ends, "a")
+    assert found[("b", good)] == "ok"
+    assert found[("b", taken)].startswith("connected, then said nothing")
+    assert ends.report("b")["connect"]["taken"] == ["%d: Address already in use" % taken]
+    nothing_ran(ends, tmp_path)
+
+
+def test_different_secrets(launch: Launch, tmp_path: Path) -> None:
+    def told(spec: dict[str, Any]) -> None:
+        if spec["end"] == "b":
+            for link in spec["links"]:
+                link["secret"] = "00" * 32
+
+    ends = launch(plan_for(tmp_path, "a", connect_timeout=1.5), told=told).wait()
+    assert all("wrong listener proof" in outcome for outcome in outcomes(ends, "a").values())
+
+
+def test_three_hosts(launch: Launch, tmp_path: Path) -> None:
+    plan = plan_for(tmp_path, names="abc")
+    for one, other in (("a", "c"), ("c", "a")):  # they share no link
+        plan.dial.pop((one, other))
+    ends = launch(plan).wait()
+    assert set(outcomes(ends, "b").values()) == {"ok"} and len(outcomes(ends, "b")) == 2 * CHECKED
+    assert {key[0] for name in "ac" for key in outcomes(ends, name)} == {"b"}
+    nothing_ran(ends, tmp_path)
+
+
+def test_a_command_that_is_not_there_is_found(launch: Launch, tmp_path: Path) -> None:
+    plan = plan_for(tmp_path, connect_timeout=0.5)
+    plan.stage("remote")["argv"] = ["no-such-command"]
+    ends = launch(plan).wait()
+    assert ends.cause()["kind"] == "refused" and ends.cause()["stage"] == "remote"
+
+
+def test_what_would_skip_does_not_skip(launch: Launch, tmp_path: Path) -> None:
+    plan = plan_for(tmp_path)
+    plan.stage("remote")["creates"] = "/"
+    ends = launch(plan).wait()
+    assert set(outcomes(ends, "a").values()) == {"ok"} and not ends.verdict().skipped

@@ -1,0 +1,550 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is the cause?  Tables of reports as ends could have made them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
+
+ONE, TWO = "input → remote", "remote → output"
+HOSTS = {"remote": "db1", "peer": "tape1"}
+ARGV = {"input": "tar", "remote": "bzip2", "output": "dd"}
+FAILED = {"kind": "failed", "text": "exit status 1"}
+RESET, ABORTED, LEFT = {"state": "reset"}, {"state": "aborted"}, {"state": "left"}
+
+
+def pipe(**options: Any) -> Plan:
+    return make_plan(
+        ("peer", stage("input", ["tar"])),
+        ("remote", stage("remote", ["bzip2"])),
+        ("peer", stage("output", ["dd"])),
+        **options,
+    )
+
+
+def said_stage(name: str, **more: Any) -> dict[str, Any]:
+    plain = {"name": name, "state": "ended", "rc": 0, "signal": None, "problem": None, "blame": [], "stderr": ""}
+    return {**plain, "argv": [ARGV.get(name, name)], "started_at": 0.1, "ended_at": 1.0, **more}
+
+
+def said_side(link: str, side: str, **more: Any) -> dict[str, Any]:
+    state = "done" if side == "W" else "read"
+    return {"id": link, "side": side, "state": state, "problem": "", "bytes": 1000, "ended_at": 1.0, **more}
+
+
+def broken(**more: Any) -> dict[str, Any]:
+    return {"state": "reset", "bytes": 500, **more}
+
+
+def reports(
+    plan: Plan,
+    stages: dict[str, dict[str, Any]] | None = None,
+    sides: dict[tuple[str, str], dict[str, Any]] | None = None,
+    ends: dict[str, dict[str, Any]] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """All is well, but for what is given: of stages by name, of (link, side), of ends."""
+    found: dict[str, dict[str, Any]] = {}
+    for end, spec in plan.ends.items():
+        listed = [said_stage(s["name"], **(stages or {}).get(s["name"], {})) for s in spec["stages"]]
+        links = []
+        for link in plan.links:
+            for side, owner in (("W", link["writer"]), ("R", link["reader"])):
+                if owner == end:
+                    links.append(said_side(link["id"], side, **(sides or {}).get((link["id"], side), {})))
+        found[end] = {"end": end, "cancelled": "", "stages": listed, "links": links, **(ends or {}).get(end, {})}
+    return found
+
+
+def outcome(report: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
+    return {"report": report, "error": "", "kind": "launch", "cancelled": False, **more}
+
+
+def judge(plan: Plan, said: dict[str, dict[str, Any]], **outcomes: dict[str, Any]) -> Verdict:
+    return Verdict(plan, {**{end: outcome(report) for end, report in said.items()}, **outcomes}, HOSTS)
+
+
+def test_all_is_well() -> None:
+    verdict = judge(pipe(), reports(pipe()))
+    assert verdict.ok and verdict.cause is None and not verdict.skipped and verdict.started
+    assert verdict.cause_of_launch is None
+    assert set(verdict.stages) == {"input", "remote", "output"} and len(verdict.sides) == 4
+
+
+# name: (stages, sides, ends, expected kind, expected stage or link or host, part of the sentence)
+Case = tuple[dict[str, Any], dict[tuple[str, str], Any], dict[str, Any], str, str, str]
+CASES: dict[str, Case] = {
+    "the source fails": (
+        {
+            "input": {"rc": 1, "problem": FAILED, "stderr": "tar: /: cannot read\n"},
+            "remote": {"rc": 1, "problem": FAILED, "blame": [ONE]},
+            "output": {"rc": 1, "problem": FAILED, "blame": [TWO]},
+        },
+        {(ONE, "W"): ABORTED, (ONE, "R"): broken(), (TWO, "W"): ABORTED, (TWO, "R"): broken()},
+        {},
+        "failed",
+        "input",
+        "input (tar) on tape1 failed with exit status 1: tar: /: cannot read",
+    ),
+    "the source fails, and its victims exit 0": (
+        {"input": {"rc": 1, "problem": FAILED}, "remote": {"blame": [ONE]}, "output": {"blame": [TWO]}},
+        {(ONE, "W"): ABORTED, (ONE, "R"): broken(), (TWO, "W"): ABORTED, (TWO, "R"): broken()},
+        {},
+        "failed",
+        "input",
+        "and said nothing on standard error",
+    ),
+    "the middle is killed": (
+        {
+            "input": {"rc": -13, "signal": 13, "problem": FAILED, "blame": [ONE], "ended_at": 0.5},
+            "remote": {
+                "rc": -9,
+                "signal": 9,
+                "problem": {"kind": "failed", "text": "was ended by SIGKILL"},
+            },
+            "output": {"rc": 1, "problem": FAILED, "blame": [TWO], "ended_at": 0.4},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): ABORTED, (TWO, "R"): broken()},
+        {},
+        "failed",
+        "remote",
+        "remote (bzip2) on db1 was ended by SIGKILL, and said nothing on standard error (SIGKILL: was the host out of",
+    ),
+    "the sink fails": (
+        {
+            "input": {"rc": -13, "signal": 13, "problem": FAILED, "blame": [ONE]},
+            "remote": {"rc": -13, "signal": 13, "problem": FAILED, "blame": [TWO]},
+            "output": {"rc": 1, "problem": FAILED, "stderr": "dd: no space left\n"},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): ABORTED},
+        {},
+        "failed",
+        "output",
+        "output (dd) on tape1 failed with exit status 1: dd: no space left",
+    ),
+    "two fail by themselves: the first": (
+        {
+            "input": {"rc": 1, "problem": FAILED, "ended_at": 5.0},
+            "remote": {"rc": 1, "problem": FAILED, "ended_at": 4.0},
+            "output": {"blame": [TWO]},
+        },
+        {(ONE, "W"): ABORTED, (ONE, "R"): ABORTED, (TWO, "W"): ABORTED, (TWO, "R"): broken()},
+        {},
+        "failed",
+        "remote",
+        "",
+    ),
+    "one that never began": (
+        {
+            "output": {
+                "rc": None,
+                "started_at": None,
+                "ended_at": 0.7,
+                "problem": {"kind": "not started", "text": "cannot run 'dd'"},
+            },
+            "remote": {"rc": -13, "problem": FAILED, "blame": [TWO]},
+            "input": {"rc": -13, "problem": FAILED, "blame": [ONE]},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): ABORTED},
+        {},
+        "not started",
+        "output",
+        "output (dd) on tape1 could not be started: cannot run 'dd'",
+    ),
+    "the sink stops reading": (
+        {
+            "output": {"problem": {"kind": "stopped reading", "text": "stopped reading after 9 bytes"}},
+            "remote": {"rc": -13, "problem": FAILED, "blame": [TWO], "ended_at": 0.9},
+            "input": {"rc": -13, "problem": FAILED, "blame": [ONE], "ended_at": 0.8},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): ABORTED},
+        {},
+        "stopped reading",
+        "output",
+        "output (dd) on tape1 stopped reading after 9 bytes; if that is what you want, set early_exit for it",
+    ),
+    "something holds the link": (
+        {"input": {"problem": {"kind": "held", "text": "has exited, but sleep (pid 5) has it"}}},
+        {(ONE, "W"): ABORTED, (ONE, "R"): broken()},
+        {},
+        "held",
+        "input",
+        "sleep (pid 5) has it; let it wait for that process, or close its output there",
+    ),
+    "a link stalls": (
+        {name: {"rc": -15, "problem": FAILED, "blame": [ONE]} for name in ("input", "remote")},
+        {(ONE, "W"): {"state": "aborted", "problem": "stalled: no byte moved for 5 s"}, (ONE, "R"): broken()},
+        {},
+        "stalled",
+        ONE,
+        "the link input → remote between tape1 and db1 was given up: no byte moved for 5 s",
+    ),
+    "a peer is dead": (
+        {name: {"rc": -15, "problem": FAILED, "blame": [TWO]} for name in ("remote", "output")},
+        {
+            (TWO, "W"): {"state": "aborted", "problem": "dead peer: nothing was heard", "ended_at": 3.0},
+            (TWO, "R"): {"state": "aborted", "problem": "dead peer: nothing was heard", "ended_at": 2.0},
+        },
+        {},
+        "dead peer",
+        TWO,
+        "between db1 and tape1 was given up: nothing was heard",
+    ),
+    "a stall after a failure is a consequence": (
+        {"input": {"rc": 1, "problem": FAILED, "ended_at": 1.0}},
+        {
+            (ONE, "W"): ABORTED,
+            (ONE, "R"): broken(),
+            (TWO, "R"): {"state": "aborted", "problem": "stalled: no byte", "ended_at": 9.0},
+        },
+        {},
+        "failed",
+        "input",
+        "",
+    ),
+    "an end was ended": (
+        {
+            "remote": {"rc": -15, "problem": FAILED, "blame": [ONE, TWO]},
+            "input": {"rc": -13, "problem": FAILED, "blame": [ONE]},
+            "output": {"rc": 1, "problem": FAILED, "blame": [TWO]},
+        },
+        {
+            (ONE, "W"): broken(),
+            (ONE, "R"): {"state": "aborted", "problem": "cancelled: why"},
+            (TWO, "W"): {"state": "aborted", "problem": "cancelled: why"},
+            (TWO, "R"): broken(),
+        },
+        {"remote": {"cancelled": "the end was ended by SIGTERM"}},
+        "end",
+        "db1",
+        "on db1: the end was ended by SIGTERM",
+    ),
+    "a firewall between them": (
+        {
+            "input": {"rc": -13, "problem": FAILED, "blame": [ONE]},
+            "remote": {"rc": 1, "problem": FAILED, "blame": [ONE]},
+            "output": {"rc": 1, "problem": FAILED, "blame": [TWO]},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): broken(), (TWO, "W"): ABORTED, (TWO, "R"): broken()},
+        {},
+        "link",
+        ONE,
+        "the link input → remote between tape1 and db1 was broken by neither of them (writer: reset, reader: reset); a",
+    ),
+    "they count differently": (
+        {},
+        {(TWO, "R"): {"bytes": 999}},
+        {},
+        "link",
+        TWO,
+        "on the link remote → output, db1 sent 1000 bytes and tape1 received 999",
+    ),
+    "a reader that did not read it all": (
+        {},
+        {(TWO, "R"): {"state": "eof"}},
+        {},
+        "link",
+        TWO,
+        "(writer: done, reader: eof)",
+    ),
+    "a stage that has no status": (
+        {"remote": {"rc": None}},
+        {},
+        {},
+        "stage",
+        "remote",
+        "remote on db1 has not run to its end",
+    ),
+    "a problem that blames a link which is well": (
+        {"remote": {"rc": 1, "problem": FAILED, "blame": [ONE]}},
+        {},
+        {},
+        "stage",
+        "remote",
+        "has not run to its end",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cause(name: str) -> None:
+    stages, sides, ends, kind, where, text = CASES[name]
+    verdict = judge(pipe(), reports(pipe(), stages, sides, ends))
+    assert not verdict.ok and verdict.cause is not None
+    found = verdict.cause
+    assert found["kind"] == kind
+    assert where in (found.get("stage"), found.get("link"), found["host"])
+    assert text in found["msg"]
+    assert found["host"] in HOSTS.values() and verdict.started
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_order_of_reports_does_not_matter(name: str) -> None:
+    stages, sides, ends, kind, _where, _text = CASES[name]
+    said = reports(pipe(), stages, sides, ends)
+    turned = dict(reversed([(end, outcome(report)) for end, report in said.items()]))
+    assert Verdict(pipe(), turned, HOSTS).cause == judge(pipe(), said).cause
+
+
+# -- excused
+
+
+EARLY: dict[str, tuple[dict[str, Any], dict[tuple[str, str], Any], bool]] = {
+    "through both links": (
+        {
+            "remote": {"rc": -13, "signal": 13, "problem": FAILED, "blame": [TWO]},
+            "input": {"rc": 2, "problem": FAILED, "blame": [ONE]},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): LEFT},
+        True,
+    ),
+    "a middle that stopped reading for it": (
+        {
+            "remote": {"problem": {"kind": "stopped reading", "text": "x"}, "blame": [TWO]},
+            "input": {"rc": -13, "problem": FAILED, "blame": [ONE]},
+        },
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): LEFT},
+        True,
+    ),
+    "a middle that had written it all": (
+        {},
+        {(TWO, "W"): broken(), (TWO, "R"): LEFT},
+        True,
+    ),
+    "all was sent when it left": (
+        {},
+        {(TWO, "R"): LEFT},
+        True,
+    ),
+    "never started since it had left": (
+        {"input": {"blame": [ONE], "rc": None, "started_at": None, "ended_at": None}, "remote": {"blame": [TWO]}},
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): LEFT},
+        True,
+    ),
+    "a source that failed by itself": (
+        {"input": {"rc": 1, "problem": FAILED}, "remote": {"problem": FAILED, "blame": [ONE]}},
+        {(ONE, "W"): ABORTED, (ONE, "R"): broken(), (TWO, "W"): ABORTED, (TWO, "R"): LEFT},
+        False,
+    ),
+    "a middle that failed by itself": (
+        {"remote": {"rc": 1, "problem": FAILED}, "input": {"rc": -13, "problem": FAILED, "blame": [ONE]}},
+        {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): ABORTED, (TWO, "R"): LEFT},
+        False,
+    ),
+    "a link that stalled before": (
+        {"input": {"rc": -15, "problem": FAILED, "blame": [ONE]}, "remote": {"problem": FAILED, "blame": [ONE]}},
+        {(ONE, "W"): {"state": "aborted", "problem": "stalled: x"}, (ONE, "R"): broken(), (TWO, "R"): LEFT},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_early_exit(name: str) -> None:
+    stages, sides, ok = EARLY[name]
+    verdict = judge(pipe(), reports(pipe(), stages, sides))
+    assert verdict.ok is ok, verdict.cause
+    if not ok:
+        assert verdict.cause is not None and verdict.cause["kind"] in ("failed", "stalled")
+
+
+# -- reports that are missing, or of another kind
+
+
+def test_an_end_died() -> None:
+    said = reports(
+        pipe(),
+        {name: {"rc": -13, "problem": FAILED, "blame": [link]} for name, link in (("input", ONE), ("output", TWO))},
+        {(ONE, "W"): broken(), (TWO, "R"): broken()},
+    )
+    died = {"end": "remote", "died": "the end was ended by SIGKILL", "killed": [], "left": []}
+    verdict = judge(pipe(), {**said, "remote": died})
+    assert verdict.cause is not None and verdict.cause["msg"] == "on db1: the end was ended by SIGKILL"
+    assert verdict.cause["kind"] == "end" and verdict.started
+
+
+def test_an_end_died_before_the_others_started_anything() -> None:
+    """What its stages have done nobody can say: something may have changed."""
+    idle = {"rc": None, "started_at": None, "ended_at": None}
+    plan = make_plan(("peer", stage("input", ["tar"])), ("remote", stage("remote", ["dd"])))
+    said = reports(plan, {"remote": {**idle, "blame": [ONE]}}, {(ONE, "R"): broken()})
+    died = {"end": "peer", "died": "the end was ended by SIGKILL", "killed": [], "left": []}
+    verdict = judge(plan, {**said, "peer": died})
+    assert verdict.cause is not None and verdict.cause["host"] == "tape1" and verdict.started
+
+
+def test_a_lost_end() -> None:
+    said = reports(
+        pipe(),
+        {name: {"rc": -13, "problem": FAILED, "blame": [link]} for name, link in (("input", ONE), ("output", TWO))},
+        {(ONE, "W"): broken(), (TWO, "R"): broken()},
+    )
+    verdict = judge(pipe(), said, remote=outcome(None, error="ssh said goodbye"))
+    assert verdict.cause is not None
+    assert verdict.cause["msg"] == "on db1: its end was lost: ssh said goodbye" and verdict.started
+
+
+@pytest.mark.parametrize("kind", ["launch", "unreachable", "no python"])
+def test_not_launched(kind: str) -> None:
+    late = {"end": "peer", "not_connected": ONE, "connect": connect(listening=[5000])}
+    verdict = judge(pipe(), {"peer": late}, remote=outcome(None, error="no route to host", kind=kind))
+    assert verdict.cause == verdict.cause_of_launch
+    assert verdict.cause == {
+        "kind": kind,
+        "host": "db1",
+        "msg": "no end could be started on db1: no route to host",
+    }
+
+
+def connect(**more: Any) -> dict[str, Any]:
+    return {"listening": [], "taken": [], "dialled": [], "dials": True, "strangers": 0, **more}
+
+
+def tried(end: str, address: str, port: int, how: str) -> dict[str, Any]:
+    return {"end": end, "address": address, "port": port, "outcome": how}
+
+
+def test_refused_before_the_others_gave_up() -> None:
+    refused = {"end": "remote", "refused": "there is no 'bzip2' in PATH /bin", "stage": "remote"}
+    late = {"end": "peer", "not_connected": ONE, "connect": connect()}
+    verdict = judge(pipe(), {"remote": refused, "peer": late})
+    assert verdict.cause is not None and verdict.cause["kind"] == "refused"
+    assert verdict.cause["stage"] == "remote" and not verdict.started
+    assert verdict.cause["msg"] == "remote on db1: there is no 'bzip2' in PATH /bin"
+    assert verdict.cause_of_launch == verdict.cause
+
+
+def test_a_host_that_cannot_run_an_end() -> None:
+    refused = {"refused": "Python 3.6 or later is needed, this is 3.5.3"}
+    verdict = judge(pipe(), {"remote": refused}, peer=outcome(None, cancelled=True))
+    assert verdict.cause == {
+        "kind": "refused",
+        "host": "db1",
+        "msg": "db1: Python 3.6 or later is needed, this is 3.5.3",
+    }
+
+
+def test_skipped() -> None:
+    skipped = {"end": "remote", "skipped": "remote: /there exists"}
+    late = {"end": "peer", "not_connected": ONE, "connect": connect()}
+    verdict = judge(pipe(), {"remote": skipped, "peer": late})
+    assert verdict.skipped == "remote: /there exists" and verdict.cause is None and not verdict.ok
+    assert not verdict.started
+
+
+def test_not_connected_tells_who_tried_what() -> None:
+    ports = [tried("peer", "192.0.2.1", port, "timed out") for port in range(6000, 6005)]
+    said: dict[str, dict[str, Any]] = {
+        "remote": {"end": "remote", "not_connected": ONE, "connect": connect(listening=[5000], dialled=ports)},
+        "peer": {
+            "end": "peer",
+            "not_connected": ONE,
+            "connect": connect(
+                taken=["6000: in use", "6001: in use"], dialled=[tried("remote", "::1", 5000, "refused")]
+            ),
+        },
+    }
+    verdict = judge(pipe(connect_timeout=7), said)
+    assert verdict.cause is not None and verdict.cause["kind"] == "not connected" and not verdict.started
+    text = verdict.cause["msg"]
+    assert text.startswith("no connection between db1 and tape1 within 7 s (connect_timeout). ")
+    assert "db1 listened on port 5000, dialled tape1 at 192.0.2.1 port 6000, 6001, 6002 and 2 more (timed out)." in text
+    assert "tape1 could not listen, all its ports are taken (6000: in use; 6001: in use)" in text
+    assert "dialled db1 at ::1 port 5000 (refused)." in text
+    for word in ("address", "ports", "firewall", "listen", "preflight: true"):
+        assert word in text.partition("Try")[2]
+
+
+def test_nothing_to_dial() -> None:
+    said = {"remote": {"end": "remote", "not_connected": ONE, "connect": connect()}}
+    said["peer"] = {"end": "peer", "not_connected": ONE, "connect": connect(listening=[1], dials=False)}
+    cause = judge(pipe(), said).cause
+    assert cause is not None
+    assert "db1 did not listen, had no address to dial." in cause["msg"]
+    assert "tape1 listened on port 1, did not dial." in cause["msg"]
+
+
+def test_an_end_that_was_ended_while_it_connected() -> None:
+    """The other could not connect since this one was gone: that is not a matter of firewalls."""
+    said: dict[str, dict[str, Any]] = {
+        "remote": {"end": "remote", "cancelled": "the end was ended by SIGTERM"},
+        "peer": {"end": "peer", "not_connected": ONE, "connect": connect(listening=[1])},
+    }
+    cause = judge(pipe(), said).cause
+    assert cause is not None
+    assert (cause["kind"], cause["msg"]) == ("end", "on db1: the end was ended by SIGTERM")
+
+
+def test_an_end_that_we_have_ended_while_it_connected() -> None:
+    """We did so because the other had given up."""
+    said = {"peer": {"end": "peer", "not_connected": ONE, "connect": connect(listening=[1])}}
+    cancelled = outcome({"end": "remote", "cancelled": "the end was ended by SIGTERM"}, cancelled=True)
+    cause = judge(pipe(), said, remote=cancelled).cause
+    assert cause is not None and cause["kind"] == "not connected"
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_a_stage_that_failed_before_its_end_was_ended(by_us: bool) -> None:
+    """It took its time to clean up, and was ended: what failed first stays the cause."""
+    said = reports(
+        pipe(),
+        {"remote": {"rc": 3, "problem": FAILED}, "output": {"rc": 1, "problem": FAILED, "blame": [TWO]}},
+        {(ONE, "W"): broken(ended_at=0.9), (ONE, "R"): ABORTED, (TWO, "W"): ABORTED, (TWO, "R"): broken(ended_at=0.9)},
+        {"remote": {"cancelled": "the end was ended by SIGTERM"}},
+    )
+    cause = judge(pipe(), said, remote=outcome(said["remote"], cancelled=by_us)).cause
+    assert cause is not None and (cause["kind"], cause.get("stage")) == ("failed", "remote")
+
+
+def test_a_died_end_while_others_connected_is_no_firewall() -> None:
+    said: dict[str, dict[str, Any]] = {
+        "remote": {"end": "remote", "died": "the end was ended by SIGKILL", "killed": [], "left": []},
+        "peer": {"end": "peer", "not_connected": ONE, "connect": connect()},
+    }
+    cause = judge(pipe(), said).cause
+    assert cause is not None and cause["kind"] == "end" and cause["host"] == "db1"
+
+
+def test_no_report_at_all() -> None:
+    verdict = judge(pipe(), {}, remote=outcome(None, cancelled=True), peer=outcome(None, cancelled=True))
+    assert not verdict.ok and verdict.cause is not None
+    assert "there is no report of the link" in verdict.cause["msg"]
+
+
+def test_one_report_is_missing_all_else_is_well() -> None:
+    """ "ok" takes every end."""
+    said = reports(pipe())
+    verdict = judge(pipe(), {"peer": said["peer"]}, remote=outcome(None, error="lost"))
+    assert not verdict.ok and verdict.cause is not None and verdict.cause["host"] == "db1"
+
+
+def test_counts_that_are_not_there_do_not_disagree() -> None:
+    """Links within a host are not counted; nor does a kernel before 4.1 count."""
+    sides: dict[tuple[str, str], Any] = {(link, side): {"bytes": None} for link in (ONE, TWO) for side in "WR"}
+    assert judge(pipe(), reports(pipe(), None, sides)).ok
+
+
+def test_a_count_on_one_side_only_does_not_disagree() -> None:
+    assert judge(pipe(), reports(pipe(), None, {(ONE, "W"): {"bytes": None}})).ok
+
+
+def test_three_hosts() -> None:
+    plan = make_plan(*[(end, stage(end, ["cat"])) for end in "abcd"])
+    hosts = {end: "host-" + end for end in "abcd"}
+    links = [link["id"] for link in plan.links]
+    said = reports(
+        plan,
+        {
+            "a": {"problem": FAILED, "rc": -13, "blame": [links[0]]},
+            "b": {"problem": FAILED, "rc": -13, "blame": [links[1]]},
+            "c": {"problem": FAILED, "rc": 4},
+            "d": {"problem": FAILED, "rc": 1, "blame": [links[2]], "ended_at": 0.2},
+        },
+        {(link, side): broken() for link in links for side in "WR"},
+    )
+    cause = Verdict(plan, {end: outcome(report) for end, report in said.items()}, hosts).cause
+    assert cause is not None and (cause["stage"], cause["host"]) == ("c", "host-c")

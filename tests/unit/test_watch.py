@@ -1,0 +1,190 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An end's line to the controller, whatever comes around it; and noticing that nobody listens."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import watch as watch_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import (
+    MARK,
+    Cancelled,
+    Watch,
+    read_marked,
+    to_json,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+REPORT = {"end": "a", "stages": [{"stderr": "line\nother → ü \x1c\u2028 \x85"}]}
+LINE = MARK + to_json(REPORT)
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(PLAIN)
+@settings(max_examples=60, deadline=None)
+def test_to_json(value: Any) -> None:
+    text = to_json(value)
+    assert json.loads(text) == value
+    assert text.isascii() and "\n" not in text and "\r" not in text
+
+
+@given(st.dictionaries(st.text(), PLAIN))
+@settings(max_examples=30, deadline=None)
+def test_a_message_is_read_back(message: dict[str, Any]) -> None:
+    assert read_marked("\n" + MARK + to_json(message) + "\n") == message
+
+
+@given(st.text())
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_no_error(text: str) -> None:
+    assert read_marked(text) is None or MARK in text
+
+
+@given(st.text(), st.integers(0, 200))
+@settings(max_examples=300, deadline=None)
+def test_any_marked_text_is_no_error(text: str, cut: int) -> None:
+    for candidate in (MARK + text, LINE + text, LINE[:cut] + text, text + MARK + text):
+        found = read_marked(candidate)
+        assert found is None or isinstance(found, dict)
+
+
+@given(st.text(), st.text())
+@settings(max_examples=300, deadline=None)
+def test_noise_around_it_does_not_matter(before: str, after: str) -> None:
+    """A banner, a warning of a login shell, bytes of a terminal: as long as they have lines of their own."""
+    if MARK in after or MARK in before:
+        return
+    assert read_marked(before + "\n" + LINE + "\n" + after) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", None),
+        ("\n\n\n", None),
+        (LINE, REPORT),
+        ("\n" + LINE + "\n", REPORT),
+        ("\r\n" + LINE + "\r\n", REPORT),  # through a terminal
+        ("\x1b[0m\r\n  " + LINE + "  \r\nConnection to h closed.\r\n", REPORT),
+        (MARK + '{"sample": []}\n\n' + LINE + "\n", REPORT),  # the last one counts
+        (LINE + "\n" + MARK + '{"end": "b"}\n', {"end": "b"}),
+        (LINE[:-1], None),  # not whole
+        (LINE + "\n" + LINE[:40], None),  # the last one is not whole: what came before is older
+        (MARK + "[1]", None),
+        (MARK + "null", None),
+        (MARK + "text", None),
+        (MARK, None),
+        ("say " + LINE, None),  # in the middle of a line it is quoted, not said
+        (LINE.replace("SOCKETPIPE ", "SOCKETPIPE"), None),
+        (MARK + "[" * 200_000, None),  # too deep for the parser: RecursionError
+        (MARK + '{"a":' * 200_000, None),
+    ],
+    ids=lambda value: "" if value is None or isinstance(value, dict) else repr(value)[:30],
+)
+def test_read_marked(text: str, found: dict[str, Any] | None) -> None:
+    assert read_marked(text) == found
+
+
+# -- the watch itself; it changes signal handlers, hence a process of its own
+
+IN_A_PROCESS = """
+import os, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import Cancelled, Watch
+watch = Watch(float(sys.argv[2]))
+def until_cancelled():
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            watch.poll({}, 1.0)
+        except Cancelled as exc:
+            sys.stderr.write("%s\\n" % exc)
+            sys.stderr.flush()
+            return
+    sys.stderr.write("nothing\\n")
+sys.stderr.write("ready\\n"); sys.stderr.flush()
+"""
+
+
+@pytest.fixture
+def process() -> Iterator[Any]:
+    made: list[subprocess.Popen[str]] = []
+
+    def start(code: str, heartbeat: float = 1000) -> subprocess.Popen[str]:
+        tree = next(path for path in sys.path if os.path.isdir(os.path.join(path, "ansible_collections/plumbing")))
+        command = [sys.executable, "-IS", "-c", IN_A_PROCESS + code, tree, str(heartbeat)]
+        made.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        assert made[-1].stderr is not None and made[-1].stderr.readline() == "ready\n"
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.kill()
+        each.wait()
+        for stream in (each.stdout, each.stderr):
+            if stream:
+                stream.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_cancels_once(process: Any, number: signal.Signals) -> None:
+    started = process("until_cancelled(); watch.poll({}, 0.1); watch.poll({}, 0.1); sys.stderr.write('on\\n')")
+    started.send_signal(number)
+    assert started.stderr.readline() == "the end was ended by %s\n" % number.name
+    assert started.stderr.readline() == "on\n"
+
+
+def test_a_lost_reader_cancels_once(process: Any) -> None:
+    started = process("until_cancelled(); watch.poll({}, 0.1); watch.say({}); sys.stderr.write('on\\n')")
+    started.stdout.close()
+    started.stdout = None
+    assert started.stderr.readline() == "the connection to the controller was lost\n"
+    assert started.stderr.readline() == "on\n"
+
+
+def test_a_terminal_that_is_gone_cancels(process: Any) -> None:
+    """sudo may give an end a terminal: poll(2) says HUP, not ERR."""
+    code = (
+        "import pty\nleader, follower = pty.openpty()\nos.dup2(follower, 1)\nos.close(follower)\n"
+        "os.close(leader)\nuntil_cancelled()"
+    )
+    assert process(code).stderr.readline() == "the connection to the controller was lost\n"
+
+
+def test_heartbeats(process: Any) -> None:
+    started = process("for n in range(5): watch.poll({}, 0.2)", 0.1)
+    assert started.stdout.read(3) == "\n\n\n"
+
+
+def test_a_child_that_exits_wakes_it(process: Any) -> None:
+    code = (
+        "began = time.monotonic()\n"
+        "pid = os.fork()\n"
+        "if pid == 0: time.sleep(0.3); os._exit(0)\n"
+        "watch.poll({}, 25.0)\n"
+        "sys.stderr.write('early\\n' if time.monotonic() - began < 20 else 'late\\n')"
+    )
+    assert process(code).stderr.readline() == "early\n"
+
+
+def test_what_is_said_has_lines_of_its_own(process: Any) -> None:
+    started = process("os.write(1, b'noise'); watch.say({'a': 'ü'}); os.write(1, b'noise')")
+    assert started.stdout.read() == 'noise\n%s{"a": "\\u00fc"}\nnoise' % MARK
+
+
+def test_cancelled_is_not_swallowed_by_accident() -> None:
+    assert not issubclass(Cancelled, (OSError, ValueError)) and watch_module.Watch is Watch
