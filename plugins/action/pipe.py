@@ -39,6 +39,16 @@ class ActionModule(ActionBase):
     _supports_diff = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = self._result(tmp, task_vars)
+        if self._task.no_log:
+            result["_ansible_no_log"] = True
+            if result.get("failed"):  # core shows a failure's message whatever no_log says, from 2.19 on
+                cause = result["cause"]
+                where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
+                result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
+        return result
+
+    def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         task_vars = task_vars or {}
         name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
         if self._task.async_val:
@@ -66,8 +76,6 @@ class ActionModule(ActionBase):
             result.update(self._execute(plan, hosts, names, args))
             if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
                 result["ansible_facts"] = {fact: summary(result)}
-        if self._task.no_log:
-            result["_ansible_no_log"] = True
         return result
 
     def _plan(self, args: dict[str, Any]) -> tuple[Plan, list[str]]:
@@ -94,6 +102,8 @@ class ActionModule(ActionBase):
 
     def _hosts(self, name: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
         """Both hosts, each with its own way to start an end; raises HostError."""
+        if args["peer_become_user"] and not args["peer_become"]:
+            raise OptionError("peer_become_user: it says as whom, but peer_become does not say that")
         delegate = self._task.delegate_to
         variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
         if delegate and delegate in task_vars["hostvars"]:
@@ -130,7 +140,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Run the plan and shape what came of it."""
         began = time.monotonic()
-        progress = Progress(names[REMOTE], args["progress"], plan.neighbours())
+        progress = Progress(names[REMOTE], args["progress"], plan.neighbours(), plan.options["rate_limit"])
 
         def show(sample: dict[str, Any]) -> None:
             for line in progress.feed(sample["sample"], sample["at"]):

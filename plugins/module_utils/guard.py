@@ -44,8 +44,11 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: kill([end], number) and None)
-        if ours.recv(1) != DONE:
-            watch.say(clean_up(name, end, links))
+        if watch.signal > 0:  # it came just now, to this process only
+            kill([end], watch.signal)
+        said = ours.recv(1000)
+        if said != DONE:
+            watch.say(clean_up(name, end, links, said.decode("utf-8", "replace")))
         else:
             os.waitpid(end, 0)
         status = 0
@@ -54,8 +57,11 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
     raise AssertionError("not reached")
 
 
-def clean_up(name: str, end: int, links: "list[socket.socket]") -> "dict[str, Any]":
-    """The end is gone: break its links at once, kill what it started, report in its place."""
+def clean_up(name: str, end: int, links: "list[socket.socket]", said: str) -> "dict[str, Any]":
+    """The end is gone: break its links at once, kill what it started, report in its place.
+
+    ``said``: its own last words, an error in this program; empty when it was killed.
+    """
     for sock in links:
         try:
             disconnect(sock)
@@ -67,7 +73,8 @@ def clean_up(name: str, end: int, links: "list[socket.socket]") -> "dict[str, An
         how = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "exit %d" % os.WEXITSTATUS(status)
     except ChildProcessError:
         how = "its death"
-    return {"end": name, "died": "the end was ended by %s" % how, "killed": killed, "left": left}
+    died = "an error in socketpipe itself: %s" % said if said else "the end was ended by %s" % how
+    return {"end": name, "died": died, "killed": killed, "left": left}
 
 
 def kill_all() -> "tuple[list[str], list[str]]":

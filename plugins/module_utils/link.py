@@ -152,7 +152,10 @@ class Side:
     def commit(self) -> None:
         """Say end of file: the one place that does."""
         if self.twin:
-            self.sock.recv(1, socket.MSG_DONTWAIT)  # while it was unread, a death was a reset
+            try:
+                self.sock.recv(1, socket.MSG_DONTWAIT)  # while it was unread, a death was a reset
+            except OSError:
+                pass  # the stage has read it from its own output
             self.sock.shutdown(socket.SHUT_WR)
             self._settle(DONE)
             if self.twin.state == OPEN:

@@ -91,7 +91,11 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
         [side.sock for side in sides if not side.tcp],
         watch,
     )
-    report = End(plan, sides, watch, channel).run()
+    try:
+        report = End(plan, sides, watch, channel).run()
+    except Exception as exc:
+        channel.send(repr(exc).encode("utf-8", "replace")[:1000])
+        raise
     report["connect"] = meeting.report()
     report["end"] = plan["end"]
     report["python"] = "%d.%d.%d" % sys.version_info[:3]

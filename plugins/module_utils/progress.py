@@ -15,9 +15,9 @@ STALLED = 10.0  # seconds without a byte
 class Progress:
     """Turns an end's samples into few lines: one at ``first`` seconds, then ever more rarely."""
 
-    def __init__(self, host: str, first: float, links: "dict[str, tuple[str, str]]"):
-        """``links``: {link id: (writer's name, reader's name)}."""
-        self.host, self.links = host, links
+    def __init__(self, host: str, first: float, links: "dict[str, tuple[str, str]]", limit: int = 0):
+        """``links``: {link id: (writer's name, reader's name)}; ``limit``: bytes a second, 0 for none."""
+        self.host, self.links, self.limit = host, links, limit
         self.next_at = float(first)
         self.said = 0
         self.total = -1
@@ -57,7 +57,8 @@ class Progress:
                 key: None if value is None else value - (old.get("waited", {}).get(key) or 0)
                 for key, value in side["waited"].items()
             }
-            slow = who_is_slow({"waited": waited, "elapsed": span, "writer": writer, "reader": reader})
+            seen = {"waited": waited, "elapsed": span, "moved": moved, "limit": self.limit}
+            slow = who_is_slow(dict(seen, writer=writer, reader=reader))
             parts += [slow] if slow else []
         elif side["unread"]:
             parts.append("%s has %s to read" % (reader, size(side["unread"])))

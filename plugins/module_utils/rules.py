@@ -165,6 +165,8 @@ class Rules:
     def exit_text(self, stage: Stage) -> str:
         if stage.signal:
             return "was ended by %s" % signal_name(stage.signal)
+        if stage.rc == 0:
+            return "exit status 0, which is not in ok_rc (%s)" % ", ".join(str(code) for code in stage.spec["ok_rc"])
         return "exit status %s" % stage.rc
 
     def signal_tree(self, stage: Stage, number: int) -> None:

@@ -39,7 +39,8 @@ class Verdict:
     @property
     def started(self) -> bool:
         """Whether any stage has run, or may have: an end that is lost cannot say."""
-        lost = any(o["report"] is None and o["kind"] == "launch" and not o["cancelled"] for o in self.outcomes.values())
+        apart = any(report and not report.get("links") and not report.get("died") for report in self.reports.values())
+        lost = not apart and any(outcome.get("lost") for outcome in self.outcomes.values())
         died = any(report.get("died") for report in self.reports.values())
         return lost or died or any(stage["started_at"] is not None for stage in self.stages.values())
 
@@ -221,6 +222,7 @@ class Verdict:
     def who_tried_what(self) -> str:
         """A sentence an end: where it listened, and what it dialled with which success."""
         told = [self._told(end, r["connect"]) for end, r in self.reports.items() if r.get("connect")]
+        told += ["%s did not answer." % self.hosts[end] for end, o in self.outcomes.items() if o["report"] is None]
         return " ".join(told)
 
     def _told(self, end: str, connect: "dict[str, Any]") -> str:

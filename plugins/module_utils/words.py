@@ -59,12 +59,17 @@ def share(part: "float | None", whole: "float | None") -> "float | None":
 
 
 def who_is_slow(link: "dict[str, Any]") -> str:
-    """From the writer's counters (tcp_info): which side a link has waited for, and how surely; "" if nobody."""
+    """From the writer's counters (tcp_info): which side a link has waited for, and how surely; "" if nobody.
+
+    ``limit`` (bytes a second, 0 for none) and ``moved`` (bytes): a link that is held to its limit waits for nobody.
+    """
     waited, elapsed = link["waited"], link["elapsed"]
     full = share(waited["receiver"], elapsed)
     idle = share(None if waited["busy"] is None else elapsed - waited["busy"], elapsed)
     if full is None or idle is None:
         return ""
+    if link.get("limit") and elapsed and link["moved"] / elapsed > 0.8 * link["limit"]:
+        return "rate_limit holds it to %s" % speed(link["limit"])
     if max(full, idle) < NOTABLE:
         return "the network is slow" if elapsed > 1 else ""
     if full >= idle:

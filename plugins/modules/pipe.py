@@ -183,13 +183,14 @@ options:
     elements: str
   ports:
     description:
-      - The TCP ports on which an end may listen. A port (V(5000)), a range (V(5000-5010)), or several of them
-        (V(5000,6000-6010)).
+      - The TCP ports on which an end may listen. Ports (V(5000)), ranges (V(5000-5010)), or several of them
+        (V(5000,6000-6010), or as a list).
       - Open them in the firewall, in at least one direction. One port is enough for a task, however many links it has.
         Tasks that run at once on the same hosts need one each.
       - Up to 16 ports are picked from it at random for each end, which takes the first that is free.
       - If not set, ports from 20000 to 32767 are used.
-    type: str
+    type: list
+    elements: str
   connect_timeout:
     description:
       - Seconds in which all links must be made.
@@ -220,8 +221,9 @@ options:
         It is faster, too.
       - Between two commands on one host it has no effect. Reads there can be short, as from any pipe,
         so use C(dd obs=32k) or C(dd iflag=fullblock).
-      - Set this to V(false) for live streams, such as the output of C(tail -f), where a reader must see each line as it
-        comes.
+      - The price is that a reader sleeps until 1 MiB is there, or the end, even if it asked for less. Set this to
+        V(false) for live streams, such as the output of C(tail -f), and for commands that answer each other, where a
+        reader must see each piece as it comes.
     type: bool
     default: true
   progress:

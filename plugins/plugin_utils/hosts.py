@@ -48,7 +48,9 @@ class Host:
             return True
         connection = self.executor._connection
         become = connection.become
-        return bool(connection.has_pipelining) and (become is None or bool(getattr(become, "pipelining", True)))
+        if become is not None and not getattr(become, "pipelining", become.name.rpartition(".")[2] != "su"):
+            return False  # core 2.16 has no such attribute; its su does not take it either
+        return bool(connection.has_pipelining)
 
 
 def check_connection(name: str, connection: Any) -> None:

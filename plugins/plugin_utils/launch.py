@@ -51,10 +51,17 @@ class Launch:
         self.began = self.ended = time.monotonic()
         self.report: dict[str, Any] | None = None
         self.error, self.kind = "", "launch"
+        self.lost = False  # it may have run, but there is no report
 
     def outcome(self) -> dict[str, Any]:
         """What verdict.Verdict wants to know of an end."""
-        return {"report": self.report, "error": self.error, "kind": self.kind, "cancelled": self.cancelled}
+        return {
+            "report": self.report,
+            "error": self.error,
+            "kind": self.kind,
+            "cancelled": self.cancelled,
+            "lost": self.lost and not self.cancelled,
+        }
 
     @property
     def lived(self) -> float:
@@ -69,9 +76,10 @@ class Launch:
             # a login with a terminal has merged both, and ssh has a last word of its own
             lines = [line.strip() for line in (stdout + "\n" + stderr).splitlines() if line.strip()]
             said = " ".join(lines[-4:])[-400:]
-            if rc in (126, 127):
+            if rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
                 self.error, self.kind = NO_PYTHON.format(", ".join(self.host.interpreters)), "no python"
             else:
+                self.lost = True
                 self.error = f"it ended without a report (exit status {rc})" + (f": {said}" if said else "")
 
     def processes(self) -> list[int]:

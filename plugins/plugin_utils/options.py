@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "peer_become_user": {"type": "str"},
     "listen": {"type": "str", "default": "auto", "choices": ["auto", "peer", "remote"]},
     "address": {"type": "list", "elements": "str"},
-    "ports": {"type": "str"},
+    "ports": {"type": "list", "elements": "str"},
     "connect_timeout": {"type": "int", "default": 30},
     "stall_timeout": {"type": "int", "default": 0},
     "dead_peer": {"type": "int", "default": 120},
@@ -34,6 +35,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "fact": {"type": "raw", "default": "socketpipe"},
 }
 
+SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
 COMMAND_FORMS = ("cmd", "argv", "shell")
 STAGE_KEYS = COMMAND_FORMS + ("chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
 
@@ -45,7 +47,7 @@ class OptionError(ValueError):
 def settings(args: dict[str, Any]) -> dict[str, Any]:
     """The validated arguments as settings of a plan; raises OptionError."""
     try:
-        ports = parse_ports(args["ports"]) if args["ports"] else []
+        ports = parse_ports(",".join(args["ports"])) if args["ports"] else []
     except PlanError as exc:
         raise OptionError(str(exc)) from None
     try:
@@ -177,6 +179,11 @@ def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
         warning = (
             f"{name}: in a shell pipeline without pipefail a command that dies looks like a finished one; "
             "give a list of commands instead, each with its own status"
+        )
+    meant = next((word for word in argv if SHELL_WORD.fullmatch(word)), None) if form == "cmd" else None
+    if meant and meant in value.split():  # as such, not quoted
+        warning = (
+            f"{name}: no shell is run, {meant!r} is an argument like any other; for a shell use shell: in a mapping"
         )
     return argv, warning
 

@@ -52,7 +52,7 @@ def stage_result(spec: dict[str, Any], host: str, said: dict[str, Any], first: b
     return result
 
 
-def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | None) -> dict[str, Any]:
+def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | None, limit: int) -> dict[str, Any]:
     """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
     sides = verdict.sides if verdict else {}
     writer, reader = sides.get((spec["id"], "W"), {}), sides.get((spec["id"], "R"), {})
@@ -63,7 +63,8 @@ def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | 
     source, destination = spec["source"], spec["destination"]
     slow = ""
     if waited and elapsed and elapsed >= 1.0:  # of less, nothing can be said
-        slow = who_is_slow({"waited": waited, "elapsed": elapsed, "writer": source, "reader": destination})
+        seen = {"waited": waited, "elapsed": elapsed, "moved": count or 0, "limit": limit}
+        slow = who_is_slow({**seen, "writer": source, "reader": destination})
     return {
         "source": source,
         "destination": destination,
@@ -97,7 +98,7 @@ def shape(plan: Plan, hosts: dict[str, str], verdict: Verdict | None, elapsed: f
             stages.append(stage_result(stage, hosts[end], said, (cause or {}).get("stage") == stage["name"]))
     order = {name: number for number, name in enumerate(plan_order(plan))}
     stages.sort(key=lambda stage: order[stage["name"]])
-    links = [link_result(spec, hosts, verdict) for spec in plan.links]
+    links = [link_result(spec, hosts, verdict, plan.options.get("rate_limit", 0)) for spec in plan.links]
     counted = [link["bytes"] for link in links if link["bytes"] is not None]
     result = {
         "changed": verdict.started if verdict else True,

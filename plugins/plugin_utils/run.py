@@ -90,6 +90,9 @@ class Run:
                 if not launch.ready:
                     launch.cancel(signal.SIGTERM if now < self.force_at else signal.SIGKILL)
             self.force_at = min(self.force_at, now + LINGER)
+            waiting = [launch for launch in self.launches.values() if not launch.ready]
+            if now >= self.give_up_at + LOST and not any(launch.processes() for launch in waiting):
+                return True  # nothing is left of it, though ssh's master, for example, holds its output open
         return now >= self.force_at + LINGER
 
     @staticmethod

@@ -565,6 +565,14 @@ def test_local_drain_and_full_reads(local: tuple[Side, Side]) -> None:
     assert reader.drain() is True
 
 
+def test_a_stage_that_reads_its_own_output(local: tuple[Side, Side]) -> None:
+    """It takes the byte that is our surety: that is no error of ours."""
+    writer, reader = local
+    assert writer.sock.recv(10) == b"\0"
+    writer.commit()
+    assert received(reader.sock) == (0, "eof") and writer.state == link.DONE
+
+
 def test_local_reports_survive_everything(local: tuple[Side, Side]) -> None:
     writer, reader = local
     writer.abort()

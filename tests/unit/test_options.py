@@ -88,7 +88,7 @@ SH = ("/bin/sh", "-c")
     ],
 )
 def test_forms(value: Any, stages: list[dict[str, Any]]) -> None:
-    assert parse_stages("input", value) == (stages, [])
+    assert parse_stages("input", value)[0] == stages
 
 
 FORM = (
@@ -188,12 +188,33 @@ WARNING = (
         ({"shell": "a || b"}, False),
         ({"shell": "set -o pipefail; a | b"}, False),
         ({"shell": "tar cf - /"}, False),
-        ({"cmd": "echo |"}, False),
+        ({"cmd": "echo '|'"}, False),
         (["echo", "|"], False),
     ],
 )
 def test_a_pipeline_in_a_shell_is_warned_of(value: Any, warns: bool) -> None:
     assert parse_stages("input", value)[1] == ([WARNING] if warns else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ("tar cf - / | zstd", "|"),
+        ("cat >/x", ">/x"),
+        ("cat > /x", ">"),
+        ("a 2>&1", "2>&1"),
+        ("a && b", "&&"),
+        ("a ; b", ";"),
+        ("tail -f x &", "&"),
+        ("echo '>' x", None),
+        ("seq 1 3", None),
+        ("find . -name 'a>b'", None),
+        (["cat", ">", "x"], None),
+    ],
+)
+def test_words_for_a_shell_are_warned_of(value: Any, word: str | None) -> None:
+    text = f"input: no shell is run, {word!r} is an argument like any other; for a shell use shell: in a mapping"
+    assert parse_stages("input", value)[1] == ([text] if word else [])
 
 
 def test_each_stage_warns_by_its_own_name() -> None:
@@ -213,8 +234,8 @@ def test_a_stage_is_plain_data() -> None:
     ("given", "found"),
     [
         ({}, {}),
-        ({"ports": "5000-5002"}, {"ports": [5000, 5001, 5002]}),
-        ({"ports": ""}, {}),
+        ({"ports": ["5000-5001", "5002"]}, {"ports": [5000, 5001, 5002]}),
+        ({"ports": []}, {}),
         ({"rate_limit": "50M"}, {"rate_limit": 50 * 1024**2}),
         ({"rate_limit": "0"}, {}),
         ({"connect_timeout": 1}, {"connect_timeout": 1}),
@@ -232,8 +253,8 @@ def test_settings(given: dict[str, Any], found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"ports": "x"}, "ports: 'x' is neither a port (5000) nor a range of ports (5000-5010)"),
-        ({"ports": "70000"}, "ports: '70000' is not within 1-65535, lowest first"),
+        ({"ports": ["x"]}, "ports: 'x' is neither a port (5000) nor a range of ports (5000-5010)"),
+        ({"ports": ["70000"]}, "ports: '70000' is not within 1-65535, lowest first"),
         (
             {"rate_limit": "fast"},
             "rate_limit: 'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G",

@@ -205,7 +205,7 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "the guard": (
         end_killed_leaves_nothing,
-        (("guard", "if ours.recv(1) != DONE:", "if ours.recv(1) == DONE:"),),
+        (("guard", "if said != DONE:", "if said == DONE:"),),
     ),
     "the end adopts too": (
         guard_killed_leaves_nothing,
@@ -614,6 +614,18 @@ def test_readers_end_killed(launch: Launch, tmp_path: Path) -> None:
     ends.wait()
     assert ends.report("b")["died"] and ends.cause()["host"] == "host-b"
     assert ends.stage("input")["blame"] == [ends.plan.links[0]["id"]]
+    ends.gone()
+
+
+def test_an_error_of_ours_is_no_end_of_file_and_is_told(launch: Launch, tmp_path: Path) -> None:
+    """The end fails by itself, in the middle of a run: as good as killed, and it says why."""
+    wrong = "stall = self.spec[1] if self.writer and self.moved_at < now - 1 else 0"
+    changes = (*HASTY, ("link", 'stall = self.spec.get("stall_timeout") or 0', wrong))
+    ends = launch(two(sh("input", "echo data; sleep 600"), record("output", tmp_path / "seen")), changes).wait()
+    report = ends.report("a")
+    assert report["died"].startswith("an error in socketpipe itself: KeyError") and report["left"] == []
+    assert "an error in socketpipe itself" in ends.cause()["msg"]
+    assert recorded(tmp_path / "seen")["how"] in BREAKS
     ends.gone()
 
 
