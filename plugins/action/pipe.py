@@ -102,8 +102,6 @@ class ActionModule(ActionBase):
 
     def _hosts(self, name: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
         """Both hosts, each with its own way to start an end; raises HostError."""
-        if args["peer_become_user"] and not args["peer_become"]:
-            raise OptionError("peer_become_user: it says as whom, but peer_become does not say that")
         delegate = self._task.delegate_to
         variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
         if delegate and delegate in task_vars["hostvars"]:
@@ -111,6 +109,9 @@ class ActionModule(ActionBase):
         pythons = hosts_of.interpreters(variables, self._templar)
         remote = hosts_of.Host(name, self, pythons, str(self._get_remote_addr(task_vars)))
         peer_name = args["peer"]
+        become_by_itself = task_vars["hostvars"].get(peer_name, {}).get("ansible_become")
+        if args["peer_become_user"] and not args["peer_become"] and not become_by_itself:
+            raise OptionError("peer_become_user: it says as whom, but peer_become does not say that")
         if hosts_of.is_controller(peer_name, task_vars) and not args["peer_become"]:
             peer = hosts_of.controller(self._loader.get_basedir())
         else:

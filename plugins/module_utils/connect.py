@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 else:
     import _socket as socket
 
+WORDLESS = "closed without a word"
+
 
 def address_of(sock: socket.socket, peer: bool = False) -> str:
     """``192.0.2.1:4321`` or ``[2001:db8::1]:4321``: own address, or the peer's; empty when there is none."""
@@ -81,7 +83,7 @@ class Connection:
             except BlockingIOError:
                 return
             if not chunk:
-                raise Stranger("closed during the handshake" if self.read or self.known else "closed without a word")
+                raise Stranger("closed during the handshake" if self.read or self.known else WORDLESS)
             self.read += chunk
             if len(self.read) == self.want:
                 self.resume(self.read)

@@ -139,7 +139,8 @@ class End(Rules):
             if side.state in (link.OPEN, link.COMMITTED, link.EOF):
                 side.abort("cancelled", why)
         for stage in self.stages:
-            stage.term_at = min(stage.term_at or now, now)
+            if not stage.kill_at:  # else SIGTERM is behind it
+                stage.term_at = now
 
     def failed(self) -> bool:
         return bool(self.cancelled) or any(

@@ -11,7 +11,7 @@ writer confirms is the link.  Wrong addresses and strangers do no harm.
 import select
 import time
 
-from .connect import Attempt, Connection, listen_on, numbers, reason, ssh_client
+from .connect import WORDLESS, Attempt, Connection, listen_on, numbers, reason, ssh_client
 from .handshake import PARKED, READER, WRITER, Key, Stranger, dial, listen
 from .kernel import accept
 
@@ -29,9 +29,10 @@ DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition aft
 HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
 STAGGER = 0.2  # seconds until the next port is tried beside one that has not answered
 REDIAL = (0.01, 0.25)  # seconds between rounds of attempts: from, growing to
-# two reasons to turn away callers that are no strangers
+# why callers are turned away that are no strangers
 MIRROR = "asked for our own side of a link"  # it may be us: both ends on one host, with the same ports
 TAKEN = "asked for a link that is made"
+OURS = (MIRROR, TAKEN, WORDLESS)  # an attempt that was not needed any more has said nothing
 
 
 class NotConnected(Exception):
@@ -203,7 +204,7 @@ class Exchange:
         """Close a connection that did not become a link, and remember what was wrong with it."""
         if connection.attempt is not None:
             connection.attempt.outcome = "connected, then " + why
-        elif not connection.known and not connection.link and why not in (MIRROR, TAKEN):  # no hello of ours
+        elif not connection.known and not connection.link and why not in OURS:  # no hello of ours
             self.strangers += 1
         connection.sock.close()
         self.connections.remove(connection)

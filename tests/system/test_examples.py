@@ -1,0 +1,85 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every example of the manual, run as it stands but for the paths, which become a test's own."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.hosts import Fleet
+
+from . import playbook
+from .conftest import SCRATCH, make_fleet
+from .playbook import REPOSITORY, Done
+
+HERE = "tapehost"  # the peer of the examples
+MOVED = ["/dev/nst0", "/home", "/srv", "/backup", "/var/lib/db", "/etc"]
+
+
+def manual() -> list[dict[str, Any]]:
+    path = REPOSITORY / "plugins" / "modules" / "pipe.py"
+    spec = importlib.util.spec_from_file_location("pipe_examples", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(yaml.safe_load(module.EXAMPLES))
+
+
+def moved(value: Any) -> Any:
+    """With every path below the hosts' own directories for tests."""
+    if isinstance(value, dict):
+        return {key: moved(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [moved(each) for each in value]
+    if isinstance(value, str):
+        for path in MOVED:
+            value = value.replace(f" {path}", f" {SCRATCH}{path}").replace(f"={path}", f"={SCRATCH}{path}")
+            if value.startswith(path):
+                value = SCRATCH + value
+        return value.replace("-C / home/luser", f"-C / {SCRATCH[1:]}/home/luser")
+    return value
+
+
+def names(tasks: list[dict[str, Any]]) -> Iterator[str]:
+    for task in tasks:
+        if "block" not in task:
+            yield task["name"]
+        for part in ("block", "rescue"):
+            yield from names(task.get(part, []))
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(["h1", HERE], tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def done(fleet: Fleet) -> Done:
+    for host in (fleet.controller, *fleet):
+        script = """
+            cd "$0" && mkdir -p dev home/luser srv/data backup var/lib/db etc
+            seq 1 300000 >home/luser/numbers
+            seq 1 100000 >srv/disk.img
+            touch srv/data/a srv/data/b var/lib/db/c etc/d
+            dd if=/dev/zero of=dev/nst0 bs=32k count=1 status=none
+        """
+        host.run(["sh", "-ec", script, SCRATCH])
+    # restoring needs what backing up has made; the rest is as it comes
+    return playbook.run(fleet, plays=[{"hosts": "h1", "gather_facts": False, "tasks": moved(manual())}], rc=None)
+
+
+def test_every_example(fleet: Fleet, done: Done) -> None:
+    assert done.rc == 0, done.output
+    assert {outcome.task for outcome in done.outcomes} == set(names(manual())) - {"Say what failed first"}
+    assert {outcome.status for outcome in done.outcomes} <= {"ok", "skipped"}
+    digest = fleet["h1"].run(["sha256sum", f"{SCRATCH}/srv/disk.img"]).stdout.split()[0]
+    assert done.of("Show it").result["msg"] == digest
+    archive = fleet[HERE].run(["tar", "tf", f"{SCRATCH}/backup/etc.tar"]).stdout
+    assert archive.endswith("/etc/d\n")
+    assert fleet[HERE].run(["ls", f"{SCRATCH}/backup"]).stdout.split() == ["a", "b", "etc.tar", "home.tar.zst"]
+    assert [tried["ok"] for tried in done.of("Check the firewalls before the night of the backup").result["preflight"]]
