@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 TREE   := .build/tree/ansible_collections/plumbing/socketpipe
+VENVS  := .build/venvs
 PYTEST := $(BIN)/python -m pytest
 WORKERS ?= 2
 
@@ -14,9 +15,10 @@ export ANSIBLE_HOME := $(CURDIR)/.build/ansible
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test lint unit system bench clean
+.PHONY: sanity units integration ansible-lint galaxy docs molecule
 
 help:   ## this list
-	@sed -n 's/^\([a-z]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: $(VENV)/demo $(TREE)   ## a backup, a restore and the manual's three examples, on this machine, without root
 	$(BIN)/python tests/demo/demo.py
@@ -35,6 +37,27 @@ unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 system: $(VENV)/test $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
 	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system
 
+sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
+	$(PYTHON) -m tests.workshop.ansible_test sanity
+
+units:   ## the unit tests as ansible-test runs them
+	$(PYTHON) -m tests.workshop.ansible_test units
+
+integration:   ## the integration targets as ansible-test runs them
+	$(PYTHON) -m tests.workshop.ansible_test integration
+
+ansible-lint: $(VENVS)/ansible-lint/made $(TREE)   ## ansible-lint, profile production, nothing skipped
+	PATH="$(CURDIR)/$(VENVS)/ansible-lint/bin:$$PATH" ansible-lint
+
+galaxy: $(VENVS)/galaxy-importer/made   ## the tarball: what is in it, what galaxy-importer says, that it works where it is installed
+	$(PYTHON) -m tests.workshop.galaxy $(VENVS)/galaxy-importer
+
+docs: $(VENVS)/docs/made $(TREE)   ## lint the documentation, and build it as a site: .build/docs/build/html/index.html
+	$(PYTHON) -m tests.workshop.docs $(VENVS)/docs
+
+molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples on real hosts, verified by testinfra (needs root)
+	$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
+
 bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3)
 	$(BIN)/python -m tests.bench
 
@@ -50,6 +73,10 @@ $(VENV)/test: requirements/test.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -r $<
 	@touch $@
+
+# a tool's own virtual environment, from requirements/TOOL.txt
+$(VENVS)/%/made: requirements/%.txt
+	$(PYTHON) -m tests.workshop.venvs $*
 
 $(TREE):
 	mkdir -p $(dir $(TREE))

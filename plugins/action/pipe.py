@@ -109,10 +109,7 @@ class ActionModule(ActionBase):
         pythons = hosts_of.interpreters(variables, self._templar)
         remote = hosts_of.Host(name, self, pythons, str(self._get_remote_addr(task_vars)))
         peer_name = args["peer"]
-        become_by_itself = task_vars["hostvars"].get(peer_name, {}).get("ansible_become")
-        if args["peer_become_user"] and not args["peer_become"] and not become_by_itself:
-            raise OptionError("peer_become_user: it says as whom, but peer_become does not say that")
-        if hosts_of.is_controller(peer_name, task_vars) and not args["peer_become"]:
+        if hosts_of.is_controller(peer_name, task_vars) and not (args["peer_become"] or args["peer_become_user"]):
             peer = hosts_of.controller(self._loader.get_basedir())
         else:
             peer = hosts_of.inventory_host(self, peer_name, task_vars, args["peer_become"], args["peer_become_user"])

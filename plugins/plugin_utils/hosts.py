@@ -134,6 +134,8 @@ def inventory_host(
     if name not in task_vars["hostvars"]:
         raise HostError(f"peer: there is no host {name!r} in the inventory")
     variables = task_vars["hostvars"][name]
+    if become_user and not become and not variables.get("ansible_become"):
+        raise HostError("peer_become_user: it says as whom, but peer_become does not say that")
     executor = Executor(
         task=action._task,
         connection=make_connection(action, name, variables, become, become_user),

@@ -375,6 +375,18 @@ def test_strangers_are_counted(meet: Meet, name: str) -> None:
     assert party.meeting.report()["strangers"] == (0 if name == "the same side" else 1)
 
 
+def test_who_closes_without_a_word_is_not_counted(meet: Meet) -> None:
+    """It may be an attempt of our peer's that was not needed any more."""
+    plan = plan_for(("a", "b"), silent=("b",))
+    party = meet.start(plan.for_end("a"))
+    port = party.listens_on()
+    for _ in range(5):
+        socket.create_connection((LOCAL, port)).close()
+    peer = meet.start(plan.for_end("b"))
+    agree(plan, [party.over(), peer.over()])
+    assert party.meeting.report()["strangers"] == 0
+
+
 def test_a_clean_meeting_has_no_strangers(meet: Meet) -> None:
     """Our own attempts that come too late, or were not needed, are not strangers."""
     for _ in range(20):

@@ -187,6 +187,10 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
         failed_neighbour_is_no_end_of_file,
         (("link", 'reader.send(b"\\0")', "pass"),),
     ),
+    "no waiting reads from a neighbour": (  # unix(7) loses the reset to a read that waits with a part of its bytes
+        failed_neighbour_is_no_end_of_file,
+        (("link", "if size and self.tcp:", "if size:"),),
+    ),
     "linger": (
         death_of_all_watchers_is_no_end_of_file,
         (("link", 'set_linger(sock, True)\n    if spec.get("dead_peer")', 'if spec.get("dead_peer")'),),
@@ -690,6 +694,28 @@ def test_signal_while_stages_ignore_everything(launch: Launch, tmp_path: Path, s
     ends.wait()
     assert [ends.stage(name)["rc"] for name in ("input", "output")] == [-9, -9]
     ends.gone()
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process has used so far."""
+    fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_waiting_costs_nothing(launch: Launch, tmp_path: Path) -> None:
+    """Ended while it waits for a stage that ignores SIGTERM: it still sleeps until SIGKILL is due."""
+    seen = tmp_path / "seen"
+    sink = sh("output", "trap 'touch %s.term' TERM; touch %s.started; while :; do sleep 0.1; done" % (seen, seen))
+    changes = (("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 0.2"), ("rules", "TERM_GRACE = 5.0", "TERM_GRACE = 3.0"))
+    ends = launch(two(sh("input", "echo; " + started(seen) + "exit 3"), sink), changes)
+    eventually(Path("%s.term" % seen).exists, "no SIGTERM")
+    end = ends.end("b")
+    os.kill(end, signal.SIGTERM)
+    before = cpu(end)
+    time.sleep(1.5)
+    assert cpu(end) - before < 0.3
+    ends.wait().gone()
+    assert ends.stage("output")["rc"] == -9
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
