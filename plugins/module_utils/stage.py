@@ -230,6 +230,7 @@ def spawn(argv: "list[str]", environment: "dict[bytes, bytes]", chdir: "str | No
                 signal.SIGXFSZ,
                 signal.SIGTERM,
                 signal.SIGINT,
+                signal.SIGQUIT,  # a shell's background jobs, and so all of ours, ignore it
                 signal.SIGHUP,
                 signal.SIGCHLD,
             ):
