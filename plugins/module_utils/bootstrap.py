@@ -83,13 +83,13 @@ def frame(data: bytes) -> bytes:
 def pack(value: "Any") -> bytes:
     """A value of JSON's kinds as every Python can read it (marshal's version 2), compressed."""
     plain = json.loads(json.dumps(value))  # marshal takes no subclass of str, such as Ansible's
-    return frame(zlib.compress(marshal.dumps(plain, 2), 1))
+    return frame(zlib.compress(marshal.dumps(plain, 2), 9))
 
 
 def program(modules: "list[tuple[str, str]]") -> bytes:
     """The loader and the modules: the same for every end."""
     code = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in modules]
-    compiled = frame(zlib.compress(MAGIC_NUMBER + marshal.dumps(code), 1))
+    compiled = frame(zlib.compress(MAGIC_NUMBER + marshal.dumps(code), 9))
     return frame(LOADER.encode("ascii")) + compiled + pack(modules)
 
 

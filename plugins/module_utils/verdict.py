@@ -157,6 +157,10 @@ class Verdict:
             hosts = self._link_hosts(link)
             if writer is None or reader is None:
                 text = "there is no report of the link %s between %s and %s" % ((link,) + hosts)
+            elif writer["state"] == "reset" and reader["state"] == "read":
+                text = "on the link %s, the end of file was not ours: has %s shut down its own standard output?" % (
+                    (link, spec["source"])
+                )
             elif (writer["state"], reader["state"]) != ("done", "read"):
                 text = "the link %s between %s and %s was broken by neither of them (writer: %s, reader: %s)" % (
                     (link,) + hosts + (writer["state"], reader["state"])

@@ -205,7 +205,8 @@ options:
     default: 0
   dead_peer:
     description:
-      - Seconds without any sign of life from the other host's kernel after which the task fails. V(0) is never.
+      - Seconds without any sign of life from the other host's kernel after which the task fails. V(0) is never,
+        and less than V(6) is not possible.
       - A host that lives answers even when its command reads or writes nothing, however long.
     type: int
     default: 120
@@ -627,7 +628,7 @@ run:
   sample: 1e2b604d58d918c5ceeac7a6fb3f4345
 strangers:
   description:
-    - Connections to the ends' ports that did not even begin to prove themselves, such as those of a port scanner.
+    - Connections to the ends' ports that said something else than an end does, or nothing for five seconds.
   returned: when the options are accepted
   type: int
   sample: 0

@@ -35,6 +35,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "fact": {"type": "raw", "default": "socketpipe"},
 }
 
+DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
 SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
 COMMAND_FORMS = ("cmd", "argv", "shell")
 STAGE_KEYS = COMMAND_FORMS + ("chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
@@ -58,6 +59,9 @@ def settings(args: dict[str, Any]) -> dict[str, Any]:
     for name in ("connect_timeout", "stall_timeout", "dead_peer", "progress"):
         if args[name] < (1 if name == "connect_timeout" else 0):
             raise OptionError(f"{name}: {args[name]} is not a number of seconds that can be waited")
+    if 0 < args["dead_peer"] < DEAD_PEER_LEAST:
+        least = f"dead_peer: {args['dead_peer']} s is less than a healthy but idle host may take to be heard from"
+        raise OptionError(f"{least}; give at least {DEAD_PEER_LEAST}, or 0 for never")
     names = ("connect_timeout", "stall_timeout", "dead_peer", "full_reads", "preflight")
     return {"ports": ports, "rate_limit": rate, **{name: args[name] for name in names}}
 

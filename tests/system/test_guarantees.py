@@ -105,7 +105,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     ),
 }
 # options of a few
-OPTIONS: dict[str, dict[str, Any]] = {"slow-sink": {"dead_peer": 5}}
+OPTIONS: dict[str, dict[str, Any]] = {"slow-sink": {"dead_peer": 6}}
 MIDDLE = {"shell": "head -c 2M; kill -9 $$"}
 
 
