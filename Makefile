@@ -14,8 +14,9 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
 export ANSIBLE_HOME := $(CURDIR)/.build/ansible
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint unit system bench clean
-.PHONY: sanity units integration ansible-lint galaxy docs molecule
+.PHONY: help demo test lint unit newest system bench clean
+.PHONY: sanity units integration ansible-lint galaxy docs molecule matrix ee
+.PHONY: reuse changelog release release-check
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -23,18 +24,21 @@ help:   ## this list
 demo: $(VENV)/demo $(TREE)   ## a backup, a restore and the manual's three examples, on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
-test: lint unit system   ## everything: lint, unit tests, tests on real hosts
+test: lint unit newest system   ## everything: lint, unit tests, tests on real hosts
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy plugins tests
+	$(BIN)/mypy plugins tests extensions
 	$(BIN)/yamllint --strict .
 
 unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 	$(PYTEST) -n $(WORKERS) tests/unit
 
-system: $(VENV)/test $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
+newest: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
+	$(BIN)/python -m tests.workshop.newest -n $(WORKERS) --dist loadfile
+
+system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
 	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
@@ -57,6 +61,24 @@ docs: $(VENVS)/docs/made $(TREE)   ## lint the documentation, and build it as a 
 
 molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples on real hosts, verified by testinfra (needs root)
 	$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
+
+ee: $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
+	$(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
+
+reuse: $(VENVS)/reuse/made   ## every file says its licence
+	$(VENVS)/reuse/bin/reuse lint --lines
+
+changelog: $(VENVS)/changelog/made   ## CHANGELOG.md from changelogs/fragments
+	$(PYTHON) -m tests.workshop.release changelog $(VENVS)/changelog
+
+release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the changelog and the documentation agree
+	$(PYTHON) -m tests.workshop.release check $(VENVS)/changelog
+
+release: $(VENVS)/changelog/made   ## turn the fragments into a release of galaxy.yml's version
+	$(PYTHON) -m tests.workshop.release release $(VENVS)/changelog
+
+matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
+	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
 bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3)
 	$(BIN)/python -m tests.bench

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LATER = (60, 120, 300, 600)  # seconds between lines after the first; the last one stays
-STALLED = 10.0  # seconds without a byte
+STALLED = 10.0  # seconds without a byte; doubled with each stall that is told, up to the last of LATER
 
 
 class Progress:
@@ -23,6 +23,7 @@ class Progress:
         self.total = -1
         self.moved_at = 0.0
         self.stalled = False
+        self.patience = STALLED
         self.before: "dict[str, dict[str, Any]]" = {}
         self.before_at = 0.0
 
@@ -32,9 +33,11 @@ class Progress:
         total = sum(side["bytes"] for side in sides.values())
         if total != self.total:
             self.total, self.moved_at = total, at
-        stalled = at - self.moved_at >= STALLED
+        stalled = at - self.moved_at >= self.patience
         changed = stalled != self.stalled
         self.stalled = stalled
+        if changed and not stalled:
+            self.patience = min(LATER[-1], self.patience * 2)
         if not changed and at < self.next_at:
             return []
         if at >= self.next_at:

@@ -31,6 +31,17 @@ HOLD_GRACE = 5.0  # seconds for what a stage has left running to let go of its l
 DRAIN_GRACE = 3.0  # seconds for the rest of a stream whose reader has stopped to come to its end
 
 
+def at_rest(side: "Side") -> "tuple[int | None, int]":
+    """(bytes received, bytes of them unread) of one moment: more may come in between."""
+    before = side.bytes()
+    for _attempt in range(100):
+        unread, after = side.unread(), side.bytes()
+        if before == after:
+            break
+        before = after
+    return before, unread
+
+
 class Rules:
     """What becomes of a stage and its links; each method is idempotent and is asked again until all is settled."""
 
@@ -116,8 +127,7 @@ class Rules:
             return True
         if stage.drain_until == 0:
             stage.drain_until, stage.hold_until = now + DRAIN_GRACE, 0.0
-            stage.left_unread = side.unread()
-            count = side.bytes()
+            count, stage.left_unread = at_rest(side)
             stage.consumed = "" if count is None else " after %d bytes" % (count - stage.left_unread)
         at_end = side.drain()
         if at_end:

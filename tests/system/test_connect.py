@@ -436,7 +436,7 @@ def test_strangers_do_no_harm(fleet: Fleet, work: Path) -> None:
     finally:
         end(strangers)
     assert_ok(done.only)
-    assert done.result["strangers"] == 1 + 60 + 60 + 1 + 5 + 5 + 5
+    assert done.result["strangers"] == 1 + 60 + 60 + 1 + 5 + 5  # whoever closes without a word may be one of ours
     assert 9 <= done.result["elapsed"] < 14
 
 

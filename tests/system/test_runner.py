@@ -1,0 +1,198 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs by ansible-runner, from a private data directory as AWX lays it out, with a project of a few lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugins.module_utils.progress import Progress
+from tests.hosts import Fleet, HostProcess
+
+from . import playbook
+from .conftest import SCRATCH, make_fleet
+
+VENV = playbook.REPOSITORY / ".build" / "venvs" / "runner"
+JOB = Path(__file__).with_name("job.py")
+HOSTS_OF_A_JOB = 50
+TEN_HOURS = 36_000
+LOG_OF_A_POD = 10 * 1024 * 1024  # bytes: where the log of a pod of AWX breaks
+EVENT = 200_000  # bytes of one event at most; AWX drops those over 700,000
+# all of the project: AWX lists only playbooks that are files of the project itself
+BACKUP = """---
+- name: Back up
+  ansible.builtin.import_playbook: plumbing.socketpipe.backup
+
+- name: Hand on to the next job of the workflow
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Say how much there is
+      ansible.builtin.set_stats:
+        data:
+          socketpipe_bytes: "{{ ansible_facts.socketpipe.bytes }}"
+          socketpipe_run: "{{ ansible_facts.socketpipe.run }}"
+        aggregate: false
+      run_once: true
+"""
+LONG = """---
+- name: Never ends by itself
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Two hosts and the controller
+      plumbing.socketpipe.pipe:
+        remote: sh -c 'while echo still here; do sleep 0.1; done'
+        output: dd of=/dev/null
+        peer: "{{ the_peer }}"
+"""
+
+
+@dataclasses.dataclass
+class Job:
+    """A private data directory, and the runner in it."""
+
+    folder: Path
+    process: HostProcess
+
+    def events(self) -> list[dict[str, Any]]:
+        """What AWX would get, in order."""
+        paths = sorted(
+            self.folder.glob("artifacts/1/job_events/[0-9]*.json"), key=lambda path: int(path.name.split("-")[0])
+        )
+        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+    def of(self, kind: str, task: str = "") -> list[dict[str, Any]]:
+        return [event["event_data"] for event in self.events() if event["event"] == kind and task in json.dumps(event)]
+
+    def finish(self, timeout: float = 90) -> str:
+        """The job's status, when the runner has ended."""
+        said = self.process.communicate(timeout=timeout)[0]
+        status = self.folder / "status"
+        assert status.exists(), said
+        return status.read_text(encoding="ascii")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    if not (VENV / "made").exists():
+        pytest.skip(f"there is no ansible-runner: make {VENV.relative_to(playbook.REPOSITORY)}/made")
+    yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
+
+
+def start(fleet: Fleet, folder: Path, project: str, **variables: Any) -> Job:
+    """As AWX lays it out: project, inventory, env; artifacts come."""
+    inventory = json.loads(fleet.inventory().read_text(encoding="utf-8"))
+    inventory["all"]["hosts"] = {}  # the controller of a job is in no inventory
+    files = {
+        "project/job.yml": project,
+        "inventory/hosts.yml": json.dumps(inventory),
+        "env/extravars": json.dumps(variables),
+        "env/settings": json.dumps({"job_timeout": 120, "fact_cache": "facts", "fact_cache_type": "jsonfile"}),
+        "env/envvars": json.dumps(
+            {
+                "ANSIBLE_COLLECTIONS_PATH": str(playbook.collections()),
+                "ANSIBLE_HOME": str(folder / "home"),
+                "ANSIBLE_FORKS": "5",
+            }
+        ),
+    }
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    process = fleet.controller.popen(
+        [VENV / "bin" / "python", JOB, folder, "job.yml"],
+        env={"PATH": f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        stdout=-1,
+        stderr=-2,
+    )
+    return Job(folder, process)
+
+
+def test_a_backup_as_a_job(fleet: Fleet, work: Path) -> None:
+    """The archive is a FIFO that nobody reads for a while, so that there is something to say on the way."""
+    for host in fleet:
+        host.run(["sh", "-c", f"mkdir {SCRATCH}/data && head -c 20000000 /dev/zero >{SCRATCH}/data/zeroes"])
+    archive = work / "archive"
+    os.mkfifo(archive)
+    job = start(
+        fleet,
+        work / "job",
+        BACKUP,
+        socketpipe_hosts="h1",
+        socketpipe_source=f"{SCRATCH}/data",
+        socketpipe_archive=str(archive),
+    )
+    deadline = time.monotonic() + 60
+    while not lines(job) and job.process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    stalled = lines(job)
+    reader = fleet.controller.popen(["sh", "-c", f"(head -c 5000000; sleep 3; cat) <{archive} | wc -c"], stdout=-1)
+    assert job.finish() == "successful"
+    size = int(reader.communicate(timeout=20)[0])
+
+    # progress, as it happened
+    assert [line.split(", remote ")[0] for line in stalled] == ["h1: stalled"]
+    assert any(line.startswith("h1: resumed, remote → output") for line in lines(job))
+    # the result, the fact, and what is handed on
+    (result,) = [data["res"] for data in job.of("runner_on_ok", "Back up the directory")]
+    assert result["bytes"] == size and size > 20_000_000
+    assert result["ansible_facts"]["socketpipe"]["bytes"] == size
+    (cache,) = job.folder.glob("artifacts/1/facts/*h1")
+    cached = json.loads(cache.read_text(encoding="utf-8"))
+    assert result["run"] in json.dumps(cached)
+    (stats,) = job.of("playbook_on_stats")
+    assert stats["artifact_data"] == {"socketpipe_bytes": size, "socketpipe_run": result["run"]}
+    # and no event is too large
+    sizes = [path.stat().st_size for path in job.folder.glob("artifacts/1/job_events/*.json")]
+    assert max(sizes) < EVENT
+
+    # ten hours of such lines, from many hosts: an event of a line is so large, and has the line in it
+    (line,) = [event for event in job.events() if event["stdout"] == stalled[0]]
+    own = len(json.dumps(line)) - len(line["stdout"])
+    assert HOSTS_OF_A_JOB * sum(own + len(text) for text in ten_hours()) < LOG_OF_A_POD
+
+
+def lines(job: Job) -> list[str]:
+    """The lines of progress; a person at a terminal sees the same."""
+    return [event["stdout"] for event in job.events() if event["stdout"].startswith("h1: ")]
+
+
+def ten_hours() -> list[str]:
+    """What one host says in that time: a steady stream that stands still for a tape change once an hour."""
+    progress = Progress("a-host.of.some.example", 30, {"remote → output": ("remote", "output")})
+    waited = {"receiver": 0.0, "buffer": 0.0, "busy": 0.0}
+    said, count = [], 0
+    for second in range(TEN_HOURS):
+        count += 0 if second % 3600 > 3480 else 100_000_000
+        side = {"id": "remote → output", "side": "R", "bytes": count, "unread": 0, "waited": waited}
+        said += progress.feed([side], float(second))
+    return said
+
+
+@pytest.mark.parametrize("peer", ["localhost", "h2"])
+def test_a_cancelled_job_leaves_nothing_running(fleet: Fleet, work: Path, peer: str) -> None:
+    """The runner's cancel is SIGKILL for ansible-playbook's process group; that nothing is left the fixture checks."""
+    job = start(fleet, work / "job", LONG, the_peer=peer)
+    deadline = time.monotonic() + 60
+    while not running(fleet) and time.monotonic() < deadline and job.process.poll() is None:
+        time.sleep(0.1)
+    assert running(fleet), job.process.communicate(timeout=5)
+    (job.folder / "cancel").touch()
+    assert job.finish() == "canceled"
+    # a killed ansible-playbook cannot remove its own temporary directory, but there is nothing in it
+    assert [path for path in job.folder.glob("home/tmp/**/*") if path.is_file()] == []
+
+
+def running(fleet: Fleet) -> bool:
+    """Whether a stage runs on both hosts."""
+    return all(any("still here" in process.cmdline for process in host.processes()) for host in fleet)

@@ -1,0 +1,81 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation: linted, then built as a site in .build/docs/build/html. python -m tests.workshop.docs VENV"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .venvs import BUILD, ROOT
+
+NAME = "plumbing.socketpipe"
+SITE = BUILD / "docs"
+# labels of Ansible's own documentation: their inventory cannot be fetched without a network
+THEIRS = re.compile(r"undefined label: '(ansible_collections\.ansible\.|ansible_|action_plugins|common_return_values)")
+
+
+def run(command: list[str], cwd: Path, path: str) -> str:
+    """All that it says, on errors also shown; raises CalledProcessError."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(done.stdout)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return done.stdout
+
+
+def pages() -> list[str]:
+    """The pages that have to be there."""
+    modules = [f"{path.stem}_module" for path in ROOT.glob("plugins/modules/*.py")]
+    roles = [f"{path.parents[1].name}_role" for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
+    guides = [f"docsite/{path.stem}" for path in ROOT.glob("docs/docsite/rst/*.rst")]
+    return [f"{page}.html" for page in ["index", *sorted(modules), *sorted(roles), *sorted(guides)]]
+
+
+def build(path: str) -> list[str]:
+    """Returns what is wrong with the site."""
+    shutil.rmtree(SITE, ignore_errors=True)
+    SITE.mkdir(parents=True)
+    look = ["--sphinx-theme", "sphinx_ansible_theme", "--title", NAME, "--project", NAME]
+    look += ["--copyright", f"the {NAME} contributors"]
+    kind = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--lenient"]
+    run(["antsibull-docs", "sphinx-init", *kind, *look, "--dest-dir", str(SITE), NAME], ROOT, path)
+    with open(SITE / "conf.py", "a", encoding="utf-8") as settings:
+        settings.write("\nintersphinx_mapping = {}  # would be fetched\n")
+    said = run(["./build.sh"], SITE, path)
+    (SITE / "build.log").write_text(said, encoding="utf-8")
+    warnings = [line for line in said.splitlines() if re.search("WARNING|ERROR", line) and not THEIRS.search(line)]
+    return warnings + [f"there is no page {page}" for page in pages() if not (SITE / "build/html" / page).exists()]
+
+
+def main() -> int:
+    (venv,) = sys.argv[1:]
+    path = f"{Path(venv).resolve() / 'bin'}:{os.environ['PATH']}"
+    lint = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."]
+    try:
+        print(run(lint, ROOT, path), end="")
+        problems = build(path)
+    except subprocess.CalledProcessError as exc:
+        problems = [f"{' '.join(exc.cmd[:2])}: exit status {exc.returncode}"]
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if not problems:
+        print(f"{len(pages())} pages: {(SITE / 'build/html/index.html').relative_to(ROOT)}")
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,117 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tarball for Galaxy: built, its contents compared, imported as Galaxy would, installed and used.
+
+What is in it is all that a user needs and nothing else; the importer says nothing that needs attention; and the demo
+runs with the installed collection, in an environment that has ansible-core and no more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from . import cores, tree, venvs
+
+FOLDER = venvs.BUILD / "galaxy"
+# what a user needs, by the first part of its name; all else is for those who work on the collection
+USER = {"CHANGELOG.md", "LICENSES", "README.md", "docs", "meta", "playbooks", "plugins", "roles"}
+MADE = {"FILES.json", "MANIFEST.json"}
+TROUBLE = re.compile(r"^(?:WARNING|ERROR|CRITICAL)\b.*|.*\bTraceback\b.*", re.M)
+# of the importer's surroundings, not of the collection
+HARMLESS = re.compile(r"No docker|ansible-test sanity skipped|running ansible-test is not enabled", re.I)
+
+
+class Wrong(Exception):
+    """One sentence on what is wrong."""
+
+
+def run(command: list[str | Path], cwd: Path = venvs.ROOT, **environment: str) -> str:
+    """All that it says; its exit status must be 0."""
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words,
+        cwd=cwd,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Wrong(f"{Path(words[0]).name} {' '.join(words[1:4])}: exit status {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def build(core: Path) -> Path:
+    """From the checkout as it is, as a user would."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    run([core / "bin" / "ansible-galaxy", "collection", "build", "--output-path", FOLDER])
+    (tarball,) = FOLDER.glob("*.tar.gz")
+    return tarball
+
+
+def compare(tarball: Path) -> int:
+    """How many files are in it; they must be the right ones."""
+    with tarfile.open(tarball) as archive:
+        found = {member.name for member in archive if not member.isdir()}
+    wanted = MADE | {name for name in tree.sources() if name.split("/")[0] in USER}
+    if found != wanted:
+        wrong = [f"not for users: {name}" for name in sorted(found - wanted)]
+        wrong += [f"missing: {name}" for name in sorted(wanted - found)]
+        raise Wrong(f"{tarball.name}\n" + "\n".join(wrong))
+    return len(found)
+
+
+def check_import(tarball: Path, importer: Path) -> None:
+    """As Galaxy does it: no error and no warning."""
+    path = f"{importer / 'bin'}:{os.environ['PATH']}"
+    said = run([importer / "bin" / "python", "-m", "galaxy_importer.main", tarball], cwd=FOLDER, PATH=path)
+    (FOLDER / "importer.log").write_text(said, encoding="utf-8")
+    trouble = [line for line in TROUBLE.findall(said) if not HARMLESS.search(line)]
+    if trouble:
+        raise Wrong("galaxy-importer says:\n" + "\n".join(trouble))
+    if "Importer processing completed successfully" not in said:
+        raise Wrong(f"galaxy-importer has not come to its end:\n{said}")
+
+
+def check_use(tarball: Path, core: Path) -> None:
+    """Installed in a folder of its own, the demo runs from there; the checkout is not to be found."""
+    installed, home = FOLDER / "installed", FOLDER / "home"
+    apart = {"ANSIBLE_COLLECTIONS_PATH": str(installed), "ANSIBLE_HOME": str(home), "HOME": str(home)}
+    home.mkdir()
+    run([core / "bin" / "ansible-galaxy", "collection", "install", "-p", installed, tarball], cwd=home, **apart)
+    demo = shutil.copy2(venvs.ROOT / "tests" / "demo" / "demo.py", home)
+    said = run([core / "bin" / "python", demo], cwd=home, **apart)
+    if "are the same as the source" not in said:
+        raise Wrong(f"the demo has not come to its end:\n{said}")
+    listed = run([core / "bin" / "ansible-doc", "--json", "plumbing.socketpipe.pipe"], cwd=home, **apart)
+    if str(installed) not in listed or str(venvs.ROOT / "plugins") in listed:
+        raise Wrong("it was not the installed collection that was used")
+
+
+def main() -> int:
+    try:
+        core = cores.venv(cores.here()[-1])
+        (importer,) = sys.argv[1:]
+        tarball = build(core)
+        print(f"{tarball.relative_to(venvs.ROOT)}: {compare(tarball)} files, what a user needs and nothing else")
+        check_import(tarball, Path(importer).resolve())
+        print("galaxy-importer: no error, no warning")
+        check_use(tarball, core)
+        print("installed in an empty folder: the demo runs from there")
+    except Wrong as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,123 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The changelog, and whether all agree on the version: python -m tests.workshop.release changelog|check|release VENV
+
+changelog  CHANGELOG.md, as if the version of galaxy.yml were released now; the fragments stay
+check      the fragments are well-formed, CHANGELOG.md is what they give, no version is ahead of galaxy.yml's
+release    the fragments become a release in changelogs/changelog.yaml, and are removed
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from . import tree
+from .venvs import BUILD, ROOT
+
+CHANGELOG = ROOT / "CHANGELOG.md"
+RELEASES = ROOT / "changelogs" / "changelog.yaml"
+FRAGMENTS = ROOT / "changelogs" / "fragments"
+VERSION_ADDED = re.compile(r"^\s*version_added:\s*[\"']?([\d.]+)", re.M)
+
+
+def number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+def galaxy_version() -> str:
+    found = re.search(r"^version:\s*(\d+\.\d+\.\d+)\s*$", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.M)
+    if not found:
+        raise SystemExit("galaxy.yml has no version of three numbers")
+    return found.group(1)
+
+
+def released() -> list[str]:
+    """All versions that have been released, as antsibull-changelog has written them down."""
+    if not RELEASES.exists():
+        return []
+    return re.findall(r"^  (\d+\.\d+\.\d+):", RELEASES.read_text(encoding="utf-8"), re.M)
+
+
+def fragments() -> list[Path]:
+    return sorted([*FRAGMENTS.glob("*.yml"), *FRAGMENTS.glob("*.yaml")])
+
+
+def antsibull(venv: Path, words: list[str], folder: Path = ROOT) -> str:
+    """Runs antsibull-changelog; "" or what it complains of."""
+    path = f"{venv / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["antsibull-changelog", *words],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return (done.stdout.strip() or f"exit status {done.returncode}") if done.returncode else ""
+
+
+def rendered(venv: Path) -> str:
+    """What CHANGELOG.md should be."""
+    copy = tree.copy(BUILD / "changelog")
+    words = ["release", "--version", galaxy_version()] if fragments() else ["generate"]
+    problem = antsibull(venv, words, copy)
+    if problem:
+        raise SystemExit(f"antsibull-changelog {words[0]}: {problem}")
+    return (copy / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def problems(venv: Path) -> list[str]:
+    """What stands in the way of a release."""
+    version, before = galaxy_version(), released()
+    found = [text for words in (["lint"], ["lint-changelog-yaml", str(RELEASES)]) if (text := lint(venv, words))]
+    if fragments() and version in before:
+        found.append(f"there are fragments, but {version} of galaxy.yml is released: which version are they of?")
+    if not fragments() and version not in before:
+        found.append(f"galaxy.yml says {version}, and there is neither a fragment nor a release of it")
+    if before and number(version) < max(map(number, before)):
+        found.append(f"galaxy.yml says {version}, older than the last release")
+    for name in tree.sources():
+        if name.startswith(("plugins/", "roles/")):
+            text = (ROOT / name).read_text(encoding="utf-8")
+            found += [
+                f"{name}: version_added {added}, but galaxy.yml says {version}"
+                for added in VERSION_ADDED.findall(text)
+                if number(added) > number(version)
+            ]
+    if not found and CHANGELOG.read_text(encoding="utf-8") != rendered(venv):
+        found.append("CHANGELOG.md is not what the fragments give: make changelog")
+    return found
+
+
+def lint(venv: Path, words: list[str]) -> str:
+    return "" if words[0] == "lint-changelog-yaml" and not RELEASES.exists() else antsibull(venv, words)
+
+
+def main() -> int:
+    command, path = sys.argv[1:]
+    venv = Path(path).resolve()
+    if command == "changelog":
+        CHANGELOG.write_text(rendered(venv), encoding="utf-8")
+    elif command == "release":
+        problem = antsibull(venv, ["release", "--version", galaxy_version()])
+        if problem:
+            raise SystemExit(problem)
+    else:
+        found = problems(venv)
+        for problem in found:
+            print(f"error: {problem}", file=sys.stderr)
+        if found:
+            return 1
+        state = f"in the making, {len(fragments())} fragments" if fragments() else "released"
+        print(f"version {galaxy_version()}: {state}; galaxy.yml, the changelog and the documentation agree")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
