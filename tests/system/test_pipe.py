@@ -366,7 +366,7 @@ def test_creates_and_removes(fleet: Fleet, work: Path) -> None:
         )
         assert set(outcome.result) == set(ran_through.result) - {"ansible_facts"}
         assert outcome.result["links"][0].keys() == ran_through.result["links"][0].keys()
-    assert max(outcome.at - outcome.started for outcome in skipped) < 10, "the other end need not wait for its time"
+    assert max(outcome.at - outcome.started for outcome in skipped) < 25, "the other end need not wait for its time"
 
 
 # -- what a last stage says

@@ -174,7 +174,7 @@ def test_changed_once_a_stage_has_started(fleet: Fleet) -> None:
         assert result["changed"] is False and result["cause"]["kind"] == "refused"
         assert all(stage["rc"] is None and stage["elapsed"] is None for stage in result["stages"])
     assert started["changed"] is True and started["cause"]["kind"] == "failed"
-    assert max(outcome.at - outcome.started for outcome in done.outcomes) < 10, "nobody need wait for connect_timeout"
+    assert max(outcome.at - outcome.started for outcome in done.outcomes) < 25, "nobody need wait for connect_timeout"
 
 
 def test_a_command_whose_interpreter_is_missing(fleet: Fleet, work: Path) -> None:
