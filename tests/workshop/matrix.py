@@ -25,8 +25,10 @@ from .venvs import BUILD, ROOT
 
 FOLDER = BUILD / "matrix"
 OF_A_CORE = [f"tests/system/test_{name}.py" for name in ("pipe", "hosts", "become", "bad_input", "result")]
-OF_A_PYTHON = {"engine": ["tests/unit/test_bootstrap.py", "tests/unit/test_end.py"]}
-TASK_OF_A_PYTHON = {"a task": ["tests/system/test_interpreters.py"]}
+OF_A_PYTHON = {
+    "engine": ["tests/unit/test_bootstrap.py", "tests/unit/test_end.py"],
+    "a task": ["tests/system/test_interpreters.py"],
+}
 VERSION = re.compile(r"[\[-](3\.\d+)[\]-]")  # in a test's id
 START, END = "<!-- matrix: made by make matrix -->", "<!-- end of matrix -->"
 
@@ -88,9 +90,9 @@ def run_cores(wanted: list[str], workers: str) -> tuple[list[list[str]], bool]:
 
 def run_pythons(workers: str) -> tuple[list[list[str]], bool]:
     counts = {version: {"engine": Count(), "a task": Count()} for version in pythons.TARGETS}
-    for kind, files in {**OF_A_PYTHON, **TASK_OF_A_PYTHON}.items():
+    for kind, files in OF_A_PYTHON.items():
         print(f"\n== target Pythons: {kind}", flush=True)
-        for case in pytest(kind, files, workers):
+        for case in pytest(kind, [*files, "-k", " or ".join(pythons.TARGETS)], workers):
             found = VERSION.search(case.get("name", ""))
             if found and found.group(1) in counts:
                 counts[found.group(1)][kind].add(case)
