@@ -544,7 +544,7 @@ def test_a_second_launch_starts_nothing(launch: Launch, tmp_path: Path, again: s
     plan = two(
         sh("input", "echo input >> %s; sleep 1" % count),
         sh("output", "echo output >> %s; cat" % count),
-        connect_timeout=1,
+        connect_timeout=4,
     )
     first = launch(plan)
     second = launch(plan, only=[again])
