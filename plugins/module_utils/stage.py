@@ -41,7 +41,7 @@ class Kept:
 
     def read(self) -> None:
         """Take what is there, as much as a pipe holds: a flood must not keep us here; closes the pipe at its end."""
-        for _ in range(PIPE_MOST // CHUNK):
+        for _chunk in range(PIPE_MOST // CHUNK):
             if self.fd < 0:
                 return
             try:

@@ -412,7 +412,7 @@ def test_dead_creator(tmp_path: Path) -> None:
 @pytest.mark.parametrize("delay", [0.01, 0.1, 0.2, 0.3, 0.4, 0.5])
 def test_creator_dies_half_way(tmp_path: Path, delay: float) -> None:
     creator = subprocess.Popen([sys.executable, "-c", CREATE, tmp_path], cwd=ROOT, stdout=subprocess.PIPE)
-    assert until(lambda: (tmp_path / "fleet.json").exists())
+    assert until((tmp_path / "fleet.json").exists)
     time.sleep(delay)
     state = State.load(tmp_path)
     creator.kill()

@@ -77,7 +77,7 @@ class Anatomy:
         self.ends: dict[str, Proc] = {}
         self.logins: dict[str, Proc] = {}
         for proc in everything:
-            name, _, end = proc.label.partition(":")
+            name, _colon, end = proc.label.partition(":")
             if name != run:
                 continue
             if not proc.is_python:

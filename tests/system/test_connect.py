@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import marshal
 import re
+import statistics
 import subprocess
 import time
 import zlib
@@ -309,6 +310,26 @@ def test_an_address_that_nobody_has_costs_little(addresses: dict[str, Outcome], 
         outcome = addresses[f"{name}-{again}"]
         assert_ok(outcome)
         assert outcome.result["elapsed"] < 15, "it was waited for: connect_timeout is 30 s"
+
+
+def test_an_address_that_nobody_has_costs_less_than_a_second(fleet: Fleet, outcomes: dict[str, Outcome]) -> None:
+    """Also when the other host's Python comes late, so that the true address refuses at first; against runs beside."""
+    late = script(fleet, "slow-python", '#!/bin/sh\nsleep 4\nexec /usr/bin/python3 "$@"\n')
+    true = fleet["h2"].address
+    more = {"h2-late": {"ansible_host": true, "ansible_python_interpreter": str(late)}}
+    cases = {
+        f"{name}-{again}": Case(pipe(input="echo hello", remote="cat", peer="h2-late", listen="peer", address=address))
+        for again in range(5)
+        for name, address in {"true": [true], "dead": [true, DEAD]}.items()
+    }
+    done = batch.run(fleet, cases, forks=5, more=more)
+    for outcome in done.values():
+        assert_ok(outcome)
+    elapsed = {
+        name: statistics.median(done[f"{name}-{again}"].result["elapsed"] for again in range(5))
+        for name in ("true", "dead")
+    }
+    assert elapsed["dead"] - elapsed["true"] < 1, elapsed
 
 
 def test_an_address_that_nobody_knows(outcomes: dict[str, Outcome]) -> None:

@@ -523,7 +523,7 @@ def test_an_agent_without_the_link_is_left_alone(results: Results, kind: str, nu
     name = f"agent-{kind}-{side}"
     assert_ok(results.outcomes[name])
     (said,) = results[name]["left_running"]
-    host, _, process = said.partition(": ")
+    host, _colon, process = said.partition(": ")
     remote = names(side)[kind == "sink"] == "remote"
     assert (host, process.split(" ")[1]) == (name if remote else "localhost", "sleep")
     where = results.fleet["h1"] if remote else results.fleet.controller

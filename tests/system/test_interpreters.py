@@ -30,7 +30,8 @@ def find_python(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}", path="/usr/local/bin:/usr/bin")
 
 
-PYTHONS = {version: path for version in ["2.7", *VERSIONS] if (path := find_python(version))}
+FOUND = {version: find_python(version) for version in ["2.7", *VERSIONS]}
+PYTHONS = {version: path for version, path in FOUND.items() if path}
 
 
 @pytest.fixture(scope="module")

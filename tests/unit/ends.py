@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils import bootstrap
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
@@ -151,9 +151,9 @@ class Ends:
                 user=self.user,
             )
             self.processes[name] = process
-            assert process.stdin is not None
-            with process.stdin as stdin:
-                stdin.write(bootstrap.stream(self.program, spec))
+            stdin = cast(IO[bytes], process.stdin)
+            stdin.write(bootstrap.stream(self.program, spec))
+            stdin.close()
         return self
 
     def wait(self, timeout: float = LONG) -> Ends:

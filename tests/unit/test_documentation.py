@@ -208,7 +208,7 @@ TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "di
 
 @pytest.mark.parametrize(("name", "kind", "sample"), list(samples(RETURN)), ids=lambda value: str(value)[:30])
 def test_a_sample_has_the_type_of_its_value(name: str, kind: str, sample: Any) -> None:
-    assert type(sample) is TYPES[kind], name
+    assert sample.__class__ is TYPES[kind], name
 
 
 # -- examples

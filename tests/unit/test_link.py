@@ -176,7 +176,7 @@ def test_abort_of_the_reader_stops_the_writer(pair: Pair) -> None:
     pair.reader.abort()
     pair.until(pair.writer, link.RESET)
     with pytest.raises(OSError):
-        for _ in range(100):
+        for _time in range(100):
             pair.writer.sock.send(b"x")
 
 
@@ -441,7 +441,7 @@ def test_drain_waits_for_the_end(pair: Pair) -> None:
     assert pair.reader.drain() is None
     assert pair.reader.drain() is None
     pair.writer.commit()
-    eventually(lambda: pair.reader.drain(), "no end", 10)
+    eventually(pair.reader.drain, "no end", 10)
     assert pair.reader.state == link.EOF and pair.reader.padding == 10
 
 
@@ -483,7 +483,7 @@ def test_full_reads(pair: Pair) -> None:
     sizes: list[int] = []
 
     def read() -> None:
-        for _ in range(3):
+        for _time in range(3):
             sizes.append(len(pair.reader.sock.recv(5000)))
 
     reading = threading.Thread(target=read)

@@ -203,7 +203,7 @@ def test_only_one_listens(meet: Meet, links: list[tuple[str, str]], silent: str)
 
 def test_many_times(meet: Meet) -> None:
     """Who wins the race differs; both always agree on who has."""
-    for _ in range(30):
+    for _time in range(30):
         plan = plan_for(*SHAPES["there and back"])
         agree(plan, meet.all(plan))
 
@@ -219,7 +219,7 @@ def test_one_is_late(meet: Meet, first: str) -> None:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 loopback on this machine")
-@pytest.mark.parametrize("addresses", [["::1"], [LOCAL, "::1"], ["::1", LOCAL]], ids=lambda found: " ".join(found))
+@pytest.mark.parametrize("addresses", [["::1"], [LOCAL, "::1"], ["::1", LOCAL]], ids=" ".join)
 def test_ipv6(meet: Meet, addresses: list[str]) -> None:
     plan = plan_for(("a", "b"), addresses={"a": addresses, "b": addresses})
     agree(plan, meet.all(plan))
@@ -339,7 +339,7 @@ def test_too_many_strangers_make_room(meet: Meet, monkeypatch: pytest.MonkeyPatc
     plan = plan_for(("a", "b"))
     party = meet.start(plan.for_end("a"), timeout=1.5)
     port = party.listens_on()
-    strangers = [socket.create_connection((LOCAL, port)) for _ in range(8)]
+    strangers = [socket.create_connection((LOCAL, port)) for _time in range(8)]
     for sock in strangers[:2]:
         sock.settimeout(10)
         assert sock.recv(1) == b""
@@ -380,7 +380,7 @@ def test_who_closes_without_a_word_is_not_counted(meet: Meet) -> None:
     plan = plan_for(("a", "b"), silent=("b",))
     party = meet.start(plan.for_end("a"))
     port = party.listens_on()
-    for _ in range(5):
+    for _time in range(5):
         socket.create_connection((LOCAL, port)).close()
     peer = meet.start(plan.for_end("b"))
     agree(plan, [party.over(), peer.over()])
@@ -389,7 +389,7 @@ def test_who_closes_without_a_word_is_not_counted(meet: Meet) -> None:
 
 def test_a_clean_meeting_has_no_strangers(meet: Meet) -> None:
     """Our own attempts that come too late, or were not needed, are not strangers."""
-    for _ in range(20):
+    for _time in range(20):
         plan = plan_for(*SHAPES["there and back"])
         parties = meet.all(plan)
         assert [party.meeting.report()["strangers"] for party in parties] == [0, 0]
@@ -435,10 +435,10 @@ def test_a_second_launch_afterwards_gets_nothing(meet: Meet, again: str) -> None
 
 @pytest.mark.parametrize("again", ["a", "b"])
 def test_of_two_launches_at_once_one_gets_the_link(meet: Meet, again: str) -> None:
-    for _ in range(2):
+    for _time in range(2):
         plan = plan_for(("a", "b"))
         other = meet.start(plan.for_end("b" if again == "a" else "a"))
-        twins = [meet.start(plan.for_end(again), timeout=1.0) for _ in range(2)]
+        twins = [meet.start(plan.for_end(again), timeout=1.0) for _time in range(2)]
         other.over()
         winners = [twin for twin in twins if twin.over().made]
         assert len(winners) == 1
@@ -477,7 +477,7 @@ def test_a_reader_says_taken_once(meet: Meet) -> None:
     plan = plan_for(("a", "b"), silent=("a",))
     reader = meet.start(plan.for_end("b"), poll=poll)
     port = reader.listens_on()
-    writers = [Writer(plan, port).move(lambda c: c.known and c.want == PARKED and not c.out) for _ in range(2)]
+    writers = [Writer(plan, port).move(lambda c: c.known and c.want == PARKED and not c.out) for _time in range(2)]
     time.sleep(0.3)  # both proofs are with the reader
     gate.clear()
     time.sleep(0.5)  # longer than one poll

@@ -226,7 +226,7 @@ def test_a_stage_is_plain_data() -> None:
     """What is sent to an end holds no subclass of Ansible's."""
     value = {Tagged("cmd"): Tagged("cat"), "chdir": Tagged("/"), "environment": {Tagged("A"): Tagged("1")}}
     (found,), _warnings = parse_stages("input", value)
-    assert type(found["chdir"]) is str
+    assert found["chdir"].__class__ is str
     assert [type(each) for pair in found["environment"].items() for each in pair] == [str, str]
 
 

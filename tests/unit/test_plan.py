@@ -131,9 +131,9 @@ def test_who_does_not_listen_is_not_dialled(listen: tuple[bool, bool]) -> None:
 
 
 def test_secrets_and_runs_are_fresh() -> None:
-    secrets = [link["secret"] for _ in range(50) for link in pipe().links]
+    secrets = [link["secret"] for _time in range(50) for link in pipe().links]
     assert len(set(secrets)) == 100 and {len(bytes.fromhex(secret)) for secret in secrets} == {32}
-    assert len({pipe().run for _ in range(50)}) == 50 and len(bytes.fromhex(pipe().run)) == 16
+    assert len({pipe().run for _time in range(50)}) == 50 and len(bytes.fromhex(pipe().run)) == 16
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_candidate_ports(options: dict[str, Any], count: int, pool: Any) -> None
 
 def test_candidate_ports_are_in_no_order() -> None:
     """Or else many runs at once would all try the same port first."""
-    assert len({pipe().ends["peer"]["ports"][0] for _ in range(20)}) > 10
+    assert len({pipe().ends["peer"]["ports"][0] for _time in range(20)}) > 10
 
 
 def test_default_ports_are_not_those_of_clients() -> None:

@@ -161,8 +161,9 @@ def test_different_secrets(launch: Launch, tmp_path: Path) -> None:
             for link in spec["links"]:
                 link["secret"] = "00" * 32
 
-    ends = launch(plan_for(tmp_path, "a", connect_timeout=1.5), told=told).wait()
-    assert all("wrong listener proof" in outcome for outcome in outcomes(ends, "a").values())
+    ends = launch(plan_for(tmp_path, "a", connect_timeout=4), told=told).wait()
+    told_of = outcomes(ends, "a").values()  # the last attempt may have been cut off by the end of the time
+    assert any("wrong listener proof" in outcome for outcome in told_of) and "ok" not in told_of
 
 
 def test_three_hosts(launch: Launch, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_flood_is_taken_in_portions() -> None:
         finally:
             os._exit(0)
     try:
-        for _ in range(20):
+        for _time in range(20):
             before = made.total
             made.read()
             assert made.total - before <= PIPE_MOST

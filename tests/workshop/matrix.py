@@ -17,8 +17,8 @@ import re
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
+from xml.etree import ElementTree
 
 from . import cores, pythons
 from .venvs import BUILD, ROOT
