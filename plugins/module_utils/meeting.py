@@ -40,11 +40,11 @@ class NotConnected(Exception):
 
 
 class Dialler:
-    """All attempts to reach the other side of one link, port by port, all addresses at once."""
+    """All attempts to reach the other side of one link at one address, port by port."""
 
-    def __init__(self, end: str, link: str, addresses: "list[str]", ports: "list[int]"):
-        self.rounds = [[Attempt(end, link, host, port) for host in addresses] for port in ports]
-        self.attempts = [attempt for batch in self.rounds for attempt in batch]
+    def __init__(self, end: str, link: str, address: str, ports: "list[int]"):
+        self.link = link
+        self.attempts = [Attempt(end, link, address, port) for port in ports]
         self.cursor = 0
         self.next_at = 0.0
         self.pause = REDIAL[0]
@@ -54,21 +54,20 @@ class Dialler:
         for attempt in self.attempts:
             if attempt.sock and now - attempt.started > DIAL_TIME:
                 attempt.drop()
-        if not self.rounds or now < self.next_at:
+        if now < self.next_at:
             return
-        batch = self.rounds[self.cursor]
-        for attempt in batch:
-            if attempt.sock is None:
-                try:
-                    attempt.start()
-                except OSError as exc:
-                    attempt.fail(exc)
-        self.cursor = (self.cursor + 1) % len(self.rounds)
+        attempt = self.attempts[self.cursor]
+        if attempt.sock is None:
+            try:
+                attempt.start()
+            except OSError as exc:
+                attempt.fail(exc)
+        self.cursor = (self.cursor + 1) % len(self.attempts)
         self.next_at = now + STAGGER
         self.hurry(now)
 
     def hurry(self, now: float) -> None:
-        """Nothing is under way any more: the next batch need not wait for its time."""
+        """Nothing is under way any more: the next port need not wait for its time."""
         if any(attempt.sock for attempt in self.attempts):
             return
         if self.cursor:
@@ -96,17 +95,22 @@ class Exchange:
         self.taken: "dict[int, str]" = {}
         self.bind_at = 0.0
         self.connections: "list[Connection]" = []
-        self.diallers = {name: self._dialler(link) for name, link in self.links.items()}
+        # one for each address: one that does not answer must not hold up the others
+        self.diallers = {name: self._diallers(link) for name, link in self.links.items()}
         self.strangers = 0
 
-    def _dialler(self, link: "dict[str, Any]") -> Dialler:
+    def _diallers(self, link: "dict[str, Any]") -> "list[Dialler]":
         target = self.plan["dial"].get(link["end"], {})
         addresses = list(target.get("addresses", []))
         client = ssh_client() if target.get("ssh_client") else ""
         if client and client not in addresses:
             addresses.insert(0, client)
         numeric = [found for address in addresses for found in numbers(address)]
-        return Dialler(link["end"], link["id"], list(dict.fromkeys(numeric)), target.get("ports", []))
+        ports = target.get("ports", [])
+        return [Dialler(link["end"], link["id"], address, ports) for address in dict.fromkeys(numeric) if ports]
+
+    def all_diallers(self) -> "list[Dialler]":
+        return [dialler for diallers in self.diallers.values() for dialler in diallers]
 
     def bind(self, now: float, most: int = 1) -> None:
         """Listen on the first free ports of our list; try again later when none is free."""
@@ -124,7 +128,7 @@ class Exchange:
         wanted = {sock.fileno(): select.POLLIN for sock in self.listeners.values()}
         for connection in self.connections:
             wanted[connection.sock.fileno()] = connection.wanted()
-        for dialler in self.diallers.values():
+        for dialler in self.all_diallers():
             wanted.update((a.sock.fileno(), select.POLLOUT) for a in dialler.attempts if a.sock)
         return wanted
 
@@ -133,11 +137,12 @@ class Exchange:
         for listener in self.listeners.values():
             if listener.fileno() in found:
                 self._accept(listener)
-        for name, dialler in self.diallers.items():
-            for attempt in dialler.attempts:
-                if attempt.sock and attempt.sock.fileno() in found:
-                    self._connected(name, attempt)
-                    dialler.hurry(now)
+        for name, diallers in self.diallers.items():
+            for dialler in diallers:
+                for attempt in dialler.attempts:
+                    if attempt.sock and attempt.sock.fileno() in found:
+                        self._connected(name, attempt)
+                        dialler.hurry(now)
         for connection in list(self.connections):
             fd = connection.sock.fileno()  # -1: closed since
             if fd in found:
@@ -213,7 +218,7 @@ class Exchange:
         """Stop listening and dialling; what is still talking is closed."""
         for listener in self.listeners.values():
             listener.close()
-        for dialler in self.diallers.values():
+        for dialler in self.all_diallers():
             dialler.drop()
         for connection in self.connections:
             connection.sock.close()
@@ -222,7 +227,7 @@ class Exchange:
     def report(self) -> "dict[str, Any]":
         # the last word on each address and port, whichever link asked
         tried: "dict[tuple[str, str, int], str]" = {}
-        for dialler in self.diallers.values():
+        for dialler in self.all_diallers():
             for a in dialler.attempts:
                 if a.outcome != "not tried" and tried.get((a.end, a.host, a.port)) != "connected":
                     tried[(a.end, a.host, a.port)] = a.outcome
@@ -256,10 +261,10 @@ class Meeting(Exchange):
             if now > deadline:
                 raise NotConnected(", ".join(sorted(set(self.links) - set(self.made))))
             self.bind(now)
-            for name, dialler in self.diallers.items():
-                if self.wants(name):
-                    dialler.step(now)
-            times = [d.next_at - now for n, d in self.diallers.items() if self.wants(n) and d.rounds]
+            wanted = [dialler for dialler in self.all_diallers() if self.wants(dialler.link)]
+            for dialler in wanted:
+                dialler.step(now)
+            times = [dialler.next_at - now for dialler in wanted]
             found = poll(self.fds(), max(0.0, min(times + [STAGGER])))
             self.serve(found, time.monotonic())
             self.settle()
@@ -286,7 +291,8 @@ class Meeting(Exchange):
     def _take(self, connection: Connection) -> None:
         """This one is the link, from now on: a second writer (one plan, launched twice) must not hear that too."""
         self.made[connection.link] = connection
-        self.diallers[connection.link].drop()
+        for dialler in self.diallers[connection.link]:
+            dialler.drop()
         for other in [c for c in self.connections if c.link == connection.link]:
             self.connections.remove(other)
             if other is not connection:

@@ -30,7 +30,7 @@ class Preflight(Exchange):
     def __init__(self, plan: "dict[str, Any]"):
         one_each = {link["end"]: link for link in plan["links"] if link["side"] != "local"}
         super().__init__(dict(plan, links=list(one_each.values())))
-        self.attempts: "list[Attempt]" = [a for d in self.diallers.values() for a in d.attempts]
+        self.attempts: "list[Attempt]" = [a for d in self.all_diallers() for a in d.attempts]
         self.over: "list[Connection]" = []  # the other end has said that it is done
         self.final: "set[int]" = set()  # attempts begun after the first contact, hence with a last word
         self.met_at: "float | None" = None

@@ -168,7 +168,7 @@ def agree(plan: Plan, parties: list[Party]) -> None:
     for party in parties:
         assert not party.meeting.connections
         assert all(sock.fileno() == -1 for sock in party.meeting.listeners.values())
-        assert not any(attempt.sock for dialler in party.meeting.diallers.values() for attempt in dialler.attempts)
+        assert not any(attempt.sock for dialler in party.meeting.all_diallers() for attempt in dialler.attempts)
 
 
 SHAPES = {
@@ -542,3 +542,31 @@ def test_listen_on_a_taken_port() -> None:
         listen_on(port)
     first.close()
     assert caught.value.errno == errno.EADDRINUSE
+
+
+def test_a_dead_address_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: the true address is dialled as often as it is without the dead one."""
+
+    def rounds(addresses: list[str]) -> int:
+        begun: list[str] = []
+
+        def start(attempt: meeting.Attempt) -> None:
+            attempt.started = now
+            begun.append(attempt.host)
+            if attempt.host == "192.0.2.1":  # TEST-NET-1: nobody answers there
+                attempt.sock = socket.socket()
+            else:
+                raise ConnectionRefusedError(111, "refused")
+
+        monkeypatch.setattr(meeting.Attempt, "start", start)
+        diallers = [meeting.Dialler("peer", "link", address, list(range(16))) for address in addresses]
+        now = 0.0
+        while now < 2.0:
+            for dialler in diallers:
+                dialler.step(now)
+            now += 0.01
+        for dialler in diallers:
+            dialler.drop()
+        return begun.count("127.0.0.1")
+
+    assert rounds(["192.0.2.1", "127.0.0.1"]) == rounds(["127.0.0.1"]) > 50
