@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test lint unit newest system bench clean
 .PHONY: sanity units integration ansible-lint galaxy docs molecule matrix ee
-.PHONY: reuse changelog release release-check
+.PHONY: reuse changelog release release-check workshop
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -40,6 +40,8 @@ newest: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest a
 
 system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
 	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system
+
+workshop: reuse release-check ansible-lint sanity units integration galaxy docs ee molecule   ## all that Ansible's own tools say of it
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
 	$(PYTHON) -m tests.workshop.ansible_test sanity

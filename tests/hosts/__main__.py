@@ -29,9 +29,10 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def down(arguments: argparse.Namespace) -> int:
-    state = State.load(arguments.directory.resolve())
-    if state:
-        state.take_down()
+    directory = arguments.directory.resolve()
+    for state in (State.load(directory), *registered()):  # its own files may be gone, but not its hosts
+        if state and state.directory == directory:
+            state.take_down()
     return 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections.abc as c
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -437,6 +438,33 @@ def test_sweep_without_the_directory(tmp_path: Path) -> None:
     assert until(lambda: not find_token(token))
     assert directory in Fleet.sweep()
     assert token not in [each.token for each in registered()]
+
+
+def test_down_without_the_directory(tmp_path: Path) -> None:
+    """As after a `make clean` while the hosts of molecule are up."""
+    directory = tmp_path / "lost"
+    assert command_line("up", "--directory", directory, "h1").returncode == 0
+    state = State.load(directory)
+    assert state is not None
+    shutil.rmtree(directory)
+    assert command_line("down", "--directory", directory).returncode == 0
+    assert gone(state, [])
+    assert state.token not in [each.token for each in registered()]
+
+
+def test_join(tmp_path: Path) -> None:
+    """A network that is no host's reaches the hosts, and is reached from them."""
+    up = shlex.join([sys.executable, "-m", "tests.hosts", "up", "--join", "--directory", str(tmp_path), "h1"])
+    run = shlex.join([sys.executable, "-m", "tests.hosts", "run", "--directory", str(tmp_path), "h1"])
+    there, back = "ping -c 1 -W 2 10.203.0.11", f"{run} -- ping -c 1 -W 2 10.203.0.9"
+    try:
+        script = f"ip link set lo up; {up} && {there} && {back}"
+        done = subprocess.run(
+            ["unshare", "--net", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        assert command_line("down", "--directory", tmp_path).returncode == 0
 
 
 def test_command_line(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def main() -> int:
     text = "\n\n".join(texts)
     print(f"\n{text}")
     if arguments.readme:
-        write_readme(f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}:\n\n{text}")
+        write_readme(f"On {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}:\n\n{text}")
     return int(not good)
 
 

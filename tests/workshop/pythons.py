@@ -56,7 +56,7 @@ def found() -> dict[str, Path]:
             continue
         version, _space, path = answer.stdout.strip().partition(" ")
         if answer.returncode == 0 and version in TARGETS:
-            result.setdefault(version, Path(path))
+            result.setdefault(version, Path(path).resolve())  # one name, whoever asks
     return dict(sorted(result.items(), key=lambda item: order(item[0])))
 
 

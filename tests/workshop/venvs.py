@@ -16,7 +16,7 @@ BUILD = ROOT / ".build"
 
 def ensure(name: str, requirements: Sequence[str], python: Path | None = None) -> Path:
     """The folder of this virtual environment, with these requirements in it, on this interpreter."""
-    interpreter = python or Path(sys.executable)
+    interpreter = (python or Path(getattr(sys, "_base_executable", sys.executable))).resolve()
     folder = BUILD / "venvs" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     wanted = "\n".join([str(interpreter), *requirements])
