@@ -47,12 +47,13 @@ if sys.version_info < (3, 6):
     sys.stdout.write('SOCKETPIPE {"refused": "%s"}\\n' % answer)
     raise SystemExit(0)
 import marshal, zlib
-compiled, source, plan = [zlib.decompress(r(int(r(8)))) for part in range(3)]
+compiled, source, plan = [r(int(r(8))) for part in range(3)]
 magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
 if compiled.startswith(magic):
-    modules = marshal.loads(compiled[len(magic):])
+    modules = marshal.loads(zlib.decompress(compiled[len(magic):]))
 else:
-    modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in marshal.loads(source)]
+    source = marshal.loads(zlib.decompress(source))
+    modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in source]
 package = type(sys)("PACKAGE")
 package.__path__ = []
 sys.modules["PACKAGE"] = package
@@ -62,7 +63,7 @@ for name, code in modules:
     sys.modules[module.__name__] = module
     setattr(package, name, module)
     exec(code, module.__dict__)
-raise SystemExit(module.main(marshal.loads(plan)))
+raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
 
 
@@ -89,7 +90,7 @@ def pack(value: "Any") -> bytes:
 def program(modules: "list[tuple[str, str]]") -> bytes:
     """The loader and the modules: the same for every end."""
     code = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in modules]
-    compiled = frame(zlib.compress(MAGIC_NUMBER + marshal.dumps(code), 9))
+    compiled = frame(MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9))
     return frame(LOADER.encode("ascii")) + compiled + pack(modules)
 
 

@@ -112,9 +112,7 @@ class Attempt:
         self.started = time.monotonic()
         self.outcome = "timed out"
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            socket.inet_pton(family, self.host)
-        except OSError:  # numbers() has asked, once: a resolver can take longer than we may
+        if not is_number(self.host):  # numbers() has asked, once: a resolver can take longer than we may
             raise OSError(0, "an unknown name")
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.setblocking(False)
@@ -184,11 +182,23 @@ def listen_on(port: int) -> socket.socket:
     raise OSError(errno.EAFNOSUPPORT, "neither IPv6 nor IPv4 works here")
 
 
+def is_number(address: str) -> bool:
+    """Whether this is an IP address, so that there is nothing to resolve."""
+    try:
+        return bool(socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address))
+    except (OSError, ValueError):
+        return False
+
+
 def numbers(address: str) -> "list[str]":
     """The IP addresses behind a name that the controller could not resolve; the name itself if we cannot either."""
+    if is_number(address):
+        return [address]
     try:
-        found = socket.getaddrinfo(address, None, 0, socket.SOCK_STREAM)
-    except OSError:
+        # as bytes: for a str, the codec of internationalized names is imported, which is a third of an end's start
+        name = address.encode("ascii") if all(ord(letter) < 128 for letter in address) else address
+        found = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return [address]
     return [str(entry[4][0]) for entry in found]
 

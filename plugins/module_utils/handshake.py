@@ -21,13 +21,13 @@ link, the dialler's side and both nonces, so that none can be replayed, echoed o
 moved to another place.  A conversation that goes wrong raises Stranger.
 """
 
-import hmac
 import os
 import struct
+from _operator import _compare_digest as compare_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Generator
+    from typing import Any, Callable, Generator
 
     Conversation = Generator["Step", bytes, None]
 
@@ -51,6 +51,28 @@ class Stranger(Exception):
     """Whoever is at the other side of this connection is not ours."""
 
 
+def own_sha256() -> "Any":
+    """The interpreter's own SHA-256: hmac and hashlib load OpenSSL, half as dear as Python's whole start."""
+    for name in ("_sha2", "_sha256"):  # since Python 3.12, and before
+        try:
+            return __import__(name).sha256
+        except ImportError:
+            continue
+    import hashlib  # an interpreter that was built without
+
+    return hashlib.sha256
+
+
+sha256 = own_sha256()
+INNER, OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+
+
+def hmac_sha256(key: bytes, text: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes, the hash's block."""
+    block = key.ljust(64, b"\0")
+    return bytes(sha256(block.translate(OUTER) + sha256(block.translate(INNER) + text).digest()).digest())
+
+
 class Key:
     """One link's secret and the only place that uses it."""
 
@@ -59,10 +81,10 @@ class Key:
 
     def prove(self, label: bytes, side: bytes, nonces: bytes) -> bytes:
         text = struct.pack("!16s16sI1s", label, self.plan, self.link, side) + nonces
-        return hmac.new(self._secret, text, "sha256").digest()
+        return hmac_sha256(self._secret, text)
 
     def check(self, label: bytes, side: bytes, nonces: bytes, proof: bytes) -> None:
-        if not hmac.compare_digest(proof, self.prove(label, side, nonces)):
+        if not compare_digest(proof, self.prove(label, side, nonces)):
             raise Stranger("a wrong %s proof" % label.decode())
 
 

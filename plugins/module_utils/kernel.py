@@ -6,12 +6,12 @@ Everything here is a thin, named wrapper of one kernel interface.  It runs on
 every Python from 3.6 on and needs ctypes for the two calls the standard
 library does not have: prctl(2), and connect(2) to AF_UNSPEC.
 
-The engine's modules import _socket and _signal, the C modules below socket and
-signal: their wrappers, through enum, cost more than all the rest of an end's
-start (8 of 40 ms), which every task would pay on both hosts.
+The engine's modules import _socket, _signal and _ctypes, the C modules below
+socket, signal and ctypes: their wrappers cost more than all the rest of an
+end's start (10 of 40 ms), which every task would pay on both hosts.
 """
 
-import ctypes
+import _ctypes
 import errno
 import fcntl
 import os
@@ -27,7 +27,20 @@ else:
     import _signal as signal
     import _socket as socket
 
-libc = ctypes.CDLL(None, use_errno=True)
+
+class Int(_ctypes._SimpleCData):
+    _type_ = "i"
+
+
+class Function(_ctypes.CFuncPtr):
+    """A function of the C library; its arguments are integers and bytes."""
+
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = Int
+
+
+c_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+c_connect, c_prctl = (Function(_ctypes.dlsym(c_library, name)) for name in ("connect", "prctl"))
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 SIOCINQ = 0x541B  # linux/sockios.h: bytes received and not read
@@ -96,8 +109,8 @@ def disconnect(sock: socket.socket) -> None:
     sa_family member set to AF_UNSPEC"; for TCP with linger {1, 0} that is a RST.
     """
     set_linger(sock, True)
-    if libc.connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) != 0:
-        code = ctypes.get_errno()
+    if c_connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) != 0:
+        code = _ctypes.get_errno()
         if code not in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE):
             raise OSError(code, os.strerror(code))
 
@@ -135,8 +148,8 @@ def events(fds: "dict[int, int]", timeout: "float | None" = 0.0) -> "dict[int, i
 
 def become_subreaper() -> None:
     """Orphans among our descendants become our children, not those of init (prctl(2))."""
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
+    if c_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        code = _ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 

@@ -61,6 +61,11 @@ def ssh(fleet: Fleet, block: int) -> float:
 WAYS = {"pipe": pipe, "iperf3": iperf3, "local pipe": local, "dd over ssh": ssh}
 
 
+def spread(values: list[float]) -> str:
+    """The median, and how far the others are from it: a local pipe, for one, has two speeds."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
 def table(fleet: Fleet, rounds: int) -> str:
     """GB/s for each block size and way, and what pipe makes of each, pair by pair."""
     lines = ["| block | " + " | ".join(f"{way} GB/s" for way in WAYS) + " | pipe : iperf3 | : local | : ssh |"]
@@ -70,10 +75,10 @@ def table(fleet: Fleet, rounds: int) -> str:
         for _round in range(rounds):
             for way, measure in WAYS.items():
                 rates[way].append(measure(fleet, block))
-        medians = [f"{statistics.median(values):.2f}" for values in rates.values()]
+        medians = [spread(values) for values in rates.values()]
         ratios = []
         for way in list(WAYS)[1:]:
             pairs = [mine / other for mine, other in zip(rates["pipe"], rates[way], strict=True)]
-            ratios.append(f"{statistics.median(pairs):.2f}")
+            ratios.append(spread(pairs))
         lines.append(f"| {name} | " + " | ".join(medians + ratios) + " |")
     return "\n".join(lines)

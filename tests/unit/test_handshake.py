@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +26,9 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake impo
     Key,
     Stranger,
     dial,
+    hmac_sha256,
     listen,
+    own_sha256,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -346,3 +351,23 @@ def test_any_key_works(plan: bytes, link: int, secret: bytes) -> None:
     own = Key(plan.ljust(16, b"\0"), link, secret)
     talk = Talk(WRITER, own, own).run()
     assert talk.dialler.done and talk.listener.done
+
+
+@given(st.binary(max_size=64), st.binary(max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_the_mac_is_that_of_the_standard_library(secret: bytes, text: bytes) -> None:
+    assert hmac_sha256(secret, text) == hmac.new(secret, text, "sha256").digest()
+
+
+def test_the_mac_of_rfc_4231() -> None:
+    """Its test cases 2 and 3."""
+    first = hmac_sha256(b"Jefe", b"what do ya want for nothing?")
+    assert first.hex() == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    second = hmac_sha256(b"\xaa" * 20, b"\xdd" * 50)
+    assert second.hex() == "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"
+
+
+def test_an_interpreter_without_its_own_sha256(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_sha2", "_sha256"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert own_sha256() is hashlib.sha256

@@ -25,11 +25,10 @@ MAY = {
 # of the standard library, what an end may use on a target (beside what is only for type checkers); each of these
 # takes time to load on a slow host, so a new one is a decision
 ENDS_MAY = {
-    "ctypes",
     "errno",
     "fcntl",
     "glob",
-    "hmac",
+    "hashlib",
     "importlib.util",
     "json",
     "marshal",
@@ -42,9 +41,11 @@ ENDS_MAY = {
     "sys",
     "time",
     "zlib",
+    "_ctypes",
     "_json",
-    "_socket",
+    "_operator",
     "_signal",
+    "_socket",
 }
 
 

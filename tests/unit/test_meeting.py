@@ -22,6 +22,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import
     address_of,
     join_address,
     listen_on,
+    numbers,
     reason,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake import (
@@ -357,6 +358,17 @@ HELLOS = {
     "no side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, b"?", b"\0" * 32),
     "another magic": lambda plan: HELLO.pack(b"SKTPIPE2", bytes.fromhex(plan.run), 0, READER, b"\0" * 32),
 }
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.2.7", "2001:db8::7", "no such name", "n\u00e4h.invalid", "a" * 70 + ".invalid", ""]
+)
+def test_what_cannot_be_resolved_stays(address: str) -> None:
+    assert numbers(address) == [address]
+
+
+def test_a_name_is_resolved() -> None:
+    assert set(numbers("localhost")) <= {LOCAL, "::1"}
 
 
 @pytest.mark.parametrize("name", HELLOS)
