@@ -8,15 +8,20 @@ BIN    := $(VENV)/bin
 TREE   := .build/tree/ansible_collections/plumbing/socketpipe
 VENVS  := .build/venvs
 PYTEST := $(BIN)/python -m pytest
-WORKERS ?= 2
+# most tests wait most of the time; what only computes gives way to them
+NICE := nice -n 10
+WORKERS ?= 4
+JOBS ?= 4
 
+SHELL := /bin/bash -o pipefail
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
 export ANSIBLE_HOME := $(CURDIR)/.build/ansible
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint unit newest system bench clean
-.PHONY: sanity units integration ansible-lint galaxy docs molecule matrix ee
-.PHONY: reuse changelog release release-check workshop
+# the longest first; units are the tests of unit as well
+GATES := sanity system edges integration units molecule docs ee ansible-lint lint galaxy release-check reuse
+
+.PHONY: help demo test unit bench clean matrix changelog release $(GATES)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -24,27 +29,27 @@ help:   ## this list
 demo: $(VENV)/demo $(TREE)   ## a backup, a restore and the manual's three examples, on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
-test: lint unit newest system   ## everything: lint, unit tests, tests on real hosts
+test:   ## everything, JOBS of them at a time; the last line is that of system
+	$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(GATES)
+	@tail -n 1 .build/system.log
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy plugins tests extensions
-	$(BIN)/yamllint --strict .
+	$(NICE) $(BIN)/ruff check .
+	$(NICE) $(BIN)/ruff format --check .
+	$(NICE) $(BIN)/mypy plugins tests extensions
+	$(NICE) $(BIN)/yamllint --strict .
 
 unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 	$(PYTEST) -n $(WORKERS) tests/unit
 
-newest: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
-	$(BIN)/python -m tests.workshop.newest -n $(WORKERS) --dist loadfile
+edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
+	$(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
 system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
-	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system
-
-workshop: reuse release-check ansible-lint sanity units integration galaxy docs ee molecule   ## all that Ansible's own tools say of it
+	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
-	$(PYTHON) -m tests.workshop.ansible_test sanity
+	$(NICE) $(PYTHON) -m tests.workshop.ansible_test sanity
 
 units:   ## the unit tests as ansible-test runs them
 	$(PYTHON) -m tests.workshop.ansible_test units
@@ -53,19 +58,19 @@ integration:   ## the integration targets as ansible-test runs them
 	$(PYTHON) -m tests.workshop.ansible_test integration
 
 ansible-lint: $(VENVS)/ansible-lint/made $(TREE)   ## ansible-lint, profile production, nothing skipped
-	PATH="$(CURDIR)/$(VENVS)/ansible-lint/bin:$$PATH" ansible-lint
+	PATH="$(CURDIR)/$(VENVS)/ansible-lint/bin:$$PATH" $(NICE) ansible-lint
 
 galaxy: $(VENVS)/galaxy-importer/made   ## the tarball: what is in it, what galaxy-importer says, that it works where it is installed
-	$(PYTHON) -m tests.workshop.galaxy $(VENVS)/galaxy-importer
+	$(NICE) $(PYTHON) -m tests.workshop.galaxy $(VENVS)/galaxy-importer
 
 docs: $(VENVS)/docs/made $(TREE)   ## lint the documentation, and build it as a site: .build/docs/build/html/index.html
-	$(PYTHON) -m tests.workshop.docs $(VENVS)/docs
+	$(NICE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
 
 molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples on real hosts, verified by testinfra (needs root)
 	$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
 
-ee: $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
-	$(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
+ee: galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
+	$(NICE) $(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
 
 reuse: $(VENVS)/reuse/made   ## every file says its licence
 	$(VENVS)/reuse/bin/reuse lint --lines

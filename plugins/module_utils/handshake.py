@@ -35,6 +35,7 @@ MAGIC = b"SKTPIPE1"
 WRITER, READER = b"W", b"R"
 HELLO = struct.Struct("!8s16sI1s32s")
 NONCE = MAC = 32
+WRONG = "a wrong"  # begins what is said of a MAC
 PARKED = -1  # as a number of bytes: nothing to read, the writer's end resumes this one if it chooses it
 
 
@@ -85,7 +86,7 @@ class Key:
 
     def check(self, label: bytes, side: bytes, nonces: bytes, proof: bytes) -> None:
         if not compare_digest(proof, self.prove(label, side, nonces)):
-            raise Stranger("a wrong %s proof" % label.decode())
+            raise Stranger("%s %s proof" % (WRONG, label.decode()))
 
 
 def dial(key: "Key", side: bytes) -> "Conversation":

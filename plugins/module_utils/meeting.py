@@ -12,7 +12,7 @@ import select
 import time
 
 from .connect import WORDLESS, Attempt, Connection, listen_on, numbers, reason, ssh_client
-from .handshake import PARKED, READER, WRITER, Key, Stranger, dial, listen
+from .handshake import PARKED, READER, WRITER, WRONG, Key, Stranger, dial, listen
 from .kernel import accept
 
 TYPE_CHECKING = False
@@ -32,7 +32,8 @@ REDIAL = (0.01, 0.25)  # seconds between rounds of attempts: from, growing to
 # why callers are turned away that are no strangers
 MIRROR = "asked for our own side of a link"  # it may be us: both ends on one host, with the same ports
 TAKEN = "asked for a link that is made"
-OURS = (MIRROR, TAKEN, WORDLESS)  # an attempt that was not needed any more has said nothing
+NEIGHBOUR = "asked for another run"  # which listens on another of the same ports
+OURS = (MIRROR, TAKEN, NEIGHBOUR, WORDLESS)  # an attempt that was not needed any more has said nothing
 
 
 class NotConnected(Exception):
@@ -192,7 +193,9 @@ class Exchange:
     def find_key(self, run: bytes, index: int, side: bytes) -> "tuple[Key, bytes, str]":
         """For a caller's hello: the link's key, our own side and the link's name."""
         name = self.by_index.get(index, "")
-        if run != self.run_id or not name or side not in (WRITER, READER):
+        if run != self.run_id:
+            raise Stranger(NEIGHBOUR)
+        if not name or side not in (WRITER, READER):
             raise Stranger("asked for a link that is not open here")
         own = WRITER if side == READER else READER
         if own.decode() != self.links[name]["side"]:
@@ -209,7 +212,7 @@ class Exchange:
         """Close a connection that did not become a link, and remember what was wrong with it."""
         if connection.attempt is not None:
             connection.attempt.outcome = "connected, then " + why
-        elif not connection.known and not connection.link and why not in OURS:  # no hello of ours
+        elif not connection.known and why not in OURS and (not connection.link or why.startswith(WRONG)):
             self.strangers += 1
         connection.sock.close()
         self.connections.remove(connection)

