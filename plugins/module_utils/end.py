@@ -62,6 +62,14 @@ class End(Rules):
                 self.supervise(stage, now)
             if stage.state == ENDED and not stage.settled:
                 self.judge(stage, now)
+        if not self.over():
+            return False
+        for side in self.sides:
+            side.part()
+        return self.failed() or not any(side.lingers for side in self.sides)
+
+    def over(self) -> bool:
+        """Whether nothing is to be done here any more; those who read what we have written may still work."""
         return all(stage.settled for stage in self.stages) and not any(s.state == link.COMMITTED for s in self.sides)
 
     def fds(self) -> "dict[int, int]":
@@ -129,6 +137,8 @@ class End(Rules):
                 side.check(now)
         if now >= self.sample_at:
             self.sample_at = now + self.plan["sample"]
+            if self.over():
+                return  # and nothing moves any more
             self.watch.say({"sample": [side.report(self.began) for side in self.sides], "at": now - self.began})
 
     def cancel(self, why: str) -> None:

@@ -68,6 +68,7 @@ class Side:
         self.counter = "bytes_acked" if writer else "bytes_received"
         self.base = (counted or {}).get(self.counter)
         self.seen = self.heard = 0
+        self.parted = False  # writer: the reader's whole host has come to its end
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
         self.final: "dict[str, Any] | None" = None
 
@@ -75,9 +76,14 @@ class Side:
 
     def wanted(self) -> int:
         """The poll(2) events that matter now; errors and hang-ups always do."""
-        if self.twin or self.state not in (OPEN, COMMITTED):
+        if self.twin or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return -1
         return 0 if self.writer else FIN
+
+    @property
+    def lingers(self) -> bool:
+        """Writer: all has arrived, but the reader still works, and only this connection tells that it lives."""
+        return self.tcp and self.writer and self.state == DONE and not self.parted
 
     def notice(self, found: int) -> None:
         """Latch the first event: a FIN is RDHUP alone; anything with HUP or ERR is a reset.
@@ -93,6 +99,8 @@ class Side:
             self._settle(DONE)
         elif found & HANGUP and self.state in (OPEN, COMMITTED):
             self._settle(RESET)
+        if found & HANGUP:
+            self.parted = True  # how it went there, the reader's end tells
 
     def readable(self) -> bool:
         """A first byte, or a settled end, is there."""
@@ -116,7 +124,7 @@ class Side:
 
     def check(self, now: float) -> None:
         """Break the link when its peer is dead or, if that is asked for, when nothing moves."""
-        if not self.tcp or self.state not in (OPEN, COMMITTED):
+        if not self.tcp or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return
         info = tcp_info(self.sock)
         count = self.bytes(info) or 0
@@ -126,7 +134,7 @@ class Side:
             self.heard, self.heard_at = info["segs_in"], now
         stall = self.spec.get("stall_timeout") or 0
         dead = self.spec.get("dead_peer") or 0
-        if stall and now - self.moved_at > stall:
+        if stall and now - self.moved_at > stall and not self.lingers:
             self.abort("stalled", "no byte moved for %d s (stall_timeout)" % stall)
         elif dead and info["segs_in"] is not None and now - self.heard_at > dead:
             self.abort("dead peer", "nothing was heard from the other host for %d s" % dead)
@@ -177,8 +185,9 @@ class Side:
 
     def abort(self, kind: str = "", text: str = "") -> None:
         """Break the link: the other side gets an error, not an end of file."""
-        if self.state in (ABORTED, RESET, DONE, READ, LEFT):
+        if self.state in (ABORTED, RESET, READ, LEFT) or self.state == DONE and not self.lingers:
             return
+        self.parted = True
         if kind:
             self.problem = "%s: %s" % (kind, text)
         self._settle(ABORTED)
@@ -223,11 +232,14 @@ class Side:
         return False
 
     def finish(self) -> None:
-        """The reader has read it all: an orderly close."""
+        """The stage has read it all: an orderly close is due."""
         self._settle(READ)
         self._keep()
         set_linger(self.sock, False)
-        if self.tcp:
+
+    def part(self) -> None:
+        """Close what was read, now that all of this host's stages are over: the writer's host has waited for that."""
+        if self.tcp and self.state == READ:
             try:
                 self.sock.shutdown(socket.SHUT_RDWR)
             except OSError:

@@ -98,7 +98,7 @@ class Verdict:
             text = "%s; if that is what you want, set early_exit for it" % text
         elif kind == "held":
             text = "%s; let it wait for that process, or close its output there" % text
-        sentence = "%s (%s) on %s %s" % (name, stage["argv"][0], host, text)
+        sentence = "%s (%s) on %s %s" % (name, self.plan.stage(name)["argv"][0], host, text)
         return {"kind": kind, "stage": name, "host": host, "rc": stage["rc"], "msg": sentence}
 
     def _links(self) -> "list[tuple[float, dict[str, Any]]]":

@@ -107,11 +107,18 @@ def read_marked(text: str) -> "dict[str, Any] | None":
     """The last marked line of an end's output, None when there is none or it is not whole."""
     import json
 
-    for line in reversed(text.splitlines()):
-        if line.strip().startswith(MARK):
+    stop = len(text)
+    while True:
+        # from mark to mark, not line by line: of noise there may be much
+        at = text.rfind(MARK, 0, stop)
+        if at < 0:
+            return None
+        start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+        line = text[start : stop if stop >= 0 else len(text)].strip()
+        if line.startswith(MARK):
             try:
-                message = json.loads(line.strip()[len(MARK) :])
+                message = json.loads(line[len(MARK) :])
             except (ValueError, RecursionError):
                 return None
             return message if isinstance(message, dict) else None
-    return None
+        stop = start

@@ -394,18 +394,19 @@ msg:
   description:
     - V(ok), or one sentence that says what failed first, why the task was skipped, what would run, or what a preflight
       found.
-    - This is all there is when the options are refused or the task's host is unreachable.
+    - This is all there is when the task's host is unreachable.
   returned: always
   type: str
   sample: "output (dd) on tapehost failed with exit status 1: dd: writing to '/dev/nst0': No space left on device"
 cause:
   description:
     - What failed first, and not what failed because of it. V(none) unless the task failed.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: dict
   contains:
     kind:
       description:
+        - V(options) - the task was refused before anything was started.
         - V(failed) - a command ended with a status that is not accepted.
         - V(stopped reading) - a command exited before the end of its input.
         - V(held) - a command exited, but left something running that holds its link.
@@ -446,7 +447,7 @@ cause:
       sample: "output (dd) on tapehost failed with exit status 1: dd: writing to '/dev/nst0': No space left on device"
 stages:
   description: The commands, from the source to the last.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: list
   elements: dict
   contains:
@@ -491,13 +492,14 @@ stages:
     stderr:
       description:
         - The end of what it wrote to its standard error, up to 4 KiB, or 64 KiB for the command that is the cause of a
-          failure.
+          failure. Bytes that are not plain characters count more, and more than three commands share what three have.
       returned: always
       type: str
       sample: "10240+0 records in\n10240+0 records out\n"
     stdout:
       description:
-        - What it wrote to its standard output, up to the first 64 KiB. Bytes that are not plain characters count more.
+        - What it wrote to its standard output, up to the first 64 KiB, or 4 KiB after a failure.
+          Bytes that are not plain characters count more.
       returned: for the last command
       type: str
       sample: "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03  -\n"
@@ -511,7 +513,7 @@ links:
     - The links, from the source to the last command, one between each two commands.
     - A figure that is not there, because the host's kernel does not count it, or nothing has run, or the link is
       between two commands on one host, is V(none) and never zero.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: list
   elements: dict
   contains:
@@ -608,12 +610,12 @@ links:
       sample: output is slow (receive window full 83 % of the time)
 bytes:
   description: Bytes that went over the last link between the two hosts. V(none) if none is counted.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: int
   sample: 335544320
 elapsed:
   description: Seconds that the run took, with starting both ends. V(none) in check mode and for a preflight.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: float
   sample: 342.404
 peer:
@@ -623,21 +625,21 @@ peer:
   sample: tapehost
 run:
   description: The identity of this run. It is on the command line of the ends while they run, and no secret.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: str
   sample: 1e2b604d58d918c5ceeac7a6fb3f4345
 strangers:
   description:
     - Connections to the ends' ports that said something else than an end does, could not prove to be of this run,
       or said nothing for five seconds. An end of another run that looks for its own peer on the same ports is none.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: int
   sample: 0
 left_running:
   description:
     - Processes that the commands have started and left running, each as C(host, number and name).
       After a success they are let be. After a failure these are the ones that the end was not allowed to kill.
-  returned: when the options are accepted
+  returned: unless the task's host is unreachable
   type: list
   elements: str
   sample: ["db1: 4711 ssh-agent"]

@@ -136,10 +136,11 @@ def inventory_host(
     variables = task_vars["hostvars"][name]
     if become_user and not become and not variables.get("ansible_become"):
         raise HostError("peer_become_user: it says as whom, but peer_become does not say that")
+    connection = make_connection(action, name, variables, become, become_user)
     executor = Executor(
         task=action._task,
-        connection=make_connection(action, name, variables, become, become_user),
-        play_context=action._play_context.copy(),
+        connection=connection,
+        play_context=connection._play_context,
         loader=action._loader,
         templar=action._templar,
         shared_loader_obj=action._shared_loader_obj,
@@ -157,6 +158,8 @@ def make_connection(
     context.connection = str(variables.get("ansible_connection") or C.DEFAULT_TRANSPORT)
     if context.connection == "smart":
         context.connection = "ssh"
+    context.shell = variables.get("ansible_shell_type")
+    context.executable = variables.get("ansible_shell_executable") or C.DEFAULT_EXECUTABLE
     connection = connection_loader.get(
         context.connection,
         context,

@@ -23,8 +23,9 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils import bootstrap
 from ..module_utils.kernel import descendants, kill
-from ..module_utils.watch import MARK, read_marked
+from ..module_utils.watch import read_marked
 from .hosts import Host
+from .report import NOISE_MOST, REPORT_MOST, Heard, flaw, sample_is_sound
 
 # sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
 # to ssh at that moment it only says that the pipe is broken; to launch an end of the same plan twice does no harm
@@ -34,6 +35,7 @@ BUSY = re.compile(
     re.I | re.S,
 )
 BUSY_TRIES = 6
+CHUNK = 64 * 1024  # bytes that are heard at once
 NO_PYTHON = "no usable Python ({0}): install Python 3.6 or later there, or set ansible_python_interpreter"
 
 # made when Ansible's main process loads the action, once for all of its workers
@@ -51,16 +53,17 @@ class Launch:
         self.began = self.ended = time.monotonic()
         self.report: dict[str, Any] | None = None
         self.error, self.kind = "", "launch"
+        self.silent = ""  # why it was given up, when that is a failure of its own
         self.lost = False  # it may have run, but there is no report
 
     def outcome(self) -> dict[str, Any]:
         """What verdict.Verdict wants to know of an end."""
         return {
             "report": self.report,
-            "error": self.error,
+            "error": self.silent or self.error,
             "kind": self.kind,
-            "cancelled": self.cancelled,
-            "lost": self.lost and not self.cancelled,
+            "cancelled": self.cancelled and not self.silent,
+            "lost": bool(self.silent) or self.lost and not self.cancelled,
         }
 
     @property
@@ -70,17 +73,20 @@ class Launch:
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         """An end's process is over: its report, or the sentence that says why there is none."""
-        self.report = read_marked(stdout)
-        if self.report is None or "end" not in self.report and "refused" not in self.report:
-            self.report = None
-            # a login with a terminal has merged both, and ssh has a last word of its own
-            lines = [line.strip() for line in (stdout + "\n" + stderr).splitlines() if line.strip()]
-            said = " ".join(lines[-4:])[-400:]
-            if rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
-                self.error, self.kind = NO_PYTHON.format(", ".join(self.host.interpreters)), "no python"
-            else:
-                self.lost = True
-                self.error = f"it ended without a report (exit status {rc})" + (f": {said}" if said else "")
+        message = read_marked(stdout[-REPORT_MOST:])
+        # a login with a terminal has merged both, and ssh has a last word of its own
+        lines = [line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines() if line.strip()]
+        said = " ".join(lines[-4:])[-400:]
+        wrong = flaw(message, self.plan) if message else ""
+        if message and not wrong and ("end" in message or "refused" in message):
+            self.report = message
+        elif wrong:
+            self.lost, self.error = True, f"its report cannot be used, {wrong}"
+        elif rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
+            self.error, self.kind = NO_PYTHON.format(", ".join(self.host.interpreters)), "no python"
+        else:
+            self.lost = True
+            self.error = f"it ended without a report (exit status {rc})" + (f": {said}" if said else "")
 
     def processes(self) -> list[int]:
         """Our processes on this machine that carry this end's label: ssh, docker, a shell, or the end itself."""
@@ -114,7 +120,7 @@ class ProcessLaunch(Launch):
             start_new_session=True,  # Ctrl-C ends the worker; this end then notices that its reader is gone
         )
         self.stdout = cast(IO[bytes], self.process.stdout)
-        self.buffer = b""
+        self.heard = Heard()
         os.set_blocking(self.stdout.fileno(), False)
         try:
             with cast(IO[bytes], self.process.stdin) as stdin:
@@ -127,29 +133,20 @@ class ProcessLaunch(Launch):
 
     def hear(self) -> list[dict[str, Any]]:
         """The samples that have come since; at the end of the output the report is taken."""
-        chunk = self.stdout.read()
-        if chunk is None:
+        try:
+            chunk = os.read(self.fileno(), CHUNK)  # a part: what never ends must not keep us here
+        except BlockingIOError:
             return []
-        self.buffer += chunk
         if not chunk:
             self._end()
             return []
-        whole, newline, rest = self.buffer.rpartition(b"\n")
-        samples = []
-        kept = []
-        for line in (whole + newline).splitlines(keepends=True):
-            message = read_marked(line.decode("utf-8", "replace")) if line.startswith(MARK.encode()) else None
-            if message and "sample" in message:
-                samples.append(message)
-            else:
-                kept.append(line)
-        self.buffer = b"".join(kept) + rest
-        return samples
+        messages = [message for line in self.heard.feed(chunk) if (message := read_marked(line))]
+        return [message for message in messages if sample_is_sound(message, self.plan)]
 
     def _end(self) -> None:
         with cast(IO[bytes], self.process.stderr) as stderr:
-            said = stderr.read().decode("utf-8", "replace")
-        self.conclude(self.process.wait(), self.buffer.decode("utf-8", "replace"), said)
+            said = stderr.read(NOISE_MOST).decode("utf-8", "replace")
+        self.conclude(self.process.wait(), self.heard.text(), said)
         self.stdout.close()
         self.ended, self.ready = time.monotonic(), True
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import time
 from typing import Any
 
@@ -14,15 +16,35 @@ from ..module_utils.words import who_is_slow
 
 TAIL = 4 * 1024  # characters, as JSON spells them, of the standard error of a stage that did not fail first
 ARGV = 2 * 1024  # characters of a command
+FEW = 3  # commands that may have so much each; more share it
+# in an event of ansible-runner a failed result is there twice: as JSON, and as JSON in the line that Ansible shows
+SHOWN = 134_000  # characters: the standard error of what failed first; 64 KiB of plain text
+SHOWN_TAIL = 2 * TAIL  # characters: that of others, and what the last command has written
 
 
 def rounded(value: float | None, digits: int = 3) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def clipped(argv: list[str]) -> list[str]:
+@functools.cache
+def cost(character: str) -> int:
+    """What a character takes in the event of a failed task."""
+    once = json.dumps(character)[1:-1]
+    return len(once) + len(json.dumps(once)) - 2
+
+
+def fitting(text: str, budget: int, last: bool) -> str:
+    """The last, or first, part of a text that takes no more than ``budget`` in the event of a failed task."""
+    for number, character in enumerate(reversed(text) if last else text):
+        budget -= cost(character)
+        if budget < 0:
+            return text[len(text) - number :] if last else text[:number]
+    return text
+
+
+def clipped(argv: list[str], budget: int = ARGV) -> list[str]:
     """A command of bounded length: what is cut off is said."""
-    words, budget = [], ARGV
+    words = []
     for number, word in enumerate(argv):
         if budget <= 0:
             words.append(f"… {len(argv) - number} more words")
@@ -32,23 +54,34 @@ def clipped(argv: list[str]) -> list[str]:
     return words
 
 
-def stage_result(spec: dict[str, Any], host: str, said: dict[str, Any], first: bool) -> dict[str, Any]:
-    """One stage, whether it has run (``said`` is its end's report) or not ({})."""
+def stage_result(
+    spec: dict[str, Any], host: str, said: dict[str, Any], cause: dict[str, Any] | None, count: int
+) -> dict[str, Any]:
+    """One stage of ``count``, whether it has run (``said`` is its end's report) or not ({})."""
+    many = max(FEW, count)
     number = said.get("signal")
-    stderr = said.get("stderr", "")
+    stderr, stdout = said.get("stderr", ""), said.get("stdout", "")
+    truncated = said.get("stdout_truncated", False)
+    if cause:
+        first = cause.get("stage") == spec["name"]
+        stderr = fitting(stderr, SHOWN if first else SHOWN_TAIL * FEW // many, last=True)
+        whole, stdout = stdout, fitting(stdout, SHOWN_TAIL, last=False)
+        truncated = truncated or stdout != whole
+    else:
+        stderr = bounded(stderr, TAIL * FEW // many, last=True)
     result = {
         "name": spec["name"],
         "host": host,
-        "argv": clipped(spec["argv"]),
+        "argv": clipped(spec["argv"], ARGV * FEW // many),
         "rc": said.get("rc"),
         "signal": number,
         "elapsed": rounded(said.get("elapsed")),
         "cpu": rounded(said.get("cpu")),
-        "stderr": stderr if first else bounded(stderr, TAIL, last=True),
+        "stderr": stderr,
     }
     if "1" not in spec["fds"]:
-        result["stdout"] = said.get("stdout", "")
-        result["stdout_truncated"] = said.get("stdout_truncated", False)
+        result["stdout"] = stdout
+        result["stdout_truncated"] = truncated
     return result
 
 
@@ -91,11 +124,11 @@ def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | 
 def shape(plan: Plan, hosts: dict[str, str], verdict: Verdict | None, elapsed: float | None) -> dict[str, Any]:
     """The result without msg: ``verdict`` is None in check mode, when nothing was launched."""
     cause = verdict.cause if verdict else None
+    specs = [(end, stage) for end, spec in plan.ends.items() for stage in spec["stages"]]
     stages = []
-    for end, spec in plan.ends.items():
-        for stage in spec["stages"]:
-            said = verdict.stages.get(stage["name"], {}) if verdict else {}
-            stages.append(stage_result(stage, hosts[end], said, (cause or {}).get("stage") == stage["name"]))
+    for end, stage in specs:
+        said = verdict.stages.get(stage["name"], {}) if verdict else {}
+        stages.append(stage_result(stage, hosts[end], said, cause, len(specs)))
     order = {name: number for number, name in enumerate(plan_order(plan))}
     stages.sort(key=lambda stage: order[stage["name"]])
     links = [link_result(spec, hosts, verdict, plan.options.get("rate_limit", 0)) for spec in plan.links]

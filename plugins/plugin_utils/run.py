@@ -22,6 +22,9 @@ LINGER = 15.0  # seconds for an end that was cancelled to clean up (it may have 
 LOST = 1.0  # seconds for the others to report that this end's death has broken their links
 LOST_EARLY = 3.0  # seconds in which a login fails that never began
 UNAWARE = 12.0  # seconds until an end ends a stage that has not noticed its broken link (rules: 5 + 5), and reports
+LATE = (
+    30.0  # seconds for an end to report when all those that its links lead to have: nothing of its is running any more
+)
 AFTER = 10.0  # seconds longer than the first that an end may try to connect, or wait for a dead host
 
 
@@ -85,6 +88,9 @@ class Run:
             if launch.ready:
                 others = [other for other in self.launches.values() if other is not launch]
                 self.give_up_at = min(self.give_up_at, now + self.patience(launch, others))
+            elif now > self.last_contact(launch) + LATE:  # a dead login, of which ssh does not hear for hours
+                launch.silent = f"it has said nothing for {LATE:.0f} s after the end of its connections"
+                self.give_up_at = min(self.give_up_at, now)
         if now >= self.give_up_at:
             for launch in self.launches.values():
                 if not launch.ready:
@@ -94,6 +100,13 @@ class Run:
             if now >= self.give_up_at + LOST and not any(launch.processes() for launch in waiting):
                 return True  # nothing is left of it, though ssh's master, for example, holds its output open
         return now >= self.force_at + LINGER
+
+    def last_contact(self, launch: Launch) -> float:
+        """When the last of the ends that this one has links with was over; infinite while one is not."""
+        names = {link["end"] for link in launch.plan["links"] if link["side"] != "local"}
+        others = [self.launches[name] for name in names]
+        over = others and all(other.ready and other.report and other.report.get("links") for other in others)
+        return max(other.ended for other in others) if over else float("inf")
 
     @staticmethod
     def patience(launch: Launch, others: list[ProcessLaunch | ExecLaunch]) -> float:

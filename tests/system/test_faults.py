@@ -120,12 +120,6 @@ def is_working(streams: Streams, name: str) -> bool:
     return bool(anatomy.seen(out(streams.fleet, name))["end"] == "eof")
 
 
-def is_alone(streams: Streams, name: str) -> bool:
-    """Whether only the sink's end is left."""
-    run = streams.of(name).run
-    return not any(proc.label == f"{run}:peer" for proc in anatomy.left(streams.fleet, (), [run]))
-
-
 class Streams:
     """Cases that are running, and what they came to."""
 
@@ -484,7 +478,7 @@ CONTROLLER = {
     "terminal-hung-up": ("playbook", signal.SIGHUP, True),
     "worker-killed": ("worker", signal.SIGKILL, False),
     "worker-terminated": ("worker", signal.SIGTERM, False),
-    "late-worker-killed": ("worker", signal.SIGKILL, False),  # when the source's end has gone home already
+    "late-worker-killed": ("worker", signal.SIGKILL, False),  # when the source is over already
     "late-playbook-killed": ("playbook", signal.SIGKILL, False),
     "late-playbook-interrupted": ("playbook", signal.SIGINT, True),
 }
@@ -507,7 +501,6 @@ def controllers(fleet: Fleet) -> dict[str, Streams]:
     for name, streams in running.items():
         if name.startswith("late"):
             anatomy.until("the end of the stream", functools.partial(is_working, streams, name))
-            anatomy.until("the end of the source", functools.partial(is_alone, streams, name))
     for name, streams in running.items():
         part, number, group = CONTROLLER[name.rpartition("-")[0]]
         target = streams.of(name).part(part)

@@ -124,7 +124,7 @@ def test_a_result_is_small(fleet: Fleet) -> None:
         assert all(len(" ".join(stage["argv"])) < 3000 for stage in result["stages"])
         assert "more" in result["stages"][0]["argv"][-1], "what is cut off is said"
         assert all(len(stage["stderr"]) <= 4096 for stage in result["stages"][:-1])
-        assert all(len(stage["stderr"]) > 500 for stage in result["stages"])
+        assert all(len(stage["stderr"]) > 300 for stage in result["stages"])
     assert good["stages"][-1]["stdout_truncated"] is True
     assert bad["cause"]["stage"] == "output[1]" and len(bad["msg"]) < 1000
 
@@ -140,8 +140,9 @@ def test_stderr_is_a_tail_and_longer_of_what_failed(fleet: Fleet) -> None:
         ignore_errors=True,
     )
     good, bad = done.results
-    for stage in [*good["stages"], bad["stages"][0]]:
-        assert 4090 <= len(json.dumps(stage["stderr"])) - 2 <= 4096, "as JSON spells it"
+    # as JSON spells it; less after a failure, for Ansible shows that, and an event has what it shows as JSON in JSON
+    for stage, least in [(each, 4090) for each in good["stages"]] + [(bad["stages"][0], 3800)]:
+        assert least <= len(json.dumps(stage["stderr"])) - 2 <= 4096
         assert stage["stderr"].endswith("\n19999\n20000\n")
     failed = bad["stages"][1]["stderr"]
     assert 4096 < len(failed) <= 65536 and failed.endswith("\n19999\n20000\n")

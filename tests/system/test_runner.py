@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +30,19 @@ EVENT = 200_000  # bytes of one event at most; AWX drops those over 700,000
 BACKUP = """---
 - name: Back up
   ansible.builtin.import_playbook: plumbing.socketpipe.backup
-
-- name: Hand on to the next job of the workflow
+"""
+LOUD = """---
+- name: Commands that say as much as they can
   hosts: all
   gather_facts: false
+  vars:
+    the_words: [sh, -c, "{{ the_noise }}; exit {{ the_status }}", "{{ 'x' * 100000 }}"]
   tasks:
-    - name: Say how much there is
-      ansible.builtin.set_stats:
-        data:
-          socketpipe_bytes: "{{ ansible_facts.socketpipe.bytes }}"
-          socketpipe_run: "{{ ansible_facts.socketpipe.run }}"
-        aggregate: false
-      run_once: true
+    - name: Say it
+      plumbing.socketpipe.pipe:
+        input: "{{ [{'argv': the_words, 'ok_rc': [0, 1]}] * 6 }}"
+        remote: "{{ the_words }}"
+      ignore_errors: true
 """
 LONG = """---
 - name: Never ends by itself
@@ -65,10 +66,13 @@ class Job:
 
     def events(self) -> list[dict[str, Any]]:
         """What AWX would get, in order."""
-        paths = sorted(
-            self.folder.glob("artifacts/1/job_events/[0-9]*.json"), key=lambda path: int(path.name.split("-")[0])
-        )
-        return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        return [json.loads(path.read_text(encoding="utf-8")) for path in self.files()]
+
+    def files(self) -> list[Path]:
+        """The files of the events, without those that the runner has not completed."""
+        found = self.folder.glob("artifacts/1/job_events/[0-9]*.json")
+        whole = [path for path in found if not path.name.endswith("-partial.json")]
+        return sorted(whole, key=lambda path: int(path.name.split("-")[0]))
 
     def of(self, kind: str, task: str = "") -> list[dict[str, Any]]:
         return [event["event_data"] for event in self.events() if event["event"] == kind and task in json.dumps(event)]
@@ -144,22 +148,22 @@ def test_a_backup_as_a_job(fleet: Fleet, work: Path) -> None:
     assert [line.split(", remote ")[0] for line in stalled] == ["h1: stalled"]
     assert any(line.startswith("h1: resumed, remote → output") for line in lines(job))
     # the result, the fact, and what is handed on
-    (result,) = [data["res"] for data in job.of("runner_on_ok", "Back up the directory")]
+    (result,) = [data["res"] for data in job.of("runner_on_ok", "Back up the directory") if "run" in data["res"]]
     assert result["bytes"] == size and size > 20_000_000
     assert result["ansible_facts"]["socketpipe"]["bytes"] == size
     (cache,) = job.folder.glob("artifacts/1/facts/*h1")
     cached = json.loads(cache.read_text(encoding="utf-8"))
     assert result["run"] in json.dumps(cached)
     (stats,) = job.of("playbook_on_stats")
-    assert stats["artifact_data"] == {"socketpipe_bytes": size, "socketpipe_run": result["run"]}
-    # and no event is too large
-    sizes = [path.stat().st_size for path in job.folder.glob("artifacts/1/job_events/*.json")]
-    assert max(sizes) < EVENT
+    assert stats["artifact_data"] == {
+        "socketpipe_backup": {"h1": {"ok": True, "bytes": size, "elapsed": result["elapsed"]}}
+    }
 
     # ten hours of such lines, from many hosts: an event of a line is so large, and has the line in it
     (line,) = [event for event in job.events() if event["stdout"] == stalled[0]]
     own = len(json.dumps(line)) - len(line["stdout"])
-    assert HOSTS_OF_A_JOB * sum(own + len(text) for text in ten_hours()) < LOG_OF_A_POD
+    for moves in STREAMS.values():
+        assert HOSTS_OF_A_JOB * sum(own + len(text) for text in ten_hours(moves)) < LOG_OF_A_POD
 
 
 def lines(job: Job) -> list[str]:
@@ -167,16 +171,43 @@ def lines(job: Job) -> list[str]:
     return [event["stdout"] for event in job.events() if event["stdout"].startswith("h1: ")]
 
 
-def ten_hours() -> list[str]:
-    """What one host says in that time: a steady stream that stands still for a tape change once an hour."""
+# {name: whether bytes move in this second, told whether the last line said that the stream had stalled}
+STREAMS: dict[str, Callable[[int, bool], bool]] = {
+    "steady, with a tape change an hour": lambda second, stalled: second % 3600 <= 3480,
+    "never a byte": lambda second, stalled: False,
+    "a byte for each line that says stalled": lambda second, stalled: stalled,
+}
+
+
+def ten_hours(moves: Callable[[int, bool], bool]) -> list[str]:
+    """What one host says in that time."""
     progress = Progress("a-host.of.some.example", 30, {"remote → output": ("remote", "output")})
     waited = {"receiver": 0.0, "buffer": 0.0, "busy": 0.0}
-    said, count = [], 0
+    said: list[str] = []
+    count = 0
     for second in range(TEN_HOURS):
-        count += 0 if second % 3600 > 3480 else 100_000_000
+        count += 100_000_000 if moves(second, bool(said) and ": stalled, " in said[-1]) else 0
         side = {"id": "remote → output", "side": "R", "bytes": count, "unread": 0, "waited": waited}
         said += progress.feed([side], float(second))
     return said
+
+
+def test_every_host_is_in_the_artifacts(fleet: Fleet, work: Path) -> None:
+    """The one that failed, too: the next job of the workflow is to know."""
+    fleet["h1"].run(["mkdir", f"{SCRATCH}/data"])
+    archive = f"{work}/{{{{ inventory_hostname }}}}.tar"
+    job = start(fleet, work / "job", BACKUP, socketpipe_source=f"{SCRATCH}/data", socketpipe_archive=archive)
+    assert job.finish() == "failed"
+    (good,) = [data["res"] for data in job.of("runner_on_ok", "Back up the directory") if "run" in data["res"]]
+    (bad,) = [data["res"] for data in job.of("runner_on_failed", "Back up the directory")]
+    (stats,) = job.of("playbook_on_stats")
+    assert stats["artifact_data"] == {
+        "socketpipe_backup": {
+            "h1": {"ok": True, "bytes": 10240, "elapsed": good["elapsed"]},
+            "h2": {"ok": False, "bytes": 0, "elapsed": bad["elapsed"]},
+        }
+    }
+    assert stats["ok"]["h1"] and stats["failures"] == {"h2": 1}
 
 
 @pytest.mark.parametrize("peer", ["localhost", "h2"])
@@ -196,3 +227,25 @@ def test_a_cancelled_job_leaves_nothing_running(fleet: Fleet, work: Path, peer: 
 def running(fleet: Fleet) -> bool:
     """Whether a stage runs on both hosts."""
     return all(any("still here" in process.cmdline for process in host.processes()) for host in fleet)
+
+
+# each is the costliest in one respect: JSON within JSON, characters that JSON spells in six, and plain ones
+NOISE = {
+    "backslashes": "head -c 200000 /dev/zero | tr '\\0' '\\134'",
+    "quotes": "head -c 200000 /dev/zero | tr '\\0' '\\042'",
+    "zeroes": "head -c 200000 /dev/zero",
+    "letters": "head -c 200000 /dev/zero | tr '\\0' x",
+}
+
+
+@pytest.mark.parametrize("status", [0, 1])
+@pytest.mark.parametrize("noise", NOISE)
+def test_no_event_is_too_large(fleet: Fleet, work: Path, noise: str, status: int) -> None:
+    """All commands flood their standard error, the last one its standard output, too."""
+    flood = f"cat >/dev/null; {NOISE[noise]} >&2; {NOISE[noise]}"
+    job = start(fleet, work / "job", LOUD, the_noise=flood, the_status=status)
+    assert job.finish() == "successful"
+    results = [data["res"] for kind in ("runner_on_ok", "runner_on_failed") for data in job.of(kind, "Say it")]
+    assert [[stage["rc"] for stage in result["stages"]] for result in results] == [[status] * 7] * len(list(fleet))
+    large = max(job.files(), key=lambda path: path.stat().st_size)
+    assert large.stat().st_size < EVENT

@@ -132,6 +132,11 @@ def test_every_return_value_is_documented_and_no_other(launched: bool) -> None:
     assert set(RETURN) == (set(shape(launched)) | added_by_the_action()) - COMMON
 
 
+def test_what_a_refused_task_returns_is_documented() -> None:
+    always = {name for name, value in RETURN.items() if value["returned"].startswith("unless the task")}
+    assert always | {"msg"} == set(results.refused("no", "db1")) - COMMON
+
+
 def contains(*path: str) -> set[str]:
     found = RETURN
     for name in path:
@@ -163,7 +168,7 @@ def test_the_fact_is_documented() -> None:
 
 def causes() -> Iterator[ast.Dict]:
     """The literals of a cause in the code."""
-    for path in ("plugins/module_utils/verdict.py", "plugins/action/pipe.py"):
+    for path in ("plugins/module_utils/verdict.py", "plugins/action/pipe.py", "plugins/plugin_utils/result.py"):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Dict) and "kind" in keys_of(node):
                 yield node

@@ -135,6 +135,7 @@ def test_commit_is_an_end_of_file(pair: Pair, size: int) -> None:
     assert received(pair.reader.sock) == (size, "eof")
     pair.until(pair.reader, link.EOF)
     pair.reader.finish()
+    pair.reader.part()
     pair.writer.drained()
     assert (pair.writer.state, pair.reader.state) == (link.DONE, link.READ)
     for side in (pair.writer, pair.reader):
@@ -184,7 +185,9 @@ def test_abort_twice_and_after_the_end_does_nothing(pair: Pair) -> None:
     pair.writer.commit()
     pair.until(pair.reader, link.EOF)
     pair.reader.finish()
+    pair.reader.part()
     eventually(lambda: pair.writer.drained() or pair.writer.state == link.DONE, "not done", 10)
+    eventually(lambda: pair.look(pair.writer).parted, "not parted", 10)
     for side in (pair.writer, pair.reader):
         side.abort("too", "late")
     assert (pair.writer.state, pair.reader.state) == (link.DONE, link.READ)
@@ -308,6 +311,7 @@ def test_bytes_are_exact_on_both_sides(dialler_writes: bool) -> None:
     assert (pair.writer.bytes(), pair.reader.bytes()) == (1234, 1234)
     assert received(pair.reader.sock) == (1234, "eof")
     pair.reader.finish()
+    pair.reader.part()
     eventually(lambda: pair.writer.drained() or pair.writer.state == link.DONE, "not done", 10)
     assert (pair.writer.bytes(), pair.reader.bytes()) == (1234, 1234)
     pair.close()
@@ -367,6 +371,33 @@ def test_stall_timeout(pair: Pair) -> None:
     assert pair.writer.state == link.ABORTED
     assert pair.writer.problem == "stalled: no byte moved for 5 s (stall_timeout)"
     assert received(pair.reader.sock)[1] == "ECONNRESET"
+
+
+def test_a_writer_waits_for_a_reader_that_still_works(pair: Pair) -> None:
+    """All has arrived; but the reader's host may yet go, and nothing else would tell of it."""
+    side = pair.writer
+    side.commit()
+    pair.until(pair.reader, link.EOF)
+    eventually(lambda: side.drained() or side.state == link.DONE, "not done", 10)
+    assert side.lingers and side.ended_at is not None
+    pair.reader.finish()
+    assert pair.look(side, 0.1).lingers  # its stage is over, others of its host may not be
+    pair.reader.part()
+    eventually(lambda: not pair.look(side).lingers, "it still waits", 10)
+    assert side.state == link.DONE and not side.problem
+
+
+def test_a_reader_that_dies_while_it_works(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = pair.writer
+    side.spec.update(dead_peer=120, stall_timeout=5)
+    side.commit()
+    eventually(lambda: side.drained() or side.state == link.DONE, "not done", 10)
+    now = time.monotonic()
+    side.check(now)
+    side.check(now + 100)
+    assert side.lingers, "a sink that works is no stall"
+    side.check(now + 121)
+    assert side.state == link.ABORTED and side.problem.startswith("dead peer: ")
 
 
 def test_dead_peer_is_not_a_peer_that_does_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,6 +463,7 @@ def test_drain(pair: Pair, data: bytes, result: bool) -> None:
     assert pair.reader.drain() is result
     if result:
         pair.reader.finish()
+        pair.reader.part()
         assert (pair.reader.padding, pair.reader.bytes(), pair.reader.unread()) == (len(data), len(data), 0)
 
 
@@ -469,6 +501,7 @@ def test_finish_when_the_writers_host_has_forgotten_the_connection(pair: Pair) -
     eventually(lambda: tcp_info(pair.reader.sock)["state"] == CLOSE, "no reset", 30)
     assert received(pair.reader.sock) == (10, "eof")
     pair.reader.finish()
+    pair.reader.part()
     assert pair.reader.state == link.READ
     assert pair.reader.report(0.0)["bytes"] == 10 and pair.reader.report(0.0)["unread"] == 0
 

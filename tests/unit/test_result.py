@@ -126,6 +126,12 @@ def test_only_the_cause_tells_all_it_said() -> None:
     plan = pipe()
     result = result_of(plan, reports(plan, text="x" * KEPT, failing="remote[0]"))
     assert [len(each["stderr"]) for each in result["stages"]] == [TAIL, KEPT, TAIL]
+    assert len(result["stages"][-1]["stdout"]) == TAIL and result["stages"][-1]["stdout_truncated"] is True
+
+
+def test_what_the_last_command_wrote_is_whole_in_a_success() -> None:
+    plan = pipe()
+    assert len(result_of(plan, reports(plan, text="x" * KEPT))["stages"][-1]["stdout"]) == KEPT
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,9 @@ def test_only_the_cause_tells_all_it_said() -> None:
     [
         ("x", KEPT, 1),
         ("x", KEPT, 3),
+        ("x", KEPT, 4),
         ('"', KEPT // 2, 1),
+        ("\n", KEPT // 2, 1),
         ("\0", KEPT // 6, 1),
         ("\0", KEPT // 6, 3),
         ("\U0001f4a9", KEPT // 12, 1),
@@ -145,7 +153,8 @@ def test_a_result_is_bounded(character: str, kept: int, count: int) -> None:
     name = "output[%d]" % (count - 1)
     result = result_of(plan, reports(plan, text=character * kept, failing=name))
     assert result["cause"]["stage"] == name
-    assert len(json.dumps(result)) < MOST
+    event = {"res": result, "stdout": "fatal: [%s]: FAILED! => %s" % ("h" * 60, json.dumps(result))}
+    assert len(json.dumps(event)) < MOST
 
 
 @pytest.mark.parametrize(
