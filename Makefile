@@ -12,6 +12,8 @@ PYTEST := $(BIN)/python -m pytest
 NICE := nice -n 10
 WORKERS ?= 4
 JOBS ?= 4
+N ?= 360
+SEED ?= 1
 
 SHELL := /bin/bash -o pipefail
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
@@ -21,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # the longest first; units are the tests of unit as well
 GATES := sanity system edges integration units molecule docs ee ansible-lint lint galaxy release-check reuse
 
-.PHONY: help demo test unit bench clean matrix changelog release $(GATES)
+.PHONY: help demo test unit hit faults bench clean matrix changelog release $(GATES)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -29,8 +31,9 @@ help:   ## this list
 demo: $(VENV)/demo $(TREE)   ## a backup, a restore and the manual's three examples, on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
-test:   ## everything, JOBS of them at a time; the last line is that of system
+test:   ## everything, JOBS of them at a time, then hit; the last line is that of system
 	$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(GATES)
+	$(MAKE) --no-print-directory hit
 	@tail -n 1 .build/system.log
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
@@ -86,6 +89,12 @@ release: $(VENVS)/changelog/made   ## turn the fragments into a release of galax
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
+
+hit: $(VENV)/test $(TREE)   ## 360 tasks with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
+	$(PYTEST) tests/faults
+
+faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable): the table of docs/reliability.md (needs root)
+	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N)
 
 bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3)
 	$(BIN)/python -m tests.bench

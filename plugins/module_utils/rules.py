@@ -28,7 +28,7 @@ RESET_GRACE = 5.0  # seconds for a stage whose link is broken to notice it, befo
 TERM_GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 KILL_GRACE = 10.0  # seconds from SIGKILL to giving up on a process
 HOLD_GRACE = 5.0  # seconds for what a stage has left running to let go of its link
-DRAIN_GRACE = 3.0  # seconds for the rest of a stream whose reader has stopped to come to its end
+DRAIN_GRACE = 8.0  # seconds for the rest of a stream whose reader has stopped; more than its writer may be held
 
 
 def at_rest(side: "Side") -> "tuple[int | None, int]":

@@ -138,6 +138,10 @@ class HostProcess(subprocess.Popen[str]):
             except ProcessLookupError:
                 pass
 
+    def resume(self) -> None:
+        """After a SIGSTOP of the process inside: nsenter has stopped itself with it, and would never see its end."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def signal_group(self, sig: int) -> None:
         """To its whole process group, as a terminal's Ctrl-C would."""
         try:

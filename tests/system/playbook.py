@@ -153,6 +153,28 @@ class Started:
             time.sleep(0.02)
         raise AssertionError(f"no {text!r} within {timeout} s:\n{self.said()}")
 
+    def outcomes(self) -> list[Outcome]:
+        """What has come to its end so far, retries included."""
+        outcomes: list[Outcome] = []
+        started: dict[tuple[str, str], float] = {}
+        for event in self.events():
+            key = (event["task"], event["host"])
+            if event["event"] == "start":
+                started[key] = event["at"]
+                continue
+            outcomes.append(
+                Outcome(
+                    task=event["task"],
+                    host=event["host"],
+                    status=event["event"],
+                    result=event["result"],
+                    at=event["at"],
+                    started=started.get(key, self.began),
+                    ignored=event.get("ignored", False),
+                )
+            )
+        return outcomes
+
     def said(self) -> str:
         return "".join(line for _at, line in list(self.lines)) + "".join(self.errors)
 
@@ -173,24 +195,7 @@ class Started:
             raise AssertionError(f"ansible-playbook took longer than {timeout} s:\n{self.said()}") from None
         for reader in self._readers:
             reader.join(5)  # what outlives ansible-playbook may hold its output open: that is for the tests to see
-        outcomes: list[Outcome] = []
-        started: dict[tuple[str, str], float] = {}
-        for event in self.events():
-            key = (event["task"], event["host"])
-            if event["event"] == "start":
-                started[key] = event["at"]
-                continue
-            outcomes.append(
-                Outcome(
-                    task=event["task"],
-                    host=event["host"],
-                    status=event["event"],
-                    result=event["result"],
-                    at=event["at"],
-                    started=started.get(key, self.began),
-                    ignored=event.get("ignored", False),
-                )
-            )
+        outcomes = self.outcomes()
         return Done(
             rc=rc,
             lines=list(self.lines),

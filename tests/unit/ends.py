@@ -34,7 +34,7 @@ HASTY: tuple[Change, ...] = (
     ("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 0.5"),
     ("rules", "TERM_GRACE = 5.0", "TERM_GRACE = 1.0"),
     ("rules", "HOLD_GRACE = 5.0", "HOLD_GRACE = 0.5"),
-    ("rules", "DRAIN_GRACE = 3.0", "DRAIN_GRACE = 1.0"),
+    ("rules", "DRAIN_GRACE = 8.0", "DRAIN_GRACE = 1.0"),
     ("end", "TICK = 1.0", "TICK = 0.2"),
 )
 

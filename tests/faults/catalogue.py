@@ -1,0 +1,87 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The faults: when they can strike, what they hit, and what the task must say then."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+
+# in the order of a run; "connect": one host's Python has not started yet; "after": the sink has all and still works
+MOMENTS = ("connect", "handshake", "first", "stream", "last", "after")
+RUNNING = ("first", "stream", "last")
+NUMBERS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
+STAGES = ("source", "middle", "sink")
+PARTS = ("remote end", "remote guard", "remote login", "remote session", "peer end", "peer guard")
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    name: str
+    moments: tuple[str, ...]
+    outcome: str = "failed"  # what it must come to once it has struck: "ok", "failed", or "any"
+    kinds: tuple[str, ...] = ()  # of which kind its cause may be; empty: any
+    blamed: str = ""  # "source", "middle", "sink", "remote", "peer": whom the cause must name
+    victim: str = ""  # a stage or a part that gets a signal
+    number: int = 0
+
+
+ENDED = ("end", "unreachable", "launch", "not connected", "no python")
+
+
+def of_stages() -> list[Fault]:
+    found = []
+    for word, number in NUMBERS.items():
+        for stage in STAGES:
+            moments = (*RUNNING, "after") if stage == "sink" else RUNNING
+            found.append(
+                Fault(f"{word} {stage}", moments, kinds=("failed",), blamed=stage, victim=stage, number=number)
+            )
+    child = Fault("kill child", RUNNING, kinds=("failed",), blamed="source", victim="child", number=signal.SIGKILL)
+    return [*found, child]
+
+
+def of_parts() -> list[Fault]:
+    found = []
+    for word, number in NUMBERS.items():
+        for part in PARTS:
+            side = part.split(" ")[0]
+            found.append(Fault(f"{word} {part}", MOMENTS, kinds=ENDED, blamed=side, victim=part, number=number))
+    again = Fault("cut and retried", ("connect", *RUNNING), kinds=ENDED, blamed="remote", victim="remote session")
+    return [*found, dataclasses.replace(again, number=signal.SIGKILL)]
+
+
+# what the commands do by themselves
+OF_COMMANDS = [
+    Fault("none", RUNNING, "ok"),
+    Fault("source exits 1", ("first", "stream", "last"), kinds=("failed",), blamed="source"),
+    Fault("source kills itself", ("first", "stream", "last"), kinds=("failed",), blamed="source"),
+    Fault("source says nothing", ("connect",), kinds=("failed",), blamed="source"),
+    Fault("source closes early", ("last",), "ok"),
+    Fault("grandchild holds", ("last",), kinds=("held",), blamed="source"),
+    Fault("sink exits 1", ("stream",), kinds=("failed",), blamed="sink"),
+    Fault("sink exits 0", ("stream",), kinds=("stopped reading",), blamed="sink"),
+    Fault("sink is full", ("stream",), kinds=("failed",), blamed="sink"),
+    Fault("sink pauses", ("stream",), "ok"),
+    Fault("sink ignores all", ("stream", "last"), kinds=("failed",), blamed="source"),
+    Fault("command missing", ("connect",), kinds=("refused",)),
+    Fault("timeout", RUNNING),
+]
+EACH = [*of_stages(), *of_parts(), *OF_COMMANDS]
+
+# what hits all runs of a batch at once; a dead peer is also found by a login that fails
+LOST = ("dead peer", "link", *ENDED)
+GROUPS = [
+    Fault("kill playbook", MOMENTS, number=signal.SIGKILL),
+    Fault("link down", MOMENTS, kinds=LOST),
+    Fault("term playbook", MOMENTS, number=signal.SIGTERM),
+    Fault("kill worker", MOMENTS, number=signal.SIGKILL),
+    Fault("link blinks", RUNNING, "ok"),
+    Fault("interrupt", MOMENTS, number=signal.SIGINT),
+    Fault("deaf", MOMENTS, kinds=LOST),
+    Fault("reboot", MOMENTS, kinds=LOST),
+    Fault("mute", MOMENTS, kinds=LOST),
+    Fault("reset", RUNNING, kinds=LOST),
+    Fault("term worker", MOMENTS, number=signal.SIGTERM),
+    Fault("freeze", (*RUNNING, "after"), "ok"),
+]

@@ -1,0 +1,120 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The invariants: what must be true of a run, whatever has hit it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .catalogue import LOST
+from .commands import Commands
+from .draw import Run
+from .machine import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What became of a run; ``problems`` is empty when all is as it must be."""
+
+    number: int
+    fault: str
+    moment: str
+    verdict: str  # ok, failed, lost (Ansible was killed), missed (the fault found nothing to hit)
+    problems: list[str]
+    said: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def judge(batch: Batch, name: str) -> Judged:
+    run, commands = batch.runs[name], batch.commands[name]
+    outcome = batch.outcomes.get(name)
+    struck = name in batch.struck
+    status = "lost" if outcome is None else "ok" if outcome.status == "ok" else "failed"
+    result = outcome.result if outcome else {}
+    problems = [*of_the_stream(run, commands, status, result), *of_the_rest(batch, run)]
+    if struck:
+        problems += of_the_outcome(run, status, result)
+    elif status != "ok":
+        problems.append(f"nothing has hit it, but it is {status}")
+    verdict = status if struck else f"{status}, missed"
+    said = str(result.get("msg", ""))
+    return Judged(run.number, run.fault.name, run.moment, verdict, problems, said)
+
+
+def of_the_stream(run: Run, commands: Commands, status: str, result: dict[str, Any]) -> list[str]:
+    """1, 2 and 5: an ok is one, a truncated stream was never taken for a whole one, an old file stays."""
+    problems = []
+    early = run.fault.name in ("sink exits 0", "sink is full", "sink exits 1")
+    whole = commands.whole() if not early else False
+    if status == "ok":
+        if not whole:
+            problems.append("it is ok, and the sink has not got everything")
+        codes = {stage["name"]: stage["rc"] for stage in result.get("stages", ())}
+        if set(codes.values()) != {0}:
+            problems.append(f"it is ok with exit statuses {codes}")
+    elif commands.honest and commands.sink_status() == "0" and not whole:
+        problems.append("its sink ended well on a stream that was not whole")
+    if run.fault.name in ("source says nothing", "command missing") and not commands.untouched():
+        problems.append("the source has said nothing, and the old file is not what it was")
+    if status == "failed" and result.get("cause"):
+        problems += of_the_links(run, result)
+    return problems
+
+
+def of_the_links(run: Run, result: dict[str, Any]) -> list[str]:
+    """2, further: behind a stage that failed no link was committed."""
+    cause, links = result["cause"], result.get("links", [])
+    failed = [link for link in links if link.get("source") == cause.get("stage")]
+    states = [link["state"] for link in failed if link.get("state") in ("done", "committed", "read")]
+    return [f"{cause['stage']} has failed, and its link is {states[0]}"] if states else []
+
+
+def of_the_rest(batch: Batch, run: Run) -> list[str]:
+    """3 and 6: it has come to its end, and nothing is left of it."""
+    problems = ["it has not come to its end"] if batch.hung and run.name not in batch.outcomes else []
+    words = [f"/{run.name}.", f"-{run.name}-", batch.ids.get(run.name, "no such run")]
+    mine = [trace for trace in batch.left if any(word in trace for word in words)]
+    return problems + [f"left behind: {trace[:300]}" for trace in mine]
+
+
+def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
+    """4: it has come to what it must, and the cause is what was hit, not a victim of it."""
+    fault = run.fault
+    if status == "lost":
+        return (
+            []
+            if fault.name in ("kill playbook", "term playbook", "interrupt", "kill worker", "term worker")
+            else ["Ansible has no result of it"]
+        )
+    if fault.outcome != status and not uncertain(run):
+        return [f"it is {status}, not {fault.outcome}: {result.get('msg')}"]
+    cause = result.get("cause") or {}
+    if status == "ok" or not cause:
+        return []
+    problems = []
+    if fault.kinds and cause["kind"] not in fault.kinds and not uncertain(run):
+        problems.append(f"the cause is of kind {cause['kind']}: {cause['msg']}")
+    if fault.blamed and not uncertain(run):
+        problems += blame(run, cause)
+    return problems
+
+
+def blame(run: Run, cause: dict[str, Any]) -> list[str]:
+    if run.fault.blamed in ("remote", "peer"):
+        host = run.name if run.fault.blamed == "remote" else run.peer
+        return [] if cause["host"] == host else [f"{cause['host']} is blamed, not {host}: {cause['msg']}"]
+    stage = run.stages[run.fault.blamed]
+    return [] if cause.get("stage") == stage else [f"{cause.get('stage')} is blamed, not {stage}: {cause['msg']}"]
+
+
+def uncertain(run: Run) -> bool:
+    """Whether what was hit may not have mattered any more, or not yet.
+
+    In the handshake anything can come first; a login that is cut before there is a link is made again; when all has
+    arrived, a network that fails does so before or after both sides have parted.
+    """
+    cut = (run.fault.name, run.moment) == ("cut and retried", "connect")
+    return run.moment == "handshake" or cut or (run.moment == "after" and run.fault.kinds == LOST)

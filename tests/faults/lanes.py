@@ -1,0 +1,89 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lanes: several batches at a time, each lane a process with hosts of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.hosts import Fleet, HostSpec
+from tests.system import playbook
+
+from .commands import FULL, payload
+from .draw import Run
+from .judge import judge
+from .machine import Batch
+
+Lines = list[dict[str, Any]]
+
+
+class Lane:
+    """Hosts of its own, for one batch after the other."""
+
+    def __init__(self, folder: Path, collections: str = "") -> None:
+        hosts = [HostSpec(name, max_startups="200") for name in ("h1", "h2")]
+        visible = [playbook.ansible_playbook().parents[1], *([Path(collections)] if collections else [])]
+        self.fleet = Fleet.create(hosts, directory=folder, visible=visible)
+        self.env = {"ANSIBLE_COLLECTIONS_PATH": collections} if collections else {}
+        self.work = folder / "work"
+        self.work.mkdir()
+        payload(self.work)
+        for name in ("controller", "h1", "h2"):
+            self.mount(name)
+
+    def mount(self, name: str) -> None:
+        self.fleet[name].run(["sh", "-c", f"mkdir -p {FULL}; mount -n -t tmpfs -o size=128k none {FULL}"])
+
+    def run(self, runs: list[Run]) -> Lines:
+        batch = Batch(self.fleet, runs, self.work, self.env)
+        batch.perform()
+        judged = [judge(batch, name) for name in batch.runs]
+        unexplained = batch.left if not any(each.problems for each in judged) else []
+        for commands in batch.commands.values():
+            commands.remove()
+        for name in ("controller", "h1", "h2"):
+            self.fleet[name].run(["sh", "-c", f"rm -f {FULL}/*; mountpoint -q {FULL} || exit 1"], check=False)
+        if runs[0].fault.name == "reboot":
+            self.mount("h1")
+        lines = [each.as_dict() for each in judged]
+        if unexplained:
+            lines[0]["problems"] += [f"left behind by some run: {trace[:300]}" for trace in unexplained]
+        return lines
+
+
+def serve(folder: str, todo: Any, done: Any) -> None:
+    """A lane's process: takes batches until there are no more."""
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        lane = Lane(Path(own) / "fleet")
+        try:
+            while (runs := todo.get()) is not None:
+                done.put(lane.run(runs))
+        finally:
+            lane.fleet.down()
+
+
+def perform(wanted: list[list[Run]], lanes: int) -> Iterator[Lines]:
+    """Each batch's lines, as they come."""
+    context = multiprocessing.get_context("spawn")
+    todo, done = context.Queue(), context.Queue()
+    with tempfile.TemporaryDirectory() as folder:
+        count = min(lanes, len(wanted))
+        workers = [context.Process(target=serve, args=(folder, todo, done), daemon=True) for _lane in range(count)]
+        for runs in wanted:
+            todo.put(runs)
+        for worker in workers:
+            todo.put(None)
+            worker.start()
+        for _batch in wanted:
+            while done.empty():
+                if not any(worker.is_alive() for worker in workers):
+                    raise SystemExit("a lane has ended before its time")
+                time.sleep(0.1)
+            yield done.get()
+        for worker in workers:
+            worker.join()
