@@ -139,7 +139,8 @@ class Started:
         """What has been recorded so far."""
         if not self.record.exists():
             return []
-        return [json.loads(line) for line in self.record.read_text(encoding="utf-8").splitlines()]
+        whole, _newline, _unfinished = self.record.read_text(encoding="utf-8").rpartition("\n")
+        return [json.loads(line) for line in whole.split("\n") if line]
 
     def wait_for_line(self, text: str, timeout: float = 60) -> str:
         """The first line of standard output with this text in it, as soon as it is there."""
