@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # most tests wait most of the time; what only computes gives way to them
 NICE := nice -n 10
 WORKERS ?= 4
-JOBS ?= 4
+JOBS ?= 3
 N ?= 360
 SEED ?= 1
 

@@ -368,7 +368,7 @@ def test_a_host_that_went_off_under_a_living_login(fleet: Fleet) -> None:
         fleet["h2"].power_on()
         for process in fleet.controller.processes():
             if process.cmdline.startswith("ssh: "):
-                fleet.controller.run(["kill", str(process.pid)])
+                fleet.controller.run(["kill", str(process.pid)], check=False)  # it may have noticed
     assert re.search(r"\bh2 did not answer\b", done.result["msg"])
     assert done.only.at - done.only.started < 30
 
