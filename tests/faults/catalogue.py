@@ -45,7 +45,7 @@ def of_parts() -> list[Fault]:
     found = []
     for word, number in NUMBERS.items():
         for part in PARTS:
-            side = part.split(" ")[0]
+            side, _space, _what = part.partition(" ")
             found.append(Fault(f"{word} {part}", MOMENTS, kinds=ENDED, blamed=side, victim=part, number=number))
     again = Fault("cut and retried", ("connect", *RUNNING), kinds=ENDED, blamed="remote", victim="remote session")
     return [*found, dataclasses.replace(again, number=signal.SIGKILL)]

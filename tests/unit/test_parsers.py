@@ -196,7 +196,7 @@ def meeting_of_a() -> Iterator[tuple[Meeting, int]]:
     meeting = Meeting(PLAN.for_end("a"))
     meeting.bind(time.monotonic())
     try:
-        yield meeting, next(iter(meeting.listeners))
+        yield meeting, min(meeting.listeners)
     finally:
         meeting.close()
         for connection in meeting.made.values():
