@@ -54,8 +54,8 @@ def of_parts() -> list[Fault]:
 # what the commands do by themselves
 OF_COMMANDS = [
     Fault("none", RUNNING, "ok"),
-    Fault("source exits 1", ("first", "stream", "last"), kinds=("failed",), blamed="source"),
-    Fault("source kills itself", ("first", "stream", "last"), kinds=("failed",), blamed="source"),
+    Fault("source exits 1", RUNNING, kinds=("failed",), blamed="source"),
+    Fault("source kills itself", RUNNING, kinds=("failed",), blamed="source"),
     Fault("source says nothing", ("connect",), kinds=("failed",), blamed="source"),
     Fault("source closes early", ("last",), "ok"),
     Fault("grandchild holds", ("last",), kinds=("held",), blamed="source"),

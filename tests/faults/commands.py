@@ -60,7 +60,8 @@ class Commands:
         self.base = work / run.name
         self.payload = work / "payload.tar"
         self.reads = run.sink if shutil.which(run.sink) or run.sink == "noerror" else "cat"
-        self.honest = self.reads in HONEST and run.fault.name not in ODD
+        self.odd = run.fault.name in ODD  # the sink does something else
+        self.honest = self.reads in HONEST and not self.odd
 
     def file(self, suffix: str) -> Path:
         return self.work / f"{self.run.name}.{suffix}"
@@ -137,11 +138,11 @@ class Commands:
 
     def whole(self) -> bool:
         """Whether the sink has everything that the source had to say."""
-        if self.reads == "tar" and self.run.fault.name not in ODD:
+        if self.reads == "tar" and not self.odd:
             found = self.work / f"{self.run.name}.d" / "content"
             return found.exists() and filecmp.cmp(self.work / "content", found, shallow=False)
         data = self.file("out").read_bytes()
-        if self.reads in ("gzip", "zstd") and self.run.fault.name not in ODD:
+        if self.reads in ("gzip", "zstd") and not self.odd:
             undone = subprocess.run([self.reads, "-dc"], input=data, capture_output=True, check=False)
             data = undone.stdout if undone.returncode == 0 else b""
         return data == self.payload.read_bytes()

@@ -19,6 +19,7 @@ from .draw import Run
 from .judge import judge
 from .machine import Batch
 
+HOSTS = ("controller", "h1", "h2")
 Lines = list[dict[str, Any]]
 
 
@@ -26,14 +27,14 @@ class Lane:
     """Hosts of its own, for one batch after the other."""
 
     def __init__(self, folder: Path, collections: str = "") -> None:
-        hosts = [HostSpec(name, max_startups="200") for name in ("h1", "h2")]
+        hosts = [HostSpec(name, max_startups="200") for name in HOSTS[1:]]
         visible = [playbook.ansible_playbook().parents[1], *([Path(collections)] if collections else [])]
         self.fleet = Fleet.create(hosts, directory=folder, visible=visible)
         self.env = {"ANSIBLE_COLLECTIONS_PATH": collections} if collections else {}
         self.work = folder / "work"
         self.work.mkdir()
         payload(self.work)
-        for name in ("controller", "h1", "h2"):
+        for name in HOSTS:
             self.mount(name)
 
     def mount(self, name: str) -> None:
@@ -46,8 +47,8 @@ class Lane:
         unexplained = batch.left if not any(each.problems for each in judged) else []
         for commands in batch.commands.values():
             commands.remove()
-        for name in ("controller", "h1", "h2"):
-            self.fleet[name].run(["sh", "-c", f"rm -f {FULL}/*; mountpoint -q {FULL} || exit 1"], check=False)
+        for name in HOSTS:
+            self.fleet[name].run(["sh", "-c", f"rm -f {FULL}/*"])
         if runs[0].fault.name == "reboot":
             self.mount("h1")
         lines = [each.as_dict() for each in judged]

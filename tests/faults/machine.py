@@ -16,7 +16,7 @@ from tests.system.batch import OWN_LOGIN, Case
 from tests.system.conftest import Traces
 from tests.system.playbook import Outcome, Started, pipe
 
-from .catalogue import GROUPS, OF_COMMANDS
+from .catalogue import GROUPS, OF_COMMANDS, RUNNING, STAGES
 from .commands import FULL, Commands
 from .draw import Run
 
@@ -68,7 +68,7 @@ class Batch:
         except AssertionError:  # ansible-playbook has not come to its end, and was killed
             self.hung = True
         finally:
-            self.outcomes = {each.host: each for each in started.outcomes() if each.task == "case"}
+            self.outcomes = batch.outcomes(started)
             for name in self.runs:
                 self.let_go(name)
         self.left = self.leftovers(before)
@@ -97,7 +97,7 @@ class Batch:
         run, commands = self.runs[name], self.commands[name]
         if not commands.file("at").exists():
             return False
-        return run.moment not in ("first", "stream", "last") or commands.file("started").exists()
+        return run.moment not in RUNNING or commands.file("started").exists()
 
     def let_go(self, name: str) -> None:
         for suffix in ("start", "go"):
@@ -122,7 +122,7 @@ class Batch:
 
     def victim(self, run: Run, everything: list[Proc]) -> Proc | None:
         what, commands = run.fault.victim, self.commands[run.name]
-        if what in ("source", "middle", "sink", "child"):
+        if what in (*STAGES, "child"):
             found = [proc for proc in everything if commands.mark(what) in proc.argv]
             if what == "child":
                 found = [proc for proc in found if commands.mark("source") not in proc.argv]

@@ -77,18 +77,23 @@ def start(
     )
 
 
+def outcomes(started: Started) -> dict[str, Outcome]:
+    """What each case has come to so far, by its name."""
+    return {outcome.host: outcome for outcome in started.outcomes() if outcome.task == "case"}
+
+
 def finish(started: Started, timeout: float = 120) -> dict[str, Outcome]:
     """What each case came to, by its name."""
-    done = started.wait(timeout)
-    return {outcome.host: outcome for outcome in done.outcomes if outcome.task == "case"}
+    started.wait(timeout)
+    return outcomes(started)
 
 
 def run(fleet: Fleet, cases: Mapping[str, Case], *, timeout: float = 120, **options: Any) -> dict[str, Outcome]:
     """All cases to their end; every one has an outcome."""
     started = start(fleet, cases, **options)
-    outcomes = finish(started, timeout)
-    assert set(outcomes) == set(cases), f"no outcome: {sorted(set(cases) - set(outcomes))}\n{started.said()}"
-    return outcomes
+    found = finish(started, timeout)
+    assert set(found) == set(cases), f"no outcome: {sorted(set(cases) - set(found))}\n{started.said()}"
+    return found
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -167,6 +168,17 @@ class Strangers:
         self.process.stdin.flush()
 
 
+@contextlib.contextmanager
+def calling(fleet: Fleet, replay: str, silent: int, loud: int) -> Iterator[Strangers]:
+    """All of them have called; they are ended in any case."""
+    strangers = Strangers(fleet, replay, silent, loud)
+    try:
+        assert strangers.heard()["called"] == silent + loud + 1
+        yield strangers
+    finally:
+        end(strangers.process)
+
+
 class Waiting:
     """A task whose peer on the controller listens, and whose host's end comes when it is let."""
 
@@ -191,14 +203,10 @@ class Waiting:
 def test_strangers_do_not_hold_up_the_true_peer(fleet: Fleet, work: Path, replay: str) -> None:
     """Those that are sent away call again: there is no moment without any of them."""
     task = Waiting(fleet, work)
-    strangers = Strangers(fleet, replay, CROWD, LOUD)
-    try:
-        assert strangers.heard()["called"] == CROWD + LOUD + 1
+    with calling(fleet, replay, CROWD, LOUD) as strangers:
         strangers.send("press")
         result = task.over()
         said = strangers.heard()
-    finally:
-        end(strangers.process)
     assert said["early"] > 0, "the link was made when those that were there had not had their time yet"
     assert result["strangers"] >= LOUD
 
@@ -206,15 +214,11 @@ def test_strangers_do_not_hold_up_the_true_peer(fleet: Fleet, work: Path, replay
 def test_strangers_are_dropped_by_their_deadline(fleet: Fleet, work: Path, replay: str) -> None:
     """While the task still waits; each is counted, and none was told anything."""
     task = Waiting(fleet, work)
-    strangers = Strangers(fleet, replay, SILENT, LOUD)
-    try:
-        assert strangers.heard()["called"] == SILENT + LOUD + 1
+    with calling(fleet, replay, SILENT, LOUD) as strangers:
         strangers.send("wait")
         said = strangers.heard()
         assert task.waits()
         result = task.over()
-    finally:
-        end(strangers.process)
     assert said == {"gone": {"silent": SILENT, "loud": LOUD, "replay": 1}, "heard": ""}
     # who asks for another run is on the wrong port, but no stranger
     assert result["strangers"] == SILENT + LOUD

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from importlib import metadata
 from xml.etree import ElementTree
 
 from tests.hosts import requirements
@@ -112,12 +113,7 @@ def run_pythons(workers: str) -> tuple[list[list[str]], bool]:
 def edges() -> list[str]:
     """The oldest and the newest ansible-core that run here, but for that of all other tests; and those that cannot."""
     here = cores.here()
-    ours = subprocess.run(
-        [sys.executable, "-c", "import ansible.release; print(ansible.release.__version__)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    ours = metadata.version("ansible-core")
     ends = {here[0], here[-1]} if here else set()
     return [core for core in cores.CORES if core not in here or core in ends and not ours.startswith(core + ".")]
 
