@@ -13,11 +13,11 @@ from ansible.utils.display import Display
 
 from ..module_utils.plan import Plan
 from ..module_utils.progress import Progress
+from ..module_utils.result import preflight_result, refused, shape, summary
 from ..module_utils.verdict import Verdict
 from ..plugin_utils import hosts as hosts_of
 from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
-from ..plugin_utils.result import preflight_result, refused, shape, summary
-from ..plugin_utils.run import Run
+from ..plugin_utils.run import TaskRun
 
 REMOTE = "remote"
 PEER = "peer"
@@ -144,7 +144,7 @@ class ActionModule(ActionBase):
             for line in progress.feed(sample["sample"], sample["at"]):
                 display.display(line)
 
-        outcomes = Run(plan, hosts, show).outcomes()
+        outcomes = TaskRun(plan, hosts, show).outcomes()
         verdict = Verdict(plan, outcomes, names)
         if args["preflight"] and not verdict.cause_of_launch:
             return self._preflight(plan, names, verdict)

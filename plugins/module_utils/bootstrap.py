@@ -8,10 +8,12 @@ has our byte code's magic number takes the compiled ones, which saves compiling
 (12 of 40 ms); any other compiles the source.  Nothing is written to a disk.
 """
 
+import binascii
 import json
 import marshal
 import os
 import shlex
+import sys
 import zlib
 from importlib.util import MAGIC_NUMBER
 
@@ -34,6 +36,25 @@ MODULES = [
     "end",
     "main",
 ]
+# what the command needs beside those, here and where it is nested
+COMMAND_MODULES = [
+    "plan",
+    "words",
+    "verdict",
+    "result",
+    "report",
+    "launch",
+    "run",
+    "bootstrap",
+    "addresses",
+    "arguments",
+    "manual",
+    "meter",
+    "streams",
+    "plain",
+    "login",
+    "command",
+]
 PACKAGE = "socketpipe"
 # -I: no environment variable, user site or current directory adds to the path; -S: no site, we use the standard library
 START = "import sys;r=sys.stdin.buffer.read;exec(r(int(r(8))))"
@@ -52,10 +73,11 @@ magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
 if compiled.startswith(magic):
     modules = marshal.loads(zlib.decompress(compiled[len(magic):]))
 else:
-    source = marshal.loads(zlib.decompress(source))
-    modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in source]
+    texts = marshal.loads(zlib.decompress(source))
+    modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in texts]
 package = type(sys)("PACKAGE")
 package.__path__ = []
+package.source = source
 sys.modules["PACKAGE"] = package
 for name, code in modules:
     module = type(sys)("PACKAGE." + name)
@@ -67,14 +89,14 @@ raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
 
 
-def sources() -> "list[tuple[str, str]]":
+def sources(names: "Iterable[str]" = MODULES) -> "list[tuple[str, str]]":
     """[(module name, its source)] in the order in which they can be executed."""
+    if globals().get("__loader__") is None:  # we have come here in such a program ourselves
+        texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))  # type: ignore[attr-defined]
+        return [(name, texts[name]) for name in names]
     folder = os.path.dirname(os.path.abspath(__file__))
-    found = []
-    for name in MODULES:
-        with open(os.path.join(folder, name + ".py"), encoding="utf-8") as source:
-            found.append((name, source.read()))
-    return found
+    read = __loader__.get_data  # type: ignore[name-defined]  # from files, or from a zip archive
+    return [(name, read(os.path.join(folder, name + ".py")).decode("utf-8")) for name in names]
 
 
 def frame(data: bytes) -> bytes:
@@ -94,9 +116,14 @@ def program(modules: "list[tuple[str, str]]") -> bytes:
     return frame(LOADER.encode("ascii")) + compiled + pack(modules)
 
 
-def stream(program: bytes, plan: "dict[str, Any]") -> bytes:
-    """What an end reads from its standard input."""
+def stream(program: bytes, plan: "Any") -> bytes:
+    """What an end reads from its standard input: the program, and what its last module's ``main`` is told."""
     return program + pack(plan)
+
+
+def as_text(data: bytes) -> str:
+    """A program for a plan, which is JSON: base64."""
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def file_program(program: bytes) -> str:

@@ -43,7 +43,8 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
             sock.close()  # these must be closed by all to be broken: the stages' death does it
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda number, frame: kill([end], number) and None)
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: kill([end], number) and None)
         if watch.signal > 0:  # it came just now, to this process only
             kill([end], watch.signal)
         said = ours.recv(1000)

@@ -42,7 +42,7 @@ class Function(_ctypes.CFuncPtr):
 c_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 c_connect, c_prctl = (Function(_ctypes.dlsym(c_library, name)) for name in ("connect", "prctl"))
 
-PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 SIOCINQ = 0x541B  # linux/sockios.h: bytes received and not read
 SIOCOUTQ = 0x5411  # linux/sockios.h: bytes (and FIN) sent and not acknowledged
 SO_MAX_PACING_RATE = 47  # asm-generic/socket.h
@@ -149,6 +149,13 @@ def events(fds: "dict[int, int]", timeout: "float | None" = 0.0) -> "dict[int, i
 def become_subreaper() -> None:
     """Orphans among our descendants become our children, not those of init (prctl(2))."""
     if c_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        code = _ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def signal_on_death(number: int) -> None:
+    """Get this signal when our parent dies, until an exec of a set-user-ID program (prctl(2))."""
+    if c_prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         code = _ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 

@@ -50,12 +50,16 @@ class Plan:
         self.links: "list[dict[str, Any]]" = []
         self.dial: "dict[tuple[str, str], dict[str, Any]]" = {}
 
-    def add_end(self, name: str, listen: bool = True, sample: float = 0.0) -> None:
-        """A host that runs stages.  ``sample``: seconds between its live reports, 0 for none."""
+    def add_end(self, name: str, listen: bool = True, sample: float = 0.0, connect_timeout: float = 0.0) -> None:
+        """A host that runs stages.
+
+        ``sample``: seconds between its live reports, 0 for none; ``connect_timeout``: 0 for that of the plan.
+        """
         pool = self.options.get("ports") or DEFAULT_PORTS
         most = CHECKED if self.options.get("preflight") and not self.options.get("ports") else CANDIDATES
         ports = random.SystemRandom().sample(pool, min(most, len(pool)))
         self.ends[name] = {"listen": listen, "ports": ports, "stages": [], "sample": sample}
+        self.ends[name]["connect_timeout"] = connect_timeout or self.options.get("connect_timeout", 30)
 
     def add_stage(self, end: str, stage: "dict[str, Any]") -> None:
         self.ends[end]["stages"].append(dict(stage, fds={}, end=end))
@@ -132,7 +136,7 @@ class Plan:
             "links": links,
             "dial": dial,
             "stages": end["stages"],
-            "connect_timeout": options.get("connect_timeout", 30),
+            "connect_timeout": end["connect_timeout"],
             "preflight": bool(options.get("preflight", False)),
             "heartbeat": HEARTBEAT,
             "sample": end["sample"],

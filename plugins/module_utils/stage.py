@@ -5,8 +5,10 @@
 import errno
 import fcntl
 import os
+import sys
 import time
 
+from .kernel import signal_on_death
 from .link import RESET
 
 TYPE_CHECKING = False
@@ -21,6 +23,9 @@ else:
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 CHUNK = 64 * 1024
 PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
+# a stage that is a program of ours reads it from this descriptor
+PROGRAM_FD = 3
+PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
 
 WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 
@@ -84,24 +89,36 @@ class Stage:
         self.stderr = self.stdout = None  # type: Kept | None
 
     def start(self) -> None:
-        """Fork and exec; raises NotStarted.  A source reads /dev/null, a last stage's output is kept."""
-        self.stderr = Kept(last=True)
-        targets = {fd: side.sock.fileno() for fd, side in self.fds.items()}
-        targets[2] = self.stderr.theirs
+        """Fork and exec; raises NotStarted.  A source reads /dev/null, a last stage's output is kept.
+
+        But for those descriptors that the plan has it inherit ({its fd: ours}).
+        """
+        targets = {int(fd): ours for fd, ours in self.spec.get("inherit", {}).items()}
+        targets.update((fd, side.sock.fileno()) for fd, side in self.fds.items())
         null = os.open(os.devnull, os.O_RDONLY)
         targets.setdefault(0, null)
         if 1 not in targets:
             self.stdout = Kept(last=False)
             targets[1] = self.stdout.theirs
+        if 2 not in targets:
+            self.stderr = Kept(last=True)
+            targets[2] = self.stderr.theirs
         now = time.monotonic()
+        argv, program = self.spec["argv"], -1
         try:
-            self.pid = spawn(self.spec["argv"], full_environment(self.spec), self.spec.get("chdir"), targets)
+            if "program" in self.spec:
+                program = targets[PROGRAM_FD] = in_memory(self.spec["program"])
+                argv = [sys.executable, "-IS", "-c", PROGRAM_START] + argv
+            own_session = self.spec.get("own_session", True)
+            self.pid = spawn(argv, full_environment(self.spec), self.spec.get("chdir"), targets, own_session)
             self.started_at, self.state = now, RUNNING
         except BaseException:
             self.ended_at = now  # when it failed; it never ran
             raise
         finally:
             os.close(null)
+            if program >= 0:
+                os.close(program)
             for kept in (self.stderr, self.stdout):
                 if kept:
                     os.close(kept.theirs)
@@ -154,7 +171,7 @@ class Stage:
             "cpu": self.cpu,
             "problem": self.problem,
             "blame": self.blame,
-            "stderr": text_of(self.stderr),
+            "stderr": None if "2" in self.spec.get("inherit", {}) else text_of(self.stderr),
             "stdout": text_of(self.stdout),
             "stdout_truncated": self.stdout is not None and self.stdout.total > len(self.stdout.data),
         }
@@ -208,18 +225,43 @@ def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | Non
     return seen or "there is no %r%s" % (name, where)
 
 
-def spawn(argv: "list[str]", environment: "dict[bytes, bytes]", chdir: "str | None", fds: "dict[int, int]") -> int:
-    """Run a command with exactly these descriptors {its fd: ours}, in a session of its own.
+def in_memory(text: str) -> int:
+    """A descriptor of a file without a name that contains this (base64): memfd_create(2), or open(2)'s O_TMPFILE."""
+    import binascii  # only for a program of ours
+
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("socketpipe")
+    else:  # Python before 3.8
+        fd = os.open("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp", os.O_TMPFILE | os.O_RDWR, 0o600)
+    data = memoryview(binascii.a2b_base64(text))
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def spawn(
+    argv: "list[str]",
+    environment: "dict[bytes, bytes]",
+    chdir: "str | None",
+    fds: "dict[int, int]",
+    own_session: bool = True,
+    orphaned: int = 0,
+) -> int:
+    """Run a command with exactly these descriptors {its fd: ours}, in a session of its own if it need not ask anybody.
 
     Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
-    tells an exec that worked from one that did not.
+    tells an exec that worked from one that did not.  ``orphaned``: the signal that it gets when we die.
     """
     result, result_in = os.pipe()
     pid = os.fork()
     if pid == 0:
         step, report = "fork", result_in
         try:
-            os.setsid()
+            if own_session:
+                os.setsid()
+            if orphaned:
+                signal_on_death(orphaned)
             high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 64) for fd, source in fds.items()}
             report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, 64)
             for fd, source in high.items():
@@ -231,10 +273,11 @@ def spawn(argv: "list[str]", environment: "dict[bytes, bytes]", chdir: "str | No
                 signal.SIGTERM,
                 signal.SIGINT,
                 signal.SIGQUIT,  # a shell's background jobs, and so all of ours, ignore it
-                signal.SIGHUP,
                 signal.SIGCHLD,
             ):
                 signal.signal(caught, signal.SIG_DFL)
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+                signal.signal(signal.SIGHUP, signal.SIG_DFL)
             step = "change to directory %r" % chdir
             if chdir:
                 os.chdir(encode(chdir))

@@ -15,14 +15,27 @@ if TYPE_CHECKING:
     from typing import Any
 
 LATE = float("inf")
+# what to try, in the words of a task's options
+ADVICE = {
+    "early exit": "if that is what you want, set early_exit for it",
+    "timeout": "connect_timeout",
+    "not connected": "Try address (what to dial), ports (what a firewall lets through), listen (who may be dialled), "
+    "or preflight: true to see what works.",
+}
 
 
 class Verdict:
     """The outcome of one run: ``ok``, ``skipped``, ``cause`` (None when ok) and what each stage and link came to."""
 
-    def __init__(self, plan: "Any", outcomes: "dict[str, dict[str, Any]]", hosts: "dict[str, str]"):
+    def __init__(
+        self,
+        plan: "Any",
+        outcomes: "dict[str, dict[str, Any]]",
+        hosts: "dict[str, str]",
+        advice: "dict[str, str]" = ADVICE,
+    ):
         """``outcomes``: {end: {"report": …, "error": text, "kind": …, "cancelled": we ended it}}; ``hosts``: names."""
-        self.plan, self.outcomes, self.hosts = plan, outcomes, hosts
+        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice
         self.reports = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
         self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
         self.stages: "dict[str, dict[str, Any]]" = {}
@@ -87,15 +100,16 @@ class Verdict:
     def _stage_cause(self, name: str, stage: "dict[str, Any]") -> "dict[str, Any]":
         host, kind, text = self.hosts[self.end_of[name]], stage["problem"]["kind"], stage["problem"]["text"]
         if kind == "failed":
-            said = last_line(stage["stderr"])
             text = "failed with %s" % text if not stage["signal"] else text
-            text += ": %s" % said if said else ", and said nothing on standard error"
+            if stage["stderr"] is not None:
+                said = last_line(stage["stderr"])
+                text += ": %s" % said if said else ", and said nothing on standard error"
             if stage["signal"] == 9:
                 text += " (SIGKILL: was the host out of memory?)"
         elif kind == "not started":
             text = "could not be started: " + text
         elif kind == "stopped reading":
-            text = "%s; if that is what you want, set early_exit for it" % text
+            text = "%s; %s" % (text, self.advice["early exit"])
         elif kind == "held":
             text = "%s; let it wait for that process, or close its output there" % text
         sentence = "%s (%s) on %s %s" % (name, self.plan.stage(name)["argv"][0], host, text)
@@ -212,15 +226,13 @@ class Verdict:
         if not late or gone:
             return None
         names = sorted(set(self.hosts.values()))
-        sentence = (
-            "no connection between %s within %d s (connect_timeout). %s Try address (what to dial), ports (what a "
-            % (
-                " and ".join(names) if len(names) > 1 else names[0],
-                self.plan.options.get("connect_timeout", 30),
-                self.who_tried_what(),
-            )
+        sentence = "no connection between %s within %d s (%s). %s %s" % (
+            " and ".join(names) if len(names) > 1 else names[0],
+            self.plan.options.get("connect_timeout", 30),
+            self.advice["timeout"],
+            self.who_tried_what(),
+            self.advice["not connected"],
         )
-        sentence += "firewall lets through), listen (who may be dialled), or preflight: true to see what works."
         return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
 
     def who_tried_what(self) -> str:

@@ -41,7 +41,8 @@ class Watch:
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_in)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._signalled)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self._signalled)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _signalled(self, number: int, frame: "Any") -> None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import result as results
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import result as results
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import (
     PIPE_SPEC,
     STAGE_KEYS,
@@ -168,7 +168,7 @@ def test_the_fact_is_documented() -> None:
 
 def causes() -> Iterator[ast.Dict]:
     """The literals of a cause in the code."""
-    for path in ("plugins/module_utils/verdict.py", "plugins/action/pipe.py", "plugins/plugin_utils/result.py"):
+    for path in ("plugins/module_utils/verdict.py", "plugins/action/pipe.py", "plugins/module_utils/result.py"):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Dict) and "kind" in keys_of(node):
                 yield node

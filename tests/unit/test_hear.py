@@ -18,10 +18,11 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.launch import CHUNK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.progress import Progress
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.report import NOISE_MOST, REPORT_MOST, Heard
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import MARK, read_marked, to_json
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.launch import CHUNK, ProcessLaunch
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.report import NOISE_MOST, REPORT_MOST, Heard
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.launch import ProcessLaunch
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
     MEGA,
@@ -41,7 +42,7 @@ from hypothesis import strategies as st
 def fed(launch: ProcessLaunch, chunks: list[bytes]) -> list[dict[str, Any]]:
     """What is heard of an output that comes in these chunks; at its end the launch has concluded."""
     out, into = os.pipe()
-    launch.stdout, launch.heard = cast(Any, os.fdopen(out, "rb", 0)), Heard()
+    launch.out = out
     launch.process = cast(Any, SimpleNamespace(stderr=io.BytesIO(), wait=lambda: 1))
     os.set_blocking(out, False)
     samples = launch.hear()  # nothing is there yet
@@ -145,8 +146,8 @@ def test_what_is_there_is_heard_in_parts() -> None:
     fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, 4 * CHUNK)
     os.write(into, FLOODS["one line"] * 4)
     os.set_blocking(out, False)
-    launch.stdout, launch.heard = cast(Any, os.fdopen(out, "rb")), Heard()
-    with launch.stdout, os.fdopen(into, "wb"):
+    launch.out = out
+    with os.fdopen(out, "rb"), os.fdopen(into, "wb"):
         for _time in range(4):
             assert select.select([out], [], [], 0)[0] and launch.hear() == []
         assert not select.select([out], [], [], 0)[0] and launch.hear() == []
@@ -158,7 +159,7 @@ def test_an_end_that_never_ends_its_output() -> None:
     launch.start()
     try:
         for _time in range(200):
-            select.select([launch], [], [], 10)
+            select.select([launch.out], [], [], 10)
             assert launch.hear() == []
         assert len(launch.heard.text()) <= NOISE_MOST + 100 and not launch.ready
     finally:

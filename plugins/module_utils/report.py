@@ -7,13 +7,13 @@ uses it afterwards (run, verdict, result, progress) finds the fields, the types
 and the names of stages, links and ends that it must have.
 """
 
-from __future__ import annotations
+from . import link
+from .stage import KEPT
+from .watch import MARK
 
-from typing import Any
-
-from ..module_utils import link
-from ..module_utils.stage import KEPT
-from ..module_utils.watch import MARK
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # bytes of one marked line: a stage's arguments are at most 2 MiB (execve(2)), in JSON up to six times that, beside
 # the 64 KiB that are kept of each of its outputs
@@ -33,9 +33,9 @@ class Heard:
         self.marked = b""  # the last marked line that is whole
         self.noisy = False  # the rest of this line is noise
 
-    def feed(self, chunk: bytes) -> list[str]:
+    def feed(self, chunk: bytes) -> "list[str]":
         """The marked lines that are whole now."""
-        found: list[str] = []
+        found: "list[str]" = []
         at = chunk.find(b"\n")
         self._go_on(chunk if at < 0 else chunk[:at])
         while at >= 0:
@@ -51,7 +51,7 @@ class Heard:
             at = stop
         return found
 
-    def _end_line(self, found: list[str]) -> None:
+    def _end_line(self, found: "list[str]") -> None:
         if self.line.startswith(MARKED):
             self.marked = bytes(self.line)
             found.append(self.marked.decode("utf-8", "replace"))
@@ -67,7 +67,7 @@ class Heard:
             self._add_noise(self.line)
             self.line.clear()
 
-    def _add_noise(self, noise: bytes | bytearray) -> None:
+    def _add_noise(self, noise: "bytes | bytearray") -> None:
         self.noise += noise
         if len(self.noise) > 2 * NOISE_MOST:  # not each time: it moves what stays
             del self.noise[:-NOISE_MOST]
@@ -80,24 +80,24 @@ class Heard:
 # -- the form of a report: {field: shape}, [shape of each entry], (one shape, or another), or a test of the value
 
 
-def text(value: Any) -> bool:
+def text(value: "Any") -> bool:
     return isinstance(value, str) and len(value) <= KEPT
 
 
-def figure(value: Any) -> bool:
+def figure(value: "Any") -> bool:
     """A number that can be calculated with, or None; not NaN, which is no number, nor what overflows when divided."""
     return value is None or type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63)
 
 
-def number(value: Any) -> bool:
+def number(value: "Any") -> bool:
     return value is not None and figure(value)
 
 
-def flag(value: Any) -> bool:
+def flag(value: "Any") -> bool:
     return isinstance(value, bool)
 
 
-def nothing(value: Any) -> bool:
+def nothing(value: "Any") -> bool:
     return value is None
 
 
@@ -112,7 +112,7 @@ STAGE = {
     "cpu": figure,
     "problem": (nothing, PROBLEM),
     "blame": [text],
-    "stderr": text,
+    "stderr": (nothing, text),  # none is kept of a stage that has inherited it
     "stdout": text,
     "stdout_truncated": flag,
 }
@@ -152,7 +152,7 @@ REPORT = {
 SAMPLE = {"sample": [SIDE], "at": number}
 
 
-def misfit(value: Any, shape: Any, where: str = "") -> str:
+def misfit(value: "Any", shape: "Any", where: str = "") -> str:
     """The place of the first thing that has not the shape it must have; empty when all has."""
     if isinstance(shape, dict):
         if not isinstance(value, dict):
@@ -166,10 +166,10 @@ def misfit(value: Any, shape: Any, where: str = "") -> str:
         return "" if any(not misfit(value, each, where) for each in shape) else where
     else:
         return "" if shape(value) else where
-    return next((found for place in places if (found := misfit(*place))), "")
+    return next((found for found in (misfit(*place) for place in places) if found), "")
 
 
-def flaw(message: dict[str, Any], told: dict[str, Any]) -> str:
+def flaw(message: "dict[str, Any]", told: "dict[str, Any]") -> str:
     """What is wrong with the report of an end that was told this plan; empty when nothing is."""
     found = misfit(message, {key: shape for key, shape in REPORT.items() if key in message})
     if found:
@@ -187,7 +187,7 @@ def flaw(message: dict[str, Any], told: dict[str, Any]) -> str:
     return ""
 
 
-def sample_is_sound(message: dict[str, Any], told: dict[str, Any]) -> bool:
+def sample_is_sound(message: "dict[str, Any]", told: "dict[str, Any]") -> bool:
     """Whether this can be shown as progress."""
     return not misfit(message, SAMPLE) and {side["id"] for side in message["sample"]} <= {
         spec["id"] for spec in told["links"]

@@ -2,17 +2,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a verdict to what the user gets: the task's result and the fact, always of the same shape."""
 
-from __future__ import annotations
-
 import functools
 import json
 import time
-from typing import Any
 
-from ..module_utils.plan import Plan
-from ..module_utils.stage import bounded
-from ..module_utils.verdict import Verdict
-from ..module_utils.words import who_is_slow
+from .stage import bounded
+from .words import who_is_slow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .plan import Plan
+    from .verdict import Verdict
 
 TAIL = 4 * 1024  # characters, as JSON spells them, of the standard error of a stage that did not fail first
 ARGV = 2 * 1024  # characters of a command
@@ -22,11 +24,11 @@ SHOWN = 134_000  # characters: the standard error of what failed first; 64 KiB o
 SHOWN_TAIL = 2 * TAIL  # characters: that of others, and what the last command has written
 
 
-def rounded(value: float | None, digits: int = 3) -> float | None:
+def rounded(value: "float | None", digits: int = 3) -> "float | None":
     return None if value is None else round(value, digits)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=0x110000)
 def cost(character: str) -> int:
     """What a character takes in the event of a failed task."""
     once = json.dumps(character)[1:-1]
@@ -42,7 +44,7 @@ def fitting(text: str, budget: int, last: bool) -> str:
     return text
 
 
-def clipped(argv: list[str], budget: int = ARGV) -> list[str]:
+def clipped(argv: "list[str]", budget: int = ARGV) -> "list[str]":
     """A command of bounded length: what is cut off is said."""
     words = []
     for number, word in enumerate(argv):
@@ -55,12 +57,12 @@ def clipped(argv: list[str], budget: int = ARGV) -> list[str]:
 
 
 def stage_result(
-    spec: dict[str, Any], host: str, said: dict[str, Any], cause: dict[str, Any] | None, count: int
-) -> dict[str, Any]:
+    spec: "dict[str, Any]", host: str, said: "dict[str, Any]", cause: "dict[str, Any] | None", count: int
+) -> "dict[str, Any]":
     """One stage of ``count``, whether it has run (``said`` is its end's report) or not ({})."""
     many = max(FEW, count)
     number = said.get("signal")
-    stderr, stdout = said.get("stderr", ""), said.get("stdout", "")
+    stderr, stdout = said.get("stderr") or "", said.get("stdout", "")
     truncated = said.get("stdout_truncated", False)
     if cause:
         first = cause.get("stage") == spec["name"]
@@ -85,7 +87,9 @@ def stage_result(
     return result
 
 
-def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | None, limit: int) -> dict[str, Any]:
+def link_result(
+    spec: "dict[str, Any]", hosts: "dict[str, str]", verdict: "Verdict | None", limit: int
+) -> "dict[str, Any]":
     """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
     sides = verdict.sides if verdict else {}
     writer, reader = sides.get((spec["id"], "W"), {}), sides.get((spec["id"], "R"), {})
@@ -121,7 +125,9 @@ def link_result(spec: dict[str, Any], hosts: dict[str, str], verdict: Verdict | 
     }
 
 
-def shape(plan: Plan, hosts: dict[str, str], verdict: Verdict | None, elapsed: float | None) -> dict[str, Any]:
+def shape(
+    plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elapsed: "float | None"
+) -> "dict[str, Any]":
     """The result without msg: ``verdict`` is None in check mode, when nothing was launched."""
     cause = verdict.cause if verdict else None
     specs = [(end, stage) for end, spec in plan.ends.items() for stage in spec["stages"]]
@@ -153,7 +159,7 @@ def shape(plan: Plan, hosts: dict[str, str], verdict: Verdict | None, elapsed: f
     return result
 
 
-def refused(msg: str, host: str) -> dict[str, Any]:
+def refused(msg: str, host: str) -> "dict[str, Any]":
     """What was asked for cannot be meant: nothing was started, and the shape is the same."""
     return {
         "failed": True,
@@ -170,12 +176,12 @@ def refused(msg: str, host: str) -> dict[str, Any]:
     }
 
 
-def plan_order(plan: Plan) -> list[str]:
+def plan_order(plan: "Plan") -> "list[str]":
     """Stage names from the source to the sink."""
     names = [stage["name"] for end in plan.ends.values() for stage in end["stages"]]
     follows = {link["source"]: link["destination"] for link in plan.links}
     first = [name for name in names if name not in follows.values()]
-    ordered: list[str] = []
+    ordered: "list[str]" = []
     while first:
         name = first.pop(0)
         ordered.append(name)
@@ -184,7 +190,7 @@ def plan_order(plan: Plan) -> list[str]:
     return ordered
 
 
-def summary(result: dict[str, Any]) -> dict[str, Any]:
+def summary(result: "dict[str, Any]") -> "dict[str, Any]":
     """The fact: no argv, no stderr, no environment, for it may be cached on a disk."""
     return {
         "run": result["run"],
@@ -197,7 +203,7 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def preflight_result(hosts: dict[str, str], reports: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def preflight_result(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]]") -> "list[dict[str, Any]]":
     """[{from, to, address, port, ok, outcome}] for everything that was dialled."""
     return [
         {

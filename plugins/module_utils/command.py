@@ -1,0 +1,164 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``socketpipe``: a plan of two ends, run from a shell."""
+
+import json
+import os
+import sys
+import time
+
+from . import arguments, bootstrap, manual, plain
+from .addresses import own_addresses
+from .login import ForkLaunch, LoginLaunch
+from .meter import Meter
+from .plan import Plan
+from .result import shape
+from .run import Run
+from .streams import FAILURE, SIGNALS, USAGE, keep, say
+from .verdict import Verdict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    import signal
+    from typing import Any, Callable
+else:
+    import _signal as signal
+
+HERE, THERE = "here", "there"
+PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
+ADVICE = {
+    "early exit": "leave out --whole if that is what you want",
+    "timeout": "-t/--timeout",
+    "not connected": "Try -h (what to dial), --ports (what a firewall lets through) or --listen (who is dialled).",
+}
+
+
+def main(words: "list[str]") -> int:
+    """Do what the command line says; returns the exit status."""
+    if words[:1] == ["-s"]:
+        return plain.serve(words[1:])
+    try:
+        options = arguments.parse(words)
+    except arguments.Usage as exc:
+        return say("%s (see socketpipe --help)" % exc, USAGE)
+    for wanted, text in (("help", manual.usage), ("manual", manual.page), ("version", manual.version)):
+        if getattr(options, wanted):
+            sys.stdout.write(text())
+            return 0
+    return (plain.drive if options.plain else run)(options)
+
+
+class CommandRun(Run):
+    """The run of one command line, which a signal ends."""
+
+    def __init__(self, launches: "Any", on_sample: "Callable[[dict[str, Any]], None]"):
+        super().__init__(launches, on_sample)
+        self.signal = 0
+        self.wake, wake_in = os.pipe()
+        for fd in (self.wake, wake_in):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wake_in)
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+                signal.signal(number, self.signalled)
+
+    def signalled(self, number: int, frame: "Any") -> None:
+        self.signal = self.signal or number
+        self.give_up_at = min(self.give_up_at, time.monotonic())
+
+    def others(self) -> "dict[int, Callable[[], None]]":
+        return {self.wake: self.woken}
+
+    def woken(self) -> None:
+        os.read(self.wake, 4096)
+
+
+def run(options: "argparse.Namespace") -> int:
+    """Run the commands and say what came of it; returns the exit status."""
+    began = time.monotonic()
+    plan = make_plan(options)
+    names = {HERE: "this host", THERE: "the far side (%s)" % " ".join(options.login)[:200]}
+    launches = {
+        HERE: ForkLaunch(plan.for_end(HERE), []),
+        THERE: LoginLaunch(plan.for_end(THERE), options.login, options.python or "python3", options.batch),
+    }
+    meter = Meter(2)
+    running = CommandRun(launches, meter.feed)
+    outcomes = running.outcomes()
+    meter.clear()
+    verdict = Verdict(plan, outcomes, names, ADVICE)
+    status = exit_status(verdict, "output" if options.output else "remote")
+    msg = "ok" if verdict.cause is None else verdict.cause["msg"]
+    if running.signal:
+        status, msg = 128 + running.signal, "interrupted: " + msg
+    if status or verdict.cause:
+        say(msg)
+    for report in verdict.reports.values():
+        for left in report.get("left", ()):
+            say("left running on %s: %s" % (names[report["end"]], left))
+    if options.stats is not None:
+        figures = shape(plan, names, verdict, time.monotonic() - began)
+        del figures["changed"]
+        status = write_stats(options.stats, dict(figures, ok=verdict.ok, exit_status=status, msg=msg), status)
+    if running.signal:
+        signal.signal(running.signal, signal.SIG_DFL)
+        os.kill(os.getpid(), running.signal)  # so that a shell knows
+    return status
+
+
+def make_plan(options: "argparse.Namespace") -> Plan:
+    """Two ends, up to three stages, and who dials whom."""
+    names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
+    plan = Plan({name: getattr(options, name) for name in names})
+    plan.options["connect_timeout"] = options.timeout or 30
+    at_terminal = not options.quiet and os.isatty(2) and os.tcgetpgrp(2) == os.getpgrp()
+    plan.add_end(HERE, options.listen == "local", 1.0 if at_terminal else 0.0, options.timeout or PATIENT)
+    plan.add_end(THERE, options.listen == "remote")
+    stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]
+    plan.chain([(end, stage(options, name)) for end, name in stages if getattr(options, name)])
+    given = options.host.split(",") if options.host else []
+    if options.listen == "remote":
+        plan.reach(HERE, THERE, given)
+    else:
+        plan.reach(THERE, HERE, given or own_addresses(), not given)
+    return plan
+
+
+def stage(options: "argparse.Namespace", name: str) -> "dict[str, Any]":
+    """One command as a stage of a plan: what it inherits, it has for itself."""
+    argv = getattr(options, name)
+    inherit = {"2": 2}
+    if name == "input":
+        inherit["0"] = keep(0, os.O_RDONLY)
+    elif name == "output":
+        inherit["1"] = keep(1, os.O_WRONLY)
+    found = {"name": name, "argv": argv, "ok_rc": [0], "early_exit": not options.whole, "environment": {}}
+    found.update(inherit=inherit, own_session=options.batch or name == "remote")
+    if argv[0] == "socketpipe":
+        modules = bootstrap.MODULES + bootstrap.COMMAND_MODULES
+        words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]
+        found["program"] = bootstrap.as_text(bootstrap.stream(bootstrap.program(bootstrap.sources(modules)), words))
+    return found
+
+
+def exit_status(verdict: Verdict, last: str) -> int:
+    """That of the last command, 128 + n for a signal; FAILURE where that would hide a failure."""
+    if verdict.ok:
+        return 0
+    rc = verdict.stages.get(last, {}).get("rc")
+    return FAILURE if not rc else int(rc) if rc > 0 else 128 - int(rc)
+
+
+def write_stats(path: str, stats: "dict[str, Any]", status: int) -> int:
+    """One line of JSON to a file, "" for standard error; returns the exit status."""
+    line = json.dumps(stats) + "\n"
+    try:
+        if not path:
+            os.write(2, line.encode("ascii"))
+        else:
+            with open(path, "w", encoding="ascii") as target:
+                target.write(line)
+    except OSError as exc:
+        return say("--stats: %s: %s" % (path, exc.strerror), status or FAILURE)
+    return status

@@ -1,0 +1,141 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One end on its way, as whoever started it sees it: hearing it, and what came of it.
+
+Every launch has the same life: ``start``, then ``ready`` says that it has come to
+its end, ``outcome`` what it was; ``cancel`` ends it before.
+"""
+
+import os
+import select
+import time
+
+from .kernel import descendants, kill
+from .report import NOISE_MOST, REPORT_MOST, Heard, flaw, sample_is_sound
+from .watch import read_marked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any
+else:
+    import _signal as signal
+
+CHUNK = 64 * 1024  # bytes that are heard at once
+NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
+
+
+class Launch:
+    """One end, however it is started."""
+
+    how_to_set_python = "set ansible_python_interpreter"
+
+    def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
+        self.plan, self.interpreters = plan, interpreters
+        self.label = "socketpipe:%s:%s" % (plan["run"], plan["end"])
+        self.ready = False
+        self.cancelled = False
+        self.began = self.ended = time.monotonic()
+        self.report: "dict[str, Any] | None" = None
+        self.error, self.kind = "", "launch"
+        self.silent = ""  # why it was given up, when that is a failure of its own
+        self.lost = False  # it may have run, but there is no report
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def wanted(self) -> "dict[int, int]":
+        """{fd: poll(2) events} to wait for."""
+        return {}
+
+    def serve(self, fd: int) -> "list[dict[str, Any]]":
+        """Something has happened on one of those; returns the samples that have come."""
+        return []
+
+    def outcome(self) -> "dict[str, Any]":
+        """What verdict.Verdict wants to know of an end."""
+        return {
+            "report": self.report,
+            "error": self.silent or self.error,
+            "kind": self.kind,
+            "cancelled": self.cancelled and not self.silent,
+            "lost": bool(self.silent) or self.lost and not self.cancelled,
+        }
+
+    @property
+    def lived(self) -> float:
+        """Seconds from the launch to its end."""
+        return self.ended - self.began
+
+    def over(self) -> None:
+        self.ended, self.ready = time.monotonic(), True
+
+    def conclude(self, rc: int, stdout: str, stderr: str) -> None:
+        """An end's process is over: its report, or the sentence that says why there is none."""
+        message = read_marked(stdout[-REPORT_MOST:])
+        # a login with a terminal has merged both, and ssh has a last word of its own
+        lines = [line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines() if line.strip()]
+        said = " ".join(lines[-4:])[-400:]
+        wrong = flaw(message, self.plan) if message else ""
+        if message and not wrong and ("end" in message or "refused" in message):
+            self.report = message
+        elif wrong:
+            self.lost, self.error = True, "its report cannot be used, %s" % wrong
+        elif rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
+            self.error = NO_PYTHON % (", ".join(self.interpreters), self.how_to_set_python)
+            self.kind = "no python"
+        else:
+            self.lost = True
+            self.error = "it ended without a report (exit status %d)%s" % (rc, said and ": " + said)
+
+    def processes(self) -> "list[int]":
+        """Our processes on this machine that carry this end's label: ssh, docker, a shell, or the end itself."""
+        found = []
+        for pid in descendants(os.getpid()):
+            try:
+                with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
+                    if self.label.encode() in cmdline.read():
+                        found.append(pid)
+            except OSError:
+                continue
+        return found
+
+    def cancel(self, number: int = signal.SIGTERM) -> None:
+        """End it: the end sees that its output has no reader any more, and cleans up."""
+        self.cancelled = True
+        kill(self.processes(), number)
+
+
+class PipedLaunch(Launch):
+    """An end whose output comes through a pipe of ours, so that its samples are heard as they come."""
+
+    out = -1  # the pipe's descriptor, not blocking
+
+    def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
+        super().__init__(plan, interpreters)
+        self.heard = Heard()
+
+    def wait(self) -> "tuple[int, str]":
+        """Its output is at its end: (its exit status, what it said on standard error)."""
+        raise NotImplementedError
+
+    def wanted(self) -> "dict[int, int]":
+        return {} if self.ready else {self.out: select.POLLIN}
+
+    def serve(self, fd: int) -> "list[dict[str, Any]]":
+        return self.hear() if fd == self.out else []
+
+    def hear(self) -> "list[dict[str, Any]]":
+        """The samples that have come since; at the end of the output the report is taken."""
+        try:
+            chunk = os.read(self.out, CHUNK)  # a part: what never ends must not keep us here
+        except BlockingIOError:
+            return []
+        if not chunk:
+            rc, stderr = self.wait()
+            self.conclude(rc, self.heard.text(), stderr)
+            os.close(self.out)
+            self.over()
+            return []
+        messages = [read_marked(line) for line in self.heard.feed(chunk)]
+        return [message for message in messages if message and sample_is_sound(message, self.plan)]

@@ -1,0 +1,177 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The original's protocol, for a far side or a near side that has only that: one socket, and no proof of anything.
+
+Its far side is started as ``socketpipe -s host port command…``: it connects, makes
+the socket its standard input and output, and becomes the command.  Both directions
+share one socket, so nothing tells an end of file from a death there; and whoever
+connects first is taken.  What this side can still do, it does: if its own input
+command fails, the far side gets a reset.
+"""
+
+import os
+import select
+import sys
+import time
+
+from .connect import listen_on
+from .kernel import accept, disconnect, set_linger
+from .plan import DEFAULT_PORTS
+from .stage import NotStarted, encode, find_command, spawn
+from .streams import FAILURE, SIGNALS, USAGE, keep, own_description, say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    import signal
+    import socket
+    from typing import Any
+else:
+    import _signal as signal
+    import socket
+
+SSH_CLIENT = "${SSH_CLIENT%% *}"  # a shell on the far side knows where its login came from
+LIVES = 0.1  # seconds between looks whether the login command still lives
+
+
+def serve(words: "list[str]") -> int:
+    """``-s host port command…``: connect to an original, and become the command; returns only on failure."""
+    if len(words) < 3 or not words[2]:
+        return say("-s: a host, a port and a command must follow", USAGE)
+    host, port = words[:2]
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        return say("-s: %r is not a port" % port, FAILURE)
+    try:
+        sock = socket.create_connection((host, int(port)))
+    except (OSError, UnicodeError) as exc:
+        return say("-s: cannot connect to %s port %s: %s" % (host, port, getattr(exc, "strerror", "") or exc), FAILURE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for fd in (0, 1):
+        os.dup2(sock.fileno(), fd)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(encode(words[2]), [encode(word) for word in words[2:]])
+    except OSError as exc:
+        return say("-s: cannot run %r: %s" % (words[2], exc.strerror), FAILURE)
+
+
+class Processes:
+    """The login command and ours: {pid: name}, their statuses, and the signal that ends them all."""
+
+    def __init__(self) -> None:
+        self.alive: "dict[int, str]" = {}
+        self.status: "dict[str, int]" = {}
+        self.signal = 0
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.signalled)
+
+    def signalled(self, number: int, frame: "Any") -> None:
+        self.signal = self.signal or number
+        self.end()
+
+    def end(self) -> None:
+        for pid in self.alive:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except OSError:
+                pass
+
+    def start(self, name: str, argv: "list[str]", fds: "dict[int, int]", batch: bool) -> None:
+        """Raises NotStarted."""
+        self.alive[spawn(argv, dict(os.environb), None, fds, batch, signal.SIGTERM)] = name
+
+    def reap(self, flags: int = 0) -> str:
+        """The name of one that has ended, "" for none."""
+        pid, status = os.waitpid(-1, flags)
+        name = self.alive.pop(pid, "")
+        if name:
+            self.status[name] = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        return name
+
+
+def drive(options: "argparse.Namespace") -> int:
+    """Run the commands with an original on the far side; returns the exit status."""
+    processes = Processes()
+    try:
+        listener, port = open_listener(options.ports)
+        host = options.host or SSH_CLIENT
+        problem = find_command(options.login[0], dict(os.environb), None)
+        if problem:
+            raise NotStarted("-l/--login: %s" % problem)
+        words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote
+        null, stderr = os.open(os.devnull, os.O_RDWR), own_description(2)
+        processes.start("remote", words, {0: null if options.batch else 0, 1: null, 2: stderr}, options.batch)
+        sock = wait_for_call(listener, processes, options.timeout)
+    except (OSError, NotStarted) as exc:
+        processes.end()
+        return say(str(exc), FAILURE)
+    set_linger(sock, True)
+    try:
+        if options.input:
+            fds = {0: keep(0, os.O_RDONLY), 1: sock.fileno(), 2: 2}
+            processes.start("input", options.input, fds, options.batch)
+        else:
+            sock.shutdown(socket.SHUT_WR)
+        if options.output:
+            fds = {0: sock.fileno(), 1: keep(1, os.O_WRONLY), 2: 2}
+            processes.start("output", options.output, fds, options.batch)
+    except (OSError, NotStarted) as exc:
+        disconnect(sock)
+        processes.end()
+        return say(str(exc), FAILURE)
+    return conclude(processes, sock, "output" if options.output else "remote")
+
+
+def open_listener(ports: "list[int]") -> "tuple[socket.socket, int]":
+    """A listening socket and its port; raises OSError when all are taken."""
+    for port in ports or DEFAULT_PORTS:
+        try:
+            return listen_on(port), port
+        except OSError:
+            continue
+    raise OSError("all ports are taken")
+
+
+def wait_for_call(listener: "socket.socket", processes: Processes, timeout: int) -> "socket.socket":
+    """The first who calls; raises OSError when nobody can any more."""
+    deadline = time.monotonic() + timeout if timeout else float("inf")
+    while True:
+        if select.select([listener], [], [], LIVES)[0]:
+            sock = accept(listener)
+            listener.close()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setblocking(True)
+            return sock
+        if processes.signal or processes.reap(os.WNOHANG):
+            status = processes.status.get("remote", 128 + processes.signal)
+            raise OSError("the far side did not call: the login command ended with exit status %d" % status)
+        if time.monotonic() > deadline:
+            raise OSError("the far side did not call within %d s (-t/--timeout): try -h, or --ports" % timeout)
+
+
+def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
+    """Wait for all; what our own commands come to is passed on as far as one socket can."""
+    while processes.alive:
+        name = processes.reap()
+        try:
+            if name == "input" and processes.status[name]:
+                disconnect(sock)
+            elif name == "input":
+                sock.shutdown(socket.SHUT_WR)
+            elif name == "output":
+                sock.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass  # the far side has gone before
+    set_linger(sock, False)
+    failed = [name for name, status in processes.status.items() if status]
+    status = processes.status.get(last, FAILURE) or (FAILURE if failed else 0)
+    if processes.signal:
+        say("interrupted")
+        signal.signal(processes.signal, signal.SIG_DFL)
+        os.kill(os.getpid(), processes.signal)
+    for name in failed:
+        say("%s ended with exit status %d" % (name, processes.status[name]))
+    sys.stderr.flush()
+    return status
