@@ -94,7 +94,7 @@ def sources(names: "Iterable[str]" = MODULES) -> "list[tuple[str, str]]":
     if globals().get("__loader__") is None:  # we have come here in such a program ourselves
         texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))  # type: ignore[attr-defined]
         return [(name, texts[name]) for name in names]
-    folder = os.path.dirname(os.path.abspath(__file__))
+    folder = os.path.dirname(__file__)  # as it is: a zip archive knows its files by these very names
     read = __loader__.get_data  # type: ignore[name-defined]  # from files, or from a zip archive
     return [(name, read(os.path.join(folder, name + ".py")).decode("utf-8")) for name in names]
 

@@ -14,7 +14,7 @@ from .meter import Meter
 from .plan import Plan
 from .result import shape
 from .run import Run
-from .streams import FAILURE, SIGNALS, USAGE, keep, say
+from .streams import FAILURE, SIGNALS, USAGE, at_terminal, keep, say
 from .verdict import Verdict
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ else:
     import _signal as signal
 
 HERE, THERE = "here", "there"
+SAMPLE = 1.0  # seconds between samples for the meter
 PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
 ADVICE = {
     "early exit": "leave out --whole if that is what you want",
@@ -112,8 +113,8 @@ def make_plan(options: "argparse.Namespace") -> Plan:
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
     plan.options["connect_timeout"] = options.timeout or 30
-    at_terminal = not options.quiet and os.isatty(2) and os.tcgetpgrp(2) == os.getpgrp()
-    plan.add_end(HERE, options.listen == "local", 1.0 if at_terminal else 0.0, options.timeout or PATIENT)
+    shown = at_terminal() and not options.quiet
+    plan.add_end(HERE, options.listen == "local", SAMPLE if shown else 0.0, options.timeout or PATIENT)
     plan.add_end(THERE, options.listen == "remote")
     stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]
     plan.chain([(end, stage(options, name)) for end, name in stages if getattr(options, name)])

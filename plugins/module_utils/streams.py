@@ -25,6 +25,14 @@ def say(text: str, status: int = 0) -> int:
     return status
 
 
+def at_terminal() -> bool:
+    """Whether somebody looks at what we say: standard error is our terminal, and we are not in the background."""
+    try:
+        return os.isatty(2) and os.tcgetpgrp(2) == os.getpgrp()
+    except OSError:  # a terminal, but not that of our session
+        return False
+
+
 def keep(fd: int, flags: int) -> int:
     """A copy of one of our standard streams, which nobody gets by accident."""
     try:
