@@ -14,6 +14,7 @@ from .meter import Meter
 from .plan import Plan
 from .result import shape
 from .run import Run
+from .stage import PROGRAM_START
 from .streams import FAILURE, SIGNALS, USAGE, at_terminal, keep, say
 from .verdict import Verdict
 
@@ -139,6 +140,7 @@ def stage(options: "argparse.Namespace", name: str) -> "dict[str, Any]":
     if argv[0] == "socketpipe":
         modules = bootstrap.MODULES + bootstrap.COMMAND_MODULES
         words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]
+        found["launcher"] = [None, "-IS", "-c", PROGRAM_START, argv[0]]
         found["program"] = bootstrap.as_text(bootstrap.stream(bootstrap.program(bootstrap.sources(modules)), words))
     return found
 

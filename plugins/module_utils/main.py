@@ -53,7 +53,8 @@ def before(plan: "dict[str, Any]") -> "dict[str, Any]":
             if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
                 return {"skipped": "%s: %s %s" % (spec["name"], path, "exists" if wanted else "does not exist")}
     for spec in plan["stages"]:
-        problem = "program" not in spec and find_command(spec["argv"][0], full_environment(spec), spec.get("chdir"))
+        name = spec.get("launcher", spec["argv"])[0] or sys.executable
+        problem = find_command(name, full_environment(spec), spec.get("chdir"))
         if problem:
             return {"refused": problem, "stage": spec["name"]}
     return {}

@@ -23,8 +23,9 @@ else:
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 CHUNK = 64 * 1024
 PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
-# a stage that is a program of ours reads it from this descriptor
+# a stage whose program came with the plan has it open here, as a file without a name
 PROGRAM_FD = 3
+PROGRAM_PATH = "/proc/self/fd/%d" % PROGRAM_FD
 PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
 
 WAITING, RUNNING, ENDED = "waiting", "running", "ended"
@@ -108,7 +109,7 @@ class Stage:
         try:
             if "program" in self.spec:
                 program = targets[PROGRAM_FD] = in_memory(self.spec["program"])
-                argv = [sys.executable, "-IS", "-c", PROGRAM_START] + argv
+                argv = [sys.executable if word is None else word for word in self.spec["launcher"]] + argv[1:]
             own_session = self.spec.get("own_session", True)
             self.pid = spawn(argv, full_environment(self.spec), self.spec.get("chdir"), targets, own_session)
             self.started_at, self.state = now, RUNNING
@@ -227,7 +228,7 @@ def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | Non
 
 def in_memory(text: str) -> int:
     """A descriptor of a file without a name that contains this (base64): memfd_create(2), or open(2)'s O_TMPFILE."""
-    import binascii  # only for a program of ours
+    import binascii  # few have a program with them
 
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("socketpipe")
