@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
 
     def _read(self, name: str) -> bytes:
-        """A script, found where a role or a playbook keeps its files, decrypted if it is a vault; raises OptionError."""
+        """A script, found where a role or playbook keeps its files, decrypted if it is a vault; raises OptionError."""
         try:
             path = self._loader.get_real_file(self._find_needle("files", name))
         except AnsibleError as exc:
