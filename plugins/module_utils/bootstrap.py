@@ -30,6 +30,7 @@ MODULES = [
     "preflight",
     "watch",
     "link",
+    "spawn",
     "stage",
     "rules",
     "guard",

@@ -14,7 +14,7 @@ from .meter import Meter
 from .plan import Plan
 from .result import shape
 from .run import Run
-from .stage import PROGRAM_START
+from .spawn import PROGRAM_START
 from .streams import FAILURE, SIGNALS, USAGE, at_terminal, keep, say
 from .verdict import Verdict
 

@@ -9,7 +9,7 @@ import sys
 from . import bootstrap, main
 from .kernel import descendants, kill
 from .launch import PipedLaunch
-from .stage import NotStarted, find_command, spawn
+from .spawn import NotStarted, find_command, spawn
 from .streams import own_description
 
 TYPE_CHECKING = False

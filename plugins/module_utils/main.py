@@ -12,7 +12,7 @@ from .guard import DONE, split
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .preflight import Preflight
-from .stage import encode, find_command, full_environment
+from .spawn import encode, find_command, full_environment
 from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False

@@ -17,7 +17,7 @@ import time
 from .connect import listen_on
 from .kernel import accept, disconnect, set_linger
 from .plan import DEFAULT_PORTS
-from .stage import NotStarted, encode, find_command, spawn
+from .spawn import NotStarted, encode, find_command, spawn
 from .streams import FAILURE, SIGNALS, USAGE, keep, own_description, say
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils import bootstrap
 from ..module_utils.plan import PlanError, parse_ports
-from ..module_utils.stage import PROGRAM_PATH
+from ..module_utils.spawn import PROGRAM_PATH
 from ..module_utils.words import parse_size
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
