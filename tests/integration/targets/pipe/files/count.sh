@@ -1,3 +1,4 @@
+#!/bin/sh
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 number=1
