@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,15 +21,19 @@ from .commands import FULL, payload
 from .draw import Run
 from .judge import judge
 from .machine import Batch
+from .tasks import Tasks
+from .typed import Typed
 
 HOSTS = ("controller", "h1", "h2")
 Lines = list[dict[str, Any]]
+ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils.archive"
 
 
 class Lane:
     """Hosts of its own, for one batch after the other."""
 
     def __init__(self, folder: Path, collections: str = "") -> None:
+        """``collections``: where the collection is that is tested, if it is not this one."""
         hosts = [HostSpec(name, max_startups="200") for name in HOSTS[1:]]
         visible = [playbook.ansible_playbook().parents[1], *([Path(collections)] if collections else [])]
         self.fleet = Fleet.create(hosts, directory=folder, visible=visible)
@@ -34,6 +41,9 @@ class Lane:
         self.work = folder / "work"
         self.work.mkdir()
         payload(self.work)
+        self.program = self.work / "socketpipe"
+        tree = {"PYTHONPATH": collections or str(playbook.collections())}
+        subprocess.run([sys.executable, "-m", ARCHIVE, str(self.program)], env={**os.environ, **tree}, check=True)
         for name in HOSTS:
             self.mount(name)
 
@@ -41,7 +51,11 @@ class Lane:
         self.fleet[name].run(["sh", "-c", f"mkdir -p {FULL}; mount -n -t tmpfs -o size=128k none {FULL}"])
 
     def run(self, runs: list[Run]) -> Lines:
-        batch = Batch(self.fleet, runs, self.work, self.env)
+        batch: Batch
+        if runs[0].command:
+            batch = Typed(self.fleet, runs, self.work, self.program)
+        else:
+            batch = Tasks(self.fleet, runs, self.work, self.env)
         batch.perform()
         judged = [judge(batch, name) for name in batch.runs]
         unexplained = batch.left if not any(each.problems for each in judged) else []
