@@ -57,7 +57,8 @@ def of_socketpipe() -> list[Fault]:
     found = []
     for word, number in {**NUMBERS, "interrupt": signal.SIGINT, "hang up": signal.SIGHUP}.items():
         name = f"{word} command"
-        found.append(Fault(name, MOMENTS, victim="command", number=number, lost=number == signal.SIGKILL))
+        lost = number == signal.SIGKILL
+        found.append(Fault(name, MOMENTS, kinds=("interrupted",), victim="command", number=number, lost=lost))
     return found
 
 

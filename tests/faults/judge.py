@@ -31,7 +31,8 @@ class Judged:
 def judge(batch: Batch, name: str) -> Judged:
     run, commands = batch.runs[name], batch.commands[name]
     struck = name in batch.struck
-    status, result = batch.outcomes.get(name, Outcome("lost", {}))
+    outcome = batch.outcomes.get(name, Outcome("lost", {}))
+    status, result = outcome.status, outcome.result
     problems = [*of_the_stream(run, commands, status, result), *of_the_rest(batch, run)]
     if run.command and status != "lost":
         problems += of_the_exit_status(run, struck, result)
@@ -123,10 +124,11 @@ def blame(run: Run, cause: dict[str, Any]) -> list[str]:
 
 
 def uncertain(run: Run) -> bool:
-    """Whether what was hit may not have mattered any more, or not yet.
+    """Whether what was hit may not have mattered any more, or not yet; the command itself always does.
 
     In the handshake anything can come first; a login that is cut before there is a link is made again; when all has
     arrived, a network that fails does so before or after both sides have parted.
     """
     cut = (run.fault.name, run.moment) == ("cut and retried", "connect")
-    return run.moment == "handshake" or cut or (run.moment == "after" and run.fault.kinds == LOST)
+    late = run.moment == "after" and run.fault.kinds == LOST
+    return run.fault.victim != "command" and (run.moment == "handshake" or cut or late)
