@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts import Fleet, HostSpec
-from tests.system import playbook
+from tests.system import playbook, program
 
 from .commands import FULL, payload
 from .draw import Run
@@ -26,7 +23,6 @@ from .typed import Typed
 
 HOSTS = ("controller", "h1", "h2")
 Lines = list[dict[str, Any]]
-ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils.archive"
 
 
 class Lane:
@@ -41,9 +37,7 @@ class Lane:
         self.work = folder / "work"
         self.work.mkdir()
         payload(self.work)
-        self.program = self.work / "socketpipe"
-        tree = {"PYTHONPATH": collections or str(playbook.collections())}
-        subprocess.run([sys.executable, "-m", ARCHIVE, str(self.program)], env={**os.environ, **tree}, check=True)
+        self.program = program.build(self.work / "socketpipe", collections)
         for name in HOSTS:
             self.mount(name)
 

@@ -43,7 +43,8 @@ class Typed(Batch):
         login = ["ssh", "-F", str(self.fleet.ssh_config), "-o", "ControlPath=none", "h1"]
         for option, command in {"login": login, **commands.options()}.items():
             words += [f"--{option}", "{", *command, "}"]
-        return [self.program, *words]
+        # a shell has its background jobs ignore Ctrl-C, and one of those the machine may be
+        return ["env", "--default-signal=INT,HUP", self.program, *words]
 
     def over(self) -> set[str]:
         return {name for name, process in self.processes.items() if process.poll() is not None}
