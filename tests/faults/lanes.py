@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ class Lane:
 
     def __init__(self, folder: Path, collections: str = "") -> None:
         """``collections``: where the collection is that is tested, if it is not this one."""
+        # a shell has its background jobs ignore Ctrl-C, and with them all that they start
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         hosts = [HostSpec(name, max_startups="200") for name in HOSTS[1:]]
         visible = [playbook.ansible_playbook().parents[1], *([Path(collections)] if collections else [])]
         self.fleet = Fleet.create(hosts, directory=folder, visible=visible)
@@ -83,16 +86,23 @@ def perform(wanted: list[list[Run]], lanes: int) -> Iterator[Lines]:
     with tempfile.TemporaryDirectory() as folder:
         count = min(lanes, len(wanted))
         workers = [context.Process(target=serve, args=(folder, todo, done), daemon=True) for _lane in range(count)]
+        todo.cancel_join_thread()  # when we are ended, nobody takes the rest
         for runs in wanted:
             todo.put(runs)
         for worker in workers:
             todo.put(None)
             worker.start()
-        for _batch in wanted:
-            while done.empty():
-                if not any(worker.is_alive() for worker in workers):
-                    raise SystemExit("a lane has ended before its time")
-                time.sleep(0.1)
-            yield done.get()
-        for worker in workers:
-            worker.join()
+        try:
+            for _batch in wanted:
+                while done.empty():
+                    if not any(worker.is_alive() for worker in workers):
+                        raise SystemExit("a lane has ended before its time")
+                    time.sleep(0.1)
+                yield done.get()
+        except BaseException:
+            for worker in workers:
+                worker.terminate()  # and its hosts with it
+            raise
+        finally:
+            for worker in workers:
+                worker.join()

@@ -43,8 +43,7 @@ class Typed(Batch):
         login = ["ssh", "-F", str(self.fleet.ssh_config), "-o", "ControlPath=none", "h1"]
         for option, command in {"login": login, **commands.options()}.items():
             words += [f"--{option}", "{", *command, "}"]
-        # a shell has its background jobs ignore Ctrl-C, and one of those the machine may be
-        return ["env", "--default-signal=INT,HUP", self.program, *words]
+        return [self.program, *words]
 
     def over(self) -> set[str]:
         return {name for name, process in self.processes.items() if process.poll() is not None}
@@ -86,7 +85,8 @@ class Typed(Batch):
 
     def resume(self) -> None:
         for process in self.processes.values():
-            process.resume()
+            if process.poll() is None:
+                process.resume()
 
     def send(self, run: Run, proc: Proc) -> None:
         if run.fault.number == signal.SIGINT:
