@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """python -m tests.faults [--command] [--seed S] [--runs N] [--lanes L] [--only NUMBER]
 
-Runs that many tasks, or lines of the command, with a fault each, and prints what each came to, by fault and moment.
-What has been run with this seed is kept in .build/faults and is not run again; --only repeats the batch of one run.
+Runs that many tasks, or command lines of socketpipe, with a fault each, and prints what each came to, by fault and
+moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats the batch of one
+run.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.hosts import Fleet
+from tests.hosts.process import Identity
 from tests.system import anatomy
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.conftest import Traces
@@ -22,6 +23,7 @@ from .draw import Run
 ASSEMBLY = 60.0  # seconds for all runs of a batch to come to their moments
 LIMIT = 100.0  # seconds from then on until all are over: connect_timeout, dead peers, the graces of stages that stay
 CLEAN = 20.0  # seconds after that for all to be gone
+DYING = 0.3  # seconds for a signal to have its effect
 DEAD_PEER, CONNECT_TIMEOUT = 6, 20
 
 
@@ -162,10 +164,19 @@ class Batch(abc.ABC):
             if proc:
                 self.send(run, proc)
                 self.struck.add(run.name)
+                if run.moment == "after":
+                    self.let_die(proc)
         else:
             self.see(everything)
         if run.fault.name != "timeout":
             self.let_go(run.name)
+
+    @staticmethod
+    def let_die(proc: Proc) -> None:
+        """Else, on a busy machine, the sink may come to its end before what was hit has heard of it."""
+        deadline = time.monotonic() + DYING
+        while Identity.of(proc.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def send(self, run: Run, proc: Proc) -> None:
         anatomy.send(proc, run.fault.number)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs that are lines typed on the controller: the command socketpipe, through ssh."""
+"""Runs that are command lines of socketpipe, typed on the controller: through ssh."""
 
 from __future__ import annotations
 
