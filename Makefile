@@ -90,13 +90,13 @@ release: $(VENVS)/changelog/made   ## turn the fragments into a release of galax
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
-hit: $(VENV)/test $(TREE)   ## 360 tasks with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
+hit: $(VENV)/test $(TREE)   ## 360 tasks and 168 command lines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
 	$(PYTEST) tests/faults
 
-faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable): the table of docs/reliability.md (needs root)
-	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N)
+faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command): the tables of docs/reliability.md (needs root)
+	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)
 
-bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3)
+bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3; nc, mbuffer, socat)
 	$(BIN)/python -m tests.bench
 
 clean:   ## remove what the other targets have made

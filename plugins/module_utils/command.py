@@ -9,6 +9,7 @@ import time
 
 from . import arguments, bootstrap, manual, plain
 from .addresses import own_addresses
+from .kernel import signal_name
 from .login import ForkLaunch, LoginLaunch
 from .meter import Meter
 from .plan import Plan
@@ -91,9 +92,11 @@ def run(options: "argparse.Namespace") -> int:
     meter.clear()
     verdict = Verdict(plan, outcomes, names, ADVICE)
     status = exit_status(verdict, "output" if options.output else "remote")
+    if running.signal:  # what else has failed is a consequence
+        status, verdict.ok = 128 + running.signal, False
+        text = "interrupted: socketpipe was ended by %s" % signal_name(running.signal)
+        verdict.cause = {"kind": "interrupted", "host": names[HERE], "msg": text}
     msg = "ok" if verdict.cause is None else verdict.cause["msg"]
-    if running.signal:
-        status, msg = 128 + running.signal, "interrupted: " + msg
     if status or verdict.cause:
         say(msg)
     for report in verdict.reports.values():

@@ -24,6 +24,12 @@ WORDS = ["-IS", "-"]
 PROGRAM = "import binascii,io;r=io.BytesIO(binascii.a2b_base64('%s')).read;exec(r(int(r(8))))\n"
 
 
+def wait(pid: int) -> int:
+    """A child's exit status; minus the signal's number for one that a signal has ended."""
+    status = os.waitpid(pid, 0)[1]
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
 class ForkLaunch(PipedLaunch):
     """The end on this host: this very program, which is loaded already."""
 
@@ -45,7 +51,7 @@ class ForkLaunch(PipedLaunch):
         os.close(theirs)
 
     def wait(self) -> "tuple[int, str]":
-        return os.waitpid(self.pid, 0)[1] >> 8, ""
+        return wait(self.pid), ""
 
     def processes(self) -> "list[int]":
         return [pid for pid in descendants(os.getpid()) if pid == self.pid]
@@ -109,8 +115,7 @@ class LoginLaunch(PipedLaunch):
             self.into = -1
 
     def wait(self) -> "tuple[int, str]":
-        status = os.waitpid(self.pid, 0)[1]
-        return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), ""
+        return wait(self.pid), ""
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         super().conclude(rc, stdout, stderr)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.bench [throughput] [startup] [footprint]: prints the tables of docs/benchmarks.md.
+"""python -m tests.bench [TABLE...]: prints the tables of docs/benchmarks.md.
 
 Everything runs between two namespace hosts, in one run, in turn, and is quoted
 as a median: of figures taken on a shared machine only the ratios mean much.
@@ -17,12 +17,14 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import footprint, startup, throughput
+from . import command, footprint, startup, throughput
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
     "startup": startup.table,
     "footprint": footprint.table,
+    "command-startup": command.startup,
+    "command-throughput": command.throughput,
 }
 
 

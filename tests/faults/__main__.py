@@ -1,9 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [--seed S] [--runs N] [--lanes L] [--only NUMBER]
+"""python -m tests.faults [--command] [--seed S] [--runs N] [--lanes L] [--only NUMBER]
 
-Runs that many faults, and prints what each came to, by fault and moment. What has been run with this seed is kept in
-.build/faults and is not run again; --only repeats the batch of one run.
+Runs that many tasks, or command lines of socketpipe, with a fault each, and prints what each came to, by fault and
+moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats the batch of one
+run.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from pathlib import Path
 
 from tests.hosts import requirements
 
-from .catalogue import EACH, GROUPS, MOMENTS
-from .draw import batches, draw
+from .catalogue import MOMENTS
+from .draw import COMMAND, TASK, Kind, batches, draw
 from .lanes import Lines, perform
 
 KEPT = Path(__file__).resolve().parents[2] / ".build" / "faults"
 
 
-def table(lines: Lines) -> str:
+def table(lines: Lines, kind: Kind) -> str:
     """Fault by moment: how many were ok, failed, lost or missed; and how many were not as they must be."""
     cells: dict[tuple[str, str], collections.Counter[str]] = collections.defaultdict(collections.Counter)
     bad: collections.Counter[str] = collections.Counter()
@@ -34,7 +35,7 @@ def table(lines: Lines) -> str:
         cells[line["fault"], line["moment"]][line["verdict"]] += 1
         bad[line["fault"]] += bool(line["problems"])
     rows = [["fault", *MOMENTS, "bad"], ["---"] * (len(MOMENTS) + 2)]
-    for fault in (*EACH, *GROUPS):
+    for fault in (*kind.each, *kind.groups):
         row = [", ".join(f"{n} {word}" for word, n in sorted(cells[fault.name, m].items())) for m in MOMENTS]
         rows.append([fault.name, *row, str(bad[fault.name])])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -42,6 +43,7 @@ def table(lines: Lines) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--command", action="store_true", help="the command socketpipe instead of tasks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 2))
@@ -51,27 +53,29 @@ def main() -> int:
         raise SystemExit(f"faults need hosts: {reason}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the lanes end with us
     KEPT.mkdir(parents=True, exist_ok=True)
-    path = KEPT / f"{arguments.seed}.jsonl"
+    kind = COMMAND if arguments.command else TASK
+    path = KEPT / (f"command-{arguments.seed}.jsonl" if arguments.command else f"{arguments.seed}.jsonl")
     lines: Lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if arguments.only is not None:
-        wanted = batches(arguments.seed, arguments.only, arguments.only + 1)
+        wanted = batches(arguments.seed, arguments.only, arguments.only + 1, kind)
         lines = []
     else:
         known = {line["number"] for line in lines}
-        wanted = [runs for runs in batches(arguments.seed, 0, arguments.runs) if runs[0].number not in known]
+        wanted = [runs for runs in batches(arguments.seed, 0, arguments.runs, kind) if runs[0].number not in known]
     began = time.monotonic()
     for new in perform(wanted, arguments.lanes):
         lines += new
         for line in new:
             if line["problems"]:
-                run = draw(arguments.seed, line["number"])
+                run = draw(arguments.seed, line["number"], kind)
                 print(f"run {line['number']} {line['fault']} at {line['moment']} {run.shape} {run.peer} {run.sink}:")
                 print("".join(f"    {problem}\n" for problem in line["problems"]), end="", flush=True)
         if arguments.only is None:
             with path.open("a") as out:
                 out.writelines(json.dumps(line) + "\n" for line in new)
     bad = [line["number"] for line in lines if line["problems"]]
-    print(f"\n{table(lines)}\n\nseed {arguments.seed}, {len(lines)} runs, {time.monotonic() - began:.0f} s", end="")
+    print(f"\n{table(lines, kind)}\n\n{kind.name}, seed {arguments.seed}, {len(lines)} runs", end="")
+    print(f", {time.monotonic() - began:.0f} s", end="")
     print(f"; not as they must be: {', '.join(map(str, bad))}" if bad else "; all as they must be")
     return int(bool(bad))
 

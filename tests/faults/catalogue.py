@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults: when they can strike, what they hit, and what the task must say then."""
+"""The faults: when they can strike, what they hit, and what the task or the command must say then."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Fault:
     blamed: str = ""  # "source", "middle", "sink", "remote", "peer": whom the cause must name
     victim: str = ""  # a stage or a part that gets a signal
     number: int = 0
+    lost: bool = False  # it may leave nobody who could say what became of the run
 
 
 ENDED = ("end", "unreachable", "launch", "not connected", "no python")
@@ -51,6 +52,16 @@ def of_parts() -> list[Fault]:
     return [*found, dataclasses.replace(again, number=signal.SIGKILL)]
 
 
+def of_socketpipe() -> list[Fault]:
+    """Signals for the command; "interrupt" is Ctrl-C, for its whole process group."""
+    found = []
+    for word, number in {**NUMBERS, "interrupt": signal.SIGINT, "hang up": signal.SIGHUP}.items():
+        name = f"{word} command"
+        lost = number == signal.SIGKILL
+        found.append(Fault(name, MOMENTS, kinds=("interrupted",), victim="command", number=number, lost=lost))
+    return found
+
+
 # what the commands do by themselves
 OF_COMMANDS = [
     Fault("none", RUNNING, "ok"),
@@ -72,16 +83,20 @@ EACH = [*of_stages(), *of_parts(), *OF_COMMANDS]
 # what hits all runs of a batch at once; a dead peer is also found by a login that fails
 LOST = ("dead peer", "link", *ENDED)
 GROUPS = [
-    Fault("kill playbook", MOMENTS, number=signal.SIGKILL),
+    Fault("kill playbook", MOMENTS, number=signal.SIGKILL, lost=True),
     Fault("link down", MOMENTS, kinds=LOST),
-    Fault("term playbook", MOMENTS, number=signal.SIGTERM),
-    Fault("kill worker", MOMENTS, number=signal.SIGKILL),
+    Fault("term playbook", MOMENTS, number=signal.SIGTERM, lost=True),
+    Fault("kill worker", MOMENTS, number=signal.SIGKILL, lost=True),
     Fault("link blinks", RUNNING, "ok"),
-    Fault("interrupt", MOMENTS, number=signal.SIGINT),
+    Fault("interrupt", MOMENTS, number=signal.SIGINT, lost=True),
     Fault("deaf", MOMENTS, kinds=LOST),
     Fault("reboot", MOMENTS, kinds=LOST),
     Fault("mute", MOMENTS, kinds=LOST),
     Fault("reset", RUNNING, kinds=LOST),
-    Fault("term worker", MOMENTS, number=signal.SIGTERM),
+    Fault("term worker", MOMENTS, number=signal.SIGTERM, lost=True),
     Fault("freeze", (*RUNNING, "after"), "ok"),
 ]
+
+# of the command: it has no time-out of its own, nobody launches its ends again, and what hits Ansible does not hit it
+EACH_OF_COMMAND = [fault for fault in EACH if fault.name not in ("timeout", "cut and retried")] + of_socketpipe()
+GROUPS_OF_COMMAND = [fault for fault in GROUPS if not fault.number]

@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from .catalogue import RUNNING
 from .draw import HONEST, Run
 
 SOURCE = Path(__file__).with_name("source.py")
@@ -109,7 +110,10 @@ class Commands:
         return [*argv, self.mark("source")] if argv[0] != "false" else argv
 
     def middle(self) -> list[str]:
-        return ["sh", "-c", "cat; exit $?", self.mark("middle")]
+        script = "cat; exit $?"
+        if self.run.command and self.run.moment in RUNNING:  # its reads are full ones: cat's would wait for 128 KiB
+            script = "head -c 1 && cat"
+        return ["sh", "-c", script, self.mark("middle")]
 
     def sink(self) -> list[str]:
         hold = HOLD if self.run.moment == "after" else ""
@@ -117,7 +121,7 @@ class Commands:
         return ["sh", "-c", script, self.mark("sink"), str(self.base)]
 
     def options(self) -> dict[str, Any]:
-        """Those of the task's commands."""
+        """Those of the task or the command that are commands."""
         source, middle, sink = self.source(), self.middle(), self.sink()
         found: dict[str, dict[str, Any]] = {
             "push": {"input": source, "remote": sink},

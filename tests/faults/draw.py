@@ -7,15 +7,34 @@ from __future__ import annotations
 import dataclasses
 import random
 
-from .catalogue import EACH, GROUPS, Fault
+from .catalogue import EACH, EACH_OF_COMMAND, GROUPS, GROUPS_OF_COMMAND, Fault
 
-EACH_SIZE, GROUP_SIZE = 20, 10
-PAIR = EACH_SIZE + GROUP_SIZE  # runs of a batch with a fault each, and of one that is hit at once
 SHAPES = ("push", "pull", "through", "beside")
-PEERS = ("localhost", "h2")
 HONEST = ("cat", "dd", "gzip", "zstd", "mbuffer", "tar")  # end with an error when a read does
 SWALLOWING = ("perl", "noerror")
 SINKS = (*HONEST, *SWALLOWING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What runs are drawn from: for tasks, or for the command."""
+
+    name: str
+    each: list[Fault]
+    groups: list[Fault]
+    each_size: int  # runs of a batch in which each has its own fault
+    group_size: int  # and of one that is hit at once
+    shapes: tuple[str, ...]
+    peers: tuple[str, ...]
+
+    @property
+    def pair(self) -> int:
+        return self.each_size + self.group_size
+
+
+TASK = Kind("task", EACH, GROUPS, 20, 10, SHAPES, ("localhost", "h2"))
+# its remote command is one
+COMMAND = Kind("command", EACH_OF_COMMAND, GROUPS_OF_COMMAND, 20, 4, SHAPES[:3], ("", "-b", "--listen=remote"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +43,11 @@ class Run:
     fault: Fault
     moment: str
     shape: str  # push: input to remote; pull: remote to output; through: both; beside: two stages on one host
-    peer: str
+    peer: str  # of a task; of the command an option: its peer is the controller
     sink: str
     part: float  # of the stream, at the moment "stream"
     delay: float  # seconds from the start of the handshake
+    command: bool = False  # it is one of the command, not a task
 
     @property
     def name(self) -> str:
@@ -48,41 +68,42 @@ def pairs(faults: list[Fault]) -> list[tuple[Fault, str]]:
     return [(fault, moment) for fault in faults for moment in fault.moments]
 
 
-def shuffled(seed: int, cycle: int) -> list[tuple[Fault, str]]:
+def shuffled(kind: Kind, seed: int, cycle: int) -> list[tuple[Fault, str]]:
     """All that can happen to one run, once; each cycle in another order."""
-    every = pairs(EACH)
+    every = pairs(kind.each)
     random.Random(f"{seed} {cycle}").shuffle(every)
     return every
 
 
-def draw(seed: int, number: int) -> Run:
+def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
     chance = random.Random(f"{seed} {number}")
-    batch, place = divmod(number, PAIR)
-    if place < EACH_SIZE:
-        cycle, index = divmod(batch * EACH_SIZE + place, len(pairs(EACH)))
-        fault, moment = shuffled(seed, cycle)[index]
+    batch, place = divmod(number, kind.pair)
+    if place < kind.each_size:
+        cycle, index = divmod(batch * kind.each_size + place, len(pairs(kind.each)))
+        fault, moment = shuffled(kind, seed, cycle)[index]
     else:
-        fault = GROUPS[batch % len(GROUPS)]
+        fault = kind.groups[batch % len(kind.groups)]
         moment = chance.choice(fault.moments)
-    shape = chance.choice(SHAPES)
+    shape = chance.choice(kind.shapes)
     if fault.victim == "middle":
-        shape = chance.choice(("through", "beside"))
+        shape = chance.choice([shape for shape in ("through", "beside") if shape in kind.shapes])
     return Run(
         number=number,
         fault=fault,
         moment=moment,
         shape=shape,
-        peer=chance.choice(PEERS),
+        peer=chance.choice(kind.peers),
         sink=chance.choice(SINKS),
         part=chance.uniform(0.05, 0.95),
         delay=chance.uniform(0, 0.06),
+        command=kind is COMMAND,
     )
 
 
-def batches(seed: int, first: int, last: int) -> list[list[Run]]:
+def batches(seed: int, first: int, last: int, kind: Kind = TASK) -> list[list[Run]]:
     """The runs from first up to, not including, last, rounded up to whole batches."""
     found = []
-    for start in range(first // PAIR * PAIR, last, PAIR):
-        runs = [draw(seed, number) for number in range(start, start + PAIR)]
-        found += [runs[:EACH_SIZE], runs[EACH_SIZE:]]
+    for start in range(first // kind.pair * kind.pair, last, kind.pair):
+        runs = [draw(seed, number, kind) for number in range(start, start + kind.pair)]
+        found += [runs[: kind.each_size], runs[kind.each_size :]]
     return [runs for runs in found if runs[-1].number >= first and runs[0].number < last]

@@ -10,7 +10,7 @@ from typing import Any
 from .catalogue import LOST
 from .commands import Commands
 from .draw import Run
-from .machine import Batch
+from .machine import Batch, Outcome
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Judged:
     number: int
     fault: str
     moment: str
-    verdict: str  # ok, failed, lost (Ansible was killed), missed (the fault found nothing to hit)
+    verdict: str  # ok, failed, lost (who would say it was killed), missed (the fault found nothing to hit)
     problems: list[str]
     said: str
 
@@ -30,11 +30,12 @@ class Judged:
 
 def judge(batch: Batch, name: str) -> Judged:
     run, commands = batch.runs[name], batch.commands[name]
-    outcome = batch.outcomes.get(name)
     struck = name in batch.struck
-    status = "lost" if outcome is None else "ok" if outcome.status == "ok" else "failed"
-    result = outcome.result if outcome else {}
+    outcome = batch.outcomes.get(name, Outcome("lost", {}))
+    status, result = outcome.status, outcome.result
     problems = [*of_the_stream(run, commands, status, result), *of_the_rest(batch, run)]
+    if run.command and status != "lost":
+        problems += of_the_exit_status(run, struck, result)
     if struck:
         problems += of_the_outcome(run, status, result)
     elif status != "ok":
@@ -60,16 +61,29 @@ def of_the_stream(run: Run, commands: Commands, status: str, result: dict[str, A
     if run.fault.name in ("source says nothing", "command missing") and not commands.untouched():
         problems.append("the source has said nothing, and the old file is not what it was")
     if status == "failed" and result.get("cause"):
-        problems += of_the_links(run, result)
+        problems += behind_a_failure(run, commands, result["cause"])
     return problems
 
 
-def of_the_links(run: Run, result: dict[str, Any]) -> list[str]:
-    """2, further: behind a stage that failed no link was committed."""
-    cause, links = result["cause"], result.get("links", [])
-    failed = [link for link in links if link.get("source") == cause.get("stage")]
-    states = [link["state"] for link in failed if link.get("state") in ("done", "committed", "read")]
-    return [f"{cause['stage']} has failed, and its link is {states[0]}"] if states else []
+def behind_a_failure(run: Run, commands: Commands, cause: dict[str, Any]) -> list[str]:
+    """2, further: behind a stage that failed no link was committed, so that not even a sink that has all ended well.
+
+    But for tar, which stops by itself at the end of the archive.
+    """
+    upstream = cause["kind"] == "failed" and cause["stage"] != run.stages["sink"]
+    if upstream and commands.honest and commands.reads != "tar" and commands.sink_status() == "0":
+        return [f"{cause['stage']} has failed, and its sink ended well"]
+    return []
+
+
+def of_the_exit_status(run: Run, struck: bool, result: dict[str, Any]) -> list[str]:
+    """What a shell sees is what --stats says, and a signal that ended the command is seen as such."""
+    rc = result["rc"]
+    seen = rc if rc >= 0 else 128 - rc
+    problems = [] if result.get("exit_status") == seen else [f"its exit status is {rc}, not {result['exit_status']}"]
+    if struck and run.fault.victim == "command" and rc != -run.fault.number:
+        problems.append(f"its exit status is {rc}, though it had signal {run.fault.number}")
+    return problems
 
 
 def of_the_rest(batch: Batch, run: Run) -> list[str]:
@@ -84,11 +98,7 @@ def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
     """4: it has come to what it must, and the cause is what was hit, not a victim of it."""
     fault = run.fault
     if status == "lost":
-        return (
-            []
-            if fault.name in ("kill playbook", "term playbook", "interrupt", "kill worker", "term worker")
-            else ["Ansible has no result of it"]
-        )
+        return [] if fault.lost else [f"there is no result of it: {result.get('msg')}"]
     if fault.outcome != status and not uncertain(run):
         return [f"it is {status}, not {fault.outcome}: {result.get('msg')}"]
     cause = result.get("cause") or {}
@@ -104,6 +114,9 @@ def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
 
 def blame(run: Run, cause: dict[str, Any]) -> list[str]:
     if run.fault.blamed in ("remote", "peer"):
+        if run.command:
+            name = {"remote": "the far side", "peer": "this host"}[run.fault.blamed]
+            return [] if cause["host"].startswith(name) else [f"{cause['host']} is blamed, not {name}: {cause['msg']}"]
         host = run.name if run.fault.blamed == "remote" else run.peer
         return [] if cause["host"] == host else [f"{cause['host']} is blamed, not {host}: {cause['msg']}"]
     stage = run.stages[run.fault.blamed]
@@ -111,10 +124,11 @@ def blame(run: Run, cause: dict[str, Any]) -> list[str]:
 
 
 def uncertain(run: Run) -> bool:
-    """Whether what was hit may not have mattered any more, or not yet.
+    """Whether what was hit may not have mattered any more, or not yet; the command itself always does.
 
     In the handshake anything can come first; a login that is cut before there is a link is made again; when all has
     arrived, a network that fails does so before or after both sides have parted.
     """
     cut = (run.fault.name, run.moment) == ("cut and retried", "connect")
-    return run.moment == "handshake" or cut or (run.moment == "after" and run.fault.kinds == LOST)
+    late = run.moment == "after" and run.fault.kinds == LOST
+    return run.fault.victim != "command" and (run.moment == "handshake" or cut or late)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts import Fleet, HostSpec
-from tests.system import playbook
+from tests.system import playbook, program
 
 from .commands import FULL, payload
 from .draw import Run
 from .judge import judge
 from .machine import Batch
+from .tasks import Tasks
+from .typed import Typed
 
 HOSTS = ("controller", "h1", "h2")
 Lines = list[dict[str, Any]]
@@ -27,6 +30,9 @@ class Lane:
     """Hosts of its own, for one batch after the other."""
 
     def __init__(self, folder: Path, collections: str = "") -> None:
+        """``collections``: where the collection is that is tested, if it is not this one."""
+        # a shell has its background jobs ignore Ctrl-C, and with them all that they start
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         hosts = [HostSpec(name, max_startups="200") for name in HOSTS[1:]]
         visible = [playbook.ansible_playbook().parents[1], *([Path(collections)] if collections else [])]
         self.fleet = Fleet.create(hosts, directory=folder, visible=visible)
@@ -34,6 +40,7 @@ class Lane:
         self.work = folder / "work"
         self.work.mkdir()
         payload(self.work)
+        self.program = program.build(self.work / "socketpipe", collections)
         for name in HOSTS:
             self.mount(name)
 
@@ -41,7 +48,11 @@ class Lane:
         self.fleet[name].run(["sh", "-c", f"mkdir -p {FULL}; mount -n -t tmpfs -o size=128k none {FULL}"])
 
     def run(self, runs: list[Run]) -> Lines:
-        batch = Batch(self.fleet, runs, self.work, self.env)
+        batch: Batch
+        if runs[0].command:
+            batch = Typed(self.fleet, runs, self.work, self.program)
+        else:
+            batch = Tasks(self.fleet, runs, self.work, self.env)
         batch.perform()
         judged = [judge(batch, name) for name in batch.runs]
         unexplained = batch.left if not any(each.problems for each in judged) else []
@@ -75,16 +86,23 @@ def perform(wanted: list[list[Run]], lanes: int) -> Iterator[Lines]:
     with tempfile.TemporaryDirectory() as folder:
         count = min(lanes, len(wanted))
         workers = [context.Process(target=serve, args=(folder, todo, done), daemon=True) for _lane in range(count)]
+        todo.cancel_join_thread()  # when we are ended, nobody takes the rest
         for runs in wanted:
             todo.put(runs)
         for worker in workers:
             todo.put(None)
             worker.start()
-        for _batch in wanted:
-            while done.empty():
-                if not any(worker.is_alive() for worker in workers):
-                    raise SystemExit("a lane has ended before its time")
-                time.sleep(0.1)
-            yield done.get()
-        for worker in workers:
-            worker.join()
+        try:
+            for _batch in wanted:
+                while done.empty():
+                    if not any(worker.is_alive() for worker in workers):
+                        raise SystemExit("a lane has ended before its time")
+                    time.sleep(0.1)
+                yield done.get()
+        except BaseException:
+            for worker in workers:
+                worker.terminate()  # and its hosts with it
+            raise
+        finally:
+            for worker in workers:
+                worker.join()

@@ -1,38 +1,44 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A batch of runs in one ansible-playbook: each is held at its moment, hit, and let go."""
+"""A batch of runs: each is held at its moment, hit, and let go. Who starts them is in tasks.py and typed.py."""
 
 from __future__ import annotations
 
+import abc
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tests.hosts import Fleet
-from tests.system import anatomy, batch
+from tests.hosts.process import Identity
+from tests.system import anatomy
 from tests.system.anatomy import Anatomy, Proc
-from tests.system.batch import OWN_LOGIN, Case
 from tests.system.conftest import Traces
-from tests.system.playbook import Outcome, Started, pipe
 
-from .catalogue import GROUPS, OF_COMMANDS, RUNNING, STAGES
+from .catalogue import GROUPS, OF_COMMANDS, RUNNING, STAGES, Fault
 from .commands import FULL, Commands
 from .draw import Run
 
 ASSEMBLY = 60.0  # seconds for all runs of a batch to come to their moments
-LIMIT = 100.0  # seconds from then on for the playbook: connect_timeout, dead peers, the graces of stages that stay
-CLEAN = 20.0  # seconds after the playbook for all to be gone
-OPTIONS = {"dead_peer": 6, "connect_timeout": 20, "progress": 0}
-OVER = {("case", event) for event in ("ok", "failed", "unreachable", "skipped")}
-TIMEOUT = 12  # seconds, of the tasks that have one
+LIMIT = 100.0  # seconds from then on until all are over: connect_timeout, dead peers, the graces of stages that stay
+CLEAN = 20.0  # seconds after that for all to be gone
+DYING = 0.3  # seconds for a signal to have its effect
+DEAD_PEER, CONNECT_TIMEOUT = 6, 20
 
 
-class Batch:
+class Outcome(NamedTuple):
+    """What a run has come to, as who started it says."""
+
+    status: str  # ok, failed, lost (there is no result)
+    result: dict[str, Any]
+
+
+class Batch(abc.ABC):
     """Some runs, in which each is hit by itself, or all at once."""
 
-    def __init__(self, fleet: Fleet, runs: list[Run], work: Path, env: Mapping[str, str]) -> None:
-        self.fleet, self.env = fleet, env
+    def __init__(self, fleet: Fleet, runs: list[Run], work: Path) -> None:
+        self.fleet = fleet
         self.runs = {run.name: run for run in runs}
         self.commands = {run.name: Commands(run, work) for run in runs}
         self.together = runs[0].fault in GROUPS
@@ -42,43 +48,62 @@ class Batch:
         self.left: list[str] = []
         self.hung = False
 
-    def cases(self) -> dict[str, Case]:
-        found = {}
-        for name, commands in self.commands.items():
-            run = self.runs[name]
-            whole = run.moment not in ("first", "stream")  # else a reader would wait for the rest of its block
-            task = pipe(**commands.options(), **OPTIONS, peer=run.peer, full_reads=whole)
-            if run.fault.name == "timeout":
-                task["timeout"] = TIMEOUT
-            own = OWN_LOGIN if run.fault.victim in ("remote login", "remote session") else {}
-            retried = {"ansible_ssh_retries": 2} if run.fault.name == "cut and retried" else {}
-            python = {"ansible_python_interpreter": commands.interpreter}
-            found[name] = Case(task, variables={**own, **retried, **python})
-        return found
+    # -- what each kind of run has of its own
+
+    @abc.abstractmethod
+    def begin(self) -> None:
+        """Start all runs."""
+
+    @abc.abstractmethod
+    def over(self) -> set[str]:
+        """The names of the runs that have come to their end."""
+
+    @abc.abstractmethod
+    def finish(self) -> bool:
+        """Wait until all are over and have outcomes, for LIMIT at most; False when something had to be killed."""
+
+    @abc.abstractmethod
+    def see(self, everything: list[Proc]) -> None:
+        """Find out the runs' identities."""
+
+    @abc.abstractmethod
+    def anatomy(self, name: str, everything: list[Proc]) -> Anatomy:
+        """Of a run that was seen; KeyError when too little is left of it."""
+
+    @abc.abstractmethod
+    def controllers(self, everything: list[Proc]) -> list[Proc]:
+        """The processes that started the runs, and their logins."""
+
+    @abc.abstractmethod
+    def resume(self) -> None:
+        """The controllers have been stopped, and continued."""
+
+    def hit_controllers(self, fault: Fault) -> None:
+        """A fault of a whole batch that is not the network's."""
+        raise NotImplementedError(fault.name)
+
+    # --
 
     def perform(self) -> None:
         """From the start to the last trace that is left."""
         before = Traces(self.fleet)
         for commands in self.commands.values():
             commands.prepare()
-        started = batch.start(self.fleet, self.cases(), env=self.env)
+        self.begin()
         try:
-            self.strike_all(started)
-            started.wait(LIMIT)
-        except AssertionError:  # ansible-playbook has not come to its end, and was killed
-            self.hung = True
+            self.strike_all()
+            self.hung = not self.finish()
         finally:
-            self.outcomes = batch.outcomes(started)
             for name in self.runs:
                 self.let_go(name)
         self.left = self.leftovers(before)
         self.repair()
 
-    def strike_all(self, started: Started) -> None:
+    def strike_all(self) -> None:
         """Wait for each run's moment, and hit it then, or all when the last one is there."""
         waiting = dict(self.runs)
         deadline = time.monotonic() + ASSEMBLY
-        while waiting and time.monotonic() < deadline and started.process.poll() is None:
+        while waiting and time.monotonic() < deadline:
             there = [name for name in waiting if self.at_its_moment(name)]
             if there and not self.together:
                 everything = self.everything()
@@ -86,12 +111,12 @@ class Batch:
                     self.strike(waiting.pop(name), everything)
             elif len(there) == len(waiting):
                 break
-            over = {event["host"] for event in started.events() if (event["task"], event["event"]) in OVER}
+            over = self.over()
             waiting = {name: run for name, run in waiting.items() if name not in over}
             time.sleep(0.1)
         if self.together:
             self.see(self.everything())
-            self.strike_together(started)
+            self.strike_together()
 
     def at_its_moment(self, name: str) -> bool:
         run, commands = self.runs[name], self.commands[name]
@@ -108,22 +133,11 @@ class Batch:
     def everything(self) -> list[Proc]:
         return anatomy.processes(self.fleet.controller, *self.fleet)
 
-    def see(self, everything: list[Proc]) -> None:
-        """Find out the runs' identities: a process with a run's name in its argv belongs to one with a label."""
-        by_pid = {proc.pid: proc for proc in everything}
-        for proc in everything:
-            for name in self.runs:
-                if name not in self.ids and any(f"/{name}." in word or f"-{name}-" in word for word in proc.argv):
-                    found: Proc | None = proc
-                    while found and not found.label:
-                        found = by_pid.get(found.ppid)
-                    if found:
-                        self.ids[name] = found.label.partition(":")[0]
-
     def victim(self, run: Run, everything: list[Proc]) -> Proc | None:
         what, commands = run.fault.victim, self.commands[run.name]
         if what in (*STAGES, "child"):
-            found = [proc for proc in everything if commands.mark(what) in proc.argv]
+            # the words of all of a run's commands are also in the argv of the command that runs them, between braces
+            found = [proc for proc in everything if commands.mark(what) in proc.argv and "{" not in proc.argv]
             if what == "child":
                 found = [proc for proc in found if commands.mark("source") not in proc.argv]
             pids = {proc.pid for proc in found}
@@ -132,7 +146,7 @@ class Batch:
         if run.name not in self.ids:
             return None
         try:
-            return Anatomy(everything, self.ids[run.name]).part(what)
+            return self.anatomy(run.name, everything).part(what)
         except (KeyError, IndexError):
             return None
 
@@ -148,27 +162,35 @@ class Batch:
         if run.fault.victim:
             proc = self.victim(run, everything)
             if proc:
-                anatomy.send(proc, run.fault.number)
+                self.send(run, proc)
                 self.struck.add(run.name)
+                if run.moment == "after":
+                    self.let_die(proc)
         else:
             self.see(everything)
         if run.fault.name != "timeout":
             self.let_go(run.name)
 
-    def strike_together(self, started: Started) -> None:
+    @staticmethod
+    def let_die(proc: Proc) -> None:
+        """Else, on a busy machine, the sink may come to its end before what was hit has heard of it."""
+        deadline = time.monotonic() + DYING
+        while Identity.of(proc.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def send(self, run: Run, proc: Proc) -> None:
+        anatomy.send(proc, run.fault.number)
+
+    def strike_together(self) -> None:
         fault, h1 = self.runs[next(iter(self.runs))].fault, self.fleet["h1"]
         for name, run in self.runs.items():
             if run.moment == "handshake":
                 self.commands[name].file("start").touch()
         time.sleep(next(iter(self.runs.values())).delay)
         if fault.name == "freeze":
-            self.freeze(started)
-        elif fault.name == "interrupt":
-            started.kill(fault.number, group=True)
-        elif fault.name.endswith("worker"):
-            self.end_workers(started, fault.number)
+            self.freeze()
         elif fault.number:
-            started.kill(fault.number)
+            self.hit_controllers(fault)
         elif fault.name.startswith("link"):
             h1.link(False)
         elif fault.name == "reboot":
@@ -184,37 +206,32 @@ class Batch:
             time.sleep(3)
             h1.link(True)
 
-    def end_workers(self, started: Started, number: int) -> None:
-        """Ansible cannot always go on without them: one may have held the lock of the queue of results."""
-        everything = self.everything()
-        workers = {Anatomy(everything, run).worker() for run in self.ids.values()}
-        for worker in workers:
-            anatomy.send(worker, number)
-        deadline = time.monotonic() + CLEAN
-        while started.process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        started.kill(signal.SIGKILL)
-
-    def freeze(self, started: Started) -> None:
-        """Ansible and its logins stand still; the streams do not, and their ends go home. Then it may go on."""
-        everything = self.everything()
-        top = started.process.child
-        ansible = [proc for proc in everything if proc.pid == top or proc.ppid == top or proc.name == "ssh"]
-        for proc in ansible:
+    def freeze(self) -> None:
+        """Who started the runs stands still; the streams do not, and their ends go home. Then it may go on."""
+        still = self.controllers(self.everything())
+        for proc in still:
             anatomy.send(proc, signal.SIGSTOP)
         for name in self.runs:
             self.let_go(name)
         deadline = time.monotonic() + CLEAN
         while (stay := self.ends()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        self.left += [f"while Ansible was frozen: {proc.host}: {proc.pid} {proc.label}" for proc in stay]
-        for proc in ansible:
+        self.left += [
+            f"while the controller was frozen: {proc.host}: {proc.pid} {' '.join(proc.argv)}" for proc in stay
+        ]
+        for proc in still:
             anatomy.send(proc, signal.SIGCONT)
-        started.process.resume()
+        self.resume()
 
     def ends(self) -> list[Proc]:
-        runs = set(self.ids.values())
-        return [proc for proc in self.everything() if proc.is_python and proc.label.partition(":")[0] in runs]
+        everything, found = self.everything(), []
+        for name in self.ids:
+            try:
+                parts = self.anatomy(name, everything)
+            except KeyError:
+                continue
+            found += [*parts.guards.values(), *parts.ends.values()]
+        return found
 
     # -- afterwards
 

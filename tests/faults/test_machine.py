@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""More than three hundred faults; and that the machine can fail: a product without its rules is found out."""
+"""More than five hundred faults; and that the machine can fail: a product without its rules is found out."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.hosts import requirements
+from tests.unit.changes import Change, changed
 from tests.workshop import tree
 
-from .catalogue import EACH, GROUPS, Fault
-from .draw import Run, batches, draw, pairs
+from .draw import COMMAND, TASK, Kind, Run, batches, draw, pairs
 from .lanes import Lane, Lines, perform
 
 SEED = 1
-RUNS = int(os.environ.get("SOCKETPIPE_FAULTS", "360"))
+TASKS = int(os.environ.get("SOCKETPIPE_FAULTS", "360"))
+COMMANDS = int(os.environ.get("SOCKETPIPE_COMMAND_FAULTS", "168"))  # as many as it takes to have each fault and moment
 # what an end does to break a link, and what its guard does for what is left: each in one place
 NO_RESET = (
     ("kernel", "    set_linger(sock, True)\n    if c_connect(", "    sock.shutdown(2)\n    if c_connect("),
@@ -45,39 +46,39 @@ def bad(lines: Lines) -> list[str]:
     ]
 
 
-def test_every_fault_and_moment_is_drawn() -> None:
-    """In ten rounds each group, and of the others as many as there are."""
-    runs = [run for each in batches(SEED, 0, 360) for run in each]
-    assert {run.fault for run in runs} == {*EACH, *GROUPS}
-    assert {(run.fault, run.moment) for run in runs} >= set(pairs(EACH))
-    assert runs == [draw(SEED, number) for number in range(360)]
+@pytest.mark.parametrize(("kind", "count"), [(TASK, 360), (COMMAND, 168)], ids=["task", "command"])
+def test_every_fault_and_moment_is_drawn(kind: Kind, count: int) -> None:
+    """In these rounds each group, and of the others as many as there are."""
+    runs = [run for each in batches(SEED, 0, count, kind) for run in each]
+    assert {run.fault for run in runs} == {*kind.each, *kind.groups}
+    assert {(run.fault, run.moment) for run in runs} >= set(pairs(kind.each))
+    assert runs == [draw(SEED, number, kind) for number in range(count)]
 
 
-def test_faults() -> None:
-    lines = [line for found in perform(batches(SEED, 0, RUNS), lanes=3) for line in found]
-    assert len(lines) >= RUNS
+@pytest.mark.parametrize(("kind", "count"), [(TASK, TASKS), (COMMAND, COMMANDS)], ids=["task", "command"])
+def test_faults(kind: Kind, count: int) -> None:
+    lines = [line for found in perform(batches(SEED, 0, count, kind), lanes=3) for line in found]
+    assert len(lines) >= count
     assert not bad(lines), "\n".join(bad(lines))
-    assert sum("missed" in line["verdict"] for line in lines) < len(lines) / 5
+    assert sum("missed" in line["verdict"] for line in lines) < len(lines) / 10
 
 
 # -- the machine
 
 
-def spoiled(folder: Path, changes: tuple[tuple[str, str, str], ...]) -> str:
+def spoiled(folder: Path, changes: tuple[Change, ...]) -> str:
     """The collection with these changes, for ANSIBLE_COLLECTIONS_PATH."""
     modules = tree.copy(folder) / "plugins" / "module_utils"
-    for module, old, new in changes:
-        path = modules / f"{module}.py"
-        text = path.read_text(encoding="utf-8")
-        assert text.count(old) == 1, (module, old, text.count(old))
-        path.write_text(text.replace(old, new), encoding="utf-8")
+    files = {path.stem: path for path in modules.glob("*.py")}
+    texts = changed({name: path.read_text(encoding="utf-8") for name, path in files.items()}, changes)
+    for name, text in texts.items():
+        files[name].write_text(text, encoding="utf-8")
     return str(folder)
 
 
-def runs_of(*names: str) -> list[Run]:
-    found: list[Fault] = [fault for fault in EACH if fault.name in names]
-    every = [draw(SEED, number) for number in range(3000)]
-    return [run for run in every if run.fault in found and run.moment in ("stream", "last")][:10]
+def runs_of(kind: Kind, *names: str) -> list[Run]:
+    every = [draw(SEED, number, kind) for number in range(3000)]
+    return [run for run in every if run.fault.name in names and run.moment in ("stream", "last")][:10]
 
 
 @pytest.fixture
@@ -88,6 +89,7 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
         lane.fleet.down()
 
 
+@pytest.mark.parametrize("kind", [TASK, COMMAND], ids=["task", "command"])
 @pytest.mark.parametrize(
     ("changes", "faults", "words"),
     [
@@ -97,9 +99,9 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
     ids=["nothing is broken", "nothing is killed"],
 )
 def test_the_machine_can_fail(
-    tmp_path: Path, lane_of: list[Lane], changes: tuple[tuple[str, str, str], ...], faults: tuple[str, ...], words: str
+    tmp_path: Path, lane_of: list[Lane], changes: tuple[Change, ...], faults: tuple[str, ...], words: str, kind: Kind
 ) -> None:
     lane = Lane(tmp_path / "fleet", spoiled(tmp_path / "spoiled", changes))
     lane_of.append(lane)
-    found = bad(lane.run(runs_of(*faults)))
+    found = bad(lane.run(runs_of(kind, *faults)))
     assert any(words in each for each in found), found

@@ -37,7 +37,7 @@ class Proc(t.NamedTuple):
 
     @property
     def is_python(self) -> bool:
-        return bool(self.argv) and "-IS" in self.argv
+        return "-IS" in self.argv and self.name != "ssh"
 
 
 def processes(*hosts: Host) -> list[Proc]:
@@ -123,7 +123,27 @@ class Anatomy:
         end, what = name.split(" ")
         if what == "session":
             return self.session(end)
-        return {"end": self.ends, "guard": self.guards, "login": self.logins}[what][end]
+        # before the guard is split off there is one process, which is both
+        return {"end": {**self.guards, **self.ends}, "guard": self.guards, "login": self.logins}[what][end]
+
+
+class AnatomyOfCommand(Anatomy):
+    """The same of one run of the command: "remote" is its far side, "peer" this one, whose end is a fork of it."""
+
+    def __init__(self, everything: list[Proc], run: str, command: int) -> None:
+        super().__init__(everything, run)
+        for found in (self.guards, self.ends, self.logins):
+            if "there" in found:
+                found["remote"] = found.pop("there")
+        self.command = self.by_pid[command]
+        forks = {proc.ppid: proc for proc in everything if proc.argv == self.command.argv}
+        if command in forks:
+            self.guards["peer"] = forks[command]
+            if forks[command].pid in forks:
+                self.ends["peer"] = forks[forks[command].pid]
+
+    def part(self, name: str) -> Proc:
+        return self.command if name == "command" else super().part(name)
 
 
 def running(fleet: Fleet, marks: c.Collection[str], timeout: float = 30.0) -> dict[str, Anatomy]:

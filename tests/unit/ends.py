@@ -23,12 +23,12 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Pl
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import read_marked
 
+from .changes import Change, changed
+
 LONG = 60.0  # seconds after which something that must happen has not happened
 MARKER = "SOCKETPIPE_TEST"  # this variable is in the environment of all that a test starts
 T = TypeVar("T")
 
-# a change of the shipped source: (module, old text, new text)
-Change = tuple[str, str, str]
 # the same program with less patience, for tests in which it must lose it
 HASTY: tuple[Change, ...] = (
     ("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 0.5"),
@@ -41,12 +41,7 @@ HASTY: tuple[Change, ...] = (
 
 def sources(changes: Iterable[Change] = ()) -> list[tuple[str, str]]:
     """What is shipped, with changes; each must apply exactly once."""
-    found = dict(bootstrap.sources())
-    for module, old, new in changes:
-        if found[module].count(old) != 1:
-            raise LookupError("%r is %d times in %s.py" % (old, found[module].count(old), module))
-        found[module] = found[module].replace(old, new)
-    return list(found.items())
+    return list(changed(dict(bootstrap.sources()), changes).items())
 
 
 @lru_cache(None)

@@ -1,0 +1,21 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command socketpipe as one file, for hosts of a fleet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from . import playbook
+
+ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils.archive"
+
+
+def build(path: Path, collections: str = "") -> Path:
+    """Write it there, from this repository or from the collection below ``collections``."""
+    env = {**os.environ, "PYTHONPATH": collections or str(playbook.collections())}
+    subprocess.run([sys.executable, "-m", ARCHIVE, str(path)], env=env, check=True)
+    return path
