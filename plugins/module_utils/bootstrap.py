@@ -47,6 +47,7 @@ COMMAND_MODULES = [
     "run",
     "bootstrap",
     "addresses",
+    "options",
     "arguments",
     "manual",
     "meter",
@@ -92,7 +93,7 @@ raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 def sources(names: "Iterable[str]" = MODULES) -> "list[tuple[str, str]]":
     """[(module name, its source)] in the order in which they can be executed."""
     if globals().get("__loader__") is None:  # we have come here in such a program ourselves
-        texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))  # type: ignore[attr-defined]
+        texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))
         return [(name, texts[name]) for name in names]
     folder = os.path.dirname(__file__)  # as it is: a zip archive knows its files by these very names
     read = __loader__.get_data  # type: ignore[name-defined]  # from files, or from a zip archive
