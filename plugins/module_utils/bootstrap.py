@@ -48,6 +48,7 @@ COMMAND_MODULES = [
     "run",
     "bootstrap",
     "addresses",
+    "options",
     "arguments",
     "manual",
     "meter",

@@ -21,8 +21,8 @@ from .verdict import Verdict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     import signal
+    from types import SimpleNamespace
     from typing import Any, Callable
 else:
     import _signal as signal
@@ -77,7 +77,7 @@ class CommandRun(Run):
         os.read(self.wake, 4096)
 
 
-def run(options: "argparse.Namespace") -> int:
+def run(options: "SimpleNamespace") -> int:
     """Run the commands and say what came of it; returns the exit status."""
     began = time.monotonic()
     plan = make_plan(options)
@@ -112,7 +112,7 @@ def run(options: "argparse.Namespace") -> int:
     return status
 
 
-def make_plan(options: "argparse.Namespace") -> Plan:
+def make_plan(options: "SimpleNamespace") -> Plan:
     """Two ends, up to three stages, and who dials whom."""
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
@@ -130,7 +130,7 @@ def make_plan(options: "argparse.Namespace") -> Plan:
     return plan
 
 
-def stage(options: "argparse.Namespace", name: str) -> "dict[str, Any]":
+def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
     """One command as a stage of a plan: what it inherits, it has for itself."""
     argv = getattr(options, name)
     inherit = {"2": 2}

@@ -22,9 +22,9 @@ from .streams import FAILURE, SIGNALS, USAGE, keep, own_description, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     import signal
     import socket
+    from types import SimpleNamespace
     from typing import Any
 else:
     import _signal as signal
@@ -40,7 +40,7 @@ def serve(words: "list[str]") -> int:
         return say("-s: a host, a port and a command must follow", USAGE)
     host, port = words[:2]
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        return say("-s: %r is not a port" % port, FAILURE)
+        return say("-s: %r is not a port" % port, USAGE)
     try:
         sock = socket.create_connection((host, int(port)))
     except (OSError, UnicodeError) as exc:
@@ -91,7 +91,7 @@ class Processes:
         return name
 
 
-def drive(options: "argparse.Namespace") -> int:
+def drive(options: "SimpleNamespace") -> int:
     """Run the commands with an original on the far side; returns the exit status."""
     processes = Processes()
     try:

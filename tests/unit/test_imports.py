@@ -45,7 +45,6 @@ ENDS_MAY = {
 }
 # and what may be used beside that by those modules that plan, launch and conclude
 OTHERS_MAY = ENDS_MAY | {
-    "argparse",
     "functools",
     "importlib.util",
     "io",
@@ -56,6 +55,7 @@ OTHERS_MAY = ENDS_MAY | {
     "socket",
     "stat",
     "textwrap",
+    "types",
     "zipfile",
     "zlib",
 }
