@@ -34,7 +34,10 @@ def parse(words: "list[str]") -> SimpleNamespace:
             if option.read is COMMAND and option.long in given:
                 raise Usage("%s: given twice" % option.title)
             given.add(option.long)
-            setattr(options, option.attribute, value(option, joined, rest))
+            found = value(option, joined, rest)
+            if isinstance(found, dict):  # each adds to what those before it have said
+                found = dict(getattr(options, option.attribute), **found)
+            setattr(options, option.attribute, found)
     if not (options.help or options.manual or options.version):
         check(options, given)
     return options

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMMAND, FLAG, FILE = "command", "flag", "file"  # in braces; takes nothing; may be left out, so only as --stats=FILE
+STAGES = ("--input", "--remote", "--output")
 LONGEST = 10**9  # seconds that can be waited: 30 years
 SHORTEST_SILENCE = 6  # seconds: the kernel probes an idle host six times in that of --dead-peer
 
@@ -69,6 +70,13 @@ def hosts(text: str) -> str:
     if not all(part.strip() for part in text.split(",")):
         raise ValueError("%r is not a name or an address, nor several with a comma between" % text)
     return text
+
+
+def statuses(text: str) -> "dict[str, list[int]]":
+    command, equals, codes = text.partition("=")
+    if "--" + command not in STAGES or not all(code.isdecimal() and int(code) < 256 for code in codes.split(",")):
+        raise ValueError("%r is not a command and exit statuses, such as input=0,1" % text)
+    return {command: [int(code) for code in codes.split(",")]}
 
 
 # --help shows the first sentence of each text, the manual page all
@@ -180,6 +188,15 @@ OPTIONS = [
     ),
     Option(
         "",
+        "--ok-rc",
+        "COMMAND=STATUS,...",
+        statuses,
+        "Take these exit statuses of a command for success, such as input=0,1. The command is input, remote or output; "
+        "the option may be given for each. GNU tar(1), for example, exits with 1 when a file has changed while it was "
+        "read.",
+    ),
+    Option(
+        "",
         "--stats",
         "FILE",
         FILE,
@@ -206,7 +223,15 @@ OPTIONS = [
     Option("", "--manual", "", FLAG, "Write the manual page: socketpipe --manual | man -l -"),
     Option("", "--version", "", FLAG, "Show the version."),
 ]
-DEFAULTS = {"timeout": 0, "listen": "local", "ports": [], "stall_timeout": 0, "dead_peer": 120, "rate_limit": 0}
+DEFAULTS = {
+    "timeout": 0,
+    "listen": "local",
+    "ports": [],
+    "stall_timeout": 0,
+    "dead_peer": 120,
+    "rate_limit": 0,
+    "ok_rc": {},
+}
 BY_NAME = {known: option for option in OPTIONS for known in option.names}
 # what one socket without a report cannot do, nor the original on the far side
-NOT_PLAIN = ("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--stats", "--python")
+NOT_PLAIN = ("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--ok-rc", "--stats", "--python")
