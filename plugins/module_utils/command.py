@@ -16,8 +16,9 @@ from .plan import Plan
 from .result import shape
 from .run import Run
 from .spawn import PROGRAM_START
-from .streams import FAILURE, SIGNALS, USAGE, at_terminal, keep, say
+from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say
 from .verdict import Verdict
+from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ ADVICE = {
 
 def main(words: "list[str]") -> int:
     """Do what the command line says; returns the exit status."""
+    hold_places()
     if words[:1] == ["-s"]:
         return plain.serve(words[1:])
     try:
@@ -106,10 +108,7 @@ def run(options: "SimpleNamespace") -> int:
         figures = shape(plan, names, verdict, time.monotonic() - began)
         del figures["changed"]
         status = write_stats(options.stats, dict(figures, ok=verdict.ok, exit_status=status, msg=msg), status)
-    if running.signal:
-        signal.signal(running.signal, signal.SIG_DFL)
-        os.kill(os.getpid(), running.signal)  # so that a shell knows
-    return status
+    return die(running.signal) if running.signal else status
 
 
 def make_plan(options: "SimpleNamespace") -> Plan:
@@ -135,9 +134,9 @@ def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
     argv = getattr(options, name)
     inherit = {"2": 2}
     if name == "input":
-        inherit["0"] = keep(0, os.O_RDONLY)
+        inherit["0"] = keep(0)
     elif name == "output":
-        inherit["1"] = keep(1, os.O_WRONLY)
+        inherit["1"] = keep(1)
     found = {"name": name, "argv": argv, "ok_rc": options.ok_rc.get(name, [0]), "early_exit": not options.whole}
     found.update(environment={}, inherit=inherit, own_session=options.batch or name == "remote")
     if argv[0] == "socketpipe":

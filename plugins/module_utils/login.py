@@ -123,7 +123,9 @@ class LoginLaunch(PipedLaunch):
             self.error = "the login command " + self.error.partition(" ")[2]
 
     def processes(self) -> "list[int]":
-        return [pid for pid in descendants(os.getpid()) if pid == self.pid]
+        """The login command and, where that is a script, what it runs."""
+        alive = self.pid in descendants(os.getpid())
+        return [self.pid] + list(descendants(self.pid)) if alive else []
 
     def cancel(self, number: int = signal.SIGTERM) -> None:
         self.cancelled = True

@@ -7,6 +7,7 @@ import fcntl
 import os
 
 from .kernel import signal_on_death
+from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,17 +95,12 @@ def spawn(
             for fd, source in high.items():
                 os.dup2(source, fd)
             signal.set_wakeup_fd(-1)
-            for caught in (
-                signal.SIGPIPE,
-                signal.SIGXFSZ,
-                signal.SIGTERM,
-                signal.SIGINT,
-                signal.SIGQUIT,  # a shell's background jobs, and so all of ours, ignore it
-                signal.SIGCHLD,
-            ):
-                signal.signal(caught, signal.SIG_DFL)
-            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-                signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            stay = {signal.SIGHUP}  # ignored, as under nohup
+            if not own_session:
+                stay |= {signal.SIGINT, signal.SIGQUIT}  # as in the background of a script: Ctrl-C is not for them
+            for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD) + SIGNALS:
+                if caught not in stay or signal.getsignal(caught) != signal.SIG_IGN:
+                    signal.signal(caught, signal.SIG_DFL)
             step = "change to directory %r" % chdir
             if chdir:
                 os.chdir(encode(chdir))

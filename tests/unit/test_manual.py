@@ -95,7 +95,7 @@ def test_every_option_is_in_the_help_with_a_sentence_of_its_own(option: Option) 
 def test_every_default_is_told() -> None:
     told = {"timeout": "0, the default", "listen": "local, the default", "ports": "any from 20000 to 32767"}
     told |= {"stall_timeout": "may pause for as long as it likes", "dead_peer": "120 by default"}
-    told["rate_limit"] = "Send at most"  # no limit
+    told.update(rate_limit="Send at most", ok_rc="Take these")  # no limit, and none but 0
     texts = {option.attribute: option.text for option in OPTIONS}
     assert set(told) == set(DEFAULTS)
     assert [name for name, words in told.items() if words not in texts[name]] == []
