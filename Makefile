@@ -36,9 +36,9 @@ test:   ## everything, JOBS of them at a time, then hit; the last line is that o
 	$(MAKE) --no-print-directory hit
 	@tail -n 1 .build/system.log
 
-socketpipe: $(TREE)   ## the command as one file, .build/socketpipe, and its manual page
-	PYTHONPATH=.build/tree $(PYTHON) -m ansible_collections.plumbing.socketpipe.plugins.module_utils.archive .build/socketpipe
-	.build/socketpipe --manual > .build/socketpipe.1
+socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
+	mkdir -p .build
+	PYTHONPATH=plugins $(PYTHON) -B -m module_utils.archive .build/socketpipe .build/socketpipe.1
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
 	$(NICE) $(BIN)/ruff check .
