@@ -105,9 +105,11 @@ def drive(options: "SimpleNamespace") -> int:
     try:
         listener, port = open_listener(options.ports)
         host = options.host or SSH_CLIENT
-        problem = find_command(options.login[0], dict(os.environb), None)
-        if problem:
-            raise NotStarted("-l/--login: %s" % problem)
+        for name in ("login", "input", "output"):
+            argv = getattr(options, name)
+            problem = argv and find_command(argv[0], dict(os.environb), None)
+            if problem:
+                raise NotStarted("-%s/--%s: %s" % (name[0], name, problem))
         words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote
         null, stderr = os.open(os.devnull, os.O_RDWR), own_description(2)
         asks = os.isatty(0) and not options.batch  # else it would take what is the input command's

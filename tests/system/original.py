@@ -6,6 +6,7 @@ original.py -s HOST PORT COMMAND...                         the far side
 original.py ADDRESS INPUT OUTPUT REMOTE LOGIN...            this side; what may have spaces is one word each
 """
 
+import contextlib
 import os
 import shlex
 import socket
@@ -25,7 +26,7 @@ def near(address: str, source: str, sink: str, remote: str, *login: str) -> int:
     """Log in, take the first who calls, run ours on that socket; the status is that of the last in the pipeline."""
     listener = socket.create_server((address, 0))
     words = [*login, "socketpipe", "-s", address, str(listener.getsockname()[1]), *shlex.split(remote)]
-    last = there = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+    last = there = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     listener.settimeout(20)
     sock = listener.accept()[0]
     sock.setblocking(True)
@@ -36,7 +37,8 @@ def near(address: str, source: str, sink: str, remote: str, *login: str) -> int:
         last = ours[socket.SHUT_RD] = subprocess.Popen(shlex.split(sink), stdin=sock.fileno())
     for how, process in ours.items():
         process.wait()
-        sock.shutdown(how)
+        with contextlib.suppress(OSError):  # the far side has gone before
+            sock.shutdown(how)
     there.wait()
     return 128 - last.returncode if last.returncode < 0 else last.returncode
 

@@ -143,7 +143,7 @@ def test_listening_there(fleet: Fleet, shell: Shell, work: Path, host: str) -> N
     for link, side in zip(stats(work / "stats")["links"], ("destination", "source"), strict=True):
         address, _colon, port = link[f"{side}_address"].rpartition(":")
         assert port == "23012"
-        assert address == (f"[{host}]" if ":" in host else fleet["h1"].v4)
+        assert address in ([f"[{host}]"] if ":" in host else [fleet["h1"].v4, f"[{fleet['h1'].v6}]"])
 
 
 def test_the_host_is_what_is_dialled(fleet: Fleet, shell: Shell) -> None:

@@ -103,7 +103,7 @@ def test_plain_when_the_output_has_had_enough(shell: Shell, far: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_plain_is_ended(fleet: Fleet, shell: Shell, far: str, work: Path, number: int, side: str, batch: str) -> None:
     """An error at the sink, even here: and nothing is left."""
-    probe = " ".join(anatomy.probe(str(work / "seen"), "sink", "stubborn"))
+    probe = " ".join(anatomy.probe(str(work / "seen"), "sink", *(["stubborn"] if side == "push" else [])))
     commands = f"-i {{ yes }} -r {{ {probe} }}" if side == "push" else f"-r {{ yes }} -o {{ {probe} }}"
     process = shell.start(f"exec socketpipe --plain {batch} -l {{ {far} }} {commands}")
     anatomy.until("bytes at the sink", lambda: anatomy.seen(work / "seen"))
@@ -126,8 +126,10 @@ def test_plain_is_ended_while_it_waits(shell: Shell, work: Path, number: int) ->
 
 PLAIN_FAILURES = {
     "-i { echo } -l { no-such-login } -r { cat }": "-l/--login: there is no 'no-such-login' in PATH ",
+    "-i { no-such-input } -l { true } -r { cat }": "-i/--input: there is no 'no-such-input' in PATH ",
+    "-o { /etc/passwd } -l { true } -r { cat }": "-o/--output: '/etc/passwd' is not executable",
     "-i { echo } -l { false } -r { cat }": "the far side did not call: the login command ended with exit status 1",
-    "-t 1 -i { echo } -l { sleep 7431 } -r { cat }": "the far side did not call within 1 s (-t/--timeout): try -h, or",
+    "-t 1 -i { echo } -l { sh -c 'sleep 7431; :' } -r { cat }": "the far side did not call within 1 s (-t/--timeout)",
 }
 
 

@@ -143,10 +143,12 @@ def test_a_part_of_it_is_killed(fleet: Fleet, shell: Shell, work: Path, side: st
     flows(work)
     anatomy.send(find_part(fleet, part))
     ended = shell.finish(process)
-    if part == ("end there" if side == "push" else "end here"):  # its guard has killed the sink
-        assert anatomy.seen(work / "seen")["end"] == ""
+    if part == (
+        "end there" if side == "push" else "end here"
+    ):  # its guard may have killed the sink before it could say
+        assert anatomy.seen(work / "seen")["end"] in ("", "ECONNRESET")
     else:
-        assert sink_saw(work) == "ECONNRESET"
+        assert sink_saw(work) == "ECONNRESET", ended.stderr
     assert ended.returncode in (2, 3), ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("socketpipe: on ")
 
