@@ -60,28 +60,29 @@ WORDS = [
 
 # -- the synopsis
 
+# what is typed: the option that the message names; tests/unit/test_arguments.py has the sentences
 MISTAKES = {
-    "": "-l/--login: is missing: how to get there",
-    "-l { ssh h1 } -i { x }": "-r/--remote: is missing: what to run there",
-    "-l { ssh h1 } -r { x }": "-i/--input, -o/--output: at least one of them must be given",
-    "-i x": "-i/--input: a command in braces must follow, each a word of its own: -i { command }",
-    "-r {x }": "-r/--remote: a command in braces must follow, each a word of its own: -r { command }",
-    "-l": "-l/--login: a command in braces must follow, each a word of its own: -l { command }",
-    "--output": "-o/--output: a command in braces must follow, each a word of its own: --output { command }",
-    "-i { x { y }": "-i/--input: its brace is never closed: a } of its own is missing",
-    "-o { }": "-o/--output: the command is empty",
-    "-i { x } -i { y }": "-i/--input: given twice",
-    "-i { x } -l { y } -r { z } -x": "no such option: -x",
-    "-i { x } -l { y } -r { z } word": "no such option: word",
-    "-t soon": "-t/--timeout: 'soon' is not a number of seconds",
-    "-t": "-t/--timeout: expected one argument",
-    "-h": "-h/--host: expected one argument",
-    "-i { x } -l { y } -r { z } -h ''": "-h/--host: '' is not a name or an address",
-    "--ports 70000": "--ports: '70000' is not within 1-65535, lowest first",
-    "--rate-limit fast": "--rate-limit: 'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G",
-    "--stall-timeout=-1": "--stall-timeout: '-1' is not a number of seconds",
-    "-i { x } -l { y } -r { z } --dead-peer 2": "--dead-peer: 2 s is too short, give at least 6 or 0 for never",
-    "-i { x } -l { y } -r { z } --listen=remote": "--listen: remote needs -h/--host, the address of the far side",
+    "": "-l/--login",
+    "-l { ssh h1 } -i { x }": "-r/--remote",
+    "-l { ssh h1 } -r { x }": "-i/--input, -o/--output",
+    "-i x": "-i/--input",
+    "-r {x }": "-r/--remote",
+    "-l": "-l/--login",
+    "--output": "-o/--output",
+    "-i { x { y }": "-i/--input",
+    "-o { }": "-o/--output",
+    "-i { x } -i { y }": "-i/--input",
+    "-i { x } -l { y } -r { z } -x": "-x",
+    "-i { x } -l { y } -r { z } word": "'word'",
+    "-t soon": "-t/--timeout",
+    "-t": "-t/--timeout",
+    "-h": "-h/--host",
+    "-i { x } -l { y } -r { z } -h ''": "-h/--host",
+    "--ports 70000": "--ports",
+    "--rate-limit fast": "--rate-limit",
+    "--stall-timeout=-1": "--stall-timeout",
+    "-i { x } -l { y } -r { z } --dead-peer 2": "--dead-peer",
+    "-i { x } -l { y } -r { z } --listen=remote": "--listen",
 }
 
 
@@ -89,7 +90,7 @@ MISTAKES = {
 def test_a_mistake_is_one_line_and_1(shell: Shell, options: str) -> None:
     ended = shell.run(f"socketpipe {options}")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.said == f"{MISTAKES[options]} (see socketpipe --help)"
+    assert ended.said.startswith(MISTAKES[options]) and ended.said.count("\n") == 0
 
 
 def test_a_mistake_starts_nothing(shell: Shell, work: Path) -> None:
