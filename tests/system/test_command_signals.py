@@ -158,7 +158,7 @@ def find_part(fleet: Fleet, part: str) -> anatomy.Proc:
         return named(fleet, "ssh")
     everything = anatomy.processes(fleet.controller, *fleet)
     by_pid = {proc.pid: proc for proc in everything}
-    if part.endswith("here"):
+    if part.endswith(" here"):
         chain = [proc for proc in everything if "/root/bin/socketpipe" in proc.argv]
     else:
         chain = [proc for proc in everything if proc.label and proc.name.startswith("python")]
