@@ -12,7 +12,10 @@ import zipfile
 
 from . import bootstrap, manual
 
-MAIN = """import sys
+# until there is something to clean up, Ctrl-C ends us at once and without a word
+MAIN = """import signal, sys
+if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 from %s.command import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -124,3 +124,16 @@ def test_a_nested_program_is_the_command() -> None:
     program = bootstrap.program(bootstrap.sources(MODULES))
     done = run([sys.executable, "-IS", "-c", bootstrap.START], bootstrap.stream(program, ["--version"]))
     assert (done.stdout.decode(), done.stderr) == (manual.version(), b"")
+
+
+def test_ctrl_c_before_it_has_begun_is_no_traceback(command: Path) -> None:
+    """It takes a moment to load, and somebody may think better of it."""
+    slow = f"import sys, runpy, signal; sys.argv = [{str(command)!r}]; sys.meta_path.insert(0, signal_at_import)"
+    finder = (
+        "import os, signal\n"
+        "class signal_at_import:\n"
+        "    def find_spec(name, path=None, target=None):\n"
+        "        if name == 'socketpipe.command': os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = run([sys.executable, "-c", f"{finder}{slow}; runpy.run_path(sys.argv[0])"])
+    assert (done.returncode, done.stderr) == (-2, b"")

@@ -190,9 +190,8 @@ def kinds() -> set[str]:
         text = path.read_text(encoding="utf-8")
         found.update(re.findall(r"stage\.fail\(\s*\"([a-z ]+)\"", text))
         found.update(re.findall(r"self\.abort\(\s*\"([a-z ]+)\"", text))
-    for folder in ("module_utils", "plugin_utils"):
-        launch = (ROOT / "plugins" / folder / "launch.py").read_text(encoding="utf-8")
-        found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", launch, re.M))
+    for path in (ROOT / "plugins").glob("*_utils/launch.py"):
+        found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", path.read_text(encoding="utf-8"), re.M))
     return found
 
 
@@ -268,3 +267,31 @@ def test_the_examples_show_each_of_these_once_at_least() -> None:
     ]
     missing += [key for key in ("cmd", "argv", "ok_rc", "early_exit", "creates") if not any(key in c for c in commands)]
     assert missing == []
+
+
+# -- the command's messages
+
+SAYING = {"Usage", "ValueError", "OSError", "say"}  # what is called with a message
+
+
+def fragments_of_messages() -> Iterator[tuple[str, str]]:
+    """(file, what a message says between the words that differ), of the command's own modules."""
+    for name in ("arguments", "options", "command", "login", "plain"):
+        tree = ast.parse((ROOT / "plugins" / "module_utils" / f"{name}.py").read_text(encoding="utf-8"))
+        texts: list[ast.AST] = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYING:
+                texts += node.args[:1]
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+                texts += [node.value] if node.targets[0].attr == "error" else []
+        for text in texts:
+            for part in ast.walk(text):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    yield from ((name, piece) for piece in re.split(r"%[a-z]", part.value))
+
+
+@pytest.mark.parametrize(("name", "piece"), sorted({each for each in fragments_of_messages() if len(each[1]) > 12}))
+def test_every_message_of_the_command_is_in_troubleshooting(name: str, piece: str) -> None:
+    text = (ROOT / "docs" / "docsite" / "rst" / "troubleshooting.rst").read_text(encoding="utf-8")
+    quoted = " ".join(re.findall(r"``(.+?)``", text))
+    assert piece.strip(" :") in quoted

@@ -125,3 +125,21 @@ def test_an_example_is_broken_into_lines_that_a_shell_joins(line: str) -> None:
     lines = manual.command_lines(line, 65)
     assert max(map(len, lines)) <= 65
     assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(line)
+
+
+def lines_of_the_guide() -> list[str]:
+    """What command.rst and README.md say to type, without the prompt."""
+    guide = (ROOT / "docs/docsite/rst/command.rst").read_text(encoding="utf-8").replace("\\\n", "")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^ +\$ (socketpipe .*)", guide, re.M) + re.findall(r"^    (socketpipe .*)", readme, re.M)
+
+
+@pytest.mark.parametrize("line", lines_of_the_guide())
+def test_what_the_guide_says_to_type_is_understood(line: str) -> None:
+    words = shlex.split(line)
+    while words[:1] == ["socketpipe"]:
+        words = parse(words[1:]).remote
+
+
+def test_the_guide_has_the_examples_of_the_original() -> None:
+    assert lines_of_the_guide()[1:4] == ORIGINAL
