@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # the longest first; units are the tests of unit as well
 GATES := sanity system edges integration units molecule docs ee ansible-lint lint galaxy release-check reuse
 
-.PHONY: help demo test unit hit faults bench clean matrix changelog release $(GATES)
+.PHONY: help demo socketpipe test unit hit faults bench clean matrix changelog release $(GATES)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -35,6 +35,10 @@ test:   ## everything, JOBS of them at a time, then hit; the last line is that o
 	$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(GATES)
 	$(MAKE) --no-print-directory hit
 	@tail -n 1 .build/system.log
+
+socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
+	mkdir -p .build
+	PYTHONPATH=plugins $(PYTHON) -B -m module_utils.archive .build/socketpipe .build/socketpipe.1
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
 	$(NICE) $(BIN)/ruff check .

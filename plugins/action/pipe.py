@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -16,7 +16,8 @@ from ..module_utils.progress import Progress
 from ..module_utils.result import preflight_result, refused, shape, summary
 from ..module_utils.verdict import Verdict
 from ..plugin_utils import hosts as hosts_of
-from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
+from ..plugin_utils.launch import one_line
+from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, read_file, settings
 from ..plugin_utils.run import TaskRun
 
 REMOTE = "remote"
@@ -82,7 +83,7 @@ class ActionModule(ActionBase):
         """Stages and links; the addresses come later, when the hosts are known."""
         if args["input"] is None and args["output"] is None:
             raise OptionError("one of input and output is needed: there is nothing on the peer to join remote to")
-        parsed = {option: parse_stages(option, args[option]) for option in ("input", "remote", "output")}
+        parsed = {option: parse_stages(option, args[option], self._read) for option in ("input", "remote", "output")}
         if not parsed["remote"][0]:
             raise OptionError("remote: the command is empty")
         plan = Plan(settings(args))
@@ -93,6 +94,17 @@ class ActionModule(ActionBase):
         for stage in plan.ends[REMOTE]["stages"]:
             stage["environment"] = {**self._environment(), **stage["environment"]}
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
+
+    def _read(self, name: str) -> bytes:
+        """A script, found where a role or playbook keeps its files, decrypted if it is a vault; raises OptionError."""
+        try:
+            path = self._loader.get_real_file(self._find_needle("files", name))
+        except AnsibleError as exc:
+            raise OptionError(f"script: {one_line(exc)}") from None
+        try:
+            return read_file(path)
+        finally:
+            self._loader.cleanup_tmp_file(path)
 
     def _environment(self) -> dict[str, str]:
         """The task's ``environment``, templated: it applies to the task's host."""

@@ -30,6 +30,7 @@ MODULES = [
     "preflight",
     "watch",
     "link",
+    "spawn",
     "stage",
     "rules",
     "guard",
@@ -47,6 +48,7 @@ COMMAND_MODULES = [
     "run",
     "bootstrap",
     "addresses",
+    "options",
     "arguments",
     "manual",
     "meter",
@@ -89,10 +91,11 @@ raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
 
 
-def sources(names: "Iterable[str]" = MODULES) -> "list[tuple[str, str]]":
-    """[(module name, its source)] in the order in which they can be executed."""
+def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
+    """[(module name, its source)] of an end, or of these, in the order in which they can be executed."""
+    names = MODULES if names is None else names
     if globals().get("__loader__") is None:  # we have come here in such a program ourselves
-        texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))  # type: ignore[attr-defined]
+        texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))
         return [(name, texts[name]) for name in names]
     folder = os.path.dirname(__file__)  # as it is: a zip archive knows its files by these very names
     read = __loader__.get_data  # type: ignore[name-defined]  # from files, or from a zip archive

@@ -15,13 +15,15 @@ from .meter import Meter
 from .plan import Plan
 from .result import shape
 from .run import Run
-from .streams import FAILURE, SIGNALS, USAGE, at_terminal, keep, say
+from .spawn import PROGRAM_START
+from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say
 from .verdict import Verdict
+from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     import signal
+    from types import SimpleNamespace
     from typing import Any, Callable
 else:
     import _signal as signal
@@ -38,6 +40,7 @@ ADVICE = {
 
 def main(words: "list[str]") -> int:
     """Do what the command line says; returns the exit status."""
+    hold_places()
     if words[:1] == ["-s"]:
         return plain.serve(words[1:])
     try:
@@ -76,7 +79,7 @@ class CommandRun(Run):
         os.read(self.wake, 4096)
 
 
-def run(options: "argparse.Namespace") -> int:
+def run(options: "SimpleNamespace") -> int:
     """Run the commands and say what came of it; returns the exit status."""
     began = time.monotonic()
     plan = make_plan(options)
@@ -105,13 +108,10 @@ def run(options: "argparse.Namespace") -> int:
         figures = shape(plan, names, verdict, time.monotonic() - began)
         del figures["changed"]
         status = write_stats(options.stats, dict(figures, ok=verdict.ok, exit_status=status, msg=msg), status)
-    if running.signal:
-        signal.signal(running.signal, signal.SIG_DFL)
-        os.kill(os.getpid(), running.signal)  # so that a shell knows
-    return status
+    return die(running.signal) if running.signal else status
 
 
-def make_plan(options: "argparse.Namespace") -> Plan:
+def make_plan(options: "SimpleNamespace") -> Plan:
     """Two ends, up to three stages, and who dials whom."""
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
@@ -129,19 +129,20 @@ def make_plan(options: "argparse.Namespace") -> Plan:
     return plan
 
 
-def stage(options: "argparse.Namespace", name: str) -> "dict[str, Any]":
+def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
     """One command as a stage of a plan: what it inherits, it has for itself."""
     argv = getattr(options, name)
     inherit = {"2": 2}
     if name == "input":
-        inherit["0"] = keep(0, os.O_RDONLY)
+        inherit["0"] = keep(0)
     elif name == "output":
-        inherit["1"] = keep(1, os.O_WRONLY)
-    found = {"name": name, "argv": argv, "ok_rc": [0], "early_exit": not options.whole, "environment": {}}
-    found.update(inherit=inherit, own_session=options.batch or name == "remote")
+        inherit["1"] = keep(1)
+    found = {"name": name, "argv": argv, "ok_rc": options.ok_rc.get(name, [0]), "early_exit": not options.whole}
+    found.update(environment={}, inherit=inherit, own_session=options.batch or name == "remote")
     if argv[0] == "socketpipe":
         modules = bootstrap.MODULES + bootstrap.COMMAND_MODULES
         words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]
+        found["launcher"] = [None, "-IS", "-c", PROGRAM_START, argv[0]]
         found["program"] = bootstrap.as_text(bootstrap.stream(bootstrap.program(bootstrap.sources(modules)), words))
     return found
 

@@ -11,6 +11,7 @@ import os
 import time
 
 from .kernel import become_subreaper, descendants, disconnect, kill, signal_name
+from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
         for sock in local:
             sock.close()  # these must be closed by all to be broken: the stages' death does it
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda number, frame: kill([end], number) and None)
         if watch.signal > 0:  # it came just now, to this process only

@@ -9,7 +9,7 @@ import sys
 from . import bootstrap, main
 from .kernel import descendants, kill
 from .launch import PipedLaunch
-from .stage import NotStarted, find_command, spawn
+from .spawn import NotStarted, find_command, spawn
 from .streams import own_description
 
 TYPE_CHECKING = False
@@ -124,7 +124,9 @@ class LoginLaunch(PipedLaunch):
             self.error = "the login command " + self.error.partition(" ")[2]
 
     def processes(self) -> "list[int]":
-        return [pid for pid in descendants(os.getpid()) if pid == self.pid]
+        """The login command and, where that is a script, what it runs."""
+        alive = self.pid in descendants(os.getpid())
+        return [self.pid] + list(descendants(self.pid)) if alive else []
 
     def cancel(self, number: int = signal.SIGTERM) -> None:
         self.cancelled = True

@@ -12,7 +12,7 @@ from .guard import DONE, split
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .preflight import Preflight
-from .stage import encode, find_command, full_environment
+from .spawn import encode, find_command, full_environment
 from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False
@@ -53,7 +53,8 @@ def before(plan: "dict[str, Any]") -> "dict[str, Any]":
             if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
                 return {"skipped": "%s: %s %s" % (spec["name"], path, "exists" if wanted else "does not exist")}
     for spec in plan["stages"]:
-        problem = "program" not in spec and find_command(spec["argv"][0], full_environment(spec), spec.get("chdir"))
+        name = spec.get("launcher", spec["argv"])[0] or sys.executable
+        problem = find_command(name, full_environment(spec), spec.get("chdir"))
         if problem:
             return {"refused": problem, "stage": spec["name"]}
     return {}

@@ -1,42 +1,62 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manual page of the command, and its help: both from the options in arguments and the text here."""
+"""The manual page of the command, and its help: both from the options, and the text here."""
 
 import textwrap
 
-from .arguments import COMMANDS, OPTIONS, SYNOPSIS, VERSION
+from .options import FILE, OPTIONS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+VERSION = "0.1.0"  # of galaxy.yml; make release-check compares
 DATE = "2026-11-22"  # of the last change of the text
 WIDTH = 79  # columns of the help
+COLUMN = 26  # where its texts begin
+SOURCE = 64  # columns of a line in the manual page's source, which macros make longer
+SYNOPSIS = [
+    "[options]",
+    "[-i { command }]",
+    "-l { command }",
+    "-r { command }",
+    "[-o { command }]",
+]
 
 DESCRIPTION = [
-    "socketpipe runs one command on the far side, which the login command leads to, and one or two here, and joins "
-    "them by direct TCP connections: what the input command writes is what the remote command reads, and what the "
-    "remote command writes is what the output command reads. No byte of the stream goes through the login command or "
-    "through socketpipe: the sockets are the commands' own standard input and output.",
+    "socketpipe runs one command on the far side, to which the login command leads, and one or two here. It joins them "
+    "by direct TCP connections: the remote command reads what the input command writes, and the output command reads "
+    "what the remote command writes. No byte of that goes through the login command or through socketpipe: the "
+    "connections are the commands' own standard input and output.",
     "The far side needs Linux and Python 3.6 or later, and nothing else: socketpipe sends itself through the standard "
     "input of the login command. No file is written there.",
-    "Braces are words of their own, and nest: a remote command may be socketpipe again, with a login command that "
-    "leads one host further. It need not be installed there either.",
+    "Each brace is a word of its own. A brace within a command belongs to that command, and has a partner there: so a "
+    "remote command may be socketpipe again, with a login command that leads one host further. It need not be "
+    "installed there either.",
     "A command sees the end of its input only if the command before it has exited with 0 and every byte has arrived. "
-    "Whatever else happens, here, there or between, it sees an error instead (ECONNRESET), so that what is truncated "
-    "is never taken for complete; and nothing that was started is left running. A connection is taken only from the "
-    "other end of this run, which proves that it knows a secret that went through the login command. The stream "
-    "itself is neither encrypted nor authenticated: use it on networks that you trust.",
+    "Whatever else happens, here, there or between, it sees an error instead (ECONNRESET), so that nobody takes for "
+    "complete what is not, and nothing that was started is left running. A connection is taken only from the other "
+    "side of this run, which proves that it knows a secret that has gone through the login command.",
+    "The data itself is neither encrypted nor protected against change: use socketpipe on networks that you trust.",
 ]
 
 EXIT_STATUS = [
     ("0", "Every command was successful, and every byte has arrived."),
-    ("1", "The command line was wrong, if nothing was started: the message names the option."),
-    ("2", "Something failed, but not the last command: the message says what."),
+    ("1", "The command line was wrong and nothing was started. The message names the option."),
+    ("2", "Something else than the last command has failed. The message says what."),
     (
         "other",
-        "That of the last command, which is the output command or, without one, the remote command; 128 + n if "
-        "signal n has ended it. A last command that exits with 1 or 2 looks like the above; --stats tells them apart.",
+        "That of the last command, which is the output command or, without one, the remote command; 128 + n if signal "
+        "n has ended it. A last command may exit with 1 or 2 as well: --stats tells these apart.",
+    ),
+    (
+        "128 + n",
+        "Signal n has ended socketpipe. SIGINT (Ctrl-C), SIGTERM and SIGHUP end both sides, and the output command "
+        "sees an error, not the end of its input.",
     ),
 ]
 
-# the original's, in its order
+# the original's three, in its order; then ours
 EXAMPLES = [
     (
         "Back this host up to the tape drive of another:",
@@ -47,58 +67,95 @@ EXAMPLES = [
         "socketpipe -b -l { ssh remotehost } -r { dd if=/dev/st0 bs=32k } -o { tar xpf - /home/luser }",
     ),
     (
-        "Back this host up to its own tape drive, and let another compress the data:",
+        "Back this host up to its own tape drive, but let another one, with a faster processor, compress the data:",
         "socketpipe -b -i { tar cf - / } -l { ssh remotehost } -r { bzip2 -c } -o { dd of=/dev/st0 bs=32k }",
     ),
     (
-        "From here through one host to the next, which only that one can reach:",
-        "socketpipe -b -i { tar cf - / } -l { ssh middle } -r { socketpipe -b -i { cat } -l { ssh behind } "
-        "-r { dd of=/dev/st0 bs=32k } }",
+        "Back this host up to a host that only the host between can reach:",
+        "socketpipe -b -i { tar cf - / } -l { ssh middle } "
+        "-r { socketpipe -b -i { cat } -l { ssh behind } -r { dd of=/dev/st0 bs=32k } }",
+    ),
+    (
+        "Read what only root may read there, and keep the figures:",
+        "socketpipe --stats=backup.json -l { ssh remotehost sudo -n } -r { tar cf - /home } -o { dd of=home.tar }",
+    ),
+    (
+        "Copy a directory into a container, which cannot be reached from here but can reach this host:",
+        "socketpipe -i { tar cf - etc } -l { docker exec -i box } -r { tar xf - -C /srv }",
     ),
 ]
 
 COMPATIBILITY = [
-    "The command line is that of socketpipe 1.10. What differs: the words of the remote command reach it unharmed, "
-    "while the original's are seen by a shell on the far side, if the login command is ssh; failures of any command "
-    "are failures, not only those of the last; and an option that is given twice is a mistake.",
-    "An original calls its far side as socketpipe -s host port command. This is understood: with this program in its "
-    "place, the original works as before. The other way round, --plain drives an original on the far side. The words "
-    "of the remote command are then passed on as the original does, and without -h a shell on the far side must know "
-    "SSH_CLIENT.",
-    "In both cases one socket serves both directions, and nobody proves anything: a death on the original's side looks "
-    "like an end of file, whoever connects first is taken, and neither --stats nor time limits but -t apply. Without "
-    "-s or --plain no such connection is ever accepted.",
+    "The command line is that of socketpipe 1.10. What differs: the words of the remote command arrive unharmed, while "
+    "those of the original are seen by a shell on the far side if the login command is ssh. The failure of any command "
+    "is a failure, not only that of the last. A second -i, -l, -r or -o is a mistake.",
+    "The original starts its far side as socketpipe -s host port command. This program understands that, so an "
+    "original works with this one on the far side as it always did. The other way round, --plain drives an original on "
+    "the far side. The words of the remote command are then passed on as the original does, and without -h there must "
+    "be a shell on the far side that knows SSH_CLIENT.",
+    "In both cases one connection serves both directions, and nobody proves anything: the death of a command looks "
+    "like the end of its output, whoever connects first is taken, and of all limits only -t holds. Without -s or "
+    "--plain no such connection is ever taken.",
 ]
 
 BUGS = [
-    "A program that reads less from its standard input than it has asked for, as sockets may give, works as from a "
-    "file: a read returns with as much as was asked for, up to 1 MiB or to what net.ipv4.tcp_rmem allows, unless the "
-    "input has ended. The commands of one host need no care at all.",
-    "A command that must read its own terminal cannot do so on the far side.",
+    "Programs that expect whole blocks get them, unlike with the original: a read returns as much as was asked for, up "
+    "to 1 MiB or what net.ipv4.tcp_rmem allows, unless the input has ended.",
+    "A command on the far side has no terminal.",
 ]
+
+AUTHORS = [
+    "The idea, the command line and the name are those of the original by Diomidis Spinellis. This program is part of "
+    "the Ansible collection plumbing.socketpipe, and shares its code."
+]
+SEE = ["dd", "nc", "ssh", "tar"]
 
 
 def version() -> str:
     return "socketpipe %s\n" % VERSION
 
 
-def commands() -> "list[tuple[list[str], str, str]]":
-    """[(its names, what follows them, text)] for all options, in their order."""
-    first = [([short, long], "{ command }", text) for short, long, text in COMMANDS]
-    for short, long, value, read, text in OPTIONS:
-        metavar = "[=%s]" % value if read == "optional" else "|".join(read) if isinstance(read, tuple) else value
-        first.append(([name for name in (short, long) if name], metavar, text))
-    return first
+def after(follows: str, optional: bool) -> str:
+    """What stands after an option's name."""
+    return "[=%s]" % follows if optional else " " + follows if follows else ""
+
+
+def fill(parts: "list[str]", width: int, indent: str) -> "list[str]":
+    """Lines of these parts, none of which is broken; ``indent`` is that of all lines but the first."""
+    lines = parts[:1]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) <= width:
+            lines[-1] += " " + part
+        else:
+            lines.append(indent + part)
+    return lines
+
+
+def command_lines(command: str, width: int) -> "list[str]":
+    """A command line as one types it: broken before an option that takes a command."""
+    for letter in "ilro":
+        command = command.replace(" -%s {" % letter, "\n-%s {" % letter)
+    lines = fill(command.split("\n"), width - 2, "    ")
+    return [line + " \\" for line in lines[:-1]] + lines[-1:]
 
 
 def usage() -> str:
     """What --help shows."""
-    lines = ["usage: " + SYNOPSIS, ""]
-    for names, value, text in commands():
-        joint = "" if value.startswith("[") else " "
-        lines.append("  " + ", ".join(names) + (joint + value if value else ""))
-        lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
-    return "\n".join(lines + ["", "The manual page: socketpipe --manual | man -l -", ""])
+    lines = fill(["usage: socketpipe"] + SYNOPSIS, WIDTH, " " * 18)
+    lines += ["", "Join commands of two hosts by direct TCP connections.", ""]
+    for option in OPTIONS:
+        indent = "" if len(option.names) > 1 or option.names[0][1] != "-" else "    "
+        names = "  " + indent + ", ".join(option.names) + after(option.follows, option.read is FILE)
+        first = option.text.partition(". ")[0].rstrip(".")
+        wrapped = textwrap.wrap(first, WIDTH, initial_indent=" " * COLUMN, subsequent_indent=" " * COLUMN)
+        if len(names) < COLUMN - 1:
+            wrapped[0] = names + wrapped[0][len(names) :]
+        else:
+            lines.append(names)
+        lines += wrapped
+    text, command = EXAMPLES[0]
+    lines += ["", text, ""] + ["  " + line for line in command_lines(command, WIDTH - 2)]
+    return "\n".join(lines + ["", "The manual page has all the rest: socketpipe --manual | man -l -", ""])
 
 
 # -- the manual page, in the macros of man(7)
@@ -109,56 +166,84 @@ def escape(text: str) -> str:
     return "\\&" + text if text[:1] in (".", "'") else text
 
 
-def paragraphs(texts: "list[str]") -> "list[str]":
-    lines = []
-    for number, text in enumerate(texts):
-        lines += [".PP"] if number else []
-        lines += sentences(text)
-    return lines
+def bold(text: str) -> str:
+    return "\\fB%s\\fR" % escape(text)
 
 
-def sentences(text: str) -> "list[str]":
+def italic(text: str) -> str:
+    return "\\fI%s\\fR" % escape(text)
+
+
+def mark(word: str) -> str:
+    """A word of a text: options and the names of manual pages, ssh(1), are bold."""
+    core = word.strip("(.,;:)")
+    before, _core, rest = word.partition(core)
+    if core[:1] == "-" and core != "-":
+        return before + bold(core) + rest
+    name, parenthesis, section = core.partition("(")
+    if parenthesis and section.isdecimal():
+        return bold(name) + parenthesis + section + rest
+    return escape(word)
+
+
+def sentences(text: str) -> "Iterator[str]":
     """A sentence a line, as roff wants them, none very long."""
-    found = []
     for sentence in text.replace(". ", ".\n").split("\n"):
-        found += [escape(line) for line in textwrap.wrap(sentence, WIDTH, break_on_hyphens=False)]
-    return found
+        for line in textwrap.wrap(sentence, SOURCE, break_on_hyphens=False):
+            yield " ".join(map(mark, line.split(" ")))
 
 
-def tagged(names: "list[str]", value: str) -> str:
-    shown = ", ".join("\\fB%s\\fR" % escape(name) for name in names)
-    if not value:
-        return shown
-    optional = value.startswith("[")
-    return shown + ("" if optional else " ") + "\\fI%s\\fR" % escape(value)
+def section(name: str, paragraphs: "list[str]") -> "Iterator[str]":
+    yield ".SH " + name
+    for number, text in enumerate(paragraphs):
+        if number:
+            yield ".PP"
+        yield from sentences(text)
+
+
+def examples() -> "Iterator[str]":
+    yield ".SH EXAMPLES"
+    for number, (text, command) in enumerate(EXAMPLES):
+        if number:
+            yield ".PP"
+        yield from sentences(text)
+        yield from (".PP", ".RS", ".nf")
+        yield from map(escape, command_lines(command, WIDTH - 14))
+        yield from (".fi", ".RE")
 
 
 def page() -> str:
     """The manual page, for man(1)."""
     lines = ['.TH SOCKETPIPE 1 %s "plumbing.socketpipe %s" "User Commands"' % (DATE, VERSION)]
     lines += [".SH NAME", "socketpipe \\- zero overhead remote process plumbing"]
-    lines += [".SH SYNOPSIS", ".B socketpipe", "[\\fIoptions\\fR]", "[\\fB\\-i\\fR { \\fIcommand\\fR }]"]
-    lines += [
-        "\\fB\\-l\\fR { \\fIlogin\\fR }",
-        "\\fB\\-r\\fR { \\fIcommand\\fR }",
-        "[\\fB\\-o\\fR { \\fIcommand\\fR }]",
-    ]
-    lines += [".br", ".B socketpipe \\-s", ".I host port command", "[\\fIargument\\fR ...]"]
-    lines += [".SH DESCRIPTION"] + paragraphs(DESCRIPTION)
-    lines += [".SH OPTIONS", "At least one of \\fB\\-i\\fR and \\fB\\-o\\fR must be given."]
-    for names, value, text in commands():
-        lines += [".TP", tagged(names, value)] + sentences(text)
+    lines += [".SH SYNOPSIS", ".nf"]
+    lines += map(shape, fill(["socketpipe"] + SYNOPSIS, 50, " " * 11))
+    lines += [shape("socketpipe -s host port command [argument] ..."), ".fi"]
+    lines += section("DESCRIPTION", DESCRIPTION)
+    lines += section("OPTIONS", ["One of -i and -o must be given, or both."])
+    for option in OPTIONS:
+        names = ", ".join(map(bold, option.names))
+        lines += [".TP", names + shape(after(option.follows, option.read is FILE))]
+        lines += sentences(option.text)
     lines += [".SH EXIT STATUS"]
     for status, text in EXIT_STATUS:
-        lines += [".TP", ".B " + status] + sentences(text)
-    lines += [".SH EXAMPLES"]
-    for number, (text, command) in enumerate(EXAMPLES):
-        lines += ([".PP"] if number else []) + sentences(text)
-        parts = textwrap.wrap(command, WIDTH - 14, break_on_hyphens=False, subsequent_indent="    ")
-        lines += [".PP", ".nf", ".RS"] + [escape(part) for part in " \\\n".join(parts).split("\n")] + [".RE", ".fi"]
-    lines += [".SH COMPATIBILITY"] + paragraphs(COMPATIBILITY)
-    lines += [".SH BUGS"] + paragraphs(BUGS)
+        lines += [".TP", ".B " + status]
+        lines += sentences(text)
+    lines += examples()
+    lines += section("COMPATIBILITY", COMPATIBILITY)
+    lines += section("BUGS", BUGS)
     lines += [".SH SEE ALSO"]
-    see = ["dd", "nc", "ssh", "tar"]
-    lines += [".BR %s (1)%s" % (name, "," if name != see[-1] else "") for name in see]
+    lines += [".BR %s (1)%s" % (name, "," if name != SEE[-1] else "") for name in SEE]
+    lines += section("AUTHORS", AUTHORS)
     return "\n".join(lines) + "\n"
+
+
+def shape(text: str) -> str:
+    """Options bold, what follows them in italics; brackets and braces as they are."""
+    found = []
+    for word in text.split(" "):
+        core = word.strip("[=]{}")
+        before, _core, rest = word.partition(core) if core else (word, "", "")
+        style = bold if core[:1] == "-" or core == "socketpipe" else italic
+        found.append(before + (style(core) if core.strip(".") else core) + rest)
+    return " ".join(found)

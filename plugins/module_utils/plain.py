@@ -11,20 +11,20 @@ command fails, the far side gets a reset.
 
 import os
 import select
-import sys
 import time
 
 from .connect import listen_on
-from .kernel import accept, disconnect, set_linger
+from .kernel import FIN, accept, descendants, disconnect, events, kill, set_linger, unread
 from .plan import DEFAULT_PORTS
-from .stage import NotStarted, encode, find_command, spawn
-from .streams import FAILURE, SIGNALS, USAGE, keep, own_description, say
+from .spawn import NotStarted, encode, find_command, spawn
+from .streams import FAILURE, USAGE, die, keep, own_description, say
+from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import argparse
     import signal
     import socket
+    from types import SimpleNamespace
     from typing import Any
 else:
     import _signal as signal
@@ -32,6 +32,7 @@ else:
 
 SSH_CLIENT = "${SSH_CLIENT%% *}"  # a shell on the far side knows where its login came from
 LIVES = 0.1  # seconds between looks whether the login command still lives
+GRACE = 5  # seconds from SIGTERM to SIGKILL
 
 
 def serve(words: "list[str]") -> int:
@@ -40,7 +41,7 @@ def serve(words: "list[str]") -> int:
         return say("-s: a host, a port and a command must follow", USAGE)
     host, port = words[:2]
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        return say("-s: %r is not a port" % port, FAILURE)
+        return say("-s: %r is not a port" % port, USAGE)
     try:
         sock = socket.create_connection((host, int(port)))
     except (OSError, UnicodeError) as exc:
@@ -71,12 +72,19 @@ class Processes:
         self.signal = self.signal or number
         self.end()
 
-    def end(self) -> None:
-        for pid in self.alive:
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except OSError:
-                pass
+    def end(self, number: int = signal.SIGTERM, frame: "Any" = None) -> None:
+        """Ask all that runs below us to stop, and in a while force it."""
+        kill(descendants(os.getpid()), signal.SIGKILL if number == signal.SIGALRM else signal.SIGTERM)
+        signal.signal(signal.SIGALRM, self.end)
+        signal.alarm(GRACE)
+
+    def give_up(self, why: str) -> int:
+        """End all and say why; returns the exit status."""
+        self.end()
+        while self.alive:
+            self.reap()
+        say("interrupted" if self.signal else why)
+        return die(self.signal) if self.signal else FAILURE
 
     def start(self, name: str, argv: "list[str]", fds: "dict[int, int]", batch: bool) -> None:
         """Raises NotStarted."""
@@ -91,37 +99,39 @@ class Processes:
         return name
 
 
-def drive(options: "argparse.Namespace") -> int:
+def drive(options: "SimpleNamespace") -> int:
     """Run the commands with an original on the far side; returns the exit status."""
     processes = Processes()
     try:
         listener, port = open_listener(options.ports)
         host = options.host or SSH_CLIENT
-        problem = find_command(options.login[0], dict(os.environb), None)
-        if problem:
-            raise NotStarted("-l/--login: %s" % problem)
+        for name in ("login", "input", "output"):
+            argv = getattr(options, name)
+            problem = argv and find_command(argv[0], dict(os.environb), None)
+            if problem:
+                raise NotStarted("-%s/--%s: %s" % (name[0], name, problem))
         words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote
         null, stderr = os.open(os.devnull, os.O_RDWR), own_description(2)
-        processes.start("remote", words, {0: null if options.batch else 0, 1: null, 2: stderr}, options.batch)
+        asks = os.isatty(0) and not options.batch  # else it would take what is the input command's
+        processes.start("remote", words, {0: 0 if asks else null, 1: null, 2: stderr}, options.batch)
+        os.close(stderr)
         sock = wait_for_call(listener, processes, options.timeout)
     except (OSError, NotStarted) as exc:
-        processes.end()
-        return say(str(exc), FAILURE)
+        return processes.give_up(str(exc))
     set_linger(sock, True)
     try:
         if options.input:
-            fds = {0: keep(0, os.O_RDONLY), 1: sock.fileno(), 2: 2}
+            fds = {0: keep(0), 1: sock.fileno(), 2: 2}
             processes.start("input", options.input, fds, options.batch)
         else:
             sock.shutdown(socket.SHUT_WR)
         if options.output:
-            fds = {0: sock.fileno(), 1: keep(1, os.O_WRONLY), 2: 2}
+            fds = {0: sock.fileno(), 1: keep(1), 2: 2}
             processes.start("output", options.output, fds, options.batch)
     except (OSError, NotStarted) as exc:
         disconnect(sock)
-        processes.end()
-        return say(str(exc), FAILURE)
-    return conclude(processes, sock, "output" if options.output else "remote")
+        return processes.give_up(str(exc))
+    return conclude(processes, sock, "output" if options.output else "remote", options.whole)
 
 
 def open_listener(ports: "list[int]") -> "tuple[socket.socket, int]":
@@ -151,8 +161,9 @@ def wait_for_call(listener: "socket.socket", processes: Processes, timeout: int)
             raise OSError("the far side did not call within %d s (-t/--timeout): try -h, or --ports" % timeout)
 
 
-def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
+def conclude(processes: Processes, sock: "socket.socket", last: str, whole: bool) -> int:
     """Wait for all; what our own commands come to is passed on as far as one socket can."""
+    excused = ""
     while processes.alive:
         name = processes.reap()
         try:
@@ -160,18 +171,24 @@ def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
                 disconnect(sock)
             elif name == "input":
                 sock.shutdown(socket.SHUT_WR)
-            elif name == "output":
+            elif name == "output" and "input" in processes.alive.values():
                 sock.shutdown(socket.SHUT_RD)
+            elif name == "output" and not at_end(sock):  # else the far side would wait for ever for somebody to read
+                disconnect(sock)
+                excused = "" if whole or processes.status[name] else "remote"
         except OSError:
             pass  # the far side has gone before
     set_linger(sock, False)
-    failed = [name for name, status in processes.status.items() if status]
+    failed = [name for name, status in processes.status.items() if status and name != excused]
     status = processes.status.get(last, FAILURE) or (FAILURE if failed else 0)
     if processes.signal:
         say("interrupted")
-        signal.signal(processes.signal, signal.SIG_DFL)
-        os.kill(os.getpid(), processes.signal)
+        return die(processes.signal)
     for name in failed:
         say("%s ended with exit status %d" % (name, processes.status[name]))
-    sys.stderr.flush()
     return status
+
+
+def at_end(sock: "socket.socket") -> bool:
+    """Whether the far side has said all, and all has been read."""
+    return bool(events({sock.fileno(): FIN}).get(sock.fileno(), 0) & FIN) and not unread(sock)

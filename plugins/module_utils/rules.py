@@ -13,7 +13,8 @@ import time
 
 from . import link
 from .kernel import descendants, holds, kill, signal_name
-from .stage import ENDED, RUNNING, NotStarted, Stage
+from .spawn import NotStarted
+from .stage import ENDED, RUNNING, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

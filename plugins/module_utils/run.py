@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
+BEAT = 0.5  # seconds between looks at what nothing tells us
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
 LINGER = 15.0  # seconds for an end that was cancelled to clean up (it may have to kill) and report
 LOST = 1.0  # seconds for the others to report that this end's death has broken their links
@@ -51,12 +52,8 @@ class Run:
 
     # -- what a front-end adds
 
-    def pause(self) -> float:
-        """Seconds that may pass until the next beat."""
-        return 0.5
-
     def beat(self) -> None:
-        """Called between two sleeps."""
+        """Called between two sleeps, every BEAT at least."""
 
     def dismiss(self) -> None:
         """Called when all is over, however it ended."""
@@ -78,7 +75,7 @@ class Run:
             for fd, events in launch.wanted().items():
                 poller.register(fd, events)
                 speaking[fd] = launch
-        for fd, _event in poller.poll(self.pause() * 1000):
+        for fd, _event in poller.poll(BEAT * 1000):
             if fd in others:
                 others[fd]()
                 continue

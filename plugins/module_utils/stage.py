@@ -1,37 +1,25 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One command on this host: how it is found, started, listened to, and ended."""
+"""One command on this host: started, listened to, and what came of it."""
 
-import errno
-import fcntl
 import os
 import sys
 import time
 
-from .kernel import signal_on_death
 from .link import RESET
+from .spawn import PROGRAM_FD, full_environment, in_memory, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any
 
     from .link import Side
-else:
-    import _signal as signal
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 CHUNK = 64 * 1024
 PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
-# a stage that is a program of ours reads it from this descriptor
-PROGRAM_FD = 3
-PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
 
 WAITING, RUNNING, ENDED = "waiting", "running", "ended"
-
-
-class NotStarted(Exception):
-    """The command cannot be run; the text says why."""
 
 
 class Kept:
@@ -108,7 +96,7 @@ class Stage:
         try:
             if "program" in self.spec:
                 program = targets[PROGRAM_FD] = in_memory(self.spec["program"])
-                argv = [sys.executable, "-IS", "-c", PROGRAM_START] + argv
+                argv = [sys.executable if word is None else word for word in self.spec["launcher"]] + argv[1:]
             own_session = self.spec.get("own_session", True)
             self.pid = spawn(argv, full_environment(self.spec), self.spec.get("chdir"), targets, own_session)
             self.started_at, self.state = now, RUNNING
@@ -196,111 +184,3 @@ def bounded(text: str, budget: int, last: bool) -> str:
     if chosen == len(text):
         return text
     return text[len(text) - chosen :] if last else text[:chosen]
-
-
-def encode(text: str) -> bytes:
-    """The plan's text as a command gets it: UTF-8, whatever our own locale is (Python 3.6 knows only ASCII in C)."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def full_environment(spec: "dict[str, Any]") -> "dict[bytes, bytes]":
-    """Our own environment with the stage's on top."""
-    given = spec.get("environment", {})
-    return {**os.environb, **{encode(name): encode(value) for name, value in given.items()}}
-
-
-def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> str:
-    """The sentence that says why a command cannot be run here, "" when it can (execvp(3)'s search)."""
-    if chdir and not os.path.isdir(encode(chdir)):
-        return "there is no directory %r to run it in" % chdir
-    path = environment.get(b"PATH") or os.defpath.encode()
-    seen = ""
-    for folder in [b""] if "/" in name else path.split(b":"):
-        candidate = os.path.join(encode(chdir or ""), folder, encode(name))
-        if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
-                return ""
-            seen = "%r is not executable" % candidate.decode("utf-8", "replace")
-    where = "" if "/" in name else " in PATH %s" % path.decode("utf-8", "replace")[:300]
-    return seen or "there is no %r%s" % (name, where)
-
-
-def in_memory(text: str) -> int:
-    """A descriptor of a file without a name that contains this (base64): memfd_create(2), or open(2)'s O_TMPFILE."""
-    import binascii  # only for a program of ours
-
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("socketpipe")
-    else:  # Python before 3.8
-        fd = os.open("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp", os.O_TMPFILE | os.O_RDWR, 0o600)
-    data = memoryview(binascii.a2b_base64(text))
-    while data:
-        data = data[os.write(fd, data) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
-
-
-def spawn(
-    argv: "list[str]",
-    environment: "dict[bytes, bytes]",
-    chdir: "str | None",
-    fds: "dict[int, int]",
-    own_session: bool = True,
-    orphaned: int = 0,
-) -> int:
-    """Run a command with exactly these descriptors {its fd: ours}, in a session of its own if it need not ask anybody.
-
-    Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
-    tells an exec that worked from one that did not.  ``orphaned``: the signal that it gets when we die.
-    """
-    result, result_in = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        step, report = "fork", result_in
-        try:
-            if own_session:
-                os.setsid()
-            if orphaned:
-                signal_on_death(orphaned)
-            high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 64) for fd, source in fds.items()}
-            report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, 64)
-            for fd, source in high.items():
-                os.dup2(source, fd)
-            signal.set_wakeup_fd(-1)
-            for caught in (
-                signal.SIGPIPE,
-                signal.SIGXFSZ,
-                signal.SIGTERM,
-                signal.SIGINT,
-                signal.SIGQUIT,  # a shell's background jobs, and so all of ours, ignore it
-                signal.SIGCHLD,
-            ):
-                signal.signal(caught, signal.SIG_DFL)
-            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
-                signal.signal(signal.SIGHUP, signal.SIG_DFL)
-            step = "change to directory %r" % chdir
-            if chdir:
-                os.chdir(encode(chdir))
-            step = "run %r" % argv[0]
-            os.execvpe(encode(argv[0]), [encode(word) for word in argv], environment)
-        except BaseException as exc:  # whatever it is, this process must not go on as a second end
-            code = exc.errno if isinstance(exc, OSError) else 0
-            os.write(report, ("%d cannot %s: %s" % (code or 0, step, exc)).encode("utf-8", "replace"))
-        finally:
-            os._exit(127)
-    os.close(result_in)
-    message = b""
-    try:
-        while True:
-            chunk = os.read(result, 4096)
-            if not chunk:
-                break
-            message += chunk
-    finally:
-        os.close(result)
-    if message:
-        os.waitpid(pid, 0)
-        number, _space, text = message.decode("utf-8", "replace").partition(" ")
-        hint = " (its interpreter, the #! line?)" if int(number) == errno.ENOENT else ""
-        raise NotStarted(text + hint)
-    return pid

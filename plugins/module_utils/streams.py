@@ -6,13 +6,16 @@ import fcntl
 import os
 import stat
 
+from .watch import SIGNALS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
 else:
     import _signal as signal
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # that end the command
+KEPT = 64  # descriptors from here on are copies of the standard streams
+CHUNK = 64 * 1024
 USAGE, FAILURE = 1, 2  # exit statuses, as the original's
 
 
@@ -25,6 +28,22 @@ def say(text: str, status: int = 0) -> int:
     return status
 
 
+def die(number: int) -> int:
+    """End as this signal ends a program that does not catch it, so that a shell knows."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
+def hold_places() -> None:
+    """What we were started without is opened the wrong way: it stays unusable, and nothing of ours gets its number."""
+    for fd, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest free number, which is this one
+
+
 def at_terminal() -> bool:
     """Whether somebody looks at what we say: standard error is our terminal, and we are not in the background."""
     try:
@@ -33,12 +52,9 @@ def at_terminal() -> bool:
         return False
 
 
-def keep(fd: int, flags: int) -> int:
+def keep(fd: int) -> int:
     """A copy of one of our standard streams, which nobody gets by accident."""
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64)
-    except OSError:  # it is closed
-        return os.open(os.devnull, flags)
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT)
 
 
 def own_description(fd: int) -> int:
@@ -48,11 +64,27 @@ def own_description(fd: int) -> int:
     commands would fail with EAGAIN.  A file keeps its one offset: there non-blocking means nothing.
     """
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return os.open("/proc/self/fd/%d" % fd, os.O_WRONLY | os.O_NOCTTY)
-    except OSError:
-        pass
-    try:
-        return os.dup(fd)
-    except OSError:  # it is closed
-        return os.open(os.devnull, os.O_WRONLY)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return os.dup(fd)
+        return os.open("/proc/self/fd/%d" % fd, os.O_WRONLY | os.O_NOCTTY)
+    except OSError:  # a socket, as sshd has it, or somebody else's pipe
+        return relay(fd)
+
+
+def relay(fd: int) -> int:
+    """A pipe to a process that passes on what comes, until nobody can write to it any more."""
+    theirs, ours = os.pipe()
+    if os.fork() == 0:
+        try:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            os.dup2(theirs, 0)
+            os.dup2(fd, 1)
+            os.closerange(2, 2 * KEPT)  # or the others would never see their ends
+            data = os.read(0, CHUNK)
+            while data:
+                data = data[os.write(1, data) :] or os.read(0, CHUNK)
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    return ours

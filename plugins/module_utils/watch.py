@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
 MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
 
 
@@ -40,8 +41,9 @@ class Watch:
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_in)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+        for number in SIGNALS:
+            # ignored under nohup, and in the background of a script
+            if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._signalled)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NOTABLE = 0.1  # share of the time that one side must have been waited for to be called slow
+MOST = 2**63  # bytes, as the kernel counts them
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -42,10 +43,10 @@ def parse_size(text: str) -> int:
             break
     number = number.strip()
     suffix = number[-1:] if number[-1:] in "KMGT" else ""
-    value = float(number[: len(number) - len(suffix)])
-    if not 0 <= value < float("inf"):
+    value = float(number[: len(number) - len(suffix)]) * SUFFIXES[suffix]
+    if not 0 <= value < MOST:
         raise ValueError(text)
-    return int(value * SUFFIXES[suffix])
+    return int(value)
 
 
 def last_line(text: str) -> str:

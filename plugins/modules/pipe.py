@@ -100,12 +100,17 @@ options:
         Variables, C(~), wildcards, C(|) and C(>) mean nothing in it. For example V(dd of=/dev/nst0 obs=32k)."
       - "B(A list of strings) is taken as it is, one word each.
         For example V([tar, --create, --file=-, /srv/my files])."
-      - "B(A mapping) has exactly one of C(cmd) (a string as above), C(argv) (a list of words) and C(shell) (a string
-        that is given to C(/bin/sh -c)), and any of the settings below."
+      - "B(A mapping) has exactly one of C(cmd) (a string as above), C(argv) (a list of words), C(shell) (a string
+        that is given to C(/bin/sh -c)) and C(script), and any of the settings below."
+      - "C(script) (a string) is the name of a program on the controller, where M(ansible.builtin.script) would find it,
+        and its arguments, split like C(cmd). It travels to the command's host with everything else and is run from
+        memory, so that it is in no file there. Up to 4 MiB. A vault is decrypted."
       - "B(A list of mappings) is that many commands on this host, one after the other, each reading what the one
         before it writes.
         Unlike the commands of a pipeline in C(shell), each has its own exit status, and each is held to it."
       - "The settings of a command in a mapping are these."
+      - "C(executable) (a string, by default the Python that the end runs with) - What runs a C(script), such as
+        V(/bin/sh) or V(perl -w). It is given the script as V(/proc/self/fd/3)."
       - "C(chdir) (a path) - The directory to run it in. It must be there."
       - "C(environment) (a mapping) - Variables that are added to its environment. They win over the task's
         C(environment)."

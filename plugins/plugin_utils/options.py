@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ..module_utils import bootstrap
 from ..module_utils.plan import PlanError, parse_ports
+from ..module_utils.spawn import PROGRAM_PATH
 from ..module_utils.words import parse_size
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
@@ -36,9 +38,19 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
 }
 
 DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
+SCRIPT_MOST = 4 * 1024 * 1024  # bytes: a script goes through Ansible's connection, and is kept in memory there
 SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
-COMMAND_FORMS = ("cmd", "argv", "shell")
-STAGE_KEYS = COMMAND_FORMS + ("chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
+COMMAND_FORMS = ("cmd", "argv", "shell", "script")
+STAGE_KEYS = COMMAND_FORMS + ("executable", "chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
+
+
+Reader = Callable[[str], bytes]
+
+
+def read_file(path: str) -> bytes:
+    """A file of the controller; raises OSError."""
+    with open(path, "rb") as source:
+        return source.read()
 
 
 class OptionError(ValueError):
@@ -77,11 +89,12 @@ def fact_name(value: Any) -> str:
     raise OptionError(f"fact: {value!r} is neither a name for a variable nor false")
 
 
-def parse_stages(option: str, value: Any) -> tuple[list[dict[str, Any]], list[str]]:
+def parse_stages(option: str, value: Any, read: Reader = read_file) -> tuple[list[dict[str, Any]], list[str]]:
     """One of input, remote, output: (its stages for a plan, warnings); raises OptionError.
 
     A string or a list of strings is one command; a mapping is one command with
-    its settings; a list of mappings is consecutive stages on that host.
+    its settings; a list of mappings is consecutive stages on that host.  ``read``
+    finds and reads the file of a script.
     """
     if value is None:
         return [], []
@@ -95,19 +108,19 @@ def parse_stages(option: str, value: Any) -> tuple[list[dict[str, Any]], list[st
         raise OptionError(f"{option}: the command is empty")
     else:
         raise OptionError(
-            f"{option}: give a command as a string, a list of words, a mapping with one of cmd, argv, shell, "
+            f"{option}: give a command as a string, a list of words, a mapping with one of cmd, argv, shell, script, "
             f"or a list of such mappings; not {describe(value)}"
         )
     stages, warnings = [], []
     for number, item in enumerate(items):
         name = option if len(items) == 1 else f"{option}[{number}]"
-        stage, warning = parse_stage(name, item)
+        stage, warning = parse_stage(name, item, read)
         stages.append(stage)
         warnings += [warning] if warning else []
     return stages, warnings
 
 
-def parse_stage(name: str, item: Any) -> tuple[dict[str, Any], str]:
+def parse_stage(name: str, item: Any, read: Reader) -> tuple[dict[str, Any], str]:
     """One command as a stage of a plan, and a warning ("" for none); raises OptionError."""
     item = {"cmd": item} if isinstance(item, str) else dict(item)
     unknown = sorted(str(key) for key in item if key not in STAGE_KEYS)
@@ -116,7 +129,7 @@ def parse_stage(name: str, item: Any) -> tuple[dict[str, Any], str]:
     forms = [form for form in COMMAND_FORMS if item.get(form) is not None]
     if len(forms) != 1:
         given = " and ".join(forms) + " together" if forms else "none of them"
-        raise OptionError(f"{name}: give exactly one of cmd, argv, shell; there is {given}")
+        raise OptionError(f"{name}: give exactly one of {', '.join(COMMAND_FORMS)}; there is {given}")
     argv, warning = parse_command(name, forms[0], item[forms[0]])
     stage = {
         "name": name,
@@ -125,12 +138,35 @@ def parse_stage(name: str, item: Any) -> tuple[dict[str, Any], str]:
         "early_exit": parse_early_exit(name, item),
         "environment": parse_environment(name, item.get("environment") or {}),
     }
+    stage.update(parse_script(name, forms[0], argv, item.get("executable"), read))
     for key in ("chdir", "creates", "removes"):
         if item.get(key):
             if not isinstance(item[key], str) or "\0" in item[key]:
                 raise OptionError(f"{name}: {key}: {item[key]!r} is not a path")
             stage[key] = str(item[key])
     return stage, warning
+
+
+def parse_script(name: str, form: str, argv: list[str], executable: Any, read: Reader) -> dict[str, Any]:
+    """For a script, what a stage must have beside the others: its program, and what runs that."""
+    if form != "script":
+        if executable:
+            raise OptionError(f"{name}: executable: it is for a script, and this is {form}")
+        return {}
+    if executable is not None and (not isinstance(executable, str) or not executable.strip()):
+        raise OptionError(f"{name}: executable: {executable!r} is not a command line")
+    try:
+        words: list[str | None] = [*shlex.split(executable)] if executable else [None, "-I"]
+        content = read(argv[0])
+    except ValueError as exc:
+        raise OptionError(f"{name}: executable: unbalanced quotes in {executable!r} ({exc})") from None
+    except OSError as exc:
+        raise OptionError(f"{name}: script: {argv[0]}: {exc.strerror}") from None
+    if len(content) > SCRIPT_MOST:
+        raise OptionError(
+            f"{name}: script: {argv[0]} has {len(content)} bytes, more than {SCRIPT_MOST} are not sent along"
+        )
+    return {"launcher": [*words, PROGRAM_PATH], "program": bootstrap.as_text(content)}
 
 
 def parse_ok_rc(name: str, item: dict[str, Any]) -> list[int]:
@@ -184,7 +220,7 @@ def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
             f"{name}: in a shell pipeline without pipefail a command that dies looks like a finished one; "
             "give a list of commands instead, each with its own status"
         )
-    meant = next((word for word in argv if SHELL_WORD.fullmatch(word)), None) if form == "cmd" else None
+    meant = next((word for word in argv if SHELL_WORD.fullmatch(word)), None) if form in ("cmd", "script") else None
     if meant and meant in value.split():  # as such, not quoted
         warning = (
             f"{name}: no shell is run, {meant!r} is an argument like any other; for a shell use shell: in a mapping"

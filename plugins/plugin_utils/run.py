@@ -12,9 +12,7 @@ from ..module_utils.plan import Plan
 from ..module_utils.run import LINGER, Run
 from .hosts import Host
 from .launch import make_launch
-from .watcher import SHORT, Watcher
-
-PARENT = 0.5  # seconds between looks whether ansible-playbook still lives
+from .watcher import Watcher
 
 
 class TaskRun(Run):
@@ -38,11 +36,7 @@ class TaskRun(Run):
     def woken(self) -> None:
         os.read(self.wake_out, 4096)
 
-    def pause(self) -> float:
-        return PARENT if self.watcher.process else SHORT
-
     def beat(self) -> None:
-        self.watcher.start_in_time()
         if os.getppid() != self.parent:
             # ansible-playbook was killed: nobody will read a result (from core 2.19 on we live in another session)
             self.cancel_all(LINGER)

@@ -14,6 +14,7 @@ import pytest
 from tests.hosts import Fleet, Host, HostSpec, requirements
 
 from . import playbook
+from .shell import Shell
 
 PATIENCE = 8.0  # seconds for what a test has started to be gone
 SCRATCH = "/var/tmp/scratch"  # on each host, for a test's own files; any user may write there, emptied after each test
@@ -49,6 +50,19 @@ def work(fleet: Fleet, request: pytest.FixtureRequest) -> Path:
     path = fleet.directory / "work" / name
     path.mkdir(parents=True)
     return path
+
+
+@pytest.fixture(scope="module")
+def installed(fleet: Fleet) -> Shell:
+    """The command socketpipe on the controller."""
+    return Shell(fleet)
+
+
+@pytest.fixture
+def shell(installed: Shell) -> Iterator[Shell]:
+    """A shell there; what a test has started, and not finished, is ended with it."""
+    yield installed
+    installed.end()
 
 
 class Traces:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sink that says how its input came to its end. Run as `python probe.py PATH MARK [FLAG...]` by anatomy.probe.
 
-Flags: "stubborn" ignores SIGTERM; "pause=N" stops reading for N seconds after the first byte, "work=N" works for
-N seconds after the last.
+Flags: "stubborn" ignores SIGTERM, "deaf" also what a terminal sends; "pause=N" stops reading for N seconds after the
+first byte, "work=N" works for N seconds after the last.
 """
 
 import errno
@@ -17,8 +17,9 @@ import time
 
 def main() -> int:
     path, flags = sys.argv[1], dict(word.partition("=")[::2] for word in sys.argv[3:])
-    if "stubborn" in flags:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    deaf = [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT] if "deaf" in flags else []
+    for number in [signal.SIGTERM, *deaf] if flags.keys() & {"stubborn", "deaf"} else []:
+        signal.signal(number, signal.SIG_IGN)
     count, digest = 0, hashlib.sha256()
 
     def say(end: str) -> None:

@@ -15,10 +15,10 @@ from . import playbook
 from .playbook import Done, Outcome, pipe
 
 FORMS = (
-    r"give a command as a string, a list of words, a mapping with one of cmd, argv, shell, "
+    r"give a command as a string, a list of words, a mapping with one of cmd, argv, shell, script, "
     r"or a list of such mappings; not "
 )
-KEYS = "only cmd, argv, shell, chdir, environment, ok_rc, early_exit, creates, removes"
+KEYS = "only cmd, argv, shell, script, executable, chdir, environment, ok_rc, early_exit, creates, removes"
 FINE = {"input": "echo x", "remote": "cat"}
 
 # name: (the task, its message as a regular expression that matches all of it)
@@ -62,15 +62,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "cmd and argv": (
         pipe(input={"cmd": "echo", "argv": ["echo"]}, remote="cat"),
-        r"input: give exactly one of cmd, argv, shell; there is cmd and argv together",
+        r"input: give exactly one of cmd, argv, shell, script; there is cmd and argv together",
     ),
     "all three": (
         pipe(input={"cmd": "echo", "argv": ["echo"], "shell": "echo"}, remote="cat"),
-        r"input: give exactly one of cmd, argv, shell; there is cmd and argv and shell together",
+        r"input: give exactly one of cmd, argv, shell, script; there is cmd and argv and shell together",
     ),
     "none of the three": (
         pipe(remote={"chdir": "/"}, output="cat"),
-        r"remote: give exactly one of cmd, argv, shell; there is none of them",
+        r"remote: give exactly one of cmd, argv, shell, script; there is none of them",
     ),
     "a number": (pipe(input="echo", remote=5), rf"remote: {FORMS}the number 5"),
     "a boolean": (pipe(input=True, remote="cat"), rf"input: {FORMS}the boolean True"),

@@ -190,8 +190,9 @@ def kinds() -> set[str]:
         text = path.read_text(encoding="utf-8")
         found.update(re.findall(r"stage\.fail\(\s*\"([a-z ]+)\"", text))
         found.update(re.findall(r"self\.abort\(\s*\"([a-z ]+)\"", text))
-    launch = (ROOT / "plugins" / "plugin_utils" / "launch.py").read_text(encoding="utf-8")
-    found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", launch, re.M))
+    for folder in ("module_utils", "plugin_utils"):
+        launch = (ROOT / "plugins" / folder / "launch.py").read_text(encoding="utf-8")
+        found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", launch, re.M))
     return found
 
 

@@ -26,6 +26,7 @@ MAY = {
 # of the standard library, what an end may use on a target (beside what is only for type checkers); each of these
 # takes time to load on a slow host, so a new one is a decision
 ENDS_MAY = {
+    "binascii",
     "errno",
     "fcntl",
     "glob",
@@ -44,15 +45,18 @@ ENDS_MAY = {
 }
 # and what may be used beside that by those modules that plan, launch and conclude
 OTHERS_MAY = ENDS_MAY | {
-    "argparse",
-    "base64",
     "functools",
     "importlib.util",
+    "io",
     "marshal",
     "random",
     "secrets",
     "shlex",
     "socket",
+    "stat",
+    "textwrap",
+    "types",
+    "zipfile",
     "zlib",
 }
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import pytest
@@ -92,8 +94,8 @@ def test_forms(value: Any, stages: list[dict[str, Any]]) -> None:
 
 
 FORM = (
-    "input: give a command as a string, a list of words, a mapping with one of cmd, argv, shell, or a list of such "
-    "mappings; not "
+    "input: give a command as a string, a list of words, a mapping with one of cmd, argv, shell, script, or a list of "
+    "such mappings; not "
 )
 KEYS = ", ".join(STAGE_KEYS)
 
@@ -115,16 +117,16 @@ KEYS = ", ".join(STAGE_KEYS)
         (1.5, FORM + "the number 1.5"),
         (["tar", {"cmd": "x"}], FORM + "a list of mixed things"),
         ([["tar"], ["zstd"]], FORM + "a list of mixed things"),
-        ({}, "input: give exactly one of cmd, argv, shell; there is none of them"),
-        ({"chdir": "/"}, "input: give exactly one of cmd, argv, shell; there is none of them"),
-        ({"cmd": None}, "input: give exactly one of cmd, argv, shell; there is none of them"),
+        ({}, "input: give exactly one of cmd, argv, shell, script; there is none of them"),
+        ({"chdir": "/"}, "input: give exactly one of cmd, argv, shell, script; there is none of them"),
+        ({"cmd": None}, "input: give exactly one of cmd, argv, shell, script; there is none of them"),
         (
             {"cmd": "x", "argv": ["x"]},
-            "input: give exactly one of cmd, argv, shell; there is cmd and argv together",
+            "input: give exactly one of cmd, argv, shell, script; there is cmd and argv together",
         ),
         (
             {"cmd": "x", "argv": ["x"], "shell": "x"},
-            "input: give exactly one of cmd, argv, shell; there is cmd and argv and shell together",
+            "input: give exactly one of cmd, argv, shell, script; there is cmd and argv and shell together",
         ),
         ({"cmd": "x", "chdri": "/"}, "input: there is no option chdri here, only " + KEYS),
         ({"command": "x", "b": 1}, "input: there is no option b, command here, only " + KEYS),
@@ -300,3 +302,49 @@ def test_defaults_can_be_meant() -> None:
     """What validate_argument_spec makes of an empty task is accepted."""
     args = {name: spec.get("default") for name, spec in PIPE_SPEC.items()}
     assert settings(args) == SET and fact_name(args["fact"]) == "socketpipe"
+
+
+# -- scripts
+
+
+def script_stage(item: dict[str, Any], content: bytes = b"print(1)") -> dict[str, Any]:
+    stages, _warnings = parse_stages("input", item, {"files/x y.py": content}.__getitem__)
+    return stages[0]
+
+
+def test_a_script_travels_with_its_stage() -> None:
+    found = script_stage({"script": "'files/x y.py' --level 1"})
+    assert found["argv"] == ["files/x y.py", "--level", "1"]
+    assert base64.b64decode(found["program"]) == b"print(1)"
+    assert found["launcher"] == [None, "-I", "/proc/self/fd/3"]
+    assert script_stage({"script": "'files/x y.py'", "executable": "perl -w"})["launcher"] == [
+        "perl",
+        "-w",
+        "/proc/self/fd/3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"script": "/no/such"}, "input: script: /no/such: No such file or directory"),
+        ({"script": "/"}, "input: script: /: Is a directory"),
+        ({"script": ""}, "input: the command is empty"),
+        ({"script": "/etc/passwd", "executable": " "}, "input: executable: ' ' is not a command line"),
+        ({"script": "/etc/passwd", "executable": ["sh"]}, "input: executable: ['sh'] is not a command line"),
+        (
+            {"script": "/etc/passwd", "executable": "sh '"},
+            'input: executable: unbalanced quotes in "sh \'" (No closing quotation)',
+        ),
+        ({"cmd": "cat", "executable": "/bin/sh"}, "input: executable: it is for a script, and this is cmd"),
+        ({"script": ["x"]}, "input: script: a list is not a command line"),
+    ],
+)
+def test_a_script_that_cannot_be_meant(item: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match="^" + re.escape(message) + "$"):
+        parse_stages("input", item)
+
+
+def test_a_script_of_bounded_size() -> None:
+    with pytest.raises(OptionError, match="has 4194305 bytes, more than 4194304 are not sent along"):
+        script_stage({"script": "'files/x y.py'"}, b"#" * (4 * 1024 * 1024 + 1))

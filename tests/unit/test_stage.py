@@ -4,23 +4,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.stage import (
-    CHUNK,
-    KEPT,
-    PIPE_MOST,
-    Kept,
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.spawn import (
     NotStarted,
     find_command,
     full_environment,
+    in_memory,
     spawn,
-    text_of,
 )
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.stage import CHUNK, KEPT, PIPE_MOST, Kept, text_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -176,3 +174,17 @@ def test_descriptors_in_each_others_places() -> None:
     assert (os.read(reading, 100), os.read(first, 100)) == (b"outerr", b"in")
     for fd in (reading, first):
         os.close(fd)
+
+
+# -- a program that came with the plan
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["memfd_create", "Python before 3.8"])
+def test_a_program_is_in_no_directory(monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
+    if old:
+        monkeypatch.delattr(os, "memfd_create")
+    content = os.urandom(3_000_000)
+    fd = in_memory(base64.b64encode(content).decode())
+    with os.fdopen(fd, "rb") as program:
+        assert os.fstat(fd).st_nlink == 0 and not os.get_inheritable(fd)
+        assert program.read() == content

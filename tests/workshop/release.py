@@ -3,7 +3,8 @@
 """The changelog, and whether all agree on the version: python -m tests.workshop.release changelog|check|release VENV
 
 changelog  CHANGELOG.md, as if the version of galaxy.yml were released now; the fragments stay
-check      the fragments are well-formed, CHANGELOG.md is what they give, no version is ahead of galaxy.yml's
+check      the fragments are well-formed, CHANGELOG.md is what they give, the command has the version of galaxy.yml,
+           and no other is ahead of it
 release    the fragments become a release in changelogs/changelog.yaml, and are removed
 """
 
@@ -21,6 +22,7 @@ from .venvs import BUILD, ROOT
 CHANGELOG = ROOT / "CHANGELOG.md"
 RELEASES = ROOT / "changelogs" / "changelog.yaml"
 FRAGMENTS = ROOT / "changelogs" / "fragments"
+COMMAND = "plugins/module_utils/manual.py"  # what `socketpipe --version` says
 VERSION_ADDED = re.compile(r"^\s*version_added:\s*[\"']?([\d.]+)", re.M)
 
 
@@ -82,6 +84,8 @@ def problems(venv: Path) -> list[str]:
         found.append(f"galaxy.yml says {version}, and there is neither a fragment nor a release of it")
     if before and number(version) < max(map(number, before)):
         found.append(f"galaxy.yml says {version}, older than the last release")
+    if f'\nVERSION = "{version}"' not in (ROOT / COMMAND).read_text(encoding="utf-8"):
+        found.append(f"{COMMAND}: VERSION is not {version}, as in galaxy.yml")
     for name in tree.sources():
         if name.startswith(("plugins/", "roles/")):
             text = (ROOT / name).read_text(encoding="utf-8")

@@ -1,0 +1,317 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command socketpipe: its whole synopsis, what its exit statuses say, and how words get to the far side."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.hosts import Fleet
+
+from . import anatomy
+from .conftest import SCRATCH
+from .shell import Shell, stats
+from .test_interpreters import PYTHONS
+
+SSH = "-l { ssh h1 }"
+# says byte for byte what words it was given
+ECHO = "import os, sys; os.write(1, b'\\0'.join(os.fsencode(word) for word in sys.argv[1:]))"
+WORDS = [
+    "two words",
+    "'",
+    '"',
+    "$HOME",
+    "${PATH}",
+    "`id`",
+    "$(id)",
+    "*",
+    "?",
+    "~",
+    "#",
+    "!",
+    "line\nline\n",
+    "\t",
+    "",
+    "\\",
+    "\\\\n",
+    ";",
+    "|",
+    "&",
+    ">",
+    "é",
+    "日本語",
+    "\U0001f4fc",
+    "\udcff\udcfe",  # bytes that are no UTF-8
+    "-i",
+    "-l",
+    "--",
+    "%s",
+    "{}",
+    "{",
+    "{",
+    "}",
+    "}",
+]
+
+
+# -- the synopsis
+
+MISTAKES = {
+    "": "-l/--login: is missing: how to get there",
+    "-l { ssh h1 } -i { x }": "-r/--remote: is missing: what to run there",
+    "-l { ssh h1 } -r { x }": "-i/--input, -o/--output: at least one of them must be given",
+    "-i x": "-i/--input: a command in braces must follow, each a word of its own: -i { command }",
+    "-r {x }": "-r/--remote: a command in braces must follow, each a word of its own: -r { command }",
+    "-l": "-l/--login: a command in braces must follow, each a word of its own: -l { command }",
+    "--output": "-o/--output: a command in braces must follow, each a word of its own: --output { command }",
+    "-i { x { y }": "-i/--input: its brace is never closed: a } of its own is missing",
+    "-o { }": "-o/--output: the command is empty",
+    "-i { x } -i { y }": "-i/--input: given twice",
+    "-i { x } -l { y } -r { z } -x": "no such option: -x",
+    "-i { x } -l { y } -r { z } word": "no such option: word",
+    "-t soon": "-t/--timeout: 'soon' is not a number of seconds",
+    "-t": "-t/--timeout: expected one argument",
+    "-h": "-h/--host: expected one argument",
+    "-i { x } -l { y } -r { z } -h ''": "-h/--host: '' is not a name or an address",
+    "--ports 70000": "--ports: '70000' is not within 1-65535, lowest first",
+    "--rate-limit fast": "--rate-limit: 'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G",
+    "--stall-timeout=-1": "--stall-timeout: '-1' is not a number of seconds",
+    "-i { x } -l { y } -r { z } --dead-peer 2": "--dead-peer: 2 s is too short, give at least 6 or 0 for never",
+    "-i { x } -l { y } -r { z } --listen=remote": "--listen: remote needs -h/--host, the address of the far side",
+}
+
+
+@pytest.mark.parametrize("options", MISTAKES)
+def test_a_mistake_is_one_line_and_1(shell: Shell, options: str) -> None:
+    ended = shell.run(f"socketpipe {options}")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.said == f"{MISTAKES[options]} (see socketpipe --help)"
+
+
+def test_a_mistake_starts_nothing(shell: Shell, work: Path) -> None:
+    touch = f"{{ touch {work}/ran }}"
+    assert shell.run(f"socketpipe -i {touch} -l {touch} -r {touch} --nonsense").returncode == 1
+    assert list(work.iterdir()) == []
+
+
+def test_the_whole_synopsis(fleet: Fleet, shell: Shell, work: Path) -> None:
+    """Every option of the original in one line, and the same with the long ones."""
+    address = fleet.controller.address
+    for number, line in enumerate(
+        (
+            f"socketpipe -b -h {address} -t 20 -i {{ seq 1 10000 }} {SSH} -r {{ sort -rn }} -o {{ dd of=OUT }}",
+            f"socketpipe --output {{ dd of=OUT }} --remote {{ sort -rn }} --login {{ ssh h1 }} "
+            f"--input {{ seq 1 10000 }} --timeout=20 --host={address} --batch",
+        )
+    ):
+        out = work / str(number)
+        ended = shell.run(line.replace("OUT", str(out)))
+        assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+        assert out.read_text(encoding="ascii").split() == [str(each) for each in range(10000, 0, -1)]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--manual"])
+def test_what_tells_about_the_command(shell: Shell, option: str) -> None:
+    ended = shell.run(f"socketpipe {option}")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "socketpipe" in ended.stdout
+
+
+# -- the exit status: that of the last command, 2 where that would hide a failure
+
+STATUSES = {
+    "push": ("-i { seq 1 100000 } -r { dd of=/dev/null status=none }", 0, ""),
+    "pull": ("-r { seq 1 100000 } -o { dd of=/dev/null status=none }", 0, ""),
+    "remote, last": ("-i { echo x } -r { sh -c 'cat; exit 7' }", 7, "remote (sh) on FAR failed with exit status 7"),
+    "output": ("-r { echo x } -o { sh -c 'cat; exit 9' }", 9, "output (sh) on this host failed with exit status 9"),
+    "output, 1": ("-r { echo x } -o { sh -c 'cat; exit 1' }", 1, "output (sh) on this host failed with exit status 1"),
+    "remote killed": ("-i { echo x } -r { sh -c 'cat; kill -9 $$' }", 137, "remote (sh) on FAR was ended by SIGKILL"),
+    "output killed": (
+        "-r { echo x } -o { sh -c 'cat; kill $$' }",
+        143,
+        "output (sh) on this host was ended by SIGTERM",
+    ),
+    "remote, not last": (
+        "-r { sh -c 'echo x; exit 7' } -o { sh -c 'cat; exit 0' }",
+        2,
+        "remote (sh) on FAR failed with exit status 7",
+    ),
+    "input, swallowed": (
+        "-i { sh -c 'echo x; exit 5' } -r { sh -c 'cat; exit 0' }",
+        2,
+        "input (sh) on this host failed with exit status 5",
+    ),
+    "input, noticed": (
+        "-i { sh -c 'head -c 30M /dev/zero; exit 5' } -r { sh -c 'cat 2>&-' }",
+        1,
+        "input (sh) on this host failed with exit status 5",
+    ),
+    "input, nothing begun": ("-i { false } -r { cat }", 2, "input (false) on this host failed with exit status 1"),
+    "had enough": ("-r { seq 1 1000000 } -o { head -1 }", 0, ""),
+    "had enough there": ("-i { seq 1 1000000 } -r { head -1 }", 0, ""),
+    "no input": (
+        "-i { no-such-program } -r { cat }",
+        2,
+        "input on this host: there is no 'no-such-program' in PATH PATH_HERE",
+    ),
+    "no remote": ("-i { echo } -r { /etc/passwd }", 2, "remote on FAR: '/etc/passwd' is not executable"),
+    "no output": ("-r { echo } -o { no/such }", 2, "output on this host: there is no 'no/such'"),
+}
+
+
+@pytest.mark.parametrize("case", STATUSES)
+def test_the_exit_status(shell: Shell, case: str) -> None:
+    options, status, message = STATUSES[case]
+    ended = shell.run(f"socketpipe {SSH} {options}")
+    assert ended.returncode == status, ended.stderr
+    # the commands may have said something before, such as that a write has failed
+    said = [line for line in ended.stderr.splitlines() if line.startswith("socketpipe: ")]
+    message = message.replace("FAR", "the far side (ssh h1)").replace("PATH_HERE", "")
+    assert len(said) == bool(message)
+    assert "".join(said).startswith(message and f"socketpipe: {message}")
+
+
+def test_whole_takes_no_less(shell: Shell) -> None:
+    ended = shell.run(f"socketpipe --whole -r {{ seq 1 1000000 }} {SSH} -o {{ sh -c 'head -1 >&-; exit 0' }}")
+    assert ended.returncode == 2
+    said = ended.stderr.splitlines()[-1]
+    assert re.match(r"socketpipe: output \(sh\) on this host stopped reading .*; leave out --whole", said)
+
+
+LOGINS = {
+    "false": ("false", r"the login command ended without a report \(exit status 1\)"),
+    "refused": ("ssh -p 9 h1", r"the login command ended without a report \(exit status 255\)"),
+    "missing": ("no-such-login", r"the login command: there is no 'no-such-login' in PATH .*"),
+    "killed": ("sh -c 'kill -9 $$'", r"the login command ended without a report \(exit status -9\)"),
+    "silent": ("true", r"the login command ended without a report \(exit status 0\)"),
+    "no shell": ("cat", r".*"),
+}
+
+
+@pytest.mark.parametrize("case", LOGINS)
+@pytest.mark.parametrize("batch", ["", "-b"])
+def test_a_login_that_fails(shell: Shell, work: Path, case: str, batch: str) -> None:
+    """Nothing is run, and the sentence names the login command as it was given."""
+    login, message = LOGINS[case]
+    touch = f"{{ touch {work}/ran }}"
+    ended = shell.run(f"socketpipe {batch} -i {touch} -l {{ {login} }} -r {touch}")
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert re.fullmatch(rf"socketpipe: no end could be started on the far side \([^)]*\): {message}", last), last
+    assert list(work.iterdir()) == []
+
+
+def test_no_connection_in_time(fleet: Fleet, shell: Shell) -> None:
+    """The sentence says what was tried and what to try."""
+    fleet.controller.block("in", "drop", ports="20000-40000")
+    try:
+        ended = shell.run(f"socketpipe -t 2 -i {{ echo }} {SSH} -r {{ cat }}")
+    finally:
+        fleet.controller.unblock()
+    assert ended.returncode == 2
+    assert ended.said.startswith(
+        "no connection between the far side (ssh h1) and this host within 2 s (-t/--timeout). this host listened on "
+    )
+    assert f"dialled this host at {fleet.controller.address} port" in ended.said
+    assert ended.said.endswith("--listen (who is dialled).")
+
+
+# -- words, through a shell and through none
+
+TO_H1 = {
+    "ssh": "ssh h1",
+    "ssh, jumping": "ssh -J h2 h1",
+    "ssh, sudo there": "ssh h1 sudo -n -u backup1",
+    "sudo": "sudo -n -u backup1",
+    "env": "env",
+    "env, variables": "env LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0",
+    "chroot": "chroot /",
+    "setpriv": "setpriv --reuid=backup2 --clear-groups",
+    "two shells": "ssh h1 ssh h2",
+    "network namespace": "nsenter --net=/proc/1/ns/net --",
+    "script": "{scratch}/login",
+}
+
+
+@pytest.mark.parametrize("login", TO_H1)
+def test_words_arrive_unharmed(fleet: Fleet, shell: Shell, login: str) -> None:
+    """Whether the login command runs a shell, none, or two."""
+    script = f"printf '#!/bin/sh\\nssh h1 \"$@\"\\n' >{SCRATCH}/login; chmod 755 {SCRATCH}/login"
+    fleet.controller.run(["sh", "-c", script])
+    words = TO_H1[login].format(scratch=SCRATCH).split()
+    remote = ["/usr/bin/python3", "-IS", "-c", ECHO, *WORDS]
+    output = f"{SCRATCH}/out"
+    argv = ["socketpipe", "-l", "{", *words, "}", "-r", "{", *remote, "}", "-o", "{", "dd", f"of={output}", "}"]
+    ended = shell.run([*argv, "--stats"])
+    assert ended.returncode == 0, ended.stderr
+    arrived = (fleet.controller.directory / "var-tmp" / "scratch" / "out").read_bytes()
+    assert arrived == b"\0".join(os.fsencode(word) for word in WORDS)
+
+
+@pytest.mark.parametrize("variable", ["LC_ALL=C", "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"])
+def test_words_and_the_locale_here(shell: Shell, work: Path, variable: str) -> None:
+    """Its own Python may take its words for ASCII."""
+    name = work / "é\udcff"
+    env = dict(each.split("=") for each in variable.split())
+    argv = ["socketpipe", "-i", "{", "echo", "ü", "}", "-l", "{", "ssh", "h1", "}", "-r", "{", "dd", f"of={name}", "}"]
+    ended = shell.run(argv, env=env)
+    assert ended.returncode == 0, ended.stderr
+    assert name.read_text(encoding="utf-8") == "ü\n"
+
+
+def logins(fleet: Fleet) -> int:
+    return fleet["h1"].log.read_text(encoding="utf-8", errors="replace").count("Accepted publickey")
+
+
+def test_one_login(fleet: Fleet, shell: Shell) -> None:
+    """The original spends a second one to learn which address to dial."""
+    before = logins(fleet)
+    ended = shell.run(f"socketpipe -b -i {{ seq 1 1000 }} {SSH} -r {{ cat }} -o {{ cat }}")
+    assert ended.returncode == 0 and ended.stdout.endswith("\n1000\n")
+    assert logins(fleet) == before + 1
+
+
+@pytest.mark.skipif("3.6" not in PYTHONS, reason="there is no CPython 3.6 on this machine")
+def test_a_far_side_with_an_old_python_only(shell: Shell, work: Path) -> None:
+    bare = f"-l {{ ssh h1 env PATH={work} }}"
+    script = "/usr/bin/readlink /proc/$PPID/exe; exec /bin/cat"
+    line = f"socketpipe -i {{ echo x }} {bare} -r {{ /bin/sh -c '{script}' }} -o {{ cat }}"
+    ended = shell.run(f"{line} --python {PYTHONS['3.6']}")
+    assert ended.returncode == 0, ended.stderr
+    program, said = ended.stdout.split()
+    assert Path(program).name == "python3.6" and said == "x"
+
+    ended = shell.run(line)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1] == (
+        f"socketpipe: no end could be started on the far side (ssh h1 env PATH={work}): no usable Python (python3): "
+        "install Python 3.6 or later there, or say where it is with --python"
+    )
+
+
+# -- end of file means success, and nothing else does
+
+
+@pytest.mark.parametrize("fault", ["exit 5", "kill -9 $$"])
+@pytest.mark.parametrize("side", ["push", "pull", "through"])
+def test_a_source_that_fails_is_an_error_at_the_sink(shell: Shell, work: Path, side: str, fault: str) -> None:
+    """Whatever the sink's own exit status is: the shell's `|| exit 0` swallows it."""
+    source = f"sh -c 'head -c 1M /dev/zero; while [ ! -e {work}/seen ]; do sleep 0.1; done; {fault}'"
+    probe = f"sh -c '{' '.join(anatomy.probe(f'{work}/seen', 'sink'))} || exit 0'"
+    line = {
+        "push": f"-i {{ {source} }} -r {{ {probe} }}",
+        "pull": f"-r {{ {source} }} -o {{ {probe} }}",
+        "through": f"-i {{ {source} }} -r {{ cat }} -o {{ {probe} }}",
+    }[side]
+    ended = shell.run(f"socketpipe -b {SSH} {line} --stats={work}/stats")
+    assert anatomy.seen(work / "seen")["end"] == "ECONNRESET"
+    assert ended.returncode == 2, ended.stderr
+    found = stats(work / "stats")
+    assert (found["ok"], found["exit_status"]) == (False, 2)
+    assert found["stages"][0]["rc"] == (5 if fault == "exit 5" else -9)
+    assert found["cause"]["stage"] == found["stages"][0]["name"]
+    assert found["msg"] in ended.stderr

@@ -1,0 +1,126 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command as one file: what is in it, and that it is the same program wherever it has come to."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import archive, bootstrap, manual
+from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = bootstrap.MODULES + bootstrap.COMMAND_MODULES
+SOURCES = dict(bootstrap.sources(MODULES))
+SIZE = 90_000  # bytes of the file
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file as `make socketpipe` makes it, below a name that needs care."""
+    path = tmp_path_factory.mktemp("a 'b") / "socketpipe"
+    module = archive.__name__
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-m", module, str(path)], env=environment, check=True)
+    return path
+
+
+def run(words: list[str | Path], data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(words, input=data, capture_output=True, timeout=60, check=False)
+
+
+def test_two_are_the_same_byte_for_byte(command: Path) -> None:
+    assert archive.archive() == archive.archive() == command.read_bytes()
+    assert len(archive.archive()) <= SIZE
+
+
+def test_the_engine_and_what_the_command_needs_are_in_it_and_nothing_else(command: Path) -> None:
+    with zipfile.ZipFile(command) as opened:
+        assert opened.testzip() is None
+        found = {name: opened.read(name).decode("utf-8") for name in opened.namelist()}
+        assert len(found) == len(opened.namelist())
+    assert sorted(found) == sorted(["__main__.py", "socketpipe/__init__.py"] + [f"socketpipe/{n}.py" for n in MODULES])
+    for name in MODULES:
+        assert found[f"socketpipe/{name}.py"] == (ROOT / f"plugins/module_utils/{name}.py").read_text("utf-8")
+
+
+def test_every_module_of_the_engine_is_in_it_but_the_one_that_makes_it() -> None:
+    here = {path.stem for path in (ROOT / "plugins/module_utils").glob("*.py")} - {"__init__"}
+    assert here - set(MODULES) == {"archive", "progress"}  # progress: lines of a task's result
+    assert len(set(MODULES)) == len(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_imports_only_what_was_there_before(name: str) -> None:
+    """For a nested one is loaded module by module (bootstrap.LOADER)."""
+    before = set(MODULES[: MODULES.index(name)])
+    waiting: list[ast.AST] = [ast.parse(SOURCES[name])]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert ({node.module} if node.module else {alias.name for alias in node.names}) <= before, name
+        waiting += ast.iter_child_nodes(node)
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_it_runs_on_every_python_without_a_warning(command: Path, version: str) -> None:
+    python = pythons.needed(version)
+    for word, text in (("--version", manual.version()), ("--help", manual.usage()), ("--manual", manual.page())):
+        done = run([python, "-W", "error", command, word])
+        assert (done.returncode, done.stdout.decode(), done.stderr) == (0, text, b"")
+
+
+def test_it_runs_by_its_name(command: Path) -> None:
+    assert os.stat(command).st_mode & 0o777 == 0o755
+    done = subprocess.run([command, "-x"], capture_output=True, env={"PATH": os.environ["PATH"]}, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"socketpipe: -x: there is no such option (see socketpipe --help)\n"
+
+
+# -- a program that finds its own sources, to send them further
+
+PROBE = """
+import json, sys
+from . import bootstrap
+def main(names):
+    sys.stdout.write(json.dumps([bootstrap.sources(names), bootstrap.sources()]))
+    return 0
+"""
+
+
+def as_found() -> list[list[list[str]]]:
+    """What PROBE writes."""
+    found = json.loads(json.dumps([bootstrap.sources(MODULES), bootstrap.sources()]))
+    assert isinstance(found, list)
+    return found
+
+
+def test_an_archive_finds_its_own_sources(command: Path) -> None:
+    start = "import sys; sys.path.insert(0, sys.argv[1])" + PROBE.replace("from .", "from socketpipe")
+    done = run([sys.executable, "-IS", "-c", f"{start}main({MODULES!r})", command])
+    assert json.loads(done.stdout) == as_found(), done.stderr
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_a_nested_program_finds_its_own_sources(version: str) -> None:
+    program = bootstrap.program([*bootstrap.sources(MODULES), ("probe", PROBE)])
+    data = bootstrap.stream(program, MODULES)
+    done = run([pythons.needed(version), "-IS", "-c", bootstrap.START], data)
+    assert json.loads(done.stdout) == as_found(), done.stderr
+
+
+def test_a_nested_program_is_the_command() -> None:
+    """The last module's main is told the words; its standard input is what followed the program."""
+    program = bootstrap.program(bootstrap.sources(MODULES))
+    done = run([sys.executable, "-IS", "-c", bootstrap.START], bootstrap.stream(program, ["--version"]))
+    assert (done.stdout.decode(), done.stderr) == (manual.version(), b"")

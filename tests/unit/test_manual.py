@@ -1,0 +1,127 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""--help, --version and the manual page of the command: complete, true, and rendered without a warning."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import manual
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.arguments import parse
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.options import DEFAULTS, OPTIONS, Option
+
+ROOT = Path(__file__).resolve().parents[2]
+# of the manual page of the original, in its order
+ORIGINAL = [
+    "socketpipe -b -i { tar cf - / } -l { ssh remotehost } -r { dd of=/dev/st0 bs=32k }",
+    "socketpipe -b -l { ssh remotehost } -r { dd if=/dev/st0 bs=32k } -o { tar xpf - /home/luser }",
+    "socketpipe -b -i { tar cf - / } -l { ssh remotehost } -r { bzip2 -c } -o { dd of=/dev/st0 bs=32k }",
+]
+
+
+def run(words: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MANWIDTH": "80"}
+    return subprocess.run(
+        words, input=text, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    path = tmp_path / "socketpipe.1"
+    path.write_text(manual.page(), encoding="utf-8")
+    return path
+
+
+def rendered(page: Path) -> str:
+    """As man(1) shows it, on one line."""
+    for program, package in (("man", "man-db"), ("groff", "groff-base")):
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed (Debian: {package})")
+    done = run(["man", "--warnings", "--no-hyphenation", "--no-justification", "--local-file", str(page)])
+    assert done.stderr == "" and done.returncode == 0
+    return " ".join(re.sub(".\b", "", done.stdout).split())
+
+
+def test_man_has_no_warning_and_shows_every_option_and_text(page: Path) -> None:
+    text = rendered(page)
+    for option in OPTIONS:
+        follows = f"[={option.follows}]" if option.long == "--stats" else option.follows and f" {option.follows}"
+        assert f" {', '.join(option.names)}{follows} {option.text} " in text
+    for paragraph in [*manual.DESCRIPTION, *manual.COMPATIBILITY, *manual.BUGS, *manual.AUTHORS]:
+        assert f" {paragraph} " in text
+    for status, meaning in manual.EXIT_STATUS:
+        assert f" {status} {meaning} " in text
+    for what, command in manual.EXAMPLES:
+        assert f" {what} {command} " in text.replace(" \\ ", " ")
+
+
+def test_mandoc_finds_nothing_to_say(page: Path) -> None:
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed (Debian: mandoc)")
+    done = run(["mandoc", "-T", "lint", "-W", "style", str(page)])
+    assert (done.stdout + done.stderr).replace(f"{page}:", "") == ""
+
+
+def test_lines_of_the_page_are_ascii_and_short() -> None:
+    text = manual.page()
+    assert text.isascii()
+    assert [line for line in text.splitlines() if len(line) > 110 or line != line.rstrip()] == []
+
+
+# -- the help
+
+
+def test_help_is_for_79_columns() -> None:
+    lines = manual.usage().splitlines()
+    assert [line for line in lines if len(line) > 79 or line != line.rstrip()] == []
+    assert len(lines) < 60
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(option.long))
+def test_every_option_is_in_the_help_with_a_sentence_of_its_own(option: Option) -> None:
+    blocks = re.split(r"\n(?=  (?:-|    --)\S)|\n\n", manual.usage())
+    (block,) = [block for block in blocks if re.match(rf"  (?:-\w, |    ){option.long}\b", block)]
+    sentence = option.text.partition(". ")[0].rstrip(".")
+    assert " ".join(block.split()).endswith(" " + sentence)
+
+
+def test_every_default_is_told() -> None:
+    told = {"timeout": "0, the default", "listen": "local, the default", "ports": "any from 20000 to 32767"}
+    told |= {"stall_timeout": "may pause for as long as it likes", "dead_peer": "120 by default"}
+    told.update(rate_limit="Send at most", ok_rc="Take these")  # no limit, and none but 0
+    texts = {option.attribute: option.text for option in OPTIONS}
+    assert set(told) == set(DEFAULTS)
+    assert [name for name, words in told.items() if words not in texts[name]] == []
+
+
+def test_version() -> None:
+    found = re.search(r"^version: (\S+)$", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.M)
+    assert found and manual.version() == f"socketpipe {found.group(1)}\n"
+
+
+# -- the examples
+
+
+def test_the_examples_of_the_original_come_first() -> None:
+    assert [command for _text, command in manual.EXAMPLES[:3]] == ORIGINAL
+
+
+@pytest.mark.parametrize("line", [command for _text, command in manual.EXAMPLES])
+def test_an_example_is_understood(line: str) -> None:
+    words = shlex.split(line)
+    while words[:1] == ["socketpipe"]:
+        words = parse(words[1:]).remote
+
+
+@pytest.mark.parametrize("line", [command for _text, command in manual.EXAMPLES])
+def test_an_example_is_broken_into_lines_that_a_shell_joins(line: str) -> None:
+    lines = manual.command_lines(line, 65)
+    assert max(map(len, lines)) <= 65
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(line)

@@ -1,0 +1,79 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command's own standard streams: ssh makes its standard error non-blocking, and nobody else's may become so."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils.streams import keep, own_description, say
+
+
+@pytest.fixture
+def opened() -> Iterator[list[int]]:
+    """Descriptors to close."""
+    fds: list[int] = []
+    yield fds
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_flags_are_not_shared(kind: str, opened: list[int]) -> None:
+    reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
+    opened += [reader, writer]
+    own = own_description(writer)
+    opened.append(own)
+    os.set_blocking(own, False)
+    assert os.get_blocking(writer)
+    os.write(own, b"hello")
+    assert os.read(reader, 100) == b"hello"
+
+
+def test_a_file_keeps_its_one_offset(tmp_path: Path, opened: list[int]) -> None:
+    """Else what two write to it would be written over."""
+    path = tmp_path / "errors"
+    opened.append(os.open(path, os.O_WRONLY | os.O_CREAT))
+    own = own_description(opened[0])
+    opened.append(own)
+    for fd, text in ((opened[0], b"one "), (own, b"two "), (opened[0], b"three")):
+        os.write(fd, text)
+    assert path.read_bytes() == b"one two three"
+
+
+def test_one_that_is_closed_is_nothing(opened: list[int]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    opened.append(own_description(writer))
+    assert os.readlink(f"/proc/self/fd/{opened[0]}") == os.devnull
+
+
+def test_a_kept_one_is_the_same_file_and_nobody_gets_it(opened: list[int]) -> None:
+    opened += os.pipe()
+    kept = keep(opened[1], os.O_WRONLY)
+    opened.append(kept)
+    assert kept >= 64 and os.path.sameopenfile(kept, opened[1])
+    assert fcntl.fcntl(kept, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+
+
+def test_a_closed_one_is_kept_as_nothing(opened: list[int]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    opened.append(keep(writer, os.O_WRONLY))
+    assert os.readlink(f"/proc/self/fd/{opened[0]}") == os.devnull
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("no", "socketpipe: no\n"), ("h\u00e9", "socketpipe: h\u00e9\n"), ("\udcff", "socketpipe: \\udcff\n")],
+)
+def test_say(text: str, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert say(text, 2) == 2
+    assert capfd.readouterr().err == shown
