@@ -62,12 +62,11 @@ class LoginLaunch(PipedLaunch):
 
     how_to_set_python = "say where it is with --python"
     pid, into = 0, -1
+    pending = b""
 
     def __init__(self, plan: "dict[str, Any]", login: "list[str]", python: str, batch: bool):
         super().__init__(plan, [python])
         self.command, self.batch = login + [python] + WORDS + [self.label], batch
-        program = bootstrap.program(bootstrap.sources())
-        self.pending = (PROGRAM % bootstrap.as_text(bootstrap.stream(program, plan))).encode("ascii")
 
     def start(self) -> None:
         problem = find_command(self.command[0], dict(os.environb), None)
@@ -89,6 +88,8 @@ class LoginLaunch(PipedLaunch):
         finally:
             for fd in (stdin, stdout, stderr):
                 os.close(fd)
+        program = bootstrap.program(bootstrap.sources())  # dear, and done while the login takes its time
+        self.pending = (PROGRAM % bootstrap.as_text(bootstrap.stream(program, self.plan))).encode("ascii")
 
     def wanted(self) -> "dict[int, int]":
         fds = super().wanted()

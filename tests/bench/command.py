@@ -26,7 +26,8 @@ RECIPES = {
 }
 WAYS = (MINE, "ssh", *RECIPES)
 SHARED = "-o ControlMaster=auto -o ControlPersist=60"
-TOTAL = {"ssh": GIB}  # bytes; of the others 4 GiB
+TOTAL = {MINE: 4 * GIB}  # bytes; of the others 1 GiB
+PATIENCE = 300  # seconds for one line
 _ports = itertools.count(5000)  # another one each time: the last may be in TIME_WAIT
 
 
@@ -75,9 +76,10 @@ def startup(fleet: Fleet, rounds: int) -> str:
 
 
 def rate(fleet: Fleet, way: str, block: int) -> float:
-    writes = source(block, TOTAL.get(way, 4 * GIB))
+    writes = source(block, TOTAL.get(way, GIB))
     reads = f"dd of=/dev/null bs={block}"
-    return sink_rate(fleet.controller.run(["sh", "-c", line(fleet, way, writes, reads, block)]).stderr)
+    command = ["sh", "-c", line(fleet, way, writes, reads, block)]
+    return sink_rate(fleet.controller.run(command, timeout=PATIENCE).stderr)
 
 
 def throughput(fleet: Fleet, rounds: int) -> str:
