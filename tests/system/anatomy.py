@@ -206,6 +206,11 @@ def send(proc: Proc, number: int = signal.SIGKILL) -> None:
 # -- the probe: a sink that says how its input ended
 
 
+# how a read of a broken link fails; the second is what newer kernels (sk_wait_event) tell a reader that slept while its
+# own host broke it
+BROKEN = ("ECONNRESET", "EPIPE")
+
+
 def probe(path: str, mark: str, *flags: str) -> list[str]:
     """The command of a sink that writes what it saw to ``path``; the flags are those of probe.py."""
     return ["/usr/bin/python3", "-IS", str(PROBE_FILE), path, mark, *flags]
