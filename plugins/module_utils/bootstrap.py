@@ -90,8 +90,9 @@ raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
 
 
-def sources(names: "Iterable[str]" = MODULES) -> "list[tuple[str, str]]":
-    """[(module name, its source)] in the order in which they can be executed."""
+def sources(names: "Iterable[str]" = ()) -> "list[tuple[str, str]]":
+    """[(module name, its source)] in the order in which they can be executed; those of an end, if none are named."""
+    names = names or MODULES
     if globals().get("__loader__") is None:  # we have come here in such a program ourselves
         texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))
         return [(name, texts[name]) for name in names]

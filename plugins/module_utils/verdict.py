@@ -32,10 +32,10 @@ class Verdict:
         plan: "Any",
         outcomes: "dict[str, dict[str, Any]]",
         hosts: "dict[str, str]",
-        advice: "dict[str, str]" = ADVICE,
+        advice: "dict[str, str] | None" = None,
     ):
         """``outcomes``: {end: {"report": …, "error": text, "kind": …, "cancelled": we ended it}}; ``hosts``: names."""
-        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice
+        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice or ADVICE
         self.reports = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
         self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
         self.stages: "dict[str, dict[str, Any]]" = {}
