@@ -187,8 +187,8 @@ class Batch:
     def end_workers(self, started: Started, number: int) -> None:
         """Ansible cannot always go on without them: one may have held the lock of the queue of results."""
         everything = self.everything()
-        workers = {Anatomy(everything, run).worker() for run in self.ids.values()}
-        for worker in workers:
+        runs = [Anatomy(everything, run) for run in self.ids.values()]
+        for worker in {run.worker() for run in runs if run.by_worker()}:
             anatomy.send(worker, number)
         deadline = time.monotonic() + CLEAN
         while started.process.poll() is None and time.monotonic() < deadline:
