@@ -94,7 +94,8 @@ class Tasks(Batch):
     def end_workers(self, number: int) -> None:
         """Ansible cannot always go on without them: one may have held the lock of the queue of results."""
         everything = self.everything()
-        workers = {self.anatomy(name, everything).worker() for name in self.ids}
+        runs = [self.anatomy(name, everything) for name in self.ids]
+        workers = {run.worker() for run in runs if run.by_worker()}
         for worker in workers:
             anatomy.send(worker, number)
         deadline = time.monotonic() + CLEAN

@@ -98,10 +98,13 @@ class Anatomy:
             proc = self.by_pid[proc.ppid]
         return proc
 
+    def by_worker(self) -> list[Proc]:
+        """What Ansible's worker has started: the local end and the logins; none when the run is over."""
+        return [proc for proc in (*self.guards.values(), *self.logins.values()) if proc.host == "controller"]
+
     def worker(self) -> Proc:
-        """Ansible's worker, which started the local end and the logins."""
-        started = [proc for proc in (*self.guards.values(), *self.logins.values()) if proc.host == "controller"]
-        return self.by_pid[started[0].ppid]
+        """Ansible's worker."""
+        return self.by_pid[self.by_worker()[0].ppid]
 
     def playbook(self) -> Proc:
         return self.by_pid[self.worker().ppid]
