@@ -115,7 +115,7 @@ def make_plan(options: "SimpleNamespace") -> Plan:
     """Two ends, up to three stages, and who dials whom."""
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
-    plan.options["connect_timeout"] = options.timeout or 30
+    plan.options.update(connect_timeout=options.timeout or 30, full_reads=not options.live)
     shown = at_terminal() and not options.quiet
     plan.add_end(HERE, options.listen == "local", SAMPLE if shown else 0.0, options.timeout or PATIENT)
     plan.add_end(THERE, options.listen == "remote")

@@ -180,6 +180,14 @@ OPTIONS = [
     ),
     Option(
         "",
+        "--live",
+        "",
+        FLAG,
+        "Let commands read what has come, however little, as after tail -f. Without it a read waits for as much as it "
+        "has asked for (see BUGS), and what comes by drops is seen late.",
+    ),
+    Option(
+        "",
         "--whole",
         "",
         FLAG,

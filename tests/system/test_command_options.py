@@ -171,6 +171,14 @@ def test_a_stream_that_stalls_is_given_up(shell: Shell, work: Path) -> None:
     assert stats(work / "stats")["cause"]["kind"] == "stalled"
 
 
+def test_live_streams_flow(shell: Shell, work: Path) -> None:
+    """The source says no more until its first line was read, which is less than a reader waits for."""
+    source = f"sh -c 'sleep 1; echo one; until test -e {work}/read; do sleep 0.1; done; echo two'"
+    sink = f"sh -c 'read line; touch {work}/read; echo $line; cat'"
+    ended = shell.run(f"socketpipe --live {SSH} -r {{ {source} }} -o {{ {sink} }}")
+    assert (ended.returncode, ended.stdout) == (0, "one\ntwo\n")
+
+
 def test_a_rate_limit_limits(shell: Shell, work: Path) -> None:
     """Of both links, by the kernel: the figures can only be lower on a slow machine."""
     line = f"-i {{ head -c 6M /dev/zero }} {SSH} -r {{ cat }} -o {{ wc -c }}"

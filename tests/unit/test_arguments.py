@@ -141,6 +141,8 @@ def test_what_an_original_would_not_say_is_a_mistake(line: str, port: str, capfd
         ("--dead-peer=6", "dead_peer", 6),
         ("", "rate_limit", 0),
         ("--rate-limit 1.5M", "rate_limit", 3 * 512 * 1024),
+        ("", "live", False),
+        ("--live", "live", True),
         ("", "whole", False),
         ("--whole", "whole", True),
         ("", "ok_rc", {}),
