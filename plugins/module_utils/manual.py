@@ -100,7 +100,7 @@ COMPATIBILITY = [
 
 BUGS = [
     "Programs that expect whole blocks get them, unlike with the original: a read returns as much as was asked for, up "
-    "to 1 MiB or what net.ipv4.tcp_rmem allows, unless the input has ended.",
+    "to 1 MiB or what net.ipv4.tcp_rmem allows, unless the input has ended. With --live it returns what is there.",
     "A command on the far side has no terminal.",
 ]
 
