@@ -30,6 +30,8 @@ from tests.hosts.layout import SANE_PATH
 from . import anatomy, playbook
 
 ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils.archive"
+# how a sink's input ends when it is broken: by the other side, or (seen on Linux 6.18) by the end on its own host
+BROKEN = ("ECONNRESET", "EPIPE")
 BIN = "/root/bin"  # on the controller only: /root is each host's own
 # takes the terminal on its standard input for its own, as a login does
 LEAD = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
