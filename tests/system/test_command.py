@@ -164,7 +164,7 @@ def test_no_connection_in_time(fleet: Fleet, shell: Shell) -> None:
 @pytest.mark.parametrize("side", ["push", "pull", "through"])
 def test_a_source_that_fails_is_an_error_at_the_sink(shell: Shell, work: Path, side: str, fault: str) -> None:
     """Whatever the sink's own exit status is: the shell's `|| exit 0` swallows it."""
-    source = f"sh -c 'head -c 1M /dev/zero; while [ ! -e {work}/seen ]; do sleep 0.1; done; {fault}'"
+    source = f"sh -c 'head -c 4M /dev/zero; while [ ! -e {work}/seen ]; do sleep 0.1; done; {fault}'"
     probe = f"sh -c '{' '.join(anatomy.probe(f'{work}/seen', 'sink'))} || exit 0'"
     line = {
         "push": f"-i {{ {source} }} -r {{ {probe} }}",

@@ -85,7 +85,7 @@ def test_plain_with_a_host_needs_no_shell_there(fleet: Fleet, shell: Shell, far:
 def test_plain_tells_the_far_side_that_the_input_failed(shell: Shell, far: str, work: Path, batch: str) -> None:
     """This much can be kept: a reset in place of an end of file."""
     probe = " ".join(anatomy.probe(str(work / "seen"), "sink"))
-    source = f"sh -c 'seq 1 100000; while [ ! -e {work}/seen ]; do sleep 0.1; done; exit 5'"
+    source = f"sh -c 'head -c 4M /dev/zero; while [ ! -e {work}/seen ]; do sleep 0.1; done; exit 5'"
     ended = shell.run(f"socketpipe --plain {batch} -i {{ {source} }} -l {{ {far} }} -r {{ {probe} }}")
     assert ended.returncode == 3  # the probe's
     assert anatomy.seen(work / "seen")["end"] == "ECONNRESET"

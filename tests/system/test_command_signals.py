@@ -143,9 +143,8 @@ def test_a_part_of_it_is_killed(fleet: Fleet, shell: Shell, work: Path, side: st
     flows(work)
     anatomy.send(find_part(fleet, part))
     ended = shell.finish(process)
-    if part == (
-        "end there" if side == "push" else "end here"
-    ):  # its guard may have killed the sink before it could say
+    sinks = "end there" if side == "push" else "end here"
+    if part == sinks:  # its guard may have killed the sink before it could say
         assert anatomy.seen(work / "seen")["end"] in ("", *anatomy.BROKEN)
     else:
         assert sink_saw(work) in anatomy.BROKEN, ended.stderr
