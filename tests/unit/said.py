@@ -47,7 +47,8 @@ def real() -> dict[str, dict[str, dict[str, Any]]]:
     """{kind: {end: report}}: what ends really say of a run that was ok, and of others."""
     found = {}
     for kind, source in {"ok": "echo hello", "failed": "echo no >&2; exit 3", "refused": ""}.items():
-        plan = make_plan(("peer", sh("input", source)), ("remote", sh("remote", "cat")), connect_timeout=0.5)
+        patience = 30 if source else 0.5  # for an end that will not come
+        plan = make_plan(("peer", sh("input", source)), ("remote", sh("remote", "cat")), connect_timeout=patience)
         if not source:
             plan.stage("remote")["argv"] = ["no-such-command"]
         ends = Ends(plan).start()

@@ -114,7 +114,8 @@ def background_child_still_writes(launch: Launch, tmp_path: Path, changes: tuple
 
 
 def reader_that_stops_is_not_ok(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> bool:
-    ends = launch(two(sh("input", "printf abcdef"), sh("output", "head -c 3 > /dev/null")), changes).wait()
+    # later: when the end of file has come, so that the rule alone tells
+    ends = launch(two(sh("input", "printf abcdef"), sh("output", "sleep 1; head -c 3 > /dev/null")), changes).wait()
     return not ends.verdict().ok
 
 
