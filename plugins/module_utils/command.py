@@ -16,9 +16,9 @@ from .plan import Plan
 from .result import shape
 from .run import Run
 from .spawn import PROGRAM_START
-from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say
+from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say, shell_status
 from .verdict import Verdict
-from .watch import SIGNALS
+from .watch import catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,23 +60,12 @@ class CommandRun(Run):
     def __init__(self, launches: "Any", on_sample: "Callable[[dict[str, Any]], None]"):
         super().__init__(launches, on_sample)
         self.signal = 0
-        self.wake, wake_in = os.pipe()
-        for fd in (self.wake, wake_in):
-            os.set_blocking(fd, False)
-        signal.set_wakeup_fd(wake_in)
-        for number in SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-                signal.signal(number, self.signalled)
+        signal.set_wakeup_fd(self.wake_in)
+        catch(self.signalled)
 
     def signalled(self, number: int, frame: "Any") -> None:
         self.signal = self.signal or number
         self.give_up_at = min(self.give_up_at, time.monotonic())
-
-    def others(self) -> "dict[int, Callable[[], None]]":
-        return {self.wake: self.woken}
-
-    def woken(self) -> None:
-        os.read(self.wake, 4096)
 
 
 def run(options: "SimpleNamespace") -> int:
@@ -101,11 +90,10 @@ def run(options: "SimpleNamespace") -> int:
     msg = "ok" if verdict.cause is None else verdict.cause["msg"]
     if status or verdict.cause:
         say(msg)
-    for report in verdict.reports.values():
-        for left in report.get("left", ()):
-            say("left running on %s: %s" % (names[report["end"]], left))
+    figures = shape(plan, names, verdict, time.monotonic() - began)
+    for left in figures["left_running"]:
+        say("left running on %s" % left)
     if options.stats is not None:
-        figures = shape(plan, names, verdict, time.monotonic() - began)
         del figures["changed"]
         status = write_stats(options.stats, dict(figures, ok=verdict.ok, exit_status=status, msg=msg), status)
     return die(running.signal) if running.signal else status
@@ -152,7 +140,7 @@ def exit_status(verdict: Verdict, last: str) -> int:
     if verdict.ok:
         return 0
     rc = verdict.stages.get(last, {}).get("rc")
-    return FAILURE if not rc else int(rc) if rc > 0 else 128 - int(rc)
+    return shell_status(int(rc)) if rc else FAILURE
 
 
 def write_stats(path: str, stats: "dict[str, Any]", status: int) -> int:

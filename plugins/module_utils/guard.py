@@ -11,7 +11,7 @@ import os
 import time
 
 from .kernel import become_subreaper, descendants, disconnect, kill, signal_name
-from .watch import SIGNALS
+from .watch import catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
         for sock in local:
             sock.close()  # these must be closed by all to be broken: the stages' death does it
         signal.set_wakeup_fd(-1)
-        for number in SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, lambda number, frame: kill([end], number) and None)
+        catch(lambda number, frame: kill([end], number))
         if watch.signal > 0:  # it came just now, to this process only
             kill([end], watch.signal)
         said = ours.recv(1000)

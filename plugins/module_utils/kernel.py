@@ -222,6 +222,11 @@ def kill(pids: "Iterable[int]", number: int) -> "list[int]":
     return refused
 
 
+def exit_status(status: int) -> int:
+    """The exit status in what wait(2) gives; minus the signal's number for a process that a signal has ended."""
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
 def signal_name(number: int) -> str:
     """SIGKILL for 9; "signal 77" for a number without a name."""
     for name in dir(signal):

@@ -28,6 +28,7 @@ NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 class Launch:
     """One end, however it is started."""
 
+    subject = "it"  # what has ended, in a sentence
     how_to_set_python = "set ansible_python_interpreter"
 
     def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
@@ -86,7 +87,7 @@ class Launch:
             self.kind = "no python"
         else:
             self.lost = True
-            self.error = "it ended without a report (exit status %d)%s" % (rc, said and ": " + said)
+            self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, said and ": " + said)
 
     def processes(self) -> "list[int]":
         """Our processes on this machine that carry this end's label: ssh, docker, a shell, or the end itself."""

@@ -7,9 +7,9 @@ import select
 import sys
 
 from . import bootstrap, main
-from .kernel import descendants, kill
+from .kernel import descendants, exit_status, kill
 from .launch import PipedLaunch
-from .spawn import NotStarted, find_command, spawn
+from .spawn import NotStarted, find_command, full_environment, spawn
 from .streams import own_description
 
 TYPE_CHECKING = False
@@ -22,12 +22,6 @@ else:
 # a login command may run a shell or none: these words mean the same to both, so all else comes on standard input
 WORDS = ["-IS", "-"]
 PROGRAM = "import binascii,io;r=io.BytesIO(binascii.a2b_base64('%s')).read;exec(r(int(r(8))))\n"
-
-
-def wait(pid: int) -> int:
-    """A child's exit status; minus the signal's number for one that a signal has ended."""
-    status = os.waitpid(pid, 0)[1]
-    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 class ForkLaunch(PipedLaunch):
@@ -51,7 +45,7 @@ class ForkLaunch(PipedLaunch):
         os.close(theirs)
 
     def wait(self) -> "tuple[int, str]":
-        return wait(self.pid), ""
+        return exit_status(os.waitpid(self.pid, 0)[1]), ""
 
     def processes(self) -> "list[int]":
         return [pid for pid in descendants(os.getpid()) if pid == self.pid]
@@ -60,6 +54,7 @@ class ForkLaunch(PipedLaunch):
 class LoginLaunch(PipedLaunch):
     """The end on the far side: the login command, with the program and its plan on its standard input."""
 
+    subject = "the login command"
     how_to_set_python = "say where it is with --python"
     pid, into = 0, -1
     pending = b""
@@ -69,7 +64,7 @@ class LoginLaunch(PipedLaunch):
         self.command, self.batch = login + [python] + WORDS + [self.label], batch
 
     def start(self) -> None:
-        problem = find_command(self.command[0], dict(os.environb), None)
+        problem = find_command(self.command[0], full_environment({}), None)
         if problem:
             self.error = "the login command: %s" % problem
             self.over()
@@ -81,7 +76,7 @@ class LoginLaunch(PipedLaunch):
             os.set_blocking(fd, False)
         fds = {0: stdin, 1: stdout, 2: stderr}
         try:
-            self.pid = spawn(self.command, dict(os.environb), None, fds, self.batch, signal.SIGTERM)
+            self.pid = spawn(self.command, full_environment({}), None, fds, self.batch, signal.SIGTERM)
         except (NotStarted, OSError) as exc:
             self.error = "the login command %s" % exc
             self.over()
@@ -116,12 +111,7 @@ class LoginLaunch(PipedLaunch):
             self.into = -1
 
     def wait(self) -> "tuple[int, str]":
-        return wait(self.pid), ""
-
-    def conclude(self, rc: int, stdout: str, stderr: str) -> None:
-        super().conclude(rc, stdout, stderr)
-        if self.lost and not self.error.startswith("its report"):
-            self.error = "the login command " + self.error.partition(" ")[2]
+        return exit_status(os.waitpid(self.pid, 0)[1]), ""
 
     def processes(self) -> "list[int]":
         """The login command and, where that is a script, what it runs."""

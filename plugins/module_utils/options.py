@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the command ``socketpipe``: the one source of the parser, of --help and of the manual page."""
 
-from .plan import PlanError, parse_ports
-from .words import parse_size
+from .plan import DEAD_PEER_LEAST, PlanError, parse_ports
+from .words import parse_rate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 COMMAND, FLAG, FILE = "command", "flag", "file"  # in braces; takes nothing; may be left out, so only as --stats=FILE
 STAGES = ("--input", "--remote", "--output")
 LONGEST = 10**9  # seconds that can be waited: 30 years
-SHORTEST_SILENCE = 6  # seconds: the kernel probes an idle host six times in that of --dead-peer
 
 
 class Option:
@@ -35,16 +34,9 @@ def seconds(text: str) -> int:
 
 
 def silence(text: str) -> int:
-    if 0 < seconds(text) < SHORTEST_SILENCE:
-        raise ValueError("%s s is too short, give at least %d, or 0 for never" % (text, SHORTEST_SILENCE))
+    if 0 < seconds(text) < DEAD_PEER_LEAST:
+        raise ValueError("%s s is too short, give at least %d, or 0 for never" % (text, DEAD_PEER_LEAST))
     return seconds(text)
-
-
-def rate(text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError:
-        raise ValueError("%r is not a number of bytes a second, such as 500K, 10M or 1.5G" % text) from None
 
 
 def ports(text: str) -> "list[int]":
@@ -175,7 +167,7 @@ OPTIONS = [
         "",
         "--rate-limit",
         "RATE",
-        rate,
+        parse_rate,
         "Send at most so many bytes a second, such as 500K, 10M or 1.5G. It holds for each connection.",
     ),
     Option(

@@ -14,11 +14,11 @@ import select
 import time
 
 from .connect import listen_on
-from .kernel import FIN, accept, descendants, disconnect, events, kill, set_linger, unread
+from .kernel import FIN, accept, descendants, disconnect, events, exit_status, kill, set_linger, unread
 from .plan import DEFAULT_PORTS
-from .spawn import NotStarted, encode, find_command, spawn
-from .streams import FAILURE, USAGE, die, keep, own_description, say
-from .watch import SIGNALS
+from .spawn import NotStarted, encode, find_command, full_environment, spawn
+from .streams import FAILURE, USAGE, die, keep, own_description, say, shell_status
+from .watch import catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ class Processes:
         self.alive: "dict[int, str]" = {}
         self.status: "dict[str, int]" = {}
         self.signal = 0
-        for number in SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self.signalled)
+        catch(self.signalled)
 
     def signalled(self, number: int, frame: "Any") -> None:
         self.signal = self.signal or number
@@ -88,14 +86,14 @@ class Processes:
 
     def start(self, name: str, argv: "list[str]", fds: "dict[int, int]", batch: bool) -> None:
         """Raises NotStarted."""
-        self.alive[spawn(argv, dict(os.environb), None, fds, batch, signal.SIGTERM)] = name
+        self.alive[spawn(argv, full_environment({}), None, fds, batch, signal.SIGTERM)] = name
 
     def reap(self, flags: int = 0) -> str:
         """The name of one that has ended, "" for none."""
         pid, status = os.waitpid(-1, flags)
         name = self.alive.pop(pid, "")
         if name:
-            self.status[name] = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            self.status[name] = shell_status(exit_status(status))
         return name
 
 
@@ -107,7 +105,7 @@ def drive(options: "SimpleNamespace") -> int:
         host = options.host or SSH_CLIENT
         for name in ("login", "input", "output"):
             argv = getattr(options, name)
-            problem = argv and find_command(argv[0], dict(os.environb), None)
+            problem = argv and find_command(argv[0], full_environment({}), None)
             if problem:
                 raise NotStarted("-%s/--%s: %s" % (name[0], name, problem))
         words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote

@@ -18,6 +18,7 @@ DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_lo
 CANDIDATES = 16  # ports an end tries to listen on, and its peers dial
 CHECKED = 2  # ports that a preflight checks where any port would do
 HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
+DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
 FULL_READS = 1024 * 1024  # bytes: what a reader's socket waits for, at most (SO_RCVLOWAT)
 
 

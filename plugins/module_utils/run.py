@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run: all ends of a plan launched side by side, watched, and heard to the last."""
 
+import os
 import select
 import time
 
@@ -31,6 +32,9 @@ class Run:
 
     def __init__(self, launches: "Mapping[str, Launch]", on_sample: "Callable[[dict[str, Any]], None]"):
         self.launches, self.on_sample = launches, on_sample
+        self.wake_out, self.wake_in = os.pipe()  # a byte ends its sleep
+        for fd in (self.wake_out, self.wake_in):
+            os.set_blocking(fd, False)
         self.give_up_at = float("inf")
         self.force_at = float("inf")
 
@@ -58,26 +62,20 @@ class Run:
     def dismiss(self) -> None:
         """Called when all is over, however it ended."""
 
-    def others(self) -> "dict[int, Callable[[], None]]":
-        """Descriptors beside those of the launches that wake us up, and what to do then."""
-        return {}
-
     # --
 
     def listen(self) -> None:
         """Sleep until an end says something or is over."""
         poller = select.poll()
-        others = self.others()
-        for fd in others:
-            poller.register(fd, select.POLLIN)
+        poller.register(self.wake_out, select.POLLIN)
         speaking = {}
         for launch in self.launches.values():
             for fd, events in launch.wanted().items():
                 poller.register(fd, events)
                 speaking[fd] = launch
         for fd, _event in poller.poll(BEAT * 1000):
-            if fd in others:
-                others[fd]()
+            if fd == self.wake_out:
+                os.read(fd, 4096)
                 continue
             for sample in speaking[fd].serve(fd):
                 self.on_sample(sample)

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from .kernel import exit_status
 from .link import RESET
 from .spawn import PROGRAM_FD, full_environment, in_memory, spawn
 
@@ -128,9 +129,7 @@ class Stage:
     @property
     def rc(self) -> "int | None":
         """Its exit status; minus the signal's number for one that a signal ended; None if it never ended."""
-        if self.status is None:
-            return None
-        return -os.WTERMSIG(self.status) if os.WIFSIGNALED(self.status) else os.WEXITSTATUS(self.status)
+        return None if self.status is None else exit_status(self.status)
 
     def accepted(self) -> bool:
         return self.rc in self.spec["ok_rc"]

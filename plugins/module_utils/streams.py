@@ -28,6 +28,11 @@ def say(text: str, status: int = 0) -> int:
     return status
 
 
+def shell_status(rc: int) -> int:
+    """An exit status as a shell has it: 128 + n for minus n, which is a death by signal n."""
+    return rc if rc >= 0 else 128 - rc
+
+
 def die(number: int) -> int:
     """End as this signal ends a program that does not catch it, so that a shell knows."""
     signal.signal(number, signal.SIG_DFL)

@@ -16,12 +16,19 @@ from .kernel import HANGUP, events, signal_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from typing import Any
+    from typing import Any, Callable
 else:
     import _signal as signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
 MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
+
+
+def catch(handler: "Callable[[int, Any], Any]") -> None:
+    """Have the signals that ask us to stop handled; not those ignored, as under nohup or in a script's background."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 class Cancelled(Exception):
@@ -41,10 +48,8 @@ class Watch:
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_in)
-        for number in SIGNALS:
-            # ignored under nohup, and in the background of a script
-            if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._signalled)
+        catch(self._signalled)
+        signal.signal(signal.SIGTERM, self._signalled)  # even if it was ignored: it is how we are ended
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _signalled(self, number: int, frame: "Any") -> None:

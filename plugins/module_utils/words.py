@@ -49,6 +49,14 @@ def parse_size(text: str) -> int:
     return int(value)
 
 
+def parse_rate(text: str) -> int:
+    """Bytes a second, written as a size; raises ValueError with a sentence for the user."""
+    try:
+        return parse_size(text)
+    except ValueError:
+        raise ValueError("%r is not a number of bytes a second, such as 500K, 10M or 1.5G" % text) from None
+
+
 def last_line(text: str) -> str:
     """The last line of a program's standard error that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

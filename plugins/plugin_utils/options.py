@@ -12,9 +12,9 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils import bootstrap
-from ..module_utils.plan import PlanError, parse_ports
+from ..module_utils.plan import DEAD_PEER_LEAST, PlanError, parse_ports
 from ..module_utils.spawn import PROGRAM_PATH
-from ..module_utils.words import parse_size
+from ..module_utils.words import parse_rate
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
 PIPE_SPEC: dict[str, dict[str, Any]] = {
@@ -37,7 +37,6 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "fact": {"type": "raw", "default": "socketpipe"},
 }
 
-DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
 SCRIPT_MOST = 4 * 1024 * 1024  # bytes: a script goes through Ansible's connection, and is kept in memory there
 SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
 COMMAND_FORMS = ("cmd", "argv", "shell", "script")
@@ -64,10 +63,9 @@ def settings(args: dict[str, Any]) -> dict[str, Any]:
     except PlanError as exc:
         raise OptionError(str(exc)) from None
     try:
-        rate = parse_size(args["rate_limit"]) if args["rate_limit"] else 0
-    except ValueError:
-        text = f"rate_limit: {args['rate_limit']!r} is not a number of bytes a second, such as 500K, 10M or 1.5G"
-        raise OptionError(text) from None
+        rate = parse_rate(args["rate_limit"]) if args["rate_limit"] else 0
+    except ValueError as exc:
+        raise OptionError(f"rate_limit: {exc}") from None
     for name in ("connect_timeout", "stall_timeout", "dead_peer", "progress"):
         if args[name] < (1 if name == "connect_timeout" else 0):
             raise OptionError(f"{name}: {args[name]} is not a number of seconds that can be waited")

@@ -19,8 +19,6 @@ class TaskRun(Run):
     """The run of one task."""
 
     def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Callable[[dict[str, Any]], None]) -> None:
-        self.wake_out, self.wake_in = os.pipe()
-        os.set_blocking(self.wake_out, False)
         launches = {end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()}
         super().__init__(launches, on_sample)
         self.parent = os.getppid()
@@ -29,12 +27,6 @@ class TaskRun(Run):
     def wake(self) -> None:
         """Called by the thread of an exec that has come to its end."""
         os.write(self.wake_in, b".")
-
-    def others(self) -> dict[int, Callable[[], None]]:
-        return {self.wake_out: self.woken}
-
-    def woken(self) -> None:
-        os.read(self.wake_out, 4096)
 
     def beat(self) -> None:
         if os.getppid() != self.parent:
