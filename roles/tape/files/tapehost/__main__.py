@@ -1,0 +1,94 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
+
+import argparse
+import json
+import signal
+import sys
+
+import finish
+import inventory
+import plan
+import settings
+import sink
+import source
+from problem import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    pass
+
+RUN = ("--run", {"required": True})
+HOST = ("--host", {"required": True})
+SOME_RUN = ("--run", {"default": ""})
+SOME_HOST = ("--host", {"default": ""})
+
+# subcommand: (what does it, its options)
+SUBCOMMANDS = {
+    "plan": (plan.plan, []),
+    "sink": (
+        sink.sink,
+        [
+            RUN,
+            HOST,
+            ("--level", {"type": int, "default": 0}),
+            ("--base", {"default": None}),
+            ("--expect", {"type": int, "default": 0}),
+        ],
+    ),
+    "commit": (sink.commit, [RUN, HOST]),
+    "finish": (finish.finish, [RUN]),
+    "label": (
+        inventory.label,
+        [
+            ("--label", {"required": True}),
+            ("--device", {"default": ""}),
+            ("--barcode", {"default": ""}),
+            ("--overwrite", {"default": ""}),
+        ],
+    ),
+    "inventory": (inventory.inventory, [("--rebuild", {"action": "store_true"})]),
+    "find": (inventory.find, [("--path", {"required": True}), SOME_HOST]),
+    "chain": (inventory.chain, [HOST, ("--as-of", {"default": ""})]),
+    "source": (source.source, [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
+    "verify": (source.verify, [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+}  # type: dict[str, Any]
+
+
+def parser() -> "argparse.ArgumentParser":
+    top = argparse.ArgumentParser(prog="tapehost")
+    below = top.add_subparsers(dest="subcommand")
+    below.required = True
+    for name, (_function, options) in SUBCOMMANDS.items():
+        one = below.add_parser(name)
+        for option, details in options:
+            one.add_argument(option, **details)
+    return top
+
+
+def stop(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    args = parser().parse_args()
+    try:
+        answer = SUBCOMMANDS[args.subcommand][0](settings.from_environment(), args)
+    except Problem as exc:
+        sys.stderr.write("%s\n" % exc)
+        return 1
+    if answer is not None:
+        sys.stdout.write(json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,193 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
+
+import gzip
+import os
+
+import catalog as catalogs
+import files
+import label as labels
+import media
+import pool
+import rebuild
+import tapes
+from catalog import Catalog
+from problem import Problem
+from units import iso, now_iso, parse_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from settings import Settings
+
+FOUND_MOST = 200  # what is found, before it is too much to read
+
+
+def hold(settings: "Settings", catalog: "Catalog", path: str, what: str) -> "pool.Holding":
+    """Hold one drive, without waiting; raises Problem."""
+    drive = media.open_drive(path)
+    lock = files.Lock(os.path.join(catalog.locks, drive.key))
+    if not lock.take({"what": what, "host": "this host", "run": "-", "pid": os.getpid(), "since": now_iso()}):
+        raise Problem("drive %s is in use for %s" % (path, pool.say_holder(lock.holder())), busy=True)
+    return pool.Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
+
+
+def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
+    name = labels.check_name(args.label)
+    device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
+    if not device:
+        raise Problem(
+            "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
+        )
+    catalog = Catalog(settings.catalog_dir)
+    holding = hold(settings, catalog, device, "labelling")
+    try:
+        stranger = pool.identify(holding, catalog)
+        status = holding.drive.status()
+        if not status.loaded:
+            raise Problem("drive %s has no tape in it" % device, "load one")
+        if status.protected:
+            raise Problem("the tape in %s is write-protected" % device, "slide its tab, or load another")
+        known = catalog.tape(name)
+        block = holding.drive.first_block()
+        may_overwrite(settings, catalog, holding, block, args, stranger)
+        if known and known["id"] and known["id"] != holding.label.get("id") and "relabelling" not in known:
+            raise Problem(
+                "there is a tape %s already, labelled %s, and it is not this one" % (name, known["labelled"]),
+                "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
+            )
+        holding.drive.prepare(settings.compression)
+        made = labels.make(name, settings.block_size, args.barcode or "", os.uname().nodename)
+        former = holding.label.get("label")
+        if former and former != name and catalog.tape(former):
+            with catalog.lock():
+                os.unlink(catalog.tape_path(former))
+        tapes.begin(catalog, holding, made, known)
+    finally:
+        holding.release()
+    return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+
+
+def may_overwrite(
+    settings: "Settings",
+    catalog: "Catalog",
+    holding: "pool.Holding",
+    block: bytes,
+    args: "argparse.Namespace",
+    stranger: str,
+) -> None:
+    """Whether this tape may be labelled; raises Problem, with what a person repeats to say that it may."""
+    if not block:
+        return
+    tape = holding.tape
+    if tape is not None and not stranger:
+        if "relabelling" in tape or not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
+            return
+        if settings.reuse == "never":
+            raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
+        what = "the %d archives of tape %s" % (len(tape["archives"]), tape["label"])
+        if not catalogs.is_expired(tape, catalogs.needed(catalog.archives())):
+            what += ", not all of which are past their retention"
+    else:
+        what = (
+            labels.describe(block)
+            if not holding.label
+            else "tape %s, which this catalog does not know" % holding.label["label"]
+        )
+    proof = labels.fingerprint(block)
+    barcode = (tape or {}).get("barcode") or holding.label.get("barcode")
+    if args.overwrite and args.overwrite in (proof, barcode):
+        return
+    hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
+    if args.overwrite:
+        hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
+    raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint)
+
+
+def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """What is in each drive, and what the catalog knows; with --rebuild, first what the tapes themselves say."""
+    catalog = Catalog(settings.catalog_dir)
+    drives, rebuilt = [], []
+    for path in settings.devices:
+        entry = {"device": path, "label": None, "message": ""}  # type: dict[str, Any]
+        try:
+            holding = hold(settings, catalog, path, "taking inventory")
+            try:
+                if args.rebuild:
+                    rebuilt.append(rebuild.rebuild(catalog, holding))
+                entry["message"] = pool.identify(holding, catalog)
+                entry["label"] = holding.label.get("label")
+            finally:
+                holding.release()
+        except Problem as exc:
+            entry["message"] = str(exc)
+        drives.append(entry)
+    keep = catalogs.needed(catalog.archives())
+    return {"drives": drives, "tapes": [summary(catalog, tape, keep) for tape in catalog.tapes()], "rebuilt": rebuilt}
+
+
+def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
+    """One tape for a list of them."""
+    own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
+    lease = pool.read_lease(catalog, tape["label"])
+    states = [archive["state"] for archive in own]
+    return {
+        "label": tape["label"],
+        "barcode": tape["barcode"],
+        "archives": len(own),
+        "good": states.count(catalogs.GOOD),
+        "failed": states.count(catalogs.FAILED),
+        "bytes": pool.used(tape),
+        "full": tape["full"],
+        "expired": catalogs.is_expired(tape, keep),
+        "first": own[0]["time"] if own else None,
+        "last": own[-1]["time"] if own else None,
+        "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,
+        "run": lease["run"] if lease else None,
+    }
+
+
+def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that have a path, or what is below it: the newest first."""
+    catalog = Catalog(settings.catalog_dir)
+    wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
+    found = []  # type: list[dict[str, Any]]
+    more = False
+    for archive in reversed(catalog.archives()):
+        if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
+            continue
+        try:
+            with gzip.open(catalog.list_path(archive), "rb") as listing:
+                names = [name for name in (line.rstrip(b"\n").rstrip(b"/") for line in listing) if is_at(name, wanted)]
+        except OSError:
+            continue
+        entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
+        more = more or len(found) + len(names) > FOUND_MOST
+        found += [dict(entry, path="/" + name.decode("utf-8", "replace")) for name in names[: FOUND_MOST - len(found)]]
+    return {"found": found, "more": more}
+
+
+def is_at(name: bytes, wanted: bytes) -> bool:
+    return name == wanted or not wanted or name.startswith(wanted + b"/")
+
+
+def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    until = parse_time(args.as_of) if args.as_of else None
+    good = catalog.good(args.host, settings.set, until)
+    if not good:
+        others = sorted({archive["host"] for archive in catalog.archives() if archive["state"] == catalogs.GOOD})
+        raise Problem(
+            "there is no good archive of %s (set %s)%s"
+            % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
+            "the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody"),
+        )
+    archives = catalogs.chain(good)
+    keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256")
+    names = list(dict.fromkeys(archive["tape"] for archive in archives))
+    return {"archives": [{key: archive[key] for key in keys} for archive in archives], "tapes": names}

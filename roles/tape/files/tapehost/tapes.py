@@ -1,0 +1,94 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tape in a drive that we hold: begun afresh, put in the right place, and what a failure has left on it."""
+
+import os
+
+import catalog as catalogs
+import label as labels
+from problem import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from catalog import Archive, Catalog, Tape
+    from pool import Holding
+    from settings import Settings
+
+
+def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known: "Tape | None") -> "Tape":
+    """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong."""
+    name = label["label"]
+    with catalog.lock():
+        old = dict(known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]})
+        old.update(archives=[], full=False, relabelling=label)
+        catalog.save(old)
+    holding.drive.write_label(labels.block_of(label))
+    tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+    tape.update(archives=[], full=False, medium=holding.drive.kind)
+    with catalog.lock():
+        catalog.save(tape)
+    holding.label, holding.tape = label, tape
+    return tape
+
+
+def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding") -> None:
+    """Get a drive ready for an archive: its modes, and an expired tape begun afresh."""
+    holding.drive.prepare(settings.compression)
+    tape = holding.tape
+    if tape is None:
+        raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
+    expired = settings.reuse == "expired" and catalogs.is_expired(tape, catalogs.needed(catalog.archives()))
+    if expired or "relabelling" in tape:
+        label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
+        begin(catalog, holding, label, tape)
+
+
+def entry_of(tape: "Tape", number: int) -> "Archive":
+    for archive in tape["archives"]:
+        if archive["file"] == number:
+            return archive
+    raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
+
+
+def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> int:
+    """Go to where the next archive belongs, after what a process that was killed may have left; raises Problem.
+
+    The catalog says where that is, and the drive must agree: at that tape file the data ends.
+    """
+    drive, name = holding.drive, holding.label["label"]
+    tape = catalog.tape(name)
+    if tape is None:
+        raise Problem("tape %s is not in the catalog" % name)
+    for archive in list(tape["archives"]):
+        if archive["state"] == catalogs.WRITING:  # nobody but us holds the drive, so its writer is gone
+            archive["problem"] = "its process was killed"
+            settle(catalog, holding, archive, full=False)
+    tape = catalog.tape(name) or tape
+    number = catalogs.next_file(tape)
+    last = tape["archives"][-1] if tape["archives"] else None
+    if settings.reclaim and last and last["state"] == catalogs.FAILED:
+        with catalog.change(name) as changed:
+            del changed["archives"][-1]
+        drive.position(number - 1)
+        return number - 1
+    if not drive.at_end(number):
+        raise Problem(
+            "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
+            "nothing was written; tape_inventory with tape_rebuild reads it in",
+        )
+    return number
+
+
+def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
+    """Mark an archive as failed, or forget it if nothing of it is on the tape."""
+    number = archive["file"]
+    there = holding.drive.settle(number)
+    with catalog.change(holding.label["label"]) as tape:
+        tape["full"] = tape["full"] or full
+        if there:
+            entry_of(tape, number).update(archive, state=catalogs.FAILED)
+        else:
+            tape["archives"] = [other for other in tape["archives"] if other["file"] != number]
+    archive["state"] = catalogs.FAILED
