@@ -19,10 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
-
 RUN = ("--run", {"required": True})
 HOST = ("--host", {"required": True})
 SOME_RUN = ("--run", {"default": ""})
