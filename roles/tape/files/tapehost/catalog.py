@@ -122,7 +122,7 @@ def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
 
 def chain(good: "list[Archive]") -> "list[Archive]":
     """What must be restored, in this order, to have the state of the last of them: each after what it is based on."""
-    found = []  # type: list[Archive]
+    found: "list[Archive]" = []
     by_run = {archive["run"]: archive for archive in good}
     wanted = good[-1] if good else None
     while wanted:

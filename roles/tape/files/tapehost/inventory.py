@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
 
+import fnmatch
 import gzip
 import os
 
@@ -19,7 +20,7 @@ from units import iso, now_iso, parse_time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
+    from typing import Any, Iterable
 
     from settings import Settings
 
@@ -113,7 +114,7 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
     catalog = Catalog(settings.catalog_dir)
     drives, rebuilt = [], []
     for path in settings.devices:
-        entry = {"device": path, "label": None, "message": ""}  # type: dict[str, Any]
+        entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
         try:
             holding = hold(settings, catalog, path, "taking inventory")
             try:
@@ -152,17 +153,17 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
 
 
 def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
-    """The archives that have a path, or what is below it: the newest first."""
+    """The archives that have a path, which may be a pattern of the shell: the newest first."""
     catalog = Catalog(settings.catalog_dir)
     wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
-    found = []  # type: list[dict[str, Any]]
+    found: "list[dict[str, Any]]" = []
     more = False
     for archive in reversed(catalog.archives()):
         if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
             continue
         try:
             with gzip.open(catalog.list_path(archive), "rb") as listing:
-                names = [name for name in (line.rstrip(b"\n").rstrip(b"/") for line in listing) if is_at(name, wanted)]
+                names = named((line.rstrip(b"\n").rstrip(b"/") for line in listing), wanted)
         except OSError:
             continue
         entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
@@ -171,8 +172,11 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     return {"found": found, "more": more}
 
 
-def is_at(name: bytes, wanted: bytes) -> bool:
-    return name == wanted or not wanted or name.startswith(wanted + b"/")
+def named(names: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
+    """The path itself, or what matches it as a pattern of the shell."""
+    if not any(character in wanted for character in b"*?["):
+        return [name for name in names if name == wanted][:1]
+    return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
 
 
 def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":

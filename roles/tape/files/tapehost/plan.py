@@ -34,7 +34,7 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
         raise Problem("the request cannot be read: %r" % exc) from None
     catalog = Catalog(settings.catalog_dir)
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
-    warnings = []  # type: list[str]
+    warnings: "list[str]" = []
     hosts = {}
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
@@ -67,11 +67,11 @@ def for_host(
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
-    good = [archive for archive in own if archive["state"] == catalogs.GOOD and archive["run"] != run]
+    good = [archive for archive in own if is_base(archive) and archive["run"] != run]
     level = int(wish.get("level", 0))
     if not 0 <= level <= HIGHEST:
         raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
-    base = next((archive for archive in reversed(good) if archive["level"] < level and archive.get("sha256")), None)
+    base = next((archive for archive in reversed(good) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
         level = 0
@@ -96,6 +96,11 @@ def for_host(
             )
         )
     return entry
+
+
+def is_base(archive: "catalogs.Archive") -> bool:
+    """Whether an increment may rely on it."""
+    return archive["state"] == catalogs.GOOD and archive.get("verified", {"ok": True})["ok"]
 
 
 def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":

@@ -39,25 +39,32 @@ class Holding:
         self.drive = drive
         self.lock = lock
         self.index = index  # in tape_devices, and in the changer
-        self.label = {}  # type: dict[str, Any]
-        self.tape = None  # type: Tape | None
+        self.label: "dict[str, Any]" = {}
+        self.tape: "Tape | None" = None
+        self.at = 0  # the tape file at which we have left it, 0: not known
 
     def release(self) -> None:
         self.lock.release()
 
 
-def identify(holding: "Holding", catalog: "Catalog") -> str:
-    """Read the label of the tape, and look it up; returns why it is none of ours ("" if it is); raises Problem."""
+def identify(holding: "Holding", catalog: "Catalog", run: str = "") -> str:
+    """Read the label of the tape, and look it up; returns why it is none of ours ("" if it is); raises Problem.
+
+    Between two archives of a ``run`` the tape is where the first has left it, and is not rewound.
+    """
     drive = holding.drive
-    if not drive.status().loaded:
+    status = drive.status()
+    if not status.loaded:
         return "there is no tape in it"
-    block = drive.first_block()
-    if not block:
-        return "its tape is blank: label it with tape_label"
-    label = labels.parse(block)
+    label = recall(catalog, holding, status, run) if run else None
     if label is None:
-        what = "its tape holds %s (fingerprint %s)" % (labels.describe(block), labels.fingerprint(block))
-        return what + "; it is never written unless tape_label is told to"
+        block = drive.first_block()
+        if not block:
+            return "its tape is blank: label it with tape_label"
+        label = labels.parse(block)
+        if label is None:
+            what = "its tape holds %s (fingerprint %s)" % (labels.describe(block), labels.fingerprint(block))
+            return what + "; it is never written unless tape_label is told to"
     holding.label = label
     holding.tape = catalog.tape(label["label"])
     if holding.tape is None:
@@ -77,7 +84,7 @@ def for_writing(settings: "Settings", catalog: "Catalog", run: str, expect: int)
     keep = catalogs.needed(catalog.archives())
 
     def judge(holding: "Holding") -> "tuple[int, str]":
-        stranger = identify(holding, catalog)
+        stranger = identify(holding, catalog, run)
         tape = holding.tape
         if stranger or tape is None:
             return UNFIT, stranger
@@ -220,6 +227,41 @@ def say_holder(holder: "dict[str, Any]") -> str:
     if not holder:
         return "somebody who has not said so yet"
     return "%(what)s of %(host)s in run %(run)s, since %(since)s (process %(pid)s)" % holder
+
+
+# where a run has left a tape: a drive would need minutes to read the label again for each archive
+
+
+def place_path(catalog: "Catalog", drive: "Medium") -> str:
+    return os.path.join(catalog.folder, "places", drive.key + ".json")
+
+
+def leave_at(catalog: "Catalog", holding: "Holding", run: str, number: int) -> None:
+    """Remember that we have just written what is before this tape file."""
+    if holding.drive.kind == "drive":
+        place = {"boot": boot(), "run": run, "label": holding.label, "file": number}
+        files.write_json(place_path(catalog, holding.drive), place)
+
+
+def forget_place(catalog: "Catalog", holding: "Holding") -> None:
+    holding.at = 0
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(place_path(catalog, holding.drive))
+
+
+def recall(catalog: "Catalog", holding: "Holding", status: "Any", run: str) -> "dict[str, Any] | None":
+    """The label of a tape that stands where this run has left it: st(4) forgets the place when a tape is changed."""
+    place = files.read_json(place_path(catalog, holding.drive))
+    if not place or (place["boot"], place["run"], place["file"], 0) != (boot(), run, status.file, status.block):
+        return None
+    holding.at = place["file"]
+    return dict(place["label"])
+
+
+def boot() -> str:
+    """What changes with each start of this machine (random(4))."""
+    with open("/proc/sys/kernel/random/boot_id") as source:
+        return source.read().strip()
 
 
 # a lease keeps a tape for a run while none of its archives is being written

@@ -30,7 +30,7 @@ def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
     if label is None:
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
     drive.prepare(None)
-    found = []  # type: list[Archive]
+    found: "list[Archive]" = []
     number = 1
     while True:
         block = drive.read_first(number)
@@ -41,6 +41,8 @@ def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
         if archive["kind"] == catalogs.CATALOG:
             adopt(catalog, holding, archive, label["id"], found)
         number += 1
+    for index, archive in enumerate(found):
+        archive["base"] = archive["base"] or base_of(archive, found[:index])
     with catalog.lock():
         tape = catalog.tape(label["label"])
         if tape is None or tape["id"] != label["id"]:
@@ -78,6 +80,15 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "keep_until": 2**40,
         "rebuilt": now_iso(),
     }
+
+
+def base_of(archive: "Archive", before: "list[Archive]") -> "str | None":
+    """The run that an increment is to: the newest of a lower level, as plan chooses it."""
+    own = (archive["kind"], archive["host"], archive["set"])
+    for other in reversed(before):
+        if (other["kind"], other["host"], other["set"]) == own and other["level"] < archive["level"]:
+            return str(other["run"])
+    return None
 
 
 def volume_label(block: bytes) -> str:

@@ -75,7 +75,7 @@ def put(
         tape["archives"].append(archive)
         room = settings.capacity - pool.used(tape) if settings.capacity and drive.kind == "virtual" else None
     began = time.monotonic()
-    outcome = {"state": catalogs.FAILED, "problem": "broken off"}  # type: dict[str, Any]
+    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off"}
     full = False
     try:
         copied = writer.run(
