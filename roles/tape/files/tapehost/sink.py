@@ -71,6 +71,7 @@ def put(
     drive, name = holding.drive, holding.label["label"]
     number = tapes.next_place(settings, catalog, holding)
     archive["file"] = number
+    pool.forget_place(catalog, holding)
     with catalog.change(name) as tape:
         tape["archives"].append(archive)
         room = settings.capacity - pool.used(tape) if settings.capacity and drive.kind == "virtual" else None
@@ -104,6 +105,7 @@ def put(
         else:
             with catalog.change(name) as tape:
                 tapes.entry_of(tape, number).update(outcome)
+            pool.leave_at(catalog, holding, archive["run"], number + 1)
     if archive["state"] == catalogs.FAILED:
         hint = "the archive is marked as failed" if archive.get("file") else "nothing is on the tape"
         if full:

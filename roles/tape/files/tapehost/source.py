@@ -97,7 +97,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         with catalog.change(archive["tape"]) as tape:
             for each in tape["archives"]:
                 if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
-                    # of one whose host never reported, or that was found on its tape: it is whole, and has this checksum
+                    # one whose host never reported, or that was found on its tape, is good now
                     each.update(found)
                     each["verified"] = {"time": now_iso(), "ok": bool(found)}
     return {"verified": verified, "failed": failed}

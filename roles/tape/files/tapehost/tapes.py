@@ -6,6 +6,7 @@ import os
 
 import catalog as catalogs
 import label as labels
+import pool
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -73,6 +74,8 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
             del changed["archives"][-1]
         drive.position(number - 1)
         return number - 1
+    if holding.at == number:
+        return number
     if not drive.at_end(number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
@@ -84,6 +87,7 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
 def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
+    pool.forget_place(catalog, holding)
     there = holding.drive.settle(number)
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full
