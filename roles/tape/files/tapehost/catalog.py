@@ -12,6 +12,7 @@ import os
 import time
 
 import files
+from label import LABEL_BLOCK
 from problem import Problem
 from units import parse_duration
 
@@ -110,6 +111,11 @@ class Catalog:
 def next_file(tape: "Tape") -> int:
     """The number of the tape file that comes next: 0 is the label."""
     return max([archive["file"] for archive in tape["archives"]] or [0]) + 1
+
+
+def used(tape: "Tape") -> int:
+    """Bytes of what is on a tape."""
+    return sum(archive["bytes"] or 0 for archive in tape["archives"]) + LABEL_BLOCK
 
 
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":

@@ -6,8 +6,8 @@ import os
 import subprocess
 
 import catalog as catalogs
-import inventory
-import pool
+import holding as holdings
+import leases
 import sink
 import tapes
 import writer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from holding import Holding
     from settings import Settings
 
 SHOWN = ("host", "set", "level", "tape", "file", "bytes", "state", "elapsed", "rate", "problem", "warning_count")
@@ -31,7 +32,7 @@ def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     names = sorted({archive["tape"] for archive in own})
     warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
     for tape in catalog.tapes():
-        pool.drop_lease(catalog, tape["label"], args.run)
+        leases.drop(catalog, tape["label"], args.run)
     newest = {archive["host"]: archive for archive in own}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in newest.values()]
     return {"run": args.run, "tapes": names, "archives": rows, "warnings": warnings}
@@ -42,12 +43,12 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     warnings, left = [], set(names)
     for path in settings.devices:
         try:
-            holding = inventory.hold(settings, catalog, path, "copying the catalog")
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run))
         except Problem as exc:
             warnings.append(str(exc))
             continue
         try:
-            stranger = pool.identify(holding, catalog)
+            stranger = holdings.identify(holding, catalog)
             name = holding.label.get("label")
             if stranger or name not in left or holding.tape is None or holding.tape["full"]:
                 continue
@@ -63,7 +64,7 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     return warnings
 
 
-def append(settings: "Settings", catalog: "Catalog", holding: "pool.Holding", run: str) -> None:
+def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
     """One more tape file: the catalog as a tar archive."""
     import argparse
 

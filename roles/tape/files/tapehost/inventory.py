@@ -7,33 +7,24 @@ import gzip
 import os
 
 import catalog as catalogs
-import files
+import holding as holdings
 import label as labels
-import media
-import pool
+import leases
 import rebuild
 import tapes
 from catalog import Catalog
 from problem import Problem
-from units import iso, now_iso, parse_time
+from units import iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any, Iterable
 
+    from holding import Holding
     from settings import Settings
 
 FOUND_MOST = 200  # what is found, before it is too much to read
-
-
-def hold(settings: "Settings", catalog: "Catalog", path: str, what: str) -> "pool.Holding":
-    """Hold one drive, without waiting; raises Problem."""
-    drive = media.open_drive(path)
-    lock = files.Lock(os.path.join(catalog.locks, drive.key))
-    if not lock.take({"what": what, "host": "this host", "run": "-", "pid": os.getpid(), "since": now_iso()}):
-        raise Problem("drive %s is in use for %s" % (path, pool.say_holder(lock.holder())), busy=True)
-    return pool.Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
 
 
 def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -45,9 +36,9 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
         )
     catalog = Catalog(settings.catalog_dir)
-    holding = hold(settings, catalog, device, "labelling")
+    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"))
     try:
-        stranger = pool.identify(holding, catalog)
+        stranger = holdings.identify(holding, catalog)
         status = holding.drive.status()
         if not status.loaded:
             raise Problem("drive %s has no tape in it" % device, "load one")
@@ -76,7 +67,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
 def may_overwrite(
     settings: "Settings",
     catalog: "Catalog",
-    holding: "pool.Holding",
+    holding: "Holding",
     block: bytes,
     args: "argparse.Namespace",
     stranger: str,
@@ -116,11 +107,11 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
     for path in settings.devices:
         entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
         try:
-            holding = hold(settings, catalog, path, "taking inventory")
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"))
             try:
                 if args.rebuild:
                     rebuilt.append(rebuild.rebuild(catalog, holding))
-                entry["message"] = pool.identify(holding, catalog)
+                entry["message"] = holdings.identify(holding, catalog)
                 entry["label"] = holding.label.get("label")
             finally:
                 holding.release()
@@ -134,7 +125,7 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
 def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
     """One tape for a list of them."""
     own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
-    lease = pool.read_lease(catalog, tape["label"])
+    lease = leases.read(catalog, tape["label"])
     states = [archive["state"] for archive in own]
     return {
         "label": tape["label"],
@@ -142,7 +133,7 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
         "archives": len(own),
         "good": states.count(catalogs.GOOD),
         "failed": states.count(catalogs.FAILED),
-        "bytes": pool.used(tape),
+        "bytes": catalogs.used(tape),
         "full": tape["full"],
         "expired": catalogs.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,

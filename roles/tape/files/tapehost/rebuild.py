@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Archive, Catalog
-    from pool import Holding
+    from holding import Holding
 
 
 def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":

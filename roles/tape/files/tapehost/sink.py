@@ -2,25 +2,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last stage of a backup: one archive, from the link to a tape, and into the catalog."""
 
-import os
 import sys
 import time
 
 import catalog as catalogs
+import holding as holdings
 import label as labels
+import leases
 import pool
 import tapes
+import wants
 import writer
 from catalog import Catalog
 from problem import Problem
-from units import iso, now_iso
+from units import iso
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from pool import Holding
+    from holding import Holding
     from settings import Settings
 
 
@@ -32,16 +34,16 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         raise Problem(
             "an archive of %d bytes does not fit on any tape" % expect, "split tape_paths, or raise tape_capacity"
         )
-    who = {"what": "the archive", "host": args.host, "run": args.run, "pid": os.getpid(), "since": now_iso()}
+    who = holdings.somebody("the archive", args.host, args.run)
     began = time.monotonic()
-    judge = pool.for_writing(settings, catalog, args.run, expect)
-    with pool.take(settings, catalog, judge, who) as holding:
+    want = wants.Writing(settings, catalog, args.run, expect)
+    with pool.take(settings, catalog, want, who) as holding:
         waited = time.monotonic() - began
         tapes.open_for_writing(settings, catalog, holding)
-        pool.renew_lease(settings, catalog, holding.label["label"], args.run)
+        leases.renew(settings, catalog, holding.label["label"], args.run)
         archive = new_archive(settings, args)
         put(settings, catalog, holding, archive, writer.write_command, 0)
-        pool.renew_lease(settings, catalog, holding.label["label"], args.run)
+        leases.renew(settings, catalog, holding.label["label"], args.run)
     return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
 
 
@@ -71,10 +73,10 @@ def put(
     drive, name = holding.drive, holding.label["label"]
     number = tapes.next_place(settings, catalog, holding)
     archive["file"] = number
-    pool.forget_place(catalog, holding)
+    holdings.forget_place(catalog, holding)
     with catalog.change(name) as tape:
         tape["archives"].append(archive)
-        room = settings.capacity - pool.used(tape) if settings.capacity and drive.kind == "virtual" else None
+        room = settings.capacity - catalogs.used(tape) if settings.capacity and drive.kind == "virtual" else None
     began = time.monotonic()
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off"}
     full = False
@@ -105,7 +107,7 @@ def put(
         else:
             with catalog.change(name) as tape:
                 tapes.entry_of(tape, number).update(outcome)
-            pool.leave_at(catalog, holding, archive["run"], number + 1)
+            holdings.leave_at(catalog, holding, archive["run"], number + 1)
     if archive["state"] == catalogs.FAILED:
         hint = "the archive is marked as failed" if archive.get("file") else "nothing is on the tape"
         if full:

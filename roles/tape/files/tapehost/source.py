@@ -8,7 +8,9 @@ import sys
 import time
 
 import catalog as catalogs
+import holding as holdings
 import pool
+import wants
 import writer
 from catalog import Catalog
 from problem import Problem
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Archive, Tape
-    from pool import Holding
+    from holding import Holding
     from settings import Settings
 
 
@@ -47,8 +49,8 @@ def tape_of(catalog: "Catalog", label: str) -> "Tape":
 
 def holding_of(settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str) -> "Any":
     """Hold the drive that has this tape in it, as soon as it has."""
-    who = {"what": what, "host": archive["host"], "run": archive["run"], "pid": os.getpid(), "since": now_iso()}
-    return pool.take(settings, catalog, pool.for_reading(catalog, label), who, wanted=label)
+    who = holdings.somebody(what, archive["host"], archive["run"])
+    return pool.take(settings, catalog, wants.Reading(catalog, label), who)
 
 
 def read(holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":

@@ -5,8 +5,8 @@
 import os
 
 import catalog as catalogs
+import holding as holdings
 import label as labels
-import pool
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Archive, Catalog, Tape
-    from pool import Holding
+    from holding import Holding
     from settings import Settings
 
 
@@ -87,7 +87,7 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
 def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
-    pool.forget_place(catalog, holding)
+    holdings.forget_place(catalog, holding)
     there = holding.drive.settle(number)
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full
