@@ -15,7 +15,7 @@ from ..module_utils import bootstrap
 from ..module_utils.plan import DEAD_PEER_LEAST, PlanError, parse_ports
 from ..module_utils.spawn import PROGRAM_PATH
 from ..module_utils.words import parse_rate
-from .script import SCRIPT_MOST, Reader, ScriptError, read_file
+from .script import SCRIPT_MOST, Reader, ScriptError, read_program
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
 PIPE_SPEC: dict[str, dict[str, Any]] = {
@@ -78,12 +78,12 @@ def fact_name(value: Any) -> str:
     raise OptionError(f"fact: {value!r} is neither a name for a variable nor false")
 
 
-def parse_stages(option: str, value: Any, read: Reader = read_file) -> tuple[list[dict[str, Any]], list[str]]:
+def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[list[dict[str, Any]], list[str]]:
     """One of input, remote, output: (its stages for a plan, warnings); raises OptionError.
 
     A string or a list of strings is one command; a mapping is one command with
     its settings; a list of mappings is consecutive stages on that host.  ``read``
-    finds and reads the file of a script.
+    finds and reads the program of a script.
     """
     if value is None:
         return [], []

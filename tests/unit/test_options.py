@@ -329,7 +329,7 @@ def test_a_script_travels_with_its_stage() -> None:
     ("item", "message"),
     [
         ({"script": "/no/such"}, "input: script: /no/such: No such file or directory"),
-        ({"script": "/"}, "input: script: /: Is a directory"),
+        ({"script": "/"}, "input: script: /: there is no __main__.py in this directory for Python to run"),
         ({"script": ""}, "input: the command is empty"),
         ({"script": "/etc/passwd", "executable": " "}, "input: executable: ' ' is not a command line"),
         ({"script": "/etc/passwd", "executable": ["sh"]}, "input: executable: ['sh'] is not a command line"),
