@@ -119,9 +119,10 @@ def used(tape: "Tape") -> int:
 
 
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
-    """The last archive of a run's host and set on this tape."""
+    """The last whole archive of a run's host and set on this tape."""
     for archive in reversed(tape["archives"]):
-        if (archive["run"], archive["host"], archive["set"]) == (run, host, name) and archive["kind"] == ARCHIVE:
+        is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, ARCHIVE)
+        if is_it and archive["state"] in (WRITTEN, GOOD):
             return archive
     return None
 

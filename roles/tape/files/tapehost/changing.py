@@ -8,6 +8,7 @@ import time
 import changer
 import holding as holdings
 import leases
+import places
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -50,7 +51,7 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
             changer.next_command(settings.next_command, path, want.label, why, settings.wait)
             wait_ready(held)
     finally:
-        holdings.forget_place(catalog, held)
+        places.forget(catalog, held.drive)
         held.release()
     return True
 

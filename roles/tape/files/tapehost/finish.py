@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
+LOOKING = 10.0  # seconds that others may take to look at our tape
 SHOWN = ("host", "set", "level", "tape", "file", "bytes", "state", "elapsed", "rate", "problem", "warning_count")
 
 
@@ -43,7 +44,7 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     warnings, left = [], set(names)
     for path in settings.devices:
         try:
-            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run))
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run), LOOKING)
         except Problem as exc:
             warnings.append(str(exc))
             continue
@@ -52,7 +53,7 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
             name = holding.label.get("label")
             if stranger or name not in left or holding.tape is None or holding.tape["full"]:
                 continue
-            tapes.open_for_writing(settings, catalog, holding)
+            tapes.open_for_writing(settings, catalog, holding, run)
             append(settings, catalog, holding, run)
             left.discard(name)
         except Problem as exc:

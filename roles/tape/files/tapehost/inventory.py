@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
+LOOKING = 5.0  # seconds that others may take to look at a tape
 FOUND_MOST = 200  # what is found, before it is too much to read
 
 
@@ -36,7 +37,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
         )
     catalog = Catalog(settings.catalog_dir)
-    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"))
+    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"), LOOKING)
     try:
         stranger = holdings.identify(holding, catalog)
         status = holding.drive.status()
@@ -107,7 +108,7 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
     for path in settings.devices:
         entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
         try:
-            holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"))
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"), LOOKING)
             try:
                 if args.rebuild:
                     rebuilt.append(rebuild.rebuild(catalog, holding))

@@ -9,6 +9,7 @@ import catalog as catalogs
 import holding as holdings
 import label as labels
 import leases
+import places
 import pool
 import tapes
 import wants
@@ -39,7 +40,7 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     want = wants.Writing(settings, catalog, args.run, expect)
     with pool.take(settings, catalog, want, who) as holding:
         waited = time.monotonic() - began
-        tapes.open_for_writing(settings, catalog, holding)
+        tapes.open_for_writing(settings, catalog, holding, args.run)
         leases.renew(settings, catalog, holding.label["label"], args.run)
         archive = new_archive(settings, args)
         put(settings, catalog, holding, archive, writer.write_command, 0)
@@ -71,9 +72,9 @@ def put(
 ) -> None:
     """Write one tape file; its entry is in the catalog before the first byte and whatever comes; raises Problem."""
     drive, name = holding.drive, holding.label["label"]
-    number = tapes.next_place(settings, catalog, holding)
+    number = tapes.next_place(settings, catalog, holding, archive["run"])
     archive["file"] = number
-    holdings.forget_place(catalog, holding)
+    places.forget(catalog, drive)
     with catalog.change(name) as tape:
         tape["archives"].append(archive)
         room = settings.capacity - catalogs.used(tape) if settings.capacity and drive.kind == "virtual" else None
@@ -107,7 +108,7 @@ def put(
         else:
             with catalog.change(name) as tape:
                 tapes.entry_of(tape, number).update(outcome)
-            holdings.leave_at(catalog, holding, archive["run"], number + 1)
+            places.remember(catalog, drive, holding.label, archive["run"])
     if archive["state"] == catalogs.FAILED:
         hint = "the archive is marked as failed" if archive.get("file") else "nothing is on the tape"
         if full:
@@ -134,15 +135,16 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     except (ValueError, KeyError) as exc:
         raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
     listing = source.read()
-    for tape in catalog.tapes():
-        if catalogs.find(tape, args.run, args.host, settings.set):
-            break
-    else:
-        raise Problem("run %s has no archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
-    with catalog.change(tape["label"]) as tape:
+    whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
+    having = [(archive["time"], label) for label, archive in whole if archive]
+    if not having:
+        raise Problem("run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
+    # of several tapes, that of the last attempt
+    label = max(having)[1]
+    with catalog.change(label) as tape:
         archive = catalogs.find(tape, args.run, args.host, settings.set)
-        if archive is None or archive["state"] not in (catalogs.WRITTEN, catalogs.GOOD):
-            raise Problem("the archive of %s in run %s is not one that was written whole" % (args.host, args.run))
+        if archive is None:
+            raise Problem("the archive of %s in run %s has gone from tape %s" % (args.host, args.run, label))
         if archive["bytes"] not in (None, said["bytes"]):
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
@@ -163,5 +165,5 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
                 archive[key] = said[key]
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
-        raise Problem("tape %s, file %d: %s" % (tape["label"], archive["file"], archive["problem"]), "run it again")
-    return dict(archive, tape=tape["label"])
+        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
+    return dict(archive, tape=label)

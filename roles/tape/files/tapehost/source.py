@@ -56,8 +56,8 @@ def holding_of(settings: "Settings", catalog: "Catalog", label: str, archive: "A
 def read(holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
     """Copy a tape file in the blocks in which it was written."""
     holding.drive.prepare(None)
-    path = holding.drive.read_from(archive["file"])
-    return writer.run(writer.read_command(path, archive["block_size"]), holding.lock.fd, subprocess.DEVNULL, stdout)
+    command = writer.read_command(holding.drive.read_from(archive["file"]), archive["block_size"])
+    return writer.run(command, holding.lock.fd, subprocess.DEVNULL, stdout)
 
 
 def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:

@@ -7,6 +7,7 @@ import os
 import catalog as catalogs
 import holding as holdings
 import label as labels
+import places
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
         old = dict(known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]})
         old.update(archives=[], full=False, relabelling=label)
         catalog.save(old)
+    places.forget(catalog, holding.drive)
     holding.drive.write_label(labels.block_of(label))
     tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
     tape.update(archives=[], full=False, medium=holding.drive.kind)
@@ -34,9 +36,13 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
     return tape
 
 
-def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding") -> None:
-    """Get a drive ready for an archive: its modes, and an expired tape begun afresh."""
+def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
+    """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
     holding.drive.prepare(settings.compression)
+    if holding.left_by != run:
+        stranger = holdings.identify(holding, catalog, anew=True)
+        if stranger:
+            raise Problem("drive %s: %s" % (holding.drive.path, stranger))
     tape = holding.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
@@ -53,7 +59,7 @@ def entry_of(tape: "Tape", number: int) -> "Archive":
     raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
 
 
-def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> int:
+def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> int:
     """Go to where the next archive belongs, after what a process that was killed may have left; raises Problem.
 
     The catalog says where that is, and the drive must agree: at that tape file the data ends.
@@ -74,8 +80,9 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
             del changed["archives"][-1]
         drive.position(number - 1)
         return number - 1
-    if holding.at == number:
+    if holding.left_by == run and drive.status()[2:] == (number, 0):
         return number
+    places.forget(catalog, drive)
     if not drive.at_end(number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
@@ -87,7 +94,7 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
 def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
-    holdings.forget_place(catalog, holding)
+    places.forget(catalog, holding.drive)
     there = holding.drive.settle(number)
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full

@@ -35,7 +35,7 @@ class Writing:
 
     def judge(self, holding: "Holding") -> "tuple[int, str]":
         """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
-        stranger = holdings.identify(holding, self.catalog, self.run)
+        stranger = holdings.identify(holding, self.catalog)
         tape = holding.tape
         if stranger or tape is None:
             return UNFIT, stranger
