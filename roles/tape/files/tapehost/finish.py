@@ -10,7 +10,6 @@ import holding as holdings
 import leases
 import sink
 import tapes
-import writer
 from catalog import Catalog
 from problem import Problem
 
@@ -82,7 +81,7 @@ def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: st
     tar = subprocess.Popen(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
         with tar.stdout or open(os.devnull) as stream:
-            sink.put(settings, catalog, holding, archive, writer.write_command, stream.fileno())
+            sink.put(settings, catalog, holding, archive, stream.fileno())
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
     finally:

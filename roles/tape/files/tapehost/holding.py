@@ -31,6 +31,8 @@ class Holding:
         self.label: "dict[str, Any]" = {}
         self.tape: "Tape | None" = None
         self.left_by = ""  # the run that has written up to where it stands
+        self.alerts: "list[str]" = []  # what the drive has complained of
+        self.encryption: "dict[str, Any]" = {}  # what the drive does to what it writes
 
     def release(self) -> None:
         self.lock.release()

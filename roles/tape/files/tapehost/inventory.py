@@ -111,7 +111,7 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
             holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"), LOOKING)
             try:
                 if args.rebuild:
-                    rebuilt.append(rebuild.rebuild(catalog, holding))
+                    rebuilt.append(rebuild.rebuild(settings, catalog, holding))
                 entry["message"] = holdings.identify(holding, catalog)
                 entry["label"] = holding.label.get("label")
             finally:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from catalog import Archive, Catalog
     from holding import Holding
+    from settings import Settings
 
 
-def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
+def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
     """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
     import label as labels
 
@@ -39,7 +40,7 @@ def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
         archive = archive_of(block, number, label)
         found.append(archive)
         if archive["kind"] == catalogs.CATALOG:
-            adopt(catalog, holding, archive, label["id"], found)
+            adopt(settings, catalog, holding, archive, label["id"], found)
         number += 1
     for index, archive in enumerate(found):
         archive["base"] = archive["base"] or base_of(archive, found[:index])
@@ -104,10 +105,17 @@ def volume_label(block: bytes) -> str:
         return ""
 
 
-def adopt(catalog: "Catalog", holding: "Holding", entry: "Archive", identity: str, found: "list[Archive]") -> None:
+def adopt(
+    settings: "Settings",
+    catalog: "Catalog",
+    holding: "Holding",
+    entry: "Archive",
+    identity: str,
+    found: "list[Archive]",
+) -> None:
     """Take from a catalog on the tape what it says of this tape, and of tapes that are not known here."""
     with tempfile.TemporaryFile() as copy:
-        copied = source.read(holding, dict(entry, bytes=None), copy.fileno())
+        copied = source.read(settings, holding, dict(entry, bytes=None), copy.fileno())
         copy.seek(0)
         if not copied.ok:
             return

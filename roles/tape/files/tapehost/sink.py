@@ -43,7 +43,7 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         tapes.open_for_writing(settings, catalog, holding, args.run)
         leases.renew(settings, catalog, holding.label["label"], args.run)
         archive = new_archive(settings, args)
-        put(settings, catalog, holding, archive, writer.write_command, 0)
+        put(settings, catalog, holding, archive)
         leases.renew(settings, catalog, holding.label["label"], args.run)
     return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
 
@@ -68,54 +68,51 @@ def new_archive(settings: "Settings", args: "argparse.Namespace") -> "dict[str, 
 
 
 def put(
-    settings: "Settings", catalog: "Catalog", holding: "Holding", archive: "dict[str, Any]", command: "Any", stdin: int
+    settings: "Settings", catalog: "Catalog", holding: "Holding", archive: "dict[str, Any]", stdin: int = 0
 ) -> None:
-    """Write one tape file; its entry is in the catalog before the first byte and whatever comes; raises Problem."""
-    drive, name = holding.drive, holding.label["label"]
-    number = tapes.next_place(settings, catalog, holding, archive["run"])
-    archive["file"] = number
-    places.forget(catalog, drive)
+    """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
+    name = holding.label["label"]
+    archive["file"] = tapes.next_place(settings, catalog, holding, archive["run"])
+    places.forget(catalog, holding.drive)
     with catalog.change(name) as tape:
         tape["archives"].append(archive)
-        room = settings.capacity - catalogs.used(tape) if settings.capacity and drive.kind == "virtual" else None
-    began = time.monotonic()
-    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off"}
-    full = False
+        taken = catalogs.used(tape)
+    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
-        copied = writer.run(
-            command(drive.write_to(number), settings.block_size, settings.buffer), holding.lock.fd, stdin, limit=room
-        )
-        elapsed = time.monotonic() - began
-        outcome.update(bytes=copied.bytes, elapsed=round(elapsed, 3))
-        full = copied.full
-        if not copied.ok:
-            outcome["problem"] = "the tape is full" if full else copied.message
-        elif copied.bytes == 0:
-            outcome["problem"] = "no data came"
-        else:
-            drive.written(number)
-            outcome["state"] = catalogs.WRITTEN
-            del outcome["problem"]
-            if copied.bytes and elapsed:
-                outcome["rate"] = int(copied.bytes / elapsed)
+        outcome = copy(settings, holding, archive["file"], taken, stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
-    finally:
-        # only what this process knows; what a kill leaves is found by the next one (tapes.next_place)
-        archive.update(outcome)
-        if outcome["state"] == catalogs.FAILED:
+    finally:  # also when we are told to stop; what a kill leaves is found by the next one (tapes.next_place)
+        full = outcome.pop("full")
+        archive.update(outcome, alerts=holding.alerts, encryption=holding.encryption)
+        if archive["state"] == catalogs.FAILED:
             tapes.settle(catalog, holding, archive, full)
         else:
             with catalog.change(name) as tape:
-                tapes.entry_of(tape, number).update(outcome)
-            places.remember(catalog, drive, holding.label, archive["run"])
+                tapes.entry_of(tape, archive["file"]).update(archive)
+            places.remember(catalog, holding.drive, holding.label, archive["run"])
     if archive["state"] == catalogs.FAILED:
-        hint = "the archive is marked as failed" if archive.get("file") else "nothing is on the tape"
-        if full:
-            hint = (
-                "run it again: the next archive goes on the next tape. What does not fit on one tape cannot be written"
-            )
-        raise Problem("tape %s, file %d: %s" % (name, number, archive["problem"]), hint)
+        hint = "run it again, and it goes on the next tape" if full else "run it again"
+        raise Problem("tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint)
+
+
+def copy(settings: "Settings", holding: "Holding", number: int, taken: int, stdin: int) -> "dict[str, Any]":
+    """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
+    drive = holding.drive
+    room = settings.capacity - taken if settings.capacity and drive.kind == "virtual" else None
+    began = time.monotonic()
+    command = writer.write_command(drive.write_to(number), settings.block_size, settings.buffer)
+    copied = writer.run(command, holding.lock.fd, stdin, limit=room)
+    elapsed = time.monotonic() - began
+    outcome = {"state": catalogs.FAILED, "bytes": copied.bytes, "elapsed": round(elapsed, 3), "full": copied.full}
+    if not copied.ok:
+        return dict(outcome, problem="the tape is full" if copied.full else copied.message)
+    if copied.bytes == 0:
+        return dict(outcome, problem="no data came")
+    drive.written(number)
+    if drive.kind == "drive":
+        tapes.listen(holding)
+    return dict(outcome, state=catalogs.WRITTEN, rate=int(copied.bytes / elapsed) if copied.bytes else None)
 
 
 def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":

@@ -8,6 +8,7 @@ import sys
 import time
 
 import catalog as catalogs
+import encryption
 import holding as holdings
 import pool
 import wants
@@ -36,7 +37,7 @@ def source(settings: "Settings", args: "argparse.Namespace") -> None:
             "tape %s has no file %d in the catalog" % (args.tape, args.file), "tape_inventory shows what it has"
         )
     with holding_of(settings, catalog, args.tape, archive, "reading the archive") as holding:
-        copied = read(holding, archive, 1)
+        copied = read(settings, holding, archive, 1)
     check(args.tape, archive, copied)
 
 
@@ -53,9 +54,11 @@ def holding_of(settings: "Settings", catalog: "Catalog", label: str, archive: "A
     return pool.take(settings, catalog, wants.Reading(catalog, label), who)
 
 
-def read(holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
+def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
     """Copy a tape file in the blocks in which it was written."""
     holding.drive.prepare(None)
+    if holding.drive.kind == "drive":
+        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
     command = writer.read_command(holding.drive.read_from(archive["file"]), archive["block_size"])
     return writer.run(command, holding.lock.fd, subprocess.DEVNULL, stdout)
 
@@ -91,7 +94,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         began, found = time.monotonic(), {}
         try:
             with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
-                found = verify_one(holding, archive)
+                found = verify_one(settings, holding, archive)
             entry["elapsed"] = round(time.monotonic() - began, 1)
             verified.append(entry)
         except Problem as exc:
@@ -105,7 +108,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     return {"verified": verified, "failed": failed}
 
 
-def verify_one(holding: "Holding", archive: "Archive") -> "dict[str, Any]":
+def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> "dict[str, Any]":
     """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
     tee_in, tee_out = os.pipe()
     sum_in, sum_out = os.pipe()
@@ -122,7 +125,7 @@ def verify_one(holding: "Holding", archive: "Archive") -> "dict[str, Any]":
         )
         for fd in (tee_in, sum_in, sum_out, tar_in, tar_out):
             os.close(fd)
-        copied = read(holding, archive, tee_out)
+        copied = read(settings, holding, archive, tee_out)
         os.close(tee_out)
         tar_said = (children[2].communicate()[1] or b"").decode("utf-8", "replace").strip().splitlines()
         digest = (children[1].communicate()[0] or b"").decode("ascii", "replace").split(" ")[0]

@@ -5,6 +5,8 @@
 import os
 
 import catalog as catalogs
+import encryption
+import hardware
 import holding as holdings
 import label as labels
 import places
@@ -39,6 +41,9 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
 def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
     """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
     holding.drive.prepare(settings.compression)
+    if holding.drive.kind == "drive":
+        holding.encryption = encryption.encryption(holding.drive.path, settings.encryption)
+        listen(holding)
     if holding.left_by != run:
         stranger = holdings.identify(holding, catalog, anew=True)
         if stranger:
@@ -50,6 +55,16 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
     if expired or "relabelling" in tape:
         label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
         begin(catalog, holding, label, tape)
+
+
+def listen(holding: "Holding") -> None:
+    """Take note of what the drive complains of, as reading may clear it; raises Problem if nothing can be relied on."""
+    found, _note = hardware.alerts(holding.drive.path)
+    holding.alerts += [hardware.say(alert) for alert in found]
+    fatal = hardware.fatal(found)
+    if fatal:
+        what = ", ".join(hardware.say(alert) for alert in fatal)
+        raise Problem("drive %s: %s" % (holding.drive.path, what), "use another tape, or another drive")
 
 
 def entry_of(tape: "Tape", number: int) -> "Archive":
@@ -95,7 +110,11 @@ def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: boo
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
     places.forget(catalog, holding.drive)
-    there = holding.drive.settle(number)
+    try:
+        there = holding.drive.settle(number)
+    except Problem as exc:  # the entry stays as it is, for the next one to settle
+        archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)
+        return
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full
         if there:
