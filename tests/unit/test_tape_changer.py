@@ -88,6 +88,15 @@ Data Transfer Element 1:Full (Unknown Storage Element Loaded)
       Storage Element 3:Full :VolumeTag=--------                        
       Storage Element 4:Empty:VolumeTag=
 """  # noqa: W291
+# mtx 1.3.12 of Debian 12 with a virtual changer, here: a slot that is empty has a label of blanks
+VIRTUAL = """\
+  Storage Changer /dev/sg2:2 Drives, 3 Slots ( 0 Import/Export )
+Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = A00001L6                        
+Data Transfer Element 1:Empty
+      Storage Element 1:Empty:VolumeTag=                                
+      Storage Element 2:Full :VolumeTag=A00002L6                        
+      Storage Element 3:Full :VolumeTag=CLN001L1                        
+"""  # noqa: W291
 # of mtx 1.2 with one drive: it has no number
 OLD = """\
   Storage Changer /dev/sga:1 Drives, 1 Slots ( 0 Import/Export )
@@ -139,6 +148,7 @@ Data Transfer Element:Full (Storage Element 1 Loaded):VolumeTag = B0000009H
             {0: drive("ABC001L6"), 1: drive(full=True)},
             {1: slot("ABC002L6"), 2: slot(full=True), 3: slot(full=True), 4: slot()},
         ),
+        (VIRTUAL, {0: drive("A00001L6", 1), 1: drive()}, {1: slot(), 2: slot("A00002L6"), 3: slot("CLN001L1")}),
         (OLD, {0: drive("B0000009H", 1)}, {1: slot()}),
         ("", {}, {}),
         ("Unknown command\n", {}, {}),
@@ -381,6 +391,22 @@ def test_not_a_changer(library: Library) -> None:
     library.set(drives=[], slots=[])
     problem = refusal(library.open().inventory)
     assert problem.what.startswith("mtx -f %s status names no drive: " % library.path)
+
+
+def test_failed_unload(library: Library) -> None:
+    """mtx 1.3.12 of Debian 12 with a virtual changer, whose drive had not let go of the tape; asked once only."""
+    said = "Unloading drive 0 into Storage Element 1..." + REFUSED % (
+        "Not Ready",
+        "53",
+        "02",
+        "MOVE MEDIUM from Element Address 256 to 4096 Failed",
+    )
+    library.set(fail={"unload": [said]})
+    problem = refusal(library.open().unload, 0, "/dev/nst0")
+    assert str(problem) == (
+        "mtx -f %s unload 1 0: MOVE MEDIUM from Element Address 256 to 4096 Failed (Not Ready, 53/02): "
+        "the drive does not let go of its tape: something has locked it (mt-st unlock)" % library.path
+    )
 
 
 def test_failed_move(library: Library) -> None:
