@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load, script
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import exact, load, script
 
 hardware, encryption, programs, problems = load("tapehost", "hardware", "encryption", "programs", "problem")
 Problem = problems.Problem
@@ -241,26 +241,26 @@ def test_generic(tmp_path: Path) -> None:
 
 
 # sg_read_attr 1.46, as published: a drive HP Ultrium 6 (LTO-6), and mhvtl's; and of here, with a barcode
-HP = """\
+HP = exact("""\
 Attribute values:
   Remaining capacity in partition [MiB]: 2384185
   Load count: 1
-  Density vendor/serial number at last load: HP      HUJ808A5L4                      
+  Density vendor/serial number at last load: HP      HUJ808A5L4                      $
   Medium manufacturer: FUJIFILM
-  Medium serial number: EW7VWMVKF6                      
-  Vendor specific medium attribute 0x1000: 
+  Medium serial number: EW7VWMVKF6                      $
+  Vendor specific medium attribute 0x1000: $
  00     02 73 1d 28 47 36 41 43  56 32 58 31 46 55 4a 49    .s.(G6ACV2X1FUJI
-"""  # noqa: W291
+""")
 MHVTL = """\
 Attribute values:
   TapeAlert flags: 0
   Medium serial number: F01030L6_1775794349
 """
-BARCODE = """\
+BARCODE = exact("""\
 Attribute values:
-  Medium serial number: EW7VWMVKF6                      
-  Barcode: ABC123L6                        
-"""  # noqa: W291
+  Medium serial number: EW7VWMVKF6                      $
+  Barcode: ABC123L6                        $
+""")
 
 
 @pytest.mark.parametrize(
