@@ -3,7 +3,8 @@
 """Where drives stand, and with which tape: reading a label again would take a drive minutes of winding.
 
 st(4) forgets the place when it hears that the tape was changed.  A program that goes past it may hear of that first, so
-nothing is written on the strength of a place unless the cartridge's chip has the same serial number, and has not been loaded once more.
+nothing is written on the strength of a place unless the cartridge's chip has the same serial number, and has not been
+loaded once more.
 """
 
 import contextlib
@@ -54,7 +55,7 @@ def is_same_tape(drive: "Medium", place: "dict[str, Any]") -> bool:
 
 
 def cartridge(drive: "Medium") -> str:
-    """What the chip of a cartridge says of it and of this loading, "" if that is not known (SPC-4, attributes 0401h, 0003h)."""
+    """Which cartridge it is, and its how manieth load, "" if its chip does not say (SPC-4: attributes 0401h, 0003h)."""
     chip = hardware.medium(drive.path)
     return "%(serial)s %(loads)s" % chip if chip.get("serial") and chip.get("loads") else ""
 
