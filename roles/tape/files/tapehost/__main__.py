@@ -4,11 +4,13 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 
 import finish
 import inventory
+import names
 import plan
 import settings
 import sink
@@ -71,18 +73,45 @@ def stop(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def check(args: "argparse.Namespace") -> None:
+    """What of the command line becomes part of a path, or of a name; raises Problem."""
+    given = vars(args)
+    for name in ("tape", "run"):
+        if given.get(name) or args.subcommand in ("sink", "commit", "finish", "source") and name in given:
+            names.checked(name, given[name])
+    if given.get("host") or args.subcommand in ("sink", "commit"):
+        names.host(args.host)
+    if not 0 <= given.get("level", 0) <= plan.HIGHEST:
+        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % plan.HIGHEST)
+
+
+def say(answer: "dict[str, Any]") -> None:
+    """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
+    data = (json.dumps(answer) + "\n").encode()
+    while data:
+        data = data[os.write(1, data) :]
+
+
 def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     args = parser().parse_args()
     try:
+        for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
+            if not os.path.exists("/proc/self/fd/%d" % fd):
+                raise Problem("standard %s is closed" % name)
+        check(args)
         answer = SUBCOMMANDS[args.subcommand][0](settings.from_environment(), args)
+        if answer is not None:
+            say(answer)
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
         return 1
-    if answer is not None:
-        sys.stdout.write(json.dumps(answer) + "\n")
+    except OSError as exc:
+        where = "%s: " % exc.filename if exc.filename else ""
+        sys.stderr.write("%s%s\n" % (where, exc.strerror or exc))
+        return 1
     return 0
 
 

@@ -14,7 +14,7 @@ import time
 import files
 from label import LABEL_BLOCK
 from problem import Problem
-from units import parse_duration
+from units import parse_duration, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +49,13 @@ class Catalog:
     def tape(self, label: str) -> "Tape | None":
         """A tape by its label; raises Problem."""
         try:
-            return files.read_json(self.tape_path(label))
-        except ValueError as exc:
+            tape: "Tape | None" = files.read_json(self.tape_path(label))
+            if tape is not None and not (
+                isinstance(tape, dict) and tape.get("label") == label and isinstance(tape.get("archives"), list)
+            ):
+                raise ValueError("it is not that of a tape %s" % label)
+            return tape
+        except (ValueError, RecursionError) as exc:
             raise Problem(
                 "%s is damaged (%s)" % (self.tape_path(label), exc), "restore it, or tape_inventory with tape_rebuild"
             ) from None
@@ -91,8 +96,6 @@ class Catalog:
 
     def good(self, host: str, name: str, until: "float | None" = None) -> "list[Archive]":
         """The good archives of a host's set, oldest first, up to a time."""
-        from units import parse_time
-
         return [
             archive
             for archive in self.archives()

@@ -10,6 +10,7 @@ import catalog as catalogs
 import holding as holdings
 import label as labels
 import leases
+import names
 import rebuild
 import tapes
 from catalog import Catalog
@@ -30,7 +31,7 @@ FOUND_MOST = 200  # what is found, before it is too much to read
 
 def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
-    name = labels.check_name(args.label)
+    name = names.checked("tape", args.label)
     device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
     if not device:
         raise Problem(

@@ -8,6 +8,7 @@ import sys
 import catalog as catalogs
 import holding as holdings
 import label as labels
+import names
 import pool
 import wants
 from catalog import Catalog
@@ -30,11 +31,8 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
 
     A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
     """
-    try:
-        request = json.loads(sys.stdin.read())
-        run, asked = request["run"], request["hosts"]
-    except (ValueError, KeyError) as exc:
-        raise Problem("the request cannot be read: %r" % exc) from None
+    request = read_request()
+    run, asked = request["run"], request["hosts"]
     catalog = Catalog(settings.catalog_dir)
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
@@ -61,6 +59,20 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
+def read_request() -> "dict[str, Any]":
+    """What is asked for; raises Problem."""
+    try:
+        request = json.loads(sys.stdin.buffer.read().decode())
+        names.checked("run", request["run"])
+        for host, wish in request["hosts"].items():
+            names.host(host)
+            wish["level"] = int(wish.get("level", 0))
+            wish["bytes"] = int(wish.get("bytes") or 0) or None
+        return dict(request)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
+        raise Problem("the request cannot be read: %r" % exc) from None
+
+
 def for_host(
     settings: "Settings",
     run: str,
@@ -71,7 +83,7 @@ def for_host(
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
     good = [archive for archive in own if is_base(archive) and archive["run"] != run]
-    level = int(wish.get("level", 0))
+    level = wish["level"]
     if not 0 <= level <= HIGHEST:
         raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
     base = next((archive for archive in reversed(good) if archive["level"] < level), None)
@@ -81,7 +93,7 @@ def for_host(
     # of each level the newest: what later archives may be based on
     newest = {archive["level"]: archive["run"] for archive in good}
     last = next((archive for archive in reversed(good) if archive["level"] == level), None)
-    size = wish.get("bytes") or (last["bytes"] if last else None)
+    size = wish["bytes"] or (last["bytes"] if last else None)
     entry = {
         "level": level,
         "base": base["run"] if base and level else None,
