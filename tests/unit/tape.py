@@ -44,3 +44,8 @@ def script(folder: Path, name: str, text: str) -> Path:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o755), "w") as out:
         out.write(text)
     return path
+
+
+def exact(text: str) -> str:
+    """Lines as a program prints them: with "$" after blanks at their end, as `cat -A` shows them."""
+    return text.replace("$\n", "\n")

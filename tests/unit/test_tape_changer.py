@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import PROGRAMS, load, script
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import PROGRAMS, exact, load, script
 
 changer, programs, problems = load("tapehost", "changer", "programs", "problem")
 Problem = problems.Problem
@@ -36,18 +36,18 @@ def slot(barcode: str | None = None, full: bool | None = None, port: bool = Fals
 
 
 # ADIC, 3 drives of Quantum SDLT 320 (a virtual one of FalconStor): barcodes with 32 characters, padded
-ADIC = """\
+ADIC = exact("""\
   Storage Changer /dev/sg3:3 Drives, 6 Slots ( 2 Import/Export )
-Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = TEST55                          
+Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = TEST55                          $
 Data Transfer Element 1:Empty
 Data Transfer Element 2:Empty
       Storage Element 1:Empty
-      Storage Element 2:Full :VolumeTag=TEST66S                         
-      Storage Element 3:Full :VolumeTag=TEST67S                         
+      Storage Element 2:Full :VolumeTag=TEST66S                         $
+      Storage Element 3:Full :VolumeTag=TEST67S                         $
       Storage Element 4:Empty
       Storage Element 5 IMPORT/EXPORT:Empty
-      Storage Element 6 IMPORT/EXPORT:Full :VolumeTag=TEST68S                         
-"""  # noqa: W291 - the blanks are what is tested
+      Storage Element 6 IMPORT/EXPORT:Full :VolumeTag=TEST68S                         $
+""")
 # a library of 24 slots with 2 drives of LTO-9: both drives name slot 8, which is empty, as mtx makes up what the
 # changer does not know; a cleaning cartridge; the mail slot is the last
 LTO9 = """\
@@ -61,33 +61,42 @@ Data Transfer Element 1:Full (Storage Element 8 Loaded):VolumeTag = HER002L9
       Storage Element 24 IMPORT/EXPORT:Full :VolumeTag=HER003L9
 """
 # IBM 3614LX, 2 drives of LTO-3: most slots are load ports; a cartridge without a label has a blank, and no tag
-IBM = """\
+IBM = exact("""\
   Storage Changer /dev/pass2:2 Drives, 5 Slots ( 3 Import/Export )
 Data Transfer Element 0:Empty
 Data Transfer Element 1:Empty
       Storage Element 1:Empty
       Storage Element 2:Empty
-      Storage Element 3 IMPORT/EXPORT:Full :VolumeTag=UN0101L3                        
-      Storage Element 4 IMPORT/EXPORT:Full 
+      Storage Element 3 IMPORT/EXPORT:Full :VolumeTag=UN0101L3                        $
+      Storage Element 4 IMPORT/EXPORT:Full $
       Storage Element 5 IMPORT/EXPORT:Empty
-"""  # noqa: W291
+""")
 # Tandberg StorageLoader with a drive HP Ultrium 5: the news (unit attention) that it has first come on standard error
-TANDBERG = """\
+TANDBERG = exact("""\
   Storage Changer /dev/sg5:1 Drives, 2 Slots ( 0 Import/Export )
 Data Transfer Element 0:Empty
-      Storage Element 1:Full :VolumeTag=000711L4                        
-      Storage Element 2:Full :VolumeTag=A00008L5                        
-"""  # noqa: W291
+      Storage Element 1:Full :VolumeTag=000711L4                        $
+      Storage Element 2:Full :VolumeTag=A00008L5                        $
+""")
 # of the source of mtx: a drive whose tape came from nowhere, a second tag; and labels that cannot be read
-SOURCE = """\
+SOURCE = exact("""\
   Storage Changer /dev/sg1:2 Drives, 4 Slots ( 0 Import/Export )
 Data Transfer Element 0:Full (Unknown Storage Element Loaded):VolumeTag = ABC001L6:AlternateVolumeTag = X
 Data Transfer Element 1:Full (Unknown Storage Element Loaded)
       Storage Element 1:Full :VolumeTag=ABC002L6:AlternateVolumeTag=Y
-      Storage Element 2:Full :VolumeTag=UNKNOWN                         
-      Storage Element 3:Full :VolumeTag=--------                        
+      Storage Element 2:Full :VolumeTag=UNKNOWN                         $
+      Storage Element 3:Full :VolumeTag=--------                        $
       Storage Element 4:Empty:VolumeTag=
-"""  # noqa: W291
+""")
+# mtx 1.3.12 of Debian 12 with a virtual changer, here: a slot that is empty has a label of blanks
+VIRTUAL = exact("""\
+  Storage Changer /dev/sg2:2 Drives, 3 Slots ( 0 Import/Export )
+Data Transfer Element 0:Full (Storage Element 1 Loaded):VolumeTag = A00001L6                        $
+Data Transfer Element 1:Empty
+      Storage Element 1:Empty:VolumeTag=                                $
+      Storage Element 2:Full :VolumeTag=A00002L6                        $
+      Storage Element 3:Full :VolumeTag=CLN001L1                        $
+""")
 # of mtx 1.2 with one drive: it has no number
 OLD = """\
   Storage Changer /dev/sga:1 Drives, 1 Slots ( 0 Import/Export )
@@ -139,6 +148,7 @@ Data Transfer Element:Full (Storage Element 1 Loaded):VolumeTag = B0000009H
             {0: drive("ABC001L6"), 1: drive(full=True)},
             {1: slot("ABC002L6"), 2: slot(full=True), 3: slot(full=True), 4: slot()},
         ),
+        (VIRTUAL, {0: drive("A00001L6", 1), 1: drive()}, {1: slot(), 2: slot("A00002L6"), 3: slot("CLN001L1")}),
         (OLD, {0: drive("B0000009H", 1)}, {1: slot()}),
         ("", {}, {}),
         ("Unknown command\n", {}, {}),
@@ -381,6 +391,22 @@ def test_not_a_changer(library: Library) -> None:
     library.set(drives=[], slots=[])
     problem = refusal(library.open().inventory)
     assert problem.what.startswith("mtx -f %s status names no drive: " % library.path)
+
+
+def test_failed_unload(library: Library) -> None:
+    """mtx 1.3.12 of Debian 12 with a virtual changer, whose drive had not let go of the tape; asked once only."""
+    said = "Unloading drive 0 into Storage Element 1..." + REFUSED % (
+        "Not Ready",
+        "53",
+        "02",
+        "MOVE MEDIUM from Element Address 256 to 4096 Failed",
+    )
+    library.set(fail={"unload": [said]})
+    problem = refusal(library.open().unload, 0, "/dev/nst0")
+    assert str(problem) == (
+        "mtx -f %s unload 1 0: MOVE MEDIUM from Element Address 256 to 4096 Failed (Not Ready, 53/02): "
+        "the drive does not let go of its tape: something has locked it (mt-st unlock)" % library.path
+    )
 
 
 def test_failed_move(library: Library) -> None:

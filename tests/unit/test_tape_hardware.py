@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load, script
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import exact, load, script
 
 hardware, encryption, programs, problems = load("tapehost", "hardware", "encryption", "programs", "problem")
 Problem = problems.Problem
@@ -162,7 +162,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory that is the only one with tools of the drive."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("cat", "echo", "sh"):
+    for name in ("cat", "echo", "rm", "sh"):
         (folder / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setattr(programs, "SBIN", "/nowhere")
@@ -214,6 +214,18 @@ def test_alerts_of_a_drive(tools: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "asked").read_text() == "-p 0x2e /dev/sg7\n"
 
 
+def test_news_first(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """st hears of another tape before sg is asked; and what sg is told first (1.46, Linux 6.1) is asked again."""
+    log = tmp_path / "log"
+    monkeypatch.setattr(hardware, "generic", lambda _device: "/dev/sg7")
+    script(tools, "mt-st", "#!/bin/sh\necho mt-st $* >> %s\nexit 1\n" % log)
+    news = "echo 'log_sense: unit attention\nsg_logs failed: Unit attention' >&2; exit 6"
+    script(tools, "sg_logs", "#!/bin/sh\necho sg_logs $* >> %s\n%s\n" % (log, news))
+    note = "TapeAlert of /dev/nst0 is not known: log_sense: unit attention / sg_logs failed: Unit attention"
+    assert hardware.alerts("/dev/nst0") == ([], note)
+    assert log.read_text() == "mt-st -f /dev/nst0 status\n" + "sg_logs -p 0x2e /dev/sg7\n" * 3
+
+
 def test_generic(tmp_path: Path) -> None:
     """By the number of the device, as st and sg have it in /sys (Linux 6.1): here that of /dev/null."""
     device = tmp_path / "my-drive"
@@ -229,33 +241,33 @@ def test_generic(tmp_path: Path) -> None:
 
 
 # sg_read_attr 1.46, as published: a drive HP Ultrium 6 (LTO-6), and mhvtl's; and of here, with a barcode
-HP = """\
+HP = exact("""\
 Attribute values:
   Remaining capacity in partition [MiB]: 2384185
   Load count: 1
-  Density vendor/serial number at last load: HP      HUJ808A5L4                      
+  Density vendor/serial number at last load: HP      HUJ808A5L4                      $
   Medium manufacturer: FUJIFILM
-  Medium serial number: EW7VWMVKF6                      
-  Vendor specific medium attribute 0x1000: 
+  Medium serial number: EW7VWMVKF6                      $
+  Vendor specific medium attribute 0x1000: $
  00     02 73 1d 28 47 36 41 43  56 32 58 31 46 55 4a 49    .s.(G6ACV2X1FUJI
-"""  # noqa: W291
+""")
 MHVTL = """\
 Attribute values:
   TapeAlert flags: 0
   Medium serial number: F01030L6_1775794349
 """
-BARCODE = """\
+BARCODE = exact("""\
 Attribute values:
-  Medium serial number: EW7VWMVKF6                      
-  Barcode: ABC123L6                        
-"""  # noqa: W291
+  Medium serial number: EW7VWMVKF6                      $
+  Barcode: ABC123L6                        $
+""")
 
 
 @pytest.mark.parametrize(
     ("text", "found"),
     [
         ("", {}),
-        (HP, {"serial": "EW7VWMVKF6"}),
+        (HP, {"serial": "EW7VWMVKF6", "loads": "1"}),
         (MHVTL, {"serial": "F01030L6_1775794349"}),
         (BARCODE, {"serial": "EW7VWMVKF6", "barcode": "ABC123L6"}),
         ("  Barcode:       \n  Medium serial number: \0\0\0\n", {}),
@@ -407,6 +419,8 @@ if [ $# -gt 2 ]; then
     [ -e %(folder)s/stuck ] || echo "$m September" > $drive
     exit 0
 fi
+if [ -e %(folder)s/news ]; then rm %(folder)s/news; echo "Sense Code:    Unit Attention (0x06)" >&2; exit 0; fi
+[ -e %(folder)s/says ] && cat %(folder)s/says >&2
 read mode key < $drive
 echo "Status for $2"; echo ------
 [ -n "$mode" ] || exit 0
@@ -483,6 +497,32 @@ def test_nothing_asked(drive: Drive) -> None:
     note = "stenc -f /dev/nst0: nothing of the drive's encryption"
     assert encryption.encryption("/dev/nst0", None) == {"mode": None, "algorithm": None, "key": None, "note": note}
     assert drive.asked() == []
+
+
+# stenc 1.0.7 with a virtual drive that has no encryption, here: it ends with status 0
+NOT_THERE = """\
+Sense Code:              Illegal Request (0x05)
+ ASC:                    0x20
+ ASCQ:                   0x00
+ Additional data:        0x00000000000000000000
+"""
+
+
+def test_drive_without(drive: Drive, tools: Path) -> None:
+    drive.state("")
+    (drive.folder / "says").write_text(NOT_THERE)
+    note = "stenc -f /dev/nst0: Sense Code: Illegal Request (0x05), ASC: 0x20, ASCQ: 0x00"
+    for setting in (None, {"mode": "off"}, {"mode": "keep"}):
+        found = encryption.encryption("/dev/nst0", setting)
+        assert found == {"mode": None, "algorithm": None, "key": None, "note": note}
+    assert drive.asked() == []
+
+
+def test_news_hide_nothing(drive: Drive) -> None:
+    """What a drive says first after another tape has come (unit attention) is not that it has no encryption."""
+    drive.state("on August")
+    (drive.folder / "news").touch()
+    assert refusal("/dev/nst0", None).what.startswith("drive /dev/nst0 encrypts what it writes with the key 'August'")
 
 
 def test_no_stenc(tools: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LIMIT = 180.0  # seconds
 MODES = ("mixed", "on", "off", "keep")
 SETTINGS = ("key_file", "mode", "algorithm")
 # 1.x takes 0 by itself, which every LTO drive refuses: https://github.com/scsitape/stenc/pull/28
@@ -84,7 +83,7 @@ def check(setting: "dict[str, Any]") -> None:
     if mode in ("off", "keep"):
         return
     path = setting.get("key_file") or ""
-    if not path:
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise Problem(
             "tape_encryption has no key_file", "a file on the tape host with the key in hexadecimal (stenc(1))"
         )
@@ -112,9 +111,11 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
     setting = dict(setting or {})
     check(setting)
     asked = setting.get("mode", "mixed") if setting else ""
-    path = hardware.generic(device) or device
+    path = hardware.beside(device)
     found, note, version = _look(path)
-    if asked in ("on", "mixed", "off"):
+    if asked == "off" and found is None and "Illegal Request" in note:
+        pass  # a drive without encryption
+    elif asked in ("on", "mixed", "off"):
         if not version:
             raise Problem("tape_encryption cannot be set: " + note, "install the package stenc")
         if asked != "off" or (found or {}).get("mode") != "off":
@@ -141,14 +142,14 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
 def _look(path: str) -> "tuple[dict[str, Any] | None, str, int]":
     """(what the drive says, why it says nothing, stenc's major version or 0)."""
     try:
-        _status, out, err = programs.run(["stenc", "--version"], LIMIT)
+        _status, out, err = programs.run(["stenc", "--version"], hardware.LIMIT)
         version = parse_version(out + err)
         # without --detail, for which 1.x moves the tape: https://github.com/scsitape/stenc/issues/63
-        status, out, err = programs.run(["stenc", "-f", path], LIMIT)
+        status, out, err = hardware.ask(["stenc", "-f", path])
     except programs.Missing:
         return None, "there is no stenc on this host", 0
     except programs.TooLong:
-        return None, "stenc has not answered within %d seconds" % LIMIT, 1
+        return None, "stenc has not answered within %d seconds" % hardware.LIMIT, 1
     found = None if status else parse_status(out)
     return (
         found,
@@ -169,10 +170,10 @@ def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
     if mode != "off":
         argv += ["-k", setting["key_file"]]
     try:
-        status, _out, err = programs.run(argv, LIMIT)
+        status, _out, err = hardware.ask(argv)
     except programs.TooLong:
         raise Problem(
-            "%s has not ended within %d seconds" % (" ".join(argv), LIMIT), "is a tape in the drive?"
+            "%s has not ended within %d seconds" % (" ".join(argv), hardware.LIMIT), "is a tape in the drive?"
         ) from None
     if status:
         raise Problem("%s: %s" % (" ".join(argv), _said(err) or "exit status %d" % status), _help(version, mode))

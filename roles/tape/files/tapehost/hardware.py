@@ -82,7 +82,7 @@ def alerts(device: str) -> "tuple[Alerts, str]":
 
     Reading may clear them in the drive (SSC-4 leaves it to the maker): who calls this records what it returns.
     """
-    text, note = _ask(["sg_logs", "-p", PAGE, generic(device) or device], "TapeAlert of %s" % device)
+    text, note = _ask(["sg_logs", "-p", PAGE, beside(device)], "TapeAlert of %s" % device)
     if not note and "apealert" not in text.replace(" ", "").lower():
         note = "TapeAlert of %s is not known: this drive does not have it" % device
     return parse_alerts(text), note
@@ -121,10 +121,26 @@ def generic(device: str, sysfs: str = "/sys", dev: str = "/dev") -> str:
     return path if os.path.exists(path) else ""
 
 
+def beside(device: str) -> str:
+    """The device by which tools ask a drive beside st, which is told first that there is another tape in it.
+
+    A drive says so once (unit attention), to whoever asks next.  If that is sg, st never hears of it and goes on with
+    the file number of the tape before, at the beginning of the new one (seen with Linux 6.1: "File number=3").
+    mt-st status has st ask, and does not wait for a tape.
+    """
+    path = generic(device)
+    if path:
+        try:
+            programs.run(["mt-st", "-f", device, "status"], LIMIT)  # busy: then it has been opened since
+        except (programs.Missing, programs.TooLong):
+            pass
+    return path or device
+
+
 def parse_medium(text: str) -> "dict[str, str]":
-    """The barcode and the serial number, as far as they are in what `sg_read_attr` prints."""
+    """The barcode, the serial number and how often it was loaded, as far as they are in what `sg_read_attr` prints."""
     found = {}
-    for key, name in (("barcode", "Barcode"), ("serial", "Medium serial number")):
+    for key, name in (("barcode", "Barcode"), ("serial", "Medium serial number"), ("loads", "Load count")):
         match = re.search(r"^\s*%s:[ \t]*([^\s\0].*?)[\s\0]*$" % name, text, re.MULTILINE)
         if match:
             found[key] = match.group(1)
@@ -132,18 +148,18 @@ def parse_medium(text: str) -> "dict[str, str]":
 
 
 def medium(device: str) -> "dict[str, str]":
-    """{"barcode", "serial"} of the cartridge in a drive, from its memory chip; what is not known is not there.
+    """{"barcode", "serial", "loads"} of the cartridge in a drive, from its memory chip; what is not known is not there.
 
     The barcode is there only if somebody's software has written it; the serial number is the maker's.
     """
-    text, _note = _ask(["sg_read_attr", generic(device) or device], "")
+    text, _note = _ask(["sg_read_attr", beside(device)], "")
     return parse_medium(text)
 
 
 def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
     """What a tool of sg3-utils prints, and why it does not."""
     try:
-        status, out, err = programs.run(argv, LIMIT)
+        status, out, err = ask(argv)
     except programs.Missing:
         return "", "%s is not known: there is no %s on this host (package sg3-utils)" % (what, argv[0])
     except programs.TooLong:
@@ -151,3 +167,12 @@ def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
     if status:
         return "", "%s is not known: %s" % (what, programs.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
     return out, ""
+
+
+def ask(argv: "list[str]") -> "tuple[int, str, str]":
+    """What a tool says, at last: a drive that has news (unit attention) does not do what it was asked for."""
+    for _time in range(3):
+        status, out, err = programs.run(argv, LIMIT)
+        if "unit attention" not in err.lower():
+            break
+    return status, out, err

@@ -55,6 +55,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
                 "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
             )
         holding.drive.prepare(settings.compression)
+        tapes.encrypt(settings, holding, False)
         made = labels.make(name, settings.block_size, args.barcode or "", os.uname().nodename)
         former = holding.label.get("label")
         if former and former != name and catalog.tape(former):

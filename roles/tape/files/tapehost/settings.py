@@ -5,7 +5,9 @@
 import json
 import os
 
+import encryption
 import names
+from drive import FAR
 from problem import Problem
 from units import parse_duration, parse_size, say_size
 
@@ -80,10 +82,10 @@ class Settings:
                 "tape_encryption: %r is not a mapping" % (self.encryption,),
                 "its keys are in the documentation of the role",
             )
-        if self.block_size % 512 or not 512 <= self.block_size <= 2**24:
-            raise Problem(
-                "tape_block_size: %d bytes" % self.block_size, "it must be a multiple of 512, and at most 16M"
-            )
+        self.encryption = dict(self.encryption)
+        encryption.check(self.encryption)
+        if self.block_size % 512 or not 512 <= self.block_size <= FAR:
+            raise Problem("tape_block_size: %d bytes" % self.block_size, "it must be a multiple of 512, and at most 4M")
         if self.buffer and self.buffer < LEAST_BUFFER * self.block_size:
             raise Problem(
                 "tape_buffer: " + say_size(self.buffer),
