@@ -5,27 +5,28 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
-import hashlib
-import io
+import importlib.util
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest import mock
 
-from .tape import PROGRAMS
+from .archives import BLOCK, archive, report
+from .tape import PROGRAMS, load
 
 PROGRAM = PROGRAMS / "tapehost"
 LONG = 20.0  # seconds after which something that must happen has not happened
-BLOCK = 4096
 CACHE = os.path.join(tempfile.gettempdir(), "socketpipe-test-pycache-%d" % os.getuid())
 
 
@@ -33,23 +34,6 @@ def command(*words: object, python: str = sys.executable) -> list[str]:
     """Its command line: nothing is left in the folder of the program, for all of that goes to the tape host."""
     cache = ["-B"] if python != sys.executable else ["-X", "pycache_prefix=" + CACHE]
     return [python, "-I", *cache, str(PROGRAM), *map(str, words)]
-
-
-def tar_of(label: str, size: int = 3000, name: str = "data", block: int = BLOCK, pax: bool = True) -> bytes:
-    """An archive as GNU tar makes it, with a label: one file of this size, padded to whole blocks."""
-    out = io.BytesIO()
-    kind, headers = (tarfile.PAX_FORMAT, {"GNU.volume.label": label}) if pax else (tarfile.GNU_FORMAT, {})
-    with tarfile.open(fileobj=out, mode="w", format=kind, pax_headers=headers) as archive:
-        if not pax:
-            volume = tarfile.TarInfo(label)
-            volume.type = b"V"
-            archive.addfile(volume)
-        entry = tarfile.TarInfo(name)
-        entry.size = size
-        archive.addfile(entry, io.BytesIO(hashlib.sha256(label.encode()).digest() * (size // 32 + 1)))
-    whole = out.getvalue().rstrip(b"\0")
-    whole += b"\0" * (-len(whole) % 512 + 1024)  # the end of an archive
-    return whole + b"\0" * (-len(whole) % block)
 
 
 class Done:
@@ -70,6 +54,55 @@ class Done:
     def answer(self) -> dict[str, Any]:
         assert self.status == 0, self.err
         return dict(json.loads(self.out))
+
+
+@lru_cache(None)
+def loaded() -> tuple[ModuleType, dict[str, ModuleType]]:
+    """The program's __main__ and all that it imports, by their names."""
+    names = sorted({path.stem for path in PROGRAM.glob("*.py")} - {"__main__"})
+    modules = dict(zip(names, load("tapehost", *names), strict=True))
+    spec = importlib.util.spec_from_file_location("tapehost_main", PROGRAM / "__main__.py")
+    assert spec and spec.loader
+    main = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(sys.modules, modules), mock.patch.object(sys, "dont_write_bytecode", True):
+        spec.loader.exec_module(main)
+    return main, modules
+
+
+def fork(words: list[str], data: bytes, environment: dict[str, str], before: Callable[[], object]) -> Done:
+    """Run it in a copy of this process: what takes long is that a Python starts."""
+    main, modules = loaded()
+    with contextlib.ExitStack() as stack:
+        given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _number in range(3))
+        given.write(data)
+        given.flush()
+        given.seek(0)
+        pid = os.fork()
+        if pid == 0:
+            status = 99
+            try:
+                for fd, file in enumerate((given, out, err)):
+                    os.dup2(file.fileno(), fd)
+                signal.alarm(int(LONG))
+                os.environ.clear()
+                os.environ.update(environment)
+                sys.modules.update(modules)
+                sys.argv = ["tapehost", *words]
+                sys.stdin = open(0, encoding="utf-8", closefd=False)
+                sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+                before()
+                status = main.main()
+            except SystemExit as exc:
+                status = exc.code if isinstance(exc.code, int) else 99
+            except BaseException:
+                traceback.print_exc(file=sys.stderr)
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        ended = os.waitpid(pid, 0)[1]
+        out.seek(0)
+        err.seek(0)
+        return Done(os.waitstatus_to_exitcode(ended), out.read(), err.read().decode())
 
 
 class TapeHost:
@@ -98,7 +131,11 @@ class TapeHost:
         known = {**self.settings, **settings}
         return {"PATH": self.path, "LC_ALL": "C.UTF-8", "SOCKETPIPE_TAPE": json.dumps(known)}
 
-    def run(self, *words: object, data: bytes = b"", **settings: Any) -> Done:
+    def run(
+        self, *words: object, data: bytes = b"", before: Callable[[], object] = lambda: None, **settings: Any
+    ) -> Done:
+        if self.python == sys.executable:
+            return fork([str(word) for word in words], data, self.environment(settings), before)
         done = subprocess.run(
             command(*words, python=self.python),
             input=data,
@@ -204,46 +241,6 @@ class TapeHost:
                     assert (tape / ("%06d" % each["file"])).read_bytes() == archive(
                         each["run"], each["host"], each["level"]
                     )
-
-
-def archive(run: str, host: str, level: int = 0, size: int = 3000, **more: Any) -> bytes:
-    return tar_of("%s %s %d %s all" % (run, host, level, iso(run)), size, **more)
-
-
-def iso(run: str) -> str:
-    """The time of a run's archives: R7 was in the seventh hour."""
-    number = int(run.lstrip("R") or 0) if run.lstrip("R").isdigit() else 0
-    return "2026-11-%02dT%02d:00:00Z" % (1 + number // 24, number % 24)
-
-
-def report(
-    run: str,
-    host: str,
-    data: bytes,
-    names: Iterable[bytes] = (b"./etc/", b"./etc/hosts"),
-    listing: bytes | None = None,
-    **more: Any,
-) -> bytes:
-    """What the host says of this archive."""
-    lines = list(names)
-    facts = {
-        "run": run,
-        "host": host,
-        "set": "all",
-        "level": 0,
-        "base": None,
-        "time": iso(run),
-        "paths": ["/etc"],
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "tar": 0,
-        "warnings": [],
-        "warning_count": 0,
-        "files": len(lines),
-        **more,
-    }
-    packed = gzip.compress(b"".join(line + b"\n" for line in lines)) if listing is None else listing
-    return json.dumps(facts).encode() + b"\n" + packed
 
 
 def wait_for(what: Callable[[], Any], limit: float = LONG) -> Any:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import report
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command, report
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st

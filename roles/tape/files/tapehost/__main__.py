@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+import commit
 import finish
 import inventory
 import names
@@ -39,7 +40,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--expect", {"type": int, "default": 0}),
         ],
     ),
-    "commit": (sink.commit, [RUN, HOST]),
+    "commit": (commit.commit, [RUN, HOST]),
     "finish": (finish.finish, [RUN]),
     "label": (
         inventory.label,

@@ -263,6 +263,10 @@ class Drive:
             self.mt("weof", "1")  # the power went before the file mark was written
         return True
 
+    def size(self, number: int) -> "int | None":
+        """Not known: a drive counts no bytes."""
+        return None
+
     def read_from(self, number: int) -> str:
         """Go to a tape file; what the reader opens."""
         self.position(number)
