@@ -47,6 +47,7 @@ def report(
     host: str,
     data: bytes,
     names: Iterable[bytes] = (b"./etc/", b"./etc/hosts"),
+    /,
     listing: bytes | None = None,
     **more: Any,
 ) -> bytes:

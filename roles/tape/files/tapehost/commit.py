@@ -87,7 +87,7 @@ def parse(line: bytes) -> "dict[str, Any]":
     for key in ("paths", "warnings"):
         if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
             raise ValueError("%s: %r" % (key, said[key]))
-    parse_time(said["time"])
+    parse_time(str(said["time"]))
     return dict(said)
 
 

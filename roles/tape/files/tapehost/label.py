@@ -41,6 +41,7 @@ the catalog, or tar's own complaint about an unexpected end of file.
 """
 
 FOREIGN = (
+    (b"socketpipe tape label ", 0, "a label of this collection that is damaged, or of a later version"),
     (b"AMANDA: TAPESTART", 0, "a tape of Amanda"),
     (b"Bacula", 0, "a tape of Bacula or Bareos"),
     (b"BB02", 12, "a tape of Bacula or Bareos"),
@@ -72,7 +73,7 @@ def block_of(label: "dict[str, Any]") -> bytes:
 
 
 def parse(block: bytes) -> "dict[str, Any] | None":
-    """The label in the first block of a tape, None if it is not one of ours; raises Problem."""
+    """The label in the first block of a tape, None if it is not one of ours, or damaged."""
     if not block.startswith(MAGIC):
         return None
     try:
@@ -82,7 +83,7 @@ def parse(block: bytes) -> "dict[str, Any] | None":
             return dict(label)
     except (ValueError, KeyError, TypeError, RecursionError, Problem):
         pass
-    raise Problem("the label of this tape is damaged, or was written by a later version of this program")
+    return None
 
 
 def describe(block: bytes) -> str:
