@@ -46,8 +46,8 @@ def report(
     run: str,
     host: str,
     data: bytes,
-    names: Iterable[bytes] = (b"./etc/", b"./etc/hosts"),
     /,
+    names: Iterable[bytes] = (b"./etc/", b"./etc/hosts"),
     listing: bytes | None = None,
     **more: Any,
 ) -> bytes:

@@ -158,8 +158,11 @@ def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Arch
     if archive["base"]:
         base = by_run.get(archive["base"])
         return base if base and base["level"] < archive["level"] else None
-    before = [each for each in others if (each["time"], each["run"]) < (archive["time"], archive["run"])]
-    return next((each for each in reversed(before) if each["level"] < archive["level"]), None)
+    when = (archive["time"], archive["run"])
+    return next(
+        (each for each in reversed(others) if each["level"] < archive["level"] and (each["time"], each["run"]) < when),
+        None,
+    )
 
 
 def complete(good: "list[Archive]") -> "list[Archive]":

@@ -4,6 +4,7 @@
 
 import json
 import sys
+import time
 
 import catalog as catalogs
 import holding as holdings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 HIGHEST = 9  # the levels of dump(8)
+SOON = 86400  # seconds that a run may take
 
 
 def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
@@ -37,9 +39,12 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
     hosts = {}
+    # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+    soon = time.time() + min(SOON, settings.retention // 4)
+    keep = catalogs.needed(archives, soon) if settings.reuse == "expired" else None
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
-        hosts[host] = for_host(settings, run, host, wish, own, warnings)
+        hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )
@@ -79,19 +84,21 @@ def for_host(
     host: str,
     wish: "dict[str, Any]",
     own: "list[catalogs.Archive]",
+    keep: "set[tuple[str, str, str]] | None",
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
     good = [archive for archive in own if is_base(archive) and archive["run"] != run]
+    bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
     level = wish["level"]
     if not 0 <= level <= HIGHEST:
         raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
-    base = next((archive for archive in reversed(good) if archive["level"] < level), None)
+    base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
         level = 0
     # of each level the newest: what later archives may be based on
-    newest = {archive["level"]: archive["run"] for archive in good}
+    newest = {archive["level"]: archive["run"] for archive in bases}
     last = next((archive for archive in reversed(good) if archive["level"] == level), None)
     size = wish["bytes"] or (last["bytes"] if last else None)
     entry = {
