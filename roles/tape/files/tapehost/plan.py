@@ -4,10 +4,12 @@
 
 import json
 import sys
+import time
 
 import catalog as catalogs
 import holding as holdings
 import label as labels
+import names
 import pool
 import wants
 from catalog import Catalog
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
-HIGHEST = 9  # the levels of dump(8)
+SOON = 86400  # seconds that a run may take
 
 
 def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
@@ -30,18 +32,18 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
 
     A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
     """
-    try:
-        request = json.loads(sys.stdin.read())
-        run, asked = request["run"], request["hosts"]
-    except (ValueError, KeyError) as exc:
-        raise Problem("the request cannot be read: %r" % exc) from None
+    request = read_request()
+    run, asked = request["run"], request["hosts"]
     catalog = Catalog(settings.catalog_dir)
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
     hosts = {}
+    # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+    soon = time.time() + min(SOON, settings.retention // 4)
+    keep = catalogs.needed(archives, soon) if settings.reuse == "expired" else None
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
-        hosts[host] = for_host(settings, run, host, wish, own, warnings)
+        hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )
@@ -61,27 +63,43 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
+def read_request() -> "dict[str, Any]":
+    """What is asked for; raises Problem."""
+    try:
+        request = json.loads(sys.stdin.buffer.read().decode())
+        names.checked("run", request["run"])
+        for host, wish in request["hosts"].items():
+            names.host(host)
+            wish["level"] = int(wish.get("level", 0))
+            wish["bytes"] = int(wish.get("bytes") or 0) or None
+        return dict(request)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
+        raise Problem("the request cannot be read: %r" % exc) from None
+
+
 def for_host(
     settings: "Settings",
     run: str,
     host: str,
     wish: "dict[str, Any]",
     own: "list[catalogs.Archive]",
+    keep: "set[tuple[str, str, str]] | None",
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
     good = [archive for archive in own if is_base(archive) and archive["run"] != run]
-    level = int(wish.get("level", 0))
-    if not 0 <= level <= HIGHEST:
-        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
-    base = next((archive for archive in reversed(good) if archive["level"] < level), None)
+    bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
+    level = wish["level"]
+    if not 0 <= level <= names.HIGHEST:
+        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST)
+    base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
         level = 0
     # of each level the newest: what later archives may be based on
-    newest = {archive["level"]: archive["run"] for archive in good}
+    newest = {archive["level"]: archive["run"] for archive in bases}
     last = next((archive for archive in reversed(good) if archive["level"] == level), None)
-    size = wish.get("bytes") or (last["bytes"] if last else None)
+    size = wish["bytes"] or (last["bytes"] if last else None)
     entry = {
         "level": level,
         "base": base["run"] if base and level else None,
