@@ -44,7 +44,7 @@ def exclude_options(settings: Settings) -> "list[bytes]":
 def tar_argv(tar: Tar, settings: Settings, snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
     """tar's command line, for an archive and for the estimate of one.
 
-    Names are relative to / and begin with "./": then "/" itself is one like the others.
+    Names are relative to /, where it runs, and begin with "./": then "/" itself is one like the others.
     """
     return tar.argv(
         "--create",
@@ -57,7 +57,6 @@ def tar_argv(tar: Tar, settings: Settings, snapshot: bytes, *words: "str | bytes
         *["--warning=no-" + each for each in SILENT],  # after --verbose, which turns them on
         *(["--one-file-system"] if settings.one_file_system else []),
         *exclude_options(settings),
-        "--directory=/",
         *[b"." + path if path != b"/" else b"." for path in settings.paths],
     )
 
@@ -70,10 +69,11 @@ class Plan:
         self.base: "str | None" = checked("run", words.base) if words.base else None
         if (self.level > 0) != (self.base is not None):
             raise Trouble("level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), 2)
+        self.block_size, self.excludes = settings.block_size, settings.excludes
         self.started = time.time()
         self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
         self.states = States(settings.state_dir)
-        self.devices = device_numbers(settings.paths)
+        self.devices = device_numbers(settings.paths, not settings.one_file_system)
         self.moved: "dict[int, int]" = {}
         if self.base is not None:
             facts = self.states.base(self.base, self.level, self.now)
@@ -111,9 +111,9 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
         "time": plan.now,
         "label": label,
         "paths": [shown(path) for path in settings.paths],
-        "excludes": [shown(pattern) for pattern in settings.excludes],
+        "excludes": [shown(pattern) for pattern in plan.excludes],
         "one_file_system": settings.one_file_system,
-        "block_size": settings.block_size,
+        "block_size": plan.block_size,
         "devices": plan.devices,
         "tar_version": tar.version,
         "metadata": tar.metadata,
@@ -218,7 +218,8 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]
     with plan.states.scratch() as snapshot, Crew() as crew:
         plan.write_snapshot(snapshot)
         snapshot.flush()
-        argv = tar_argv(tar, settings, b"/proc/self/fd/%d" % snapshot.fileno(), "--file=/dev/null")
+        snar = b"/proc/self/fd/%d" % snapshot.fileno()
+        argv = tar_argv(tar, settings, snar, "--label=an estimate", "--file=/dev/null")
         source = crew.start("tar", argv, fds=(snapshot.fileno(),), ok=(0, 1), says=says)
         crew.wait()
     if source.failed:

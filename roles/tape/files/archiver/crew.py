@@ -147,6 +147,7 @@ class Crew:
         fds: "tuple[int, ...]" = (),
         ok: "tuple[int, ...]" = (0,),
         says: "Lines | None" = None,
+        cwd: bytes = b"/",
     ) -> Child:
         """Run a program; it has these descriptors and no others, and closing ours is left to the caller."""
         says = says or Lines()
@@ -158,6 +159,7 @@ class Crew:
                 stdout=stdout,
                 stderr=stderr,
                 pass_fds=fds,
+                cwd=cwd,
                 env=plain_environment(),
                 preexec_fn=die_with(os.getpid()),
             )

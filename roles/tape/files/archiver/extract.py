@@ -82,7 +82,6 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
         # without this only those of users: no capabilities
         *(["--xattrs-include=*"] if as_root and "xattrs" in tar.metadata else []),
         *(["--listed-incremental=/dev/null"] if words.incremental else []),
-        b"--directory=" + target.path,
         "--file=-",
     )
     found = Found([] if whole else [escaped(name) for name in asked])
@@ -99,6 +98,7 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
         "sha256": words.sha256.lower(),
         "tar": status,
         "files": found.count,
+        "deleted": found.deleted,
         "missing": missing,
         "warnings": [line for line in says.first if not line.endswith(NOT_FOUND)],
     }
@@ -117,7 +117,9 @@ def read(
         summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
         argv = argv + [b"--index-file=/proc/self/fd/%d" % index, b"--"] + members
         # 2: perhaps only because a member is not in it
-        tar = crew.start("tar", argv, archive, fds=(index,), ok=(0, 1, 2) if members else (0, 1), says=says)
+        # it runs in DIR: --directory is not heeded where directories exchange their names (mkdtemp in tar 1.34)
+        to, ok = os.fsencode(words.to), (0, 1, 2) if members else (0, 1)
+        tar = crew.start("tar", argv, archive, fds=(index,), ok=ok, says=says, cwd=to)
         tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], 0, archive_in, fds=(branch_in,))
         for fd in (archive, archive_in, branch, branch_in, index, sum_out):
             os.close(fd)

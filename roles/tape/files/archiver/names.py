@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of files, as tar writes them: one a line."""
+"""The names of files, as tar writes them: one a line, which begins with "./"."""
 
 import zlib
 
@@ -21,10 +21,18 @@ class List:
 
     def __call__(self, chunk: bytes) -> None:
         self.count += chunk.count(b"\n")
-        self.target.write(self.packer.compress(chunk))
+        self.write(self.packer.compress(chunk))
+
+    def write(self, data: bytes) -> None:
+        try:
+            self.target.write(data)
+            self.target.flush()
+        except OSError as exc:
+            exc.filename = self.target.name  # the one thing that open(2) says and write(2) does not
+            raise
 
     def finish(self) -> None:
-        self.target.write(self.packer.flush())
+        self.write(self.packer.flush())
         self.target.close()
 
 
@@ -35,13 +43,15 @@ class Found:
         """``asked``: as tar writes them, without a slash at the end."""
         self.missing = set(asked)
         self.count = 0
+        self.deleted = 0
         self.rest = b""
 
     def __call__(self, chunk: bytes) -> None:
-        self.count += chunk.count(b"\n")
-        if not self.missing:
-            return
         *lines, self.rest = (self.rest + chunk).split(b"\n")
         for line in lines:
-            for name in [name for name in self.missing if line == name or line.startswith(name + b"/")]:
-                self.missing.discard(name)
+            if not line.startswith(b"./"):  # the archive's label, or what an incremental removes
+                self.deleted += line.startswith(b"tar: Deleting ")
+                continue
+            self.count += 1
+            if self.missing:
+                self.missing -= {name for name in self.missing if line == name or line.startswith(name + b"/")}

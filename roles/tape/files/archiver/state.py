@@ -132,8 +132,22 @@ def private(path: "Any", flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def device_numbers(paths: "Iterable[bytes]") -> "dict[str, int]":
-    return {shown(path): os.lstat(path).st_dev for path in paths}
+def device_numbers(paths: "list[bytes]", below: bool) -> "dict[str, int]":
+    """{path: device} of what is to be archived, and, if other file systems ``below`` are part of it, of these."""
+    points = list(paths)
+    if below:
+        with open("/proc/self/mounts", "rb") as mounts:
+            for line in mounts:  # fstab(5): in the second word a space is \\040
+                point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal.group(1), 8)]), line.split(b" ")[1])
+                if any(point.startswith(path.rstrip(b"/") + b"/") for path in paths):
+                    points.append(point)
+    found = {}
+    for point in points:
+        try:
+            found[shown(point)] = os.lstat(point).st_dev
+        except OSError:  # a mount point that only its user may look at, or that has just gone: for tar to say
+            pass
+    return found
 
 
 def moved_devices(before: "dict[str, int]", now: "dict[str, int]") -> "dict[int, int]":
