@@ -25,7 +25,7 @@ SOME_RUN = ("--run", {"default": ""})
 SOME_HOST = ("--host", {"default": ""})
 
 # subcommand: (what does it, its options)
-SUBCOMMANDS = {
+SUBCOMMANDS: "dict[str, Any]" = {
     "plan": (plan.plan, []),
     "sink": (
         sink.sink,
@@ -53,7 +53,7 @@ SUBCOMMANDS = {
     "chain": (inventory.chain, [HOST, ("--as-of", {"default": ""})]),
     "source": (source.source, [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": (source.verify, [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
-}  # type: dict[str, Any]
+}
 
 
 def parser() -> "argparse.ArgumentParser":

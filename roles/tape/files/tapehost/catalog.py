@@ -12,6 +12,7 @@ import os
 import time
 
 import files
+from label import LABEL_BLOCK
 from problem import Problem
 from units import parse_duration
 
@@ -112,17 +113,23 @@ def next_file(tape: "Tape") -> int:
     return max([archive["file"] for archive in tape["archives"]] or [0]) + 1
 
 
+def used(tape: "Tape") -> int:
+    """Bytes of what is on a tape."""
+    return sum(archive["bytes"] or 0 for archive in tape["archives"]) + LABEL_BLOCK
+
+
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
-    """The last archive of a run's host and set on this tape."""
+    """The last whole archive of a run's host and set on this tape."""
     for archive in reversed(tape["archives"]):
-        if (archive["run"], archive["host"], archive["set"]) == (run, host, name) and archive["kind"] == ARCHIVE:
+        is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, ARCHIVE)
+        if is_it and archive["state"] in (WRITTEN, GOOD):
             return archive
     return None
 
 
 def chain(good: "list[Archive]") -> "list[Archive]":
     """What must be restored, in this order, to have the state of the last of them: each after what it is based on."""
-    found = []  # type: list[Archive]
+    found: "list[Archive]" = []
     by_run = {archive["run"]: archive for archive in good}
     wanted = good[-1] if good else None
     while wanted:

@@ -6,11 +6,10 @@ import os
 import subprocess
 
 import catalog as catalogs
-import inventory
-import pool
+import holding as holdings
+import leases
 import sink
 import tapes
-import writer
 from catalog import Catalog
 from problem import Problem
 
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from holding import Holding
     from settings import Settings
 
+LOOKING = 10.0  # seconds that others may take to look at our tape
 SHOWN = ("host", "set", "level", "tape", "file", "bytes", "state", "elapsed", "rate", "problem", "warning_count")
 
 
@@ -31,7 +32,7 @@ def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     names = sorted({archive["tape"] for archive in own})
     warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
     for tape in catalog.tapes():
-        pool.drop_lease(catalog, tape["label"], args.run)
+        leases.drop(catalog, tape["label"], args.run)
     newest = {archive["host"]: archive for archive in own}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in newest.values()]
     return {"run": args.run, "tapes": names, "archives": rows, "warnings": warnings}
@@ -42,16 +43,16 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     warnings, left = [], set(names)
     for path in settings.devices:
         try:
-            holding = inventory.hold(settings, catalog, path, "copying the catalog")
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run), LOOKING)
         except Problem as exc:
             warnings.append(str(exc))
             continue
         try:
-            stranger = pool.identify(holding, catalog)
+            stranger = holdings.identify(holding, catalog)
             name = holding.label.get("label")
             if stranger or name not in left or holding.tape is None or holding.tape["full"]:
                 continue
-            tapes.open_for_writing(settings, catalog, holding)
+            tapes.open_for_writing(settings, catalog, holding, run)
             append(settings, catalog, holding, run)
             left.discard(name)
         except Problem as exc:
@@ -63,7 +64,7 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     return warnings
 
 
-def append(settings: "Settings", catalog: "Catalog", holding: "pool.Holding", run: str) -> None:
+def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
     """One more tape file: the catalog as a tar archive."""
     import argparse
 
@@ -80,7 +81,7 @@ def append(settings: "Settings", catalog: "Catalog", holding: "pool.Holding", ru
     tar = subprocess.Popen(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
         with tar.stdout or open(os.devnull) as stream:
-            sink.put(settings, catalog, holding, archive, writer.write_command, stream.fileno())
+            sink.put(settings, catalog, holding, archive, stream.fileno())
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
     finally:

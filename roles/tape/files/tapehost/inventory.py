@@ -2,37 +2,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
 
+import fnmatch
 import gzip
 import os
 
 import catalog as catalogs
-import files
+import holding as holdings
 import label as labels
-import media
-import pool
+import leases
 import rebuild
 import tapes
 from catalog import Catalog
 from problem import Problem
-from units import iso, now_iso, parse_time
+from units import iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
+    from typing import Any, Iterable
 
+    from holding import Holding
     from settings import Settings
 
+LOOKING = 5.0  # seconds that others may take to look at a tape
 FOUND_MOST = 200  # what is found, before it is too much to read
-
-
-def hold(settings: "Settings", catalog: "Catalog", path: str, what: str) -> "pool.Holding":
-    """Hold one drive, without waiting; raises Problem."""
-    drive = media.open_drive(path)
-    lock = files.Lock(os.path.join(catalog.locks, drive.key))
-    if not lock.take({"what": what, "host": "this host", "run": "-", "pid": os.getpid(), "since": now_iso()}):
-        raise Problem("drive %s is in use for %s" % (path, pool.say_holder(lock.holder())), busy=True)
-    return pool.Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
 
 
 def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -44,9 +37,9 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
         )
     catalog = Catalog(settings.catalog_dir)
-    holding = hold(settings, catalog, device, "labelling")
+    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"), LOOKING)
     try:
-        stranger = pool.identify(holding, catalog)
+        stranger = holdings.identify(holding, catalog)
         status = holding.drive.status()
         if not status.loaded:
             raise Problem("drive %s has no tape in it" % device, "load one")
@@ -75,7 +68,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
 def may_overwrite(
     settings: "Settings",
     catalog: "Catalog",
-    holding: "pool.Holding",
+    holding: "Holding",
     block: bytes,
     args: "argparse.Namespace",
     stranger: str,
@@ -113,13 +106,13 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
     catalog = Catalog(settings.catalog_dir)
     drives, rebuilt = [], []
     for path in settings.devices:
-        entry = {"device": path, "label": None, "message": ""}  # type: dict[str, Any]
+        entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
         try:
-            holding = hold(settings, catalog, path, "taking inventory")
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"), LOOKING)
             try:
                 if args.rebuild:
-                    rebuilt.append(rebuild.rebuild(catalog, holding))
-                entry["message"] = pool.identify(holding, catalog)
+                    rebuilt.append(rebuild.rebuild(settings, catalog, holding))
+                entry["message"] = holdings.identify(holding, catalog)
                 entry["label"] = holding.label.get("label")
             finally:
                 holding.release()
@@ -133,7 +126,7 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
 def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
     """One tape for a list of them."""
     own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
-    lease = pool.read_lease(catalog, tape["label"])
+    lease = leases.read(catalog, tape["label"])
     states = [archive["state"] for archive in own]
     return {
         "label": tape["label"],
@@ -141,7 +134,7 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
         "archives": len(own),
         "good": states.count(catalogs.GOOD),
         "failed": states.count(catalogs.FAILED),
-        "bytes": pool.used(tape),
+        "bytes": catalogs.used(tape),
         "full": tape["full"],
         "expired": catalogs.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,
@@ -152,17 +145,17 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
 
 
 def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
-    """The archives that have a path, or what is below it: the newest first."""
+    """The archives that have a path, which may be a pattern of the shell: the newest first."""
     catalog = Catalog(settings.catalog_dir)
     wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
-    found = []  # type: list[dict[str, Any]]
+    found: "list[dict[str, Any]]" = []
     more = False
     for archive in reversed(catalog.archives()):
         if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
             continue
         try:
             with gzip.open(catalog.list_path(archive), "rb") as listing:
-                names = [name for name in (line.rstrip(b"\n").rstrip(b"/") for line in listing) if is_at(name, wanted)]
+                names = named((line.rstrip(b"\n").rstrip(b"/") for line in listing), wanted)
         except OSError:
             continue
         entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
@@ -171,8 +164,11 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     return {"found": found, "more": more}
 
 
-def is_at(name: bytes, wanted: bytes) -> bool:
-    return name == wanted or not wanted or name.startswith(wanted + b"/")
+def named(names: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
+    """The path itself, or what matches it as a pattern of the shell."""
+    if not any(character in wanted for character in b"*?["):
+        return [name for name in names if name == wanted][:1]
+    return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
 
 
 def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":

@@ -6,8 +6,10 @@ import json
 import sys
 
 import catalog as catalogs
+import holding as holdings
 import label as labels
 import pool
+import wants
 from catalog import Catalog
 from problem import Problem
 from units import say_size
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from holding import Holding
     from settings import Settings
 
 HIGHEST = 9  # the levels of dump(8)
@@ -34,7 +37,7 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
         raise Problem("the request cannot be read: %r" % exc) from None
     catalog = Catalog(settings.catalog_dir)
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
-    warnings = []  # type: list[str]
+    warnings: "list[str]" = []
     hosts = {}
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
@@ -67,11 +70,11 @@ def for_host(
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
-    good = [archive for archive in own if archive["state"] == catalogs.GOOD and archive["run"] != run]
+    good = [archive for archive in own if is_base(archive) and archive["run"] != run]
     level = int(wish.get("level", 0))
     if not 0 <= level <= HIGHEST:
         raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
-    base = next((archive for archive in reversed(good) if archive["level"] < level and archive.get("sha256")), None)
+    base = next((archive for archive in reversed(good) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
         level = 0
@@ -98,17 +101,24 @@ def for_host(
     return entry
 
 
+def is_base(archive: "catalogs.Archive") -> bool:
+    """Whether an increment may rely on it."""
+    return archive["state"] == catalogs.GOOD and archive.get("verified", {"ok": True})["ok"]
+
+
 def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
     """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
     seen = []
-    judge = pool.for_writing(settings, catalog, run, 0)
+    want = wants.Writing(settings, catalog, run, 0)
 
-    def remember(holding: "pool.Holding") -> "tuple[int, str]":
-        rank, reason = judge(holding)
+    def remember(holding: "Holding") -> "tuple[int, str]":
+        rank, reason = want.judge(holding)
         tape = holding.tape
-        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= pool.UNFIT else "leased"
+        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= wants.UNFIT else "leased"
         free = (
-            settings.capacity - (0 if rank == pool.EXPIRED else pool.used(tape)) if settings.capacity and tape else None
+            settings.capacity - (0 if rank == wants.EXPIRED else catalogs.used(tape))
+            if settings.capacity and tape
+            else None
         )
         entry = {
             "device": holding.drive.path,
@@ -117,11 +127,11 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
             "free": free,
             "message": reason,
         }
-        entry["file"] = 1 if rank == pool.EXPIRED or not tape else catalogs.next_file(tape)
+        entry["file"] = 1 if rank == wants.EXPIRED or not tape else catalogs.next_file(tape)
         seen.append(entry)
         return rank, reason
 
-    who = {"what": "a look at the tape", "host": "the tape host", "run": run, "pid": 0, "since": "now"}
+    who = holdings.somebody("a look at the tape", run=run)
     holding, reasons, busy = pool.look(settings, catalog, remember, who)
     if holding:
         holding.release()

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Archive, Catalog
-    from pool import Holding
+    from holding import Holding
+    from settings import Settings
 
 
-def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
+def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
     """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
     import label as labels
 
@@ -30,7 +31,7 @@ def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
     if label is None:
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
     drive.prepare(None)
-    found = []  # type: list[Archive]
+    found: "list[Archive]" = []
     number = 1
     while True:
         block = drive.read_first(number)
@@ -39,8 +40,10 @@ def rebuild(catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
         archive = archive_of(block, number, label)
         found.append(archive)
         if archive["kind"] == catalogs.CATALOG:
-            adopt(catalog, holding, archive, label["id"], found)
+            adopt(settings, catalog, holding, archive, label["id"], found)
         number += 1
+    for index, archive in enumerate(found):
+        archive["base"] = archive["base"] or base_of(archive, found[:index])
     with catalog.lock():
         tape = catalog.tape(label["label"])
         if tape is None or tape["id"] != label["id"]:
@@ -80,6 +83,15 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
     }
 
 
+def base_of(archive: "Archive", before: "list[Archive]") -> "str | None":
+    """The run that an increment is to: the newest of a lower level, as plan chooses it."""
+    own = (archive["kind"], archive["host"], archive["set"])
+    for other in reversed(before):
+        if (other["kind"], other["host"], other["set"]) == own and other["level"] < archive["level"]:
+            return str(other["run"])
+    return None
+
+
 def volume_label(block: bytes) -> str:
     """The name that tar --label gave an archive, "" if it has none: a member of type V, or a header of pax."""
     try:
@@ -93,10 +105,17 @@ def volume_label(block: bytes) -> str:
         return ""
 
 
-def adopt(catalog: "Catalog", holding: "Holding", entry: "Archive", identity: str, found: "list[Archive]") -> None:
+def adopt(
+    settings: "Settings",
+    catalog: "Catalog",
+    holding: "Holding",
+    entry: "Archive",
+    identity: str,
+    found: "list[Archive]",
+) -> None:
     """Take from a catalog on the tape what it says of this tape, and of tapes that are not known here."""
     with tempfile.TemporaryFile() as copy:
-        copied = source.read(holding, dict(entry, bytes=None), copy.fileno())
+        copied = source.read(settings, holding, dict(entry, bytes=None), copy.fileno())
         copy.seek(0)
         if not copied.ok:
             return

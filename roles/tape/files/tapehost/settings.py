@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "SOCKETPIPE_TAPE"
 REUSE = ("never", "scratch", "expired")
-DEFAULTS = {
+DEFAULTS: "dict[str, Any]" = {
     "devices": [],
     "catalog_dir": "/var/lib/socketpipe/tape",
     "block_size": "256K",
@@ -34,7 +34,7 @@ DEFAULTS = {
     "barcodes": [],
     "next_command": "",
     "encryption": {},
-}  # type: dict[str, Any]
+}
 
 
 class Settings:

@@ -2,25 +2,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last stage of a backup: one archive, from the link to a tape, and into the catalog."""
 
-import os
 import sys
 import time
 
 import catalog as catalogs
+import holding as holdings
 import label as labels
+import leases
+import places
 import pool
 import tapes
+import wants
 import writer
 from catalog import Catalog
 from problem import Problem
-from units import iso, now_iso
+from units import iso
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from pool import Holding
+    from holding import Holding
     from settings import Settings
 
 
@@ -32,16 +35,16 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         raise Problem(
             "an archive of %d bytes does not fit on any tape" % expect, "split tape_paths, or raise tape_capacity"
         )
-    who = {"what": "the archive", "host": args.host, "run": args.run, "pid": os.getpid(), "since": now_iso()}
+    who = holdings.somebody("the archive", args.host, args.run)
     began = time.monotonic()
-    judge = pool.for_writing(settings, catalog, args.run, expect)
-    with pool.take(settings, catalog, judge, who) as holding:
+    want = wants.Writing(settings, catalog, args.run, expect)
+    with pool.take(settings, catalog, want, who) as holding:
         waited = time.monotonic() - began
-        tapes.open_for_writing(settings, catalog, holding)
-        pool.renew_lease(settings, catalog, holding.label["label"], args.run)
+        tapes.open_for_writing(settings, catalog, holding, args.run)
+        leases.renew(settings, catalog, holding.label["label"], args.run)
         archive = new_archive(settings, args)
-        put(settings, catalog, holding, archive, writer.write_command, 0)
-        pool.renew_lease(settings, catalog, holding.label["label"], args.run)
+        put(settings, catalog, holding, archive)
+        leases.renew(settings, catalog, holding.label["label"], args.run)
     return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
 
 
@@ -65,52 +68,51 @@ def new_archive(settings: "Settings", args: "argparse.Namespace") -> "dict[str, 
 
 
 def put(
-    settings: "Settings", catalog: "Catalog", holding: "Holding", archive: "dict[str, Any]", command: "Any", stdin: int
+    settings: "Settings", catalog: "Catalog", holding: "Holding", archive: "dict[str, Any]", stdin: int = 0
 ) -> None:
-    """Write one tape file; its entry is in the catalog before the first byte and whatever comes; raises Problem."""
-    drive, name = holding.drive, holding.label["label"]
-    number = tapes.next_place(settings, catalog, holding)
-    archive["file"] = number
+    """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
+    name = holding.label["label"]
+    archive["file"] = tapes.next_place(settings, catalog, holding, archive["run"])
+    places.forget(catalog, holding.drive)
     with catalog.change(name) as tape:
         tape["archives"].append(archive)
-        room = settings.capacity - pool.used(tape) if settings.capacity and drive.kind == "virtual" else None
-    began = time.monotonic()
-    outcome = {"state": catalogs.FAILED, "problem": "broken off"}  # type: dict[str, Any]
-    full = False
+        taken = catalogs.used(tape)
+    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
-        copied = writer.run(
-            command(drive.write_to(number), settings.block_size, settings.buffer), holding.lock.fd, stdin, limit=room
-        )
-        elapsed = time.monotonic() - began
-        outcome.update(bytes=copied.bytes, elapsed=round(elapsed, 3))
-        full = copied.full
-        if not copied.ok:
-            outcome["problem"] = "the tape is full" if full else copied.message
-        elif copied.bytes == 0:
-            outcome["problem"] = "no data came"
-        else:
-            drive.written(number)
-            outcome["state"] = catalogs.WRITTEN
-            del outcome["problem"]
-            if copied.bytes and elapsed:
-                outcome["rate"] = int(copied.bytes / elapsed)
+        outcome = copy(settings, holding, archive["file"], taken, stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
-    finally:
-        # only what this process knows; what a kill leaves is found by the next one (tapes.next_place)
-        archive.update(outcome)
-        if outcome["state"] == catalogs.FAILED:
+    finally:  # also when we are told to stop; what a kill leaves is found by the next one (tapes.next_place)
+        full = outcome.pop("full")
+        archive.update(outcome, alerts=holding.alerts, encryption=holding.encryption)
+        if archive["state"] == catalogs.FAILED:
             tapes.settle(catalog, holding, archive, full)
         else:
             with catalog.change(name) as tape:
-                tapes.entry_of(tape, number).update(outcome)
+                tapes.entry_of(tape, archive["file"]).update(archive)
+            places.remember(catalog, holding.drive, holding.label, archive["run"])
     if archive["state"] == catalogs.FAILED:
-        hint = "the archive is marked as failed" if archive.get("file") else "nothing is on the tape"
-        if full:
-            hint = (
-                "run it again: the next archive goes on the next tape. What does not fit on one tape cannot be written"
-            )
-        raise Problem("tape %s, file %d: %s" % (name, number, archive["problem"]), hint)
+        hint = "run it again, and it goes on the next tape" if full else "run it again"
+        raise Problem("tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint)
+
+
+def copy(settings: "Settings", holding: "Holding", number: int, taken: int, stdin: int) -> "dict[str, Any]":
+    """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
+    drive = holding.drive
+    room = settings.capacity - taken if settings.capacity and drive.kind == "virtual" else None
+    began = time.monotonic()
+    command = writer.write_command(drive.write_to(number), settings.block_size, settings.buffer)
+    copied = writer.run(command, holding.lock.fd, stdin, limit=room)
+    elapsed = time.monotonic() - began
+    outcome = {"state": catalogs.FAILED, "bytes": copied.bytes, "elapsed": round(elapsed, 3), "full": copied.full}
+    if not copied.ok:
+        return dict(outcome, problem="the tape is full" if copied.full else copied.message)
+    if copied.bytes == 0:
+        return dict(outcome, problem="no data came")
+    drive.written(number)
+    if drive.kind == "drive":
+        tapes.listen(holding)
+    return dict(outcome, state=catalogs.WRITTEN, rate=int(copied.bytes / elapsed) if copied.bytes else None)
 
 
 def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -130,15 +132,16 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     except (ValueError, KeyError) as exc:
         raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
     listing = source.read()
-    for tape in catalog.tapes():
-        if catalogs.find(tape, args.run, args.host, settings.set):
-            break
-    else:
-        raise Problem("run %s has no archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
-    with catalog.change(tape["label"]) as tape:
+    whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
+    having = [(archive["time"], label) for label, archive in whole if archive]
+    if not having:
+        raise Problem("run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
+    # of several tapes, that of the last attempt
+    label = max(having)[1]
+    with catalog.change(label) as tape:
         archive = catalogs.find(tape, args.run, args.host, settings.set)
-        if archive is None or archive["state"] not in (catalogs.WRITTEN, catalogs.GOOD):
-            raise Problem("the archive of %s in run %s is not one that was written whole" % (args.host, args.run))
+        if archive is None:
+            raise Problem("the archive of %s in run %s has gone from tape %s" % (args.host, args.run, label))
         if archive["bytes"] not in (None, said["bytes"]):
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
@@ -159,5 +162,5 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
                 archive[key] = said[key]
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
-        raise Problem("tape %s, file %d: %s" % (tape["label"], archive["file"], archive["problem"]), "run it again")
-    return dict(archive, tape=tape["label"])
+        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
+    return dict(archive, tape=label)

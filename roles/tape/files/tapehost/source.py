@@ -8,7 +8,10 @@ import sys
 import time
 
 import catalog as catalogs
+import encryption
+import holding as holdings
 import pool
+import wants
 import writer
 from catalog import Catalog
 from problem import Problem
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Archive, Tape
-    from pool import Holding
+    from holding import Holding
     from settings import Settings
 
 
@@ -34,7 +37,7 @@ def source(settings: "Settings", args: "argparse.Namespace") -> None:
             "tape %s has no file %d in the catalog" % (args.tape, args.file), "tape_inventory shows what it has"
         )
     with holding_of(settings, catalog, args.tape, archive, "reading the archive") as holding:
-        copied = read(holding, archive, 1)
+        copied = read(settings, holding, archive, 1)
     check(args.tape, archive, copied)
 
 
@@ -47,15 +50,17 @@ def tape_of(catalog: "Catalog", label: str) -> "Tape":
 
 def holding_of(settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str) -> "Any":
     """Hold the drive that has this tape in it, as soon as it has."""
-    who = {"what": what, "host": archive["host"], "run": archive["run"], "pid": os.getpid(), "since": now_iso()}
-    return pool.take(settings, catalog, pool.for_reading(catalog, label), who, wanted=label)
+    who = holdings.somebody(what, archive["host"], archive["run"])
+    return pool.take(settings, catalog, wants.Reading(catalog, label), who)
 
 
-def read(holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
+def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
     """Copy a tape file in the blocks in which it was written."""
     holding.drive.prepare(None)
-    path = holding.drive.read_from(archive["file"])
-    return writer.run(writer.read_command(path, archive["block_size"]), holding.lock.fd, subprocess.DEVNULL, stdout)
+    if holding.drive.kind == "drive":
+        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
+    command = writer.read_command(holding.drive.read_from(archive["file"]), archive["block_size"])
+    return writer.run(command, holding.lock.fd, subprocess.DEVNULL, stdout)
 
 
 def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
@@ -74,21 +79,22 @@ def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
 def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """Read archives again, tape by tape, and compare them with the catalog; returns what was found."""
     catalog = Catalog(settings.catalog_dir)
-    verified, failed = [], []
+    verified: "list[dict[str, Any]]" = []
+    failed: "list[dict[str, Any]]" = []
     wanted = [
         archive
         for archive in catalog.archives()
-        if archive["state"] == catalogs.GOOD
+        if archive["state"] in (catalogs.GOOD, catalogs.WRITTEN)
         and args.run in ("", archive["run"])
         and args.tape in ("", archive["tape"])
         and args.host in ("", archive["host"])
     ]
     for archive in sorted(wanted, key=lambda each: (each["tape"], each["file"])):
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
-        began = time.monotonic()
+        began, found = time.monotonic(), {}
         try:
             with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
-                verify_one(holding, archive)
+                found = verify_one(settings, holding, archive)
             entry["elapsed"] = round(time.monotonic() - began, 1)
             verified.append(entry)
         except Problem as exc:
@@ -96,12 +102,14 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         with catalog.change(archive["tape"]) as tape:
             for each in tape["archives"]:
                 if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
-                    each["verified"] = {"time": now_iso(), "ok": entry in verified}
+                    # one whose host never reported, or that was found on its tape, is good now
+                    each.update(found)
+                    each["verified"] = {"time": now_iso(), "ok": bool(found)}
     return {"verified": verified, "failed": failed}
 
 
-def verify_one(holding: "Holding", archive: "Archive") -> None:
-    """Its length, its checksum, and whether tar can list it to its end; raises Problem."""
+def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> "dict[str, Any]":
+    """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
     tee_in, tee_out = os.pipe()
     sum_in, sum_out = os.pipe()
     tar_in, tar_out = os.pipe()
@@ -117,7 +125,7 @@ def verify_one(holding: "Holding", archive: "Archive") -> None:
         )
         for fd in (tee_in, sum_in, sum_out, tar_in, tar_out):
             os.close(fd)
-        copied = read(holding, archive, tee_out)
+        copied = read(settings, holding, archive, tee_out)
         os.close(tee_out)
         tar_said = (children[2].communicate()[1] or b"").decode("utf-8", "replace").strip().splitlines()
         digest = (children[1].communicate()[0] or b"").decode("ascii", "replace").split(" ")[0]
@@ -131,7 +139,7 @@ def verify_one(holding: "Holding", archive: "Archive") -> None:
                 child.wait()
     check(archive["tape"], archive, copied)
     where = "tape %s, file %d" % (archive["tape"], archive["file"])
-    if digest != archive["sha256"]:
+    if archive["sha256"] not in (None, digest):
         raise Problem(
             "%s: its SHA-256 is %s, and was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
         )
@@ -139,3 +147,4 @@ def verify_one(holding: "Holding", archive: "Archive") -> None:
         said = tar_said[-1] if tar_said else "statuses %s" % statuses
         raise Problem("%s: tar cannot list it: %s" % (where, said), "its bytes are those that the source sent")
     sys.stderr.write("verified %s\n" % where)
+    return {"state": catalogs.GOOD, "bytes": copied.bytes, "sha256": digest}

@@ -5,7 +5,11 @@
 import os
 
 import catalog as catalogs
+import encryption
+import hardware
+import holding as holdings
 import label as labels
+import places
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Archive, Catalog, Tape
-    from pool import Holding
+    from holding import Holding
     from settings import Settings
 
 
@@ -24,6 +28,7 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
         old = dict(known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]})
         old.update(archives=[], full=False, relabelling=label)
         catalog.save(old)
+    places.forget(catalog, holding.drive)
     holding.drive.write_label(labels.block_of(label))
     tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
     tape.update(archives=[], full=False, medium=holding.drive.kind)
@@ -33,9 +38,16 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
     return tape
 
 
-def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding") -> None:
-    """Get a drive ready for an archive: its modes, and an expired tape begun afresh."""
+def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
+    """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
     holding.drive.prepare(settings.compression)
+    if holding.drive.kind == "drive":
+        holding.encryption = encryption.encryption(holding.drive.path, settings.encryption)
+        listen(holding)
+    if holding.left_by != run:
+        stranger = holdings.identify(holding, catalog, anew=True)
+        if stranger:
+            raise Problem("drive %s: %s" % (holding.drive.path, stranger))
     tape = holding.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
@@ -45,6 +57,16 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
         begin(catalog, holding, label, tape)
 
 
+def listen(holding: "Holding") -> None:
+    """Take note of what the drive complains of, as reading may clear it; raises Problem if nothing can be relied on."""
+    found, _note = hardware.alerts(holding.drive.path)
+    holding.alerts += [hardware.say(alert) for alert in found]
+    fatal = hardware.fatal(found)
+    if fatal:
+        what = ", ".join(hardware.say(alert) for alert in fatal)
+        raise Problem("drive %s: %s" % (holding.drive.path, what), "use another tape, or another drive")
+
+
 def entry_of(tape: "Tape", number: int) -> "Archive":
     for archive in tape["archives"]:
         if archive["file"] == number:
@@ -52,7 +74,7 @@ def entry_of(tape: "Tape", number: int) -> "Archive":
     raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
 
 
-def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> int:
+def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> int:
     """Go to where the next archive belongs, after what a process that was killed may have left; raises Problem.
 
     The catalog says where that is, and the drive must agree: at that tape file the data ends.
@@ -73,6 +95,9 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
             del changed["archives"][-1]
         drive.position(number - 1)
         return number - 1
+    if holding.left_by == run and drive.status()[2:] == (number, 0):
+        return number
+    places.forget(catalog, drive)
     if not drive.at_end(number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
@@ -84,7 +109,12 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding") -> 
 def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
-    there = holding.drive.settle(number)
+    places.forget(catalog, holding.drive)
+    try:
+        there = holding.drive.settle(number)
+    except Problem as exc:  # the entry stays as it is, for the next one to settle
+        archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)
+        return
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full
         if there:
