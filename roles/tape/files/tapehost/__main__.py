@@ -3,10 +3,10 @@
 """The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
 
 import argparse
-import json
 import signal
 import sys
 
+import answers
 import finish
 import inventory
 import plan
@@ -53,6 +53,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "chain": (inventory.chain, [HOST, ("--as-of", {"default": ""})]),
     "source": (source.source, [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": (source.verify, [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+    "answer": (answers.answer, [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
 }
 
 
@@ -77,12 +78,13 @@ def main() -> int:
         signal.signal(number, stop)
     args = parser().parse_args()
     try:
-        answer = SUBCOMMANDS[args.subcommand][0](settings.from_environment(), args)
+        given = settings.from_environment()
+        answer = SUBCOMMANDS[args.subcommand][0](given, args)
+        if answer is not None:
+            sys.stdout.write(answer if args.subcommand == "answer" else answers.say(given, answer))
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
         return 1
-    if answer is not None:
-        sys.stdout.write(json.dumps(answer) + "\n")
     return 0
 
 
