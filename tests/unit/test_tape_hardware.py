@@ -267,7 +267,7 @@ Attribute values:
     ("text", "found"),
     [
         ("", {}),
-        (HP, {"serial": "EW7VWMVKF6"}),
+        (HP, {"serial": "EW7VWMVKF6", "loads": "1"}),
         (MHVTL, {"serial": "F01030L6_1775794349"}),
         (BARCODE, {"serial": "EW7VWMVKF6", "barcode": "ABC123L6"}),
         ("  Barcode:       \n  Medium serial number: \0\0\0\n", {}),

@@ -21,15 +21,16 @@ if TYPE_CHECKING:
         protected: bool
         file: int  # -1: not known
         block: int
+        at_end: bool  # of the data
 
 else:
     from collections import namedtuple
 
-    Status = namedtuple("Status", "loaded protected file block")
+    Status = namedtuple("Status", "loaded protected file block at_end")
 
 ST_MAJOR = 9  # Linux' Documentation/admin-guide/devices.txt: 9 char, SCSI tape devices
 NO_REWIND = 128  # the bit of the minor number that says: auto-rewind off
-FAR = 2**20  # bytes: no record is longer than this, for whom we look at the first one
+FAR = 2**22  # bytes: no record is longer
 
 OPEN_ERRORS = {
     errno.EBUSY: ("is in use by another program", "fuser -v %s shows which"),
@@ -40,6 +41,9 @@ OPEN_ERRORS = {
     errno.ENODEV: ("has no drive behind it", "is it switched on? lsscsi -g lists the drives"),
     errno.EIO: ("gives an input/output error", "is a tape in it, and ready? dmesg says more"),
 }
+
+
+UNREADABLE = b"\0"  # for a first record that is there
 
 
 def problem_of(path: str, exc: OSError) -> Problem:
@@ -71,6 +75,9 @@ class Drive:
                 % number,
             )
         self.key = "st%d" % number  # the same for all names of one drive
+        # whether st's idea of the place is ours: when a program that goes past st (sg) is the first to hear of another
+        # tape, st takes its beginning for where the last one was (seen)
+        self.sure = False
 
     # what mt-st does
 
@@ -106,6 +113,7 @@ class Drive:
 
     def rewind(self) -> None:
         self.mt("rewind")
+        self.sure = True
 
     def prepare(self, compression: "bool | None") -> None:
         """Variable blocks, and compression: what the last user has set stays set."""
@@ -121,6 +129,8 @@ class Drive:
 
     def position(self, number: int) -> None:
         """Go to the beginning of a tape file; raises Problem."""
+        if not self.sure:
+            self.rewind()
         now = self.status()
         if (now.file, now.block) == (number, 0):
             return
@@ -169,14 +179,24 @@ class Drive:
             return self.read_block(label.LABEL_BLOCK)
         except Problem as exc:
             if "longer" not in exc.what:
-                if blank(exc):
-                    return b""
-                raise
+                if not blank(exc):
+                    raise
+                return b"" if self.is_blank() else UNREADABLE
         self.rewind()
         try:
             return self.read_block(FAR)
         except Problem:
-            return b"\0"  # there is something, and it cannot be read
+            return UNREADABLE
+
+    def is_blank(self) -> bool:
+        """Whether the data ends where the tape begins: a first record that cannot be read looks the same otherwise."""
+        self.rewind()
+        try:
+            self.mt("eod")
+            now = self.status()
+        finally:
+            self.rewind()
+        return now.at_end and (now.file, now.block) == (0, 0)
 
     def write_label(self, block: bytes) -> None:
         """Begin the tape afresh; raises Problem."""
@@ -201,11 +221,10 @@ class Drive:
         try:
             if self.read_block(FAR):
                 return False
-        except Problem as exc:
-            if not blank(exc):
-                return False
-        self.position(number)
-        return True
+        except Problem:
+            return False
+        now = self.status()
+        return now.at_end and now.file == number  # the mark of an empty tape file would have been passed
 
     # an archive
 
@@ -226,7 +245,7 @@ class Drive:
     def settle(self, number: int) -> bool:
         """After a writer that failed: whether there is a tape file of this number now; it gets its mark."""
         now = self.status()
-        if now.block == 0 and now.file in (number, number + 1):
+        if self.sure and now.block == 0 and now.file in (number, number + 1):
             return now.file > number
         self.rewind()  # it may be in the middle of what was written
         self.position(number)
@@ -234,13 +253,14 @@ class Drive:
             if not self.read_block(FAR):
                 return False
         except Problem as exc:
-            if blank(exc):
-                return False
-        self.position(number)
+            if "longer" not in exc.what:
+                raise
         try:
             self.position(number + 1)
-        except Problem:  # the power went before the file mark was written: we are at the end of the data
-            self.mt("weof", "1")
+        except Problem:
+            if not self.status().at_end:
+                raise
+            self.mt("weof", "1")  # the power went before the file mark was written
         return True
 
     def read_from(self, number: int) -> str:
@@ -271,4 +291,4 @@ def parse_status(text: str) -> "Status":
         raise Problem("mt-st status says what this program does not understand", " ".join(text.split())[:200])
     words = bits.group(1).split()
     loaded = "DR_OPEN" not in words and "ONLINE" in words
-    return Status(loaded, "WR_PROT" in words, int(position.group(1)), int(position.group(2)))
+    return Status(loaded, "WR_PROT" in words, int(position.group(1)), int(position.group(2)), "EOD" in words)

@@ -53,7 +53,10 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
             if stranger or name not in left or holding.tape is None or holding.tape["full"]:
                 continue
             tapes.open_for_writing(settings, catalog, holding, run)
-            append(settings, catalog, holding, run)
+            try:
+                append(settings, catalog, holding, run)
+            finally:
+                tapes.encrypt(settings, holding, False)
             left.discard(name)
         except Problem as exc:
             warnings.append("the catalog was not copied to the tape in %s: %s" % (path, exc))

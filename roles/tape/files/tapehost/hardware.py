@@ -138,9 +138,9 @@ def beside(device: str) -> str:
 
 
 def parse_medium(text: str) -> "dict[str, str]":
-    """The barcode and the serial number, as far as they are in what `sg_read_attr` prints."""
+    """The barcode, the serial number and how often it was loaded, as far as they are in what `sg_read_attr` prints."""
     found = {}
-    for key, name in (("barcode", "Barcode"), ("serial", "Medium serial number")):
+    for key, name in (("barcode", "Barcode"), ("serial", "Medium serial number"), ("loads", "Load count")):
         match = re.search(r"^\s*%s:[ \t]*([^\s\0].*?)[\s\0]*$" % name, text, re.MULTILINE)
         if match:
             found[key] = match.group(1)
@@ -148,7 +148,7 @@ def parse_medium(text: str) -> "dict[str, str]":
 
 
 def medium(device: str) -> "dict[str, str]":
-    """{"barcode", "serial"} of the cartridge in a drive, from its memory chip; what is not known is not there.
+    """{"barcode", "serial", "loads"} of the cartridge in a drive, from its memory chip; what is not known is not there.
 
     The barcode is there only if somebody's software has written it; the serial number is the maker's.
     """

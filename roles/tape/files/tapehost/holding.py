@@ -75,7 +75,8 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
     place = None if anew else places.recall(catalog, drive, status)
     if place and place["label"]:
         label = dict(place["label"])
-        holding.left_by = place["run"]
+        if place["run"] and places.is_same_tape(drive, place):
+            holding.left_by, drive.sure = place["run"], True
     else:
         places.forget(catalog, drive)
         holding.left_by = ""

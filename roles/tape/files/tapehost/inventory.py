@@ -54,6 +54,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
                 "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
             )
         holding.drive.prepare(settings.compression)
+        tapes.encrypt(settings, holding, False)
         made = labels.make(name, settings.block_size, args.barcode or "", os.uname().nodename)
         former = holding.label.get("label")
         if former and former != name and catalog.tape(former):
@@ -155,13 +156,19 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             continue
         try:
             with gzip.open(catalog.list_path(archive), "rb") as listing:
-                names = named((line.rstrip(b"\n").rstrip(b"/") for line in listing), wanted)
+                names = named((plain(line) for line in listing), wanted)
         except OSError:
             continue
         entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
         more = more or len(found) + len(names) > FOUND_MOST
         found += [dict(entry, path="/" + name.decode("utf-8", "replace")) for name in names[: FOUND_MOST - len(found)]]
     return {"found": found, "more": more}
+
+
+def plain(line: bytes) -> bytes:
+    """A name of a list: tar's are relative to /, and end in / for a directory."""
+    name = line.rstrip(b"\n").rstrip(b"/")
+    return name[2:] if name.startswith(b"./") else name
 
 
 def named(names: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where drives stand, and with which tape: reading a label again would take a drive minutes of winding.
 
-st(4) forgets the place when a tape is changed, so a drive that says that it is where it was left has the same tape.
-Nothing is written on the strength of this but by the run that has left it there.
+st(4) forgets the place when it hears that the tape was changed.  A program that goes past it may hear of that first, so
+nothing is written on the strength of a place unless the cartridge's chip has the same serial number, and has not been
+loaded once more.
 """
 
 import contextlib
 import os
 
 import files
+import hardware
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +27,11 @@ def path(catalog: "Catalog", drive: "Medium") -> str:
 
 
 def remember(catalog: "Catalog", drive: "Medium", label: "dict[str, Any]", run: str = "") -> None:
-    """``label``: of the tape, {} for one that has none of ours; ``run``: the one that has written up to here."""
+    """``label``: of the tape; ``run``: the one that has written up to here."""
     if drive.kind == "drive":
+        chip = cartridge(drive) if run else ""
         now = drive.status()
-        place = {"boot": boot(), "label": label, "run": run, "file": now.file, "block": now.block}
+        place = {"boot": boot(), "label": label, "run": run, "chip": chip, "file": now.file, "block": now.block}
         files.write_json(path(catalog, drive), place)
 
 
@@ -39,11 +42,22 @@ def forget(catalog: "Catalog", drive: "Medium") -> None:
 
 
 def recall(catalog: "Catalog", drive: "Medium", now: "Status") -> "dict[str, Any] | None":
-    """What was remembered, if the drive still stands there: boot, label, run, file, block."""
+    """What was remembered, if the drive says that it still stands there: boot, label, run, chip, file, block."""
     place: "dict[str, Any] | None" = files.read_json(path(catalog, drive)) if drive.kind == "drive" else None
     if place and now.file >= 0 and (place["boot"], place["file"], place["block"]) == (boot(), now.file, now.block):
         return place
     return None
+
+
+def is_same_tape(drive: "Medium", place: "dict[str, Any]") -> bool:
+    """Whether the cartridge itself says so."""
+    return bool(place["chip"]) and cartridge(drive) == place["chip"]
+
+
+def cartridge(drive: "Medium") -> str:
+    """Which cartridge it is, and its how manieth load, "" if its chip does not say (SPC-4: attributes 0401h, 0003h)."""
+    chip = hardware.medium(drive.path)
+    return "%(serial)s %(loads)s" % chip if chip.get("serial") and chip.get("loads") else ""
 
 
 def boot() -> str:

@@ -10,6 +10,7 @@ import tempfile
 
 import catalog as catalogs
 import source
+from drive import FAR
 from problem import Problem
 from units import now_iso
 
@@ -73,7 +74,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "time": words[3] if known else now_iso(),
         "paths": [],
         "file": number,
-        "block_size": len(block) if len(block) % 512 == 0 and len(block) < 2**20 else label["block_size"],
+        "block_size": len(block) if len(block) % 512 == 0 and len(block) < FAR else label["block_size"],
         "bytes": None,
         "sha256": None,
         # whether it is whole is not known before it has been verified

@@ -5,6 +5,8 @@
 import json
 import os
 
+import encryption
+from drive import FAR
 from problem import Problem
 from units import parse_duration, parse_size
 
@@ -61,10 +63,9 @@ class Settings:
         self.barcodes = [str(barcode) for barcode in value["barcodes"]]
         self.next_command = str(value["next_command"])
         self.encryption = dict(value["encryption"])
-        if self.block_size % 512 or not 512 <= self.block_size <= 2**24:
-            raise Problem(
-                "tape_block_size: %d bytes" % self.block_size, "it must be a multiple of 512, and at most 16M"
-            )
+        encryption.check(self.encryption)
+        if self.block_size % 512 or not 512 <= self.block_size <= FAR:
+            raise Problem("tape_block_size: %d bytes" % self.block_size, "it must be a multiple of 512, and at most 4M")
         if self.reuse not in REUSE:
             raise Problem("tape_reuse: %r" % self.reuse, "it is one of " + ", ".join(REUSE))
 

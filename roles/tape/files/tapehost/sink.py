@@ -43,7 +43,10 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         tapes.open_for_writing(settings, catalog, holding, args.run)
         leases.renew(settings, catalog, holding.label["label"], args.run)
         archive = new_archive(settings, args)
-        put(settings, catalog, holding, archive)
+        try:
+            put(settings, catalog, holding, archive)
+        finally:
+            tapes.encrypt(settings, holding, False)
         leases.renew(settings, catalog, holding.label["label"], args.run)
     return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
 

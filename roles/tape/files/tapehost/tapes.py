@@ -42,8 +42,8 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
     """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
     holding.drive.prepare(settings.compression)
     if holding.drive.kind == "drive":
-        holding.encryption = encryption.encryption(holding.drive.path, settings.encryption)
         listen(holding)
+        encrypt(settings, holding, False)
     if holding.left_by != run:
         stranger = holdings.identify(holding, catalog, anew=True)
         if stranger:
@@ -55,6 +55,15 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
     if expired or "relabelling" in tape:
         label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
         begin(catalog, holding, label, tape)
+    encrypt(settings, holding, True)
+
+
+def encrypt(settings: "Settings", holding: "Holding", on: bool) -> None:
+    """Have the drive encrypt archives, and nothing else: a label must be readable by whoever finds the tape."""
+    wish = settings.encryption
+    if holding.drive.kind != "drive" or (not on and (not wish or wish.get("mode") == "keep")):
+        return
+    holding.encryption = encryption.encryption(holding.drive.path, wish if on else {"mode": "off"})
 
 
 def listen(holding: "Holding") -> None:
@@ -95,7 +104,7 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run
             del changed["archives"][-1]
         drive.position(number - 1)
         return number - 1
-    if holding.left_by == run and drive.status()[2:] == (number, 0):
+    if holding.left_by == run and drive.status()[2:4] == (number, 0):
         return number
     places.forget(catalog, drive)
     if not drive.at_end(number):

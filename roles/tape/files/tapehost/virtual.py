@@ -7,7 +7,7 @@ import os
 
 import files
 import label
-from drive import FAR, Status
+from drive import FAR, UNREADABLE, Status
 from problem import Problem
 
 PART = ".part"
@@ -17,6 +17,7 @@ class VirtualTape:
     """A virtual tape; the tape is always loaded, and is the drive at the same time."""
 
     kind = "virtual"
+    sure = True
 
     def __init__(self, path: str):
         self.path = path
@@ -30,7 +31,7 @@ class VirtualTape:
         return sorted(int(name) for name in os.listdir(self.path) if name.isdigit())
 
     def status(self) -> "Status":
-        return Status(True, not os.stat(self.path).st_mode & 0o222, -1, 0)
+        return Status(True, not os.stat(self.path).st_mode & 0o222, -1, 0, False)
 
     def rewind(self) -> None:
         pass
@@ -46,7 +47,9 @@ class VirtualTape:
             with open(self.file(0), "rb") as source:
                 return source.read(label.LABEL_BLOCK)
         except FileNotFoundError:
-            return b"\0" if self.numbers() or any(not name.endswith(PART) for name in os.listdir(self.path)) else b""
+            return (
+                UNREADABLE if self.numbers() or any(not name.endswith(PART) for name in os.listdir(self.path)) else b""
+            )
 
     def write_label(self, block: bytes) -> None:
         """Begin the tape afresh: what was on it goes first, as it does on a tape."""
