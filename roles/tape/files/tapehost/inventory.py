@@ -171,6 +171,12 @@ def plain(line: bytes) -> bytes:
     return name[2:] if name.startswith(b"./") else name
 
 
+def plain(line: bytes) -> bytes:
+    """A name of a list without what tar puts around it: ./srv/data/ is srv/data."""
+    name = line.rstrip(b"\n")
+    return (name[2:] if name.startswith(b"./") else name).strip(b"/")
+
+
 def named(names: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
     """The path itself, or what matches it as a pattern of the shell."""
     if not any(character in wanted for character in b"*?["):

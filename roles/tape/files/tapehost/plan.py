@@ -2,17 +2,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
 
+import contextlib
 import json
+import os
 import sys
+import time
 
 import catalog as catalogs
+import files
 import holding as holdings
 import label as labels
 import pool
 import wants
 from catalog import Catalog
 from problem import Problem
-from units import say_size
+from units import STAMP, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,16 +30,17 @@ HIGHEST = 9  # the levels of dump(8)
 
 
 def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
-    """The request is JSON on standard input: run, resume, hosts {name: {level, bytes}}; raises Problem.
+    """The request is JSON on standard input: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
-    A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
+    Without a run it is a new one, whose name nobody else gets.  A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
     """
     try:
         request = json.loads(sys.stdin.read())
-        run, asked = request["run"], request["hosts"]
+        run, asked = request.get("run") or "", request["hosts"]
     except (ValueError, KeyError) as exc:
         raise Problem("the request cannot be read: %r" % exc) from None
     catalog = Catalog(settings.catalog_dir)
+    run = run or new_run(catalog, bool(request.get("dry")))
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
     hosts = {}
@@ -59,6 +64,26 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
         "fits": sentence,
         "warnings": warnings,
     }
+
+
+def new_run(catalog: "Catalog", dry: bool) -> str:
+    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them."""
+    folder = os.path.join(catalog.folder, "runs")
+    now = time.time()
+    if dry:
+        return time.strftime(STAMP, time.gmtime(now))
+    files.make_folder(folder)
+    for old in os.listdir(folder):
+        if old < time.strftime(STAMP, time.gmtime(now - 86400)):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(folder, old))
+    while True:
+        name = time.strftime(STAMP, time.gmtime(now))
+        try:
+            os.mkdir(os.path.join(folder, name))
+            return name
+        except FileExistsError:
+            now += 1
 
 
 def for_host(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
+TOLD = 1000  # characters of a warning in an answer; the catalog has it whole
+
+
 def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """Put standard input on a tape; returns the archive's entry of the catalog; raises Problem."""
     catalog = Catalog(settings.catalog_dir)
@@ -166,4 +169,4 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
-    return dict(archive, tape=label)
+    return dict(archive, tape=label, paths=[], warnings=[line[:TOLD] for line in archive["warnings"][:1]])
