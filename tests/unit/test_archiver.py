@@ -344,10 +344,8 @@ def test_one_file_system_and_what_is_on_another(host: Host) -> None:
     assert names() == ["", "mount/", "mount/x", "plain/", "plain/a"]
     facts = host.report()[0]
     assert facts["other_file_systems"] == []
-    assert len(set(facts["devices"].values())) == 2
     host.settings.update(one_file_system=False, paths=[str(host.root)])
     assert names() == ["", "mount/", "mount/x", "plain/", "plain/a"]
-    assert sorted(host.report()[0]["devices"]) == [str(host.root), str(mount)]
 
 
 def test_a_file_that_changes_is_a_warning(host: Host, halfway: Started) -> None:
@@ -431,7 +429,7 @@ def test_an_estimate_reads_no_data_and_leaves_nothing(host: Host) -> None:
 def test_an_estimate_of_what_cannot_be_read(host: Host) -> None:
     host.program("tar", "case $* in *--create*) echo 'tar: ./x: Cannot open: No' >&2; exit 2;; esac; exec REAL \"$@\"")
     assert host.said("estimate", "--level", "0") == (
-        "archiver estimate: tar failed with status 2: tar: ./x: Cannot open: No"
+        "archiver estimate: tar failed with status 2: ./x: Cannot open: No"
     )
 
 

@@ -93,6 +93,7 @@ def main() -> int:
     try:
         run(words)
     except Trouble as exc:
+        sys.stderr.buffer.write("".join(line + "\n" for line in exc.before).encode("utf-8", "backslashreplace"))
         said, code = str(exc), exc.code
     except Ended as exc:
         said, code = "ended by %s" % signal.Signals(exc.number).name, 1

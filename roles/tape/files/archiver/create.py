@@ -12,7 +12,7 @@ from crew import DEVNULL, Child, Crew, pipe
 from gnutar import Tar, TarSays, checksum_argv, complaint
 from names import List
 from settings import Settings, checked, shown
-from state import States, device_numbers, moved_devices, private
+from state import States, file_systems, private
 from trouble import Trouble
 
 TYPE_CHECKING = False
@@ -53,6 +53,7 @@ def tar_argv(tar: Tar, settings: Settings, snapshot: bytes, *words: "str | bytes
         "--sparse",
         "--blocking-factor=%d" % (settings.block_size // 512),
         b"--listed-incremental=" + snapshot,
+        "--no-check-device",
         *words,
         *["--warning=no-" + each for each in SILENT],  # after --verbose, which turns them on
         *(["--one-file-system"] if settings.one_file_system else []),
@@ -73,16 +74,14 @@ class Plan:
         self.started = time.time()
         self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
         self.states = States(settings.state_dir)
-        self.devices = device_numbers(settings.paths, not settings.one_file_system)
-        self.moved: "dict[int, int]" = {}
+        self.file_systems = file_systems(settings.paths)
         if self.base is not None:
-            facts = self.states.base(self.base, self.level, self.now)
-            self.moved = moved_devices(facts["devices"], self.devices)
+            self.states.base(self.base, self.level, self.now, self.file_systems)
 
     def write_snapshot(self, target: "Any") -> None:
         """What tar starts from: nothing, or a copy of what it knew after the base."""
         if self.base is not None:
-            self.states.copy(self.base, target, self.moved)
+            self.states.copy(self.base, target)
 
 
 def create(settings: Settings, words: "argparse.Namespace") -> None:
@@ -114,7 +113,7 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
         "excludes": [shown(pattern) for pattern in plan.excludes],
         "one_file_system": settings.one_file_system,
         "block_size": plan.block_size,
-        "devices": plan.devices,
+        "file_systems": plan.file_systems,
         "tar_version": tar.version,
         "metadata": tar.metadata,
     }
@@ -183,7 +182,7 @@ def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool) -> None:
         raise Trouble("the checksum's program %s: %s" % (summer.how(), " ".join(summer.says.last)))
     if tar.failed and not tar.killed and not tar.by_pipe:
         hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
-        raise Trouble(complaint(tar) + hint)
+        raise Trouble(complaint(tar) + hint, before=tar.says.last[:-1])
     if reader_gone or tee.failed:
         said = " ".join(tee.says.last)
         raise Trouble(
@@ -223,5 +222,5 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]
         source = crew.start("tar", argv, fds=(snapshot.fileno(),), ok=(0, 1), says=says)
         crew.wait()
     if source.failed:
-        raise Trouble(complaint(source))
+        raise Trouble(complaint(source), before=says.last[:-1])
     return {"bytes": says.total, "warnings": says.first, "warning_count": says.count}

@@ -91,6 +91,7 @@ class Child:
         self.ok = ok
         self.says = says
         self.killed = False  # by us
+        self.then = None  # type: Callable[[], None] | None # what is to be done once it has ended
 
     @property
     def status(self) -> "int | None":
@@ -176,6 +177,12 @@ class Crew:
         deadline = None  # type: float | None
         while True:
             alive = [child for child in self.children if child.process.poll() is None]
+            waiting = [child for child in self.children if child.then and child not in alive]
+            if waiting:
+                waiting[0].then, then = None, waiting[0].then
+                if then:
+                    then()
+                continue
             if not alive and not self.readers:
                 break
             if deadline is None and (self.reader_gone or any(child.failed for child in self.children)):

@@ -75,6 +75,7 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
         "--extract",
         "--preserve-permissions",
         "--numeric-owner",
+        "--no-wildcards",  # a path is a name: what it matches would differ from level to level
         "--blocking-factor=%d" % ((factor if factor >= LEAST_RECORD else RECORD) // 512),
         "--verbose",
         *["--warning=no-" + each for each in SILENT],
@@ -91,7 +92,7 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
         target.put_back()
     missing = [] if whole else [path for name, path in asked.items() if escaped(name) in found.missing]
     if missing and words.strict_paths:
-        raise Trouble("not in this archive: %s" % ", ".join(missing))
+        raise Trouble("not in this archive: %s" % ", ".join(escaped(os.fsencode(path)).decode() for path in missing))
     return {
         "to": words.to,
         "bytes": words.bytes,
@@ -117,12 +118,20 @@ def read(
         summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
         argv = argv + [b"--index-file=/proc/self/fd/%d" % index, b"--"] + members
         # 2: perhaps only because a member is not in it
-        # it runs in DIR: --directory is not heeded where directories exchange their names (mkdtemp in tar 1.34)
+        # it runs in DIR: with --directory tar 1.34 forgets about it where directories have exchanged their names
         to, ok = os.fsencode(words.to), (0, 1, 2) if members else (0, 1)
         tar = crew.start("tar", argv, archive, fds=(index,), ok=ok, says=says, cwd=to)
         tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], 0, archive_in, fds=(branch_in,))
-        for fd in (archive, archive_in, branch, branch_in, index, sum_out):
+        for fd in (archive_in, branch, branch_in, index, sum_out):
             os.close(fd)
+
+        def drain() -> None:
+            """tar leaves unread what follows the archive's end: a large block's padding, what should not be there."""
+            if not tar.failed:
+                crew.start("cat", [b"cat"], archive)
+            os.close(archive)
+
+        tar.then = drain
         crew.wait()
     judge(tar, tee, summer, digest[:64].decode("ascii"), says, words)
     return tar.status or 0, says
@@ -132,13 +141,13 @@ def judge(tar: Child, tee: Child, summer: Child, digest: str, says: TarSays, wor
     """Raises Trouble with the cause: the stream's end, what it was, what tar could not do with it."""
     untrusted = "; what is in %s now is not to be trusted" % words.to
     if tee.failed and not tee.by_pipe and not tee.killed:
-        raise Trouble("the archive broke off: %s%s" % (" ".join(tee.says.last) or tee.how(), untrusted))
+        raise Trouble("the archive broke off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
     if summer.failed and not summer.killed:
         raise Trouble("the checksum's program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
     only_missing = tar.status == 2 and says.count > 0 and says.missing == says.count
     failed = tar.status not in (0, 1) and not only_missing
     if tee.by_pipe or tee.killed:  # tar has not read to the end
-        raise Trouble(complaint(tar) + untrusted)
+        raise Trouble(complaint(tar) + untrusted, before=says.last[:-1])
     if digest == EMPTY:
         raise Trouble(
             "not one byte has come, of %d: the tape was at the end of its data, or the source had none" % words.bytes
@@ -151,4 +160,4 @@ def judge(tar: Child, tee: Child, summer: Child, digest: str, says: TarSays, wor
             % (words.bytes, short, digest, words.sha256.lower(), untrusted, tars)
         )
     if failed:
-        raise Trouble(complaint(tar) + "; the archive itself is whole and right")
+        raise Trouble(complaint(tar) + "; the archive itself is whole and right", before=says.last[:-1])

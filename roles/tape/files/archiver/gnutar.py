@@ -100,9 +100,7 @@ def checksum_argv() -> "list[bytes]":
 
 
 def complaint(tar: "Child") -> str:
-    """tar has failed: its own last lines, and then the sentence."""
-    lines = tar.says.last
-    said = [line for line in lines if line.startswith("tar:")] or lines or ["tar said nothing"]
-    more = tar.says.count - 1
-    last = "%s%s" % (said[-1][:400], " (and %d more before it)" % more if more > 0 else "")
-    return "%star %s: %s" % ("".join(line + "\n" for line in lines[:-1]), tar.how(), last)
+    """tar has failed: how, and its last line; the other ones are for Trouble's ``before``."""
+    said = (tar.says.last or ["it said nothing"])[-1][:400]
+    last_of = " (the last of %d lines)" % tar.says.count if tar.says.count > 1 else ""
+    return "tar %s: %s%s" % (tar.how(), said[5:] if said.startswith("tar: ") else said, last_of)

@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import tempfile
 
 from settings import shown
@@ -17,9 +16,10 @@ from trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Any, BinaryIO, Iterable
 
 SUFFIXES = (".json", ".list.gz", ".snar")  # a run is there only with its first one
+CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"GNU tar-[^\n]*-2\n\d+\0\d+\0")  # the manual's "Format 2" of snapshot files
 BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
@@ -73,8 +73,8 @@ class States:
         assert isinstance(found, dict)
         return found
 
-    def base(self, run: str, level: int, now: str) -> "dict[str, Any]":
-        """What is known of the run that an incremental is relative to; raises Trouble if it cannot be that."""
+    def base(self, run: str, level: int, now: str, systems: "dict[str, str]") -> None:
+        """Whether an incremental can be relative to this run; raises Trouble if it cannot."""
         try:
             facts = self.facts(run)
             os.stat(self.path(run, ".snar"))
@@ -90,7 +90,12 @@ class States:
                 "run %s was made at %s, and this host's clock says %s: what changed since would be missed; "
                 "set the clock, or run level 0" % (run, facts["time"], now)
             )
-        return facts
+        for path, uuid in systems.items():
+            before = facts["file_systems"].get(path, uuid)
+            if uuid != before:
+                raise Trouble(
+                    "%s is another file system (%s) than in run %s (%s): run level 0" % (path, uuid, run, before)
+                )
 
     def unfinished(self, run: str, suffix: str) -> bytes:
         """A path to write to until it is whole."""
@@ -114,13 +119,10 @@ class States:
             json.dump(facts, text)
         self.finish(run, ".json")
 
-    def copy(self, run: str, target: "Any", devices: "dict[int, int]") -> None:
+    def copy(self, run: str, target: "BinaryIO") -> None:
         """What tar remembers of a run, into a file of ours: tar changes it even if it fails."""
         with open(self.path(run, ".snar"), "rb") as source:
-            if devices:
-                target.write(renumbered(source.read(), devices))
-            else:
-                shutil.copyfileobj(source, target, 1024**2)
+            copied(source, target)
         target.flush()
 
     def scratch(self) -> "Any":
@@ -132,52 +134,41 @@ def private(path: "Any", flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def device_numbers(paths: "list[bytes]", below: bool) -> "dict[str, int]":
-    """{path: device} of what is to be archived, and, if other file systems ``below`` are part of it, of these."""
-    points = list(paths)
-    if below:
-        with open("/proc/self/mounts", "rb") as mounts:
-            for line in mounts:  # fstab(5): in the second word a space is \\040
-                point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal.group(1), 8)]), line.split(b" ")[1])
-                if any(point.startswith(path.rstrip(b"/") + b"/") for path in paths):
-                    points.append(point)
-    found = {}
-    for point in points:
+def file_systems(paths: "Iterable[bytes]") -> "dict[str, str]":
+    """{path: UUID of its file system} as far as udev knows: not of NFS, btrfs, ZFS, in a container."""
+    folder = "/dev/disk/by-uuid"
+    known = {}
+    for uuid in os.listdir(folder) if os.path.isdir(folder) else []:
         try:
-            found[shown(point)] = os.lstat(point).st_dev
-        except OSError:  # a mount point that only its user may look at, or that has just gone: for tar to say
+            known[os.stat(os.path.join(folder, uuid)).st_rdev] = uuid
+        except OSError:  # a device that has just gone
             pass
-    return found
+    numbers = {shown(path): os.lstat(path).st_dev for path in paths}
+    return {path: known[number] for path, number in numbers.items() if number in known}
 
 
-def moved_devices(before: "dict[str, int]", now: "dict[str, int]") -> "dict[int, int]":
-    """{old number: new number} of file systems; empty if none has changed.
+def copied(source: "BinaryIO", target: "BinaryIO") -> None:
+    """A snapshot file with no device's number in it, for a tar with --no-check-device.
 
-    tar knows a directory by device and inode.  The numbers of LVM, NFS, NVMe and btrfs change when a host is started
-    again: everything would be new to tar.  Worse, where two file systems have exchanged their numbers, it would take
-    directories of one for renamed ones of the other.  Which file system has which number is known from the paths.
+    A directory is then known by its path and its inode, and tar never finds that one was renamed.  The numbers of LVM,
+    NFS, NVMe and btrfs change when a host is started again: everything would be new.  And tar takes a new directory
+    for a renamed one when it has the inode of one that was removed, which is what ext4 gives it: such an archive can
+    be made and not be restored ("Cannot rename").  The price: what is below a renamed directory is archived once more.
     """
-    found: "dict[int, int]" = {}
-    for path in sorted(set(before) & set(now)):
-        if found.setdefault(before[path], now[path]) != now[path]:
-            raise Trouble("%s was on one file system with another path, and is on its own now: run level 0" % path)
-    if len(set(found.values())) < len(found):
-        raise Trouble("paths that were on file systems of their own are on one now: run level 0")
-    for number in before.values():
-        found.setdefault(number, 0)  # of a path that is no longer asked for: a number that no file system has
-    return found if any(old != new for old, new in found.items()) else {}
-
-
-def renumbered(snapshot: bytes, devices: "dict[int, int]") -> bytes:
-    """A snapshot file with other device numbers: the fourth field of each directory's record."""
-    head = FORMAT_2.match(snapshot)
+    rest = source.read(CHUNK)
+    head = FORMAT_2.match(rest)
     if not head:
-        raise Trouble("the numbers of devices have changed, and this tar's state is of another format: run level 0")
-    names = {b"%d" % old: b"%d" % new for old, new in devices.items()}
-    records = snapshot[head.end() :].split(BETWEEN)
-    for index, record in enumerate(records):
-        fields = record.split(b"\0", 4)
-        if len(fields) == 5:
-            fields[3] = names.get(fields[3], fields[3])
-            records[index] = b"\0".join(fields)
-    return head.group() + BETWEEN.join(records)
+        raise Trouble("the state of the base is not of a tar from 1.16 on: run level 0")
+    target.write(head.group())
+    rest = rest[head.end() :]
+    while True:
+        chunk = source.read(CHUNK)
+        *records, rest = (rest + chunk).split(BETWEEN)
+        for record in records:
+            fields = record.split(b"\0", 4)  # NFS, seconds, nanoseconds, device, inode and so on
+            fields[3] = b"0"
+            target.write(b"\0".join(fields) + BETWEEN)
+        if not chunk:
+            break
+    if rest:
+        raise Trouble("the state of the base is damaged: run level 0")

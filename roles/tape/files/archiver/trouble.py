@@ -6,9 +6,10 @@
 class Trouble(Exception):
     """The work cannot be done; the text says what happened, where, and what to try."""
 
-    def __init__(self, text: str, code: int = 1):
+    def __init__(self, text: str, code: int = 1, before: "list[str] | None" = None):
         super().__init__(text)
         self.code = code  # the exit status; 2: used wrongly
+        self.before = before or []  # what a program has said that the sentence is about
 
 
 class Ended(BaseException):
