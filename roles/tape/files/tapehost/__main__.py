@@ -3,6 +3,7 @@
 """The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
 
 import argparse
+<<<<<<< HEAD
 import signal
 import sys
 
@@ -10,9 +11,14 @@ import answers
 import finish
 import inventory
 import plan
+=======
+import importlib
+import json
+import signal
+import sys
+
+>>>>>>> main
 import settings
-import sink
-import source
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -24,11 +30,11 @@ HOST = ("--host", {"required": True})
 SOME_RUN = ("--run", {"default": ""})
 SOME_HOST = ("--host", {"default": ""})
 
-# subcommand: (what does it, its options)
+# subcommand: (module and function that do it, options)
 SUBCOMMANDS: "dict[str, Any]" = {
-    "plan": (plan.plan, []),
+    "plan": ("plan.plan", []),
     "sink": (
-        sink.sink,
+        "sink.sink",
         [
             RUN,
             HOST,
@@ -37,10 +43,10 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--expect", {"type": int, "default": 0}),
         ],
     ),
-    "commit": (sink.commit, [RUN, HOST]),
-    "finish": (finish.finish, [RUN]),
+    "commit": ("sink.commit", [RUN, HOST]),
+    "finish": ("finish.finish", [RUN]),
     "label": (
-        inventory.label,
+        "inventory.label",
         [
             ("--label", {"required": True}),
             ("--device", {"default": ""}),
@@ -48,24 +54,33 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--overwrite", {"default": ""}),
         ],
     ),
+<<<<<<< HEAD
     "inventory": (inventory.inventory, [("--rebuild", {"action": "store_true"})]),
     "find": (inventory.find, [("--path", {"required": True}), SOME_HOST]),
     "chain": (inventory.chain, [HOST, ("--as-of", {"default": ""})]),
     "source": (source.source, [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": (source.verify, [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
     "answer": (answers.answer, [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
+=======
+    "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
+    "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
+    "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
+    "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
+    "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+>>>>>>> main
 }
 
 
-def parser() -> "argparse.ArgumentParser":
-    top = argparse.ArgumentParser(prog="tapehost")
-    below = top.add_subparsers(dest="subcommand")
-    below.required = True
-    for name, (_function, options) in SUBCOMMANDS.items():
-        one = below.add_parser(name)
-        for option, details in options:
-            one.add_argument(option, **details)
-    return top
+def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
+    """(subcommand, its options); exits with status 2 if they are wrong."""
+    name = words[0] if words else ""
+    if name not in SUBCOMMANDS:
+        sys.stderr.write("usage: tapehost %s\n" % "|".join(SUBCOMMANDS))
+        raise SystemExit(2)
+    parser = argparse.ArgumentParser(prog="tapehost " + name)
+    for option, details in SUBCOMMANDS[name][1]:
+        parser.add_argument(option, **details)
+    return name, parser.parse_args(words[1:])
 
 
 def stop(number: int, _frame: object) -> None:
@@ -76,12 +91,17 @@ def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    args = parser().parse_args()
+    subcommand, args = parse(sys.argv[1:])
+    module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
     try:
+<<<<<<< HEAD
         given = settings.from_environment()
         answer = SUBCOMMANDS[args.subcommand][0](given, args)
         if answer is not None:
             sys.stdout.write(answer if args.subcommand == "answer" else answers.say(given, answer))
+=======
+        answer = getattr(importlib.import_module(module), function)(settings.from_environment(), args)
+>>>>>>> main
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
         return 1
