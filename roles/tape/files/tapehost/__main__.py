@@ -3,21 +3,11 @@
 """The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
 
 import argparse
-<<<<<<< HEAD
+import importlib
 import signal
 import sys
 
 import answers
-import finish
-import inventory
-import plan
-=======
-import importlib
-import json
-import signal
-import sys
-
->>>>>>> main
 import settings
 from problem import Problem
 
@@ -54,20 +44,12 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--overwrite", {"default": ""}),
         ],
     ),
-<<<<<<< HEAD
-    "inventory": (inventory.inventory, [("--rebuild", {"action": "store_true"})]),
-    "find": (inventory.find, [("--path", {"required": True}), SOME_HOST]),
-    "chain": (inventory.chain, [HOST, ("--as-of", {"default": ""})]),
-    "source": (source.source, [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
-    "verify": (source.verify, [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
-    "answer": (answers.answer, [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
-=======
     "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
     "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
     "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
->>>>>>> main
+    "answer": ("answers.answer", [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
 }
 
 
@@ -94,14 +76,10 @@ def main() -> int:
     subcommand, args = parse(sys.argv[1:])
     module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
     try:
-<<<<<<< HEAD
         given = settings.from_environment()
-        answer = SUBCOMMANDS[args.subcommand][0](given, args)
+        answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
-            sys.stdout.write(answer if args.subcommand == "answer" else answers.say(given, answer))
-=======
-        answer = getattr(importlib.import_module(module), function)(settings.from_environment(), args)
->>>>>>> main
+            sys.stdout.write(answer if subcommand == "answer" else answers.say(given, answer))
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
         return 1
