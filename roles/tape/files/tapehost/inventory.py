@@ -5,11 +5,14 @@
 import fnmatch
 import gzip
 import os
+import re
+import zlib
 
 import catalog as catalogs
 import holding as holdings
 import label as labels
 import leases
+import names
 import rebuild
 import tapes
 from catalog import Catalog
@@ -25,12 +28,17 @@ if TYPE_CHECKING:
     from settings import Settings
 
 LOOKING = 5.0  # seconds that others may take to look at a tape
+# what tar writes for what is no printable ASCII (--quoting-style=escape)
+ESCAPE = re.compile(rb"\\([abtnvfr\\]|[0-7]{3})")
+ESCAPES = dict(
+    zip((b"a", b"b", b"t", b"n", b"v", b"f", b"r", b"\\"), (b"\a", b"\b", b"\t", b"\n", b"\v", b"\f", b"\r", b"\\"))
+)
 FOUND_MOST = 200  # what is found, before it is too much to read
 
 
 def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
-    name = labels.check_name(args.label)
+    name = names.checked("tape", args.label)
     device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
     if not device:
         raise Problem(
@@ -55,9 +63,11 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             )
         holding.drive.prepare(settings.compression)
         tapes.encrypt(settings, holding, False)
-        made = labels.make(name, settings.block_size, args.barcode or "", os.uname().nodename)
+        made = labels.make(
+            name, settings.block_size, args.barcode or holding.label.get("barcode") or "", os.uname().nodename
+        )
         former = holding.label.get("label")
-        if former and former != name and catalog.tape(former):
+        if former and former != name and not stranger:
             with catalog.lock():
                 os.unlink(catalog.tape_path(former))
         tapes.begin(catalog, holding, made, known)
@@ -93,7 +103,7 @@ def may_overwrite(
             else "tape %s, which this catalog does not know" % holding.label["label"]
         )
     proof = labels.fingerprint(block)
-    barcode = (tape or {}).get("barcode") or holding.label.get("barcode")
+    barcode = ((tape or {}) if not stranger else {}).get("barcode") or holding.label.get("barcode")
     if args.overwrite and args.overwrite in (proof, barcode):
         return
     hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
@@ -151,44 +161,50 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
     found: "list[dict[str, Any]]" = []
     more = False
+    unread = []
     for archive in reversed(catalog.archives()):
         if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
             continue
         try:
             with gzip.open(catalog.list_path(archive), "rb") as listing:
-                names = named((plain(line) for line in listing), wanted)
-        except OSError:
+                names_of_it = named((path_of(line) for line in listing), wanted)
+        except (OSError, EOFError, zlib.error):
+            unread.append("%s of run %s" % (archive["host"], archive["run"]))
             continue
         entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
-        more = more or len(found) + len(names) > FOUND_MOST
-        found += [dict(entry, path="/" + name.decode("utf-8", "replace")) for name in names[: FOUND_MOST - len(found)]]
-    return {"found": found, "more": more}
+        more = more or len(found) + len(names_of_it) > FOUND_MOST
+        found += [
+            dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))
+            for name in names_of_it[: FOUND_MOST - len(found)]
+        ]
+    return {"found": found, "more": more, "unread": unread}
 
 
-def plain(line: bytes) -> bytes:
-    """A name of a list: tar's are relative to /, and end in / for a directory."""
-    name = line.rstrip(b"\n").rstrip(b"/")
-    return name[2:] if name.startswith(b"./") else name
-
-
-def plain(line: bytes) -> bytes:
-    """A name of a list without what tar puts around it: ./srv/data/ is srv/data."""
+def path_of(line: bytes) -> bytes:
+    """A path without its first slash, of a line of tar's index: relative to /, in one line of ASCII."""
     name = line.rstrip(b"\n")
-    return (name[2:] if name.startswith(b"./") else name).strip(b"/")
+    name = name[2:] if name.startswith(b"./") else name
+    if b"\\" in name:
+        name = ESCAPE.sub(lambda match: ESCAPES.get(match.group(1)) or bytes([int(match.group(1), 8) & 255]), name)
+    return name.rstrip(b"/")
 
 
-def named(names: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
+def named(paths: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
     """The path itself, or what matches it as a pattern of the shell."""
     if not any(character in wanted for character in b"*?["):
-        return [name for name in names if name == wanted][:1]
-    return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
+        return [path for path in paths if path == wanted][:1]
+    return [path for path in paths if path == wanted or fnmatch.fnmatchcase(path, wanted)]
 
 
 def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
     catalog = Catalog(settings.catalog_dir)
-    until = parse_time(args.as_of) if args.as_of else None
-    good = catalog.good(args.host, settings.set, until)
+    good = catalog.good(args.host, settings.set)
+    runs = [archive["run"] for archive in good]
+    if args.as_of in runs:  # up to this run, whose archives are all later than its name says
+        good = good[: len(runs) - runs[::-1].index(args.as_of)]
+    elif args.as_of:
+        good = catalog.good(args.host, settings.set, parse_time(args.as_of))
     if not good:
         others = sorted({archive["host"] for archive in catalog.archives() if archive["state"] == catalogs.GOOD})
         raise Problem(

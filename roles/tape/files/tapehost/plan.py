@@ -32,7 +32,8 @@ HIGHEST = 9  # the levels of dump(8)
 def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     """The request is JSON on standard input: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
-    Without a run it is a new one, whose name nobody else gets.  A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
+    Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
+    last archive of this level had is taken.
     """
     try:
         request = json.loads(sys.stdin.read())
