@@ -38,7 +38,7 @@ $(ONCE:%=$(GREEN)/%): $(FILES) $(GREEN)/files
 help:   ## this list
 	@sed -n 's/^\($$(GREEN)\/\)*\([a-z-]*\):.*## */\2\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-demo: $(VENV)/demo $(TREE)   ## a backup, a restore and the manual's three examples, on this machine, without root
+demo: $(VENV)/demo $(TREE)   ## three hosts on a virtual tape, a lost file back, the manual's three examples; on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
 test:   ## everything, JOBS of them at a time, then hit; the last line is that of system

@@ -1,9 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""make demo: a backup, a restore and the manual's three examples, with a plain file as the tape.
+"""make demo: three small hosts on a virtual tape, a lost file found and restored, then the manual's three examples.
 
-Needs nothing but this machine: the "host" is this machine too, through Ansible's
-local connection, and no root.  What came back is compared with what was there.
+Needs nothing but this machine: the hosts and the tape host are this machine too,
+through Ansible's local connection, and no root.  The tape is a directory.  What
+came back is compared with what was there.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import tempfile
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+FLEET = ("db1", "web1", "web2")
+QUIET = {"ANSIBLE_NOCOWS": "1", "ANSIBLE_DEPRECATION_WARNINGS": "false", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"}
 
 
 def make_tree(root: Path) -> None:
@@ -43,37 +46,75 @@ def same(left: Path, right: Path) -> bool:
     return filecmp.cmpfiles(left, right, files, shallow=False)[0] == files
 
 
-def play(name: str, inventory: Path, variables: dict[str, str]) -> None:
+def play(name: str, inventory: Path, variables: dict[str, object]) -> None:
     """Run one of the collection's playbooks, shown as it runs."""
     command = [str(BIN / "ansible-playbook"), "-i", str(inventory), f"plumbing.socketpipe.{name}"]
-    command += ["-e", json.dumps(variables)]
-    print(f"\n$ ansible-playbook plumbing.socketpipe.{name}", flush=True)
-    environment = {**os.environ, "ANSIBLE_NOCOWS": "1", "ANSIBLE_DEPRECATION_WARNINGS": "false"}
+    command += ["-e", json.dumps(variables)] if variables else []
+    print(f"\n$ ansible-playbook plumbing.socketpipe.{name} {json.dumps(variables) if variables else ''}", flush=True)
+    environment = {**os.environ, **QUIET}
     subprocess.run(command, check=True, env=environment)
+
+
+def hosts(root: Path) -> dict[str, object]:
+    """The inventory: what a real one has, too, but for the connection and the directories."""
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    fleet = {name: {"tape_paths": [str(root / name)]} for name in FLEET}
+    tape = {"tape_devices": [str(root / "tape")], "tape_catalog_dir": str(root / "catalog"), "tape_capacity": "1G"}
+    return {
+        "all": {
+            "vars": {**local, "tape_state_dir": str(root / "state" / "{{ inventory_hostname }}")},
+            "children": {"fleet": {"hosts": fleet}},
+            "hosts": {"tape1": tape},
+        }
+    }
+
+
+def tapes(root: Path, inventory: Path) -> str:
+    """A backup of the fleet, and a lost file back.  Returns what is wrong, if anything is."""
+    lost = root / "db1" / "srv" / "data" / "2.bin"
+    content = lost.read_bytes()
+    play("tape_label", inventory, {"tape_label": "WEEK01"})
+    play("backup", inventory, {"tape_hosts": "fleet"})
+    play("verify", inventory, {})
+    print(f"\n$ rm {lost}", flush=True)
+    lost.unlink()
+    play("tape_find", inventory, {"path": str(lost)})
+    restored = root / "restored"
+    play("restore", inventory, {"restore_host": "db1", "restore_paths": [str(lost)], "restore_to": str(restored)})
+    back = restored / lost.relative_to("/")
+    if not back.exists() or back.read_bytes() != content:
+        return f"{back} is not what was lost"
+    whole = root / "restored-whole"
+    play("restore", inventory, {"restore_host": "web1", "restore_to": str(whole)})
+    if not same(root / "web1", whole / (root / "web1").relative_to("/")):
+        return "what came back of web1 is not what was there"
+    return ""
+
+
+def examples(root: Path, inventory: Path) -> str:
+    """The manual's three examples, with a plain file as the tape.  Returns what is wrong, if anything is."""
+    target = root / "restored-examples"
+    target.mkdir()
+    compress = "bzip2 -c" if shutil.which("bzip2") else "gzip -c"
+    variables: dict[str, object] = {"socketpipe_hosts": "tape1", "socketpipe_source": str(root / "web1")}
+    variables.update(socketpipe_archive=str(root / "file"), socketpipe_target=str(target), socketpipe_compress=compress)
+    play("examples", inventory, variables)
+    return "" if same(root / "web1", target) else "what came back of the examples is not what was there"
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="socketpipe-demo-") as folder:
-        root = Path(folder)
-        source, tape = root / "source", root / "tape"
-        make_tree(source)
+        root = Path(folder).resolve()
+        for name in FLEET:
+            make_tree(root / name)
+        (root / "tape").mkdir()
         inventory = root / "inventory.yml"
-        host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        inventory.write_text(json.dumps({"all": {"hosts": {"tapehost": host}}}), encoding="utf-8")
-        common = {"socketpipe_source": str(source), "socketpipe_archive": str(tape)}
-        back = {name: root / name for name in ("restored", "restored-examples")}
-        for target in back.values():
-            target.mkdir()
-        play("backup", inventory, common)
-        play("restore", inventory, {**common, "socketpipe_target": str(back["restored"])})
-        compress = "bzip2 -c" if shutil.which("bzip2") else "gzip -c"
-        examples = {"socketpipe_target": str(back["restored-examples"]), "socketpipe_compress": compress}
-        play("examples", inventory, {**common, **examples})
-        for name, target in back.items():
-            if not same(source, target):
-                print(f"{name}: what came back is not what was there", file=sys.stderr)
-                return 1
-        print("\nBoth restored trees are the same as the source, file by file.")
+        inventory.write_text(json.dumps(hosts(root)), encoding="utf-8")
+        problem = tapes(root, inventory) or examples(root, inventory)
+        if problem:
+            print(problem, file=sys.stderr)
+            return 1
+        print("\nThe lost file is back, and the restored trees are the same as the source, file by file.")
     return 0
 
 

@@ -147,7 +147,12 @@ class TapeHost:
         return Done(done.returncode, done.stdout, done.stderr.decode())
 
     def ok(self, *words: object, data: bytes = b"", **settings: Any) -> dict[str, Any]:
-        return self.run(*words, data=data, **settings).answer
+        """The answer, which is fetched in pieces when it is long."""
+        answer = self.run(*words, data=data, **settings).answer
+        if "pieces" not in answer:
+            return answer
+        pieces = [self.run("answer", "--name", answer["name"], "--piece", number) for number in range(answer["pieces"])]
+        return dict(json.loads(b"".join(piece.out for piece in pieces)))
 
     def fails(self, *words: object, data: bytes = b"", **settings: Any) -> str:
         """The sentence of a call that must fail."""

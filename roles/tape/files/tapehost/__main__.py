@@ -4,11 +4,11 @@
 
 import argparse
 import importlib
-import json
 import os
 import signal
 import sys
 
+import answers
 import names
 import settings
 from problem import Problem
@@ -51,6 +51,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+    "answer": ("answers.answer", [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
 }
 
 
@@ -58,7 +59,7 @@ def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
     """(subcommand, its options); exits with status 2 if they are wrong."""
     name = words[0] if words else ""
     if name not in SUBCOMMANDS:
-        sys.stderr.write("usage: tapehost %s\n" % "|".join(SUBCOMMANDS))
+        sys.stderr.write("tapehost: error: there is no %r, only %s\n" % (name, ", ".join(SUBCOMMANDS)))
         raise SystemExit(2)
     parser = argparse.ArgumentParser(prog="tapehost " + name)
     for option, details in SUBCOMMANDS[name][1]:
@@ -82,9 +83,9 @@ def check(subcommand: str, args: "argparse.Namespace") -> None:
         raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
 
 
-def say(answer: "dict[str, Any]") -> None:
+def say(answer: str) -> None:
     """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
-    data = (json.dumps(answer) + "\n").encode()
+    data = answer.encode()
     while data:
         data = data[os.write(1, data) :]
 
@@ -100,9 +101,10 @@ def main() -> int:
             if not os.path.exists("/proc/self/fd/%d" % fd):
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
-        answer = getattr(importlib.import_module(module), function)(settings.from_environment(), args)
+        given = settings.from_environment()
+        answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
-            say(answer)
+            say(answer if subcommand == "answer" else answers.say(given, answer) + "\n")
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
         return 1

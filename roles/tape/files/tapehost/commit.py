@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
+TOLD = 1000  # characters of a warning in an answer; the catalog has it whole
 LINE = 2**20  # bytes: the report is shorter
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
@@ -68,7 +69,7 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
-    return dict(archive, tape=label)
+    return dict(archive, tape=label, paths=[], warnings=[line[:TOLD] for line in archive["warnings"][:1]])
 
 
 def parse(line: bytes) -> "dict[str, Any]":

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
 
+import contextlib
 import json
+import os
 import sys
 import time
 
 import catalog as catalogs
+import files
 import holding as holdings
 import label as labels
 import names
@@ -14,7 +17,7 @@ import pool
 import wants
 from catalog import Catalog
 from problem import Problem
-from units import say_size
+from units import STAMP, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,13 +31,15 @@ SOON = 86400  # seconds that a run may take
 
 
 def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
-    """The request is JSON on standard input: run, resume, hosts {name: {level, bytes}}; raises Problem.
+    """The request is JSON on standard input: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
-    A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
+    Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
+    last archive of this level had is taken.
     """
     request = read_request()
-    run, asked = request["run"], request["hosts"]
+    run, asked = request.get("run") or "", request["hosts"]
     catalog = Catalog(settings.catalog_dir)
+    run = run or new_run(catalog, bool(request.get("dry")))
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
     hosts = {}
@@ -67,7 +72,8 @@ def read_request() -> "dict[str, Any]":
     """What is asked for; raises Problem."""
     try:
         request = json.loads(sys.stdin.buffer.read().decode())
-        names.checked("run", request["run"])
+        if request.get("run"):
+            names.checked("run", request["run"])
         for host, wish in request["hosts"].items():
             names.host(host)
             wish["level"] = int(wish.get("level", 0))
@@ -75,6 +81,26 @@ def read_request() -> "dict[str, Any]":
         return dict(request)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
         raise Problem("the request cannot be read: %r" % exc) from None
+
+
+def new_run(catalog: "Catalog", dry: bool) -> str:
+    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them."""
+    folder = os.path.join(catalog.folder, "runs")
+    now = time.time()
+    if dry:
+        return time.strftime(STAMP, time.gmtime(now))
+    files.make_folder(folder)
+    for old in os.listdir(folder):
+        if old < time.strftime(STAMP, time.gmtime(now - 86400)):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(folder, old))
+    while True:
+        name = time.strftime(STAMP, time.gmtime(now))
+        try:
+            os.mkdir(os.path.join(folder, name))
+            return name
+        except FileExistsError:
+            now += 1
 
 
 def for_host(

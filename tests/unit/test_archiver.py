@@ -1,0 +1,457 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The archiver of the role tape: create, report, estimate.  With this machine's tar, on real files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, tree
+
+MiB = 1024**2
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def halfway(host: Host) -> Iterator[Started]:
+    """An archive that is being made, and of which hardly anything has been read."""
+    host.file("big", os.urandom(8 * MiB))
+    started = host.start()
+    yield started
+    started.process.kill()
+    started.process.communicate()
+    started.link.close()
+
+
+def test_what_it_needs_is_said(host: Host) -> None:
+    host.settings = {"paths": ["relative"]}
+    assert host.said(*host.words(), rc=2) == "archiver create: tape_paths has 'relative': every path must begin with /"
+    host.settings = {}
+    assert host.said(*host.words(), rc=2) == "archiver create: tape_paths is empty: there is nothing to back up"
+    host.settings = {"paths": "/etc"}
+    assert host.said(*host.words(), rc=2) == "archiver create: tape_paths must be a list of strings"
+
+
+A_BLOCK = "it must be a multiple of 512 bytes, such as 256K, and at most 16M"
+OTHER_TAR = "this host needs GNU tar, and its tar is another one (%s): install the package tar"
+BUSYBOX = "tar: unrecognized option: version"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "said"),
+    [
+        ({"block_size": "1000"}, [], f"tape_block_size is '1000': {A_BLOCK}"),
+        ({"block_size": "32M"}, [], f"tape_block_size is '32M': {A_BLOCK}"),
+        ({"state_dir": "var"}, [], "tape_state_dir is 'var': it must begin with /"),
+        ({"set": "../x"}, [], "'../x' is no name of a set: letters, digits, '.', '_' and '-'"),
+        ({"excludes": ["/"]}, [], "tape_excludes has a pattern that is empty, or /"),
+        ({}, ["--run", "a/b"], "'a/b' is no name of a run: letters, digits, '.', '_' and '-'"),
+        ({}, ["--keep", "R1,../x"], "'../x' is no name of a run: letters, digits, '.', '_' and '-'"),
+        ({}, ["--host", "a b"], "'a b' is no name of a host: it is a word of the archive's label"),
+        ({}, ["--host", ""], "'' is no name of a host: it is a word of the archive's label"),
+        ({}, ["--level", "1"], "level 1 needs a --base"),
+        ({}, ["--base", "R1"], "level 0 has no use for a --base"),
+    ],
+)
+def test_used_wrongly(host: Host, settings: dict[str, Any], words: list[str], said: str) -> None:
+    host.settings.update(settings)
+    assert host.said(*host.words(), *words, rc=2) == "archiver create: " + said
+    assert not host.state.exists()
+
+
+def test_settings_that_are_no_json(host: Host) -> None:
+    def environment() -> dict[str, str]:
+        return {**os.environ, "SOCKETPIPE_TAPE": text}
+
+    host.environment = environment  # type: ignore[method-assign]
+    text = "{"
+    assert host.said(*host.words(), rc=2).startswith(
+        "archiver create: the environment variable SOCKETPIPE_TAPE is no JSON: "
+    )
+    text = "[]"
+    assert host.said(*host.words(), rc=2) == (
+        "archiver create: the environment variable SOCKETPIPE_TAPE is no JSON object"
+    )
+
+
+def test_a_path_that_is_not_there_is_named(host: Host) -> None:
+    host.settings["paths"] += ["/nowhere/a", "/nowhere/b"]
+    assert host.said(*host.words()) == (
+        "archiver create: not on this host: /nowhere/a, /nowhere/b "
+        "(each of tape_paths must be there; set it for this host alone if it differs)"
+    )
+
+
+def test_a_path_that_is_a_link_to_a_directory_is_refused(host: Host) -> None:
+    link = host.top / "link"
+    link.symlink_to(host.root)
+    host.settings["paths"] = [f"{link}/"]
+    assert host.said(*host.words()) == (
+        f"archiver create: {link} of tape_paths is a symbolic link: "
+        f"tar would store the link and nothing behind it; name {host.root}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'bsdtar 3.7.2 - libarchive 3.7.2'", OTHER_TAR % "bsdtar 3.7.2 - libarchive 3.7.2"),
+        (f"echo '{BUSYBOX}' >&2; exit 1", OTHER_TAR % BUSYBOX),
+        ("echo 'tar (GNU tar) 1.25'", "this host's tar is 1.25: 1.26 is the oldest that is known to work"),
+    ],
+)
+def test_another_tar(host: Host, script: str, said: str) -> None:
+    host.program("tar", script)
+    assert host.said(*host.words()) == "archiver create: " + said
+
+
+def test_no_tar_at_all(host: Host) -> None:
+    host.path = str(host.top)
+    assert host.said(*host.words()) == (
+        "archiver create: this host needs GNU tar, and it has none: install the package tar"
+    )
+
+
+def test_gnu_tar_by_its_other_name(host: Host) -> None:
+    host.program("tar", "echo bsdtar 3.7.2")
+    host.program("gtar", 'exec tar-of-gnu "$@"')
+    (host.top / "bin/tar-of-gnu").symlink_to("/usr/bin/tar" if os.path.exists("/usr/bin/tar") else "/bin/tar")
+    host.file("a", "b")
+    assert host.create().facts["files"] == 2
+
+
+def test_an_archive_and_what_is_known_of_it(host: Host) -> None:
+    host.file("a/b", "content")
+    archive = host.create()
+    facts = archive.facts
+    assert facts["bytes"] == len(archive.data) == 262144
+    assert facts["sha256"] == hashlib.sha256(archive.data).hexdigest()
+    assert archive.names == [f".{host.root}/", f".{host.root}/a/", f".{host.root}/a/b"]
+    assert facts["files"] == 3
+    assert [facts[key] for key in ("run", "host", "set", "level", "base", "tar")] == ["R0", "h1", "all", 0, None, 0]
+    assert (facts["paths"], facts["block_size"]) == ([str(host.root)], 262144)
+    assert (facts["warnings"], facts["warning_count"], facts["other_file_systems"]) == ([], 0, [])
+    assert facts["label"] == f"R0 h1 0 {facts['time']}"
+    assert (
+        facts["tar_version"] in subprocess.run(["tar", "--version"], capture_output=True, text=True, check=True).stdout
+    )
+    assert facts["elapsed"] > 0
+    listed = subprocess.run(["tar", "-t"], input=archive.data, capture_output=True, check=True).stdout.decode()
+    assert listed.splitlines() == [facts["label"], *archive.names]
+    # where a catalog is rebuilt from the tape alone: a header of its own before the first file
+    assert archive.data[512:].split(b"\n")[0].split(b" ", 1)[1] == b"GNU.volume.label=" + facts["label"].encode()
+
+
+def test_a_host_with_a_very_long_name_has_a_label_too(host: Host) -> None:
+    done = host.run("create", "--run", "R0", "--host", "h" * 250, "--level", "0")
+    assert done.returncode == 0, done.stderr
+    assert b" GNU.volume.label=R0 " + b"h" * 250 + b" 0 20" in done.stdout
+
+
+def test_its_state_is_for_its_owner_alone(host: Host) -> None:
+    host.state.mkdir()
+    (host.state / "all").mkdir(mode=0o755)
+    host.create()
+    assert host.states() == ["R0.json", "R0.list.gz", "R0.snar", "lock"]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [host.state / "all", *host.state.glob("all/*")]}
+    assert set(modes.values()) == {0o600, 0o700}
+    assert modes["all"] == 0o700
+
+
+def test_the_program_as_a_zip_that_is_in_memory_only(host: Host) -> None:
+    host.file("a", "b")
+    packed = host.top / "program.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for path in PROGRAM.glob("*.py"):
+            target.write(path, path.name)
+    descriptor = os.open(packed, os.O_RDONLY)
+    packed.unlink()
+    host.argv = [sys.executable, "-I", f"/proc/self/fd/{descriptor}"]
+    done = host.run(*host.words(), pass_fds=[descriptor])
+    os.close(descriptor)
+    assert (done.returncode, len(done.stdout)) == (0, 262144), done.stderr
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_there_and_back_with_each_python(tmp_path: Path, version: str) -> None:
+    host = Host(tmp_path, [pythons.needed(version), "-I", "-B", str(PROGRAM)])
+    host.file("a/b", "one")
+    host.file(os.fsdecode(b"\xff\n"), "two")
+    first = host.create("R0")
+    assert first.facts["bytes"] == host.estimate()
+    host.file("a/b", "three")
+    (host.root / "a/c").symlink_to("b")
+    second = host.create("R1", 1, "R0")
+    to = host.top / "back"
+    host.extract(first, to)
+    host.extract(second, to, "--incremental", "--into-existing")
+    assert tree(host.restored_as(to)) == tree(host.root)
+    said = host.said("extract", "--to", str(to), *first.expected, data=b"x" * 512)
+    assert said.startswith(f"archiver extract: {to} is not empty")
+
+
+@pytest.mark.parametrize("block", ["512", "10K", "64K", "256K", "1M"])
+@pytest.mark.parametrize("size", [0, 1, 10239, 1048576, 3000000])
+def test_tar_s_total_is_what_was_sent(host: Host, block: str, size: int) -> None:
+    host.settings["block_size"] = block
+    host.file("a", os.urandom(size))
+    archive = host.create()
+    assert archive.facts["bytes"] == len(archive.data) == host.estimate()
+    assert len(archive.data) % archive.facts["block_size"] == 0
+
+
+def test_no_byte_of_the_archive_goes_through_python(host: Host) -> None:
+    host.file("a", os.urandom(32 * MiB))
+    started = host.start(first=28 * MiB)
+    with open(f"/proc/{started.process.pid}/io", encoding="ascii") as counters:
+        moved = sum(int(line.split()[1]) for line in counters if line.startswith(("rchar:", "wchar:")))
+    assert len(started.read()) > 32 * MiB
+    assert started.end()[0] == 0
+    assert moved < 8 * MiB  # its own modules, and the names
+
+
+def test_a_total_that_cannot_be(host: Host) -> None:
+    host.program(
+        "tar", "REAL \"$@\" 2>&1 >&1 3>&- | cat; case $* in *--create*) echo 'Total bytes written: 1000 (x)' >&2;; esac"
+    )
+    assert host.said(*host.words()).startswith(
+        "archiver create: tar says that it wrote 1000 bytes, which are no whole blocks"
+    )
+
+
+def test_any_name_survives(host: Host) -> None:
+    names = [
+        b"new\nline",
+        b"\xff\xfe",
+        b"back\\slash",
+        b"a\\nb",
+        b"-rf",
+        b" ",
+        b"\t",
+        b"\x01",
+        "ü".encode(),
+        b"*",
+        b"'\"`",
+    ]
+    for name in names:
+        host.file(os.fsdecode(b"dir/" + name), name)
+    archive = host.create()
+    prefix = f".{host.root}/dir/"
+    assert sorted(name.removeprefix(prefix) for name in archive.names[2:]) == sorted(
+        [
+            "new\\nline",
+            "\\377\\376",
+            "back\\\\slash",
+            "a\\\\nb",
+            "-rf",
+            " ",
+            "\\t",
+            "\\001",
+            "\\303\\274",
+            "*",
+            "'\"`",
+        ]
+    )
+    assert archive.facts["files"] == len(names) + 2
+    host.extract(archive, host.top / "back")
+    assert tree(host.restored_as(host.top / "back")) == tree(host.root)
+
+
+def test_a_path_that_is_such_a_name(host: Host) -> None:
+    for name in (b"a\\nb", b"a\nb", b"*", b"[", b"\xff"):
+        host.file(os.fsdecode(name), name)
+    host.file("other", "")
+    host.settings["paths"] = [
+        f"{host.root}/{os.fsencode(name).decode('utf-8', 'surrogateescape')}"
+        for name in ("a\\nb", "*", os.fsdecode(b"\xff"))
+    ]
+    names = [name.removeprefix(f".{host.root}/") for name in host.create().names]
+    assert sorted(names) == sorted(["a\\\\nb", "*", "\\377"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left_out"),
+    [
+        ("ROOT/cache", ["cache/", "cache/x", "cache/y.tmp"]),
+        ("ROOT/cache/", ["cache/", "cache/x", "cache/y.tmp"]),
+        ("ROOT/cache/*", ["cache/x", "cache/y.tmp"]),
+        ("*.tmp", ["cache/y.tmp", "deep/cache/z.tmp"]),
+        ("cache", ["cache/", "cache/x", "cache/y.tmp", "deep/cache/", "deep/cache/z.tmp"]),
+        ("deep/cache", ["deep/cache/", "deep/cache/z.tmp"]),
+        ("/cache", []),
+        ("ROOT/*/z.tmp", ["deep/cache/z.tmp"]),
+        ("a\\*b", ["a*b"]),
+        ("ROOT/aXb", ["aXb"]),
+    ],
+)
+def test_excludes(host: Host, pattern: str, left_out: list[str]) -> None:
+    for name in ("cache/x", "cache/y.tmp", "deep/cache/z.tmp", "keep", "a*b", "aXb"):
+        host.file(name)
+    everything = host.create().names
+    # whatever is between them does not change what a pattern means
+    host.settings["excludes"] = ["/nowhere", "nothing", pattern.replace("ROOT", str(host.root)), "/nowhere", "nothing"]
+    prefix = f".{host.root}/"
+    found = host.create()
+    assert sorted(name.removeprefix(prefix) for name in set(everything) - set(found.names)) == left_out
+    assert host.estimate() == len(found.data)
+
+
+def test_its_own_state_is_left_out(host: Host) -> None:
+    host.settings["state_dir"] = str(host.root / "st*te [x]")
+    host.file("stAte [x]/all/kept")
+    host.create("R0")
+    archive = host.create("R1", 1, "R0")
+    assert [name for name in archive.names if "st*te" in name] == [f".{host.root}/st*te [x]/"]
+    assert any("stAte" in name for name in host.create("R2").names)
+    assert archive.facts["warnings"] == []
+
+
+@as_root
+def test_one_file_system_and_what_is_on_another(host: Host) -> None:
+    mount = host.root / "mount"
+    mount.mkdir()
+    host.file("plain/a")
+    script = f'mount -t tmpfs none {mount} && touch {mount}/x && exec "$@"'
+    if subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount namespace here")
+    python = host.argv
+    host.argv = ["unshare", "-m", "sh", "-c", script, "sh", *python]
+    prefix = f".{host.root}/"
+
+    def names() -> list[str]:
+        return sorted(name.removeprefix(prefix) for name in host.create().names)
+
+    assert names() == ["", "mount/", "plain/", "plain/a"]
+    assert host.report()[0]["other_file_systems"] == [f".{host.root}/mount"]
+    host.settings["paths"].append(str(mount))
+    assert names() == ["", "mount/", "mount/x", "plain/", "plain/a"]
+    facts = host.report()[0]
+    assert facts["other_file_systems"] == []
+    host.settings.update(one_file_system=False, paths=[str(host.root)])
+    assert names() == ["", "mount/", "mount/x", "plain/", "plain/a"]
+
+
+def test_a_file_that_changes_is_a_warning(host: Host, halfway: Started) -> None:
+    with open(host.root / "big", "ab") as big:
+        big.write(b"more")
+    halfway.read()
+    assert halfway.end()[0] == 0
+    facts, names = host.report()
+    assert (facts["tar"], facts["warning_count"]) == (1, 1)
+    assert facts["warnings"] == [f"tar: .{host.root}/big: file changed as we read it"]
+    assert facts["bytes"] == len(halfway.data)
+
+
+def test_the_first_warnings_are_kept_and_all_are_counted(host: Host) -> None:
+    host.program(
+        "tar",
+        'case $* in *--create*) seq -f "tar: %g" 30 >&2; REAL "$@"; exit 1;; esac; exec REAL "$@"',
+    )
+    facts = host.create().facts
+    assert (facts["warning_count"], facts["tar"]) == (30, 1)
+    assert facts["warnings"] == [f"tar: {number}" for number in range(1, 21)]
+
+
+def test_sockets_are_no_warning(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(host.root / "s"))
+        facts = host.create().facts
+    assert (facts["tar"], facts["warnings"]) == (0, [])
+
+
+def test_options_of_the_environment_are_not_tar_s(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.file("a")
+    monkeypatch.setenv("TAR_OPTIONS", "--exclude=*")
+    monkeypatch.setenv("POSIXLY_CORRECT", "1")
+    monkeypatch.setenv("LANGUAGE", "de")
+    assert host.create().facts["files"] == 2
+
+
+def test_checksums_of_sha256sum_are_the_same(host: Host) -> None:
+    host.file("a", os.urandom(100000))
+    assert host.create().facts["sha256"]
+    host.program("openssl", "echo broken; exit 1")
+    archive = host.create()
+    assert archive.facts["sha256"] == hashlib.sha256(archive.data).hexdigest()
+    host.program("sha256sum", "exit 1")
+    assert host.said(*host.words()) == (
+        "archiver create: this host has neither a working openssl nor sha256sum (coreutils)"
+    )
+
+
+def test_report_of_a_run_that_was_never_completed(host: Host) -> None:
+    host.create("R0")
+    (host.state / "all/R0.json").unlink()
+    for run in ("R0", "R1"):
+        assert host.said("report", "--run", run) == (
+            f"archiver report: no archive of run {run} was completed on this host: nothing of it is in {host.state}/all"
+        )
+
+
+def test_an_estimate_reads_no_data_and_leaves_nothing(host: Host) -> None:
+    host.file("big", os.urandom(32 * MiB))
+
+    def read_so_far() -> int:
+        """Bytes that we and those that we have waited for have read."""
+        with open("/proc/self/io", encoding="ascii") as counters:
+            return int(counters.readline().split()[1])
+
+    before = read_so_far()
+    estimated = host.estimate()
+    assert read_so_far() - before < 16 * MiB
+    assert not host.state.exists()
+    archive = host.create()
+    assert len(archive.data) == estimated
+    before_states = {path: path.read_bytes() for path in host.state.glob("all/*")}
+    host.file("small", "x")
+    assert host.estimate(1, "R0") == 262144
+    assert {path: path.read_bytes() for path in host.state.glob("all/*")} == before_states
+    assert len(host.create("R1", 1, "R0").data) == 262144
+
+
+def test_an_estimate_of_what_cannot_be_read(host: Host) -> None:
+    host.program("tar", "case $* in *--create*) echo 'tar: ./x: Cannot open: No' >&2; exit 2;; esac; exec REAL \"$@\"")
+    assert host.said("estimate", "--level", "0") == (
+        "archiver estimate: tar failed with status 2: ./x: Cannot open: No"
+    )
+
+
+def test_it_does_not_write_an_archive_to_a_terminal(host: Host) -> None:
+    master, terminal = os.openpty()
+    done = subprocess.run(
+        [*host.argv, *host.words()],
+        env=host.environment(),
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    os.close(master)
+    os.close(terminal)
+    assert done.returncode == 2
+    assert done.stderr == b"archiver create: the archive goes to standard output, which is a terminal\n"
+
+
+def test_what_estimate_says_is_one_object(host: Host) -> None:
+    assert json.loads(host.run("estimate", "--level", "0").stdout) == {
+        "bytes": 262144,
+        "warnings": [],
+        "warning_count": 0,
+    }

@@ -1,0 +1,230 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The archiver of the role tape, when something ends that should not: an archive that is not whole never looks so."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils import kernel
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, within
+
+MiB = 1024**2
+GONE = "whoever was to read the archive is gone, and it is not complete: the reason is on the other host"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def halfway(host: Host) -> Iterator[Started]:
+    """An archive that is being made, and of which hardly anything has been read."""
+    host.file("big", os.urandom(8 * MiB))
+    started = host.start()
+    yield started
+    started.process.kill()
+    started.process.communicate()
+    started.link.close()
+
+
+def test_tar_fails(host: Host) -> None:
+    host.program(
+        "tar",
+        'case $* in *--create*) REAL "$@"; echo "tar: ./a: Cannot open: No" >&2; echo "tar: ./b: Read error" >&2; '
+        'echo "tar: Exiting with failure status due to previous errors" >&2; exit 2;; esac; exec REAL "$@"',
+    )
+    said = host.said(*host.words())
+    hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
+    assert said == (
+        "tar: ./a: Cannot open: No\n"
+        f"archiver create: tar failed with status 2: ./b: Read error (the last of 2 lines){hint}"
+    )
+    assert host.states() == ["lock"]
+
+
+def test_what_is_not_root_s_to_read(host: Host) -> None:
+    host.file("secret", "x").chmod(0)
+    argv = host.argv
+    if os.geteuid() == 0:
+        shutil.copytree(PROGRAM, host.top / "program")
+        drop = (
+            "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        python = shutil.which("python3", path="/usr/bin:/bin")
+        if not python:
+            pytest.skip("there is no Python that others can run")
+        argv = [sys.executable, "-c", drop, python, "-I", "-B", str(host.top / "program")]
+        for folder in [host.top, *host.top.parents][:4]:
+            folder.chmod(folder.stat().st_mode | 0o711)
+        host.state.mkdir()
+        os.chown(host.state, 65534, 65534)
+    host.argv = argv
+    assert host.said(*host.words()) == (
+        f"archiver create: tar failed with status 2: .{host.root}/secret: Cannot open: Permission denied "
+        "(not as root: become: true?)"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["tar"], "archiver create: tar was ended by %s: it said nothing"),
+        (["tee"], "archiver create: " + GONE),
+        (["openssl", "sha256sum"], "archiver create: the checksum's program was ended by %s: "),
+    ],
+)
+def test_a_program_of_ours_is_killed(
+    host: Host, halfway: Started, names: list[str], said: str, number: signal.Signals
+) -> None:
+    os.kill(halfway.child(*names), number)
+    rc, stderr = halfway.end()
+    assert rc == 1
+    assert stderr.splitlines()[-1] == (said % number.name if "%" in said else said)
+    assert host.states() == ["lock"]
+
+
+@pytest.mark.parametrize("name", ["tar", "tee", "openssl"])
+def test_a_program_of_ours_stops_for_ever(host: Host, halfway: Started, name: str) -> None:
+    """One that has been killed is said to be the cause, also if others had to be ended because of it."""
+    if name == "openssl" and not shutil.which("openssl"):
+        pytest.skip("there is no openssl")
+    os.kill(halfway.child(name), signal.SIGSTOP)
+    halfway.process.terminate()
+    rc, stderr = halfway.end()
+    assert (rc, stderr) == (1, "archiver create: ended by SIGTERM\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> None:
+    children = kernel.descendants(halfway.process.pid)
+    assert len(children) == 3
+    halfway.process.send_signal(number)
+    assert halfway.end() == (1, f"archiver create: ended by {number.name}\n")
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+    assert host.states() == ["lock"]
+
+
+def test_it_is_killed(host: Host, halfway: Started) -> None:
+    children = kernel.descendants(halfway.process.pid)
+    halfway.process.kill()
+    halfway.process.wait()
+    assert within(10, lambda: not any(is_alive(pid) for pid in children))
+    assert host.states() == ["R0.list.gz.tmp", "R0.snar.tmp", "lock"]
+    host.create("R1")
+    assert host.states() == ["R1.json", "R1.list.gz", "R1.snar", "lock"]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as status:
+            return status.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def links(kind: str) -> tuple[socket.socket, socket.socket]:
+    if kind == "unix":
+        return socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _address = listener.accept()
+    return ours, theirs
+
+
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("idle", [False, True])
+def test_whoever_reads_goes_away(host: Host, kind: str, how: str, idle: bool) -> None:
+    """Also while tar has nothing to write for hours: it is looking for what has changed."""
+    host.file("big", os.urandom(8 * MiB))
+    if idle:
+        host.program("tar", 'case $* in *--create*) exec sleep 600;; esac; exec REAL "$@"')
+    ours, theirs = links(kind)
+    with theirs:
+        process = subprocess.Popen(
+            [*host.argv, *host.words()], env=host.environment(), stdin=-3, stdout=theirs.fileno(), stderr=-1
+        )
+    if idle:
+        assert within(20, lambda: "sleep" in kernel.descendants(process.pid).values())
+    else:
+        ours.recv(1000)
+    if how == "reset":
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    begun = time.monotonic()
+    ours.close()
+    if idle and kind == "tcp" and how == "close":  # a FIN: he may still read, and only what we send tells us
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.terminate()
+        process.communicate(timeout=TIMEOUT)
+        return
+    said = process.communicate(timeout=TIMEOUT)[1].decode()
+    assert process.returncode == 1
+    assert said.startswith("archiver create: " + GONE)
+    assert time.monotonic() - begun < 20
+    assert host.states() == ["lock"]
+
+
+def test_no_reader_of_a_pipe(host: Host) -> None:
+    host.file("big", os.urandom(8 * MiB))
+    done = subprocess.run(
+        ["sh", "-c", '{ "$@"; echo $? >&2; } | head -c 1000 >/dev/null', "sh", *host.argv, *host.words()],
+        env=host.environment(),
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert GONE.encode() in done.stderr
+    assert done.stderr.endswith(b"\n1\n")
+
+
+def test_the_disk_of_the_state_is_full(host: Host) -> None:
+    """As far as a limit of a file's size is like that; tar is told by the kernel in the same way."""
+    for number in range(300):
+        host.file(f"{os.urandom(100).hex()}{number}")
+
+    def little() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    said = host.said(*host.words(), preexec_fn=little)
+    assert said == f"archiver create: the archiver cannot go on: File too large: {host.state}/all/R0.list.gz.tmp"
+    assert host.states() == ["lock"]
+
+
+def test_two_at_once(host: Host, halfway: Started) -> None:
+    holder = halfway.process.pid
+    assert host.said(*host.words("R1")) == (
+        f"archiver create: another backup of this set is running on this host, as process {holder} "
+        f"(it holds {host.state}/all/lock)"
+    )
+    host.settings["set"] = "other"
+    host.create("R1")
+    halfway.read()
+    assert halfway.end()[0] == 0
+    host.settings["set"] = "all"
+    host.create("R1")
+
+
+def test_nothing_of_ours_is_left_open_in_the_programs(halfway: Started) -> None:
+    """Otherwise the end of a pipe would not be seen when a program has ended."""
+    found = {}
+    for pid, name in kernel.descendants(halfway.process.pid).items():
+        targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        found[name] = sum(target.startswith(("pipe:", "socket:")) for target in targets)
+    found.pop("sha256sum", found.pop("openssl", None))
+    assert found["tee"] <= 5  # archive, link, messages, the branch as inherited and as opened
+    assert found["tar"] <= 4  # archive, messages, the names as inherited and as opened

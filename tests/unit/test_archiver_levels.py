@@ -1,0 +1,290 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The archiver of the role tape: incremental archives, their states, and all levels restored one after the other."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, Archive, Host, tree
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The archiver's own module of this name, which is for no other test to find."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(PROGRAM))
+    yield importlib.import_module("state")
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def short(host: Host, archive: Archive) -> list[str]:
+    return sorted(name.removeprefix(f".{host.root}/") for name in archive.names)
+
+
+def restore(host: Host, to: Path, archives: list[Archive]) -> Path:
+    for number, archive in enumerate(archives):
+        host.extract(archive, to, "--incremental", *(["--into-existing"] if number else []))
+    return host.restored_as(to)
+
+
+def test_only_what_has_changed(host: Host) -> None:
+    for name in ("a/one", "a/two", "b/three"):
+        host.file(name, name)
+    full = host.create("R0")
+    host.file("a/two", "changed")
+    host.file("a/new", "new")
+    (host.root / "b/three").unlink()
+    one = host.create("R1", 1, "R0")
+    assert short(host, one) == ["", "a/", "a/new", "a/two", "b/"]
+    assert (one.facts["base"], one.facts["level"]) == ("R0", 1)
+    host.file("b/four", "4")
+    two = host.create("R2", 2, "R1", keep="R0")
+    assert short(host, two) == ["", "a/", "b/", "b/four"]
+    other = host.create("R3", 1, "R0")  # dump's levels: relative to the lower level, whatever was between
+    assert short(host, other) == ["", "a/", "a/new", "a/two", "b/", "b/four"]
+    assert tree(restore(host, host.top / "back", [full, one, two])) == tree(host.root)
+    assert tree(restore(host, host.top / "again", [full, other])) == tree(host.root)
+
+
+def test_what_was_moved_in_with_an_old_time_is_new(host: Host) -> None:
+    old = host.top / "old"
+    old.write_text("x", encoding="utf-8")
+    os.utime(old, (1, 1))
+    time.sleep(0.1)
+    host.create("R0")
+    old.rename(host.root / "old")
+    assert short(host, host.create("R1", 1, "R0")) == ["", "old"]
+
+
+def test_a_path_that_is_new_is_there_in_full(host: Host) -> None:
+    host.file("a/one", "1")
+    more = host.top / "more"
+    more.mkdir()
+    (more / "x").write_text("x", encoding="utf-8")
+    host.create("R0")
+    host.settings["paths"].append(str(more))
+    assert f".{more}/x" in host.create("R1", 1, "R0").names
+
+
+def change_everything(root: Path, victim: Path) -> None:
+    """Renames, also in a circle, and what was of one type is of another."""
+    (root / "old").rename(root / "new")
+    (root / "swap1").rename(root / "t")
+    (root / "swap2").rename(root / "swap1")
+    (root / "t").rename(root / "swap2")
+    shutil.rmtree(root / "to_link")
+    (root / "to_link").symlink_to(victim)
+    (root / "to_directory").unlink()
+    (root / "to_directory/in").mkdir(parents=True)
+    (root / "link").unlink()
+    (root / "link").mkdir()
+    (root / "link/victim").write_text("safe", encoding="utf-8")
+    shutil.rmtree(root / "gone")
+    (root / "chain").mkdir()
+    (root / "keep").rename(root / "chain/keep")
+
+
+def test_renames_deletions_and_other_types_over_three_levels(host: Host) -> None:
+    victim = host.top / "victim"
+    victim.mkdir()
+    (victim / "victim").write_text("mine", encoding="utf-8")
+    for name in ("old/deep/a", "swap1/one", "swap2/two", "to_link/x", "to_directory", "gone/y", "keep/k"):
+        host.file(name, name)
+    (host.root / "link").symlink_to(victim)
+    archives = [host.create("R0")]
+    change_everything(host.root, victim)
+    archives.append(host.create("R1", 1, "R0"))
+    (host.root / "new").rename(host.root / "newer")
+    host.file("newer/deep/b", "b")
+    (host.root / "swap1/two").unlink()
+    archives.append(host.create("R2", 2, "R1"))
+    assert archives[2].facts["warnings"] == []
+    before = tree(host.root)
+    # in a folder where the names of the archive mean something else
+    done = restore(host, host.top / "back", archives)
+    assert tree(done) == before == tree(host.root)
+    assert (victim / "victim").read_text(encoding="utf-8") == "mine"
+    assert sorted(os.listdir(victim)) == ["victim"]
+
+
+def test_a_renamed_directory_is_no_warning(host: Host) -> None:
+    host.file("a/x", "x")
+    host.create("R0")
+    (host.root / "a").rename(host.root / "b")
+    facts = host.create("R1", 1, "R0").facts
+    assert (facts["tar"], facts["warnings"]) == (0, [])
+
+
+@pytest.mark.parametrize("missing", [".json", ".snar", "all"])
+def test_a_base_that_is_not_here(host: Host, missing: str) -> None:
+    host.create("R0")
+    if missing == "all":
+        shutil.rmtree(host.state)
+    else:
+        (host.state / f"all/R0{missing}").unlink()
+    for words in (host.words("R1", 1, "R0"), ["estimate", "--level", "1", "--base", "R0"]):
+        assert host.said(*words) == (
+            f"archiver {words[0]}: no state of run R0 is in {host.state}/all on this host "
+            "(a new installation, or it was removed): run level 0"
+        )
+
+
+def test_a_base_of_the_same_level(host: Host) -> None:
+    host.create("R0")
+    host.create("R1", 1, "R0")
+    assert host.said(*host.words("R2", 1, "R1"), rc=2) == (
+        "archiver create: run R1 was level 1: it is no base for level 1"
+    )
+
+
+def test_a_run_is_not_its_own_base(host: Host) -> None:
+    host.create("R0")
+    assert host.said(*host.words("R0", 1, "R0"), rc=2) == "archiver create: run R0 cannot be its own base"
+    assert "R0.json" in host.states()
+
+
+def test_a_clock_that_was_set_back(host: Host) -> None:
+    host.create("R0")
+    path = host.state / "all/R0.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["time"] = "2999-01-01T00:00:00Z"
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    said = host.said(*host.words("R1", 1, "R0"))
+    assert said.startswith("archiver create: run R0 was made at 2999-01-01T00:00:00Z, and this host's clock says 20")
+    assert said.endswith(": what changed since would be missed; set the clock, or run level 0")
+
+
+def test_other_states_go_and_only_theirs(host: Host) -> None:
+    for run in ("R0", "R1", "R2"):
+        host.create(run, keep="R0,R1,R2")
+    host.create("R3", 1, "R2", keep="R0")
+    (host.state / "all/notes").write_text("x", encoding="utf-8")
+    runs = {name.partition(".")[0] for name in host.states()}
+    assert runs == {"R0", "R2", "R3", "lock", "notes"}
+    host.create("R4")
+    assert {name.partition(".")[0] for name in host.states()} == {"R4", "lock", "notes"}
+
+
+def test_a_failure_leaves_the_base_as_it_was(host: Host) -> None:
+    """A tar that fails has already changed its state file."""
+    host.create("R0")
+    before = {name: (host.state / "all" / name).read_bytes() for name in host.states() if name != "lock"}
+    host.file("a", "a")
+    host.program("tar", 'REAL "$@"; case $* in *--create*) echo "tar: no" >&2; exit 2;; esac')
+    assert "tar failed with status 2: no" in host.said(*host.words("R1", 1, "R0"))
+    host.path = os.environ["PATH"]
+    assert {name: (host.state / "all" / name).read_bytes() for name in host.states() if name != "lock"} == before
+    assert short(host, host.create("R1", 1, "R0")) == ["", "a"]
+
+
+def test_a_run_that_is_made_again_counts_for_nothing_until_it_is_whole(host: Host) -> None:
+    host.create("R0")
+    host.program("tar", 'case $* in *--create*) exit 2;; esac; exec REAL "$@"')
+    host.said(*host.words("R0"))
+    assert "no archive of run R0" in host.said("report", "--run", "R0")
+
+
+def snapshot(host: Host, run: str) -> bytes:
+    return (host.state / f"all/{run}.snar").read_bytes()
+
+
+def test_other_device_numbers_after_a_reboot(host: Host) -> None:
+    host.file("a/one", "1")
+    host.file("b/two", "2")
+    host.create("R0")
+    device = b"\0%d\0" % host.root.stat().st_dev
+    assert snapshot(host, "R0").count(device) == 3
+    (host.state / "all/R0.snar").write_bytes(snapshot(host, "R0").replace(device, b"\00064999\0"))
+    host.file("b/new", "n")
+    assert short(host, host.create("R1", 1, "R0")) == ["", "a/", "b/", "b/new"]
+
+
+def test_a_new_directory_with_the_inode_of_one_that_has_gone(host: Host) -> None:
+    """ext4 gives it to the next one; tar would take it for the old one, renamed, and could then not restore it."""
+    host.file("gone/a", "a")
+    host.file("file", "f")
+    archives = [host.create("R0")]
+    inode = (host.root / "gone").stat().st_ino
+    (host.root / "file").unlink()
+    (host.root / "file").mkdir()
+    shutil.rmtree(host.root / "gone")
+    (host.root / "file/new").mkdir()
+    now = (host.root / "file/new").stat().st_ino
+    # on a file system that is not like ext4: as if it were
+    (host.state / "all/R0.snar").write_bytes(snapshot(host, "R0").replace(b"\0%d\0" % inode, b"\0%d\0" % now))
+    archives.append(host.create("R1", 1, "R0"))
+    assert b"GNU.dumpdir=R" not in archives[1].data
+    assert tree(restore(host, host.top / "back", archives)) == tree(host.root)
+
+
+def test_a_copy_without_devices_is_the_same_otherwise(host: Host, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/one", "a/\n", "b/-2\n", "c/d/e/f"):
+        host.file(name, "x")
+    for number in range(20):
+        (host.root / f"empty{number}").mkdir()
+    host.create("R0")
+    before = snapshot(host, "R0")
+    expected = before.replace(b"\0%d\0" % host.root.stat().st_dev, b"\0" + b"0" + b"\0")
+    for size in (2**20, 64, 65, 66, 67):
+        monkeypatch.setattr(state, "CHUNK", size)
+        target = io.BytesIO()
+        state.copied(io.BytesIO(before), target)
+        assert target.getvalue() == expected
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        (lambda data: b"", "the state of the base is not of a tar from 1.16 on: run level 0"),
+        (lambda data: data[:-7], "the state of the base is damaged: run level 0"),
+    ],
+)
+def test_a_state_that_is_damaged(host: Host, cut: Callable[[bytes], bytes], said: str) -> None:
+    host.file("a/b", "x")
+    host.create("R0")
+    (host.state / "all/R0.snar").write_bytes(cut(snapshot(host, "R0")))
+    assert host.said(*host.words("R1", 1, "R0")) == "archiver create: " + said
+    assert "R0.json" in host.states()
+
+
+def test_another_file_system_at_the_same_place(host: Host) -> None:
+    """Its directories may well have the same inodes; as far as udev says which file system is which."""
+    host.create("R0")
+    path = host.state / "all/R0.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if not facts["file_systems"]:
+        pytest.skip("no UUID is known of the file system of the tests")
+    uuid = facts["file_systems"][str(host.root)]
+    facts["file_systems"][str(host.root)] = "1234-5678"
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    assert host.said(*host.words("R1", 1, "R0")) == (
+        f"archiver create: {host.root} is another file system ({uuid}) than in run R0 (1234-5678): run level 0"
+    )
+
+
+def test_which_file_system_is_which(state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    states = state.States(os.fsencode(tmp_path))
+    facts = {"level": 0, "time": "2026", "file_systems": {"/a": "one", "/b": "two"}}
+    (tmp_path / "R0.json").write_text(json.dumps(facts), encoding="utf-8")
+    (tmp_path / "R0.snar").touch()
+    for good in ({}, {"/a": "one"}, {"/a": "one", "/b": "two", "/c": "two"}):
+        states.base("R0", 1, "2027", good)
+    with pytest.raises(Exception, match="/b is another file system .three. than in run R0 .two.: run level 0"):
+        states.base("R0", 1, "2027", {"/a": "one", "/b": "three"})
