@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_between_two_archives_of_a_run_the_tape_is_not_wound(tapehost: TapeHost,
 def test_the_next_tape_of_the_changer(tapehost: TapeHost, library: Library) -> None:
     first = library.tape("A00001L6", slot=1, capacity=8 * BLOCK)
     second = library.tape("B00002L6", slot=2)
-    settings = {"changer": library.robot, "barcodes": ["A00001L6", "B00002L6"]}
+    settings: dict[str, t.Any] = {"changer": library.robot, "barcodes": ["A00001L6", "B00002L6"]}
     for number, (name, tape) in enumerate((("ONE", first), ("TWO", second)), 1):
         tapehost.guest.mtx("load", str(number), "0")
         tapehost.label(name, "--barcode", tape.barcode)
