@@ -19,8 +19,9 @@ import pytest
 from tests import hosts
 from tests.system import playbook
 
-from .guest import Guest, requirements
+from .guest import DISK, Guest
 from .library import Library
+from .needs import requirements
 
 PATIENCE = 8.0  # seconds for what a test has started to be gone
 
@@ -52,6 +53,8 @@ def lend(guest: Guest) -> Iterator[Guest]:
         left = left_on(guest)
         if left:
             guest.power_off()  # the next test shall not suffer
+        else:
+            guest.run(["find", DISK, "-mindepth", "1", "-delete"])
         assert not left, "left behind:\n" + "\n".join(left)
 
 
