@@ -159,6 +159,21 @@ class Work:
                 os.killpg(pid, int(which))
         self.say(f"-{number} 0")
 
+    def list(self, number: str) -> None:
+        """What runs beside this process, the kernel's own and sshd: ps takes ten times as long here."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as line:
+                    words = line.read().replace(b"\0", b" ").strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if words and pid != "1" and not words.startswith(b"sshd:"):
+                found.append(pid.encode() + b" " + words + b"\n")
+        with open(f"{self.directory}/{number}.out", "wb") as out:
+            out.writelines(found)
+        self.say(f"{number} 0")
+
     def say(self, words: str) -> None:
         os.write(self.line, words.encode() + b"\n")
 
@@ -179,6 +194,8 @@ def live(work: Work) -> None:
                 words = line.decode().split()
                 if words[0] == "run":
                     work.start(words[1])
+                elif words[0] == "list":
+                    work.list(words[1])
                 elif words[0] == "signal":
                     work.signal(words[1], words[2])
 

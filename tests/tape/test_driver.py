@@ -8,6 +8,7 @@ import re
 import signal
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.hosts.process import command_line, pids
 from tests.system import playbook
 
 from .conftest import Site
-from .guest import DISK, Guest
+from .guest import Guest
 from .library import Library
 from .medium import MEDIUM_ERROR, Tape, sense
 
@@ -280,17 +281,17 @@ def test_a_key_is_for_what_is_written_from_then_on(guest: Guest, library: Librar
             assert (guest.sh(READ, check=False).returncode == 0) is readable[file], (mode, file)
 
 
-def test_a_power_cut_takes_what_was_not_synced(guest: Guest) -> None:
+def test_a_power_cut_takes_what_was_not_synced(guest: Guest, disk: Path) -> None:
     program = f"""import os, time
 def put(name, sync):
-    with open("{DISK}/new", "w") as new:
+    with open("{disk}/new", "w") as new:
         new.write(name)
         new.flush()
         if sync:
             os.fsync(new)
-    os.rename("{DISK}/new", "{DISK}/" + name)
+    os.rename("{disk}/new", "{disk}/" + name)
 put("kept", True)
-os.fsync(os.open("{DISK}", os.O_RDONLY))
+os.fsync(os.open("{disk}", os.O_RDONLY))
 put("lost", False)
 put("late", True)
 print(flush=True)
@@ -301,7 +302,7 @@ time.sleep(60)
         time.sleep(0.05)
     guest.power_off()
     guest.power_on()
-    assert guest.sh(f"cd {DISK}; cat kept; cat lost; cat late", check=False).stdout == "kept"
+    assert guest.sh(f"cd {disk}; cat kept; cat lost; cat late", check=False).stdout == "kept"
 
 
 def test_nothing_of_the_guest_is_left_when_its_power_has_gone(guest: Guest) -> None:
