@@ -41,11 +41,12 @@ class Tar:
         self.version = version.group(1)
         if (int(version.group(2)), int(version.group(3))) < LEAST:
             raise Trouble("this host's tar is %s: 1.26 is the oldest that is known to work" % self.version)
-        self.metadata = [each for each in METADATA if self.has(each)]
+        self.metadata = list(METADATA) if self.has(*METADATA) else [each for each in METADATA if self.has(each)]
 
-    def has(self, option: str) -> bool:
-        """Whether it knows this option, and has nothing to say about it: one built without ACLs warns."""
-        return output([self.name, b"-cf/dev/null", b"-T/dev/null", b"--" + option.encode()]) == (0, b"")
+    def has(self, *options: str) -> bool:
+        """Whether it knows these options, and has nothing to say about them: one built without ACLs warns."""
+        words = [b"--" + option.encode() for option in options]
+        return output([self.name, b"-cf/dev/null", b"-T/dev/null"] + words) == (0, b"")
 
     def argv(self, *words: "str | bytes") -> "list[bytes]":
         """Its command line: these words, and what is wanted each time.
