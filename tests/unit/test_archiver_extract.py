@@ -346,6 +346,8 @@ def test_as_somebody_else(host: Host) -> None:
     archive = host.create()
     (host.top / "his").mkdir()
     os.chown(host.top / "his", 65534, 65534)
+    # with ACLs every mode is restored as one
+    host.program("tar", 'for word; do case $word in --acls) exit 64;; esac; done; exec REAL "$@"')
     drop = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])"
     host.argv = [sys.executable, "-c", drop, python, "-I", "-B", str(host.top / "program")]
     to = host.top / "his/back"
