@@ -165,7 +165,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(settings.DEFAULTS)), VALUES, max_size=4))
-@hypothesis(max_examples=300, deadline=None)
+@hypothesis(max_examples=100, deadline=None)
 def test_settings_are_right_or_a_sentence(value: dict[str, Any]) -> None:
     try:
         settings.Settings(value)
