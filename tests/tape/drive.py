@@ -62,6 +62,7 @@ class Drive:
     def insert(self, tape: Tape | None) -> None:
         self.tape, self.position, self.ejected = tape, 0, False
         if tape is not None:
+            tape.loads += 1
             self._attention = 0x2800
 
     def reset(self) -> None:
@@ -98,12 +99,21 @@ class Drive:
         if cdb[0] in anytime:
             return anytime[cdb[0]](cdb, data)
         with_tape = {0x00: self._nothing, 0x01: self._rewind, 0x08: self._read, 0x0A: self._write, 0x10: self._marks}
-        with_tape |= {0x11: self._space, 0x19: self._erase, 0x2B: self._locate, 0x34: self._where}
+        with_tape |= {0x8C: self._chip, 0x11: self._space, 0x19: self._erase, 0x2B: self._locate, 0x34: self._where}
         if cdb[0] not in with_tape:
             return sense(ILLEGAL_REQUEST, 0x2000)
         if self.tape is None or self.ejected:
             return sense(NOT_READY, 0x3A00)
         return with_tape[cdb[0]](cdb, data)
+
+    def _chip(self, cdb: bytes, data: bytes) -> Answer:
+        """READ ATTRIBUTE: how often it was loaded, and its serial number."""
+        assert self.tape is not None
+        values = [(0x0003, 0, struct.pack(">Q", self.tape.loads)), (0x0401, 1, self.tape.serial.encode().ljust(32))]
+        if cdb[1] & 0x1F or not self.tape.serial:
+            return sense(ILLEGAL_REQUEST, 0x2400)
+        found = b"".join(struct.pack(">HBH", number, form, len(value)) + value for number, form, value in values)
+        return Answer((struct.pack(">I", len(found)) + found)[: struct.unpack_from(">I", cdb, 10)[0]])
 
     # What does not need a tape
 

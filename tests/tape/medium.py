@@ -34,6 +34,8 @@ class Tape:
     reserve: int = 1 << 20
     write_protected: bool = False
     worm: bool = False
+    serial: str = ""  # in its chip; a tape without has none
+    loads: int = 0
     records: list[Record] = dataclasses.field(default_factory=list)
 
     def files(self) -> list[list[bytes]]:

@@ -3,19 +3,14 @@
 """The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
 
 import argparse
+import importlib
 import json
 import os
 import signal
 import sys
 
-import commit
-import finish
-import inventory
 import names
-import plan
 import settings
-import sink
-import source
 from problem import Problem
 
 TYPE_CHECKING = False
@@ -27,11 +22,11 @@ HOST = ("--host", {"required": True})
 SOME_RUN = ("--run", {"default": ""})
 SOME_HOST = ("--host", {"default": ""})
 
-# subcommand: (what does it, its options)
+# subcommand: (module and function that do it, options)
 SUBCOMMANDS: "dict[str, Any]" = {
-    "plan": (plan.plan, []),
+    "plan": ("plan.plan", []),
     "sink": (
-        sink.sink,
+        "sink.sink",
         [
             RUN,
             HOST,
@@ -40,10 +35,10 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--expect", {"type": int, "default": 0}),
         ],
     ),
-    "commit": (commit.commit, [RUN, HOST]),
-    "finish": (finish.finish, [RUN]),
+    "commit": ("commit.commit", [RUN, HOST]),
+    "finish": ("finish.finish", [RUN]),
     "label": (
-        inventory.label,
+        "inventory.label",
         [
             ("--label", {"required": True}),
             ("--device", {"default": ""}),
@@ -51,39 +46,40 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--overwrite", {"default": ""}),
         ],
     ),
-    "inventory": (inventory.inventory, [("--rebuild", {"action": "store_true"})]),
-    "find": (inventory.find, [("--path", {"required": True}), SOME_HOST]),
-    "chain": (inventory.chain, [HOST, ("--as-of", {"default": ""})]),
-    "source": (source.source, [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
-    "verify": (source.verify, [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+    "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
+    "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
+    "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
+    "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
+    "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
 }
 
 
-def parser() -> "argparse.ArgumentParser":
-    top = argparse.ArgumentParser(prog="tapehost")
-    below = top.add_subparsers(dest="subcommand")
-    below.required = True
-    for name, (_function, options) in SUBCOMMANDS.items():
-        one = below.add_parser(name)
-        for option, details in options:
-            one.add_argument(option, **details)
-    return top
+def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
+    """(subcommand, its options); exits with status 2 if they are wrong."""
+    name = words[0] if words else ""
+    if name not in SUBCOMMANDS:
+        sys.stderr.write("usage: tapehost %s\n" % "|".join(SUBCOMMANDS))
+        raise SystemExit(2)
+    parser = argparse.ArgumentParser(prog="tapehost " + name)
+    for option, details in SUBCOMMANDS[name][1]:
+        parser.add_argument(option, **details)
+    return name, parser.parse_args(words[1:])
 
 
 def stop(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def check(args: "argparse.Namespace") -> None:
+def check(subcommand: str, args: "argparse.Namespace") -> None:
     """What of the command line becomes part of a path, or of a name; raises Problem."""
     given = vars(args)
     for name in ("tape", "run"):
-        if given.get(name) or args.subcommand in ("sink", "commit", "finish", "source") and name in given:
+        if given.get(name) or subcommand in ("sink", "commit", "finish", "source") and name in given:
             names.checked(name, given[name])
-    if given.get("host") or args.subcommand in ("sink", "commit"):
+    if given.get("host") or subcommand in ("sink", "commit"):
         names.host(args.host)
-    if not 0 <= given.get("level", 0) <= plan.HIGHEST:
-        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % plan.HIGHEST)
+    if not 0 <= given.get("level", 0) <= names.HIGHEST:
+        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
 
 
 def say(answer: "dict[str, Any]") -> None:
@@ -97,13 +93,14 @@ def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    args = parser().parse_args()
+    subcommand, args = parse(sys.argv[1:])
+    module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
     try:
         for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
             if not os.path.exists("/proc/self/fd/%d" % fd):
                 raise Problem("standard %s is closed" % name)
-        check(args)
-        answer = SUBCOMMANDS[args.subcommand][0](settings.from_environment(), args)
+        check(subcommand, args)
+        answer = getattr(importlib.import_module(module), function)(settings.from_environment(), args)
         if answer is not None:
             say(answer)
     except Problem as exc:

@@ -48,7 +48,7 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
         else:
             tried.add("command %d" % len(tried))
             why = "restore" if want.label else "full"
-            changer.next_command(settings.next_command, path, want.label, why, settings.wait)
+            changer.next_command(settings.next_command, path, want.label, why, max(settings.wait, READY))
             wait_ready(held)
     finally:
         places.forget(catalog, held.drive)

@@ -193,10 +193,9 @@ class Drive:
         self.rewind()
         try:
             self.mt("eod")
-            now = self.status()
+            return self.status().at_end and "At block 0." in self.mt("tell")
         finally:
             self.rewind()
-        return now.at_end and (now.file, now.block) == (0, 0)
 
     def write_label(self, block: bytes) -> None:
         """Begin the tape afresh; raises Problem."""
@@ -261,6 +260,7 @@ class Drive:
             if not self.status().at_end:
                 raise
             self.mt("weof", "1")  # the power went before the file mark was written
+            self.rewind()  # the end of the data is only told from an error just behind a mark that was passed
         return True
 
     def size(self, number: int) -> "int | None":

@@ -111,16 +111,17 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
     setting = dict(setting or {})
     check(setting)
     asked = setting.get("mode", "mixed") if setting else ""
-    path = hardware.beside(device)
-    found, note, version = _look(path)
+    path = hardware.generic(device) or device
+    found, note = _look(path)
     if asked == "off" and found is None and "Illegal Request" in note:
         pass  # a drive without encryption
     elif asked in ("on", "mixed", "off"):
+        version = _version()
         if not version:
             raise Problem("tape_encryption cannot be set: " + note, "install the package stenc")
         if asked != "off" or (found or {}).get("mode") != "off":
             _set(path, setting, asked, version)
-            found, note, version = _look(path)
+            found, note = _look(path)
         if found is None or found["mode"] != asked:
             said = found["mode"] if found else "nothing (%s)" % note
             raise Problem(
@@ -139,23 +140,26 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
     return dict(result, note=note)
 
 
-def _look(path: str) -> "tuple[dict[str, Any] | None, str, int]":
-    """(what the drive says, why it says nothing, stenc's major version or 0)."""
+def _look(path: str) -> "tuple[dict[str, Any] | None, str]":
+    """(what the drive says, why it says nothing)."""
     try:
-        _status, out, err = programs.run(["stenc", "--version"], hardware.LIMIT)
-        version = parse_version(out + err)
         # without --detail, for which 1.x moves the tape: https://github.com/scsitape/stenc/issues/63
         status, out, err = hardware.ask(["stenc", "-f", path])
     except programs.Missing:
-        return None, "there is no stenc on this host", 0
+        return None, "there is no stenc on this host"
     except programs.TooLong:
-        return None, "stenc has not answered within %d seconds" % hardware.LIMIT, 1
+        return None, "stenc has not answered within %d seconds" % hardware.LIMIT
     found = None if status else parse_status(out)
-    return (
-        found,
-        "" if found else "stenc -f %s: %s" % (path, _said(err) or "nothing of the drive's encryption"),
-        version,
-    )
+    return found, "" if found else "stenc -f %s: %s" % (path, _said(err) or "nothing of the drive's encryption")
+
+
+def _version() -> int:
+    """stenc's major version, 0 if there is none."""
+    try:
+        _status, out, err = hardware.ask(["stenc", "--version"])
+    except (programs.Missing, programs.TooLong):
+        return 0
+    return parse_version(out + err)
 
 
 def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:

@@ -1,6 +1,11 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What drives and cartridges tell beyond st(4): TapeAlert, and the memory chip.  Nothing here can fail a job."""
+"""What drives and cartridges tell beyond st(4): TapeAlert, and the memory chip.  Nothing here can fail a job.
+
+Before each question st must be asked something (mt-st status, or any open): a drive says once that there is another
+tape in it (unit attention), to whoever asks next.  If that is sg, st never hears of it and goes on with the file number
+of the tape before, at the beginning of the new one (seen with Linux 6.1: "File number=3").
+"""
 
 import os
 import re
@@ -82,7 +87,7 @@ def alerts(device: str) -> "tuple[Alerts, str]":
 
     Reading may clear them in the drive (SSC-4 leaves it to the maker): who calls this records what it returns.
     """
-    text, note = _ask(["sg_logs", "-p", PAGE, beside(device)], "TapeAlert of %s" % device)
+    text, note = _ask(["sg_logs", "-p", PAGE, generic(device) or device], "TapeAlert of %s" % device)
     if not note and "apealert" not in text.replace(" ", "").lower():
         note = "TapeAlert of %s is not known: this drive does not have it" % device
     return parse_alerts(text), note
@@ -121,22 +126,6 @@ def generic(device: str, sysfs: str = "/sys", dev: str = "/dev") -> str:
     return path if os.path.exists(path) else ""
 
 
-def beside(device: str) -> str:
-    """The device by which tools ask a drive beside st, which is told first that there is another tape in it.
-
-    A drive says so once (unit attention), to whoever asks next.  If that is sg, st never hears of it and goes on with
-    the file number of the tape before, at the beginning of the new one (seen with Linux 6.1: "File number=3").
-    mt-st status has st ask, and does not wait for a tape.
-    """
-    path = generic(device)
-    if path:
-        try:
-            programs.run(["mt-st", "-f", device, "status"], LIMIT)  # busy: then it has been opened since
-        except (programs.Missing, programs.TooLong):
-            pass
-    return path or device
-
-
 def parse_medium(text: str) -> "dict[str, str]":
     """The barcode, the serial number and how often it was loaded, as far as they are in what `sg_read_attr` prints."""
     found = {}
@@ -152,7 +141,7 @@ def medium(device: str) -> "dict[str, str]":
 
     The barcode is there only if somebody's software has written it; the serial number is the maker's.
     """
-    text, _note = _ask(["sg_read_attr", beside(device)], "")
+    text, _note = _ask(["sg_read_attr", generic(device) or device], "")
     return parse_medium(text)
 
 
@@ -172,7 +161,7 @@ def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
 def ask(argv: "list[str]") -> "tuple[int, str, str]":
     """What a tool says, at last: a drive that has news (unit attention) does not do what it was asked for."""
     for _time in range(3):
-        status, out, err = programs.run(argv, LIMIT)
+        status, out, err = programs.ask(argv, LIMIT)
         if "unit attention" not in err.lower():
             break
     return status, out, err

@@ -6,6 +6,7 @@ import re
 
 from problem import Problem
 
+HIGHEST = 9  # the levels of dump(8)
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
-HIGHEST = 9  # the levels of dump(8)
 SOON = 86400  # seconds that a run may take
 
 
@@ -91,8 +90,8 @@ def for_host(
     good = [archive for archive in own if is_base(archive) and archive["run"] != run]
     bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
     level = wish["level"]
-    if not 0 <= level <= HIGHEST:
-        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
+    if not 0 <= level <= names.HIGHEST:
+        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST)
     base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))

@@ -74,6 +74,20 @@ def run(argv: "list[str]", limit: float, env: "dict[str, str] | None" = None) ->
         return int(status or -signal.SIGKILL), _text(out), _text(err)
 
 
+def ask(argv: "list[str]", limit: float) -> "tuple[int, str, str]":
+    """The same of a program that only asks, starts nothing and is done at once: without a guard."""
+    nothing = subprocess.DEVNULL
+    try:
+        done = subprocess.run(
+            argv, stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), timeout=limit
+        )
+    except OSError as exc:
+        raise Missing(exc.strerror) from None
+    except subprocess.TimeoutExpired as exc:
+        raise TooLong((exc.stderr or b"").decode("utf-8", "replace")) from None
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
 def _text(file: "IO[bytes]") -> str:
     file.seek(0, os.SEEK_END)
     file.seek(max(0, file.tell() - MOST))
