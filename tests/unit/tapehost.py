@@ -198,9 +198,10 @@ class TapeHost:
         return self.run("commit", "--run", run, "--host", host, data=report(run, host, data, *args, **more))
 
     def backup(self, run: str, host: str, level: int = 0, base: str = "", **more: Any) -> dict[str, Any]:
-        """A good archive."""
+        """A good archive; ``on``: on this tape."""
         data = more.pop("data", None) or archive(run, host, level)
-        assert self.sink(run, host, data, level, base).status == 0
+        where = {"labels": [more.pop("on")]} if "on" in more else {}
+        assert self.sink(run, host, data, level, base, **where).status == 0
         return self.commit(run, host, data, level=level, base=base or None, **more).answer
 
     # what is there
