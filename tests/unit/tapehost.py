@@ -69,6 +69,10 @@ def loaded() -> tuple[ModuleType, dict[str, ModuleType]]:
     return main, modules
 
 
+def no_fsync(_fd: object) -> None:
+    pass
+
+
 def fork(words: list[str], data: bytes, environment: dict[str, str], before: Callable[[], object]) -> Done:
     """Run it in a copy of this process: what takes long is that a Python starts."""
     main, modules = loaded()
@@ -90,6 +94,7 @@ def fork(words: list[str], data: bytes, environment: dict[str, str], before: Cal
                 sys.argv = ["tapehost", *words]
                 sys.stdin = open(0, encoding="utf-8", closefd=False)
                 sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+                os.fsync = no_fsync  # type: ignore[assignment] # half of the time, and this machine stays on
                 before()
                 status = main.main()
             except SystemExit as exc:
