@@ -4,10 +4,12 @@
 
 import argparse
 import importlib
+import os
 import signal
 import sys
 
 import answers
+import names
 import settings
 from problem import Problem
 
@@ -33,7 +35,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--expect", {"type": int, "default": 0}),
         ],
     ),
-    "commit": ("sink.commit", [RUN, HOST]),
+    "commit": ("commit.commit", [RUN, HOST]),
     "finish": ("finish.finish", [RUN]),
     "label": (
         "inventory.label",
@@ -69,6 +71,25 @@ def stop(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def check(subcommand: str, args: "argparse.Namespace") -> None:
+    """What of the command line becomes part of a path, or of a name; raises Problem."""
+    given = vars(args)
+    for name in ("tape", "run"):
+        if given.get(name) or subcommand in ("sink", "commit", "finish", "source") and name in given:
+            names.checked(name, given[name])
+    if given.get("host") or subcommand in ("sink", "commit"):
+        names.host(args.host)
+    if not 0 <= given.get("level", 0) <= names.HIGHEST:
+        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
+
+
+def say(text: str) -> None:
+    """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
+    data = text.encode()
+    while data:
+        data = data[os.write(1, data) :]
+
+
 def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -76,12 +97,20 @@ def main() -> int:
     subcommand, args = parse(sys.argv[1:])
     module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
     try:
+        for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
+            if not os.path.exists("/proc/self/fd/%d" % fd):
+                raise Problem("standard %s is closed" % name)
+        check(subcommand, args)
         given = settings.from_environment()
         answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
-            sys.stdout.write(answer if subcommand == "answer" else answers.say(given, answer))
+            say(answer if subcommand == "answer" else answers.whole(given, answer))
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
+        return 1
+    except OSError as exc:
+        where = "%s: " % exc.filename if exc.filename else ""
+        sys.stderr.write("%s%s\n" % (where, exc.strerror or exc))
         return 1
     return 0
 

@@ -26,9 +26,9 @@ def folder(settings: "Settings") -> str:
     return os.path.join(settings.catalog_dir, "answers")
 
 
-def say(settings: "Settings", answer: "Any") -> str:
-    """The answer as JSON, or how many pieces it has, and their name; raises Problem."""
-    text = json.dumps(answer)
+def whole(settings: "Settings", answer: "Any") -> str:
+    """A line of JSON: the answer, or how many pieces it has, and their name; raises Problem."""
+    text = json.dumps(answer) + "\n"
     if len(text) <= PIECE:
         return text
     place = folder(settings)
@@ -39,7 +39,7 @@ def say(settings: "Settings", answer: "Any") -> str:
                     os.unlink(os.path.join(place, old))
     name = os.urandom(8).hex()
     files.write_whole(os.path.join(place, name), text.encode("ascii"))
-    return json.dumps({"pieces": -(-len(text) // PIECE), "name": name})
+    return json.dumps({"pieces": -(-len(text) // PIECE), "name": name}) + "\n"
 
 
 def answer(settings: "Settings", args: "argparse.Namespace") -> str:

@@ -14,7 +14,7 @@ import time
 import files
 from label import LABEL_BLOCK
 from problem import Problem
-from units import parse_duration
+from units import parse_duration, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +49,13 @@ class Catalog:
     def tape(self, label: str) -> "Tape | None":
         """A tape by its label; raises Problem."""
         try:
-            return files.read_json(self.tape_path(label))
-        except ValueError as exc:
+            tape: "Tape | None" = files.read_json(self.tape_path(label))
+            if tape is not None and not (
+                isinstance(tape, dict) and tape.get("label") == label and isinstance(tape.get("archives"), list)
+            ):
+                raise ValueError("it is not that of a tape %s" % label)
+            return tape
+        except (ValueError, RecursionError) as exc:
             raise Problem(
                 "%s is damaged (%s)" % (self.tape_path(label), exc), "restore it, or tape_inventory with tape_rebuild"
             ) from None
@@ -91,8 +96,6 @@ class Catalog:
 
     def good(self, host: str, name: str, until: "float | None" = None) -> "list[Archive]":
         """The good archives of a host's set, oldest first, up to a time."""
-        from units import parse_time
-
         return [
             archive
             for archive in self.archives()
@@ -130,47 +133,80 @@ def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
 def chain(good: "list[Archive]") -> "list[Archive]":
     """What must be restored, in this order, to have the state of the last of them: each after what it is based on."""
     found: "list[Archive]" = []
-    by_run = {archive["run"]: archive for archive in good}
     wanted = good[-1] if good else None
+    by_run = {archive["run"]: archive for archive in good}
     while wanted:
         found.insert(0, wanted)
         if wanted["level"] == 0:
             return found
-        base = by_run.get(wanted["base"])
+        base = base_of(wanted, good, by_run)
         if base is None:
             raise Problem(
-                "the archive of %s of run %s is an increment to that of run %s, which is not in the catalog"
-                % (wanted["host"], wanted["run"], wanted["base"]),
+                "the archive of %s of run %s is an increment to that of %s, which is not in the catalog"
+                % (wanted["host"], wanted["run"], "run " + wanted["base"] if wanted["base"] else "an unknown run"),
                 "give an earlier restore_as_of, or get that tape's catalog back with tape_inventory",
             )
         wanted = base
     return found
 
 
+def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Archive]") -> "Archive | None":
+    """What an increment is to, of the archives of its host and set, oldest first; None if it is not among them.
+
+    One that is known from its tape alone does not say: then it is what plan must have chosen.
+    """
+    if archive["base"]:
+        base = by_run.get(archive["base"])
+        return base if base and base["level"] < archive["level"] else None
+    when = (archive["time"], archive["run"])
+    return next(
+        (each for each in reversed(others) if each["level"] < archive["level"] and (each["time"], each["run"]) < when),
+        None,
+    )
+
+
+def complete(good: "list[Archive]") -> "list[Archive]":
+    """Those of a host's set, oldest first, of which all is there that they are based on."""
+    found: "list[Archive]" = []
+    by_run: "dict[str, Archive]" = {}
+    for archive in good:
+        if archive["level"] == 0 or base_of(archive, found, by_run):
+            found.append(archive)
+            by_run[archive["run"]] = archive
+    return found
+
+
 def needed(archives: "list[Archive]", now: "float | None" = None) -> "set[tuple[str, str, str]]":
     """The archives (run, host, set) that must be kept: within retention, or the base of one that must be kept."""
     moment = time.time() if now is None else now
-    keys = {}
+    groups: "dict[tuple[str, str], list[Archive]]" = {}
     for archive in archives:
         if archive["state"] in (GOOD, WRITTEN):
-            keys[archive["run"], archive["host"], archive["set"]] = archive
+            groups.setdefault((archive["host"], archive["set"]), []).append(archive)
     keep = set()
-    for key, archive in keys.items():
-        if archive.get("keep_until", 0) <= moment:
-            continue
-        while key not in keep:
-            keep.add(key)
-            below = (archive.get("base") or "", key[1], key[2])
-            if below not in keys:
-                break
-            key, archive = below, keys[below]
+    for (host, name), group in groups.items():
+        by_run = {archive["run"]: archive for archive in group}
+        good = [archive for archive in group if archive["state"] == GOOD]
+        todo = [archive for archive in group if archive.get("keep_until", 0) > moment]
+        seen = set()
+        while todo:
+            archive = todo.pop()
+            keep.add((archive["run"], host, name))
+            # where nothing says which is the base: the last one, and the last that is known to be good
+            for base in (base_of(archive, group, by_run), base_of(archive, good, by_run)):
+                if archive["level"] and base and id(base) not in seen:
+                    seen.add(id(base))
+                    todo.append(base)
     return keep
 
 
-def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]") -> bool:
-    """Whether nothing on it must be kept any more, and there is something."""
+def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]", run: str = "") -> bool:
+    """Whether nothing on it must be kept any more, and there is something; ``run``: the one that is going on."""
     own = [archive for archive in tape["archives"] if archive["kind"] == ARCHIVE]
-    return bool(own) and not any((archive["run"], archive["host"], archive["set"]) in keep for archive in own)
+    if not own or any(archive["run"] == run for archive in own):
+        return False
+    whole = [archive for archive in own if archive["state"] in (GOOD, WRITTEN)]
+    return not any((archive["run"], archive["host"], archive["set"]) in keep for archive in whole)
 
 
 def keep_until(started: float, retention: object) -> float:

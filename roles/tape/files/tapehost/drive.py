@@ -263,6 +263,10 @@ class Drive:
             self.rewind()  # the end of the data is only told from an error just behind a mark that was passed
         return True
 
+    def size(self, number: int) -> "int | None":
+        """Not known: a drive counts no bytes."""
+        return None
+
     def read_from(self, number: int) -> str:
         """Go to a tape file; what the reader opens."""
         self.position(number)

@@ -83,7 +83,7 @@ def check(setting: "dict[str, Any]") -> None:
     if mode in ("off", "keep"):
         return
     path = setting.get("key_file") or ""
-    if not path:
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise Problem(
             "tape_encryption has no key_file", "a file on the tape host with the key in hexadecimal (stenc(1))"
         )

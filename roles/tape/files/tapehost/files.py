@@ -121,10 +121,22 @@ class Ticket:
         self.folder = folder
         self.kind = kind
         self.run = run
+        self.name = ""
+        while not self.draw():
+            pass
+
+    def draw(self) -> bool:
+        """Make the file and lock it; False if another one took it for that of a dead one in between."""
         # the order of arrival: CLOCK_REALTIME may be set, the boot's clock goes on
-        self.name = "%s,%020d,%d,%s" % (kind, int(time.monotonic() * 1e6), os.getpid(), run)
-        self.lock = Lock(os.path.join(folder, self.name))
-        self.lock.take({})
+        self.name = "%s,%020d,%d,%s" % (self.kind, int(time.monotonic() * 1e6), os.getpid(), self.run)
+        self.lock = Lock(os.path.join(self.folder, self.name))
+        if not self.lock.take({}):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(self.lock.path).st_ino == os.fstat(self.lock.fd).st_ino:
+                return True
+        self.lock.release()
+        return False
 
     def first(self, of_run: bool) -> bool:
         """Whether nobody alive (of our run) has been waiting for longer; removes the tickets of the dead."""

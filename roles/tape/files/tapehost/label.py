@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 
+import names
 from problem import Problem
 from units import now_iso
 
@@ -40,6 +41,7 @@ the catalog, or tar's own complaint about an unexpected end of file.
 """
 
 FOREIGN = (
+    (b"socketpipe tape label ", 0, "a label of this collection that is damaged, or of a later version"),
     (b"AMANDA: TAPESTART", 0, "a tape of Amanda"),
     (b"Bacula", 0, "a tape of Bacula or Bareos"),
     (b"BB02", 12, "a tape of Bacula or Bareos"),
@@ -71,16 +73,17 @@ def block_of(label: "dict[str, Any]") -> bytes:
 
 
 def parse(block: bytes) -> "dict[str, Any] | None":
-    """The label in the first block of a tape, None if it is not one of ours; raises Problem."""
+    """The label in the first block of a tape, None if it is not one of ours, or damaged."""
     if not block.startswith(MAGIC):
         return None
     try:
         label = json.loads(block[len(MAGIC) :].split(b"\n", 1)[0].decode())
-        if label["format"] == FORMAT and label["label"] and label["id"] and int(label["block_size"]) > 0:
+        names.checked("tape", label["label"])  # it may be anybody's tape
+        if label["format"] == FORMAT and label["id"] and int(label["block_size"]) > 0:
             return dict(label)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, Problem):
         pass
-    raise Problem("the label of this tape is damaged, or was written by a later version of this program")
+    return None
 
 
 def describe(block: bytes) -> str:
@@ -94,16 +97,3 @@ def describe(block: bytes) -> str:
 def fingerprint(block: bytes) -> str:
     """What a person repeats to say that just this content may be overwritten."""
     return hashlib.sha256(block[:512]).hexdigest()[:12]
-
-
-def check_name(label: str) -> str:
-    """A label's name is a word that can be a file's name; raises Problem."""
-    good = (
-        label
-        and len(label) <= 64
-        and not label.startswith(".")
-        and label.replace("-", "").replace("_", "").replace(".", "")
-    )
-    if not good or not good.isalnum() or any(ord(letter) > 126 for letter in label):
-        raise Problem("%r cannot be the name of a tape" % label, "use letters, digits, - _ and ., at most 64 of them")
-    return label

@@ -22,8 +22,16 @@ def path(catalog: "Catalog", label: str) -> str:
 
 def read(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
     """Whose tape it is: {run, until}; None if it is nobody's."""
-    lease: "dict[str, Any] | None" = files.read_json(path(catalog, label))
+    lease = load(catalog, label)
     return lease if lease and lease["until"] > time.time() else None
+
+
+def load(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
+    """What is written, if it can be read: it is not worth a failure."""
+    try:
+        return dict(files.read_json(path(catalog, label)) or {}) or None
+    except ValueError:
+        return None
 
 
 def has_any(catalog: "Catalog", run: str) -> bool:
@@ -37,7 +45,7 @@ def renew(settings: "Settings", catalog: "Catalog", label: str, run: str) -> Non
 
 def drop(catalog: "Catalog", label: str, run: str) -> None:
     """If it is this run's."""
-    lease = files.read_json(path(catalog, label))
+    lease = load(catalog, label)
     if lease and lease["run"] == run:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path(catalog, label))

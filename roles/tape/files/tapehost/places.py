@@ -43,7 +43,10 @@ def forget(catalog: "Catalog", drive: "Medium") -> None:
 
 def recall(catalog: "Catalog", drive: "Medium", now: "Status") -> "dict[str, Any] | None":
     """What was remembered, if the drive says that it still stands there: boot, label, run, chip, file, block."""
-    place: "dict[str, Any] | None" = files.read_json(path(catalog, drive)) if drive.kind == "drive" else None
+    try:
+        place: "dict[str, Any] | None" = files.read_json(path(catalog, drive)) if drive.kind == "drive" else None
+    except ValueError:
+        return None
     if place and now.file >= 0 and (place["boot"], place["file"], place["block"]) == (boot(), now.file, now.block):
         return place
     return None

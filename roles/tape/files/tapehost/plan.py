@@ -2,21 +2,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
 
-import contextlib
 import json
-import os
 import sys
 import time
 
 import catalog as catalogs
-import files
 import holding as holdings
 import label as labels
+import names
 import pool
+import runs
 import wants
 from catalog import Catalog
 from problem import Problem
-from units import STAMP, say_size
+from units import say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
-HIGHEST = 9  # the levels of dump(8)
+SOON = 86400  # seconds that a run may take
 
 
 def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
@@ -35,19 +34,19 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
     last archive of this level had is taken.
     """
-    try:
-        request = json.loads(sys.stdin.read())
-        run, asked = request.get("run") or "", request["hosts"]
-    except (ValueError, KeyError) as exc:
-        raise Problem("the request cannot be read: %r" % exc) from None
+    request = read_request()
+    asked = request["hosts"]
     catalog = Catalog(settings.catalog_dir)
-    run = run or new_run(catalog, bool(request.get("dry")))
+    run = request.get("run") or runs.new_run(catalog, bool(request.get("dry")))
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
     hosts = {}
+    # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+    soon = time.time() + min(SOON, settings.retention // 4)
+    keep = catalogs.needed(archives, soon) if settings.reuse == "expired" else None
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
-        hosts[host] = for_host(settings, run, host, wish, own, warnings)
+        hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )
@@ -67,24 +66,19 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
-def new_run(catalog: "Catalog", dry: bool) -> str:
-    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them."""
-    folder = os.path.join(catalog.folder, "runs")
-    now = time.time()
-    if dry:
-        return time.strftime(STAMP, time.gmtime(now))
-    files.make_folder(folder)
-    for old in os.listdir(folder):
-        if old < time.strftime(STAMP, time.gmtime(now - 86400)):
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(folder, old))
-    while True:
-        name = time.strftime(STAMP, time.gmtime(now))
-        try:
-            os.mkdir(os.path.join(folder, name))
-            return name
-        except FileExistsError:
-            now += 1
+def read_request() -> "dict[str, Any]":
+    """What is asked for; raises Problem."""
+    try:
+        request = json.loads(sys.stdin.buffer.read().decode())
+        if request.get("run"):
+            names.checked("run", request["run"])
+        for host, wish in request["hosts"].items():
+            names.host(host)
+            wish["level"] = int(wish.get("level", 0))
+            wish["bytes"] = int(wish.get("bytes") or 0) or None
+        return dict(request)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
+        raise Problem("the request cannot be read: %r" % exc) from None
 
 
 def for_host(
@@ -93,21 +87,23 @@ def for_host(
     host: str,
     wish: "dict[str, Any]",
     own: "list[catalogs.Archive]",
+    keep: "set[tuple[str, str, str]] | None",
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
     good = [archive for archive in own if is_base(archive) and archive["run"] != run]
-    level = int(wish.get("level", 0))
-    if not 0 <= level <= HIGHEST:
-        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % HIGHEST)
-    base = next((archive for archive in reversed(good) if archive["level"] < level), None)
+    bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
+    level = wish["level"]
+    if not 0 <= level <= names.HIGHEST:
+        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST)
+    base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
         level = 0
     # of each level the newest: what later archives may be based on
-    newest = {archive["level"]: archive["run"] for archive in good}
+    newest = {archive["level"]: archive["run"] for archive in bases}
     last = next((archive for archive in reversed(good) if archive["level"] == level), None)
-    size = wish.get("bytes") or (last["bytes"] if last else None)
+    size = wish["bytes"] or (last["bytes"] if last else None)
     entry = {
         "level": level,
         "base": base["run"] if base and level else None,

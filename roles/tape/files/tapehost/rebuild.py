@@ -3,58 +3,84 @@
 """The catalog of a tape, from the tape alone: its label, the catalogs on it, and the name of each archive."""
 
 import io
-import json
 import os
 import tarfile
-import tempfile
 
+import adopt
 import catalog as catalogs
-import source
+import label as labels
+import names
 from drive import FAR
 from problem import Problem
-from units import now_iso
+from units import now_iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from catalog import Archive, Catalog
+    from catalog import Archive, Catalog, Tape
     from holding import Holding
     from settings import Settings
 
 
 def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
     """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
-    import label as labels
-
     drive = holding.drive
+    if not drive.status().loaded:  # else an attempt to read waits for two minutes
+        raise Problem("there is no tape in %s" % drive.path)
     label = labels.parse(drive.first_block())
     if label is None:
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
+    known_as(catalog, label)
     drive.prepare(None)
     found: "list[Archive]" = []
-    number = 1
+    copies: "list[Tape]" = []
     while True:
+        number = len(found) + 1
         block = drive.read_first(number)
         if not block:
             break
-        archive = archive_of(block, number, label)
-        found.append(archive)
-        if archive["kind"] == catalogs.CATALOG:
-            adopt(settings, catalog, holding, archive, label["id"], found)
-        number += 1
-    for index, archive in enumerate(found):
-        archive["base"] = archive["base"] or base_of(archive, found[:index])
+        if drive.kind == "virtual":  # a file does not tell in which blocks it was written
+            block = block[: label["block_size"]]
+        found.append(archive_of(block, number, label))
+        if found[-1]["kind"] == catalogs.CATALOG:
+            copies += adopt.adopt(settings, catalog, holding, found[-1])
     with catalog.lock():
-        tape = catalog.tape(label["label"])
+        tape = known_as(catalog, label)
+        known: "dict[int, Archive]" = {}
+        for copy in [other for other in copies if other["id"] == label["id"]]:
+            known.update((each["file"], each) for each in copy["archives"] if each["state"] != catalogs.WRITING)
+        added = len(found)
         if tape is None or tape["id"] != label["id"]:
             tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
             tape.update(archives=[], full=False, medium=drive.kind)
-        known = {archive["file"]: archive for archive in tape["archives"] if archive["file"] < number}
+        for each in tape["archives"]:
+            known[each["file"]] = each
+            added -= each["file"] <= len(found)
         tape["archives"] = [known.get(archive["file"], archive) for archive in found]
         tape.pop("relabelling", None)
         catalog.save(tape)
-    return {"label": label["label"], "archives": len(found), "added": len(found) - len(known)}
+        for copy in copies:
+            if copy["label"] != label["label"] and catalog.tape(copy["label"]) is None:
+                catalog.save(copy)
+    return {"label": label["label"], "archives": len(found), "added": added}
+
+
+def known_as(catalog: "Catalog", label: "dict[str, Any]") -> "Tape | None":
+    """What the catalog has of this tape, None if that is nothing or damaged; raises Problem if it is another one's."""
+    path = catalog.tape_path(label["label"])
+    try:
+        tape = catalog.tape(label["label"])
+    except Problem:
+        os.rename(path, path + ".damaged")
+        return None
+    if tape and label["id"] not in (tape["id"], (tape.get("relabelling") or {}).get("id")) and tape["archives"]:
+        raise Problem(
+            "the catalog has another tape %s, labelled %s; this one was labelled %s"
+            % (tape["label"], tape["labelled"], label["labelled"]),
+            "remove %s if that tape is gone" % path,
+        )
+    return tape
 
 
 def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
@@ -63,15 +89,16 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
     kind = catalogs.CATALOG if words[0] == "catalog" else catalogs.ARCHIVE
     if kind == catalogs.CATALOG:
         words = words[1:2] + [label["host"], "0"] + words[2:]
-    known = len(words) >= 4 and words[2].isdigit()
+    known = is_ours(words)
+    run, host, level, time = words[:4] if known else ["unknown", "unknown", "0", now_iso()]
     return {
         "kind": kind,
-        "run": words[0] if known else "unknown",
-        "host": words[1] if known else "unknown",
-        "set": words[4] if len(words) > 4 else "all",
-        "level": int(words[2]) if known else 0,
-        "base": None,
-        "time": words[3] if known else now_iso(),
+        "run": run,
+        "host": host,
+        "set": words[4] if known and len(words) > 4 else "all",
+        "level": int(level),
+        "base": None,  # catalog.base_of finds it
+        "time": time,
         "paths": [],
         "file": number,
         "block_size": len(block) if len(block) % 512 == 0 and len(block) < FAR else label["block_size"],
@@ -84,13 +111,17 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
     }
 
 
-def base_of(archive: "Archive", before: "list[Archive]") -> "str | None":
-    """The run that an increment is to: the newest of a lower level, as plan chooses it."""
-    own = (archive["kind"], archive["host"], archive["set"])
-    for other in reversed(before):
-        if (other["kind"], other["host"], other["set"]) == own and other["level"] < archive["level"]:
-            return str(other["run"])
-    return None
+def is_ours(words: "list[str]") -> bool:
+    """Whether a volume label is one that this collection gives."""
+    try:
+        run, host, level, time = words[:4]
+        names.checked("run", run)
+        names.host(host)
+        names.checked("set", (words[4:] or ["all"])[0])
+        parse_time(time)
+    except (Problem, ValueError):
+        return False
+    return level in "0123456789" and len(level) == 1
 
 
 def volume_label(block: bytes) -> str:
@@ -104,42 +135,3 @@ def volume_label(block: bytes) -> str:
             return first.name if first is not None and first.type == b"V" else ""
     except (tarfile.TarError, EOFError, OSError, ValueError):
         return ""
-
-
-def adopt(
-    settings: "Settings",
-    catalog: "Catalog",
-    holding: "Holding",
-    entry: "Archive",
-    identity: str,
-    found: "list[Archive]",
-) -> None:
-    """Take from a catalog on the tape what it says of this tape, and of tapes that are not known here."""
-    with tempfile.TemporaryFile() as copy:
-        copied = source.read(settings, holding, dict(entry, bytes=None), copy.fileno())
-        copy.seek(0)
-        if not copied.ok:
-            return
-        with tarfile.open(fileobj=copy, mode="r:") as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is None or not member.isfile():
-                    continue
-                if member.name.startswith("tapes/"):
-                    adopt_tape(catalog, json.loads(content.read().decode()), identity, found)
-                elif member.name.startswith("lists/") and ".." not in member.name:
-                    import files
-
-                    files.write_whole(os.path.join(catalog.folder, member.name), content.read())
-
-
-def adopt_tape(catalog: "Catalog", tape: "dict[str, Any]", identity: str, found: "list[Archive]") -> None:
-    """One tape of a catalog on a tape: for this tape its entries are better than what the archives themselves say."""
-    if tape["id"] == identity:
-        better = {archive["file"]: archive for archive in tape["archives"] if archive["state"] != catalogs.WRITING}
-        for index, archive in enumerate(found):
-            found[index] = better.get(archive["file"], archive)
-    else:
-        with catalog.lock():
-            if catalog.tape(tape["label"]) is None:
-                catalog.save(tape)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last stage of a backup: one archive, from the link to a tape, and into the catalog."""
 
-import sys
 import time
 
 import catalog as catalogs
@@ -17,6 +16,7 @@ import writer
 from catalog import Catalog
 from problem import Problem
 from units import iso
+from virtual import VirtualTape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from holding import Holding
     from settings import Settings
-
-
-TOLD = 1000  # characters of a warning in an answer; the catalog has it whole
 
 
 def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -80,12 +77,11 @@ def put(
     name = holding.label["label"]
     archive["file"] = tapes.next_place(settings, catalog, holding, archive["run"])
     places.forget(catalog, holding.drive)
-    with catalog.change(name) as tape:
-        tape["archives"].append(archive)
-        taken = catalogs.used(tape)
+    with catalog.change(name) as tape:  # in the place of one that is reclaimed
+        tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
-        outcome = copy(settings, holding, archive["file"], taken, stdin)
+        outcome = copy(settings, holding, archive["file"], stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
     finally:  # also when we are told to stop; what a kill leaves is found by the next one (tapes.next_place)
@@ -102,10 +98,12 @@ def put(
         raise Problem("tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint)
 
 
-def copy(settings: "Settings", holding: "Holding", number: int, taken: int, stdin: int) -> "dict[str, Any]":
+def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "dict[str, Any]":
     """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
     drive = holding.drive
-    room = settings.capacity - taken if settings.capacity and drive.kind == "virtual" else None
+    room = None
+    if settings.capacity and isinstance(drive, VirtualTape):
+        room = max(0, settings.capacity - drive.taken(number))
     began = time.monotonic()
     command = writer.write_command(drive.write_to(number), settings.block_size, settings.buffer)
     copied = writer.run(command, holding.lock.fd, stdin, limit=room)
@@ -119,54 +117,3 @@ def copy(settings: "Settings", holding: "Holding", number: int, taken: int, stdi
     if drive.kind == "drive":
         tapes.listen(holding)
     return dict(outcome, state=catalogs.WRITTEN, rate=int(copied.bytes / elapsed) if copied.bytes else None)
-
-
-def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Take what the host says of its archive: a line of JSON, and the compressed list of its files; raises Problem."""
-    import json
-
-    import files
-
-    catalog = Catalog(settings.catalog_dir)
-    source = sys.stdin.buffer
-    try:
-        said = json.loads(source.readline().decode())
-        if (said["run"], said["host"], said["set"]) != (args.run, args.host, settings.set):
-            raise Problem(
-                "this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it does not belong here"
-            )
-    except (ValueError, KeyError) as exc:
-        raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
-    listing = source.read()
-    whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
-    having = [(archive["time"], label) for label, archive in whole if archive]
-    if not having:
-        raise Problem("run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
-    # of several tapes, that of the last attempt
-    label = max(having)[1]
-    with catalog.change(label) as tape:
-        archive = catalogs.find(tape, args.run, args.host, settings.set)
-        if archive is None:
-            raise Problem("the archive of %s in run %s has gone from tape %s" % (args.host, args.run, label))
-        if archive["bytes"] not in (None, said["bytes"]):
-            archive["state"] = catalogs.FAILED
-            archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
-        else:
-            files.write_whole(catalog.list_path(archive), listing)
-            for key in (
-                "time",
-                "level",
-                "base",
-                "paths",
-                "bytes",
-                "sha256",
-                "tar",
-                "warnings",
-                "warning_count",
-                "files",
-            ):
-                archive[key] = said[key]
-            archive["state"] = catalogs.GOOD
-    if archive["state"] == catalogs.FAILED:
-        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
-    return dict(archive, tape=label, paths=[], warnings=[line[:TOLD] for line in archive["warnings"][:1]])

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The first stage of a restore, and verifying: archives, from a tape."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import catalog as catalogs
@@ -20,11 +22,13 @@ from units import now_iso
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
+    from typing import IO, Any
 
     from catalog import Archive, Tape
     from holding import Holding
     from settings import Settings
+
+END = 1024  # bytes: two blocks of zeros end an archive
 
 
 def source(settings: "Settings", args: "argparse.Namespace") -> None:
@@ -91,60 +95,94 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     ]
     for archive in sorted(wanted, key=lambda each: (each["tape"], each["file"])):
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
-        began, found = time.monotonic(), {}
+        began, found, there = time.monotonic(), {}, False
         try:
             with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
+                there = True
                 found = verify_one(settings, holding, archive)
             entry["elapsed"] = round(time.monotonic() - began, 1)
             verified.append(entry)
         except Problem as exc:
             failed.append(dict(entry, problem=str(exc)))
-        with catalog.change(archive["tape"]) as tape:
-            for each in tape["archives"]:
-                if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
-                    # one whose host never reported, or that was found on its tape, is good now
-                    each.update(found)
-                    each["verified"] = {"time": now_iso(), "ok": bool(found)}
+        if there:  # of one whose tape is on the shelf nothing new is known
+            note(catalog, archive, found)
     return {"verified": verified, "failed": failed}
+
+
+def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> None:
+    """What has been found of an archive: nothing, if it is bad."""
+    with catalog.change(archive["tape"]) as tape:
+        for each in tape["archives"]:
+            if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
+                # one whose host never reported, or that was found on its tape, is good now
+                each.update(found)
+                each["verified"] = {"time": now_iso(), "ok": bool(found)}
 
 
 def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> "dict[str, Any]":
     """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
-    tee_in, tee_out = os.pipe()
-    sum_in, sum_out = os.pipe()
-    tar_in, tar_out = os.pipe()
-    quiet = dict(os.environ, LC_ALL="C")
-    children = []
-    try:
-        command = ["tee", "/proc/self/fd/%d" % sum_out]
-        children.append(subprocess.Popen(command, stdin=tee_in, stdout=tar_out, pass_fds=[sum_out], env=quiet))
-        children.append(subprocess.Popen(["sha256sum"], stdin=sum_in, stdout=subprocess.PIPE, env=quiet))
-        command = ["tar", "--list", "--file=-", "--ignore-zeros"]
-        children.append(
-            subprocess.Popen(command, stdin=tar_in, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=quiet)
-        )
-        for fd in (tee_in, sum_in, sum_out, tar_in, tar_out):
-            os.close(fd)
-        copied = read(settings, holding, archive, tee_out)
-        os.close(tee_out)
-        tar_said = (children[2].communicate()[1] or b"").decode("utf-8", "replace").strip().splitlines()
-        digest = (children[1].communicate()[0] or b"").decode("ascii", "replace").split(" ")[0]
-        statuses = [child.wait() for child in children]
-    except FileNotFoundError as exc:
-        raise Problem("there is no %s on this host" % exc.filename) from None
-    finally:
-        for child in children:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-    check(archive["tape"], archive, copied)
     where = "tape %s, file %d" % (archive["tape"], archive["file"])
+    with contextlib.ExitStack() as stack:
+        tee_in, tee_out = pipe(stack)
+        sum_in, sum_out = pipe(stack)
+        tar_in, tar_out = pipe(stack)
+        end_in, end_out = pipe(stack)
+        says = stack.enter_context(tempfile.TemporaryFile())  # which, unlike a pipe, is never full
+        summer = start(stack, ["sha256sum"], sum_in, subprocess.PIPE, says)
+        # tar does not mind an archive that ends between two files
+        ending = start(stack, ["tail", "-c", str(END)], end_in, subprocess.PIPE, says)
+        tar = start(stack, ["tar", "--list", "--file=-", "--ignore-zeros"], tar_in, subprocess.DEVNULL, says)
+        command = ["tee"] + ["/proc/self/fd/%d" % fd.fileno() for fd in (sum_out, end_out)]
+        tee = start(stack, command, tee_in, tar_out, says, (sum_out.fileno(), end_out.fileno()))
+        for fd in (tee_in, sum_in, sum_out, tar_in, tar_out, end_in, end_out):
+            fd.close()
+        copied = read(settings, holding, archive, tee_out.fileno())
+        tee_out.close()
+        digest = summer.communicate()[0].decode("ascii", "replace").split(" ")[0]
+        whole = ending.communicate()[0] == b"\0" * END
+        statuses = [child.wait() for child in (tee, summer, tar, ending)]
+        says.seek(max(0, says.seek(0, os.SEEK_END) - 4096))
+        said = says.read().decode("utf-8", "replace").strip().splitlines() or ["statuses %s" % statuses]
+    check(archive["tape"], archive, copied)
     if archive["sha256"] not in (None, digest):
         raise Problem(
             "%s: its SHA-256 is %s, and was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
         )
-    if statuses[0] or statuses[1] or statuses[2]:
-        said = tar_said[-1] if tar_said else "statuses %s" % statuses
-        raise Problem("%s: tar cannot list it: %s" % (where, said), "its bytes are those that the source sent")
+    if any(statuses):
+        raise Problem("%s: tar cannot list it: %s" % (where, said[-1]), "its bytes are those that the source sent")
+    if not whole:
+        raise Problem("%s does not end as an archive does" % where, "it was broken off")
     sys.stderr.write("verified %s\n" % where)
     return {"state": catalogs.GOOD, "bytes": copied.bytes, "sha256": digest}
+
+
+def pipe(stack: "contextlib.ExitStack") -> "tuple[IO[bytes], IO[bytes]]":
+    """A pipe that is closed in the end."""
+    ours, theirs = os.pipe()
+    return stack.enter_context(open(ours, "rb", 0)), stack.enter_context(open(theirs, "wb", 0))
+
+
+def start(
+    stack: "contextlib.ExitStack",
+    command: "list[str]",
+    stdin: "IO[bytes]",
+    stdout: "Any",
+    stderr: "IO[bytes]",
+    fds: "tuple[int, ...]" = (),
+) -> "subprocess.Popen[bytes]":
+    """A program that is ended in the end; raises Problem."""
+    quiet = dict(os.environ, LC_ALL="C")
+    try:
+        child = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, env=quiet)
+    except FileNotFoundError:
+        raise Problem("there is no %s on this host" % command[0]) from None
+    stack.callback(end, child)
+    return child
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    if child.stdout:
+        child.stdout.close()

@@ -51,7 +51,7 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
     tape = holding.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
-    expired = settings.reuse == "expired" and catalogs.is_expired(tape, catalogs.needed(catalog.archives()))
+    expired = settings.reuse == "expired" and catalogs.is_expired(tape, catalogs.needed(catalog.archives()), run)
     if expired or "relabelling" in tape:
         label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
         begin(catalog, holding, label, tape)
@@ -100,8 +100,6 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run
     number = catalogs.next_file(tape)
     last = tape["archives"][-1] if tape["archives"] else None
     if settings.reclaim and last and last["state"] == catalogs.FAILED:
-        with catalog.change(name) as changed:
-            del changed["archives"][-1]
         drive.position(number - 1)
         return number - 1
     if holding.left_by == run and drive.status()[2:4] == (number, 0):
@@ -127,6 +125,7 @@ def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: boo
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full
         if there:
+            archive["bytes"] = archive["bytes"] or holding.drive.size(number)
             entry_of(tape, number).update(archive, state=catalogs.FAILED)
         else:
             tape["archives"] = [other for other in tape["archives"] if other["file"] != number]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Times, durations and sizes as a person writes and reads them."""
 
+import calendar
 import re
 import time
 
@@ -9,24 +10,29 @@ from problem import Problem
 
 DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+LONGEST = 1000 * 366 * 86400  # seconds; with much more, times have no date any more
+LARGEST = 2**62  # bytes
 STAMP = "%Y%m%dT%H%M%SZ"
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def parse_duration(text: object) -> int:
     """Seconds of 28d, 12h, 90m, 30s, 2w or a number of seconds; raises Problem."""
-    match = re.match(r"^(\d+)([smhdw]?)$", str(text).strip())
-    if not match:
-        raise Problem("%r is not a duration" % text, "write it as 28d, 12h, 90m or 30s")
-    return int(match.group(1)) * DURATIONS[match.group(2)]
+    match = re.match(r"([0-9]{1,12})([smhdw]?)\Z", str(text).strip())
+    seconds = int(match.group(1)) * DURATIONS[match.group(2)] if match else 0
+    if not match or seconds > LONGEST:
+        raise Problem("%r is not a duration" % (text,), "write it as 28d, 12h, 90m or 30s, and at most 1000 years")
+    return seconds
 
 
 def parse_size(text: object) -> int:
     """Bytes of 256K, 2G, 2.5T or a number of bytes, with binary suffixes; raises Problem."""
-    match = re.match(r"^(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?$", str(text).strip(), re.IGNORECASE)
-    if not match:
-        raise Problem("%r is not a size" % text, "write it as 256K, 2G or 2.5T")
-    return int(float(match.group(1)) * SIZES[match.group(2).upper()])
+    match = re.match(r"([0-9]{1,19})(\.[0-9]{1,9})?([KMGT]?)(?:i?B)?\Z", str(text).strip(), re.IGNORECASE)
+    unit = SIZES[match.group(3).upper()] if match else 1
+    size = int(match.group(1)) * unit + int(float(match.group(2) or 0) * unit) if match else 0
+    if not match or size > LARGEST:
+        raise Problem("%r is not a size" % (text,), "write it as 256K, 2G or 2.5T")
+    return size
 
 
 def say_size(count: "int | float") -> str:
@@ -59,8 +65,6 @@ def iso(seconds: float) -> str:
 
 def parse_time(text: str) -> float:
     """Seconds since 1970 of a time in UTC: 2026-11-23T01:46:56Z, 2026-11-23 01:46, 2026-11-23 (its end), a run."""
-    import calendar
-
     for form in (ISO, STAMP, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"):
         try:
             return calendar.timegm(time.strptime(text.strip(), form))

@@ -43,28 +43,36 @@ class VirtualTape:
         pass
 
     def first_block(self) -> bytes:
-        try:
-            with open(self.file(0), "rb") as source:
-                return source.read(label.LABEL_BLOCK)
-        except FileNotFoundError:
-            return (
-                UNREADABLE if self.numbers() or any(not name.endswith(PART) for name in os.listdir(self.path)) else b""
-            )
+        block = b""
+        with contextlib.suppress(FileNotFoundError), open(self.file(0), "rb") as source:
+            block = source.read(label.LABEL_BLOCK)
+        others = [name for name in os.listdir(self.path) if not name.endswith(PART) and name != "%06d" % 0]
+        return UNREADABLE if others and not block else block
 
     def write_label(self, block: bytes) -> None:
-        """Begin the tape afresh: what was on it goes first, as it does on a tape."""
-        for number in reversed(self.numbers()):
-            os.unlink(self.file(number))
+        """Begin the tape afresh: what was on it goes first, and it is never without a label."""
+        for name in sorted(os.listdir(self.path), reverse=True):
+            if (name.isdigit() and int(name)) or name.endswith(PART):
+                os.unlink(os.path.join(self.path, name))
         files.write_whole(self.file(0), block)
 
     def at_end(self, number: int) -> bool:
-        """Whether tape file ``number`` would be the next."""
-        last = (self.numbers() or [-1])[-1]
-        if last < number - 1:
+        """Whether tape file ``number`` would be the next; raises Problem."""
+        there = [each for each in self.numbers() if each < number]
+        if there != list(range(number)):
             raise Problem(
                 "the virtual tape %s has fewer than %d tape files" % (self.path, number), "were files in it removed?"
             )
-        return last == number - 1
+        return not os.path.exists(self.file(number)) and self.numbers() == there
+
+    def size(self, number: int) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.getsize(self.file(number))
+        return 0
+
+    def taken(self, number: int) -> int:
+        """Bytes of what is before a tape file."""
+        return sum(self.size(each) for each in self.numbers() if each < number)
 
     def write_to(self, number: int) -> str:
         """What the writer opens: a name that is no tape file's yet."""
@@ -73,7 +81,9 @@ class VirtualTape:
         return self.file(number) + PART
 
     def written(self, number: int) -> None:
-        """The archive is whole: it appears."""
+        """The archive is whole: it appears; raises Problem."""
+        if not os.path.getsize(self.file(number) + PART):
+            raise Problem("no data came")
         with open(self.file(number) + PART, "rb") as part:
             os.fsync(part.fileno())
         os.rename(self.file(number) + PART, self.file(number))

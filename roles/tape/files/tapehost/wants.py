@@ -66,7 +66,7 @@ class Writing:
 
     def expired(self, tape: "Tape") -> bool:
         """Whether it may be begun afresh by a job."""
-        return self.settings.reuse == "expired" and catalogs.is_expired(tape, self.keep)
+        return self.settings.reuse == "expired" and catalogs.is_expired(tape, self.keep, self.run)
 
     def fits(self, taken: int) -> bool:
         return not self.settings.capacity or taken + self.expect <= self.settings.capacity
