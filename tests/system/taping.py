@@ -70,7 +70,7 @@ class Site:
     ) -> playbook.Started:
         """One of the playbooks, by its name; `own` are variables by host, the rest are extra variables."""
         plays = [{"name": name, "ansible.builtin.import_playbook": f"plumbing.socketpipe.{name}"}]
-        words = [*(args or []), *(["-e", json.dumps(extra)] if extra else [])]
+        words = [*(args or []), "-e", json.dumps({"tape_hosts": "fleet", **extra})]
         env = {"ANSIBLE_SHOW_CUSTOM_STATS": "1"}
         return playbook.start(self.fleet, plays=plays, inventory=self.variables(own), args=words, env=env)
 

@@ -103,7 +103,7 @@ def test_a_tape_that_cannot_be_written(site: Site) -> None:
     text = said(site.run("backup", rc=2, own={"all": {"tape_labels": ["MONTH*"]}}))
     assert "its tape WEEK01 is not one of tape_labels (MONTH*)" in text
     # both are known to be too large before anything starts, and are refused, host by host
-    done = site.run("backup", rc=2, own={"tape1": {"tape_capacity": "300K"}}, tape_estimate=True)
+    done = site.run("backup", rc=2, own={"tape1": {"tape_capacity": "260K"}}, tape_estimate=True)
     why = taping.failures(done, "Fail where there is no good archive")
     sizes = "which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
     assert set(why) == {"h1", "h2"} and all(sizes in text for text in why.values())
