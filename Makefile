@@ -55,6 +55,7 @@ $(GREEN)/lint: $(VENV)/test | $(TREE)   ## ruff, mypy, yamllint
 	$(NICE) $(BIN)/ruff check .
 	$(NICE) $(BIN)/ruff format --check .
 	$(NICE) $(BIN)/mypy plugins tests extensions
+	$(NICE) $(BIN)/mypy roles/tape/files/archiver
 	$(NICE) $(BIN)/yamllint --strict .
 	@mv $@.began $@
 

@@ -2,6 +2,6 @@
 # Copyright: the plumbing.socketpipe contributors
 """The tape role on the kernel's own drivers.
 
-Modules: cable (SCSI into the guest) <- medium, drive, changer (the devices) <- library (all of them) <- guest (the
-machine they are plugged into); init (what runs in there).
+Modules: cable (SCSI into the guest) <- medium, encryption, drive, changer (the devices) <- library (all of them) <-
+guest (the machine they are plugged into); init (what runs in there first); needs (whether it can run here).
 """

@@ -19,8 +19,9 @@ import pytest
 from tests import hosts
 from tests.system import playbook
 
-from .guest import Guest, requirements
+from .guest import DISK, Guest
 from .library import Library
+from .needs import requirements
 
 PATIENCE = 8.0  # seconds for what a test has started to be gone
 
@@ -55,6 +56,11 @@ def lend(guest: Guest) -> Iterator[Guest]:
         assert not left, "left behind:\n" + "\n".join(left)
 
 
+def wipe(guest: Guest) -> None:
+    if guest.is_on:
+        guest.run(["find", DISK, "-mindepth", "1", "-delete"])
+
+
 @pytest.fixture(scope="session")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     reason = requirements()
@@ -84,6 +90,13 @@ def scratch(guest: Guest, request: pytest.FixtureRequest) -> Path:
     return path
 
 
+@pytest.fixture
+def disk(guest: Guest) -> Iterator[Path]:
+    """Where the machine has a disk of its own, empty; only it can see what is there, after a power cut too."""
+    yield Path(DISK)
+    wipe(guest)
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     reason = requirements() or hosts.requirements()
@@ -100,6 +113,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def site(built: Site) -> t.Iterator[Site]:
-    """The fleet and its tape host, with empty drives."""
+    """The fleet and its tape host, with empty drives and an empty DISK."""
     for _lent in lend(built.tape1):
         yield built
+        wipe(built.tape1)

@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from .cable import Answer
+from .encryption import Encryption
 from .medium import (
     BLANK_CHECK,
     DATA_PROTECT,
@@ -52,6 +53,7 @@ class Drive:
         self.block_length = 0
         self.buffered = True
         self.compression = True
+        self.encryption = Encryption()
         self.alerts: set[int] = set()  # TapeAlert flags; reading them clears them
         self.rate = 0.0  # bytes in a second; 0 is as fast as it goes
         self.trouble: Trouble | None = None  # asked first, with the CDB; its answer is the drive's
@@ -95,7 +97,7 @@ class Drive:
             code, self._attention = self._attention, 0
             return sense(UNIT_ATTENTION, code)
         anytime = {0x15: self._mode_select, 0x1A: self._mode_sense, 0x1B: self._load, 0x1E: self._nothing}
-        anytime |= {0x05: self._limits, 0x4D: self._log_sense}
+        anytime |= {0x05: self._limits, 0x4D: self._log_sense, 0xA2: self._spin, 0xB5: self.encryption.spout}
         if cdb[0] in anytime:
             return anytime[cdb[0]](cdb, data)
         with_tape = {0x00: self._nothing, 0x01: self._rewind, 0x08: self._read, 0x0A: self._write, 0x10: self._marks}
@@ -165,6 +167,10 @@ class Drive:
             return sense(ILLEGAL_REQUEST, 0x2400)
         return Answer(struct.pack(">BBH", page, 0, len(content)) + content)
 
+    def _spin(self, cdb: bytes, data: bytes) -> Answer:
+        rest = self.tape.records[self.position :] if self.tape else []
+        return self.encryption.spin(cdb, rest[0] if rest else None)
+
     def _load(self, cdb: bytes, data: bytes) -> Answer:
         if self.tape is None:
             return sense(NOT_READY, 0x3A00)
@@ -203,6 +209,10 @@ class Drive:
             self.position += 1
             if record is None:
                 return sense(NO_SENSE, 0x0001, FILE_MARK, left)._replace(data=found)
+            refusal = self.encryption.refusal(record)
+            if refusal is not None:
+                self.position -= 1
+                return refusal
             self._take_time(len(record))
             found += record[:asked]
             if len(record) != asked and not cdb[1] & 2:
@@ -234,7 +244,7 @@ class Drive:
             if tape.used() + size > tape.capacity:
                 left = (len(data) - start) // (size if cdb[1] & 1 else 1)
                 return sense(VOLUME_OVERFLOW, 0x0002, END_OF_MEDIUM, left)
-            tape.records.append(data[start : start + size])
+            tape.records.append(self.encryption.seal(data[start : start + size]))
             self.position += 1
         return self._early_warning()
 

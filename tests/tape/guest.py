@@ -8,9 +8,9 @@ Example::
         guest.library.tape("A00001L6", drive=0, capacity=32 << 20)
         guest.run(["mt-st", "-f", "/dev/nst0", "status"])
 
-It boots in two seconds, sees the files of this machine (what it writes is gone with it, but for `guest.scratch`) and
-has the drivers st, sg and ch, with the drives and the changer of `guest.library` at the other end of the cable.
-power_off() is a power cut: the drives keep what they have.
+It boots in two seconds, sees the files of this machine (what it writes is gone with it) and has the drivers st, sg and
+ch, with the drives and the changer of `guest.library` at the other end of the cable. power_off() is a power cut: the
+drives keep what they have. Of files survive all in `guest.scratch`, and in DISK what a disk would have been given.
 
 Alone it has no network. With `host` it takes the place of a host of a fleet (tests/hosts): its files, address and sshd.
 """
@@ -21,7 +21,6 @@ import json
 import os
 import select
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -37,25 +36,15 @@ from .cable import DEVICE_ID
 from .library import Library
 
 INIT = Path(__file__).resolve().with_name("init.py")
-PROGRAMS = {"linux": "user-mode-linux", "mt-st": "mt-st", "mtx": "mtx", "sg_logs": "sg3-utils", "stenc": "stenc"}
+DISK = "/var/lib/socketpipe"  # where the guest's own disk is
 PRIVATE = ["/dev/shm", "/home", "/root", "/run", "/tmp", "/var/tmp"]  # empty in a guest that is alone
-MEMORY = "mem=1G"
+# the files of this machine, read-only; the kernel's messages to our standard output; nothing that only takes time
+KERNEL = ["mem=1G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1"]
+KERNEL += ["ssl=null", "pty.legacy_count=0", "lpj=15360000"]
 BOOT_TIME = 60.0
 
 Word = t.Union[str, "os.PathLike[str]"]
 Run = subprocess.CompletedProcess[str]
-
-
-def requirements() -> str | None:
-    """None when the guest can run here, else one sentence that says what is missing."""
-    if os.uname().machine != "x86_64":
-        return "the guest with tape drives is for x86_64"
-    if os.geteuid() != 0:
-        return "only root can start the guest with tape drives"
-    missing = sorted({package for name, package in PROGRAMS.items() if not shutil.which(name, path=SANE_PATH)})
-    if missing:
-        return f"the guest with tape drives needs these packages: {', '.join(missing)}"
-    return None
 
 
 class GuestError(Exception):
@@ -107,6 +96,10 @@ class Guest:
         self.log = self.directory / "console.log"
         for path in (self.scratch, self.exchange):
             path.mkdir(parents=True, exist_ok=True)
+        self.disk = self.directory / "disk"
+        with open(self.disk, "wb") as image:
+            image.truncate(64 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(self.disk)], env={"PATH": SANE_PATH}, check=True)
         self.library = Library(self.directory / "scsi")
         self.boot_time = 0.0
         self._process: subprocess.Popen[t.Any] | None = None
@@ -133,15 +126,13 @@ class Guest:
         config = self.directory / "config.json"
         config.write_text(json.dumps(self._config()))
         ours, theirs = socket.socketpair()
-        network = (
-            ["vec0:transport=tap,ifname=tap0,depth=128,gro=1,mac=" + self._cable_host(self.host)] if self.host else []
-        )
         # the namespace ends with its first process, unshare's child; that one ends with unshare, and that with us
         argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
-        argv += ["linux", MEMORY, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null"]
-        argv += ["con0=null,fd:1", "ssl=null", f"ssl0=fd:{theirs.fileno()}", *network]
-        argv += [f"virtio_uml.device={self.library.cable.path}:{DEVICE_ID}", "init=/usr/bin/python3", "--"]
-        argv += ["-I", "-S", str(INIT), str(config)]
+        argv += ["linux", *KERNEL, f"ssl0=fd:{theirs.fileno()}", f"ubd0={self.disk}"]
+        argv += [f"virtio_uml.device={self.library.cable.path}:{DEVICE_ID}"]
+        if self.host:
+            argv += [f"vec0:transport=tap,ifname=tap0,depth=128,gro=1,mac={self._cable_host(self.host)}"]
+        argv += ["init=/usr/bin/python3", "--", "-I", "-S", str(INIT), str(config)]
         with open(self.log, "ab") as log:
             files: dict[str, t.Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             files["pass_fds"] = [theirs.fileno()]
@@ -174,6 +165,7 @@ class Guest:
             "private": ["/dev/shm", "/run"] if self.host else PRIVATE,
             "visible": visible,
             "directory": str(self.exchange),
+            "disk": DISK,
             "devices": devices,
         }
 
@@ -273,10 +265,11 @@ class Guest:
 
     def processes(self) -> list[str]:
         """What runs there that is no part of it, as pid and command line."""
-        lines = self.run(["ps", "-eo", "ppid=,pid=,args="]).stdout.splitlines()
-        rows = [line.split(maxsplit=2) for line in lines]
-        system = ("/usr/bin/python3 -I -S ", "sshd:", "ps -eo ")
-        return [f"{pid} {args}" for ppid, pid, args in rows if "2" not in (ppid, pid) and not args.startswith(system)]
+        self._number += 1
+        listed = Command(self, self._number, ["list"])
+        self.say(f"list {listed.number}")
+        listed.wait()
+        return listed.stdout.decode(errors="replace").splitlines()
 
     def _cable_host(self, host: Host) -> str:
         """Puts the guest's card in the place of the host's own; returns its hardware address."""

@@ -20,6 +20,10 @@ import termios
 import time
 import tty
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes its time to import, here
+    from collections.abc import Callable
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE = 313  # of x86_64
 MODULES = "/usr/lib/uml/modules/" + os.uname().release
@@ -56,7 +60,7 @@ class Modules:
             os.close(descriptor)
 
 
-def make_root(private: list[str], visible: list[list[str]]) -> None:
+def make_root(private: list[str], visible: list[list[str]], disk: str) -> None:
     """`private` directories are empty, but for `visible` ones of the machine's in them: path, and "rw" or "ro"."""
     mount("tmpfs", "/mnt", "tmpfs")
     for name in ("upper", "work", "root"):
@@ -74,6 +78,8 @@ def make_root(private: list[str], visible: list[list[str]]) -> None:
     for path, how in visible:
         os.makedirs(root + path, exist_ok=True)
         mount("none", root + path, "hostfs", 0 if how == "rw" else os.ST_RDONLY, path)
+    os.makedirs(root + disk, exist_ok=True)
+    mount(root + "/dev/ubda", root + disk, "ext4")
     os.chroot(root)
     os.chdir("/")
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
@@ -89,14 +95,22 @@ def network(name: str, addresses: list[str]) -> None:
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands).encode(), check=True)
     if addresses:
         os.makedirs("/run/sshd", mode=0o755)
-        subprocess.run(["/usr/sbin/sshd", "-f", "/etc/ssh/sshd_config"], check=True)  # returns when it listens
+        subprocess.run(["/usr/sbin/sshd", "-f", "/etc/ssh/sshd_config"], check=True)
+        for family in {"tcp6" if ":" in each else "tcp" for each in addresses}:
+            wait_until(listening, "/proc/net/" + family)
 
 
-def wait_for(paths: list[str]) -> None:
+def listening(table: str) -> bool:
+    """Does anybody listen on port 22, by this table of the kernel?"""
+    with open(table, encoding="ascii") as lines:
+        return any(words[1].endswith(":0016") and words[3] == "0A" for words in map(str.split, lines))
+
+
+def wait_until(true: Callable[[str], bool], path: str) -> None:
     deadline = time.monotonic() + 20
-    while not all(map(os.path.exists, paths)):
+    while not true(path):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"no {', '.join(path for path in paths if not os.path.exists(path))}")
+            raise RuntimeError(f"after 20 s not yet: {true.__name__} {path}")
         time.sleep(0.01)
 
 
@@ -145,6 +159,21 @@ class Work:
                 os.killpg(pid, int(which))
         self.say(f"-{number} 0")
 
+    def list(self, number: str) -> None:
+        """What runs beside this process, the kernel's own and sshd: ps takes ten times as long here."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as line:
+                    words = line.read().replace(b"\0", b" ").strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if words and pid != "1" and not words.startswith(b"sshd:"):
+                found.append(pid.encode() + b" " + words + b"\n")
+        with open(f"{self.directory}/{number}.out", "wb") as out:
+            out.writelines(found)
+        self.say(f"{number} 0")
+
     def say(self, words: str) -> None:
         os.write(self.line, words.encode() + b"\n")
 
@@ -165,6 +194,8 @@ def live(work: Work) -> None:
                 words = line.decode().split()
                 if words[0] == "run":
                     work.start(words[1])
+                elif words[0] == "list":
+                    work.list(words[1])
                 elif words[0] == "signal":
                     work.signal(words[1], words[2])
 
@@ -176,7 +207,7 @@ def main() -> None:
         config = json.load(source)
     modules = Modules()
     modules.load("overlay")
-    make_root(config["private"], config["visible"])
+    make_root(config["private"], config["visible"], config["disk"])
     line = os.open(LINE, os.O_RDWR | os.O_NOCTTY)
     tty.setraw(line, termios.TCSANOW)
     work = Work(line, config["directory"])
@@ -184,7 +215,8 @@ def main() -> None:
         for name in (*DRIVERS, *(["ipv6"] if config["addresses"] else [])):
             modules.load(name)
         network(config["name"], config["addresses"])
-        wait_for(config["devices"])
+        for path in config["devices"]:
+            wait_until(os.path.exists, path)
     except Exception as error:
         work.say(f"failed {error}")
         raise

@@ -19,10 +19,9 @@ BLOCK = 262144
 class TapeHost:
     """`settings` are the role's variables without their prefix."""
 
-    def __init__(self, guest: Guest, scratch: Path, **settings: t.Any) -> None:
+    def __init__(self, guest: Guest, place: Path, **settings: t.Any) -> None:
         self.guest = guest
-        self.scratch = scratch
-        self.catalog = scratch / "catalog"
+        self.catalog = place / "catalog"
         cache = f"pycache_prefix={guest.scratch / 'pycache'}"  # a process takes long enough to start there
         self.program = ["/usr/bin/python3", "-I", "-X", cache, str(PROGRAM)]
         self.settings = {"devices": guest.library.devices[:1], "catalog_dir": str(self.catalog), "wait": 0, **settings}
@@ -64,7 +63,7 @@ class TapeHost:
 
     def archives(self, label: str) -> list[tuple[int, str, str]]:
         """Of a tape, as the catalog has them: file, host, state."""
-        tape = json.loads((self.catalog / "tapes" / f"{label}.json").read_text())
+        tape = json.loads(self.guest.run(["cat", self.catalog / "tapes" / f"{label}.json"]).stdout)
         return [(each["file"], each["host"], each["state"]) for each in tape["archives"]]
 
 

@@ -8,10 +8,12 @@ import re
 import signal
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
 from tests.hosts.process import command_line, pids
+from tests.system import playbook
 
 from .conftest import Site
 from .guest import Guest
@@ -263,6 +265,46 @@ def test_alerts_are_read_once(guest: Guest, library: Library) -> None:
     assert not [line for line in lines[1] if line.endswith(": 1")]
 
 
+def test_a_key_is_for_what_is_written_from_then_on(guest: Guest, library: Library) -> None:
+    filled(library, 1)
+    at(guest, 1)
+    key = guest.run(["tee", "/tmp/key"], input=f"{7:064d}\nbackup2026\n")
+    assert key.stdout
+    stenc = ["stenc", "-f", "/dev/nst0"]
+    assert "Success!" in guest.run([*stenc, "-e", "mixed", "-k", "/tmp/key"]).stdout
+    assert guest.run(stenc).stdout.split()[-5:] == ["mixed", "Drive", "Key", "Desc.(uKAD):", "backup2026"]
+    write(guest, 1)
+    for mode, readable in (("mixed", (True, True)), ("on", (False, True)), ("off", (True, False))):
+        guest.run([*stenc, "-e", mode, *(["-k", "/tmp/key"] if mode != "off" else [])])
+        for file in (0, 1):
+            at(guest, file)
+            assert (guest.sh(READ, check=False).returncode == 0) is readable[file], (mode, file)
+
+
+def test_a_power_cut_takes_what_was_not_synced(guest: Guest, disk: Path) -> None:
+    program = f"""import os, time
+def put(name, sync):
+    with open("{disk}/new", "w") as new:
+        new.write(name)
+        new.flush()
+        if sync:
+            os.fsync(new)
+    os.rename("{disk}/new", "{disk}/" + name)
+put("kept", True)
+os.fsync(os.open("{disk}", os.O_RDONLY))
+put("lost", False)
+put("late", True)
+print(flush=True)
+time.sleep(60)
+"""
+    command = guest.start(["python3", "-c", program])
+    while not command.stdout:
+        time.sleep(0.05)
+    guest.power_off()
+    guest.power_on()
+    assert guest.sh(f"cd {disk}; cat kept; cat lost; cat late", check=False).stdout == "kept"
+
+
 def test_nothing_of_the_guest_is_left_when_its_power_has_gone(guest: Guest) -> None:
     guest.power_off()
     config = str(guest.directory / "config.json")  # a word of its command line
@@ -274,3 +316,12 @@ def test_the_tape_host_of_a_fleet_is_reached_by_ssh(site: Site) -> None:
     ssh = ["ssh", "-F", str(site.fleet.ssh_config), "tape1", "hostname; mt-st -f /dev/nst0 status"]
     lines = site.fleet.controller.run(ssh).stdout.splitlines()
     assert (lines[0], lines[-1].split()[0]) == ("tape1", "BOT")
+
+
+def test_a_pipe_ends_in_the_drive(site: Site) -> None:
+    tape = site.tape1.library.tape("A00001L6", drive=0)
+    to_tape = {"argv": ["dd", "of=/dev/nst0", "bs=256k", "iflag=fullblock", "conv=sync"]}
+    task = playbook.pipe(remote={"argv": ["head", "-c", "1000000", "/dev/zero"]}, output=to_tape, peer="tape1")
+    done = playbook.run(site.fleet, [task, task], hosts="h1")
+    assert [result["bytes"] for result in done.results] == [1000000, 1000000]
+    assert blocks(tape) == [4, 4, 0]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import signal
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from .test_tapehost import sizes
 
 
 @pytest.fixture
-def tapehost(guest: Guest, scratch: Path) -> TapeHost:
-    return TapeHost(guest, scratch)
+def tapehost(guest: Guest, disk: Path) -> TapeHost:
+    """Its catalog is on a disk that loses what was not synced when the power fails."""
+    return TapeHost(guest, disk)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -97,7 +99,7 @@ def test_between_two_archives_of_a_run_the_tape_is_not_wound(tapehost: TapeHost,
 def test_the_next_tape_of_the_changer(tapehost: TapeHost, library: Library) -> None:
     first = library.tape("A00001L6", slot=1, capacity=8 * BLOCK)
     second = library.tape("B00002L6", slot=2)
-    settings = {"changer": library.robot, "barcodes": ["A00001L6", "B00002L6"]}
+    settings: dict[str, t.Any] = {"changer": library.robot, "barcodes": ["A00001L6", "B00002L6"]}
     for number, (name, tape) in enumerate((("ONE", first), ("TWO", second)), 1):
         tapehost.guest.mtx("load", str(number), "0")
         tapehost.label(name, "--barcode", tape.barcode)
@@ -111,7 +113,7 @@ def test_the_next_tape_of_the_changer(tapehost: TapeHost, library: Library) -> N
     assert library.drives[0].tape is first
 
 
-def test_the_site_s_own_way_to_the_next_tape(tapehost: TapeHost, library: Library) -> None:
+def test_the_site_s_own_way_to_the_next_tape(tapehost: TapeHost, library: Library, scratch: Path) -> None:
     library.tape("A00001L6", drive=0, capacity=4 * BLOCK)
     tapehost.label("ONE")
     tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(8))
@@ -119,8 +121,8 @@ def test_the_site_s_own_way_to_the_next_tape(tapehost: TapeHost, library: Librar
     tapehost.guest.mtx("load", "3", "1")
     tapehost.label("TWO", devices=library.devices[1:])
     tapehost.guest.sh("mt-st -f /dev/nst1 offline; mtx -f /dev/sg2 unload 3 1")
-    command = "echo $TAPE_DEVICE $TAPE_REASON >> %s/asked; mt-st -f $TAPE_DEVICE offline; " % tapehost.scratch
+    command = "echo $TAPE_DEVICE $TAPE_REASON >> %s/asked; mt-st -f $TAPE_DEVICE offline; " % scratch
     command += "mtx -f /dev/sg2 unload 1 0 && mtx -f /dev/sg2 load 3 0"
     assert tapehost.sink("R1", "h1", blocks(8), next_command=command)["tape"] == "TWO"
-    assert (tapehost.scratch / "asked").read_text() == "/dev/nst0 full\n"
+    assert (scratch / "asked").read_text() == "/dev/nst0 full\n"
     assert "did not load" in tapehost.refused("source", "--tape", "ONE", "--file", "1", next_command="exit 3")

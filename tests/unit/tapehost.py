@@ -147,7 +147,12 @@ class TapeHost:
         return Done(done.returncode, done.stdout, done.stderr.decode())
 
     def ok(self, *words: object, data: bytes = b"", **settings: Any) -> dict[str, Any]:
-        return self.run(*words, data=data, **settings).answer
+        """The answer, which is fetched in pieces when it is long."""
+        answer = self.run(*words, data=data, **settings).answer
+        if "pieces" not in answer:
+            return answer
+        pieces = [self.run("answer", "--name", answer["name"], "--piece", number) for number in range(answer["pieces"])]
+        return dict(json.loads(b"".join(piece.out for piece in pieces)))
 
     def fails(self, *words: object, data: bytes = b"", **settings: Any) -> str:
         """The sentence of a call that must fail."""
@@ -193,9 +198,10 @@ class TapeHost:
         return self.run("commit", "--run", run, "--host", host, data=report(run, host, data, *args, **more))
 
     def backup(self, run: str, host: str, level: int = 0, base: str = "", **more: Any) -> dict[str, Any]:
-        """A good archive."""
+        """A good archive; ``on``: on this tape."""
         data = more.pop("data", None) or archive(run, host, level)
-        assert self.sink(run, host, data, level, base).status == 0
+        where = {"labels": [more.pop("on")]} if "on" in more else {}
+        assert self.sink(run, host, data, level, base, **where).status == 0
         return self.commit(run, host, data, level=level, base=base or None, **more).answer
 
     # what is there

@@ -99,7 +99,7 @@ def test_a_program_of_ours_is_killed(
 
 @pytest.mark.parametrize("name", ["tar", "tee", "openssl"])
 def test_a_program_of_ours_stops_for_ever(host: Host, halfway: Started, name: str) -> None:
-    """One that has been killed is said to be the cause, also if others had to be ended because of it."""
+    """Not even one that does nothing any more is left when we are ended."""
     if name == "openssl" and not shutil.which("openssl"):
         pytest.skip("there is no openssl")
     os.kill(halfway.child(name), signal.SIGSTOP)

@@ -118,7 +118,7 @@ def read(
         summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
         argv = argv + [b"--index-file=/proc/self/fd/%d" % index, b"--"] + members
         # 2: perhaps only because a member is not in it
-        # it runs in DIR: with --directory tar 1.34 forgets about it where directories have exchanged their names
+        # it runs in DIR: with --directory tar 1.34 makes a directory elsewhere, where others have exchanged their names
         to, ok = os.fsencode(words.to), (0, 1, 2) if members else (0, 1)
         tar = crew.start("tar", argv, archive, fds=(index,), ok=ok, says=says, cwd=to)
         tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], 0, archive_in, fds=(branch_in,))

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """GNU tar and the checksum's program, as this host has them."""
 
-import hashlib
 import re
 
 from crew import Lines, output
@@ -19,7 +18,7 @@ OTHER_FILE_SYSTEM = re.compile(r"tar: (.*?)/?: (?:file|directory) is on a differ
 TOTAL = re.compile(r"Total bytes (?:written|read): (\d+) ")
 AT_THE_END = "tar: Exiting with failure status due to previous errors"
 NOT_FOUND = ": Not found in archive"
-EMPTY = hashlib.sha256().hexdigest()
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # the SHA-256 of no byte
 
 
 class Tar:
@@ -41,11 +40,12 @@ class Tar:
         self.version = version.group(1)
         if (int(version.group(2)), int(version.group(3))) < LEAST:
             raise Trouble("this host's tar is %s: 1.26 is the oldest that is known to work" % self.version)
-        self.metadata = [each for each in METADATA if self.has(each)]
+        self.metadata = list(METADATA) if self.has(*METADATA) else [each for each in METADATA if self.has(each)]
 
-    def has(self, option: str) -> bool:
-        """Whether it knows this option, and has nothing to say about it: one built without ACLs warns."""
-        return output([self.name, b"-cf/dev/null", b"-T/dev/null", b"--" + option.encode()]) == (0, b"")
+    def has(self, *options: str) -> bool:
+        """Whether it knows these options, and has nothing to say about them: one built without ACLs warns."""
+        words = [b"--" + option.encode() for option in options]
+        return output([self.name, b"-cf/dev/null", b"-T/dev/null"] + words) == (0, b"")
 
     def argv(self, *words: "str | bytes") -> "list[bytes]":
         """Its command line: these words, and what is wanted each time.

@@ -59,7 +59,7 @@ def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
     """(subcommand, its options); exits with status 2 if they are wrong."""
     name = words[0] if words else ""
     if name not in SUBCOMMANDS:
-        sys.stderr.write("usage: tapehost %s\n" % "|".join(SUBCOMMANDS))
+        sys.stderr.write("tapehost: error: there is no %r, only %s\n" % (name, ", ".join(SUBCOMMANDS)))
         raise SystemExit(2)
     parser = argparse.ArgumentParser(prog="tapehost " + name)
     for option, details in SUBCOMMANDS[name][1]:
@@ -83,9 +83,9 @@ def check(subcommand: str, args: "argparse.Namespace") -> None:
         raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
 
 
-def say(text: str) -> None:
+def say(answer: str) -> None:
     """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
-    data = text.encode()
+    data = answer.encode()
     while data:
         data = data[os.write(1, data) :]
 
@@ -104,7 +104,7 @@ def main() -> int:
         given = settings.from_environment()
         answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
-            say(answer if subcommand == "answer" else answers.whole(given, answer))
+            say(answer if subcommand == "answer" else answers.say(given, answer) + "\n")
     except Problem as exc:
         sys.stderr.write("%s\n" % exc)
         return 1

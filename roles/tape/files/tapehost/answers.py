@@ -24,9 +24,9 @@ def folder(settings: "Settings") -> str:
     return os.path.join(settings.catalog_dir, "answers")
 
 
-def whole(settings: "Settings", answer: "Any") -> str:
-    """A line of JSON: the answer, or how many pieces it has, and their name; raises Problem."""
-    text = json.dumps(answer) + "\n"
+def say(settings: "Settings", answer: "Any") -> str:
+    """The answer as JSON, or how many pieces it has, and their name; raises Problem."""
+    text = json.dumps(answer)
     if not 0 < settings.piece < len(text):
         return text
     place = folder(settings)
@@ -37,7 +37,7 @@ def whole(settings: "Settings", answer: "Any") -> str:
                     os.unlink(os.path.join(place, old))
     name = os.urandom(8).hex()
     files.write_whole(os.path.join(place, name), text.encode("ascii"))
-    return json.dumps({"pieces": -(-len(text) // settings.piece), "name": name}) + "\n"
+    return json.dumps({"pieces": -(-len(text) // settings.piece), "name": name})
 
 
 def answer(settings: "Settings", args: "argparse.Namespace") -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-LINE = 2**20  # bytes: the report is shorter
 TOLD = 1000  # characters of a warning in an answer; the catalog has it whole
+LINE = 2**20  # bytes: the report is shorter
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 KEYS = ("time", "level", "base", "paths", "bytes", "sha256", "tar", "warnings", "warning_count", "files")
@@ -69,8 +69,7 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
-    told = [line[:TOLD] for line in archive["warnings"][:1]]
-    return dict(archive, tape=label, paths=[], warnings=told)
+    return dict(archive, tape=label, paths=[], warnings=[line[:TOLD] for line in archive["warnings"][:1]])
 
 
 def parse(line: bytes) -> "dict[str, Any]":

@@ -2,20 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
 
+import contextlib
 import json
+import os
 import sys
 import time
 
 import catalog as catalogs
+import files
 import holding as holdings
 import label as labels
 import names
 import pool
-import runs
 import wants
 from catalog import Catalog
 from problem import Problem
-from units import say_size
+from units import STAMP, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +37,9 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     last archive of this level had is taken.
     """
     request = read_request()
-    asked = request["hosts"]
+    run, asked = request.get("run") or "", request["hosts"]
     catalog = Catalog(settings.catalog_dir)
-    run = request.get("run") or runs.new_run(catalog, bool(request.get("dry")))
+    run = run or new_run(catalog, bool(request.get("dry")))
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
     warnings: "list[str]" = []
     hosts = {}
@@ -79,6 +81,26 @@ def read_request() -> "dict[str, Any]":
         return dict(request)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
         raise Problem("the request cannot be read: %r" % exc) from None
+
+
+def new_run(catalog: "Catalog", dry: bool) -> str:
+    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them."""
+    folder = os.path.join(catalog.folder, "runs")
+    now = time.time()
+    if dry:
+        return time.strftime(STAMP, time.gmtime(now))
+    files.make_folder(folder)
+    for old in os.listdir(folder):
+        if old < time.strftime(STAMP, time.gmtime(now - 86400)):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(folder, old))
+    while True:
+        name = time.strftime(STAMP, time.gmtime(now))
+        try:
+            os.mkdir(os.path.join(folder, name))
+            return name
+        except FileExistsError:
+            now += 1
 
 
 def for_host(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
+AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
 END = 1024  # bytes: two blocks of zeros end an archive
 
 
@@ -149,7 +150,9 @@ def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> 
             "%s: its SHA-256 is %s, and was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
         )
     if any(statuses):
-        raise Problem("%s: tar cannot list it: %s" % (where, said[-1]), "its bytes are those that the source sent")
+        why = [line for line in said if not line.endswith(AFTER)] or said
+        hint = "its bytes are those that the source sent" if archive["sha256"] else "it was broken off"
+        raise Problem("%s: tar cannot list it: %s" % (where, why[-1]), hint)
     if not whole:
         raise Problem("%s does not end as an archive does" % where, "it was broken off")
     sys.stderr.write("verified %s\n" % where)

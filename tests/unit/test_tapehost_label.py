@@ -1,0 +1,265 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labels: what is never written over, what may be by whom, and tapes that expire."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
+
+Maker = Callable[..., TapeHost]
+labels, problems = load("tapehost", "label", "problem")
+MAGIC = b"socketpipe tape label "
+
+
+def mark(data: bytes) -> str:
+    return hashlib.sha256(data[:512]).hexdigest()[:12]
+
+
+def test_a_label_says_how_to_do_without_us() -> None:
+    made = labels.make("WEEK01", 262144, "X1L6", "tape1")
+    block = labels.block_of(made)
+    assert len(block) == 8192
+    assert labels.parse(block) == made
+    text = block.decode("ascii")
+    for words in ("mt-st -f DEV fsf 3", "dd if=DEV bs=262144 | tar -tvf -", "--listed-incremental=/dev/null"):
+        assert words in text
+    assert made["id"] != labels.make("WEEK01", 262144, "X1L6", "tape1")["id"]
+    with pytest.raises(problems.Problem, match="the label does not fit in 8192 bytes: give a shorter name"):
+        labels.block_of(labels.make("W", 512, "x" * 9000, "h"))
+
+
+GOOD: dict[str, Any] = {"format": 1, "label": "A", "id": "0123", "block_size": 512}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"\0" * 8192,
+        MAGIC + b"1\n",
+        MAGIC + b"1\n{",
+        MAGIC + b"1\n[]\n",
+        MAGIC + b"1\n\xff\n",
+        MAGIC + b"1\n" + b"[" * 8000,
+        MAGIC + b"2\n" + json.dumps(GOOD).encode() + b"\n",
+        *(
+            MAGIC + b"1\n" + json.dumps({**GOOD, **change}).encode() + b"\n"
+            for change in (
+                {"format": 2},
+                {"label": ""},
+                {"label": "../../etc/x"},
+                {"label": 5},
+                {"id": ""},
+                {"block_size": 0},
+                {"block_size": "many"},
+            )
+        ),
+    ],
+)
+def test_what_is_no_label_of_ours(block: bytes) -> None:
+    assert labels.parse(block) is None
+
+
+FOREIGN = [
+    (b"AMANDA: TAPESTART DATE 20260101 TAPE DAILY-1\n", "a tape of Amanda"),
+    (b"\0" * 12 + b"BB02" + b"\0" * 900, "a tape of Bacula or Bareos"),
+    (b"VOL1WEEK01", "a tape with an ANSI label"),
+    (archive("R1", "h1", pax=False), "a tar archive without a label"),
+    (b"070701" + b"0" * 100, "a cpio archive"),
+    (b"what is this", "data without a label"),
+    (b"\0", "data without a label"),
+    (MAGIC + b"1\n{damaged", "a label of this collection that is damaged, or of a later version"),
+]
+
+
+@pytest.mark.parametrize(("data", "name"), FOREIGN, ids=[name for _data, name in FOREIGN])
+def test_a_foreign_tape(data: bytes, name: str, tape_host: Maker) -> None:
+    host = tape_host(labelled=False)
+    (host.tapes[0] / "000000").write_bytes(data)
+    device = str(host.tapes[0])
+    refused = "drive %s: its tape holds %s (fingerprint %s); it is never written unless tape_label is told to"
+    assert host.sink("R1", "h1").said == (
+        "no drive has a tape that may be written: " + refused % (device, name, mark(data))
+    )
+    assert host.ok("inventory")["drives"][0]["message"] == (refused % (device, name, mark(data))).split(": ", 1)[1]
+    ask = "to overwrite it, say tape_overwrite=" + mark(data)
+    words = ["label", "--label", "A"]
+    assert host.fails(*words) == "the tape in %s holds %s: %s" % (device, name, ask)
+    for proof in ("yes", mark(data).upper(), mark(data)[:-1], mark(data) + " ", "A"):
+        said = host.fails(*words, "--overwrite", proof)
+        assert said.endswith("%s is neither its fingerprint nor its barcode; %s" % (proof, ask))
+    assert (host.tapes[0] / "000000").read_bytes() == data
+    assert host.ok(*words, "--overwrite", mark(data))["label"] == "A"
+    assert host.sink("R1", "h1").answer["file"] == 1
+
+
+@pytest.mark.parametrize("names", [["000001"], ["notes.txt"], ["000000", "000001"]])
+def test_a_directory_that_has_something_and_no_label(names: list[str], tape_host: Maker) -> None:
+    host = tape_host(labelled=False)
+    for name in names:
+        (host.tapes[0] / name).write_bytes(b"")
+    said = host.fails("label", "--label", "A")
+    assert said.startswith("the tape in %s holds data without a label: " % host.tapes[0])
+    assert "holds data without a label" in host.sink("R1", "h1").said
+
+
+def test_a_blank_tape(tape_host: Maker) -> None:
+    host = tape_host(labelled=False)
+    assert host.sink("R1", "h1").said.endswith("its tape is blank: label it with tape_label")
+    made = host.ok("label", "--label", "A", "--barcode", "X1L6")
+    assert {key: made[key] for key in ("label", "barcode", "block_size")} == {
+        "label": "A",
+        "barcode": "X1L6",
+        "block_size": 4096,
+    }
+    assert host.ok("label", "--label", "A")["barcode"] == "X1L6"  # there is nothing on it, and it keeps its barcode
+    assert host.tape()["id"] != made["id"]
+
+
+def archives_of(tape: str) -> str:
+    return "the 1 archives of tape %s, not all of which are past their retention" % tape
+
+
+@pytest.mark.parametrize("reuse", ["scratch", "expired", "never"])
+@pytest.mark.parametrize("name", ["A", "NEW"])
+def test_a_tape_with_archives(name: str, reuse: str, tape_host: Maker) -> None:
+    host = tape_host(labelled=False, reuse=reuse)
+    host.ok("label", "--label", "A", "--barcode", "X1L6")
+    host.backup("R1", "h1")
+    words = ["label", "--label", name]
+    if reuse == "never":
+        assert host.fails(*words, "--overwrite", "X1L6") == "tape A has archives, and tape_reuse is never"
+        return
+    block = (host.tapes[0] / "000000").read_bytes()
+    ask = "to overwrite it, say tape_overwrite=%s, or its barcode X1L6" % mark(block)
+    assert host.fails(*words) == "the tape in %s holds %s: %s" % (host.tapes[0], archives_of("A"), ask)
+    host.ok(*words, "--overwrite", "X1L6" if name == "A" else mark(block))
+    assert [tape["label"] for tape in host.ok("inventory")["tapes"]] == [name]
+    assert (host.tape(name)["archives"], host.ok("inventory")["drives"][0]["message"]) == ([], "")
+    assert host.fails("chain", "--host", "h1").endswith("has archives of: nobody")
+    assert not (host.tapes[0] / "000001").exists()
+
+
+def two_hosts(tape_host: Maker) -> tuple[TapeHost, TapeHost]:
+    """Two catalogs that know nothing of each other, each of which has a tape A with an archive."""
+    ours, theirs = tape_host(labelled=False), tape_host(labelled=False)
+    for host, barcode in ((ours, "OURS"), (theirs, "THEIRS")):
+        host.ok("label", "--label", "A", "--barcode", barcode)
+        host.backup("R1", "h1")
+    return ours, theirs
+
+
+def test_a_tape_of_another_catalog(tape_host: Maker) -> None:
+    ours, theirs = tape_host(tapes=1, labelled=False), tape_host()
+    theirs.backup("R1", "h1")
+    device = str(theirs.tapes[0])
+    assert ours.sink("R1", "h1", devices=[device]).said.endswith(
+        "its tape A is not in the catalog %s: tape_inventory with tape_rebuild reads it in" % ours.catalog_dir
+    )
+    said = ours.fails("label", "--label", "B", devices=[device])
+    assert said.startswith("the tape in %s holds tape A, which this catalog does not know: to overwrite it, " % device)
+
+
+def test_another_tape_of_the_same_name(tape_host: Maker) -> None:
+    """The known one is on the shelf: nothing that is done to this one touches what the catalog has of it."""
+    ours, theirs = two_hosts(tape_host)
+    before = ours.tape()
+    device = str(theirs.tapes[0])
+    ours.settings["devices"] = [device]
+    assert "its tape is labelled A, but is not the A of the catalog (labelled 20" in ours.sink("R2", "h1").said
+    assert ours.fails("source", "--tape", "A", "--file", "1").startswith("tape A is in no drive within 0 s: ")
+    proof = mark((theirs.tapes[0] / "000000").read_bytes())
+    taken = "there is a tape A already, labelled %s, and it is not this one: give another name, or remove %s"
+    assert ours.fails("label", "--label", "A", "--overwrite", proof).startswith(
+        taken % (before["labelled"], ours.catalog_dir / "tapes" / "A.json")
+    )
+    # the barcode of the one on the shelf says nothing of this one
+    assert "OURS is neither its fingerprint" in ours.fails("label", "--label", "B", "--overwrite", "OURS")
+    rebuilt = ours.ok("inventory", "--rebuild")
+    assert rebuilt["drives"][0]["message"].startswith("the catalog has another tape A, labelled ")
+    assert ours.ok("label", "--label", "B", "--overwrite", "THEIRS")["barcode"] == "THEIRS"
+    assert ours.tape() == before
+    assert [each["tape"] for each in ours.ok("chain", "--host", "h1")["archives"]] == ["A"]
+
+
+def past(host: TapeHost, label: str = "A", runs: tuple[str, ...] = ()) -> None:
+    """Let the archives of these runs be past their retention, of all if none are named."""
+
+    def change(tape: dict[str, Any]) -> None:
+        for each in tape["archives"]:
+            if not runs or each["run"] in runs:
+                each["keep_until"] = time.time() - 1
+
+    host.edit(label, change)
+
+
+@pytest.mark.parametrize("reuse", ["scratch", "never", "expired"])
+def test_an_expired_tape(reuse: str, tape_host: Maker) -> None:
+    host = tape_host(reuse=reuse, lease=0)
+    host.backup("R1", "h1")
+    host.backup("R2", "h1")
+    past(host, runs=("R1",))
+    assert host.ok("inventory")["tapes"][0]["expired"] is False
+    host.backup("R3", "h1")
+    past(host)
+    assert host.ok("inventory")["tapes"][0]["expired"] is True
+    before = host.tape()
+    entry = host.sink("R4", "h2").answer
+    if reuse == "expired":
+        assert (entry["file"], host.states()) == (1, [(1, "h2", "written")])
+        assert host.tape()["id"] != before["id"]
+        assert host.files() == [archive("R4", "h2")]
+    else:
+        assert (entry["file"], host.tape()["id"]) == (4, before["id"])
+
+
+def test_a_base_is_kept_for_its_increments(tape_host: Maker) -> None:
+    host = tape_host(2, reuse="expired", lease=0)
+    host.backup("R1", "h1", on="A")
+    host.backup("R2", "h1", 1, "R1", on="B")
+    past(host, "A")
+    assert [tape["expired"] for tape in host.ok("inventory")["tapes"]] == [False, False]
+    assert host.sink("R3", "h2", labels=["A"]).answer["file"] == 2
+    past(host, "A")
+    past(host, "B")
+    assert [tape["expired"] for tape in host.ok("inventory")["tapes"]] == [True, True]
+
+
+def test_a_run_does_not_write_over_itself(tape_host: Maker) -> None:
+    """However short the retention is, and whatever comes of the archives."""
+    host = tape_host(reuse="expired", retention=0)
+    for number, data in enumerate((archive("R1", "h1"), b"x", archive("R1", "h3")), 1):
+        host.sink("R1", "h%d" % number, data)
+    assert host.states() == [(1, "h1", "written"), (2, "h2", "failed"), (3, "h3", "written")]
+    assert host.ok("finish", "--run", "R1")["warnings"] == []
+    assert len(host.states()) == 4
+    assert host.sink("R2", "h1").answer["file"] == 1
+
+
+def test_a_full_tape_that_expires(tape_host: Maker) -> None:
+    host = tape_host(reuse="expired", lease=0, capacity=8192 + 3 * 4096)
+    host.backup("R1", "h1")
+    assert host.sink("R2", "h2").status == 1
+    assert host.tape()["full"]
+    past(host)
+    assert host.sink("R3", "h2").answer["file"] == 1
+    assert not host.tape()["full"]
+
+
+def test_two_tapes_of_one_name_at_once(tape_host: Maker, tmp_path: Path) -> None:
+    host = tape_host(2, labelled=False)
+    host.ok("label", "--label", "A", "--device", host.tapes[0])
+    said = host.fails("label", "--label", "A", "--device", host.tapes[1])
+    assert said.startswith("there is a tape A already, labelled ")
+    assert list(host.tapes[1].iterdir()) == []
+    assert host.fails("label", "--label", "B").startswith("which drive?: give tape_device, one of: ")

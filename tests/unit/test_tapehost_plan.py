@@ -1,0 +1,253 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before anything starts: levels and bases, the order, the tapes, and what can be known to go wrong. And the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import BLOCK, TapeHost
+
+Maker = Callable[..., TapeHost]
+LABEL = 8192
+
+
+def plan(host: TapeHost, run: str = "R9", resume: bool = False, hosts: Any = None, **settings: Any) -> dict[str, Any]:
+    request = {"run": run, "resume": resume, "hosts": {"h1": {"level": 0}} if hosts is None else hosts}
+    return host.ok("plan", data=json.dumps(request).encode(), **settings)
+
+
+def refused(host: TapeHost, hosts: Any = None, **settings: Any) -> str:
+    request = {"run": "R9", "hosts": {"h1": {"level": 0}} if hosts is None else hosts}
+    return host.fails("plan", data=json.dumps(request).encode(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "level", "base"),
+    [(0, 0, None), (1, 1, "R1"), (2, 2, "R4"), (3, 3, "R4"), (9, 9, "R4")],
+)
+def test_levels_and_bases(asked: int, level: int, base: str | None, tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    for run, at, on in (("R1", 0, ""), ("R2", 1, "R1"), ("R3", 2, "R2"), ("R4", 1, "R1")):
+        host.backup(run, "h1", at, on)
+    host.sink("R5", "h1")
+    found = plan(host, hosts={"h1": {"level": asked}})["hosts"]["h1"]
+    assert (found["level"], found["base"], found["keep"]) == (level, base, ["R1", "R3", "R4"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "failed"},
+        {"state": "written"},
+        {"verified": {"time": "2026-11-23T00:00:00Z", "ok": False}},
+        {"set": "www"},
+        {"host": "h2"},
+        {"run": "R9"},
+        {"kind": "catalog"},
+        {"level": 2, "base": "R0"},
+        {"level": 1, "base": "R1"},
+    ],
+)
+def test_nothing_to_be_based_on(change: dict[str, Any], tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    host.edit("A", lambda tape: tape["archives"][0].update(change))
+    answer = plan(host, hosts={"h1": {"level": 3}})
+    assert (answer["hosts"]["h1"]["level"], answer["hosts"]["h1"]["base"]) == (0, None)
+    assert answer["warnings"] == ["h1: level 0 instead of 3, as there is no archive that it could be based on"]
+
+
+def test_a_base_that_may_be_gone_before_the_run_ends(tape_host: Maker) -> None:
+    """With tape_reuse expired an archive of this very run may be written over it."""
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    for seconds, reuse, level in ((90_000, "expired", 1), (3600, "expired", 0), (3600, "scratch", 1), (-1, "never", 1)):
+        until = time.time() + seconds
+        host.edit("A", lambda tape, until=until: tape["archives"][0].update(keep_until=until))
+        assert plan(host, hosts={"h1": {"level": 1}}, reuse=reuse)["hosts"]["h1"]["level"] == level
+
+
+def test_order(tape_host: Maker) -> None:
+    """Those of which nothing is known, and then those that took longest."""
+    host = tape_host(lease=0)
+    for number, elapsed in enumerate((5.0, 50.0, 0.5), 1):
+        host.backup("R%d" % number, "h%d" % number)
+
+        def change(tape: dict[str, Any], elapsed: float = elapsed) -> None:
+            tape["archives"][-1]["elapsed"] = elapsed
+
+        host.edit("A", change)
+    hosts = {name: {"level": 0} for name in ("h3", "h1", "new", "h2")}
+    assert plan(host, hosts=hosts)["order"] == ["new", "h2", "h1", "h3"]
+
+
+def test_resume(tape_host: Maker) -> None:
+    host = tape_host()
+    host.backup("R9", "h1")
+    host.sink("R9", "h2")
+    host.sink("R9", "h3", b"x")
+    hosts = {name: {"level": 0} for name in ("h1", "h2", "h3", "h4")}
+    answer = plan(host, resume=True, hosts=hosts)
+    assert {name: entry["skip"] for name, entry in answer["hosts"].items()} == {
+        "h1": True,
+        "h2": False,
+        "h3": False,
+        "h4": False,
+    }
+    assert sorted(answer["order"]) == ["h2", "h3", "h4"]
+    assert answer["drives"][0]["state"] == "yours"
+    assert sorted(plan(host, hosts=hosts)["order"]) == ["h1", "h2", "h3", "h4"]
+
+
+K = 1024
+PACKED: list[tuple[list[int | None], int, str]] = [
+    ([], 1, "0 archives, 0 B: fits on the tape"),
+    ([10 * K], 1, "1 archives, 10.0 KiB: fits on the tape"),
+    ([92 * K], 1, "1 archives, 92.0 KiB: fits on the tape"),
+    ([50 * K, 42 * K], 1, "2 archives, 92.0 KiB: fits on the tape"),
+    ([50 * K, 43 * K], 2, "2 archives, 93.0 KiB: needs 2 tapes"),
+    ([50 * K, 50 * K, 50 * K], 3, "3 archives, 150.0 KiB: needs 3 tapes"),
+    ([10 * K, None], 1, "2 archives, 10.0 KiB and 1 of which nothing is known: fits on the tape"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "tapes", "sentence"), PACKED)
+def test_packing(sizes: list[int | None], tapes: int, sentence: str, tape_host: Maker) -> None:
+    host = tape_host(capacity="100K")
+    hosts = {"h%d" % number: {"level": 0, "bytes": size} for number, size in enumerate(sizes)}
+    answer = plan(host, hosts=hosts)
+    assert (answer["tapes"], answer["fits"]) == (tapes, sentence)
+    assert plan(host, hosts=hosts, capacity="")["tapes"] is None
+
+
+def test_what_is_on_the_tape_takes_room(tape_host: Maker) -> None:
+    host = tape_host(capacity="100K", lease=0)
+    data = archive("R1", "h1", size=60 * K)
+    host.backup("R1", "h1", data=data)
+    assert plan(host)["fits"] == "1 archives, %.1f KiB: needs 2 tapes" % (len(data) / K)
+    drive = plan(host)["drives"][0]
+    assert (drive["free"], drive["state"], drive["file"]) == (100 * K - LABEL - len(data), "append", 2)
+
+
+def test_what_does_not_fit_on_any_tape(tape_host: Maker) -> None:
+    answer = plan(tape_host(capacity="100K"), hosts={"h1": {"level": 0, "bytes": 92 * K + 1}})
+    assert answer["hosts"]["h1"]["problem"] == (
+        "h1 has 92.0 KiB, which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
+    )
+
+
+def protect(host: TapeHost) -> None:
+    host.tapes[0].chmod(0o555)
+
+
+def lease(host: TapeHost) -> None:
+    host.sink("R1", "h1")
+
+
+def fill(host: TapeHost) -> None:
+    host.edit("A", lambda tape: tape.update(full=True))
+
+
+def blank(host: TapeHost) -> None:
+    (host.tapes[0] / "000000").unlink()
+
+
+PROBLEMS: list[tuple[Callable[[TapeHost], None], str]] = [
+    (protect, "its tape A is write-protected"),
+    (lease, "its tape A belongs to run R1 until 20"),
+    (fill, "its tape A is full"),
+    (blank, "its tape is blank: label it with tape_label"),
+]
+
+
+@pytest.mark.parametrize(("prepare", "text"), PROBLEMS)
+def test_problems_before_anything_starts(prepare: Callable[[TapeHost], None], text: str, tape_host: Maker) -> None:
+    host = tape_host()
+    prepare(host)
+    said = refused(host)
+    assert said.startswith("no drive has a tape that may be written: drive %s: %s" % (host.tapes[0], text))
+    host.tapes[0].chmod(0o755)
+
+
+def test_what_may_pass_by_itself_is_a_warning(tape_host: Maker) -> None:
+    host = tape_host()
+    lease(host)
+    answer = plan(host, wait=60)
+    assert answer["warnings"][0].startswith("will wait for a drive: drive %s: its tape A belongs" % host.tapes[0])
+    assert answer["drives"][0]["state"] == "leased"
+    first = host.start("sink", "--run", "R1", "--host", "h2")
+    while host.states()[-1][2] != "writing":
+        time.sleep(0.01)
+    assert "is in use for the archive of h2 in run R1" in plan(host, wait=60)["warnings"][0]
+    host.end(first, archive("R1", "h2"))
+
+
+def test_a_level_that_is_none(tape_host: Maker) -> None:
+    said = refused(tape_host(), {"h1": {"level": 10}})
+    assert said == "tape_level of h1 is 10: it is from 0 (everything) to 9"
+
+
+def test_a_plan_writes_nothing(tape_host: Maker) -> None:
+    host = tape_host(retention=0, reuse="expired", lease=0)
+    host.backup("R1", "h1")
+    before = host.tape(), host.files()
+    drive = plan(host)["drives"][0]
+    assert (drive["state"], drive["file"], host.tape(), host.files()) == ("expired", 1, *before)
+
+
+# the end of a run
+
+
+def test_the_catalog_is_on_each_tape_of_the_run(tape_host: Maker) -> None:
+    host = tape_host(3)
+    for name, label in (("h1", "A"), ("h2", "B")):
+        host.backup("R1", name, on=label)
+    host.sink("R1", "h3", b"x")
+    answer = host.ok("finish", "--run", "R1")
+    assert (answer["tapes"], answer["warnings"]) == (["A", "B"], [])
+    assert {row["host"]: (row["tape"], row["file"], row["state"]) for row in answer["archives"]} == {
+        "h1": ("A", 1, "good"),
+        "h2": ("B", 1, "good"),
+        "h3": ("A", 2, "failed"),
+    }
+    assert [tape["run"] for tape in host.ok("inventory")["tapes"]] == [None, None, None]
+    for label, number in (("A", 3), ("B", 2)):
+        path = host.folder / label / ("%06d" % number)
+        assert path.stat().st_size % BLOCK == 0
+        listed = subprocess.run(["tar", "-tf", path], stdout=subprocess.PIPE, check=True).stdout.decode().split("\n")
+        assert {"tapes/A.json", "tapes/B.json", "tapes/C.json", "lists/R1/h1.all.gz"} <= set(listed)
+    assert host.files("C") == []
+
+
+def test_the_end_once_more_is_harmless(tape_host: Maker) -> None:
+    host = tape_host()
+    host.backup("R1", "h1")
+    first = host.ok("finish", "--run", "R1")
+    again = host.ok("finish", "--run", "R1")
+    assert again == first
+    assert host.ok("inventory")["tapes"][0]["good"] == 1
+    assert host.ok("finish", "--run", "R7") == {"run": "R7", "tapes": [], "archives": [], "warnings": []}
+    host.never_wrong()
+
+
+def test_a_tape_that_has_gone_at_the_end(tape_host: Maker) -> None:
+    host = tape_host(2)
+    host.backup("R1", "h1", on="A")
+    said = host.ok("finish", "--run", "R1", devices=[str(host.tapes[1])])["warnings"]
+    assert said == ["the catalog was not copied to tape A: it is full, or in no drive any more"]
+
+
+def test_no_room_for_the_catalog(tape_host: Maker) -> None:
+    host = tape_host(capacity=LABEL + 2 * BLOCK)
+    host.backup("R1", "h1")
+    answer = host.ok("finish", "--run", "R1")
+    assert answer["archives"][0]["state"] == "good"
+    assert "the tape is full" in answer["warnings"][0]
+    assert host.states() == [(1, "h1", "good")]
