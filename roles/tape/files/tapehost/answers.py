@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-# characters: a task's result has 64 KiB of JSON of what its last command has written, and in it each quote is two
-PIECE = 24000
 KEPT = 86400.0  # seconds that an answer stays which nobody has fetched
 
 
@@ -29,7 +27,7 @@ def folder(settings: "Settings") -> str:
 def say(settings: "Settings", answer: "Any") -> str:
     """The answer as JSON, or how many pieces it has, and their name; raises Problem."""
     text = json.dumps(answer)
-    if len(text) <= PIECE:
+    if not 0 < settings.piece < len(text):
         return text
     place = folder(settings)
     with contextlib.suppress(FileNotFoundError):
@@ -39,7 +37,7 @@ def say(settings: "Settings", answer: "Any") -> str:
                     os.unlink(os.path.join(place, old))
     name = os.urandom(8).hex()
     files.write_whole(os.path.join(place, name), text.encode("ascii"))
-    return json.dumps({"pieces": -(-len(text) // PIECE), "name": name})
+    return json.dumps({"pieces": -(-len(text) // settings.piece), "name": name})
 
 
 def answer(settings: "Settings", args: "argparse.Namespace") -> str:
@@ -47,8 +45,8 @@ def answer(settings: "Settings", args: "argparse.Namespace") -> str:
     path = os.path.join(folder(settings), os.path.basename(args.name))
     try:
         with open(path, "rb") as source:
-            source.seek(args.piece * PIECE)
-            piece, more = source.read(PIECE), source.read(1)
+            source.seek(args.piece * settings.piece)
+            piece, more = source.read(settings.piece), source.read(1)
     except FileNotFoundError:
         raise Problem("there is no answer %s any more" % args.name, "ask again") from None
     if not more:

@@ -41,6 +41,7 @@ DEFAULTS: "dict[str, Any]" = {
     "barcodes": [],
     "next_command": "",
     "encryption": {},
+    "piece": 0,
 }
 
 
@@ -69,6 +70,7 @@ class Settings:
         self.barcodes = self.words("barcodes")
         self.next_command = self.word("next_command")
         self.encryption = self.value["encryption"]
+        self.piece = self.parsed("piece", parse_size)  # characters of an answer that one request gets; 0: all
         self.set = self.word("set")
         self.check()
 

@@ -1,0 +1,122 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role tape refuses, and what it says: before any host's tar starts, and with nothing written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts import Fleet
+
+from . import playbook, taping
+from .conftest import make_fleet
+from .taping import Site
+
+ENTRY = "plumbing.socketpipe.tape"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def site(fleet: Fleet) -> Site:
+    return taping.make_site(fleet)
+
+
+def said(done: playbook.Done) -> str:
+    """The message of the task that says why."""
+    (text,) = taping.failures(done, "Say why").values()
+    return text
+
+
+def entry(name: str, **variables: Any) -> dict[str, Any]:
+    """One entry point of the role in a play that goes on when it fails."""
+    role = {"ansible.builtin.include_role": {"name": ENTRY, "tasks_from": name}, "vars": variables}
+    return {"block": [role], "rescue": [{"name": f"after {name}", "ansible.builtin.debug": {"msg": "refused"}}]}
+
+
+def test_what_has_nothing_to_do(site: Site) -> None:
+    """Nobody's drive, nobody's archive, no name, nothing chosen: each with a sentence, and all in one play."""
+    tasks = [
+        {"block": [{"ansible.builtin.include_role": {"name": ENTRY}}], "rescue": [{"ansible.builtin.meta": "noop"}]},
+        entry("backup", tape_host="localhost"),
+        entry("backup", tape_paths=[f"{site.data('h1')}"], tape_set="another", tape_reuse="now"),
+        entry("restore"),
+        entry("restore", restore_host="h7"),
+        entry("verify"),
+        entry("tape_find", tape_path="/etc/fstab"),
+        entry("tape_label"),
+    ]
+    done = playbook.run(site.fleet, tasks, hosts="h1", inventory=site.variables())
+    messages = [each.result["msg"] for each in done.outcomes if each.status == "failed" and "cause" not in each.result]
+    nothing = "Nothing has been written, and no host's tar was started."
+    assert messages == [
+        "the role plumbing.socketpipe.tape does nothing by itself, so that no tape is touched by accident: give tasks_from, "
+        "one of backup, verify, restore, tape_label, tape_inventory, tape_find",
+        "localhost: this host has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory. "
+        + nothing,
+        "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",
+        "whose archives? Give restore_host, and restore_target if they go to another host",
+        f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: nobody",
+        "the catalog has no archive like that, so nothing was verified: tape_inventory shows what there is",
+        "no good archive has /etc/fstab: is it within tape_paths? A pattern may find it: -e 'path=*/fstab'",
+        "tape1: '' cannot be the name of a tape: use letters, digits, - _ and ., at most 64 of them",
+    ]
+
+
+def test_a_tape_that_is_not_ours(site: Site) -> None:
+    """A blank one, somebody else's, and what it takes to label that."""
+    done = site.run("backup", rc=2)
+    assert said(done) == (
+        f"tape1: no drive has a tape that may be written: drive {site.tape()}: its tape is blank: label it with "
+        "tape_label. Nothing has been written, and no host's tar was started."
+    )
+    (site.tape() / "000000").write_bytes(b"AMANDA: TAPESTART DATE 20260101 TAPE DAILY7\n".ljust(32768, b"\0"))
+    before = site.everything()
+    text = said(site.run("backup", rc=2))
+    assert "its tape holds a tape of Amanda (fingerprint " in text and "never written unless tape_label" in text
+    text = said(site.run("tape_label", rc=2, tape_label="WEEK01"))
+    assert f"tape1: the tape in {site.tape()} holds a tape of Amanda: to overwrite it, say tape_overwrite=" in text
+    assert site.everything() == before
+    fingerprint = text.rpartition("=")[2].strip()
+    done = site.run("tape_label", tape_label="WEEK01", tape_overwrite=fingerprint)
+    assert taping.shown(done, "Show what was done")[0].startswith("labelled WEEK01, in blocks of 262144 bytes, at ")
+    assert site.archives() == []
+
+
+def test_a_tape_that_cannot_be_written(site: Site) -> None:
+    """Another job's, a full one, one too small for what is known to come, and one with its tab slid."""
+    site.label()
+    lease = site.catalog / "leases" / "WEEK01.json"
+    lease.parent.mkdir(exist_ok=True)
+    lease.write_text(json.dumps({"run": "20260101T000000Z", "until": 4e9}), encoding="ascii")
+    before = site.everything()
+    text = said(site.run("backup", rc=2))
+    assert "its tape WEEK01 belongs to run 20260101T000000Z until " in text and "(tape_steal breaks that)" in text
+    lease.unlink()
+    text = said(site.run("backup", rc=2, own={"all": {"tape_labels": ["MONTH*"]}}))
+    assert "its tape WEEK01 is not one of tape_labels (MONTH*)" in text
+    # both are known to be too large before anything starts, and are refused, host by host
+    done = site.run("backup", rc=2, own={"tape1": {"tape_capacity": "260K"}}, tape_estimate=True)
+    why = taping.failures(done, "Fail where there is no good archive")
+    sizes = "which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
+    assert set(why) == {"h1", "h2"} and all(sizes in text for text in why.values())
+    assert site.everything() == before
+
+
+def test_hosts_that_do_not_belong_together(site: Site) -> None:
+    done = site.run("backup", rc=2, own={"h2": {"tape_set": "databases"}})
+    assert taping.failures(done, "Refuse to make one run of several") == {
+        "h1": "these hosts do not agree where their archives go (tape_host tape1, tape_set all; tape_host tape1, tape_set "
+        "databases): back them up in a run each, with --limit"
+    }
+    done = site.run("backup", rc=2, own={"h2": {"tape_devices": [str(site.tape("B"))]}})
+    assert taping.failures(done, "Refuse to guess between several of them") == {
+        "h1": "several hosts have tape_devices (h2, tape1), and tape_host does not say which of them: set it"
+    }
