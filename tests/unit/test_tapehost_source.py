@@ -163,6 +163,16 @@ def test_a_tape_on_the_shelf_is_not_a_bad_one(host: TapeHost, tape_host: Maker) 
     assert "verified" not in host.tape()["archives"][0]
 
 
+def test_a_tape_is_waited_for_once(tape_host: Maker) -> None:
+    host = tape_host(2, lease=0)
+    for run, tape in (("R1", "A"), ("R2", "A"), ("R3", "B")):
+        host.backup(run, "h1", on=tape)
+    done = host.run("verify", wait=1, devices=[str(host.tapes[1])])
+    assert [each["run"] for each in done.answer["verified"]] == ["R3"]
+    assert [each["run"] for each in done.answer["failed"]] == ["R1", "R2"]
+    assert done.err.count("waiting for tape A: ") == 1
+
+
 def rewrite(host: TapeHost, data: bytes) -> None:
     """An archive of which only the tape says anything."""
     path(host).write_bytes(data)

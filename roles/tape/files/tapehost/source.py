@@ -86,6 +86,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     catalog = Catalog(settings.catalog_dir)
     verified: "list[dict[str, Any]]" = []
     failed: "list[dict[str, Any]]" = []
+    absent: "dict[str, Problem]" = {}
     wanted = [
         archive
         for archive in catalog.archives()
@@ -98,6 +99,8 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
         began, found, there = time.monotonic(), {}, False
         try:
+            if archive["tape"] in absent:  # it has been waited for
+                raise absent[archive["tape"]]
             with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
                 there = True
                 found = verify_one(settings, holding, archive)
@@ -105,6 +108,8 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             verified.append(entry)
         except Problem as exc:
             failed.append(dict(entry, problem=str(exc)))
+            if not there:
+                absent[archive["tape"]] = exc
         if there:  # of one whose tape is on the shelf nothing new is known
             note(catalog, archive, found)
     return {"verified": verified, "failed": failed}
