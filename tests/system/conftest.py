@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -99,7 +100,11 @@ class Traces:
 def clean(fleet: Fleet) -> Iterator[None]:
     """Nothing outlives a task: no process, listener or file is on any host that was not there before the test."""
     for host in everyone(fleet):
-        host.run(["sh", "-c", f"rm -rf {SCRATCH} && mkdir -m 1777 {SCRATCH}"])
+        scratch = host.outside(SCRATCH)
+        if not scratch.exists() or any(scratch.iterdir()):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            scratch.chmod(0o1777)
     before = Traces(fleet)
     yield
     deadline = time.monotonic() + PATIENCE
