@@ -30,7 +30,7 @@ FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
 # a file that has gone, or a new one that is old
 $(shell mkdir -p $(GREEN); echo "$(FILES)" | cmp -s - $(GREEN)/files || echo "$(FILES)" > $(GREEN)/files)
 
-.PHONY: help demo socketpipe test unit hit faults bench clean matrix changelog release $(RUNNING) $(ONCE)
+.PHONY: help demo socketpipe test unit hit faults bench clean matrix tape changelog release $(RUNNING) $(ONCE)
 
 $(ONCE): %: $(GREEN)/%
 $(ONCE:%=$(GREEN)/%): $(FILES) $(GREEN)/files
@@ -118,6 +118,9 @@ $(GREEN)/release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, 
 
 release: $(VENVS)/changelog/made   ## turn the fragments into a release of galaxy.yml's version
 	$(PYTHON) -m tests.workshop.release release $(VENVS)/changelog
+
+tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a machine of its own (needs root; else skipped by name)
+	$(PYTEST) tests/tape
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)

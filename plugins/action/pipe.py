@@ -17,8 +17,9 @@ from ..module_utils.result import preflight_result, refused, shape, summary
 from ..module_utils.verdict import Verdict
 from ..plugin_utils import hosts as hosts_of
 from ..plugin_utils.launch import one_line
-from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, read_file, settings
+from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
 from ..plugin_utils.run import TaskRun
+from ..plugin_utils.script import ScriptError, read_file, read_program
 
 REMOTE = "remote"
 PEER = "peer"
@@ -96,11 +97,19 @@ class ActionModule(ActionBase):
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
 
     def _read(self, name: str) -> bytes:
-        """A script, found where a role or playbook keeps its files, decrypted if it is a vault; raises OptionError."""
+        """A script, found where a role or playbook keeps its files; raises ScriptError and OSError."""
         try:
-            path = self._loader.get_real_file(self._find_needle("files", name))
+            path = self._find_needle("files", name)
         except AnsibleError as exc:
-            raise OptionError(f"script: {one_line(exc)}") from None
+            raise ScriptError(one_line(exc)) from None
+        return read_program(path, self._read_file)
+
+    def _read_file(self, name: str) -> bytes:
+        """A file of a script, decrypted if it is a vault; raises ScriptError and OSError."""
+        try:
+            path = self._loader.get_real_file(name)
+        except AnsibleError as exc:
+            raise ScriptError(one_line(exc)) from None
         try:
             return read_file(path)
         finally:

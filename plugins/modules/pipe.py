@@ -105,6 +105,10 @@ options:
       - "C(script) (a string) is the name of a program on the controller, where M(ansible.builtin.script) would find it,
         and its arguments, split like C(cmd). It travels to the command's host with everything else and is run from
         memory, so that it is in no file there. Up to 4 MiB. A vault is decrypted."
+      - "A C(script) may be a directory with a C(__main__.py) in it, that is a Python program of several files, as
+        C(python DIRECTORY) runs it. It travels as a zip archive, without hidden files, C(__pycache__) and C(*.pyc).
+        The program has files of its own from C(pkgutil.get_data), since C(open) does not look into an archive. An
+        C(executable) is given the archive, so it can only be another Python, such as V(python3.9 -I)."
       - "B(A list of mappings) is that many commands on this host, one after the other, each reading what the one
         before it writes.
         Unlike the commands of a pipeline in C(shell), each has its own exit status, and each is held to it."
@@ -359,6 +363,13 @@ EXAMPLES = r"""
 - name: Show it
   ansible.builtin.debug:
     msg: "{{ checksum.stages[-1].stdout | split | first }}"
+
+- name: Change a dump on its way with a program that is kept beside the playbook and is in no file on the host
+  plumbing.socketpipe.pipe:
+    input: cat /srv/shop.sql
+    remote:
+      - script: anonymise --level 2 # a directory: files/anonymise/__main__.py, and the modules that it imports
+      - cmd: psql --quiet shop
 
 - name: Check the firewalls before the night of the backup
   plumbing.socketpipe.pipe:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -15,6 +15,7 @@ from ..module_utils import bootstrap
 from ..module_utils.plan import DEAD_PEER_LEAST, PlanError, parse_ports
 from ..module_utils.spawn import PROGRAM_PATH
 from ..module_utils.words import parse_rate
+from .script import SCRIPT_MOST, Reader, ScriptError, read_program
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
 PIPE_SPEC: dict[str, dict[str, Any]] = {
@@ -37,19 +38,9 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "fact": {"type": "raw", "default": "socketpipe"},
 }
 
-SCRIPT_MOST = 4 * 1024 * 1024  # bytes: a script goes through Ansible's connection, and is kept in memory there
 SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
 COMMAND_FORMS = ("cmd", "argv", "shell", "script")
 STAGE_KEYS = COMMAND_FORMS + ("executable", "chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
-
-
-Reader = Callable[[str], bytes]
-
-
-def read_file(path: str) -> bytes:
-    """A file of the controller; raises OSError."""
-    with open(path, "rb") as source:
-        return source.read()
 
 
 class OptionError(ValueError):
@@ -87,12 +78,12 @@ def fact_name(value: Any) -> str:
     raise OptionError(f"fact: {value!r} is neither a name for a variable nor false")
 
 
-def parse_stages(option: str, value: Any, read: Reader = read_file) -> tuple[list[dict[str, Any]], list[str]]:
+def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[list[dict[str, Any]], list[str]]:
     """One of input, remote, output: (its stages for a plan, warnings); raises OptionError.
 
     A string or a list of strings is one command; a mapping is one command with
     its settings; a list of mappings is consecutive stages on that host.  ``read``
-    finds and reads the file of a script.
+    finds and reads the program of a script.
     """
     if value is None:
         return [], []
@@ -155,9 +146,12 @@ def parse_script(name: str, form: str, argv: list[str], executable: Any, read: R
         raise OptionError(f"{name}: executable: {executable!r} is not a command line")
     try:
         words: list[str | None] = [*shlex.split(executable)] if executable else [None, "-I"]
-        content = read(argv[0])
     except ValueError as exc:
         raise OptionError(f"{name}: executable: unbalanced quotes in {executable!r} ({exc})") from None
+    try:
+        content = read(argv[0])
+    except ScriptError as exc:
+        raise OptionError(f"{name}: script: {argv[0]}: {exc}") from None
     except OSError as exc:
         raise OptionError(f"{name}: script: {argv[0]}: {exc.strerror}") from None
     if len(content) > SCRIPT_MOST:

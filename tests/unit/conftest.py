@@ -32,6 +32,7 @@ def collection_tree() -> Path:
 sys.path.insert(0, str(collection_tree()))
 
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends  # noqa: E402 - the path comes first
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost  # noqa: E402
 
 
 @pytest.fixture
@@ -46,3 +47,19 @@ def launch() -> Iterator[Callable[..., Ends]]:
     yield start
     for ends in made:
         ends.kill()
+
+
+@pytest.fixture
+def tape_host(tmp_path: Path) -> Iterator[Callable[..., TapeHost]]:
+    """Makes tape hosts, as TapeHost(folder, ...) takes it; what is left running there is killed after the test."""
+    made: list[TapeHost] = []
+
+    def make(*args: Any, **settings: Any) -> TapeHost:
+        folder = tmp_path / ("host%d" % len(made))
+        folder.mkdir()
+        made.append(TapeHost(folder, *args, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

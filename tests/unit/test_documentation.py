@@ -246,7 +246,7 @@ def test_the_arguments_of_an_example_are_accepted(name: str, args: dict[str, Any
     values = checked.validated_parameters
     settings(values)
     fact_name(values["fact"])
-    stages = {option: parse_stages(option, values[option]) for option in ("input", "remote", "output")}
+    stages = {option: parse_stages(option, values[option], str.encode) for option in ("input", "remote", "output")}
     assert stages["remote"][0] and (stages["input"][0] or stages["output"][0])
     assert [warning for _stages, warnings in stages.values() for warning in warnings] == []
 
@@ -265,7 +265,11 @@ def test_the_examples_show_each_of_these_once_at_least() -> None:
     missing = [
         option for option in ("input", "output", "peer", "peer_become", "ports", "preflight") if not shown(option)
     ]
-    missing += [key for key in ("cmd", "argv", "ok_rc", "early_exit", "creates") if not any(key in c for c in commands)]
+    missing += [
+        key
+        for key in ("cmd", "argv", "script", "ok_rc", "early_exit", "creates")
+        if not any(key in c for c in commands)
+    ]
     assert missing == []
 
 

@@ -20,6 +20,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import
     parse_stages,
     settings,
 )
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.script import ScriptError
 
 PLAIN: dict[str, Any] = {
     "ports": None,
@@ -328,7 +329,7 @@ def test_a_script_travels_with_its_stage() -> None:
     ("item", "message"),
     [
         ({"script": "/no/such"}, "input: script: /no/such: No such file or directory"),
-        ({"script": "/"}, "input: script: /: Is a directory"),
+        ({"script": "/"}, "input: script: /: there is no __main__.py in this directory for Python to run"),
         ({"script": ""}, "input: the command is empty"),
         ({"script": "/etc/passwd", "executable": " "}, "input: executable: ' ' is not a command line"),
         ({"script": "/etc/passwd", "executable": ["sh"]}, "input: executable: ['sh'] is not a command line"),
@@ -343,6 +344,16 @@ def test_a_script_travels_with_its_stage() -> None:
 def test_a_script_that_cannot_be_meant(item: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match="^" + re.escape(message) + "$"):
         parse_stages("input", item)
+
+
+def test_a_script_that_is_not_to_be_had() -> None:
+    """The reason is said as the action gives it, and not taken for a mistake in ``executable``."""
+
+    def read(_path: str) -> bytes:
+        raise ScriptError("Could not find or access 'x'")
+
+    with pytest.raises(OptionError, match="^input: script: x: Could not find or access 'x'$"):
+        parse_stages("input", {"script": "x"}, read)
 
 
 def test_a_script_of_bounded_size() -> None:

@@ -1,0 +1,84 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A program of the controller's, as the bytes that travel to the host that runs it.
+
+A file goes as it is.  A directory goes as a zip archive, which Python runs just as it runs the directory, and
+which can be in memory (https://docs.python.org/3/using/cmdline.html#interface-options).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+
+SCRIPT_MOST = 4 * 1024 * 1024  # bytes: a script goes through Ansible's connection, and is kept in memory there
+MAIN = "__main__.py"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same files give the same bytes
+
+Reader = Callable[[str], bytes]
+
+
+class ScriptError(ValueError):
+    """It cannot be sent; the text says why."""
+
+
+def read_file(path: str) -> bytes:
+    """A file of the controller; raises OSError."""
+    with open(path, "rb") as source:
+        return source.read()
+
+
+def read_program(path: str, read: Reader = read_file) -> bytes:
+    """A file, or a directory as an archive, each file of which ``read`` reads; raises OSError and ScriptError."""
+    if not os.path.isdir(path):
+        return read(path)
+    if not os.path.isfile(os.path.join(path, MAIN)):
+        raise ScriptError(f"there is no {MAIN} in this directory for Python to run")
+    try:
+        return archive(path, read)
+    except OSError as exc:
+        raise ScriptError(f"{os.path.relpath(exc.filename or path, path)}: {exc.strerror}") from None
+
+
+def archive(top: str, read: Reader) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as target:
+        for name in members(top):
+            try:
+                content = b"" if name.endswith("/") else read(os.path.join(top, name))
+            except ScriptError as exc:
+                raise ScriptError(f"{name}: {exc}") from None
+            kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
+            target.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
+            if data.tell() > SCRIPT_MOST:  # the rest may be much, and need not be read
+                raise ScriptError(f"as a zip archive it has more than {SCRIPT_MOST} bytes, which are not sent along")
+    return data.getvalue()
+
+
+def members(top: str, inner: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
+    """What is sent of a directory, by names relative to it: those of directories end with a slash.
+
+    They are members too: Python before 3.14 imports no package from an archive that has neither an __init__.py nor
+    such an entry (https://github.com/python/cpython/issues/59110).
+    """
+    above = (*above, os.path.realpath(os.path.join(top, inner)))
+    for name in sorted(os.listdir(os.path.join(top, inner))):
+        if name.startswith(".") or name == "__pycache__" or name.endswith(".pyc"):
+            continue
+        name = inner + name
+        path = os.path.join(top, name)
+        mode, real = os.stat(path).st_mode, os.path.realpath(path)
+        if name.encode("utf-8", "replace").decode("utf-8") != name:
+            raise ScriptError(f"{name!r} is a name that is not UTF-8")
+        if stat.S_ISREG(mode):
+            yield name
+        elif not stat.S_ISDIR(mode):  # reading it might never end
+            raise ScriptError(f"{name} is neither a file nor a directory")
+        elif any(os.path.commonpath([each, real]) == real for each in above):
+            raise ScriptError(f"{name} leads back to a directory that it is in")
+        else:
+            yield f"{name}/"
+            yield from members(top, f"{name}/", above)

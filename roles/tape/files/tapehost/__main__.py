@@ -1,0 +1,117 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import sys
+
+import names
+import settings
+from problem import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUN = ("--run", {"required": True})
+HOST = ("--host", {"required": True})
+SOME_RUN = ("--run", {"default": ""})
+SOME_HOST = ("--host", {"default": ""})
+
+# subcommand: (module and function that do it, options)
+SUBCOMMANDS: "dict[str, Any]" = {
+    "plan": ("plan.plan", []),
+    "sink": (
+        "sink.sink",
+        [
+            RUN,
+            HOST,
+            ("--level", {"type": int, "default": 0}),
+            ("--base", {"default": None}),
+            ("--expect", {"type": int, "default": 0}),
+        ],
+    ),
+    "commit": ("commit.commit", [RUN, HOST]),
+    "finish": ("finish.finish", [RUN]),
+    "label": (
+        "inventory.label",
+        [
+            ("--label", {"required": True}),
+            ("--device", {"default": ""}),
+            ("--barcode", {"default": ""}),
+            ("--overwrite", {"default": ""}),
+        ],
+    ),
+    "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
+    "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
+    "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
+    "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
+    "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+}
+
+
+def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
+    """(subcommand, its options); exits with status 2 if they are wrong."""
+    name = words[0] if words else ""
+    if name not in SUBCOMMANDS:
+        sys.stderr.write("usage: tapehost %s\n" % "|".join(SUBCOMMANDS))
+        raise SystemExit(2)
+    parser = argparse.ArgumentParser(prog="tapehost " + name)
+    for option, details in SUBCOMMANDS[name][1]:
+        parser.add_argument(option, **details)
+    return name, parser.parse_args(words[1:])
+
+
+def stop(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def check(subcommand: str, args: "argparse.Namespace") -> None:
+    """What of the command line becomes part of a path, or of a name; raises Problem."""
+    given = vars(args)
+    for name in ("tape", "run"):
+        if given.get(name) or subcommand in ("sink", "commit", "finish", "source") and name in given:
+            names.checked(name, given[name])
+    if given.get("host") or subcommand in ("sink", "commit"):
+        names.host(args.host)
+    if not 0 <= given.get("level", 0) <= names.HIGHEST:
+        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
+
+
+def say(answer: "dict[str, Any]") -> None:
+    """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
+    data = (json.dumps(answer) + "\n").encode()
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def main() -> int:
+    """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    subcommand, args = parse(sys.argv[1:])
+    module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
+    try:
+        for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
+            if not os.path.exists("/proc/self/fd/%d" % fd):
+                raise Problem("standard %s is closed" % name)
+        check(subcommand, args)
+        answer = getattr(importlib.import_module(module), function)(settings.from_environment(), args)
+        if answer is not None:
+            say(answer)
+    except Problem as exc:
+        sys.stderr.write("%s\n" % exc)
+        return 1
+    except OSError as exc:
+        where = "%s: " % exc.filename if exc.filename else ""
+        sys.stderr.write("%s%s\n" % (where, exc.strerror or exc))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

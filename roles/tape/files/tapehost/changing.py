@@ -1,0 +1,113 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The next tape: from a changer, or by a command of the site."""
+
+import sys
+import time
+
+import changer
+import holding as holdings
+import leases
+import places
+from problem import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from catalog import Catalog
+    from holding import Holding
+    from settings import Settings
+    from wants import Want
+
+TRIES = 20  # tapes that a command of the site may load before one will do
+READY = 300.0  # seconds that a drive may take to thread a tape
+PAUSE = 0.5
+
+
+def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", tried: "set[str]") -> bool:
+    """Get a tape that may do into an idle drive; False if there is no way to (any more); raises Problem.
+
+    ``tried``: what has been loaded for this want already.
+    """
+    if not (settings.changer or settings.next_command):
+        return False
+    barcode = next_barcode(settings, catalog, want, tried) if settings.changer else ""
+    if settings.changer and not barcode or len(tried) >= TRIES:
+        return False
+    held = idle(settings, catalog, want, who)
+    if held is None:
+        return False
+    try:
+        path = held.drive.path
+        if settings.changer:
+            tried.add(barcode)
+            sys.stderr.write("loading %s into %s\n" % (barcode, path))
+            library = changer.Changer(settings.changer, catalog.locks, settings.wait)
+            library.load(barcode, held.index, path, lambda: wait_ready(held))
+        else:
+            tried.add("command %d" % len(tried))
+            why = "restore" if want.label else "full"
+            changer.next_command(settings.next_command, path, want.label, why, max(settings.wait, READY))
+            wait_ready(held)
+    finally:
+        places.forget(catalog, held.drive)
+        held.release()
+    return True
+
+
+def next_barcode(settings: "Settings", catalog: "Catalog", want: "Want", tried: "set[str]") -> str:
+    """The barcode of the tape that will do best and has not been tried, "" if there is none; raises Problem."""
+    best = []
+    for tape in catalog.tapes():
+        barcode = tape["barcode"]
+        if not barcode or barcode in tried or not (want.label or barcode in settings.barcodes):
+            continue
+        rank, reason = want.suits(tape)
+        if not reason:
+            best.append((rank, settings.barcodes.index(barcode) if barcode in settings.barcodes else 0, barcode))
+    if want.label and not best and not tried:
+        tape = catalog.tape(want.label) or {}
+        if not tape.get("barcode"):
+            raise Problem(
+                "the catalog has no barcode of tape %s" % want.label,
+                "load it by hand",
+            )
+    return min(best)[2] if best else ""
+
+
+def idle(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]") -> "Holding | None":
+    """A drive that nobody uses, rather one without a tape; not one with a tape that another run still wants."""
+    found = None
+    for path in settings.devices:
+        try:
+            held = holdings.hold(settings, catalog, path, who)
+        except Problem:
+            continue
+        try:
+            empty = not held.drive.status().loaded
+            holdings.identify(held, catalog)
+        except Problem:
+            empty = False
+        lease = leases.read(catalog, held.label.get("label", "-"))
+        taken = lease is not None and lease["run"] != who["run"]
+        if taken or (found and not empty):
+            held.release()
+            continue
+        if found:
+            found.release()
+        found = held
+        if empty:
+            break
+    return found
+
+
+def wait_ready(held: "Holding") -> None:
+    """Wait until the drive has threaded its tape; raises Problem."""
+    until = time.monotonic() + READY
+    while not held.drive.status().loaded:
+        if time.monotonic() >= until:
+            raise Problem(
+                "drive %s is not ready %d seconds after it was loaded" % (held.drive.path, READY), "look at it"
+            )
+        time.sleep(PAUSE)

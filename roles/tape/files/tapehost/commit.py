@@ -1,0 +1,106 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host says of its archive, when all of it is out: only then is the archive good."""
+
+import json
+import re
+import sys
+import zlib
+
+import catalog as catalogs
+import files
+from catalog import Catalog
+from problem import Problem
+from units import parse_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from settings import Settings
+
+LINE = 2**20  # bytes: the report is shorter
+GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
+NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
+KEYS = ("time", "level", "base", "paths", "bytes", "sha256", "tar", "warnings", "warning_count", "files")
+
+
+def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Take the report on standard input: a line of JSON, and the compressed list of files; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    try:
+        said = parse(sys.stdin.buffer.readline(LINE))
+    except (ValueError, KeyError, TypeError, RecursionError, Problem) as exc:
+        raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
+    if (said["run"], said["host"], said["set"]) != (args.run, args.host, settings.set):
+        raise Problem("this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it does not belong here")
+    listing = sys.stdin.buffer.read()
+    if lines_of(listing) != said["files"]:
+        raise Problem(
+            "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
+        )
+    whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
+    having = [(archive["time"], label) for label, archive in whole if archive]
+    if not having:
+        raise Problem("run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
+    # of several tapes, that of the last attempt
+    label = max(having)[1]
+    with catalog.change(label) as tape:
+        archive = catalogs.find(tape, args.run, args.host, settings.set)
+        if archive is None:
+            raise Problem("the archive of %s in run %s has gone from tape %s" % (args.host, args.run, label))
+        if archive["state"] == catalogs.GOOD and (archive["bytes"], archive["sha256"]) != (
+            said["bytes"],
+            said["sha256"],
+        ):
+            raise Problem(
+                "tape %s, file %d: the archive of %s is good already, and this is the report of another one"
+                % (label, archive["file"], args.host),
+                "run it again",
+            )
+        if archive["bytes"] not in (None, said["bytes"]):
+            archive["state"] = catalogs.FAILED
+            archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
+        else:
+            files.write_whole(catalog.list_path(archive), listing)
+            archive.update((key, said[key]) for key in KEYS)
+            archive["state"] = catalogs.GOOD
+    if archive["state"] == catalogs.FAILED:
+        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
+    return dict(archive, tape=label)
+
+
+def parse(line: bytes) -> "dict[str, Any]":
+    """The line of JSON, each value of which is what it must be: the catalog is read for years; raises many things."""
+    said = json.loads(line.decode())
+    for key in ("run", "host", "set"):
+        if not isinstance(said[key], str):
+            raise ValueError("%s: %r" % (key, said[key]))
+    for key in NUMBERS:
+        if isinstance(said[key], bool) or not isinstance(said[key], int) or said[key] < 0:
+            raise ValueError("%s: %r" % (key, said[key]))
+    if not (isinstance(said["base"], str) if said["level"] else said["base"] is None) or said["level"] > 9:
+        raise ValueError("level %r, base %r" % (said["level"], said["base"]))
+    if not said["bytes"] or not re.match(r"[0-9a-f]{64}\Z", said["sha256"]):
+        raise ValueError("%r bytes, SHA-256 %r" % (said["bytes"], said["sha256"]))
+    for key in ("paths", "warnings"):
+        if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
+            raise ValueError("%s: %r" % (key, said[key]))
+    parse_time(str(said["time"]))
+    return dict(said)
+
+
+def lines_of(listing: bytes) -> int:
+    """How many lines are in a compressed list, -1 if it is not whole."""
+    count = 0
+    unpack = zlib.decompressobj(GZIP)
+    try:
+        rest = listing
+        while rest and not unpack.eof:
+            count += unpack.decompress(rest, LINE).count(b"\n")
+            rest = unpack.unconsumed_tail
+        count += unpack.flush().count(b"\n")
+    except zlib.error:
+        return -1
+    return count if unpack.eof and not unpack.unused_data else -1

@@ -1,0 +1,160 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are whole or not there, locks that a crash frees, and a queue in the order of arrival."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+PAUSE = 0.2  # seconds between two looks at a lock that somebody else has
+
+
+def make_folder(path: str) -> None:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+def sync_folder(path: str) -> None:
+    """Make a rename in it last through a power failure (fsync(2))."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Replace a file in one step: what is read there is the old content or the new, whenever the power fails."""
+    folder = os.path.dirname(path)
+    make_folder(folder)
+    part = "%s.%d.part" % (path, os.getpid())
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
+    sync_folder(folder)
+
+
+def write_json(path: str, value: "Any") -> None:
+    write_whole(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: str) -> "Any":
+    """The content of a JSON file, None if there is none; raises OSError, ValueError."""
+    try:
+        with open(path, "rb") as source:
+            return json.loads(source.read().decode())
+    except FileNotFoundError:
+        return None
+
+
+class Lock:
+    """A lock on a file (flock(2)): held as long as this process, or a child that was given ``fd``, lives.
+
+    The file says for whom: a JSON object.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self.fd = -1
+
+    def take(self, holder: "dict[str, Any]") -> bool:
+        """Try to take it, without waiting."""
+        make_folder(os.path.dirname(self.path))
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            os.close(fd)
+            if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            return False
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, json.dumps(holder).encode(), 0)
+        self.fd = fd
+        return True
+
+    def holder(self) -> "dict[str, Any]":
+        """For whom it is held, {} if nobody has said so."""
+        try:
+            return read_json(self.path) or {}
+        except ValueError:
+            return {}
+
+    def release(self) -> None:
+        if self.fd >= 0:
+            os.ftruncate(self.fd, 0)
+            os.close(self.fd)
+            self.fd = -1
+
+
+@contextlib.contextmanager
+def locked(path: str) -> "Iterator[None]":
+    """Wait for a lock that everybody holds for a moment only."""
+    make_folder(os.path.dirname(path))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+class Ticket:
+    """A place in a queue: a locked file whose name tells when it was drawn, and for which run."""
+
+    def __init__(self, folder: str, kind: str, run: str):
+        self.folder = folder
+        self.kind = kind
+        self.run = run
+        self.name = ""
+        while not self.draw():
+            pass
+
+    def draw(self) -> bool:
+        """Make the file and lock it; False if another one took it for that of a dead one in between."""
+        # the order of arrival: CLOCK_REALTIME may be set, the boot's clock goes on
+        self.name = "%s,%020d,%d,%s" % (self.kind, int(time.monotonic() * 1e6), os.getpid(), self.run)
+        self.lock = Lock(os.path.join(self.folder, self.name))
+        if not self.lock.take({}):
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(self.lock.path).st_ino == os.fstat(self.lock.fd).st_ino:
+                return True
+        self.lock.release()
+        return False
+
+    def first(self, of_run: bool) -> bool:
+        """Whether nobody alive (of our run) has been waiting for longer; removes the tickets of the dead."""
+        for name in sorted(os.listdir(self.folder)):
+            if name == self.name:
+                return True
+            kind, _time, _pid, run = name.split(",", 3)
+            if kind != self.kind or (of_run and run != self.run):
+                continue
+            other = Lock(os.path.join(self.folder, name))
+            if not other.take({}):
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(other.path)
+            other.release()
+        return True
+
+    def drop(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.lock.path)
+        self.lock.release()

@@ -1,0 +1,95 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a run: a copy of the catalog on each of its tapes, and the tapes are free for others."""
+
+import os
+import subprocess
+
+import catalog as catalogs
+import holding as holdings
+import leases
+import sink
+import tapes
+from catalog import Catalog
+from problem import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from holding import Holding
+    from settings import Settings
+
+LOOKING = 10.0  # seconds that others may take to look at our tape
+SHOWN = ("host", "set", "level", "tape", "file", "bytes", "state", "elapsed", "rate", "problem", "warning_count")
+
+
+def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """What the run has put on which tape; that its catalog could not be copied is a warning; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    own = [archive for archive in catalog.archives() if archive["run"] == args.run]
+    names = sorted({archive["tape"] for archive in own})
+    warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
+    for tape in catalog.tapes():
+        leases.drop(catalog, tape["label"], args.run)
+    newest = {archive["host"]: archive for archive in own}
+    rows = [{key: archive.get(key) for key in SHOWN} for archive in newest.values()]
+    return {"run": args.run, "tapes": names, "archives": rows, "warnings": warnings}
+
+
+def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "list[str]") -> "list[str]":
+    """Append the catalog to those of these tapes that are still in a drive; returns what a person should know."""
+    warnings, left = [], set(names)
+    for path in settings.devices:
+        try:
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run), LOOKING)
+        except Problem as exc:
+            warnings.append(str(exc))
+            continue
+        try:
+            stranger = holdings.identify(holding, catalog)
+            name = holding.label.get("label")
+            if stranger or name not in left or holding.tape is None or holding.tape["full"]:
+                continue
+            tapes.open_for_writing(settings, catalog, holding, run)
+            try:
+                append(settings, catalog, holding, run)
+            finally:
+                tapes.encrypt(settings, holding, False)
+            left.discard(name)
+        except Problem as exc:
+            warnings.append("the catalog was not copied to the tape in %s: %s" % (path, exc))
+        finally:
+            holding.release()
+    for name in sorted(left):
+        warnings.append("the catalog was not copied to tape %s: it is full, or in no drive any more" % name)
+    return warnings
+
+
+def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
+    """One more tape file: the catalog as a tar archive."""
+    import argparse
+
+    args = argparse.Namespace(run=run, host=os.uname().nodename, level=0, base=None)
+    archive = dict(sink.new_archive(settings, args), kind=catalogs.CATALOG, keep_until=0)
+    members = ["tapes"] + (["lists/" + run] if os.path.isdir(os.path.join(catalog.folder, "lists", run)) else [])
+    command = ["tar", "--create", "--file=-", "--blocking-factor=%d" % (settings.block_size // 512)]
+    command += [
+        "--label=catalog %s %s" % (run, archive["time"]),
+        "--directory=" + catalog.folder,
+        "--exclude=*.part",
+        "--",
+    ]
+    tar = subprocess.Popen(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        with tar.stdout or open(os.devnull) as stream:
+            sink.put(settings, catalog, holding, archive, stream.fileno())
+        if tar.wait() not in (0, 1):
+            raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
+    finally:
+        if tar.poll() is None:
+            tar.kill()
+            tar.wait()
+    with catalog.change(holding.label["label"]) as tape:
+        tapes.entry_of(tape, archive["file"])["state"] = catalogs.GOOD

@@ -1,0 +1,103 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A drive that is ours for now, the tape in it, and where on the tape it stands."""
+
+import os
+import time
+
+import files
+import label as labels
+import media
+import places
+from problem import Problem
+from units import now_iso
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from catalog import Catalog, Tape
+    from media import Medium
+    from settings import Settings
+
+
+class Holding:
+    """A drive that we have locked, and the tape in it."""
+
+    def __init__(self, drive: "Medium", lock: "files.Lock", index: int):
+        self.drive = drive
+        self.lock = lock
+        self.index = index  # in tape_devices, and in the changer
+        self.label: "dict[str, Any]" = {}
+        self.tape: "Tape | None" = None
+        self.left_by = ""  # the run that has written up to where it stands
+        self.alerts: "list[str]" = []  # what the drive has complained of
+        self.encryption: "dict[str, Any]" = {}  # what the drive does to what it writes
+
+    def release(self) -> None:
+        self.lock.release()
+
+
+def hold(
+    settings: "Settings", catalog: "Catalog", path: str, who: "dict[str, Any]", patience: float = 0.0
+) -> "Holding":
+    """Hold one drive; raises Problem. ``patience``: seconds in which those who only look at it are done."""
+    drive = media.open_drive(path)
+    lock = files.Lock(os.path.join(catalog.locks, drive.key))
+    until = time.monotonic() + patience
+    while not lock.take(who):
+        if time.monotonic() >= until:
+            raise Problem("drive %s is in use for %s" % (path, say_holder(lock.holder())), busy=True)
+        time.sleep(files.PAUSE)
+    return Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
+
+
+def somebody(what: str, host: str = "", run: str = "-") -> "dict[str, Any]":
+    """For whom a drive is held, as others will read it."""
+    return {"what": what, "host": host or os.uname().nodename, "run": run, "pid": os.getpid(), "since": now_iso()}
+
+
+def say_holder(holder: "dict[str, Any]") -> str:
+    if not holder:
+        return "somebody who has not said so yet"
+    return "%(what)s of %(host)s in run %(run)s, since %(since)s (process %(pid)s)" % holder
+
+
+def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
+    """Which tape it is, and which one of the catalog; returns why it is none of ours ("" if it is); raises Problem.
+
+    Its label is read, unless the drive stands where it was left (``anew``: even then).
+    """
+    drive = holding.drive
+    status = drive.status()
+    if not status.loaded:
+        return "there is no tape in it"
+    place = None if anew else places.recall(catalog, drive, status)
+    if place and place["label"]:
+        label = dict(place["label"])
+        if place["run"] and places.is_same_tape(drive, place):
+            holding.left_by, drive.sure = place["run"], True
+    else:
+        places.forget(catalog, drive)
+        holding.left_by = ""
+        block = drive.first_block()
+        if not block:
+            return "its tape is blank: label it with tape_label"
+        found = labels.parse(block)
+        if found is None:
+            what = "its tape holds %s (fingerprint %s)" % (labels.describe(block), labels.fingerprint(block))
+            return what + "; it is never written unless tape_label is told to"
+        label = found
+        places.remember(catalog, drive, label)
+    holding.label = label
+    holding.tape = catalog.tape(label["label"])
+    if holding.tape is None:
+        return "its tape %s is not in the catalog %s: tape_inventory with tape_rebuild reads it in" % (
+            label["label"],
+            catalog.folder,
+        )
+    known = (holding.tape["id"], (holding.tape.get("relabelling") or {}).get("id"))
+    if label["id"] not in known:
+        what = "its tape is labelled %s, but is not the %s of the catalog (labelled %s, there %s)"
+        return what % (label["label"], label["label"], label["labelled"], holding.tape["labelled"])
+    return ""

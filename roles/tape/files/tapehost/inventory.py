@@ -1,0 +1,218 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
+
+import fnmatch
+import gzip
+import os
+import re
+import zlib
+
+import catalog as catalogs
+import holding as holdings
+import label as labels
+import leases
+import names
+import rebuild
+import tapes
+from catalog import Catalog
+from problem import Problem
+from units import iso, parse_time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any, Iterable
+
+    from holding import Holding
+    from settings import Settings
+
+LOOKING = 5.0  # seconds that others may take to look at a tape
+# what tar writes for what is no printable ASCII (--quoting-style=escape)
+ESCAPE = re.compile(rb"\\([abtnvfr\\]|[0-7]{3})")
+ESCAPES = dict(
+    zip((b"a", b"b", b"t", b"n", b"v", b"f", b"r", b"\\"), (b"\a", b"\b", b"\t", b"\n", b"\v", b"\f", b"\r", b"\\"))
+)
+FOUND_MOST = 200  # what is found, before it is too much to read
+
+
+def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
+    name = names.checked("tape", args.label)
+    device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
+    if not device:
+        raise Problem(
+            "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
+        )
+    catalog = Catalog(settings.catalog_dir)
+    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"), LOOKING)
+    try:
+        stranger = holdings.identify(holding, catalog)
+        status = holding.drive.status()
+        if not status.loaded:
+            raise Problem("drive %s has no tape in it" % device, "load one")
+        if status.protected:
+            raise Problem("the tape in %s is write-protected" % device, "slide its tab, or load another")
+        known = catalog.tape(name)
+        block = holding.drive.first_block()
+        may_overwrite(settings, catalog, holding, block, args, stranger)
+        if known and known["id"] and known["id"] != holding.label.get("id") and "relabelling" not in known:
+            raise Problem(
+                "there is a tape %s already, labelled %s, and it is not this one" % (name, known["labelled"]),
+                "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
+            )
+        holding.drive.prepare(settings.compression)
+        tapes.encrypt(settings, holding, False)
+        made = labels.make(
+            name, settings.block_size, args.barcode or holding.label.get("barcode") or "", os.uname().nodename
+        )
+        former = holding.label.get("label")
+        if former and former != name and not stranger:
+            with catalog.lock():
+                os.unlink(catalog.tape_path(former))
+        tapes.begin(catalog, holding, made, known)
+    finally:
+        holding.release()
+    return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+
+
+def may_overwrite(
+    settings: "Settings",
+    catalog: "Catalog",
+    holding: "Holding",
+    block: bytes,
+    args: "argparse.Namespace",
+    stranger: str,
+) -> None:
+    """Whether this tape may be labelled; raises Problem, with what a person repeats to say that it may."""
+    if not block:
+        return
+    tape = holding.tape
+    if tape is not None and not stranger:
+        if "relabelling" in tape or not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
+            return
+        if settings.reuse == "never":
+            raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
+        what = "the %d archives of tape %s" % (len(tape["archives"]), tape["label"])
+        if not catalogs.is_expired(tape, catalogs.needed(catalog.archives())):
+            what += ", not all of which are past their retention"
+    else:
+        what = (
+            labels.describe(block)
+            if not holding.label
+            else "tape %s, which this catalog does not know" % holding.label["label"]
+        )
+    proof = labels.fingerprint(block)
+    barcode = ((tape or {}) if not stranger else {}).get("barcode") or holding.label.get("barcode")
+    if args.overwrite and args.overwrite in (proof, barcode):
+        return
+    hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
+    if args.overwrite:
+        hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
+    raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint)
+
+
+def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """What is in each drive, and what the catalog knows; with --rebuild, first what the tapes themselves say."""
+    catalog = Catalog(settings.catalog_dir)
+    drives, rebuilt = [], []
+    for path in settings.devices:
+        entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
+        try:
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"), LOOKING)
+            try:
+                if args.rebuild:
+                    rebuilt.append(rebuild.rebuild(settings, catalog, holding))
+                entry["message"] = holdings.identify(holding, catalog)
+                entry["label"] = holding.label.get("label")
+            finally:
+                holding.release()
+        except Problem as exc:
+            entry["message"] = str(exc)
+        drives.append(entry)
+    keep = catalogs.needed(catalog.archives())
+    return {"drives": drives, "tapes": [summary(catalog, tape, keep) for tape in catalog.tapes()], "rebuilt": rebuilt}
+
+
+def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
+    """One tape for a list of them."""
+    own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
+    lease = leases.read(catalog, tape["label"])
+    states = [archive["state"] for archive in own]
+    return {
+        "label": tape["label"],
+        "barcode": tape["barcode"],
+        "archives": len(own),
+        "good": states.count(catalogs.GOOD),
+        "failed": states.count(catalogs.FAILED),
+        "bytes": catalogs.used(tape),
+        "full": tape["full"],
+        "expired": catalogs.is_expired(tape, keep),
+        "first": own[0]["time"] if own else None,
+        "last": own[-1]["time"] if own else None,
+        "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,
+        "run": lease["run"] if lease else None,
+    }
+
+
+def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that have a path, which may be a pattern of the shell: the newest first."""
+    catalog = Catalog(settings.catalog_dir)
+    wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
+    found: "list[dict[str, Any]]" = []
+    more = False
+    unread = []
+    for archive in reversed(catalog.archives()):
+        if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
+            continue
+        try:
+            with gzip.open(catalog.list_path(archive), "rb") as listing:
+                names_of_it = named((path_of(line) for line in listing), wanted)
+        except (OSError, EOFError, zlib.error):
+            unread.append("%s of run %s" % (archive["host"], archive["run"]))
+            continue
+        entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
+        more = more or len(found) + len(names_of_it) > FOUND_MOST
+        found += [
+            dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))
+            for name in names_of_it[: FOUND_MOST - len(found)]
+        ]
+    return {"found": found, "more": more, "unread": unread}
+
+
+def path_of(line: bytes) -> bytes:
+    """A path without its first slash, of a line of tar's index: relative to /, in one line of ASCII."""
+    name = line.rstrip(b"\n")
+    name = name[2:] if name.startswith(b"./") else name
+    if b"\\" in name:
+        name = ESCAPE.sub(lambda match: ESCAPES.get(match.group(1)) or bytes([int(match.group(1), 8) & 255]), name)
+    return name.rstrip(b"/")
+
+
+def named(paths: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
+    """The path itself, or what matches it as a pattern of the shell."""
+    if not any(character in wanted for character in b"*?["):
+        return [path for path in paths if path == wanted][:1]
+    return [path for path in paths if path == wanted or fnmatch.fnmatchcase(path, wanted)]
+
+
+def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    good = catalog.good(args.host, settings.set)
+    runs = [archive["run"] for archive in good]
+    if args.as_of in runs:  # up to this run, whose archives are all later than its name says
+        good = good[: len(runs) - runs[::-1].index(args.as_of)]
+    elif args.as_of:
+        good = catalog.good(args.host, settings.set, parse_time(args.as_of))
+    if not good:
+        others = sorted({archive["host"] for archive in catalog.archives() if archive["state"] == catalogs.GOOD})
+        raise Problem(
+            "there is no good archive of %s (set %s)%s"
+            % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
+            "the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody"),
+        )
+    archives = catalogs.chain(good)
+    keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256")
+    names = list(dict.fromkeys(archive["tape"] for archive in archives))
+    return {"archives": [{key: archive[key] for key in keys} for archive in archives], "tapes": names}

@@ -1,0 +1,183 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
+
+import json
+import sys
+import time
+
+import catalog as catalogs
+import holding as holdings
+import label as labels
+import names
+import pool
+import wants
+from catalog import Catalog
+from problem import Problem
+from units import say_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from holding import Holding
+    from settings import Settings
+
+SOON = 86400  # seconds that a run may take
+
+
+def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
+    """The request is JSON on standard input: run, resume, hosts {name: {level, bytes}}; raises Problem.
+
+    A host's ``bytes`` are an estimate; else what its last archive of this level had is taken.
+    """
+    request = read_request()
+    run, asked = request["run"], request["hosts"]
+    catalog = Catalog(settings.catalog_dir)
+    archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
+    warnings: "list[str]" = []
+    hosts = {}
+    # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+    soon = time.time() + min(SOON, settings.retention // 4)
+    keep = catalogs.needed(archives, soon) if settings.reuse == "expired" else None
+    for host, wish in asked.items():
+        own = [archive for archive in archives if archive["host"] == host]
+        hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
+        hosts[host]["skip"] = bool(request.get("resume")) and any(
+            archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
+        )
+    drives = look(settings, catalog, run, warnings)
+    todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
+    # the longest first, and before all those of which nothing is known
+    order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
+    tapes, sentence = packing(settings, drives, [todo[host]["bytes"] for host in order])
+    return {
+        "run": run,
+        "hosts": hosts,
+        "order": order,
+        "drives": drives,
+        "tapes": tapes,
+        "fits": sentence,
+        "warnings": warnings,
+    }
+
+
+def read_request() -> "dict[str, Any]":
+    """What is asked for; raises Problem."""
+    try:
+        request = json.loads(sys.stdin.buffer.read().decode())
+        names.checked("run", request["run"])
+        for host, wish in request["hosts"].items():
+            names.host(host)
+            wish["level"] = int(wish.get("level", 0))
+            wish["bytes"] = int(wish.get("bytes") or 0) or None
+        return dict(request)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
+        raise Problem("the request cannot be read: %r" % exc) from None
+
+
+def for_host(
+    settings: "Settings",
+    run: str,
+    host: str,
+    wish: "dict[str, Any]",
+    own: "list[catalogs.Archive]",
+    keep: "set[tuple[str, str, str]] | None",
+    warnings: "list[str]",
+) -> "dict[str, Any]":
+    """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
+    good = [archive for archive in own if is_base(archive) and archive["run"] != run]
+    bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
+    level = wish["level"]
+    if not 0 <= level <= names.HIGHEST:
+        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST)
+    base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
+    if level and base is None:
+        warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
+        level = 0
+    # of each level the newest: what later archives may be based on
+    newest = {archive["level"]: archive["run"] for archive in bases}
+    last = next((archive for archive in reversed(good) if archive["level"] == level), None)
+    size = wish["bytes"] or (last["bytes"] if last else None)
+    entry = {
+        "level": level,
+        "base": base["run"] if base and level else None,
+        "keep": sorted(set(newest.values())),
+        "bytes": size,
+        "elapsed": last.get("elapsed") if last else None,
+        "problem": "",
+    }
+    if settings.capacity and size and size + labels.LABEL_BLOCK > settings.capacity:
+        entry["problem"] = (
+            "%s has %s, which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
+            % (
+                host,
+                say_size(size),
+            )
+        )
+    return entry
+
+
+def is_base(archive: "catalogs.Archive") -> bool:
+    """Whether an increment may rely on it."""
+    return archive["state"] == catalogs.GOOD and archive.get("verified", {"ok": True})["ok"]
+
+
+def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
+    """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
+    seen = []
+    want = wants.Writing(settings, catalog, run, 0)
+
+    def remember(holding: "Holding") -> "tuple[int, str]":
+        rank, reason = want.judge(holding)
+        tape = holding.tape
+        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= wants.UNFIT else "leased"
+        free = (
+            settings.capacity - (0 if rank == wants.EXPIRED else catalogs.used(tape))
+            if settings.capacity and tape
+            else None
+        )
+        entry = {
+            "device": holding.drive.path,
+            "label": holding.label.get("label"),
+            "state": state,
+            "free": free,
+            "message": reason,
+        }
+        entry["file"] = 1 if rank == wants.EXPIRED or not tape else catalogs.next_file(tape)
+        seen.append(entry)
+        return rank, reason
+
+    who = holdings.somebody("a look at the tape", run=run)
+    holding, reasons, busy = pool.look(settings, catalog, remember, who)
+    if holding:
+        holding.release()
+    elif busy and settings.wait:
+        warnings.append("will wait for a drive: " + "; ".join(reasons))
+    elif settings.changer or settings.next_command:
+        warnings.append("will change tapes first: " + "; ".join(reasons))
+    else:
+        raise Problem("no drive has a tape that may be written", "; ".join(reasons), busy=busy)
+    return seen
+
+
+def packing(
+    settings: "Settings", drives: "list[dict[str, Any]]", sizes: "list[int | None]"
+) -> "tuple[int | None, str]":
+    """How many tapes these archives need, in this order, and a sentence that says so."""
+    known = [size for size in sizes if size is not None]
+    total = sum(known)
+    text = "%d archives, %s" % (len(sizes), say_size(total))
+    if len(known) < len(sizes):
+        text += " and %d of which nothing is known" % (len(sizes) - len(known))
+    if not settings.capacity:
+        return None, text + "; tape_capacity is not set, so whether they fit is not known"
+    fitting = [entry["free"] for entry in drives if entry["state"] in ("yours", "append", "empty", "expired")]
+    room = max(fitting or [settings.capacity - labels.LABEL_BLOCK])
+    tapes = 1
+    for size in known:
+        if size > room:
+            tapes, room = tapes + 1, settings.capacity - labels.LABEL_BLOCK
+        room -= size
+    return tapes, text + (": fits on the tape" if tapes == 1 else ": needs %d tapes" % tapes)

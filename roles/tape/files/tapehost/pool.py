@@ -1,0 +1,118 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The drives of this host as one pool: whose turn it is, which of them will do, and what to do when none does."""
+
+import contextlib
+import os
+import sys
+import time
+
+import changing
+import files
+import holding as holdings
+import leases
+import media
+import wants
+from holding import Holding
+from problem import Problem
+from units import say_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from catalog import Catalog
+    from settings import Settings
+    from wants import Want
+
+    Judge = Callable[[Holding], "tuple[int, str]"]
+PATIENCE = 2.0  # seconds between two looks at drives that will not do
+NO_DRIVES = "set tape_devices in its variables: devices such as /dev/nst0, or a directory"
+
+
+@contextlib.contextmanager
+def take(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]") -> "Iterator[Holding]":
+    """Wait for our turn and for a drive that will do, and hold it; raises Problem when none ever will.
+
+    ``who``: for whom, as others will read it: what, host, run, pid, since.
+    """
+    ticket = files.Ticket(catalog.queue, "read-" + want.label if want.label else "write", str(who["run"]))
+    try:
+        held = wait(settings, catalog, want, who, ticket)
+    finally:
+        ticket.drop()
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def wait(
+    settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", ticket: "files.Ticket"
+) -> "Holding":
+    """The waiting of take()."""
+    until = time.monotonic() + settings.wait
+    wanted = "tape " + want.label if want.label else "a drive"
+    said, tried = "", set()  # type: str, set[str]
+    while True:
+        reasons, pause = ["others have been waiting for longer"], files.PAUSE
+        # whoever waits for a tape that is leased to us must not hold us up
+        if ticket.first(of_run=not want.label and leases.has_any(catalog, ticket.run)):
+            held, reasons, busy = look(settings, catalog, want.judge, who)
+            if held:
+                return held
+            if not busy:
+                if changing.change(settings, catalog, want, who, tried):
+                    continue
+                if not want.label:
+                    raise Problem("no drive has a tape that may be written", "; ".join(reasons))
+                pause = PATIENCE
+        text = "; ".join(reasons)
+        if time.monotonic() >= until:
+            what = "tape %s is in no drive" % want.label if want.label else "no drive became free"
+            raise Problem("%s within %s" % (what, say_duration(settings.wait)), text, busy=True)
+        if text != said:
+            sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
+            sys.stderr.flush()
+            said = text
+        time.sleep(pause)
+
+
+def look(
+    settings: "Settings", catalog: "Catalog", judge: "Judge", who: "dict[str, Any]"
+) -> "tuple[Holding | None, list[str], bool]":
+    """The best drive that will do (locked), or why each will not, and whether one of them may do later."""
+    found: "list[tuple[int, int, Holding]]" = []
+    reasons, busy = [], False
+    if not settings.devices:
+        raise Problem("this host has no drives", NO_DRIVES)
+    for index, path in enumerate(settings.devices):
+        try:
+            drive = media.open_drive(path)
+        except Problem as exc:
+            reasons.append(str(exc))
+            continue
+        lock = files.Lock(os.path.join(catalog.locks, drive.key))
+        if not lock.take(who):
+            busy = True
+            reasons.append("drive %s is in use for %s" % (path, holdings.say_holder(lock.holder())))
+            continue
+        held = Holding(drive, lock, index)
+        try:
+            rank, reason = judge(held)
+        except Problem as exc:
+            rank, reason = wants.UNFIT, str(exc)
+        except BaseException:
+            held.release()
+            raise
+        if reason:
+            busy = busy or rank == wants.BUSY
+            reasons.append(reason if reason.startswith("drive ") else "drive %s: %s" % (path, reason))
+            held.release()
+        else:
+            found.append((rank, index, held))
+    found.sort(key=lambda each: each[:2])
+    for _rank, _index, held in found[1:]:
+        held.release()
+    return (found[0][2] if found else None), reasons, busy

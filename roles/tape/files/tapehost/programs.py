@@ -1,0 +1,157 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running the tools of the tape host: each for a limited time, and nothing of them is left when we are gone."""
+
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO
+
+GRACE = 2.0  # seconds between a request to end and the end
+MOST = 1 << 20  # bytes of what a tool says: a library of 10 000 slots says half of that
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # mtx is there, and the PATH of a login without root ends before
+
+
+class Missing(Exception):
+    """It cannot be started; the text says why."""
+
+
+class TooLong(Exception):
+    """It has been ended, for it took longer than it may; the text is the last that it had to say."""
+
+
+def environment(**more: str) -> "dict[str, str]":
+    """Our own with the directories of system tools, in the language that the parsers read."""
+    path = os.environ.get("PATH") or os.defpath
+    return dict(os.environ, PATH="%s:%s" % (path, SBIN), LC_ALL="C", **more)
+
+
+def last_lines(text: str, count: int = 1) -> str:
+    """The last lines that say something, in one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-count:])[-500:]
+
+
+def run(argv: "list[str]", limit: float, env: "dict[str, str] | None" = None) -> "tuple[int, str, str]":
+    """Run a program without standard input: its exit status (as subprocess has it), its output and its errors.
+
+    It has a session of its own.  Whatever it has started there is ended with it, and at the latest with us, however
+    we end: it is the child of a guard, which hears that.  Its output goes to files and not to pipes, which a daemon
+    that it leaves behind would keep open.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        env = environment() if env is None else env
+        told, tell = os.pipe()
+        heard, alive = os.pipe()
+        guard = os.fork()
+        if guard == 0:
+            try:
+                _guard(argv, env, (out.fileno(), err.fileno()), heard, tell)
+            finally:
+                os._exit(1)
+        os.close(tell)
+        os.close(heard)
+        try:
+            poller = select.poll()
+            poller.register(told, select.POLLIN)
+            late = not poller.poll(limit * 1000)
+        finally:
+            os.close(alive)
+            word = os.read(told, 4096).decode("utf-8", "replace")
+            os.close(told)
+            os.waitpid(guard, 0)
+        if late:
+            raise TooLong(last_lines(_text(err)) or last_lines(_text(out)))
+        status, _space, why = word.partition(" ")
+        if why:
+            raise Missing(why)
+        return int(status or -signal.SIGKILL), _text(out), _text(err)
+
+
+def ask(argv: "list[str]", limit: float) -> "tuple[int, str, str]":
+    """The same of a program that only asks, starts nothing and is done at once: without a guard."""
+    nothing = subprocess.DEVNULL
+    try:
+        done = subprocess.run(
+            argv, stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), timeout=limit
+        )
+    except OSError as exc:
+        raise Missing(exc.strerror) from None
+    except subprocess.TimeoutExpired as exc:
+        raise TooLong((exc.stderr or b"").decode("utf-8", "replace")) from None
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def _text(file: "IO[bytes]") -> str:
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - MOST))
+    return file.read().decode("utf-8", "replace")
+
+
+def _guard(argv: "list[str]", env: "dict[str, str]", outputs: "tuple[int, int]", heard: int, tell: int) -> None:
+    """Start the program, in a process of its own: tell how it ends, or end it as soon as we are gone."""
+    os.setsid()  # a signal to our group is not for it
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which the program would inherit
+    signal.set_wakeup_fd(-1)
+    _close_but(outputs + (heard, tell))
+    try:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=outputs[0], stderr=outputs[1], env=env, start_new_session=True
+        )
+    except OSError as exc:
+        os.write(tell, ("127 %s" % exc.strerror).encode())
+        os._exit(0)
+    ended = _ended(process.pid, heard)
+    _end(process.pid, gently=not ended)
+    status = process.wait()
+    if ended:
+        os.write(tell, b"%d" % status)
+    os._exit(0)
+
+
+def _close_but(kept: "tuple[int, ...]") -> None:
+    """A guard must keep no pipe, no lock and no tape open."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) not in kept:
+                os.close(int(name))
+        except OSError:  # the directory itself
+            pass
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nowhere, fd)
+
+
+def _ended(pid: int, heard: int) -> bool:
+    """Whether it ends before we do; it stays a zombie, so that the number of its group is nobody else's."""
+    poller = select.poll()
+    poller.register(heard, 0)  # POLLHUP: the other end is gone
+    pause = 2
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if poller.poll(pause):
+            return False
+        pause = min(100, pause * 2)
+    return True
+
+
+def _end(group: int, gently: bool) -> None:
+    """End a process group; ``gently``: with a moment to tidy up."""
+    try:
+        if gently:
+            os.killpg(group, signal.SIGTERM)
+            until = time.monotonic() + GRACE
+            while time.monotonic() < until:
+                if os.waitid(os.P_PID, group, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                    break
+                time.sleep(0.05)
+        os.killpg(group, signal.SIGKILL)
+    except OSError:  # nobody is left, or it is another user's now (sudo)
+        pass

@@ -1,0 +1,119 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last stage of a backup: one archive, from the link to a tape, and into the catalog."""
+
+import time
+
+import catalog as catalogs
+import holding as holdings
+import label as labels
+import leases
+import places
+import pool
+import tapes
+import wants
+import writer
+from catalog import Catalog
+from problem import Problem
+from units import iso
+from virtual import VirtualTape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from holding import Holding
+    from settings import Settings
+
+
+def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Put standard input on a tape; returns the archive's entry of the catalog; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    expect = args.expect or 0
+    if settings.capacity and expect > settings.capacity - labels.LABEL_BLOCK:
+        raise Problem(
+            "an archive of %d bytes does not fit on any tape" % expect, "split tape_paths, or raise tape_capacity"
+        )
+    who = holdings.somebody("the archive", args.host, args.run)
+    began = time.monotonic()
+    want = wants.Writing(settings, catalog, args.run, expect)
+    with pool.take(settings, catalog, want, who) as holding:
+        waited = time.monotonic() - began
+        tapes.open_for_writing(settings, catalog, holding, args.run)
+        leases.renew(settings, catalog, holding.label["label"], args.run)
+        archive = new_archive(settings, args)
+        try:
+            put(settings, catalog, holding, archive)
+        finally:
+            tapes.encrypt(settings, holding, False)
+        leases.renew(settings, catalog, holding.label["label"], args.run)
+    return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
+
+
+def new_archive(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    started = time.time()
+    return {
+        "kind": catalogs.ARCHIVE,
+        "run": args.run,
+        "host": args.host,
+        "set": settings.set,
+        "level": args.level,
+        "base": args.base,
+        "time": iso(started),
+        "paths": settings.paths,
+        "block_size": settings.block_size,
+        "bytes": None,
+        "sha256": None,
+        "state": catalogs.WRITING,
+        "keep_until": catalogs.keep_until(started, settings.retention),
+    }
+
+
+def put(
+    settings: "Settings", catalog: "Catalog", holding: "Holding", archive: "dict[str, Any]", stdin: int = 0
+) -> None:
+    """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
+    name = holding.label["label"]
+    archive["file"] = tapes.next_place(settings, catalog, holding, archive["run"])
+    places.forget(catalog, holding.drive)
+    with catalog.change(name) as tape:  # in the place of one that is reclaimed
+        tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
+    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
+    try:
+        outcome = copy(settings, holding, archive["file"], stdin)
+    except Problem as exc:
+        outcome["problem"] = str(exc)
+    finally:  # also when we are told to stop; what a kill leaves is found by the next one (tapes.next_place)
+        full = outcome.pop("full")
+        archive.update(outcome, alerts=holding.alerts, encryption=holding.encryption)
+        if archive["state"] == catalogs.FAILED:
+            tapes.settle(catalog, holding, archive, full)
+        else:
+            with catalog.change(name) as tape:
+                tapes.entry_of(tape, archive["file"]).update(archive)
+            places.remember(catalog, holding.drive, holding.label, archive["run"])
+    if archive["state"] == catalogs.FAILED:
+        hint = "run it again, and it goes on the next tape" if full else "run it again"
+        raise Problem("tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint)
+
+
+def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "dict[str, Any]":
+    """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
+    drive = holding.drive
+    room = None
+    if settings.capacity and isinstance(drive, VirtualTape):
+        room = max(0, settings.capacity - drive.taken(number))
+    began = time.monotonic()
+    command = writer.write_command(drive.write_to(number), settings.block_size, settings.buffer)
+    copied = writer.run(command, holding.lock.fd, stdin, limit=room)
+    elapsed = time.monotonic() - began
+    outcome = {"state": catalogs.FAILED, "bytes": copied.bytes, "elapsed": round(elapsed, 3), "full": copied.full}
+    if not copied.ok:
+        return dict(outcome, problem="the tape is full" if copied.full else copied.message)
+    if copied.bytes == 0:
+        return dict(outcome, problem="no data came")
+    drive.written(number)
+    if drive.kind == "drive":
+        tapes.listen(holding)
+    return dict(outcome, state=catalogs.WRITTEN, rate=int(copied.bytes / elapsed) if copied.bytes else None)

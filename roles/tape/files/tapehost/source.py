@@ -1,0 +1,188 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first stage of a restore, and verifying: archives, from a tape."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import catalog as catalogs
+import encryption
+import holding as holdings
+import pool
+import wants
+import writer
+from catalog import Catalog
+from problem import Problem
+from units import now_iso
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import IO, Any
+
+    from catalog import Archive, Tape
+    from holding import Holding
+    from settings import Settings
+
+END = 1024  # bytes: two blocks of zeros end an archive
+
+
+def source(settings: "Settings", args: "argparse.Namespace") -> None:
+    """Copy an archive to standard output, all of it or not as a success; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    tape = tape_of(catalog, args.tape)
+    archive = next((each for each in tape["archives"] if each["file"] == args.file), None)
+    if archive is None:
+        raise Problem(
+            "tape %s has no file %d in the catalog" % (args.tape, args.file), "tape_inventory shows what it has"
+        )
+    with holding_of(settings, catalog, args.tape, archive, "reading the archive") as holding:
+        copied = read(settings, holding, archive, 1)
+    check(args.tape, archive, copied)
+
+
+def tape_of(catalog: "Catalog", label: str) -> "Tape":
+    tape = catalog.tape(label)
+    if tape is None:
+        raise Problem("tape %s is not in the catalog %s" % (label, catalog.folder), "tape_inventory shows what is")
+    return tape
+
+
+def holding_of(settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str) -> "Any":
+    """Hold the drive that has this tape in it, as soon as it has."""
+    who = holdings.somebody(what, archive["host"], archive["run"])
+    return pool.take(settings, catalog, wants.Reading(catalog, label), who)
+
+
+def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
+    """Copy a tape file in the blocks in which it was written."""
+    holding.drive.prepare(None)
+    if holding.drive.kind == "drive":
+        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
+    command = writer.read_command(holding.drive.read_from(archive["file"]), archive["block_size"])
+    return writer.run(command, holding.lock.fd, subprocess.DEVNULL, stdout)
+
+
+def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
+    """A tape file is all there, or raises Problem: a read at the end of the data gives nothing, and success."""
+    where = "tape %s, file %d" % (label, archive["file"])
+    if not copied.ok:
+        raise Problem("%s cannot be read: %s" % (where, copied.message), "clean the drive, or try another one")
+    if not copied.bytes:
+        raise Problem(
+            "%s: there is nothing" % where, "is this the tape that was written, or was it overwritten elsewhere?"
+        )
+    if archive["bytes"] not in (None, copied.bytes):
+        raise Problem("%s has %d bytes, and %d were written" % (where, copied.bytes, archive["bytes"]), "it is damaged")
+
+
+def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Read archives again, tape by tape, and compare them with the catalog; returns what was found."""
+    catalog = Catalog(settings.catalog_dir)
+    verified: "list[dict[str, Any]]" = []
+    failed: "list[dict[str, Any]]" = []
+    wanted = [
+        archive
+        for archive in catalog.archives()
+        if archive["state"] in (catalogs.GOOD, catalogs.WRITTEN)
+        and args.run in ("", archive["run"])
+        and args.tape in ("", archive["tape"])
+        and args.host in ("", archive["host"])
+    ]
+    for archive in sorted(wanted, key=lambda each: (each["tape"], each["file"])):
+        entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
+        began, found, there = time.monotonic(), {}, False
+        try:
+            with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
+                there = True
+                found = verify_one(settings, holding, archive)
+            entry["elapsed"] = round(time.monotonic() - began, 1)
+            verified.append(entry)
+        except Problem as exc:
+            failed.append(dict(entry, problem=str(exc)))
+        if there:  # of one whose tape is on the shelf nothing new is known
+            note(catalog, archive, found)
+    return {"verified": verified, "failed": failed}
+
+
+def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> None:
+    """What has been found of an archive: nothing, if it is bad."""
+    with catalog.change(archive["tape"]) as tape:
+        for each in tape["archives"]:
+            if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
+                # one whose host never reported, or that was found on its tape, is good now
+                each.update(found)
+                each["verified"] = {"time": now_iso(), "ok": bool(found)}
+
+
+def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> "dict[str, Any]":
+    """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
+    where = "tape %s, file %d" % (archive["tape"], archive["file"])
+    with contextlib.ExitStack() as stack:
+        tee_in, tee_out = pipe(stack)
+        sum_in, sum_out = pipe(stack)
+        tar_in, tar_out = pipe(stack)
+        end_in, end_out = pipe(stack)
+        says = stack.enter_context(tempfile.TemporaryFile())  # which, unlike a pipe, is never full
+        summer = start(stack, ["sha256sum"], sum_in, subprocess.PIPE, says)
+        # tar does not mind an archive that ends between two files
+        ending = start(stack, ["tail", "-c", str(END)], end_in, subprocess.PIPE, says)
+        tar = start(stack, ["tar", "--list", "--file=-", "--ignore-zeros"], tar_in, subprocess.DEVNULL, says)
+        command = ["tee"] + ["/proc/self/fd/%d" % fd.fileno() for fd in (sum_out, end_out)]
+        tee = start(stack, command, tee_in, tar_out, says, (sum_out.fileno(), end_out.fileno()))
+        for fd in (tee_in, sum_in, sum_out, tar_in, tar_out, end_in, end_out):
+            fd.close()
+        copied = read(settings, holding, archive, tee_out.fileno())
+        tee_out.close()
+        digest = summer.communicate()[0].decode("ascii", "replace").split(" ")[0]
+        whole = ending.communicate()[0] == b"\0" * END
+        statuses = [child.wait() for child in (tee, summer, tar, ending)]
+        says.seek(max(0, says.seek(0, os.SEEK_END) - 4096))
+        said = says.read().decode("utf-8", "replace").strip().splitlines() or ["statuses %s" % statuses]
+    check(archive["tape"], archive, copied)
+    if archive["sha256"] not in (None, digest):
+        raise Problem(
+            "%s: its SHA-256 is %s, and was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
+        )
+    if any(statuses):
+        raise Problem("%s: tar cannot list it: %s" % (where, said[-1]), "its bytes are those that the source sent")
+    if not whole:
+        raise Problem("%s does not end as an archive does" % where, "it was broken off")
+    sys.stderr.write("verified %s\n" % where)
+    return {"state": catalogs.GOOD, "bytes": copied.bytes, "sha256": digest}
+
+
+def pipe(stack: "contextlib.ExitStack") -> "tuple[IO[bytes], IO[bytes]]":
+    """A pipe that is closed in the end."""
+    ours, theirs = os.pipe()
+    return stack.enter_context(open(ours, "rb", 0)), stack.enter_context(open(theirs, "wb", 0))
+
+
+def start(
+    stack: "contextlib.ExitStack",
+    command: "list[str]",
+    stdin: "IO[bytes]",
+    stdout: "Any",
+    stderr: "IO[bytes]",
+    fds: "tuple[int, ...]" = (),
+) -> "subprocess.Popen[bytes]":
+    """A program that is ended in the end; raises Problem."""
+    quiet = dict(os.environ, LC_ALL="C")
+    try:
+        child = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, env=quiet)
+    except FileNotFoundError:
+        raise Problem("there is no %s on this host" % command[0]) from None
+    stack.callback(end, child)
+    return child
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    if child.stdout:
+        child.stdout.close()

@@ -1,0 +1,132 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tape in a drive that we hold: begun afresh, put in the right place, and what a failure has left on it."""
+
+import os
+
+import catalog as catalogs
+import encryption
+import hardware
+import holding as holdings
+import label as labels
+import places
+from problem import Problem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from catalog import Archive, Catalog, Tape
+    from holding import Holding
+    from settings import Settings
+
+
+def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known: "Tape | None") -> "Tape":
+    """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong."""
+    name = label["label"]
+    with catalog.lock():
+        old = dict(known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]})
+        old.update(archives=[], full=False, relabelling=label)
+        catalog.save(old)
+    places.forget(catalog, holding.drive)
+    holding.drive.write_label(labels.block_of(label))
+    tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+    tape.update(archives=[], full=False, medium=holding.drive.kind)
+    with catalog.lock():
+        catalog.save(tape)
+    holding.label, holding.tape = label, tape
+    return tape
+
+
+def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
+    """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
+    holding.drive.prepare(settings.compression)
+    if holding.drive.kind == "drive":
+        listen(holding)
+        encrypt(settings, holding, False)
+    if holding.left_by != run:
+        stranger = holdings.identify(holding, catalog, anew=True)
+        if stranger:
+            raise Problem("drive %s: %s" % (holding.drive.path, stranger))
+    tape = holding.tape
+    if tape is None:
+        raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
+    expired = settings.reuse == "expired" and catalogs.is_expired(tape, catalogs.needed(catalog.archives()), run)
+    if expired or "relabelling" in tape:
+        label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
+        begin(catalog, holding, label, tape)
+    encrypt(settings, holding, True)
+
+
+def encrypt(settings: "Settings", holding: "Holding", on: bool) -> None:
+    """Have the drive encrypt archives, and nothing else: a label must be readable by whoever finds the tape."""
+    wish = settings.encryption
+    if holding.drive.kind != "drive" or (not on and (not wish or wish.get("mode") == "keep")):
+        return
+    holding.encryption = encryption.encryption(holding.drive.path, wish if on else {"mode": "off"})
+
+
+def listen(holding: "Holding") -> None:
+    """Take note of what the drive complains of, as reading may clear it; raises Problem if nothing can be relied on."""
+    found, _note = hardware.alerts(holding.drive.path)
+    holding.alerts += [hardware.say(alert) for alert in found]
+    fatal = hardware.fatal(found)
+    if fatal:
+        what = ", ".join(hardware.say(alert) for alert in fatal)
+        raise Problem("drive %s: %s" % (holding.drive.path, what), "use another tape, or another drive")
+
+
+def entry_of(tape: "Tape", number: int) -> "Archive":
+    for archive in tape["archives"]:
+        if archive["file"] == number:
+            return archive
+    raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
+
+
+def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> int:
+    """Go to where the next archive belongs, after what a process that was killed may have left; raises Problem.
+
+    The catalog says where that is, and the drive must agree: at that tape file the data ends.
+    """
+    drive, name = holding.drive, holding.label["label"]
+    tape = catalog.tape(name)
+    if tape is None:
+        raise Problem("tape %s is not in the catalog" % name)
+    for archive in list(tape["archives"]):
+        if archive["state"] == catalogs.WRITING:  # nobody but us holds the drive, so its writer is gone
+            archive["problem"] = "its process was killed"
+            settle(catalog, holding, archive, full=False)
+    tape = catalog.tape(name) or tape
+    number = catalogs.next_file(tape)
+    last = tape["archives"][-1] if tape["archives"] else None
+    if settings.reclaim and last and last["state"] == catalogs.FAILED:
+        drive.position(number - 1)
+        return number - 1
+    if holding.left_by == run and drive.status()[2:4] == (number, 0):
+        return number
+    places.forget(catalog, drive)
+    if not drive.at_end(number):
+        raise Problem(
+            "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
+            "nothing was written; tape_inventory with tape_rebuild reads it in",
+        )
+    return number
+
+
+def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
+    """Mark an archive as failed, or forget it if nothing of it is on the tape."""
+    number = archive["file"]
+    places.forget(catalog, holding.drive)
+    try:
+        there = holding.drive.settle(number)
+    except Problem as exc:  # the entry stays as it is, for the next one to settle
+        archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)
+        return
+    with catalog.change(holding.label["label"]) as tape:
+        tape["full"] = tape["full"] or full
+        if there:
+            archive["bytes"] = archive["bytes"] or holding.drive.size(number)
+            entry_of(tape, number).update(archive, state=catalogs.FAILED)
+        else:
+            tape["archives"] = [other for other in tape["archives"] if other["file"] != number]
+    archive["state"] = catalogs.FAILED

@@ -1,0 +1,94 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody wants of a tape, and how well one will do."""
+
+import fnmatch
+
+import catalog as catalogs
+import holding as holdings
+import leases
+from units import iso, say_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    from catalog import Catalog, Tape
+    from holding import Holding
+    from settings import Settings
+
+LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # the best first
+BUSY = 9  # it may do later: it is somebody else's now
+
+
+class Writing:
+    """A tape for an archive of a run, of ``expect`` bytes (0: not known)."""
+
+    label = ""  # any
+
+    def __init__(self, settings: "Settings", catalog: "Catalog", run: str, expect: int):
+        self.settings = settings
+        self.catalog = catalog
+        self.run = run
+        self.expect = expect
+        self.keep = catalogs.needed(catalog.archives())
+
+    def judge(self, holding: "Holding") -> "tuple[int, str]":
+        """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
+        stranger = holdings.identify(holding, self.catalog)
+        tape = holding.tape
+        if stranger or tape is None:
+            return UNFIT, stranger
+        if holding.drive.status().protected:
+            return UNFIT, "its tape %s is write-protected" % tape["label"]
+        rank, reason = self.suits(tape)
+        return rank, "its tape %s %s" % (tape["label"], reason) if reason else ""
+
+    def suits(self, tape: "Tape") -> "tuple[int, str]":
+        """The same of a tape of the catalog, wherever it is."""
+        settings = self.settings
+        if not any(fnmatch.fnmatchcase(tape["label"], pattern) for pattern in settings.labels):
+            return UNFIT, "is not one of tape_labels (%s)" % ", ".join(settings.labels)
+        lease = leases.read(self.catalog, tape["label"])
+        if lease and lease["run"] != self.run and not settings.steal:
+            return BUSY, "belongs to run %s until %s (tape_steal breaks that)" % (lease["run"], iso(lease["until"]))
+        if "relabelling" in tape:
+            return EXPIRED, ""
+        if self.expired(tape):
+            return (EXPIRED, "") if self.fits(0) else (UNFIT, "is too small")
+        if tape["full"]:
+            return UNFIT, "is full"
+        if not self.fits(catalogs.used(tape)):
+            return UNFIT, "has less than %s left" % say_size(self.expect)
+        if lease and lease["run"] == self.run:
+            return LEASED, ""
+        return (APPENDED if tape["archives"] else EMPTY), ""
+
+    def expired(self, tape: "Tape") -> bool:
+        """Whether it may be begun afresh by a job."""
+        return self.settings.reuse == "expired" and catalogs.is_expired(tape, self.keep, self.run)
+
+    def fits(self, taken: int) -> bool:
+        return not self.settings.capacity or taken + self.expect <= self.settings.capacity
+
+
+class Reading:
+    """The tape of a label."""
+
+    def __init__(self, catalog: "Catalog", label: str):
+        self.catalog = catalog
+        self.label = label
+
+    def judge(self, holding: "Holding") -> "tuple[int, str]":
+        stranger = holdings.identify(holding, self.catalog)
+        if holding.tape and not stranger:
+            rank, reason = self.suits(holding.tape)
+            return rank, "its tape %s %s" % (holding.tape["label"], reason) if reason else ""
+        return UNFIT, stranger
+
+    def suits(self, tape: "Tape") -> "tuple[int, str]":
+        return (LEASED, "") if tape["label"] == self.label else (UNFIT, "is not %s" % self.label)
+
+
+if TYPE_CHECKING:
+    Want = Union[Writing, Reading]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: the plumbing.socketpipe contributors
+"""The role's program on the tape host, run in the guest as a stage runs it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import typing as t
+from pathlib import Path
+
+from .guest import Command, Guest, Run
+
+PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "tape" / "files" / "tapehost"
+BLOCK = 262144
+
+
+class TapeHost:
+    """`settings` are the role's variables without their prefix."""
+
+    def __init__(self, guest: Guest, scratch: Path, **settings: t.Any) -> None:
+        self.guest = guest
+        self.scratch = scratch
+        self.catalog = scratch / "catalog"
+        cache = f"pycache_prefix={guest.scratch / 'pycache'}"  # a process takes long enough to start there
+        self.program = ["/usr/bin/python3", "-I", "-X", cache, str(PROGRAM)]
+        self.settings = {"devices": guest.library.devices[:1], "catalog_dir": str(self.catalog), "wait": 0, **settings}
+
+    def _env(self, settings: dict[str, t.Any]) -> dict[str, str]:
+        return {"SOCKETPIPE_TAPE": json.dumps({**self.settings, **settings})}
+
+    def run(self, *words: str, input: bytes | None = None, check: bool = True, **settings: t.Any) -> Run:
+        return self.guest.run([*self.program, *words], input=input, check=check, env=self._env(settings))
+
+    def ask(self, *words: str, input: bytes | None = None, **settings: t.Any) -> dict[str, t.Any]:
+        return dict(json.loads(self.run(*words, input=input, **settings).stdout))
+
+    def refused(self, *words: str, input: bytes | None = None, **settings: t.Any) -> str:
+        """Why it does not."""
+        done = self.run(*words, input=input, check=False, **settings)
+        assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stderr.splitlines()[-1]
+
+    def label(self, name: str, *words: str, **settings: t.Any) -> dict[str, t.Any]:
+        return self.ask("label", "--label", name, *words, **settings)
+
+    def sink(self, run: str, host: str, data: bytes, **settings: t.Any) -> dict[str, t.Any]:
+        return self.ask("sink", "--run", run, "--host", host, input=data, **settings)
+
+    def start_sink(self, run: str, host: str, data: bytes, **settings: t.Any) -> Command:
+        argv = [*self.program, "sink", "--run", run, "--host", host]
+        return self.guest.start(argv, input=data, env=self._env(settings))
+
+    def commit(self, run: str, host: str, data: bytes) -> dict[str, t.Any]:
+        """What the archiver of the host would report of this archive."""
+        report = {"run": run, "host": host, "set": "all", "level": 0, "base": None, "time": "2026-11-23T01:00:00Z"}
+        report |= {"paths": ["/srv"], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "tar": 0}
+        report |= {"warnings": [], "warning_count": 0, "files": 1}
+        listing = gzip.compress(b"./srv/one\n")
+        stream = json.dumps(report).encode() + b"\n" + listing
+        return self.ask("commit", "--run", run, "--host", host, input=stream)
+
+    def archives(self, label: str) -> list[tuple[int, str, str]]:
+        """Of a tape, as the catalog has them: file, host, state."""
+        tape = json.loads((self.catalog / "tapes" / f"{label}.json").read_text())
+        return [(each["file"], each["host"], each["state"]) for each in tape["archives"]]
+
+
+def blocks(count: int, fill: int = 1) -> bytes:
+    return bytes([fill]) * BLOCK * count

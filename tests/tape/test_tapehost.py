@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: the plumbing.socketpipe contributors
+"""The program of the tape host on a real drive: whatever happens, the catalog is right and nothing is overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from .guest import Guest
+from .library import Library
+from .medium import MEDIUM_ERROR, sense
+from .tapehost import BLOCK, TapeHost, blocks
+
+READ = 0x08
+
+
+@pytest.fixture
+def tapehost(guest: Guest, scratch: Path) -> TapeHost:
+    return TapeHost(guest, scratch)
+
+
+def sizes(library: Library, drive: int = 0) -> list[list[int]]:
+    """Of the records of the tape in a drive, by tape file."""
+    tape = library.drives[drive].tape
+    assert tape is not None
+    return [[len(record) for record in file] for file in tape.files()]
+
+
+def test_archives_follow_each_other_and_come_back(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    first, second = blocks(3), blocks(2, fill=2)
+    assert tapehost.sink("R1", "h1", first)["file"] == 1
+    tapehost.commit("R1", "h1", first)
+    assert tapehost.sink("R1", "h2", second)["bytes"] == len(second)
+    tapehost.commit("R1", "h2", second)
+    assert sizes(library) == [[8192], [BLOCK] * 3, [BLOCK] * 2, []]
+    tapehost.ask("finish", "--run", "R1")
+    read = tapehost.run("source", "--tape", "ONE", "--file", "2").stdout
+    assert hashlib.sha256(read.encode()).digest() == hashlib.sha256(second).digest()
+    assert [each["host"] for each in tapehost.ask("chain", "--host", "h1")["archives"]] == ["h1"]
+    # its last file is a copy of the catalog, which tar alone can read
+    mt = "mt-st -f /dev/nst0"
+    names = tapehost.guest.sh(
+        f"{mt} rewind && {mt} fsf 3 && dd if=/dev/nst0 bs=256k | (tar -tf -; cat > /dev/null)"
+    ).stdout
+    assert "tapes/ONE.json" in names.splitlines()
+
+
+def test_the_label_says_to_a_person_how_to_get_the_data_back(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.label("ONE", block_size="64K")
+    text = tapehost.guest.sh("mt-st -f /dev/nst0 rewind && dd if=/dev/nst0 bs=1M count=1").stdout
+    assert "dd if=DEV bs=65536 | tar -xpf -" in text
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        (b"AMANDA: TAPESTART DATE X TAPE daily-1".ljust(32768, b"\0"), "a tape of Amanda"),
+        (bytes(512), "data without a label"),
+        (bytes(1 << 20), "data without a label"),
+    ],
+)
+def test_what_is_not_ours_is_never_written(tapehost: TapeHost, library: Library, first: bytes, said: str) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    tape.records += [first, None]
+    assert said in tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1))
+    refusal = tapehost.refused("label", "--label", "ONE")
+    assert said in refusal
+    assert tape.records == [first, None]
+    proof = refusal.split("tape_overwrite=")[1].split(",")[0]
+    assert "is neither" in tapehost.refused("label", "--label", "ONE", "--overwrite", "wrong")
+    tapehost.label("ONE", "--overwrite", proof)
+    assert sizes(library) == [[8192], []]
+
+
+def test_a_first_record_that_cannot_be_read_is_not_a_blank_tape(tapehost: TapeHost, library: Library) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    tape.records += [bytes(8192), None, bytes(BLOCK), None]
+    library.drives[0].trouble = lambda cdb: sense(MEDIUM_ERROR, 0x1100) if cdb[0] == READ else None
+    assert "tape_overwrite=" in tapehost.refused("label", "--label", "ONE")
+    assert "is blank" not in tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1))
+    assert len(tape.records) == 4
+
+
+def test_a_blank_tape_wants_a_label_first(tapehost: TapeHost, library: Library) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    assert "is blank" in tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1))
+    assert tape.records == []
+
+
+def test_a_drive_that_rewinds_is_refused_whatever_it_is_called(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.guest.sh("ln -sf /dev/st0 /dev/shm/mytape && ln -sf /dev/nst0 /dev/shm/good")
+    refusal = tapehost.refused("label", "--label", "ONE", devices=["/dev/shm/mytape"])
+    assert "/dev/shm/mytape rewinds its tape" in refusal
+    assert "/dev/nst0" in refusal
+    assert tapehost.label("ONE", devices=["/dev/shm/good"])["label"] == "ONE"
+    assert "is not a tape drive" in tapehost.refused("label", "--label", "TWO", devices=["/dev/null"])
+
+
+def test_what_cannot_be_written_is_said_before(tapehost: TapeHost, library: Library) -> None:
+    request = json.dumps({"run": "R1", "hosts": {"h1": {"level": 0}}}).encode()
+    assert "there is no tape in it" in tapehost.refused("plan", input=request)
+    tape = library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    tape.write_protected = True
+    library.load(0, tape)
+    assert "its tape ONE is write-protected" in tapehost.refused("plan", input=request)
+    assert "write-protected" in tapehost.refused("label", "--label", "ONE")
+    tape.write_protected = False
+    library.load(0, tape)
+    other = tapehost.guest.start(["sleep", "30"], input=b"")
+    busy = tapehost.guest.start(["bash", "-c", "exec sleep 30 < /dev/nst0"])
+    time.sleep(0.5)
+    assert "is in use by another program" in tapehost.refused("plan", input=request)
+    for command in (other, busy):
+        command.signal()
+        command.wait()
+    assert tapehost.ask("plan", input=request)["drives"][0]["state"] == "empty"
+
+
+def test_a_tape_that_becomes_full_says_so_and_takes_no_more(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0, capacity=12 * BLOCK)
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(4))
+    assert "the tape is full" in tapehost.refused("sink", "--run", "R1", "--host", "h2", input=blocks(20))
+    assert tapehost.archives("ONE") == [(1, "h1", "written"), (2, "h2", "failed")]
+    assert "its tape ONE is full" in tapehost.refused("sink", "--run", "R1", "--host", "h2", input=blocks(1))
+
+
+def test_more_on_the_tape_than_the_catalog_knows_stops_it(tapehost: TapeHost, library: Library) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(1))
+    tape.records += [bytes(BLOCK), None]
+    library.load(0, tape)
+    before = list(tape.records)
+    assert "more on it than the catalog knows" in tapehost.refused(
+        "sink", "--run", "R2", "--host", "h1", input=blocks(1), steal=True
+    )
+    assert tape.records == before
+    del tape.records[2:]
+    library.load(0, tape)
+    assert "fewer than" in tapehost.refused("sink", "--run", "R2", "--host", "h1", input=blocks(1), steal=True)
+
+
+def test_another_block_size_restores_all_the_same(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.label("ONE", block_size="64K")
+    data = blocks(2)
+    assert tapehost.sink("R1", "h1", data, block_size="64K")["block_size"] == 65536
+    assert tapehost.sink("R1", "h2", data)["block_size"] == BLOCK
+    assert sizes(library)[1:3] == [[65536] * 8, [BLOCK] * 2]
+    for number in ("1", "2"):
+        assert tapehost.run("source", "--tape", "ONE", "--file", number, block_size="1M").stdout.encode() == data
+
+
+def test_a_buffer_before_the_drive(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0, capacity=12 * BLOCK)
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(4), buffer="8M")
+    assert sizes(library)[1] == [BLOCK] * 4
+    assert "the tape is full" in tapehost.refused("sink", "--run", "R1", "--host", "h2", input=blocks(20), buffer="8M")
+
+
+def test_alerts_that_mean_trouble_stop_the_job(tapehost: TapeHost, library: Library) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    library.drives[0].alerts = {20}  # cleaning required: shown, not fatal
+    assert tapehost.sink("R1", "h1", blocks(1))["alerts"] == ["TapeAlert 20, critical: cleaning required"]
+    before = len(tape.records)
+    library.drives[0].alerts = {6}
+    assert "TapeAlert 6, critical: write failure" in tapehost.refused(
+        "sink", "--run", "R1", "--host", "h2", input=blocks(1)
+    )
+    assert len(tape.records) == before

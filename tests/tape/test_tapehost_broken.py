@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: the plumbing.socketpipe contributors
+"""The program of the tape host, its machine or its operator, stopped in the middle of things, on a real drive."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from .guest import Guest
+from .library import Library
+from .tapehost import BLOCK, TapeHost, blocks
+from .test_tapehost import sizes
+
+
+@pytest.fixture
+def tapehost(guest: Guest, scratch: Path) -> TapeHost:
+    return TapeHost(guest, scratch)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_in_the_middle(tapehost: TapeHost, library: Library, number: int) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(2))
+    library.drives[0].hold(3)
+    command = tapehost.start_sink("R1", "h2", blocks(8))
+    assert library.drives[0].holding.wait(20)
+    command.signal(number)
+    library.drives[0].go_on()
+    command.wait()
+    assert tapehost.sink("R1", "h3", blocks(1))["file"] == 3
+    assert tapehost.archives("ONE") == [(1, "h1", "written"), (2, "h2", "failed"), (3, "h3", "written")]
+    assert sizes(library)[3] == [BLOCK]
+
+
+@pytest.mark.parametrize("records", [0, 3])
+def test_the_power_fails_in_the_middle(tapehost: TapeHost, library: Library, records: int) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(2))
+    library.drives[0].hold(records)
+    tapehost.start_sink("R1", "h2", blocks(8))
+    assert library.drives[0].holding.wait(20)
+    tapehost.guest.power_off()
+    assert not tape.end(), "no file mark: nobody was there to write it"
+    tapehost.guest.power_on()
+    entry = tapehost.sink("R1", "h3", blocks(1))
+    whole = [(file, host, state) for file, host, state in tapehost.archives("ONE") if state != "failed"]
+    assert whole == [(1, "h1", "written"), (entry["file"], "h3", "written")]
+    assert sizes(library)[1] == [BLOCK] * 2
+    assert sizes(library)[entry["file"]] == [BLOCK]
+
+
+def test_another_tape_at_the_same_place_is_not_overwritten(tapehost: TapeHost, library: Library) -> None:
+    """A program beside st that asks first keeps st from hearing of the change: it says that nothing has moved."""
+    library.tape("A00001L6", drive=0, serial="AAA")
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(1))
+    other = library.tape("B00002L6", serial="BBB")
+    other.records += [bytes(512), None, bytes(512), None, bytes(512), None]
+    before = list(other.records)
+    library.load(0, other)
+    tapehost.guest.run(["sg_logs", "-p", "0x2e", "/dev/sg0"], check=False)
+    assert "File number=2" in tapehost.guest.mt("status").stdout
+    refusal = tapehost.refused("sink", "--run", "R1", "--host", "h2", input=blocks(1))
+    assert "data without a label" in refusal
+    assert other.records == before
+
+
+def test_the_same_tape_loaded_once_more_is_not_believed_to_stand_where_it_stood(
+    tapehost: TapeHost, library: Library
+) -> None:
+    tape = library.tape("A00001L6", drive=0, serial="AAA")
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(1))
+    library.load(0, tape)
+    tapehost.guest.run(["sg_logs", "-p", "0x2e", "/dev/sg0"], check=False)
+    assert tapehost.sink("R1", "h2", blocks(1))["file"] == 2
+    assert sizes(library) == [[8192], [BLOCK], [BLOCK], []]
+
+
+@pytest.mark.parametrize("serial", ["AAA", ""])
+def test_between_two_archives_of_a_run_the_tape_is_not_wound(tapehost: TapeHost, library: Library, serial: str) -> None:
+    """If the cartridge has a chip that says which it is; else it is safer to read the label."""
+    library.tape("A00001L6", drive=0, serial=serial)
+    tapehost.label("ONE")
+    tapehost.sink("R1", "h1", blocks(1))
+    del library.drives[0].commands[:]
+    tapehost.sink("R1", "h2", blocks(1))
+    assert (0x01 in library.drives[0].commands) == (not serial)  # REWIND
+    assert sizes(library) == [[8192], [BLOCK], [BLOCK], []]
+
+
+def test_the_next_tape_of_the_changer(tapehost: TapeHost, library: Library) -> None:
+    first = library.tape("A00001L6", slot=1, capacity=8 * BLOCK)
+    second = library.tape("B00002L6", slot=2)
+    settings = {"changer": library.robot, "barcodes": ["A00001L6", "B00002L6"]}
+    for number, (name, tape) in enumerate((("ONE", first), ("TWO", second)), 1):
+        tapehost.guest.mtx("load", str(number), "0")
+        tapehost.label(name, "--barcode", tape.barcode)
+        tapehost.guest.mt("offline")
+        tapehost.guest.mtx("unload", str(number), "0")
+    assert tapehost.sink("R1", "h1", blocks(2), **settings)["tape"] == "ONE"
+    assert "the tape is full" in tapehost.refused("sink", "--run", "R1", "--host", "h2", input=blocks(20), **settings)
+    assert tapehost.sink("R1", "h2", blocks(20), **settings)["tape"] == "TWO"
+    back = tapehost.run("source", "--tape", "ONE", "--file", "1", **settings).stdout
+    assert back.encode() == blocks(2)
+    assert library.drives[0].tape is first
+
+
+def test_the_site_s_own_way_to_the_next_tape(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0, capacity=4 * BLOCK)
+    tapehost.label("ONE")
+    tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(8))
+    library.tape("B00002L6", slot=3)
+    tapehost.guest.mtx("load", "3", "1")
+    tapehost.label("TWO", devices=library.devices[1:])
+    tapehost.guest.sh("mt-st -f /dev/nst1 offline; mtx -f /dev/sg2 unload 3 1")
+    command = "echo $TAPE_DEVICE $TAPE_REASON >> %s/asked; mt-st -f $TAPE_DEVICE offline; " % tapehost.scratch
+    command += "mtx -f /dev/sg2 unload 1 0 && mtx -f /dev/sg2 load 3 0"
+    assert tapehost.sink("R1", "h1", blocks(8), next_command=command)["tape"] == "TWO"
+    assert (tapehost.scratch / "asked").read_text() == "/dev/nst0 full\n"
+    assert "did not load" in tapehost.refused("source", "--tape", "ONE", "--file", "1", next_command="exit 3")

@@ -1,0 +1,207 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whenever the program is ended: the catalog is never wrong, and the next archive goes where it belongs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, report
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, wait_for
+
+Maker = Callable[..., TapeHost]
+CRASH = 77
+
+OF = 'of=$(echo "$@" | sed "s/.*of=//"); '
+DD = "PATH=%s; " % os.environ["PATH"]
+BEFORE = "kill -%d $PPID; sleep 0.2; exit 1"
+MIDDLE = OF + "head -c 4096 > $of; kill -%d $PPID; sleep 0.2; exit 1"
+AFTER = DD + 'dd "$@" || exit; kill -%d $PPID; sleep 0.2'
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("moment", "states"), [(BEFORE, []), (MIDDLE, [(2, "h2", "failed")]), (AFTER, [(2, "h2", "failed")])]
+)
+def test_a_sink_is_killed(number: int, moment: str, states: list[tuple[int, str, str]], tape_host: Maker) -> None:
+    host = tape_host(wait=5)
+    host.sink("R1", "h1")
+    host.tool("dd", moment % number)
+    assert host.sink("R1", "h2").status == (-number if number == signal.SIGKILL else 128 + number)
+    host.never_wrong()
+    if number == signal.SIGTERM:  # it has had the time to see to it itself
+        assert host.states()[1:] == states
+    (host.folder / "bin" / "dd").unlink()
+    assert host.sink("R1", "h3").status == 0
+    host.never_wrong()
+    assert host.states() == [(1, "h1", "written"), *states, (2 + len(states), "h3", "written")]
+    assert len(host.files()) == 2 + len(states)
+
+
+def test_the_drive_is_held_for_as_long_as_the_writer_lives(tape_host: Maker) -> None:
+    host = tape_host(wait=0)
+    fifo = host.folder / "fifo"
+    os.mkfifo(fifo)
+    host.tool("dd", 'kill -9 $PPID; read word < %s; %s exec dd "$@"' % (fifo, DD))
+    assert host.sink("R1", "h1").status == -signal.SIGKILL
+    (host.folder / "bin" / "dd").unlink()
+    said = host.sink("R1", "h2").said
+    assert said.startswith(
+        "no drive became free within 0 s: drive %s is in use for the archive of h1 in run R1, since 20" % host.tapes[0]
+    )
+    assert host.files() == []
+    fifo.write_text("go on\n")
+    assert host.sink("R1", "h2", wait=10).status == 0
+    host.never_wrong()
+    assert host.states() == [(1, "h1", "failed"), (2, "h2", "written")]
+
+
+# what changes something that outlives us
+STEPS: list[tuple[Any, str]] = [
+    (os, "rename"),
+    (os, "unlink"),
+    (subprocess, "Popen"),
+    (subprocess.Popen, "communicate"),
+]
+
+
+def crash_at(step: int) -> None:
+    """Let the power fail before the step of this number."""
+    left = iter(range(step, -1, -1))
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if next(left, None) == 0:
+                os._exit(CRASH)
+            return function(*args, **options)
+
+        return call
+
+    for owner, name in STEPS:
+        setattr(owner, name, counted(getattr(owner, name)))
+
+
+def each_step(host: TapeHost, *words: str, data: bytes = b"") -> Iterator[TapeHost]:
+    """The host as a crash has left it, for each step at which that may be."""
+    kept = host.folder.parent / "kept"
+    shutil.copytree(host.folder, kept)
+    for step in range(200):
+        shutil.rmtree(host.folder)
+        shutil.copytree(kept, host.folder)
+        done = host.run(*words, data=data, before=partial(crash_at, step))
+        if done.status != CRASH:
+            assert (done.status, step > 1) == (0, True), done.err
+            return
+        yield host
+    raise AssertionError("it never ends")
+
+
+def goes_on(host: TapeHost, **more: Any) -> list[tuple[int, str, str]]:
+    """The next sink just works, and nothing is wrong before or after it."""
+    host.never_wrong()
+    assert host.sink("R2", "next", wait=5, **more).status == 0
+    host.never_wrong()
+    assert len(host.states()) == len(host.files())
+    assert host.states()[-1][1:] == ("next", "written")
+    return host.states()[:-1]
+
+
+def test_a_sink_crashes_anywhere(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    assert host.sink("R1", "h1").status == 0
+    seen = []
+    data = archive("R1", "h2")
+    for left in each_step(host, "sink", "--run", "R1", "--host", "h2", data=data):
+        found = goes_on(left)
+        assert found[0] == (1, "h1", "written")
+        seen += [state for _file, _host, state in found[1:]]
+    assert set(seen) == {"failed", "written"}
+
+
+def test_a_sink_that_reclaims_crashes_anywhere(tape_host: Maker) -> None:
+    host = tape_host(lease=0, reclaim=True)
+    assert host.sink("R1", "h1").status == 0
+    assert host.sink("R1", "h0", b"x").status == 1
+    data = archive("R1", "h2")
+    for left in each_step(host, "sink", "--run", "R1", "--host", "h2", data=data):
+        found = goes_on(left)
+        assert found in ([(1, "h1", "written")], [(1, "h1", "written"), (2, "h2", "written")])
+
+
+def test_a_tape_that_is_begun_afresh_crashes_anywhere(tape_host: Maker) -> None:
+    """The catalog forgets what was on it first; the tape is then begun afresh by whoever comes next."""
+    host = tape_host(lease=0, retention=0, reuse="expired")
+    old = host.tape()["id"]
+    host.backup("R1", "h1")
+    ids = set()
+    data = archive("R3", "h2")
+    for left in each_step(host, "sink", "--run", "R3", "--host", "h2", data=data):
+        found = goes_on(left)
+        assert (1, "h1", "good") not in found
+        label = json.loads((left.tapes[0] / "000000").read_bytes().split(b"\n")[1])
+        assert label["id"] == left.tape()["id"] != old
+        assert "relabelling" not in left.tape()
+        ids.add(label["id"])
+    assert len(ids) > 3
+
+
+def test_labelling_crashes_anywhere(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    tape = host.tapes[0]
+    print_ = host.fails("label", "--label", "NEW").split("tape_overwrite=")[1]
+    left_with: set[str] = set()
+    for left in each_step(host, "label", "--label", "NEW", "--overwrite", print_):
+        done = left.sink("R2", "next")
+        if done.status:
+            assert any(text in done.said for text in ("is not in the catalog", "its tape is blank")), done.said
+            again = left.run("label", "--label", "NEW", "--overwrite", print_)
+            assert again.answer["label"] == "NEW"
+            assert left.sink("R2", "next").status == 0
+        left_with.update(path.name for path in (left.catalog_dir / "tapes").iterdir() if path.suffix == ".json")
+        name = json.loads((tape / "000000").read_bytes().split(b"\n")[1])["label"]
+        assert (tape / "000001").read_bytes() == archive("R2", "next") or name == "A"
+    assert left_with == {"A.json", "NEW.json"}
+
+
+def test_the_end_of_a_run_crashes_anywhere(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    for left in each_step(host, "finish", "--run", "R1"):
+        assert goes_on(left)[0] == (1, "h1", "good")
+        assert left.ok("finish", "--run", "R1")["warnings"] == []
+
+
+def test_a_commit_crashes_anywhere(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    data = archive("R1", "h1")
+    host.sink("R1", "h1", data)
+    words = ["commit", "--run", "R1", "--host", "h1"]
+    for left in each_step(host, *words, data=report("R1", "h1", data)):
+        state = left.states()[0][2]
+        assert state in ("written", "good")
+        found = left.ok("find", "--path", "/etc/hosts")
+        assert (len(found["found"]), found["unread"]) == (1 if state == "good" else 0, [])
+        assert left.commit("R1", "h1", data).answer["state"] == "good"
+
+
+def test_a_waiting_program_is_told_to_stop(tape_host: Maker, tmp_path: Path) -> None:
+    host = tape_host(wait=60)
+    first = host.start("sink", "--run", "R1", "--host", "h1")
+    wait_for(lambda: host.states())
+    second = host.start("sink", "--run", "R1", "--host", "h2")
+    wait_for(lambda: "waiting for a drive: " in host.said(second))
+    second.terminate()
+    assert host.end(second).status == 143
+    assert list((host.catalog_dir / "queue").iterdir()) == []
+    assert host.end(first, archive("R1", "h1")).status == 0
+    host.never_wrong()

@@ -1,0 +1,206 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Several at once: never interleaved, first come first served, and nobody waits for the dead or for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, kill, wait_for
+
+Maker = Callable[..., TapeHost]
+(files,) = load("tapehost", "files")
+BELONGS = "its tape A belongs to run R1 until 20"
+
+
+def begin(host: TapeHost, run: str, name: str, **settings: Any) -> subprocess.Popen[bytes]:
+    """A sink that has a drive or a place in the queue, and none of its data yet."""
+    queue = host.catalog_dir / "queue"
+    before = waiting(queue)
+    process = host.start("sink", "--run", run, "--host", name, **settings)
+    wait_for(lambda: waiting(queue) - before or (name, "writing") in written(host) or process.poll() is not None)
+    return process
+
+
+def waiting(queue: Path) -> set[str]:
+    return set(os.listdir(queue)) if queue.exists() else set()
+
+
+def written(host: TapeHost) -> list[tuple[str, str]]:
+    return [(name, state) for tape in host.tapes for _file, name, state in host.states(tape.name)]
+
+
+@pytest.mark.parametrize("tapes", [1, 2])
+def test_ten_at_once(tapes: int, tape_host: Maker) -> None:
+    host = tape_host(tapes, wait=60)
+    names = ["h%d" % number for number in range(10)]
+    streams = {name: archive("R1", name, size=100_000) for name in names}
+    started = {name: host.start("sink", "--run", "R1", "--host", name) for name in names}
+    for name, process in started.items():  # all at once, a piece each
+        assert process.stdin
+        process.stdin.write(streams[name][:30_000])
+        process.stdin.flush()
+    with ThreadPoolExecutor(len(names)) as pool:
+        for done in pool.map(lambda name: host.end(started[name], streams[name][30_000:]), names):
+            assert done.answer["state"] == "written"
+    assert sorted(written(host)) == [(name, "written") for name in names]
+    for tape in host.tapes:
+        found = host.files(tape.name)
+        assert found == [streams[name] for _file, name, _state in host.states(tape.name)]
+        assert len(found) >= 1
+    assert waiting(host.catalog_dir / "queue") == set()
+
+
+def test_first_come_first_served(tape_host: Maker) -> None:
+    host = tape_host(wait=60)
+    names = ["h1", "h2", "h3", "h4"]
+    started = [begin(host, "R1", name) for name in names]
+    wait_for(lambda: "waiting for a drive" in host.said(started[3]))
+    assert host.said(started[1]).startswith(
+        "waiting for a drive: drive %s is in use for the archive of h1 in run R1, since 20" % host.tapes[0]
+    )
+    assert host.said(started[1]).endswith("(process %d)\n" % started[0].pid)
+    assert host.said(started[3]) == "waiting for a drive: others have been waiting for longer\n"
+    for name, process in list(zip(names, started))[::-1]:  # their data comes in another order
+        if name != "h1":
+            assert process.stdin
+            process.stdin.write(archive("R1", name))
+            process.stdin.flush()
+    host.end(started[0], archive("R1", "h1"))
+    for process in started[1:]:
+        assert host.end(process).status == 0
+    assert [name for _file, name, _state in host.states()] == names
+    host.never_wrong()
+
+
+def test_whoever_dies_in_the_queue_holds_nobody_up(tape_host: Maker) -> None:
+    host = tape_host(wait=60)
+    first, second, third = [begin(host, "R1", name) for name in ("h1", "h2", "h3")]
+    kill(second.pid)
+    second.wait()
+    assert host.end(first, archive("R1", "h1")).status == 0
+    assert host.end(third, archive("R1", "h3")).answer["file"] == 2
+    assert waiting(host.catalog_dir / "queue") == set()
+
+
+def test_nobody_waits_for_longer_than_asked(tape_host: Maker) -> None:
+    host = tape_host()
+    first = begin(host, "R1", "h1")
+    assert host.sink("R1", "h2", wait=0).said.startswith("no drive became free within 0 s: drive ")
+    assert host.end(first, archive("R1", "h1")).status == 0
+    assert host.states() == [(1, "h1", "written")]
+
+
+def test_a_run_is_not_held_up_by_those_who_wait_for_its_tape(tape_host: Maker) -> None:
+    host = tape_host(wait=60)
+    host.sink("R1", "h1")
+    other = begin(host, "R2", "x1")
+    wait_for(lambda: BELONGS in host.said(other))
+    host.sink("R1", "h2").answer["waited"]
+    assert other.poll() is None
+    host.ok("finish", "--run", "R1")
+    assert host.end(other, archive("R2", "x1")).answer["file"] == 4  # the third is a copy of the catalog
+    host.never_wrong()
+
+
+def test_two_runs_and_two_tapes(tape_host: Maker) -> None:
+    """Each has a tape, and each waits for both: of their own ones they get the next place at once."""
+    host = tape_host(2, wait=60)
+    first = begin(host, "R1", "h1")
+    second = begin(host, "R2", "x1")
+    assert host.end(first, archive("R1", "h1")).answer["tape"] == "A"
+    assert host.end(second, archive("R2", "x1")).answer["tape"] == "B"
+    third = begin(host, "R3", "y1")
+    wait_for(lambda: "its tape B belongs to run R2" in host.said(third))
+    for run, name, tape in (("R2", "x2", "B"), ("R1", "h2", "A"), ("R1", "h3", "A")):
+        assert host.sink(run, name).answer["tape"] == tape
+    host.ok("finish", "--run", "R2")
+    assert host.end(third, archive("R3", "y1")).answer["tape"] == "B"
+    host.never_wrong()
+
+
+def test_a_lease_ends_by_itself(tape_host: Maker) -> None:
+    host = tape_host()
+    host.sink("R1", "h1")
+    assert BELONGS in host.sink("R2", "x1").said
+    assert host.ok("inventory")["tapes"][0]["run"] == "R1"
+    path = host.catalog_dir / "leases" / "A.json"
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), until=1.0)))
+    assert host.sink("R2", "x1").answer["file"] == 2
+    assert "its tape A belongs to run R2 until 20" in host.sink("R1", "h2").said
+
+
+def test_a_lease_is_stolen(tape_host: Maker) -> None:
+    host = tape_host()
+    host.sink("R1", "h1")
+    assert host.sink("R2", "x1", steal=True).answer["file"] == 2
+    assert "its tape A belongs to run R2 until 20" in host.sink("R1", "h2").said
+    host.ok("finish", "--run", "R1")
+    assert host.ok("inventory")["tapes"][0]["run"] == "R2"  # it is not for R1 to end
+
+
+def test_the_tape_of_the_run_is_the_best(tape_host: Maker) -> None:
+    host = tape_host(2)
+    assert host.sink("R1", "h1", labels=["B"]).answer["tape"] == "B"
+    assert host.sink("R1", "h2").answer["tape"] == "B"
+    host.ok("finish", "--run", "R1")
+    assert host.sink("R2", "x1").answer["tape"] == "B"  # one that is begun before an empty one
+
+
+def test_a_drive_that_is_not_there_hinders_no_other(tape_host: Maker) -> None:
+    host = tape_host(2)
+    devices = [str(host.folder / "nowhere"), "/dev/null", *map(str, host.tapes)]
+    assert host.sink("R1", "h1", devices=devices).answer["tape"] == "A"
+    said = host.sink("R1", "h1", devices=devices[:2]).said
+    assert said.startswith("no drive has a tape that may be written: drive %s: No such file or directory" % devices[0])
+
+
+def test_one_drive_by_two_names(tape_host: Maker) -> None:
+    """A link, or the same path twice: it is held once."""
+    host = tape_host()
+    link = host.folder / "link"
+    link.symlink_to(host.tapes[0])
+    assert host.sink("R1", "h1", devices=[str(host.tapes[0]), str(link)]).answer["file"] == 1
+    host.never_wrong()
+
+
+def ticket(folder: Path, kind: str = "write", run: str = "R1") -> Any:
+    return files.Ticket(str(folder), kind, run)
+
+
+def test_tickets(tmp_path: Path) -> None:
+    first, second, reader = ticket(tmp_path), ticket(tmp_path, run="R2"), ticket(tmp_path, "read-A")
+    assert [each.first(of_run=False) for each in (first, second, reader)] == [True, False, True]
+    assert second.first(of_run=True)  # of its run it is the first
+    first.drop()
+    assert second.first(of_run=False)
+    os.close(second.lock.fd)  # it dies
+    third = ticket(tmp_path)
+    assert third.first(of_run=False)
+    assert sorted(os.listdir(tmp_path)) == sorted([third.name, reader.name])
+
+
+def test_a_ticket_is_not_taken_for_one_of_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one looks at the queue between the making of its file and its lock."""
+    flock, seen = files.fcntl.flock, []
+
+    def look_first(fd: int, how: int) -> None:
+        monkeypatch.setattr(files.fcntl, "flock", flock)
+        seen.append(ticket(tmp_path))
+        assert seen[0].first(of_run=False)
+        flock(fd, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", look_first)
+    slow = ticket(tmp_path)
+    assert slow.lock.fd >= 0
+    assert slow.name in os.listdir(tmp_path)
+    assert [slow.first(of_run=False), seen[0].first(of_run=False)] == [False, True]
