@@ -52,7 +52,7 @@ edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest an
 	@$(ONCE) $(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
 system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
-	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system | tee .build/system.log
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
 	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.ansible_test sanity

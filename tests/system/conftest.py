@@ -24,6 +24,15 @@ LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "ssh: ")  # logins, and ControlPersis
 LEFT_BY_ANSIBLE = (".ansible", ".ansible/tmp")
 
 
+# the files that take longest, in this order: begun first, so that none of them runs alone in the end
+LONGEST = ("faults", "command_signals", "hosts", "command_role", "connect", "preflight", "become", "runner", "harness")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
 def everyone(fleet: Fleet) -> list[Host]:
     return [fleet.controller, *fleet]
 
