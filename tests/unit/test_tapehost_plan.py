@@ -185,7 +185,11 @@ def test_what_may_pass_by_itself_is_a_warning(tape_host: Maker) -> None:
     first = host.start("sink", "--run", "R1", "--host", "h2")
     while host.states()[-1][2] != "writing":
         time.sleep(0.01)
-    assert "is in use for the archive of h2 in run R1" in plan(host, wait=60)["warnings"][0]
+    answer = plan(host, wait=60)
+    assert "is in use for the archive of h2 in run R1" in answer["warnings"][0]
+    assert [(drive["state"], drive["message"]) for drive in answer["drives"]] == [
+        ("unknown", answer["warnings"][0].split(": ", 1)[1])
+    ]
     host.end(first, archive("R1", "h2"))
 
 
