@@ -101,7 +101,11 @@ class Site:
 
     def everything(self) -> dict[str, bytes]:
         """All files of tapes, catalog and states, to see that nothing was written; locks do not count."""
-        found = [path for name in ("catalog/tapes", "catalog/lists", "tapes", "state") for path in (self.top / name).rglob("*")]
+        found = [
+            path
+            for name in ("catalog/tapes", "catalog/lists", "tapes", "state")
+            for path in (self.top / name).rglob("*")
+        ]
         return {str(path): path.read_bytes() for path in found if path.is_file() and path.name != "lock"}
 
 
@@ -126,7 +130,9 @@ def shown(done: playbook.Done, task: str) -> list[str]:
 
 def failures(done: playbook.Done, task: str) -> dict[str, str]:
     """What a task says where it fails."""
-    return {each.host: each.result["msg"] for each in done.outcomes if each.task == ROLE + task and each.status == "failed"}
+    return {
+        each.host: each.result["msg"] for each in done.outcomes if each.task == ROLE + task and each.status == "failed"
+    }
 
 
 def next_second() -> None:
