@@ -135,6 +135,11 @@ def failures(done: playbook.Done, task: str) -> dict[str, str]:
     }
 
 
+def read(folder: Path) -> dict[str, str]:
+    """The files in a directory, by name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
 def next_second() -> None:
     """Times in the catalog are whole seconds."""
     time.sleep(1.05 - time.time() % 1)

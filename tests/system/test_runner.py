@@ -31,6 +31,16 @@ BACKUP = """---
 - name: Back up
   ansible.builtin.import_playbook: plumbing.socketpipe.backup
 """
+ARCHIVE = """---
+- name: An archive on the controller
+  hosts: h1
+  gather_facts: false
+  tasks:
+    - name: Back up the directory
+      plumbing.socketpipe.pipe:
+        remote: tar cf - -C {{ the_source }} .
+        output: dd of={{ the_archive }} obs=32k
+"""
 LOUD = """---
 - name: Commands that say as much as they can
   hosts: all
@@ -122,20 +132,13 @@ def start(fleet: Fleet, folder: Path, project: str, **variables: Any) -> Job:
     return Job(folder, process)
 
 
-def test_a_backup_as_a_job(fleet: Fleet, work: Path) -> None:
+def test_an_archive_as_a_job(fleet: Fleet, work: Path) -> None:
     """The archive is a FIFO that nobody reads for a while, so that there is something to say on the way."""
     for host in fleet:
         host.run(["sh", "-c", f"mkdir {SCRATCH}/data && head -c 20000000 /dev/zero >{SCRATCH}/data/zeroes"])
     archive = work / "archive"
     os.mkfifo(archive)
-    job = start(
-        fleet,
-        work / "job",
-        BACKUP,
-        socketpipe_hosts="h1",
-        socketpipe_source=f"{SCRATCH}/data",
-        socketpipe_archive=str(archive),
-    )
+    job = start(fleet, work / "job", ARCHIVE, the_source=f"{SCRATCH}/data", the_archive=str(archive))
     deadline = time.monotonic() + 60
     while not lines(job) and job.process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -147,17 +150,13 @@ def test_a_backup_as_a_job(fleet: Fleet, work: Path) -> None:
     # progress, as it happened
     assert [line.split(", remote ")[0] for line in stalled] == ["h1: stalled"]
     assert any(line.startswith("h1: resumed, remote → output") for line in lines(job))
-    # the result, the fact, and what is handed on
+    # the result, and the fact
     (result,) = [data["res"] for data in job.of("runner_on_ok", "Back up the directory") if "run" in data["res"]]
     assert result["bytes"] == size and size > 20_000_000
     assert result["ansible_facts"]["socketpipe"]["bytes"] == size
     (cache,) = job.folder.glob("artifacts/1/facts/*h1")
     cached = json.loads(cache.read_text(encoding="utf-8"))
     assert result["run"] in json.dumps(cached)
-    (stats,) = job.of("playbook_on_stats")
-    assert stats["artifact_data"] == {
-        "socketpipe_backup": {"h1": {"ok": True, "bytes": size, "elapsed": result["elapsed"]}}
-    }
 
     # ten hours of such lines, from many hosts: an event of a line is so large, and has the line in it
     (line,) = [event for event in job.events() if event["stdout"] == stalled[0]]
@@ -192,21 +191,27 @@ def ten_hours(moves: Callable[[int, bool], bool]) -> list[str]:
     return said
 
 
-def test_every_host_is_in_the_artifacts(fleet: Fleet, work: Path) -> None:
-    """The one that failed, too: the next job of the workflow is to know."""
+def test_a_backup_of_the_fleet_as_a_job(fleet: Fleet, work: Path) -> None:
+    """The tape is the controller's. The host that failed is in the artifacts, too, for the next job of the workflow."""
     fleet["h1"].run(["mkdir", f"{SCRATCH}/data"])
-    archive = f"{work}/{{{{ inventory_hostname }}}}.tar"
-    job = start(fleet, work / "job", BACKUP, socketpipe_source=f"{SCRATCH}/data", socketpipe_archive=archive)
-    assert job.finish() == "failed"
-    (good,) = [data["res"] for data in job.of("runner_on_ok", "Back up the directory") if "run" in data["res"]]
-    (bad,) = [data["res"] for data in job.of("runner_on_failed", "Back up the directory")]
-    (stats,) = job.of("playbook_on_stats")
-    assert stats["artifact_data"] == {
-        "socketpipe_backup": {
-            "h1": {"ok": True, "bytes": 10240, "elapsed": good["elapsed"]},
-            "h2": {"ok": False, "bytes": 0, "elapsed": bad["elapsed"]},
-        }
+    (work / "tape").mkdir()
+    tape = {
+        "tape_host": "localhost",
+        "tape_devices": [str(work / "tape")],
+        "tape_catalog_dir": str(work / "catalog"),
+        "tape_state_dir": str(work / "state" / "{{ inventory_hostname }}"),
+        "tape_paths": [f"{SCRATCH}/data"],
     }
+    job = start(fleet, work / "label", BACKUP.replace("backup", "tape_label"), tape_label="WEEK01", **tape)
+    assert job.finish() == "successful"
+    job = start(fleet, work / "job", BACKUP, **tape)
+    assert job.finish() == "failed"
+    (stats,) = job.of("playbook_on_stats")
+    told = stats["artifact_data"]["tape_backup"]
+    assert (told["good"], told["failed"], told["bytes"], told["tapes"]) == (1, 1, 262144, ["WEEK01"])
+    assert told["hosts"]["h1"].startswith("level 0, 256.00 KB in ")
+    assert told["hosts"]["h2"].startswith("FAILED: h2: archiver create: not on this host: /var/tmp/scratch/data")
+    assert told["resume"].endswith(f"plumbing.socketpipe.backup -e tape_resume={told['run']} --limit h2")
     assert stats["ok"]["h1"] and stats["failures"] == {"h2": 1}
 
 

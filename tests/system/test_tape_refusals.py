@@ -57,10 +57,10 @@ def test_what_has_nothing_to_do(site: Site) -> None:
     messages = [each.result["msg"] for each in done.outcomes if each.status == "failed" and "cause" not in each.result]
     nothing = "Nothing has been written, and no host's tar was started."
     assert messages == [
-        "the role plumbing.socketpipe.tape does nothing by itself, so that no tape is touched by accident: give tasks_from, "
-        "one of backup, verify, restore, tape_label, tape_inventory, tape_find",
-        "localhost: this host has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory. "
-        + nothing,
+        "the role plumbing.socketpipe.tape does nothing by itself, so that no tape is touched by accident: give "
+        "tasks_from, one of backup, verify, restore, tape_label, tape_inventory, tape_find",
+        "localhost: this host has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a "
+        "directory. " + nothing,
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",
         "whose archives? Give restore_host, and restore_target if they go to another host",
         f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: nobody",
@@ -113,8 +113,8 @@ def test_a_tape_that_cannot_be_written(site: Site) -> None:
 def test_hosts_that_do_not_belong_together(site: Site) -> None:
     done = site.run("backup", rc=2, own={"h2": {"tape_set": "databases"}})
     assert taping.failures(done, "Refuse to make one run of several") == {
-        "h1": "these hosts do not agree where their archives go (tape_host tape1, tape_set all; tape_host tape1, tape_set "
-        "databases): back them up in a run each, with --limit"
+        "h1": "these hosts do not agree where their archives go (tape_host tape1, tape_set all; tape_host tape1, "
+        "tape_set databases): back them up in a run each, with --limit"
     }
     done = site.run("backup", rc=2, own={"h2": {"tape_devices": [str(site.tape("B"))]}})
     assert taping.failures(done, "Refuse to guess between several of them") == {

@@ -1,0 +1,125 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role tape over ssh: two hosts, and a tape host with virtual tapes. What fails, and then what it is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts import Fleet
+
+from . import taping
+from .conftest import make_fleet
+from .taping import Site
+
+FAILED = "Fail where there is no good archive"
+TABLE = "Show what came of it"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def site(fleet: Fleet) -> Site:
+    site = taping.make_site(fleet)
+    site.label()
+    return site
+
+
+def test_a_host_that_fails_and_the_run_that_is_resumed(site: Site) -> None:
+    """h1 has not what it is to back up: h2 is not stopped by that, h1 is a failed host, and resuming does h1 alone."""
+    nowhere = {"h1": {"tape_paths": ["/no/such/place"]}}
+    done = site.run("backup", rc=2, own=nowhere)
+    assert site.states() == [("h2", 0, "good")]
+    (why,) = taping.failures(done, FAILED).values()
+    run = site.archives()[0]["run"]
+    command = re.escape("plumbing.socketpipe.backup -e tape_resume=" + run + " --limit h1")
+    assert re.fullmatch(
+        r"h1: archiver create: not on this host: /no/such/place \(.*\)\. To try again what failed, with all else that "
+        r"you have given: ansible-playbook -i \S+ " + command,
+        why,
+    )
+    rows = taping.shown(done, TABLE)
+    assert re.fullmatch(rf"run {run}: 1 good, 1 failed, 256.00 KB on WEEK01, \d+ s", rows[0])
+    assert rows[1].startswith("h1     FAILED: h1: archiver create: not on this host")
+    assert re.fullmatch(r"h2     level 0, 256.00 KB in 0 s \(.*/s\), tape WEEK01, file 1.*", rows[2])
+    assert rows[3] == "tape1  left out, as it is the tape host and has no tape_paths"
+    told = taping.statistic(done)
+    assert (told["run"], told["good"], told["failed"], told["tapes"]) == (run, 1, 1, ["WEEK01"])
+    assert told["bytes"] == 262144 and told["resume"].endswith("--limit h1") and set(told["hosts"]) == set(taping.HOSTS)
+
+    # what is good is left alone, whoever is asked for; a job that is launched again for its failed hosts has a limit
+    done = site.run("backup", tape_resume=run)
+    assert [archive["run"] for archive in site.archives()] == [run, run]
+    assert site.states() == [("h2", 0, "good"), ("h1", 0, "good")]
+    assert taping.shown(done, TABLE)[2] == "h2     has a good archive of this run already"
+    done = site.run("backup", args=["--limit", "h1"])
+    assert [archive["host"] for archive in site.archives()] == ["h2", "h1", "h1"]
+    assert taping.statistic(done)["resume"] == ""
+
+
+def test_levels_and_the_way_back(site: Site) -> None:
+    """A level 0, a change, an addition and a deletion, a level 1: what there was at each time, on the other host."""
+    site.fleet["h1"].run(["chown", "5001", f"{site.data('h1')}/one"])
+    site.run("backup")
+    taping.next_second()
+    (first,) = [archive["time"] for archive in site.archives() if archive["host"] == "h1"]
+    site.fill("h1", one="changed", three="new", two=None)
+
+    # the levels may differ; in check mode there is an estimate of each, and nothing is written
+    before = site.everything()
+    done = site.run("backup", own={"h1": {"tape_level": 1}}, args=["--check"])
+    rows = taping.shown(done, TABLE)
+    assert rows[0].startswith("check: 2 archives, 512.0 KiB; tape_capacity is not set")
+    assert rows[1:3] == ["h1     level 1, 256.00 KB", "h2     level 0, 256.00 KB"]
+    assert site.everything() == before
+    site.run("backup", own={"h1": {"tape_level": 1}})
+    assert sorted(site.states()) == [("h1", 0, "good"), ("h1", 1, "good"), ("h2", 0, "good"), ("h2", 0, "good")]
+
+    # found in the newest first, and on no tape if it never was
+    lines = taping.shown(site.run("tape_find", path=f"{site.data('h1')}/one"), "Show where it is")
+    assert [re.sub(r" run .*| \d{4}-.*", "", line).split(", ", 2)[2] for line in lines] == ["level 1,", "level 0,"]
+
+    back, data = site.top / "back", site.data("h1").relative_to("/")
+    done = site.run("restore", restore_host="h1", restore_target="h2", restore_to=str(back / "now"))
+    assert taping.read(back / "now" / data) == {"one": "changed", "three": "new"}
+    assert (back / "now" / data / "one").stat().st_uid == 5001
+    options = {"restore_host": "h1", "restore_target": "h2", "restore_as_of": first}
+    done = site.run("restore", **options, restore_to=str(back / "then"))
+    assert taping.read(back / "then" / data) == {"one": "h1 one", "two": "h1 two"}
+    # a directory that has something in it is not mixed with what comes
+    done = site.run("restore", rc=2, **options, restore_to=str(back / "then"))
+    assert "then is not empty" in taping.failures(done, "Say why not")["h2"]
+    paths = [f"/{data}/three", f"/{data}/four"]
+    done = site.run("restore", rc=2, restore_host="h1", restore_paths=paths, restore_to=str(back / "some"))
+    assert [path.name for path in (back / "some" / data).iterdir()] == ["three"]
+    assert taping.failures(done, "Fail if there is something that none of them has") == {
+        "h1": f"not in the archives of h1: /{data}/four. The rest is in {back}/some. tape_find says which archive has "
+        "a path"
+    }
+
+
+def test_verify_says_which(site: Site) -> None:
+    """A byte of an archive is not what it was: its host is named, the others are good, and the catalog knows."""
+    site.run("backup")
+    done = site.run("verify")
+    rows = taping.shown(done, "Show what was found")
+    assert [row.split(":")[0] for row in rows] == ["ok      WEEK01, file 1", "ok      WEEK01, file 2"]
+    (bad,) = [archive for archive in site.archives() if archive["host"] == "h2"]
+    path = site.tape() / f"{bad['file']:06d}"
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    done = site.run("verify", rc=2)
+    (why,) = taping.failures(done, "Fail if one of them is not what was written").values()
+    assert why.startswith(f"1 of 2 archives are not what was written: tape WEEK01, file {bad['file']}: its SHA-256 is ")
+    assert why.endswith("Back up those hosts again (h2), at tape_level 0.")
+    assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
+    rows = taping.shown(site.run("tape_inventory"), "Show it")
+    assert rows[0] == f"drive {site.tape()}: tape WEEK01"
+    assert rows[2].startswith("WEEK01           -                 2      0  512.00 KB")

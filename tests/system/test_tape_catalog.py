@@ -1,0 +1,81 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the catalog of the role tape is kept, how it comes back, and jobs with a part of the inventory only."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts import Fleet
+
+from . import playbook, taping
+from .conftest import make_fleet
+from .taping import Site
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def site(fleet: Fleet) -> Site:
+    return taping.make_site(fleet)
+
+
+def test_copies_and_back(site: Site) -> None:
+    """A copy for each of tape_catalog_hosts, in one step; from there, or from the tape, back again."""
+    own = {"all": {"tape_catalog_hosts": ["tape1", "h2"]}}
+    site.run("tape_label", own=own, tape_label="WEEK01")
+    copy = site.top / "catalog-of-tape1"
+    assert (copy / "tapes" / "WEEK01.json").exists() and copy.is_symlink()
+    before = copy.resolve()
+    site.run("backup", own=own)
+    assert copy.resolve() != before and not before.exists(), "the former copy is gone"
+    known = (site.catalog / "tapes" / "WEEK01.json").read_bytes()
+    assert (copy / "tapes" / "WEEK01.json").read_bytes() == known
+    assert sorted(path.name for path in copy.iterdir()) == ["lists", "runs", "tapes"]
+    # a copy that cannot be made is a warning, as the tapes have it, too
+    down = {"all": {"tape_catalog_hosts": ["h2"], "tape_connect_timeout": 3}, "h2": {"ansible_port": 9}}
+    done = site.run("backup", own=down, args=["--limit", "h1"])
+    warning = next(row for row in taping.shown(done, "Show what came of it") if row.startswith("warning: "))
+    assert warning.startswith("warning: the catalog was not copied to h2: ") and "Connection refused" in warning
+
+    site.run("tape_inventory", rc=2, own=own, tape_catalog_from="h2")  # there is a catalog
+    shutil.rmtree(site.catalog)
+    done = site.run("tape_inventory", own=own, tape_catalog_from="h2")
+    assert (site.catalog / "tapes" / "WEEK01.json").read_bytes() == known
+    # the copy does not know the last run; what the tape says is right
+    assert len(site.archives()) == 2
+    site.run("tape_inventory", tape_rebuild=True)
+    assert len(site.archives()) == 3
+    site.run("verify")
+
+
+def test_an_inventory_without_the_tape_host(site: Site) -> None:
+    """As a slice of a job of AWX has it: the fleet knows how the tape host is reached."""
+    site.label()
+    whole = json.loads(site.fleet.inventory(site.variables()).read_text(encoding="utf-8"))
+    hosts = whole["all"]["children"]["fleet"]["hosts"]
+    tape = hosts.pop("tape1")
+    del hosts["h2"]
+    whole["all"]["vars"].update(tape_host="tape1", tape_host_variables=tape)
+    path = playbook.directory(site.fleet) / "slice.yml"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    plays = [{"name": "A slice", "ansible.builtin.import_playbook": "plumbing.socketpipe.backup"}]
+    playbook.run(site.fleet, plays=plays, inventory=path, args=["-e", "tape_hosts=fleet"])
+    assert site.states() == [("h1", 0, "good")]
+
+
+def test_a_long_answer_comes_in_pieces(site: Site) -> None:
+    """As of a plan for a thousand hosts: a task's result has 64 KiB of what a command says."""
+    site.label()
+    site.run("backup", tape_piece=700)
+    assert sorted(site.states()) == [("h1", 0, "good"), ("h2", 0, "good")]
+    rows = taping.shown(site.run("tape_inventory", tape_piece=100), "Show it")
+    assert rows[0] == f"drive {site.tape()}: tape WEEK01"
+    assert list((site.catalog / "answers").iterdir()) == []

@@ -1,0 +1,95 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role tape over ssh, with several tapes: the next one, an expired one, two at once, and two jobs at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts import Fleet
+
+from . import taping
+from .conftest import make_fleet
+from .taping import BLOCK, Site
+
+FAILED = "Fail where there is no good archive"
+TABLE = "Show what came of it"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def site(fleet: Fleet) -> Site:
+    site = taping.make_site(fleet)
+    site.label()
+    return site
+
+
+def two(site: Site, **more: object) -> dict[str, dict[str, object]]:
+    """Both tapes in drives of their own."""
+    return {"tape1": {"tape_devices": [str(site.tape("A")), str(site.tape("B"))], **more}}
+
+
+def test_a_tape_that_turns_out_to_be_full(site: Site) -> None:
+    """In the middle of the second archive: it is written again on the next tape, and what has no room at all is not."""
+    site.label("WEEK02", "B")
+    site.fill("h1", large="x" * 3 * BLOCK)
+    own = two(site, tape_capacity=f"{5 * BLOCK + 8192 + 1000}")
+    site.fill("h2", large="y" * 3 * BLOCK)
+    # nothing is known of their sizes: one tape each, or one of them is broken off where the tape ends
+    site.run("backup", own=own)
+    states = site.states("WEEK01") + site.states("WEEK02")
+    assert sorted(state for state in states if state[2] == "good") == [("h1", 0, "good"), ("h2", 0, "good")]
+    done = site.run("backup", rc=2, own=own)
+    assert {"is full" in why or "the tape is full" in why for why in taping.failures(done, FAILED).values()} == {True}
+
+
+def test_an_expired_tape_is_begun_afresh(site: Site) -> None:
+    """Not before all on it has expired, and not unless tape_reuse says so."""
+    site.run("backup", own={"all": {"tape_retention": "1s"}})
+    first = {archive["run"] for archive in site.archives()}
+    taping.next_second()
+    taping.next_second()
+    site.run("backup", args=["--limit", "h1"])
+    assert len(site.archives()) == 3
+    site.run("backup", own={"all": {"tape_reuse": "expired"}}, args=["--limit", "h1"])
+    assert len(site.archives()) == 4, "one of them has 28 days to go"
+    tape = site.catalog / "tapes" / "WEEK01.json"
+    content = json.loads(tape.read_text(encoding="utf-8"))
+    for archive in content["archives"]:
+        archive["keep_until"] = 1
+    tape.write_text(json.dumps(content), encoding="utf-8")
+    done = site.run("backup", own={"all": {"tape_reuse": "expired"}})
+    assert sorted(site.states()) == [("h1", 0, "good"), ("h2", 0, "good")]
+    assert first.isdisjoint(archive["run"] for archive in site.archives())
+    assert "on WEEK01" in taping.shown(done, TABLE)[0]
+
+
+def test_two_drives_are_written_at_once(site: Site) -> None:
+    """Slowly, so that the second host finds the first drive in use."""
+    site.label("WEEK02", "B")
+    for host in ("h1", "h2"):
+        site.fill(host, large="z" * 40 * BLOCK)
+    done = site.run("backup", own=two(site), tape_rate_limit="2M")
+    assert [len(site.archives(label)) for label in ("WEEK01", "WEEK02")] == [1, 1]
+    assert "WEEK01" in taping.shown(done, TABLE)[0] and "WEEK02" in taping.shown(done, TABLE)[0]
+
+
+def test_two_jobs_at_once(site: Site) -> None:
+    """As two slices, or a job that was launched again: runs of their own, one after the other on the tape."""
+    own = {"all": {"tape_wait": "60s"}}
+    jobs = [site.start("backup", own=own, args=["--limit", host]) for host in ("h1", "h2")]
+    done = [job.wait() for job in jobs]
+    assert [each.rc for each in done] == [0, 0], done[0].output + done[1].output
+    tape = json.loads((site.catalog / "tapes" / "WEEK01.json").read_text(encoding="utf-8"))
+    runs = [(archive["run"], archive["kind"], archive["state"]) for archive in tape["archives"]]
+    assert len({run for run, _kind, _state in runs}) == 2
+    assert [each[1:] for each in runs] == [("archive", "good"), ("catalog", "good")] * 2
+    assert [run for run, _kind, _state in runs[:2]] == [runs[0][0]] * 2, "the second waits for the end of the first"
+    assert not list((site.catalog / "leases").glob("*"))
