@@ -80,7 +80,7 @@ def main() -> int:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     print("molecule destroy has cleaned up after a molecule that was killed")
-    return start(path, ["test"]).wait()
+    return start(path, ["test", "--all"]).wait()
 
 
 if __name__ == "__main__":
