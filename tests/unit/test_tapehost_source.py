@@ -193,9 +193,11 @@ CUT = tar_of("R1 h1 0 2026-11-01T01:00:00Z all", size=3072)  # two heads, 3072 b
 )
 def test_an_archive_of_which_nothing_is_known(data: bytes, problem: str, host: TapeHost) -> None:
     rewrite(host, data)
-    failed = host.ok("verify")["failed"]
+    answer = host.ok("verify")
+    failed = answer["failed"]
     assert [problem in each["problem"] for each in failed] == ([True] if problem else [])
     assert host.states() == [(1, "h1", "written" if problem else "good")]
+    assert [each["bytes"] for each in answer["verified"]] == ([] if problem else [len(data)])
 
 
 def test_tar_has_much_to_say(host: TapeHost) -> None:

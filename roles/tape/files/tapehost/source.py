@@ -104,7 +104,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
                 there = True
                 found = verify_one(settings, holding, archive)
-            entry["elapsed"] = round(time.monotonic() - began, 1)
+            entry.update(bytes=found["bytes"], elapsed=round(time.monotonic() - began, 1))
             verified.append(entry)
         except Problem as exc:
             failed.append(dict(entry, problem=str(exc)))
