@@ -26,7 +26,7 @@ from .archives import BLOCK, archive, report
 from .tape import PROGRAMS, load
 
 PROGRAM = PROGRAMS / "tapehost"
-LONG = 20.0  # seconds after which something that must happen has not happened
+LONG = 60.0  # seconds after which something that must happen has not happened
 CACHE = os.path.join(tempfile.gettempdir(), "socketpipe-test-pycache-%d" % os.getuid())
 
 
