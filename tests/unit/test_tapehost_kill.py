@@ -197,7 +197,7 @@ def test_a_commit_crashes_anywhere(tape_host: Maker) -> None:
 def test_a_waiting_program_is_told_to_stop(tape_host: Maker, tmp_path: Path) -> None:
     host = tape_host(wait=60)
     first = host.start("sink", "--run", "R1", "--host", "h1")
-    wait_for(lambda: host.states())
+    wait_for(host.states)
     second = host.start("sink", "--run", "R1", "--host", "h2")
     wait_for(lambda: "waiting for a drive: " in host.said(second))
     second.terminate()

@@ -144,7 +144,7 @@ def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> 
             fd.close()
         copied = read(settings, holding, archive, tee_out.fileno())
         tee_out.close()
-        digest = summer.communicate()[0].decode("ascii", "replace").split(" ")[0]
+        digest = summer.communicate()[0].decode("ascii", "replace").partition(" ")[0]
         whole = ending.communicate()[0] == b"\0" * END
         statuses = [child.wait() for child in (tee, summer, tar, ending)]
         says.seek(max(0, says.seek(0, os.SEEK_END) - 4096))
