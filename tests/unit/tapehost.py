@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import json
 import os
@@ -88,6 +89,7 @@ def fork(words: list[str], data: bytes, environment: dict[str, str], before: Cal
                 for fd, file in enumerate((given, out, err)):
                     os.dup2(file.fileno(), fd)
                 signal.alarm(int(LONG))
+                gc.disable()  # a signal that comes in one of this process's callbacks of it would be lost
                 os.environ.clear()
                 os.environ.update(environment)
                 sys.modules.update(modules)
