@@ -122,4 +122,4 @@ def test_verify_says_which(site: Site) -> None:
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
     rows = taping.shown(site.run("tape_inventory"), "Show it")
     assert rows[0] == f"drive {site.tape()}: tape WEEK01"
-    assert rows[2].startswith("WEEK01           -                 2      0  512.00 KB")
+    assert rows[2].startswith("WEEK01           -                 2      0")
