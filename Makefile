@@ -73,7 +73,7 @@ galaxy: $(VENVS)/galaxy-importer/made   ## the tarball: what is in it, what gala
 docs: $(VENVS)/docs/made $(TREE)   ## lint the documentation, and build it as a site: .build/docs/build/html/index.html
 	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
 
-molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples on real hosts, verified by testinfra (needs root)
+molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples, and the role tape, on real hosts, verified by testinfra (needs root)
 	@$(ONCE) $(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
 
 ee: galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
