@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections import ChainMap
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -126,7 +127,8 @@ class ActionModule(ActionBase):
         delegate = self._task.delegate_to
         variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
         if delegate and delegate in task_vars["hostvars"]:
-            variables = {**task_vars["hostvars"][delegate], **variables}
+            # looked up, not copied: that would template all of the host's variables, and one may not be templated now
+            variables = ChainMap(variables, task_vars["hostvars"][delegate])
         pythons = hosts_of.interpreters(variables, self._templar)
         remote = hosts_of.Host(name, self, pythons, str(self._get_remote_addr(task_vars)))
         peer_name = args["peer"]

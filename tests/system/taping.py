@@ -124,7 +124,9 @@ def statistic(done: playbook.Done) -> dict[str, Any]:
 
 def shown(done: playbook.Done, task: str) -> list[str]:
     """The lines that a task shows, on whichever host."""
-    (found,) = [each.result["msg"] for each in done.outcomes if each.task == ROLE + task and each.status == "ok"]
+    rows = [each.result["msg"] for each in done.outcomes if each.task == ROLE + task and each.status == "ok"]
+    assert len(rows) == 1, done.output
+    (found,) = rows
     return [found] if isinstance(found, str) else list(found)
 
 

@@ -227,7 +227,8 @@ def test_delegate_to(fleet: Fleet) -> None:
             pipe(input="hostname", remote=WHO, _delegate_to="h2", peer="h2", _become=True, _become_user="backup1"),
             pipe(input="hostname", remote="nope", _delegate_to="h2", _ignore_errors=True),
         ],
-        inventory={"h1": {"ansible_python_interpreter": "/no/such/python"}},
+        # h2 has a variable that only means something within a loop
+        inventory={"h1": {"ansible_python_interpreter": "/no/such/python"}, "h2": {"elsewhere": "{{ item }}"}},
     )
     plain, peer, same, missing = done.results
     assert plain["stages"][1]["stdout"] == "controller\nh2\n"
