@@ -96,7 +96,7 @@ $(GREEN)/docs: $(VENVS)/docs/made | $(TREE)   ## lint the documentation, and bui
 	$(NICE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
 	@mv $@.began $@
 
-molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples on real hosts, verified by testinfra (needs root)
+molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples, and the role tape, on real hosts, verified by testinfra (needs root)
 	$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
 
 $(GREEN)/ee: $(GREEN)/galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee

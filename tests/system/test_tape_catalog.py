@@ -38,12 +38,15 @@ def test_copies_and_back(site: Site) -> None:
     assert copy.resolve() != before and not before.exists(), "the former copy is gone"
     known = (site.catalog / "tapes" / "WEEK01.json").read_bytes()
     assert (copy / "tapes" / "WEEK01.json").read_bytes() == known
-    assert sorted(path.name for path in copy.iterdir()) == ["lists", "runs", "tapes"]
-    # a copy that cannot be made is a warning, as the tapes have it, too
+    assert sorted(path.name for path in copy.iterdir()) == ["lists", "tapes"]
+    # a copy that cannot be made is a warning, as the tapes have it, too; and it takes no host's failure with it
     down = {"all": {"tape_catalog_hosts": ["h2"], "tape_connect_timeout": 3}, "h2": {"ansible_port": 9}}
-    done = site.run("backup", own=down, args=["--limit", "h1"])
+    down["tape1"] = {"tape_paths": ["/no/such/place"]}
+    done = site.run("backup", rc=2, own=down)
     warning = next(row for row in taping.shown(done, "Show what came of it") if row.startswith("warning: "))
     assert warning.startswith("warning: the catalog was not copied to h2: ") and "Connection refused" in warning
+    why = taping.failures(done, "Fail where there is no good archive")
+    assert set(why) == {"h2", "tape1"} and "Connection refused" in why["h2"] and "/no/such/place" in why["tape1"]
 
     site.run("tape_inventory", rc=2, own=own, tape_catalog_from="h2")  # there is a catalog
     shutil.rmtree(site.catalog)
