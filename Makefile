@@ -20,29 +20,21 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
 export ANSIBLE_HOME := $(CURDIR)/.build/ansible
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# ONCE: gone through once for each state of the files (as old as the file in GREEN is: from its beginning), for it only
-# reads them, or repeats with other versions of ansible-core what system does.  The longest first; units are the tests of
-# unit as well.
-RUNNING := system integration units molecule
-ONCE := sanity edges docs ee ansible-lint lint galaxy release-check reuse
-GREEN := .build/green
-FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard))
-# a file that has gone, or a new one that is old
-$(shell mkdir -p $(GREEN); echo "$(FILES)" | cmp -s - $(GREEN)/files || echo "$(FILES)" > $(GREEN)/files)
+# gone through once for each state of the files that they read, which tests/workshop/once.py knows; system each time.
+# The longest first; units are the tests of unit as well.
+GATES := tape units integration molecule sanity edges docs ee ansible-lint lint galaxy release-check reuse
+ONCE = $(PYTHON) -m tests.workshop.once $@
 
-.PHONY: help demo socketpipe test unit hit faults bench clean matrix tape changelog release $(RUNNING) $(ONCE)
-
-$(ONCE): %: $(GREEN)/%
-$(ONCE:%=$(GREEN)/%): $(FILES) $(GREEN)/files
+.PHONY: help demo socketpipe test unit system hit faults bench clean matrix changelog release $(GATES)
 
 help:   ## this list
-	@sed -n 's/^\($$(GREEN)\/\)*\([a-z-]*\):.*## */\2\t/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: $(VENV)/demo $(TREE)   ## three hosts on a virtual tape, a lost file back, the manual's three examples; on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
 test:   ## everything, JOBS of them at a time, then hit; the last line is that of system
-	$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $(RUNNING) $(ONCE)
+	$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target system $(GATES)
 	$(MAKE) --no-print-directory hit
 	@tail -n 1 .build/system.log
 
@@ -50,84 +42,63 @@ socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	mkdir -p .build
 	PYTHONPATH=plugins $(PYTHON) -B -m module_utils.archive .build/socketpipe .build/socketpipe.1
 
-$(GREEN)/lint: $(VENV)/test | $(TREE)   ## ruff, mypy, yamllint
-	@touch $@.began
-	$(NICE) $(BIN)/ruff check .
-	$(NICE) $(BIN)/ruff format --check .
-	$(NICE) $(BIN)/mypy plugins tests extensions
-	$(NICE) $(BIN)/mypy roles/tape/files/archiver
-	$(NICE) $(BIN)/yamllint --strict .
-	@mv $@.began $@
+lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
+	@$(NICE) $(ONCE) sh -ec 'PATH="$(BIN):$$PATH"; ruff check .; ruff format --check .; mypy plugins tests extensions; \
+	  for program in archiver tapehost; do MYPYPATH=roles/tape/files/$$program mypy roles/tape/files/$$program; done; yamllint --strict .'
 
 unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 	$(PYTEST) -n $(WORKERS) tests/unit
 
-$(GREEN)/edges: $(VENV)/test | $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
-	@touch $@.began
-	$(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
-	@mv $@.began $@
+edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
+	@$(ONCE) $(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
 system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
-	$(PYTEST) -n $(WORKERS) --dist loadfile tests/hosts tests/system | tee .build/system.log
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
-$(GREEN)/sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
-	@touch $@.began
-	$(NICE) $(PYTHON) -m tests.workshop.ansible_test sanity
-	@mv $@.began $@
+sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
+	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.ansible_test sanity
 
 units:   ## the unit tests as ansible-test runs them
-	$(PYTHON) -m tests.workshop.ansible_test units
+	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test units
 
 integration:   ## the integration targets as ansible-test runs them
-	$(PYTHON) -m tests.workshop.ansible_test integration
+	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test integration
 
-$(GREEN)/ansible-lint: $(VENVS)/ansible-lint/made | $(TREE)   ## ansible-lint, profile production, nothing skipped
-	@touch $@.began
-	PATH="$(CURDIR)/$(VENVS)/ansible-lint/bin:$$PATH" $(NICE) ansible-lint
-	@mv $@.began $@
+ansible-lint: $(VENVS)/ansible-lint/made $(TREE)   ## ansible-lint, profile production, nothing skipped
+	@$(NICE) $(ONCE) sh -c 'PATH="$$PWD/$(VENVS)/ansible-lint/bin:$$PATH" ansible-lint'
 
-$(GREEN)/galaxy: $(VENVS)/galaxy-importer/made   ## the tarball: what is in it, what galaxy-importer says, that it works where it is installed
-	@touch $@.began
-	$(NICE) $(PYTHON) -m tests.workshop.galaxy $(VENVS)/galaxy-importer
-	@mv $@.began $@
+galaxy: $(VENVS)/galaxy-importer/made   ## the tarball: what is in it, what galaxy-importer says, that it works where it is installed
+	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.galaxy $(VENVS)/galaxy-importer
 
-$(GREEN)/docs: $(VENVS)/docs/made | $(TREE)   ## lint the documentation, and build it as a site: .build/docs/build/html/index.html
-	@touch $@.began
-	$(NICE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
-	@mv $@.began $@
+docs: $(VENVS)/docs/made $(TREE)   ## lint the documentation, and build it as a site: .build/docs/build/html/index.html
+	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
 
 molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples, and the role tape, on real hosts, verified by testinfra (needs root)
-	$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
+	@$(ONCE) $(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
 
-$(GREEN)/ee: $(GREEN)/galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
-	@touch $@.began
-	$(NICE) $(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
-	@mv $@.began $@
+ee: galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
+	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
 
-$(GREEN)/reuse: $(VENVS)/reuse/made   ## every file says its licence
-	@touch $@.began
-	$(VENVS)/reuse/bin/reuse lint --lines
-	@mv $@.began $@
+reuse: $(VENVS)/reuse/made   ## every file says its licence
+	@$(ONCE) $(VENVS)/reuse/bin/reuse lint --lines
 
 changelog: $(VENVS)/changelog/made   ## CHANGELOG.md from changelogs/fragments
 	$(PYTHON) -m tests.workshop.release changelog $(VENVS)/changelog
 
-$(GREEN)/release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the changelog and the documentation agree
-	@touch $@.began
-	$(PYTHON) -m tests.workshop.release check $(VENVS)/changelog
-	@mv $@.began $@
+release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the changelog and the documentation agree
+	@$(ONCE) $(PYTHON) -m tests.workshop.release check $(VENVS)/changelog
 
 release: $(VENVS)/changelog/made   ## turn the fragments into a release of galaxy.yml's version
 	$(PYTHON) -m tests.workshop.release release $(VENVS)/changelog
 
 tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a machine of its own (needs root; else skipped by name)
-	$(PYTEST) tests/tape
+	@$(ONCE) $(PYTEST) -n 2 --dist loadfile tests/tape
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
 hit: $(VENV)/test $(TREE)   ## 360 tasks and 168 command lines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
-	$(PYTEST) -n 2 tests/faults
+	@$(ONCE) $(PYTEST) -n 2 tests/faults
 
 faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)

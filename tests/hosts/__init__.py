@@ -9,8 +9,9 @@ Example::
         fleet.controller.run(["ansible-playbook", "-i", str(fleet.inventory()), "play.yml"], timeout=300)
 
 A host has /etc, /root, /home, /tmp, /var/tmp, /run and /dev/shm of its own and shares the rest of the machine's files.
-In these it sees only the fleet's directory, this repository, the interpreter, pyenv, and what `visible` names. The end
-of its PID 1 (pid1.py) is the end of everything on it, and PID 1 ends when the process that made the fleet does.
+In these it sees only the fleet's directory, this repository, the interpreter, pyenv, and what `visible` names, and the
+directories below /etc (see OWN_ETC). The end of its PID 1 (pid1.py) is the end of everything on it, and PID 1 ends when
+the process that made the fleet does.
 
 Modules: layout (what a host is) <- files, network, process, state (the parts) <- host, fleet (the whole).
 """

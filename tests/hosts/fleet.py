@@ -193,6 +193,7 @@ class Fleet:
             "tmpfs": TMPFS,
             "directories": [CONTROL_DIR],
             "visible": self.state.visible,
+            "shared": [str(path) for path in files.shared_etc()],
             "sshd": [program("sshd"), "-D", "-e", "-f", "/etc/ssh/sshd_config"] if seat else None,
         }
         write_json(directory / "pid1.json", config)

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 from . import network
-from .layout import SANE_PATH, TMPFS, FleetError, Seat
+from .layout import PRIVATE, SANE_PATH, TMPFS, FleetError, Seat
 from .needs import program
 from .process import HostProcess, Process, end, finish, inside
 
@@ -50,6 +50,11 @@ class Host:
         if not self.is_on:
             raise FleetError(f"host {self.name} is off")
         return self._fleet.state.first[self.name].pid
+
+    def outside(self, path: str) -> Path:
+        """Where a file of one of its private directories (not of the tmpfs) is for everybody else."""
+        top = next(top for top in PRIVATE if path.startswith(f"{top}/"))
+        return self.directory / PRIVATE[top] / path.removeprefix(f"{top}/")
 
     def _argv(self, argv: t.Sequence[Word], user: str | None, cwd: str | None) -> list[str]:
         home = "/root" if user in (None, "root") else f"/home/{user}"
@@ -111,6 +116,8 @@ class Host:
 
     def listeners(self) -> list[str]:
         """Lines of `ss -Htlnp`, without sshd's."""
+        if network.only_ssh(self.pid):  # as nearly always; -p has to look at all files of all processes
+            return []
         lines = self.run(["ss", "-Htlnp"]).stdout.splitlines()
         return [line for line in lines if '("sshd",' not in line]
 

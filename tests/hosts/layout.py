@@ -23,6 +23,9 @@ ROOT_HASH = "$6$socketpipe$t64JewJc8hC9NRqJWHSek9l.ej2.zBtYahAgdaE52AT66yQH9CYRr
 # Directory of the machine that each host has a private one of -> its name below the host's own directory.
 PRIVATE = {"/etc": "etc", "/root": "root", "/home": "home", "/tmp": "tmp", "/var/tmp": "var-tmp"}
 TMPFS = ("/run", "/dev/shm")
+# The directories of /etc of which a host has its own; the others are the machine's, and nobody can write there: to copy
+# a thousand files for each host would cost more than all else that makes one.
+OWN_ETC = ("ssh", "sudoers.d")
 
 Json = dict[str, t.Any]
 

@@ -45,6 +45,12 @@ def finish_ip(process: subprocess.Popen[str], *, check: bool = True) -> None:
         raise FleetError(f"setting up a host's network failed: {errors}")
 
 
+def only_ssh(pid: int) -> bool:
+    """Whether nobody listens in the network namespace of this process but on ssh's port."""
+    argv = [program("nsenter"), "-n", "-t", str(pid), program("ss"), "-Htln", f"sport != :{SSH_PORT}"]
+    return not subprocess.run(argv, env={"PATH": SANE_PATH}, capture_output=True, check=True).stdout
+
+
 def port(prefix: str, seat: Seat) -> str:
     """The switch's end of a host's cable; at most 15 characters."""
     return f"{prefix[:8]}p{seat.index}"

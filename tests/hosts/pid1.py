@@ -25,6 +25,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_RDONLY, MS_REMOUNT = 1, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -72,6 +73,7 @@ def mount_all(config: dict[str, t.Any]) -> None:
     mount("none", "/", None, MS_REC | MS_PRIVATE)
     # Held open, because the private directories are about to hide them.
     visible = [(path, held(path)) for path in config["visible"]]
+    shared = [(path, held(path)) for path in config["shared"]]
     for descriptor, target in [(held(source), target) for source, target in config["binds"]]:
         mount(f"/proc/self/fd/{descriptor}", target, None, MS_BIND)
         os.close(descriptor)
@@ -89,6 +91,11 @@ def mount_all(config: dict[str, t.Any]) -> None:
             with open(path, "ab"):
                 pass
         mount(f"/proc/self/fd/{descriptor}", path, None, MS_BIND | MS_REC)
+        os.close(descriptor)
+    for path, descriptor in shared:
+        os.makedirs(path, exist_ok=True)
+        mount(f"/proc/self/fd/{descriptor}", path, None, MS_BIND)
+        mount("none", path, None, MS_REMOUNT | MS_BIND | MS_RDONLY)
         os.close(descriptor)
     for path in config["directories"]:
         os.makedirs(path, mode=0o700, exist_ok=True)
@@ -114,7 +121,7 @@ def start_sshd(argv: list[str]) -> int:
             raise RuntimeError("sshd ended at once")
         if time.monotonic() > deadline:
             raise RuntimeError("sshd does not listen after 10 s")
-        time.sleep(0.002)
+        time.sleep(0.01)  # to read the table takes milliseconds
     return pid
 
 

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # pytest may be run from anywhere
 
 from tests.hosts import ROOT_PASSWORD, Fleet, FleetError, Host, HostSpec, requirements  # noqa: E402
+from tests.hosts.layout import OWN_ETC  # noqa: E402
 from tests.hosts.process import Identity, find_token, pids  # noqa: E402
 from tests.hosts.state import State, registered  # noqa: E402
 
@@ -195,6 +196,10 @@ def test_hosts_are_private(fleet: Fleet) -> None:
     assert not any(os.path.exists(path) for path in new)
     one.run(["rm", *new])
     assert one.files(paths) == before
+    # The directories below /etc are the machine's.
+    shared = next(path for path in sorted(Path("/etc").iterdir()) if path.is_dir() and path.name not in OWN_ETC)
+    assert sorted(one.run(["ls", "-A", shared]).stdout.splitlines()) == sorted(os.listdir(shared))
+    assert "Read-only" in one.run(["touch", shared / "e"], check=False).stderr
     # What the private directories would hide: the interpreter of these tests, and what the fleet wrote.
     assert fleet.controller.run([sys.executable, "-c", "import pytest"]).returncode == 0
     assert fleet.controller.run(["ls", fleet.key]).returncode == 0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,15 @@ SCRATCH = "/var/tmp/scratch"  # on each host, for a test's own files; any user m
 LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "ssh: ")  # logins, and ControlPersist's masters
 # Ansible itself makes these on a host whose commands need a temporary file, and leaves them
 LEFT_BY_ANSIBLE = (".ansible", ".ansible/tmp")
+
+
+# the files that take longest, in this order: begun first, so that none of them runs alone in the end
+LONGEST = ("faults", "command_signals", "hosts", "command_role", "connect", "preflight", "become", "runner", "harness")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 def everyone(fleet: Fleet) -> list[Host]:
@@ -99,7 +109,11 @@ class Traces:
 def clean(fleet: Fleet) -> Iterator[None]:
     """Nothing outlives a task: no process, listener or file is on any host that was not there before the test."""
     for host in everyone(fleet):
-        host.run(["sh", "-c", f"rm -rf {SCRATCH} && mkdir -m 1777 {SCRATCH}"])
+        scratch = host.outside(SCRATCH)
+        if not scratch.exists() or any(scratch.iterdir()):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            scratch.chmod(0o1777)
     before = Traces(fleet)
     yield
     deadline = time.monotonic() + PATIENCE

@@ -41,6 +41,7 @@ def moved(value: Any) -> Any:
             value = value.replace(f" {path}", f" {SCRATCH}{path}").replace(f"={path}", f"={SCRATCH}{path}")
             if value.startswith(path):
                 value = SCRATCH + value
+        value = value.replace("psql --quiet shop", f"dd of={SCRATCH}/srv/shop status=none")  # no database
         return value.replace("-C / home/luser", f"-C / {SCRATCH[1:]}/home/luser")
     return value
 
@@ -66,9 +67,16 @@ def done(fleet: Fleet) -> Done:
             seq 1 300000 >home/luser/numbers
             seq 1 100000 >srv/disk.img
             touch srv/data/a srv/data/b var/lib/db/c etc/d
+            echo "insert Smith" >srv/shop.sql
             dd if=/dev/zero of=dev/nst0 bs=32k count=1 status=none
         """
         host.run(["sh", "-ec", script, SCRATCH])
+    program = playbook.directory(fleet) / "files" / "anonymise"
+    program.mkdir(parents=True)
+    (program / "__main__.py").write_text(
+        "import names, sys\nsys.stdout.write(names.without(sys.stdin.read()))\n", "utf-8"
+    )
+    (program / "names.py").write_text("def without(text):\n    return text.replace('Smith', 'X')\n", "utf-8")
     # restoring needs what backing up has made; the rest is as it comes
     return playbook.run(fleet, plays=[{"hosts": "h1", "gather_facts": False, "tasks": moved(manual())}], rc=None)
 
@@ -79,6 +87,7 @@ def test_every_example(fleet: Fleet, done: Done) -> None:
     assert {outcome.status for outcome in done.outcomes} <= {"ok", "skipped"}
     digest = fleet["h1"].run(["sha256sum", f"{SCRATCH}/srv/disk.img"]).stdout.split()[0]
     assert done.of("Show it").result["msg"] == digest
+    assert fleet["h1"].run(["cat", f"{SCRATCH}/srv/shop"]).stdout == "insert X\n"
     archive = fleet[HERE].run(["tar", "tf", f"{SCRATCH}/backup/etc.tar"]).stdout
     assert archive.endswith("/etc/d\n")
     assert fleet[HERE].run(["ls", f"{SCRATCH}/backup"]).stdout.split() == ["a", "b", "etc.tar", "home.tar.zst"]

@@ -43,7 +43,9 @@ class Answer(t.NamedTuple):
 
 
 class Device(t.Protocol):
-    def command(self, cdb: bytes, data: bytes) -> Answer: ...
+    def command(self, cdb: bytes, data: bytes) -> Answer:
+        """What it answers."""
+        raise NotImplementedError
 
     def reset(self) -> None:
         """The guest has been switched on."""

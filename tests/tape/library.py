@@ -43,7 +43,7 @@ class Library:
         self.changer.clear()
         errors, self.cable.errors[:] = list(self.cable.errors), []
         if errors:
-            raise ExceptionGroup("the library", errors)
+            raise RuntimeError("the library: %s" % "; ".join(map(repr, errors))) from errors[0]
 
     def settle(self) -> None:
         """After the guest's power has gone: what the drives had taken they finish."""

@@ -116,13 +116,14 @@ def test_what_cannot_be_written_is_said_before(tapehost: TapeHost, library: Libr
     assert "write-protected" in tapehost.refused("label", "--label", "ONE")
     tape.write_protected = False
     library.load(0, tape)
-    other = tapehost.guest.start(["sleep", "30"], input=b"")
-    busy = tapehost.guest.start(["bash", "-c", "exec sleep 30 < /dev/nst0"])
-    time.sleep(0.5)
+    other = tapehost.guest.start(["bash", "-c", "exec sleep 60 < /dev/nst0"])
+    deadline = time.monotonic() + 30
+    while "busy" not in tapehost.guest.mt("status", check=False).stderr:
+        assert time.monotonic() < deadline, "nobody has opened the drive"
+        time.sleep(0.1)
     assert "is in use by another program" in tapehost.refused("plan", input=request)
-    for command in (other, busy):
-        command.signal()
-        command.wait()
+    other.signal()
+    other.wait()
     assert tapehost.ask("plan", input=request)["drives"][0]["state"] == "empty"
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,11 @@ class Archive:
         return ["--bytes", str(len(self.data)), "--sha256", hashlib.sha256(self.data).hexdigest()]
 
 
+def not_as_under_nohup() -> None:
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Started:
     """A create whose archive waits for us to read it: nothing has ended yet."""
 
@@ -46,7 +52,12 @@ class Started:
         null = subprocess.DEVNULL
         with theirs:
             self.process = subprocess.Popen(
-                argv, env=environment, stdin=null, stdout=theirs.fileno(), stderr=subprocess.PIPE
+                argv,
+                env=environment,
+                stdin=null,
+                stdout=theirs.fileno(),
+                stderr=subprocess.PIPE,
+                preexec_fn=not_as_under_nohup,
             )
         self.data = b""
         while len(self.data) < first:

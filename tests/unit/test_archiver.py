@@ -158,7 +158,7 @@ def test_an_archive_and_what_is_known_of_it(host: Host) -> None:
     assert [facts[key] for key in ("run", "host", "set", "level", "base", "tar")] == ["R0", "h1", "all", 0, None, 0]
     assert (facts["paths"], facts["block_size"]) == ([str(host.root)], 262144)
     assert (facts["warnings"], facts["warning_count"], facts["other_file_systems"]) == ([], 0, [])
-    assert facts["label"] == f"R0 h1 0 {facts['time']}"
+    assert facts["label"] == f"R0 h1 0 {facts['time']} all"
     assert (
         facts["tar_version"] in subprocess.run(["tar", "--version"], capture_output=True, text=True, check=True).stdout
     )

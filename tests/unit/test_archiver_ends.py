@@ -128,6 +128,16 @@ def test_it_is_killed(host: Host, halfway: Started) -> None:
     assert host.states() == ["R1.json", "R1.list.gz", "R1.snar", "lock"]
 
 
+def test_a_run_that_is_made_again_and_killed_counts_for_nothing(host: Host) -> None:
+    host.file("big", os.urandom(8 * MiB))
+    host.create("R0")
+    again = host.start()
+    again.process.kill()
+    again.process.communicate()
+    again.link.close()
+    assert "no archive of run R0 was completed" in host.said("report", "--run", "R0")
+
+
 def is_alive(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as status:

@@ -40,6 +40,7 @@ CHAINS: list[tuple[list[dict[str, Any]], list[int] | str]] = [
     ([FULL, known(2, 1), known(3, 2), known(4, 1)], [1, 4]),
     ([FULL, known(2, 1), known(3, 2)], [1, 2, 3]),
     ([FULL, known(2, 1), known(3, 1)], [1, 3]),
+    ([FULL, known(2, 2), known(3, 1), known(4, 3, 2)], [1, 2, 4]),
     ([known(2, 1)], "R2 is an increment to that of an unknown run, which is not in the catalog"),
 ]
 

@@ -129,6 +129,18 @@ def test_of_several_attempts_the_one_that_succeeded(failed_on: str, tape_host: M
     assert (host.states(failed_on), host.states(other)) == ([(1, "h1", "failed")], [(1, "h1", "good")])
 
 
+@pytest.mark.parametrize("first", ["A", "B"])
+def test_of_several_attempts_the_last(first: str, tape_host: Maker) -> None:
+    """Of the first no report has come."""
+    host = tape_host(2)
+    second = "B" if first == "A" else "A"
+    host.sink("R1", "h1", DATA, labels=[first])
+    host.edit(first, lambda tape: tape["archives"][0].update(time="2001-01-01T00:00:00Z"))
+    host.sink("R1", "h1", DATA, labels=[second])
+    assert host.commit("R1", "h1", DATA).answer["tape"] == second
+    assert (host.states(first), host.states(second)) == ([(1, "h1", "written")], [(1, "h1", "good")])
+
+
 def test_of_several_archives_the_last(tape_host: Maker) -> None:
     """A job that is relaunched without tape_resume makes all of them again."""
     host = tape_host()

@@ -36,7 +36,8 @@ def test_a_sink_is_killed(number: int, moment: str, states: list[tuple[int, str,
     host = tape_host(wait=5)
     host.sink("R1", "h1")
     host.tool("dd", moment % number)
-    assert host.sink("R1", "h2").status == (-number if number == signal.SIGKILL else 128 + number)
+    done = host.end(host.start("sink", "--run", "R1", "--host", "h2"), archive("R1", "h2"))
+    assert done.status == (-number if number == signal.SIGKILL else 128 + number)
     host.never_wrong()
     if number == signal.SIGTERM:  # it has had the time to see to it itself
         assert host.states()[1:] == states
@@ -197,7 +198,7 @@ def test_a_commit_crashes_anywhere(tape_host: Maker) -> None:
 def test_a_waiting_program_is_told_to_stop(tape_host: Maker, tmp_path: Path) -> None:
     host = tape_host(wait=60)
     first = host.start("sink", "--run", "R1", "--host", "h1")
-    wait_for(lambda: host.states())
+    wait_for(host.states)
     second = host.start("sink", "--run", "R1", "--host", "h2")
     wait_for(lambda: "waiting for a drive: " in host.said(second))
     second.terminate()

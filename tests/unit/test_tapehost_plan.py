@@ -185,7 +185,11 @@ def test_what_may_pass_by_itself_is_a_warning(tape_host: Maker) -> None:
     first = host.start("sink", "--run", "R1", "--host", "h2")
     while host.states()[-1][2] != "writing":
         time.sleep(0.01)
-    assert "is in use for the archive of h2 in run R1" in plan(host, wait=60)["warnings"][0]
+    answer = plan(host, wait=60)
+    assert "is in use for the archive of h2 in run R1" in answer["warnings"][0]
+    assert [(drive["state"], drive["message"]) for drive in answer["drives"]] == [
+        ("unknown", answer["warnings"][0].split(": ", 1)[1])
+    ]
     host.end(first, archive("R1", "h2"))
 
 
@@ -235,6 +239,20 @@ def test_the_end_once_more_is_harmless(tape_host: Maker) -> None:
     assert host.ok("inventory")["tapes"][0]["good"] == 1
     assert host.ok("finish", "--run", "R7") == {"run": "R7", "tapes": [], "archives": [], "warnings": []}
     host.never_wrong()
+
+
+def test_what_came_of_each_host(tape_host: Maker) -> None:
+    """One good archive is enough, though the clock of its host is behind; what was killed is not being written."""
+    host = tape_host()
+    host.sink("R1", "h1", b"x")
+    data = archive("R1", "h1")
+    host.sink("R1", "h1", data)
+    assert host.commit("R1", "h1", data, time="2001-01-01T00:00:00Z").status == 0
+    host.tool("dd", 'of=$(echo "$@" | sed "s/.*of=//"); head -c 4096 > $of; kill -9 $PPID')
+    assert host.sink("R1", "h2").status < 0
+    (host.folder / "bin" / "dd").unlink()
+    rows = host.ok("finish", "--run", "R1", wait=5)["archives"]
+    assert {row["host"]: (row["file"], row["state"]) for row in rows} == {"h1": (2, "good"), "h2": (3, "failed")}
 
 
 def test_a_tape_that_has_gone_at_the_end(tape_host: Maker) -> None:

@@ -73,6 +73,7 @@ def test_from_the_tape_alone(pax: bool, tape_host: Maker) -> None:
     host.forget()
     assert sure(host)["rebuilt"] == [{"label": "A", "archives": 6, "added": 6}]
     assert [state for _file, _host, state in host.states()] == ["written"] * 5 + ["failed"]
+    assert {each["block_size"] for each in host.tape()["archives"]} == {BLOCK}
     assert host.fails("chain", "--host", "h1").endswith("has archives of: nobody")
     answer = host.ok("verify")
     assert [each["run"] for each in answer["failed"]] == ["R3"]
@@ -224,6 +225,17 @@ def test_a_copy_that_is_damaged_or_anybodys(data: bytes, tapes: list[str], tape_
     assert [each["kind"] for each in host.tape()["archives"]] == ["catalog", "archive"]
     outside = {path.name for path in (*host.folder.iterdir(), *host.catalog_dir.iterdir())}
     assert not outside & {"x", "x.gz", "X.json"}
+
+
+def test_a_copy_that_knows_of_itself(tape_host: Maker) -> None:
+    """It was being written when it was made; it may know of its own entry, or not."""
+    host = tape_host()
+    own = host.tape()["id"]
+    data = other(label="A", id=own, entry={"kind": "catalog", "state": "writing", "problem": "?"})
+    (host.tapes[0] / "000001").write_bytes(copy_of({"tapes/A.json": data}))
+    host.forget()
+    sure(host)
+    assert [(each["kind"], each["state"]) for each in host.tape()["archives"]] == [("catalog", "written")]
 
 
 def test_what_is_known_is_not_replaced(tape_host: Maker) -> None:

@@ -187,7 +187,7 @@ def test_used_wrongly(words: list[str], tape_host: Callable[..., TapeHost]) -> N
     done = tape_host(tapes=0).run(*words)
     assert (done.status, done.out) == (2, b"")
     assert done.said.startswith(
-        "usage: tapehost plan|" if words in USED_WRONGLY[:2] else "tapehost %s: error: " % words[0]
+        "tapehost: error: there is no '" if words in USED_WRONGLY[:2] else "tapehost %s: error: " % words[0]
     )
 
 

@@ -158,6 +158,10 @@ def extra(tape: Path) -> None:
     (tape / "000003").write_bytes(b"x")
 
 
+def far_beyond(tape: Path) -> None:
+    (tape / "000009").write_bytes(b"x")
+
+
 def missing(tape: Path) -> None:
     (tape / "000002").unlink()
 
@@ -171,6 +175,11 @@ def missing_before(tape: Path) -> None:
     [
         (
             extra,
+            "tape A has more on it than the catalog knows: there is data at tape file 3: nothing was written; "
+            "tape_inventory with tape_rebuild reads it in",
+        ),
+        (
+            far_beyond,
             "tape A has more on it than the catalog knows: there is data at tape file 3: nothing was written; "
             "tape_inventory with tape_rebuild reads it in",
         ),

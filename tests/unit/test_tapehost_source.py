@@ -163,6 +163,16 @@ def test_a_tape_on_the_shelf_is_not_a_bad_one(host: TapeHost, tape_host: Maker) 
     assert "verified" not in host.tape()["archives"][0]
 
 
+def test_a_tape_is_waited_for_once(tape_host: Maker) -> None:
+    host = tape_host(2, lease=0)
+    for run, tape in (("R1", "A"), ("R2", "A"), ("R3", "B")):
+        host.backup(run, "h1", on=tape)
+    done = host.run("verify", wait=1, devices=[str(host.tapes[1])])
+    assert [each["run"] for each in done.answer["verified"]] == ["R3"]
+    assert [each["run"] for each in done.answer["failed"]] == ["R1", "R2"]
+    assert done.err.count("waiting for tape A: ") == 1
+
+
 def rewrite(host: TapeHost, data: bytes) -> None:
     """An archive of which only the tape says anything."""
     path(host).write_bytes(data)
@@ -183,9 +193,11 @@ CUT = tar_of("R1 h1 0 2026-11-01T01:00:00Z all", size=3072)  # two heads, 3072 b
 )
 def test_an_archive_of_which_nothing_is_known(data: bytes, problem: str, host: TapeHost) -> None:
     rewrite(host, data)
-    failed = host.ok("verify")["failed"]
+    answer = host.ok("verify")
+    failed = answer["failed"]
     assert [problem in each["problem"] for each in failed] == ([True] if problem else [])
     assert host.states() == [(1, "h1", "written" if problem else "good")]
+    assert [each["bytes"] for each in answer["verified"]] == ([] if problem else [len(data)])
 
 
 def test_tar_has_much_to_say(host: TapeHost) -> None:

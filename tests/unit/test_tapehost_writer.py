@@ -69,7 +69,20 @@ def connection() -> tuple[socket.socket, socket.socket]:
     return far, near
 
 
-@pytest.fixture(params=["", "1M"], ids=["dd", "mbuffer"])
+@pytest.mark.parametrize(
+    ("buffer", "words"),
+    [
+        (0, "dd ibs=1048576 obs=4096 of=/dev/nst0"),
+        (2**26 - 1, "mbuffer -q -m 67108863 -s 4096 -f -o /dev/nst0"),
+        (2**31, "mbuffer -q -m 2147483648 -s 4096 -P 80 -f -o /dev/nst0"),
+    ],
+)
+def test_the_writer(buffer: int, words: str) -> None:
+    """A small buffer does not wait to be full, for it may wait for ever: mbuffer's fault."""
+    assert writer.write_command("/dev/nst0", 4096, buffer) == words.split()
+
+
+@pytest.fixture(params=["", "1M", "64M"], ids=["dd", "mbuffer", "waiting"])
 def buffer(request: pytest.FixtureRequest) -> str:
     if request.param and not shutil.which("mbuffer"):
         pytest.skip("there is no mbuffer on this machine")

@@ -4,7 +4,7 @@
 
     python -m tests.workshop.molecule VENV [test|converge|verify|destroy …]
 
-Without a word it is killed once in the middle, `destroy` has to clean up, then `test` runs with each scenario.
+Without a word it is killed once in the middle, `destroy` has to clean up, then `test` runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from tests.hosts import requirements
 from .venvs import BUILD, ROOT
 
 STATE = BUILD / "molecule" / "fleet" / "fleet.json"
-SCENARIOS = sorted(path.parent.name for path in (ROOT / "extensions" / "molecule").glob("*/molecule.yml"))
 IN_A_NETWORK = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 
@@ -81,7 +80,7 @@ def main() -> int:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     print("molecule destroy has cleaned up after a molecule that was killed")
-    return max(start(path, ["test", "--scenario-name", name]).wait() for name in SCENARIOS)
+    return start(path, ["test", "--all"]).wait()
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # keep_catalog.sh DIR: takes a tape host's catalog, a tar archive on standard input, as the copy DIR, in one step.
@@ -22,5 +23,6 @@ ln -s -- "$(basename -- "$new")" "$new.link"
 mv -T -- "$new.link" "$target"
 trap - EXIT
 if [ -n "$old" ]; then
-    rm -rf -- "$(dirname -- "$target")/$(basename -- "$old")"
+    old=$(dirname -- "$target")/$(basename -- "$old")
+    rm -rf -- "${old:?}"
 fi

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # return_catalog.sh DIR: takes a copy of a catalog, a tar archive on standard input, as the catalog DIR, which must have none.

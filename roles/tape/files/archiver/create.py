@@ -100,7 +100,7 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
     states.open()
     states.prune(kept + [run] + ([plan.base] if plan.base else []))
     states.forget(run)
-    label = "%s %s %d %s" % (run, host, plan.level, plan.now)
+    label = "%s %s %d %s %s" % (run, host, plan.level, plan.now, settings.set)
     facts = {
         "run": run,
         "host": host,

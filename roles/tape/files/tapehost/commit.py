@@ -101,7 +101,6 @@ def lines_of(listing: bytes) -> int:
         while rest and not unpack.eof:
             count += unpack.decompress(rest, LINE).count(b"\n")
             rest = unpack.unconsumed_tail
-        count += unpack.flush().count(b"\n")
     except zlib.error:
         return -1
     return count if unpack.eof and not unpack.unused_data else -1

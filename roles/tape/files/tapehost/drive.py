@@ -91,6 +91,7 @@ class Drive:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=dict(os.environ, LC_ALL="C"),
+                check=False,
             )
         except FileNotFoundError:
             raise Problem(

@@ -177,6 +177,10 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
 
     who = holdings.somebody("a look at the tape", run=run)
     holding, reasons, busy = pool.look(settings, catalog, remember, who)
+    known = [entry["device"] for entry in seen]
+    for path in [path for path in settings.devices if path not in known]:  # the role counts them
+        message = next((reason for reason in reasons if path in reason), "")
+        seen.append({"device": path, "label": None, "state": "unknown", "free": None, "message": message, "file": None})
     if holding:
         holding.release()
     elif busy and settings.wait:

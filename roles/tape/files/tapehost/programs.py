@@ -79,7 +79,13 @@ def ask(argv: "list[str]", limit: float) -> "tuple[int, str, str]":
     nothing = subprocess.DEVNULL
     try:
         done = subprocess.run(
-            argv, stdin=nothing, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), timeout=limit
+            argv,
+            stdin=nothing,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=limit,
+            check=False,
         )
     except OSError as exc:
         raise Missing(exc.strerror) from None

@@ -86,6 +86,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     catalog = Catalog(settings.catalog_dir)
     verified: "list[dict[str, Any]]" = []
     failed: "list[dict[str, Any]]" = []
+    absent: "dict[str, Problem]" = {}
     wanted = [
         archive
         for archive in catalog.archives()
@@ -98,13 +99,17 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
         began, found, there = time.monotonic(), {}, False
         try:
+            if archive["tape"] in absent:  # it has been waited for
+                raise absent[archive["tape"]]
             with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
                 there = True
                 found = verify_one(settings, holding, archive)
-            entry["elapsed"] = round(time.monotonic() - began, 1)
+            entry.update(bytes=found["bytes"], elapsed=round(time.monotonic() - began, 1))
             verified.append(entry)
         except Problem as exc:
             failed.append(dict(entry, problem=str(exc)))
+            if not there:
+                absent[archive["tape"]] = exc
         if there:  # of one whose tape is on the shelf nothing new is known
             note(catalog, archive, found)
     return {"verified": verified, "failed": failed}
@@ -139,7 +144,7 @@ def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> 
             fd.close()
         copied = read(settings, holding, archive, tee_out.fileno())
         tee_out.close()
-        digest = summer.communicate()[0].decode("ascii", "replace").split(" ")[0]
+        digest = summer.communicate()[0].decode("ascii", "replace").partition(" ")[0]
         whole = ending.communicate()[0] == b"\0" * END
         statuses = [child.wait() for child in (tee, summer, tar, ending)]
         says.seek(max(0, says.seek(0, os.SEEK_END) - 4096))

@@ -30,6 +30,9 @@ else:
     Copied = namedtuple("Copied", "ok bytes full message")
 
 BUFFER_START = 80  # per cent that mbuffer collects before the drive starts: once it runs it should not have to stop
+# bytes: mbuffer's writer waits for that without looking whether it has been, and so for ever if the buffer was full
+# before it began to (R20230301: with 1M one in forty stood still, with 64M none was seen to)
+LEAST_TO_WAIT = 2**26
 FULL = ("No space left on device", "File too large")
 BYTES_RECEIVED = 128  # offset of tcpi_bytes_received, 64 bits, in struct tcp_info (linux/tcp.h)
 ENDED = (7, 8, 9, 10, 11)  # TCP_CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING: a FIN was counted
@@ -38,7 +41,8 @@ ENDED = (7, 8, 9, 10, 11)  # TCP_CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING: a
 def write_command(path: str, block: int, buffer: int) -> "list[str]":
     """Writes its standard input in whole blocks, however the reads come."""
     if buffer:
-        return ["mbuffer", "-q", "-m", str(buffer), "-s", str(block), "-P", str(BUFFER_START), "-f", "-o", path]
+        start = ["-P", str(BUFFER_START)] if buffer >= LEAST_TO_WAIT else []
+        return ["mbuffer", "-q", "-m", str(buffer), "-s", str(block)] + start + ["-f", "-o", path]
     return ["dd", "ibs=%d" % max(block, 2**20), "obs=%d" % block, "of=" + path]
 
 
