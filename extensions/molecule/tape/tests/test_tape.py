@@ -17,7 +17,7 @@ WORK = Path(os.environ["SOCKETPIPE_MOLECULE"])
 ROOT = Path(__file__).resolve().parents[4]
 INVENTORY = str(ROOT / "extensions" / "molecule" / "inventory.py")
 LABEL = "socketpipe:"  # on the command line of every end and guard
-TAPE = "/var/lib/tape-a"
+TAPE = "/var/tmp/tape-a"
 # what each host keeps: that of db1 is of the user who logs in there
 KEPT = {
     "tapehost": [TAPE, "/var/tmp/catalog", "/var/tmp/tape-state"],
@@ -94,7 +94,7 @@ def test_no_process_and_no_listener_of_ours_is_left(name: str) -> None:
 
 def test_no_file_is_left_but_what_each_host_keeps(name: str) -> None:
     """The hosts see this repository, which may be in one of these places."""
-    places = "/tmp /var/tmp /run /root /home /dev/shm /var/lib"
+    places = "/tmp /var/tmp /run /root /home /dev/shm"
     words = f"find {places} -path {shlex.quote(str(ROOT))} -prune -o -type f -newer /var/tmp/prepared -print"
     found = get_host(name).run(words).stdout.splitlines()
     assert [path for path in found if not path.startswith(tuple(KEPT[name])) or path.endswith(".part")] == []
