@@ -32,8 +32,8 @@ class Preflight(Exchange):
         super().__init__(dict(plan, links=list(one_each.values())))
         self.attempts: "list[Attempt]" = [a for d in self.all_diallers() for a in d.attempts]
         self.over: "list[Connection]" = []  # the other end has said that it is done
-        self.final: "set[int]" = set()  # attempts begun after the first contact, hence with a last word
-        self.met_at: "float | None" = None
+        self.end_of: "dict[str, str]" = {link["id"]: end for end, link in one_each.items()}
+        self.met_at: "dict[str, float]" = {}  # each of the other ends, when it was first heard of
         self.retry_at = 0.0
 
     def run(self, poll: "Poll", deadline: float) -> "dict[str, Any]":
@@ -45,7 +45,7 @@ class Preflight(Exchange):
             self.dial_all(now)
             self.serve(poll(self.fds(), 0.05), time.monotonic())
             self.note_known(time.monotonic())
-            if self.met_at is not None and self.done() and not said_goodbye:
+            if self.met_at and self.done() and not said_goodbye:
                 said_goodbye = True
                 for connection in self.known():
                     self.say_goodbye(connection)
@@ -56,11 +56,10 @@ class Preflight(Exchange):
         return {"preflight": True, "connect": report}
 
     def dial_all(self, now: float) -> None:
-        """Start what has no answer yet; after the first contact each once more, for its last word."""
+        """Start what has no answer yet; after the first contact with an end each once more, for its last word."""
         for attempt in self.attempts:
             if attempt.sock and now - attempt.started > DIAL_TIME:
                 attempt.drop()
-                self.final.add(id(attempt)) if self.met_at and attempt.started > self.met_at else None
         if now < self.retry_at:
             return
         self.retry_at = now + RETRY
@@ -73,7 +72,8 @@ class Preflight(Exchange):
                 attempt.fail(exc)
 
     def is_final(self, attempt: "Attempt") -> bool:
-        return self.met_at is not None and attempt.sock is None and attempt.started > self.met_at
+        met_at = self.met_at.get(attempt.end)
+        return met_at is not None and attempt.sock is None and attempt.started > met_at
 
     def done(self) -> bool:
         talking = any(c.attempt is not None and not c.known for c in self.connections)
@@ -86,8 +86,7 @@ class Preflight(Exchange):
         for connection in self.known():
             if connection.attempt is not None:
                 connection.attempt.outcome = OK
-            if self.met_at is None:
-                self.met_at = now
+            self.met_at.setdefault(self.end_of[connection.link], now)
 
     def fds(self) -> "dict[int, int]":
         wanted = super().fds()
