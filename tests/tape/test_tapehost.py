@@ -116,7 +116,8 @@ def test_what_cannot_be_written_is_said_before(tapehost: TapeHost, library: Libr
     assert "write-protected" in tapehost.refused("label", "--label", "ONE")
     tape.write_protected = False
     library.load(0, tape)
-    other = tapehost.guest.start(["bash", "-c", "exec sleep 60 < /dev/nst0"])
+    # again and again: our own look at the drive may keep it from opening it
+    other = tapehost.guest.start(["bash", "-c", "until sleep 60 < /dev/nst0; do sleep 0.2; done"])
     deadline = time.monotonic() + 30
     while "busy" not in tapehost.guest.mt("status", check=False).stderr:
         assert time.monotonic() < deadline, "nobody has opened the drive"
