@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,3 +193,13 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.02)
     return condition()
+
+
+def begun(host: Host) -> Iterator[Started]:
+    """An archive that is being made, and of which hardly anything has been read."""
+    host.file("big", os.urandom(8 * 1024**2))
+    started = host.start()
+    yield started
+    started.process.kill()
+    started.process.communicate()
+    started.link.close()

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, tree
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, tree
 
 MiB = 1024**2
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
@@ -31,13 +31,7 @@ def host(tmp_path: Path) -> Host:
 
 @pytest.fixture
 def halfway(host: Host) -> Iterator[Started]:
-    """An archive that is being made, and of which hardly anything has been read."""
-    host.file("big", os.urandom(8 * MiB))
-    started = host.start()
-    yield started
-    started.process.kill()
-    started.process.communicate()
-    started.link.close()
+    yield from begun(host)
 
 
 def test_what_it_needs_is_said(host: Host) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils import kernel
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, within
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, within
 
 MiB = 1024**2
 GONE = "whoever was to read the archive is gone, and it is not complete: the reason is on the other host"
@@ -31,13 +31,7 @@ def host(tmp_path: Path) -> Host:
 
 @pytest.fixture
 def halfway(host: Host) -> Iterator[Started]:
-    """An archive that is being made, and of which hardly anything has been read."""
-    host.file("big", os.urandom(8 * MiB))
-    started = host.start()
-    yield started
-    started.process.kill()
-    started.process.communicate()
-    started.link.close()
+    yield from begun(host)
 
 
 def test_tar_fails(host: Host) -> None:

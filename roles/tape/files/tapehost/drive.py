@@ -125,9 +125,6 @@ class Drive:
             except Problem as exc:  # a drive without such a page
                 sys.stderr.write("compression was not set: %s\n" % exc)
 
-    def eject(self) -> None:
-        self.mt("offline")
-
     def position(self, number: int) -> None:
         """Go to the beginning of a tape file; raises Problem."""
         if not self.sure:

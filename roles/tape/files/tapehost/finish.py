@@ -54,11 +54,8 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
             name = holding.label.get("label")
             if stranger or name not in left or holding.tape is None or holding.tape["full"]:
                 continue
-            tapes.open_for_writing(settings, catalog, holding, run)
-            try:
+            with tapes.opened(settings, catalog, holding, run):
                 append(settings, catalog, holding, run)
-            finally:
-                tapes.encrypt(settings, holding, False)
             left.discard(name)
         except Problem as exc:
             warnings.append("the catalog was not copied to the tape in %s: %s" % (path, exc))
@@ -71,10 +68,7 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
 
 def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
     """One more tape file: the catalog as a tar archive."""
-    import argparse
-
-    args = argparse.Namespace(run=run, host=os.uname().nodename, level=0, base=None)
-    archive = dict(sink.new_archive(settings, args), kind=catalogs.CATALOG, keep_until=0)
+    archive = dict(sink.new_archive(settings, run, os.uname().nodename), kind=catalogs.CATALOG, keep_until=0)
     members = ["tapes"] + (["lists/" + run] if os.path.isdir(os.path.join(catalog.folder, "lists", run)) else [])
     command = ["tar", "--create", "--file=-", "--blocking-factor=%d" % (settings.block_size // 512)]
     command += [

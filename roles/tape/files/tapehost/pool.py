@@ -3,7 +3,6 @@
 """The drives of this host as one pool: whose turn it is, which of them will do, and what to do when none does."""
 
 import contextlib
-import os
 import sys
 import time
 
@@ -11,9 +10,7 @@ import changing
 import files
 import holding as holdings
 import leases
-import media
 import wants
-from holding import Holding
 from problem import Problem
 from units import say_duration
 
@@ -23,10 +20,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Catalog
+    from holding import Holding
     from settings import Settings
     from wants import Want
 
     Judge = Callable[[Holding], "tuple[int, str]"]
+
 PATIENCE = 2.0  # seconds between two looks at drives that will not do
 NO_DRIVES = "set tape_devices in its variables: devices such as /dev/nst0, or a directory"
 
@@ -89,16 +88,11 @@ def look(
         raise Problem("this host has no drives", NO_DRIVES)
     for index, path in enumerate(settings.devices):
         try:
-            drive = media.open_drive(path)
+            held = holdings.hold(settings, catalog, path, who)
         except Problem as exc:
+            busy = busy or exc.busy
             reasons.append(str(exc))
             continue
-        lock = files.Lock(os.path.join(catalog.locks, drive.key))
-        if not lock.take(who):
-            busy = True
-            reasons.append("drive %s is in use for %s" % (path, holdings.say_holder(lock.holder())))
-            continue
-        held = Holding(drive, lock, index)
         try:
             rank, reason = judge(held)
         except Problem as exc:

@@ -40,26 +40,26 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     want = wants.Writing(settings, catalog, args.run, expect)
     with pool.take(settings, catalog, want, who) as holding:
         waited = time.monotonic() - began
-        tapes.open_for_writing(settings, catalog, holding, args.run)
-        leases.renew(settings, catalog, holding.label["label"], args.run)
-        archive = new_archive(settings, args)
-        try:
+        with tapes.opened(settings, catalog, holding, args.run):
+            leases.renew(settings, catalog, holding.label["label"], args.run)
+            archive = new_archive(settings, args.run, args.host, args.level, args.base)
             put(settings, catalog, holding, archive)
-        finally:
-            tapes.encrypt(settings, holding, False)
         leases.renew(settings, catalog, holding.label["label"], args.run)
     return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
 
 
-def new_archive(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def new_archive(
+    settings: "Settings", run: str, host: str, level: int = 0, base: "str | None" = None
+) -> "dict[str, Any]":
+    """The entry of an archive that begins now."""
     started = time.time()
     return {
         "kind": catalogs.ARCHIVE,
-        "run": args.run,
-        "host": args.host,
+        "run": run,
+        "host": host,
         "set": settings.set,
-        "level": args.level,
-        "base": args.base,
+        "level": level,
+        "base": base,
         "time": iso(started),
         "paths": settings.paths,
         "block_size": settings.block_size,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The tape in a drive that we hold: begun afresh, put in the right place, and what a failure has left on it."""
 
+import contextlib
 import os
 
 import catalog as catalogs
@@ -10,10 +11,12 @@ import hardware
 import holding as holdings
 import label as labels
 import places
+import wants
 from problem import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from catalog import Archive, Catalog, Tape
@@ -38,6 +41,16 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
     return tape
 
 
+@contextlib.contextmanager
+def opened(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> "Iterator[None]":
+    """A drive that is ready for an archive; afterwards it encrypts nothing any more; raises Problem."""
+    open_for_writing(settings, catalog, holding, run)
+    try:
+        yield
+    finally:
+        encrypt(settings, holding, False)
+
+
 def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
     """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
     holding.drive.prepare(settings.compression)
@@ -51,8 +64,7 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
     tape = holding.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
-    expired = settings.reuse == "expired" and catalogs.is_expired(tape, catalogs.needed(catalog.archives()), run)
-    if expired or "relabelling" in tape:
+    if "relabelling" in tape or wants.Writing(settings, catalog, run, 0).expired(tape):
         label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
         begin(catalog, holding, label, tape)
     encrypt(settings, holding, True)

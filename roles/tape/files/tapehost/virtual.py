@@ -39,9 +39,6 @@ class VirtualTape:
     def prepare(self, compression: "bool | None") -> None:
         pass
 
-    def eject(self) -> None:
-        pass
-
     def first_block(self) -> bytes:
         block = b""
         with contextlib.suppress(FileNotFoundError), open(self.file(0), "rb") as source:
