@@ -8,7 +8,6 @@ BIN    := $(VENV)/bin
 TREE   := .build/tree/ansible_collections/plumbing/socketpipe
 VENVS  := .build/venvs
 PYTEST := $(BIN)/python -m pytest
-# most tests wait most of the time; what only computes gives way to them
 NICE := nice -n 10
 WORKERS ?= 4
 JOBS ?= 3
@@ -19,13 +18,15 @@ SHELL := /bin/bash -o pipefail
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
 export ANSIBLE_HOME := $(CURDIR)/.build/ansible
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compiled once
 
-# gone through once for each state of the files that they read, which tests/workshop/once.py knows; system each time.
-# The longest first; units are the tests of unit as well.
-GATES := tape units integration molecule sanity edges docs ee ansible-lint lint galaxy release-check reuse
+# All but system are gone through once for each state of the files that they read, which tests/workshop/once.py knows.
+# The longest first. hit waits half of its time, and must not wait for a processor: beside it is what gives way to it.
+FIRST  := system tape sanity units integration molecule edges
+SECOND := hit galaxy docs ee ansible-lint lint release-check reuse
 ONCE = $(PYTHON) -m tests.workshop.once $@
 
-.PHONY: help demo socketpipe test unit system hit faults bench clean matrix changelog release $(GATES)
+.PHONY: help demo socketpipe test unit faults bench clean matrix changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -33,10 +34,10 @@ help:   ## this list
 demo: $(VENV)/demo $(TREE)   ## three hosts on a virtual tape, a lost file back, the manual's three examples; on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
-test:   ## everything, JOBS of them at a time, then hit; the last line is that of system
-	$(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target system $(GATES)
-	$(MAKE) --no-print-directory hit
-	@tail -n 1 .build/system.log
+test:   ## everything, JOBS at a time, whatever fails; the last line is that of system
+	@failed=; for round in "$(FIRST)" "$(SECOND)"; do \
+	  $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$round || failed=1; done; \
+	  tail -n 1 .build/system.log; test -z "$$failed"
 
 socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	mkdir -p .build
@@ -56,7 +57,7 @@ system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh betwe
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
-	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.ansible_test sanity
+	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test sanity
 
 units:   ## the unit tests as ansible-test runs them
 	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test units
@@ -121,7 +122,7 @@ $(VENV)/test: requirements/test.txt
 
 # a tool's own virtual environment, from requirements/TOOL.txt
 $(VENVS)/%/made: requirements/%.txt
-	$(PYTHON) -m tests.workshop.venvs $*
+	$(NICE) $(PYTHON) -m tests.workshop.venvs $*
 
 $(TREE):
 	mkdir -p $(dir $(TREE))

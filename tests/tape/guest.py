@@ -42,6 +42,9 @@ PRIVATE = ["/dev/shm", "/home", "/root", "/run", "/tmp", "/var/tmp"]  # empty in
 KERNEL = ["mem=1G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro", "quiet", "con=null", "con0=null,fd:1"]
 KERNEL += ["ssl=null", "pty.legacy_count=0", "lpj=15360000"]
 BOOT_TIME = 60.0
+# A session has a share of the processors (sched_autogroup), and all of the guest's processes are in one: ten times the
+# share, or on a busy machine a login to it takes longer than ssh waits.
+SHARE = ["setsid", "sh", "-c", 'echo -10 2>/dev/null >/proc/self/autogroup; exec "$@"', "sh"]
 
 Word = t.Union[str, "os.PathLike[str]"]
 Run = subprocess.CompletedProcess[str]
@@ -128,7 +131,7 @@ class Guest:
         ours, theirs = socket.socketpair()
         # the namespace ends with its first process, unshare's child; that one ends with unshare, and that with us
         argv = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL"]
-        argv += ["linux", *KERNEL, f"ssl0=fd:{theirs.fileno()}", f"ubd0={self.disk}"]
+        argv += [*SHARE, "linux", *KERNEL, f"ssl0=fd:{theirs.fileno()}", f"ubd0={self.disk}"]
         argv += [f"virtio_uml.device={self.library.cable.path}:{DEVICE_ID}"]
         if self.host:
             argv += [f"vec0:transport=tap,ifname=tap0,depth=128,gro=1,mac={self._cable_host(self.host)}"]

@@ -26,7 +26,7 @@ def ensure(name: str, requirements: Sequence[str], python: Path | None = None) -
         if not made.exists() or made.read_text(encoding="utf-8") != wanted:
             print(f"making the virtual environment {name}: {', '.join(requirements)}", flush=True)
             subprocess.run([str(interpreter), "-m", "venv", "--clear", str(folder)], check=True)
-            pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+            pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
             subprocess.run([*pip, *requirements], check=True)
             made.write_text(wanted, encoding="utf-8")
         made.touch()  # for make: not older than the requirements
