@@ -120,6 +120,12 @@ def test_verify_says_which(site: Site) -> None:
     assert why.startswith(f"1 of 2 archives are not what was written: tape WEEK01, file {bad['file']}: its SHA-256 is ")
     assert why.endswith("Back up those hosts again (h2), at tape_level 0.")
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
+    # whoever wants it back reads so before anything is read
+    done = site.run("restore", restore_host="h2", args=["--check"])
+    row = taping.shown(done, "Say which tapes will be asked for")[2]
+    assert re.search(r": was not what was written when it was verified \(20\d\d-\S+\), so this may fail: an earlier", row)
+    done = site.run("restore", restore_host="h1", args=["--check"])
+    assert "verified" not in taping.shown(done, "Say which tapes will be asked for")[2]
     rows = taping.shown(site.run("tape_inventory"), "Show it")
     assert rows[0] == f"drive {site.tape()}: tape WEEK01"
     assert rows[2].startswith("WEEK01           -                 2      0")

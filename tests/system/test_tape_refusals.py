@@ -70,6 +70,24 @@ def test_what_has_nothing_to_do(site: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "variables", "why"),
+    [
+        ("backup", {"tape_hosts": "h7"}, "no host of the inventory matches tape_hosts: h7"),
+        ("restore", {"restore_host": "h7"}, "no host of the inventory matches restore_target or restore_host: h7"),
+        (
+            "restore",
+            {"restore_host": "h1", "restore_target": "h7"},
+            "no host of the inventory matches restore_target or restore_host: h7",
+        ),
+    ],
+)
+def test_a_name_that_no_host_has(site: Site, name: str, variables: dict[str, str], why: str) -> None:
+    """Ansible itself would end with success."""
+    done = site.run(name, rc=2, **variables)
+    assert [each.result["msg"] for each in done.outcomes if each.status == "failed"] == [why]
+
+
 def test_a_tape_that_is_not_ours(site: Site) -> None:
     """A blank one, somebody else's, and what it takes to label that."""
     done = site.run("backup", rc=2)

@@ -213,6 +213,6 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody"),
         )
     archives = catalogs.chain(good)
-    keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256")
+    keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256", "verified")
     names = list(dict.fromkeys(archive["tape"] for archive in archives))
-    return {"archives": [{key: archive[key] for key in keys} for archive in archives], "tapes": names}
+    return {"archives": [{key: archive.get(key) for key in keys} for archive in archives], "tapes": names}
