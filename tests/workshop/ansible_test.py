@@ -61,7 +61,7 @@ def options(command: str, version: str) -> list[str]:
     """How each of ansible-test's commands is run here, without a container."""
     where = {
         "sanity": ["--local"],
-        "units": ["--venv", "--python", version, "--num-workers", "6"],  # most tests wait most of the time
+        "units": ["--venv", "--python", version, "--num-workers", "4"],
         "integration": ["--venv", "--python", version],
     }
     return [command, "--color", "no", "--truncate", "0", *where[command]]
