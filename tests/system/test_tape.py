@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -104,6 +105,25 @@ def test_levels_and_the_way_back(site: Site) -> None:
     }
 
 
+def test_what_is_mounted_below_the_paths_is_named(site: Site) -> None:
+    """It is not in the archive: whoever believes that it is finds out on the day of the restore."""
+    host, point, image = site.fleet["h1"], site.data("h1") / "apart", site.top / "image"
+    point.mkdir()
+    image.touch()
+    os.truncate(image, 1 << 20)
+    host.run(["mkfs.ext4", "-q", image])
+    if host.run(["mount", "-o", "loop", image, point], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        done = site.run("backup", args=["--limit", "h1"])
+    finally:
+        host.run(["umount", point])
+        host.run(["rm", "-r", "/run/mount"])  # mount's own
+    assert f", not in it, as they are file systems of their own: {point}" in taping.shown(done, TABLE)[1]
+    (archive,) = site.archives()
+    assert archive["other_file_systems"] == [str(point)]
+
+
 def test_verify_says_which(site: Site) -> None:
     """A byte of an archive is not what it was: its host is named, the others are good, and the catalog knows."""
     site.run("backup")
@@ -123,7 +143,7 @@ def test_verify_says_which(site: Site) -> None:
     # whoever wants it back reads so before anything is read
     done = site.run("restore", restore_host="h2", args=["--check"])
     row = taping.shown(done, "Say which tapes will be asked for")[2]
-    assert re.search(r": was not what was written when it was verified \(20\d\d-\S+\), so this may fail: an earlier", row)
+    assert re.search(r": was not what was written when it was verified \(20\d\d-\S+\), so this may fail", row)
     done = site.run("restore", restore_host="h1", args=["--check"])
     assert "verified" not in taping.shown(done, "Say which tapes will be asked for")[2]
     rows = taping.shown(site.run("tape_inventory"), "Show it")

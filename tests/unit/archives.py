@@ -66,6 +66,7 @@ def report(
         "tar": 0,
         "warnings": [],
         "warning_count": 0,
+        "other_file_systems": [],
         "files": len(lines),
         **more,
     }

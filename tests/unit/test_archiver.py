@@ -340,9 +340,15 @@ def test_one_file_system_and_what_is_on_another(host: Host) -> None:
     mount = host.root / "mount"
     mount.mkdir()
     host.file("plain/a")
-    script = f'mount -t tmpfs none {mount} && touch {mount}/x && exec "$@"'
+    image = host.top / "image"
+    with open(image, "wb") as file:
+        file.truncate(1 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    (host.root / "plain/in memory").mkdir(parents=True)
+    script = f"mount -o loop {image} {mount} && rm -rf {mount}/lost+found && touch {mount}/x"
+    script += f" && mount -t tmpfs none '{host.root}/plain/in memory' && exec \"$@\""
     if subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no mount namespace here")
+        pytest.skip("no file system can be mounted here")
     python = host.argv
     host.argv = ["unshare", "-m", "sh", "-c", script, "sh", *python]
     prefix = f".{host.root}/"
@@ -350,14 +356,14 @@ def test_one_file_system_and_what_is_on_another(host: Host) -> None:
     def names() -> list[str]:
         return sorted(name.removeprefix(prefix) for name in host.create().names)
 
-    assert names() == ["", "mount/", "plain/", "plain/a"]
-    assert host.report()[0]["other_file_systems"] == [f".{host.root}/mount"]
+    assert names() == ["", "mount/", "plain/", "plain/a", "plain/in memory/"]
+    assert host.report()[0]["other_file_systems"] == [f"{host.root}/mount"], "and not what is in memory"
     host.settings["paths"].append(str(mount))
-    assert names() == ["", "mount/", "mount/x", "plain/", "plain/a"]
+    assert names() == ["", "mount/", "mount/x", "plain/", "plain/a", "plain/in memory/"]
     facts = host.report()[0]
     assert facts["other_file_systems"] == []
     host.settings.update(one_file_system=False, paths=[str(host.root)])
-    assert names() == ["", "mount/", "mount/x", "plain/", "plain/a"]
+    assert names() == ["", "mount/", "mount/x", "plain/", "plain/a", "plain/in memory/"]
 
 
 def test_a_file_that_changes_is_a_warning(host: Host, halfway: Started) -> None:

@@ -29,11 +29,22 @@ def test_a_report_makes_an_archive_good(tape_host: Maker) -> None:
     host.sink("R1", "h1", DATA)
     said = host.commit("R1", "h1", DATA, level=1, base="R0", tar=1, warnings=["tar: it changed"], warning_count=1)
     kept = host.tape()["archives"][0]
-    assert said.answer == {**kept, "tape": "A", "paths": []}  # which may be long
+    assert said.answer == {**kept, "tape": "A", "paths": [], "mounted": 0}  # which may be long
     assert (kept["state"], kept["level"], kept["base"], kept["tar"], kept["files"]) == ("good", 1, "R0", 1, 2)
     listing = (host.catalog_dir / "lists" / "R1" / "h1.all.gz").read_bytes()
     assert gzip.decompress(listing) == b"./etc/\n./etc/hosts\n"
     assert host.commit("R1", "h1", DATA, level=1, base="R0").answer["state"] == "good"  # once more is harmless
+
+
+def test_what_is_mounted_below_the_paths(tape_host: Maker) -> None:
+    """The catalog has all of it, the answer the first ones: a task's result has its limits."""
+    host = tape_host()
+    host.sink("R1", "h1", DATA)
+    mounted = [f"/{number}/{'x' * 2000}" for number in range(5)]
+    answer = host.commit("R1", "h1", DATA, other_file_systems=mounted).answer
+    assert answer["mounted"] == 5
+    assert answer["other_file_systems"] == [each[:1000] for each in mounted[:3]]
+    assert host.tape()["archives"][0]["other_file_systems"] == mounted
 
 
 def test_a_list_of_many_names(tape_host: Maker) -> None:
@@ -62,6 +73,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"time": None}, UNREADABLE),
     ({"paths": "/etc"}, UNREADABLE),
     ({"warnings": [1]}, UNREADABLE),
+    ({"other_file_systems": "/home"}, UNREADABLE),
     ({"files": None}, UNREADABLE),
     ({"files": 3}, NOT_WHOLE),
     ({"listing": b""}, NOT_WHOLE),
@@ -160,4 +172,5 @@ def test_the_catalog_that_it_makes(tape_host: Maker) -> None:
     assert set(tape["archives"][0]) >= {
         *("kind", "run", "host", "set", "level", "base", "time", "paths", "file", "block_size", "bytes", "sha256"),
         *("state", "keep_until", "elapsed", "rate", "tar", "warnings", "warning_count", "files"),
+        "other_file_systems",
     }

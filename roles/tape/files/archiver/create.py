@@ -12,7 +12,7 @@ from crew import DEVNULL, Child, Crew, pipe
 from gnutar import Tar, TarSays, checksum_argv, complaint
 from names import List
 from settings import Settings, checked, shown
-from state import States, file_systems, private
+from state import States, file_systems, private, with_files
 from trouble import Trouble
 
 TYPE_CHECKING = False
@@ -171,9 +171,15 @@ def write(tar: Tar, settings: Settings, plan: Plan, run: str, label: str) -> "di
         "tar": source.status,
         "warnings": says.first,
         "warning_count": says.count,
-        "other_file_systems": [each for each in says.elsewhere if each.lstrip(".") not in map(shown, settings.paths)],
+        "other_file_systems": other_file_systems(settings, says.elsewhere),
         "files": names.count,
     }
+
+
+def other_file_systems(settings: Settings, names: "list[str]") -> "list[str]":
+    """What is mounted below the paths and therefore not in the archive, though it has files; tar's names."""
+    with open("/proc/self/mounts", "rb") as mounts:
+        return with_files(sorted({name[1:] for name in names} - set(map(shown, settings.paths))), mounts.read())
 
 
 def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool) -> None:

@@ -22,6 +22,10 @@ SUFFIXES = (".json", ".list.gz", ".snar")  # a run is there only with its first 
 CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"GNU tar-[^\n]*-2\n\d+\0\d+\0")  # the manual's "Format 2" of snapshot files
+# file systems that the kernel makes, that are in memory, or that show what is elsewhere too (a container's, a snap's)
+NO_FILES = ["autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs"]
+NO_FILES += ["efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "overlay", "proc", "pstore", "ramfs", "rpc_pipefs"]
+NO_FILES += ["securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs"]
 BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
 
 
@@ -145,6 +149,16 @@ def file_systems(paths: "Iterable[bytes]") -> "dict[str, str]":
             pass
     numbers = {shown(path): os.lstat(path).st_dev for path in paths}
     return {path: known[number] for path, number in numbers.items() if number in known}
+
+
+def with_files(points: "Iterable[str]", mounts: bytes) -> "list[str]":
+    """Those mount points, as shown, that somebody may want an archive of; ``mounts`` is /proc/self/mounts."""
+    kinds = {}
+    for line in mounts.split(b"\n")[:-1]:
+        _device, point, kind = line.split(b" ")[:3]
+        name = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal.group(1), 8)]), point)
+        kinds[shown(name)] = kind.decode("ascii", "replace")
+    return [point for point in points if kinds.get(point) not in NO_FILES]
 
 
 def copied(source: "BinaryIO", target: "BinaryIO") -> None:

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     from settings import Settings
 
-TOLD = 1000  # characters of a warning in an answer; the catalog has it whole
+TOLD = 1000  # characters of a line in an answer; the catalog has it whole
 LINE = 2**20  # bytes: the report is shorter
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
-KEYS = ("time", "level", "base", "paths", "bytes", "sha256", "tar", "warnings", "warning_count", "files")
+LISTS = ("paths", "warnings", "other_file_systems")
+KEYS = ("time", "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
 def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -69,7 +70,9 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
-    return dict(archive, tape=label, paths=[], warnings=[line[:TOLD] for line in archive["warnings"][:1]])
+    told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
+    told = {key: [line[:TOLD] for line in lines] for key, lines in told.items()}
+    return dict(archive, tape=label, paths=[], mounted=len(archive["other_file_systems"]), **told)
 
 
 def parse(line: bytes) -> "dict[str, Any]":
@@ -85,7 +88,7 @@ def parse(line: bytes) -> "dict[str, Any]":
         raise ValueError("level %r, base %r" % (said["level"], said["base"]))
     if not said["bytes"] or not re.match(r"[0-9a-f]{64}\Z", said["sha256"]):
         raise ValueError("%r bytes, SHA-256 %r" % (said["bytes"], said["sha256"]))
-    for key in ("paths", "warnings"):
+    for key in LISTS:
         if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
             raise ValueError("%s: %r" % (key, said[key]))
     parse_time(str(said["time"]))
