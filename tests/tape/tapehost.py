@@ -56,7 +56,7 @@ class TapeHost:
         """What the archiver of the host would report of this archive."""
         report = {"run": run, "host": host, "set": "all", "level": 0, "base": None, "time": "2026-11-23T01:00:00Z"}
         report |= {"paths": ["/srv"], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "tar": 0}
-        report |= {"warnings": [], "warning_count": 0, "files": 1}
+        report |= {"warnings": [], "warning_count": 0, "other_file_systems": [], "files": 1}
         listing = gzip.compress(b"./srv/one\n")
         stream = json.dumps(report).encode() + b"\n" + listing
         return self.ask("commit", "--run", run, "--host", host, input=stream)
