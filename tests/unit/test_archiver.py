@@ -358,6 +358,8 @@ def test_one_file_system_and_what_is_on_another(host: Host) -> None:
 
     assert names() == ["", "mount/", "plain/", "plain/a", "plain/in memory/"]
     assert host.report()[0]["other_file_systems"] == [f"{host.root}/mount"], "and not what is in memory"
+    said = json.loads(host.run("estimate", "--level", "0").stdout)
+    assert (said["other_file_systems"], said["mounted"]) == ([f"{host.root}/mount"], 1)
     host.settings["paths"].append(str(mount))
     assert names() == ["", "mount/", "mount/x", "plain/", "plain/a", "plain/in memory/"]
     facts = host.report()[0]
@@ -472,4 +474,6 @@ def test_what_estimate_says_is_one_object(host: Host) -> None:
         "bytes": 262144,
         "warnings": [],
         "warning_count": 0,
+        "other_file_systems": [],
+        "mounted": 0,
     }

@@ -21,7 +21,7 @@ def ensure(name: str, requirements: Sequence[str], python: Path | None = None) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     wanted = "\n".join([str(interpreter), *requirements])
     made = folder / "made"
-    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
+    with open(f"{folder}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two programs may want the same one
         if not made.exists() or made.read_text(encoding="utf-8") != wanted:
             print(f"making the virtual environment {name}: {', '.join(requirements)}", flush=True)
@@ -36,7 +36,7 @@ def ensure(name: str, requirements: Sequence[str], python: Path | None = None) -
 def pip() -> list[str]:
     """One pip for all of them, which takes half the time of one in each; a new one, for the sake of new Pythons."""
     folder = BUILD / "venvs" / "pip"
-    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
+    with open(f"{folder}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "made").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)

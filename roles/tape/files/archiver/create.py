@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # what tar says of every directory and every socket of a host, each night
 SILENT = ("new-directory", "rename-directory", "file-ignored")
+TOLD = 1000  # characters of a name in an answer
 # of each file the times that cannot be restored, or would only say when it was backed up
 NO_TIMES = "--pax-option=delete=atime,delete=ctime"
 
@@ -229,4 +230,11 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]
         crew.wait()
     if source.failed:
         raise Trouble(complaint(source), before=says.last[:-1])
-    return {"bytes": says.total, "warnings": says.first, "warning_count": says.count}
+    mounted = other_file_systems(settings, says.elsewhere)
+    return {
+        "bytes": says.total,
+        "warnings": says.first,
+        "warning_count": says.count,
+        "other_file_systems": [each[:TOLD] for each in mounted[:3]],
+        "mounted": len(mounted),
+    }
