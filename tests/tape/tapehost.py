@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import typing as t
 from pathlib import Path
+
+from tests.unit.archives import report
 
 from .guest import Command, Guest, Run
 
@@ -54,11 +54,7 @@ class TapeHost:
 
     def commit(self, run: str, host: str, data: bytes) -> dict[str, t.Any]:
         """What the archiver of the host would report of this archive."""
-        report = {"run": run, "host": host, "set": "all", "level": 0, "base": None, "time": "2026-11-23T01:00:00Z"}
-        report |= {"paths": ["/srv"], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "tar": 0}
-        report |= {"warnings": [], "warning_count": 0, "other_file_systems": [], "files": 1}
-        listing = gzip.compress(b"./srv/one\n")
-        stream = json.dumps(report).encode() + b"\n" + listing
+        stream = report(run, host, data, names=[b"./srv/one"], paths=["/srv"])
         return self.ask("commit", "--run", run, "--host", host, input=stream)
 
     def archives(self, label: str) -> list[tuple[int, str, str]]:

@@ -33,19 +33,15 @@ def of(*names: str) -> list[str]:
 # counts by the command alone.
 ASIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "changelogs/*", "LICENSES/*", "REUSE.toml", ".ci/*", ".gitignore"]
 ASIDE += ["Makefile", ".yamllint", "execution-environment.yml", *of("bench", "demo")]
+TESTS = [f"tests/{name}/test_*" for name in ("hosts", "system", "unit")]  # but not what stands beside them
 MANUAL = ["README.md", "docs/*"]  # which the unit tests read
 NOT_READ = {
     "units": [*ASIDE, *of("faults", "hosts", "system", "tape")],
     "integration": [*ASIDE, *MANUAL, *of("faults", "system", "tape", "unit")],
     "molecule": [*ASIDE, *MANUAL, *of("faults", "integration", "system", "tape", "unit")],
     "edges": [*ASIDE, *MANUAL, *of("faults", "integration", "tape", "unit")],
-    "tape": [*ASIDE, *MANUAL, *of("faults", "integration", "unit"), "tests/hosts/test_*", "tests/system/test_*"],
-    "hit": [
-        *ASIDE,
-        *MANUAL,
-        *of("integration", "tape"),
-        *(f"tests/{name}/test_*" for name in ("hosts", "system", "unit")),
-    ],
+    "tape": [*ASIDE, *MANUAL, *of("faults", "integration"), *TESTS],
+    "hit": [*ASIDE, *MANUAL, *of("integration", "tape"), *TESTS],
 }
 
 
