@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 
 
-def ensure(name: str, requirements: Sequence[str], python: Path | None = None) -> Path:
+def ensure(name: str, requirements: Sequence[str], python: Path | None = None, *, with_pip: bool = False) -> Path:
     """The folder of this virtual environment, with these requirements in it, on this interpreter."""
     interpreter = (python or Path(getattr(sys, "_base_executable", sys.executable))).resolve()
     folder = BUILD / "venvs" / name
@@ -25,25 +25,16 @@ def ensure(name: str, requirements: Sequence[str], python: Path | None = None) -
         fcntl.flock(lock, fcntl.LOCK_EX)  # two programs may want the same one
         if not made.exists() or made.read_text(encoding="utf-8") != wanted:
             print(f"making the virtual environment {name}: {', '.join(requirements)}", flush=True)
-            subprocess.run([str(interpreter), "-m", "venv", "--clear", "--without-pip", str(folder)], check=True)
-            install = [*pip(), "--python", str(folder / "bin" / "python"), "install", "--quiet", "--no-compile"]
-            subprocess.run([*install, "--disable-pip-version-check", *requirements], check=True)
+            without = [] if with_pip else ["--without-pip"]
+            subprocess.run([str(interpreter), "-m", "venv", "--clear", *without, str(folder)], check=True)
+            # one new pip for all of them: each with its own takes twice the time
+            pip = folder if with_pip else ensure("pip", ["pip"], with_pip=True)
+            install = [str(pip / "bin" / "python"), "-m", "pip", "--python", str(folder / "bin" / "python"), "install"]
+            install += ["--quiet", "--no-compile", "--upgrade", "--disable-pip-version-check"]
+            subprocess.run([*install, *requirements], check=True)
             made.write_text(wanted, encoding="utf-8")
         made.touch()  # for make: not older than the requirements
     return folder
-
-
-def pip() -> list[str]:
-    """One pip for all of them, which takes half the time of one in each; a new one, for the sake of new Pythons."""
-    folder = BUILD / "venvs" / "pip"
-    with open(f"{folder}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "made").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            program = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--upgrade", "pip"]
-            subprocess.run(program, check=True)
-            (folder / "made").touch()
-    return [str(folder / "bin" / "python"), "-m", "pip"]
 
 
 def main() -> int:
