@@ -41,7 +41,7 @@ test:   ## everything, JOBS at a time, whatever fails; the last line is that of 
 
 socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	mkdir -p .build
-	PYTHONPATH=plugins $(PYTHON) -B -m module_utils.archive .build/socketpipe .build/socketpipe.1
+	PYTHONPATH=plugins $(PYTHON) -B -m module_utils._command.archive .build/socketpipe .build/socketpipe.1
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
 	@$(NICE) $(ONCE) sh -ec 'PATH="$(BIN):$$PATH"; ruff check .; ruff format --check .; mypy plugins tests extensions; \

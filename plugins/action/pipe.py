@@ -12,15 +12,15 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils.plan import Plan
-from ..module_utils.progress import Progress
-from ..module_utils.result import preflight_result, refused, shape, summary
-from ..module_utils.verdict import Verdict
-from ..plugin_utils import hosts as hosts_of
-from ..plugin_utils.launch import one_line
-from ..plugin_utils.options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
-from ..plugin_utils.run import TaskRun
-from ..plugin_utils.script import ScriptError, read_file, read_program
+from ..module_utils._run.plan import Plan
+from ..module_utils._run.progress import Progress
+from ..module_utils._run.result import preflight_result, refused, shape, summary
+from ..module_utils._run.verdict import Verdict
+from ..plugin_utils import _hosts as hosts_of
+from ..plugin_utils._script import ScriptError, read_file, read_program
+from ..plugin_utils._task_launch import one_line
+from ..plugin_utils._task_options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
+from ..plugin_utils._task_run import TaskRun
 
 REMOTE = "remote"
 PEER = "peer"

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Documentation only: the code is plugins/action/pipe.py, and the options are checked
-# against PIPE_SPEC in plugins/plugin_utils/options.py by tests/unit/test_documentation.py.
+# against PIPE_SPEC in plugins/plugin_utils/_task_options.py by tests/unit/test_documentation.py.
 
 DOCUMENTATION = r"""
 module: pipe

@@ -70,7 +70,7 @@ def test_faults(kind: Kind, count: int) -> None:
 def spoiled(folder: Path, changes: tuple[Change, ...]) -> str:
     """The collection with these changes, for ANSIBLE_COLLECTIONS_PATH."""
     modules = tree.copy(folder) / "plugins" / "module_utils"
-    files = {path.stem: path for path in modules.glob("*.py")}
+    files = {path.stem: path for path in modules.glob("_*/*.py")}
     texts = changed({name: path.read_text(encoding="utf-8") for name, path in files.items()}, changes)
     for name, text in texts.items():
         files[name].write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import playbook
 
-ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils.archive"
+ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils._command.archive"
 
 
 def build(path: Path, collections: str = "") -> Path:

@@ -29,7 +29,7 @@ from tests.hosts.layout import SANE_PATH
 
 from . import anatomy, playbook
 
-ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils.archive"
+ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils._command.archive"
 BIN = "/root/bin"  # on the controller only: /root is each host's own
 # takes the terminal on its standard input for its own, as a login does
 LEAD = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"

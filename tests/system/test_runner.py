@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from plugins.module_utils.progress import Progress
+from plugins.module_utils._run.progress import Progress
 from tests.hosts import Fleet, HostProcess
 
 from . import playbook

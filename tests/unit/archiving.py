@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import kernel
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/tape/files/archiver"
 TIMEOUT = 120

@@ -10,10 +10,12 @@ Change = tuple[str, str, str]  # (module, old text, new text)
 
 
 def changed(sources: dict[str, str], changes: Iterable[Change]) -> dict[str, str]:
-    """{module: its source} with these changes; each must apply exactly once."""
+    """{package.module: its source} with these changes; each must apply exactly once."""
     found = dict(sources)
+    whole = {name.rpartition(".")[2]: name for name in sources}
     for module, old, new in changes:
-        if found[module].count(old) != 1:
-            raise LookupError("%r is %d times in %s.py" % (old, found[module].count(old), module))
-        found[module] = found[module].replace(old, new)
+        name = whole[module]
+        if found[name].count(old) != 1:
+            raise LookupError("%r is %d times in %s.py" % (old, found[name].count(old), module))
+        found[name] = found[name].replace(old, new)
     return found

@@ -18,10 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import bootstrap
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 
 from .changes import Change, changed
 

@@ -14,10 +14,10 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import MARK
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.hosts import Host
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.launch import ProcessLaunch
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._hosts import Host
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_launch import ProcessLaunch
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh
 from hypothesis import strategies as st
 

@@ -11,8 +11,8 @@ import struct
 import subprocess
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import addresses
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.addresses import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import addresses
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.addresses import (
     ADDRESS,
     HEADER,
     IFA_ADDRESS,

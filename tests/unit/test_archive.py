@@ -13,13 +13,19 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import archive, bootstrap, manual
-from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import archive, manual
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = bootstrap.MODULES + bootstrap.COMMAND_MODULES
 SOURCES = dict(bootstrap.sources(MODULES))
+PACKAGES = [f"socketpipe/{package}__init__.py" for package in ("", "_end/", "_run/", "_command/")]
 SIZE = 90_000  # bytes of the file
+
+
+def path_of(name: str) -> str:
+    return name.replace(".", "/") + ".py"
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +52,16 @@ def test_the_engine_and_what_the_command_needs_are_in_it_and_nothing_else(comman
         assert opened.testzip() is None
         found = {name: opened.read(name).decode("utf-8") for name in opened.namelist()}
         assert len(found) == len(opened.namelist())
-    assert sorted(found) == sorted(["__main__.py", "socketpipe/__init__.py"] + [f"socketpipe/{n}.py" for n in MODULES])
+    assert sorted(found) == sorted(["__main__.py", *PACKAGES, *(f"socketpipe/{path_of(n)}" for n in MODULES)])
     for name in MODULES:
-        assert found[f"socketpipe/{name}.py"] == (ROOT / f"plugins/module_utils/{name}.py").read_text("utf-8")
+        assert found[f"socketpipe/{path_of(name)}"] == (ROOT / "plugins/module_utils" / path_of(name)).read_text(
+            "utf-8"
+        )
 
 
 def test_every_module_of_the_engine_is_in_it_but_the_one_that_makes_it() -> None:
-    here = {path.stem for path in (ROOT / "plugins/module_utils").glob("*.py")} - {"__init__"}
-    assert here - set(MODULES) == {"archive", "progress"}  # progress: lines of a task's result
+    here = {f"{path.parent.name}.{path.stem}" for path in (ROOT / "plugins/module_utils").glob("_[!t]*/*.py")}
+    assert here - set(MODULES) == {"_command.archive", "_run.progress"}  # progress: lines of a task's result
     assert len(set(MODULES)) == len(MODULES)
 
 
@@ -68,7 +76,7 @@ def test_each_imports_only_what_was_there_before(name: str) -> None:
             waiting += node.orelse
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
-            assert ({node.module} if node.module else {alias.name for alias in node.names}) <= before, name
+            assert packages.imported(name, node, MODULES) <= before, name
         waiting += ast.iter_child_nodes(node)
 
 
@@ -91,7 +99,7 @@ def test_it_runs_by_its_name(command: Path) -> None:
 
 PROBE = """
 import json, sys
-from . import bootstrap
+from .._run import bootstrap
 def main(names):
     sys.stdout.write(json.dumps([bootstrap.sources(names), bootstrap.sources()]))
     return 0
@@ -106,14 +114,14 @@ def as_found() -> list[list[list[str]]]:
 
 
 def test_an_archive_finds_its_own_sources(command: Path) -> None:
-    start = "import sys; sys.path.insert(0, sys.argv[1])" + PROBE.replace("from .", "from socketpipe")
+    start = "import sys; sys.path.insert(0, sys.argv[1])" + PROBE.replace("from ..", "from socketpipe.")
     done = run([sys.executable, "-IS", "-c", f"{start}main({MODULES!r})", command])
     assert json.loads(done.stdout) == as_found(), done.stderr
 
 
 @pytest.mark.parametrize("version", pythons.TARGETS)
 def test_a_nested_program_finds_its_own_sources(version: str) -> None:
-    program = bootstrap.program([*bootstrap.sources(MODULES), ("probe", PROBE)])
+    program = bootstrap.program([*bootstrap.sources(MODULES), ("_command.probe", PROBE)])
     data = bootstrap.stream(program, MODULES)
     done = run([pythons.needed(version), "-IS", "-c", bootstrap.START], data)
     assert json.loads(done.stdout) == as_found(), done.stderr
@@ -133,7 +141,7 @@ def test_ctrl_c_before_it_has_begun_is_no_traceback(command: Path) -> None:
         "import os, signal\n"
         "class signal_at_import:\n"
         "    def find_spec(name, path=None, target=None):\n"
-        "        if name == 'socketpipe.command': os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == 'socketpipe._command.command': os.kill(os.getpid(), signal.SIGINT)\n"
     )
     done = run([sys.executable, "-c", f"{finder}{slow}; runpy.run_path(sys.argv[0])"])
     assert (done.returncode, done.stderr) == (-2, b"")

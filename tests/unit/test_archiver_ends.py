@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import kernel
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, within
 
 MiB = 1024**2

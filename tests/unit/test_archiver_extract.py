@@ -18,7 +18,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import kernel
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Archive, Host, tree, within
 
 MiB = 1024**2

@@ -8,9 +8,9 @@ import itertools
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import command
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.arguments import Usage, parse
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.options import OPTIONS
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import command
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.arguments import Usage, parse
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.options import OPTIONS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import bootstrap
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import MARK, read_marked
-from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK, read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 SOURCES = dict(bootstrap.sources())
 SIZE = 110_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
@@ -67,10 +67,9 @@ def test_each_imports_only_what_was_there_before(name: str) -> None:
     before = bootstrap.MODULES[: bootstrap.MODULES.index(name)]
     for node in ast.walk(ast.parse(SOURCES[name])):
         if isinstance(node, ast.ImportFrom) and node.level:
-            assert node.level == 1
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            only_types = name == "connect" and names == ["handshake"]
-            assert set(names) <= set(before) or only_types, (name, names)
+            names = packages.imported(name, node, bootstrap.MODULES)
+            only_types = name == "_end.connect" and names == {"_end.handshake"}
+            assert names <= set(before) or only_types, (name, names)
         elif isinstance(node, ast.ImportFrom):
             assert not (node.module or "").startswith("ansible")
         elif isinstance(node, ast.Import):
@@ -79,7 +78,8 @@ def test_each_imports_only_what_was_there_before(name: str) -> None:
 
 def test_all_that_an_end_imports_is_shipped() -> None:
     shipped = {"connect", "end", "guard", "handshake", "kernel", "link", "main", "meeting", "preflight", "stage"}
-    assert shipped <= set(bootstrap.MODULES) and len(set(bootstrap.MODULES)) == len(bootstrap.MODULES)
+    assert {"_end." + name for name in shipped} <= set(bootstrap.MODULES)
+    assert len(set(bootstrap.MODULES)) == len(bootstrap.MODULES)
 
 
 def test_the_size_of_the_stream() -> None:
@@ -130,7 +130,7 @@ def test_the_source_is_used_where_the_byte_code_is_not_ours() -> None:
 
 def test_the_byte_code_is_used_where_it_is_ours() -> None:
     loader, compiled, _source = split(program())
-    wrong = bootstrap.pack([["kernel", "this is no Python"]])
+    wrong = bootstrap.pack([["_end.kernel", "this is no Python"]])
     result = run(bootstrap.command([sys.executable], LABEL), loader + compiled + wrong + bootstrap.pack(PLAN))
     assert said(result)["refused"]
 

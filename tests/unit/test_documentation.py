@@ -14,11 +14,11 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import result as results
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import result as results
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import (
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import (
     PIPE_SPEC,
     STAGE_KEYS,
     fact_name,
@@ -168,7 +168,11 @@ def test_the_fact_is_documented() -> None:
 
 def causes() -> Iterator[ast.Dict]:
     """The literals of a cause in the code."""
-    for path in ("plugins/module_utils/verdict.py", "plugins/action/pipe.py", "plugins/module_utils/result.py"):
+    for path in (
+        "plugins/module_utils/_run/verdict.py",
+        "plugins/action/pipe.py",
+        "plugins/module_utils/_run/result.py",
+    ):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Dict) and "kind" in keys_of(node):
                 yield node
@@ -186,11 +190,11 @@ def kinds() -> set[str]:
     """Every kind of cause that the code can give."""
     given = [dict(zip(keys_of(cause), cause.values))["kind"] for cause in causes()]
     found = {str(value.value) for value in given if isinstance(value, ast.Constant)}
-    for path in sorted((ROOT / "plugins" / "module_utils").glob("*.py")):
+    for path in sorted((ROOT / "plugins" / "module_utils").glob("_*/*.py")):
         text = path.read_text(encoding="utf-8")
         found.update(re.findall(r"stage\.fail\(\s*\"([a-z ]+)\"", text))
         found.update(re.findall(r"self\.abort\(\s*\"([a-z ]+)\"", text))
-    for path in (ROOT / "plugins").glob("*_utils/launch.py"):
+    for path in (ROOT / "plugins").rglob("*launch.py"):
         found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", path.read_text(encoding="utf-8"), re.M))
     return found
 
@@ -281,7 +285,7 @@ SAYING = {"Usage", "ValueError", "OSError", "say"}  # what is called with a mess
 def fragments_of_messages() -> Iterator[tuple[str, str]]:
     """(file, what a message says between the words that differ), of the command's own modules."""
     for name in ("arguments", "options", "command", "login", "plain"):
-        tree = ast.parse((ROOT / "plugins" / "module_utils" / f"{name}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((ROOT / "plugins" / "module_utils" / "_command" / f"{name}.py").read_text(encoding="utf-8"))
         texts: list[ast.AST] = []
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYING:

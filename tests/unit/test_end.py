@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import MARK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
@@ -81,7 +81,7 @@ def test_a_run_loads_little_of_the_standard_library(launch: Launch) -> None:
     ends = launch(two(sh("input", "echo 1"), sh("output", "cat")), changes=[told]).wait().ok()
     for name in ends.names:
         loaded = set(ends.report(name)["loaded"])
-        assert "socketpipe.end" in loaded and not loaded & dear, loaded & dear
+        assert "socketpipe._end.end" in loaded and not loaded & dear, loaded & dear
 
 
 @pytest.mark.parametrize("version", [v for v in pythons.TARGETS if v != pythons.OWN])
@@ -606,7 +606,7 @@ def test_an_end_needs_no_home_and_no_locale(launch: Launch, tmp_path: Path) -> N
     plan = two(sh("input", "echo data"), stage("output", ["cat"]))
     ends = Ends(plan)
     environment = {"PATH": "/usr/bin:/bin", "SOCKETPIPE_TEST": ends.marker}
-    from ansible_collections.plumbing.socketpipe.plugins.module_utils import bootstrap
+    from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 
     processes = []
     for name in plan.ends:

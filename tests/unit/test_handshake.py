@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import Connection
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
     HELLO,
     MAC,
     MAGIC,

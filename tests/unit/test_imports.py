@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Imports run one way: action -> plugin_utils -> module_utils -> the standard library of the targets' Pythons."""
+"""Imports run one way: action -> plugin_utils -> _command -> _run -> _end -> the standard library of the targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.bootstrap import MODULES
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.bootstrap import MODULES
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 OURS = "ansible_collections.plumbing.socketpipe.plugins"
@@ -17,9 +17,11 @@ SOURCES = sorted(PLUGINS.rglob("*.py"))
 
 # what a file of this folder may import of ours, and whether it may import Ansible
 MAY = {
-    "action": ({"plugin_utils", "module_utils"}, True),
-    "plugin_utils": ({"plugin_utils", "module_utils"}, True),
-    "module_utils": ({"module_utils"}, False),
+    "action": ({"plugin_utils", "module_utils._run", "module_utils._end"}, True),
+    "plugin_utils": ({"plugin_utils", "module_utils._run", "module_utils._end"}, True),
+    "module_utils._command": ({"module_utils._command", "module_utils._run", "module_utils._end"}, False),
+    "module_utils._run": ({"module_utils._run", "module_utils._end"}, False),
+    "module_utils._end": ({"module_utils._end"}, False),
     "modules": (set(), False),
     "doc_fragments": (set(), False),
 }
@@ -96,28 +98,38 @@ def name(path: Path) -> str:
     return str(path.relative_to(PLUGINS))
 
 
+def room(module: str) -> str:
+    """The folder of plugins that a module ("module_utils._end.link") is in: of module_utils, the package."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "module_utils" else parts[0]
+
+
+def room_of(path: Path) -> str:
+    return room(".".join(path.relative_to(PLUGINS).with_suffix("").parts))
+
+
 def test_every_folder_of_plugins_is_known_here() -> None:
-    assert {path.relative_to(PLUGINS).parts[0] for path in SOURCES} <= set(MAY)
+    assert {room_of(path) for path in SOURCES} == set(MAY)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_imports_run_one_way(path: Path) -> None:
-    folder = path.relative_to(PLUGINS).parts[0]
+    folder = room_of(path)
     ours, ansible = MAY[folder]
     for module in imported(path):
         top = module.split(".")[0]
         if module.startswith(OURS + "."):
-            assert module.removeprefix(OURS + ".").split(".")[0] in ours, f"{folder} may not import {module}"
+            assert room(module.removeprefix(OURS + ".")) in ours, f"{folder} may not import {module}"
         elif top == "ansible_collections":
             pytest.fail(f"{folder} imports {module}, which is another collection's or not written as a relative import")
         elif top == "ansible":
             assert ansible, f"{folder} may not import {module}"
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name == "module_utils"], ids=name)
+@pytest.mark.parametrize("path", [path for path in SOURCES if "module_utils" in path.parts], ids=name)
 def test_an_end_needs_little_of_the_standard_library(path: Path) -> None:
     of_python = {module for module in imported(path) if not module.startswith(OURS)} - {"__future__"}
-    assert of_python <= (ENDS_MAY if path.stem in MODULES else OTHERS_MAY)
+    assert of_python <= (ENDS_MAY if f"{path.parent.name}.{path.stem}" in MODULES else OTHERS_MAY)
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name == "modules"], ids=name)

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import kernel, link
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import Connection
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.kernel import events, tcp_info, unsent
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.link import Side, local_sides, tcp_side
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, link
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events, tcp_info, unsent
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side, local_sides, tcp_side
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
 
 MEGA = 1 << 20

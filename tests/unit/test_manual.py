@@ -12,9 +12,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import manual
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.arguments import parse
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.options import DEFAULTS, OPTIONS, Option
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import manual
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.arguments import parse
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.options import DEFAULTS, OPTIONS, Option
 
 ROOT = Path(__file__).resolve().parents[2]
 # of the manual page of the original, in its order

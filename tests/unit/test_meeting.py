@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import meeting
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import meeting
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import (
     Attempt,
     Connection,
     address_of,
@@ -25,7 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import
     numbers,
     reason,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
     HELLO,
     MAGIC,
     PARKED,
@@ -35,9 +35,9 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake impo
     Stranger,
     dial,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.kernel import events
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.meeting import Meeting, NotConnected
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.meeting import Meeting, NotConnected
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 
 LOCAL = "127.0.0.1"
 SOON = 20.0  # seconds in which a meeting that can succeed must have

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.meter import Meter, clock
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.meter import Meter, clock
 
 IN, OUT = "input \u2192 remote", "remote \u2192 output"
 MEGA = 1024 * 1024

@@ -12,7 +12,8 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import (
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._script import ScriptError
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import (
     PIPE_SPEC,
     STAGE_KEYS,
     OptionError,
@@ -20,7 +21,6 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import
     parse_stages,
     settings,
 )
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.script import ScriptError
 
 PLAIN: dict[str, Any] = {
     "ports": None,

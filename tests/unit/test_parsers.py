@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.connect import Connection
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
     HELLO,
     MAC,
     MAGIC,
@@ -27,8 +27,8 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.handshake impo
     dial,
     listen,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.kernel import events
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.meeting import HALF_OPEN, HANDSHAKE_TIME, Meeting
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.meeting import HALF_OPEN, HANDSHAKE_TIME, Meeting
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually, make_plan, stage
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import (
     CANDIDATES,
     CHECKED,
     DEFAULT_PORTS,

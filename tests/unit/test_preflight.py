@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import CHECKED, Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import CHECKED, Plan
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Change, Ends, make_plan, sh
 
 Launch = Callable[..., Ends]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.progress import STALLED, Progress
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import STALLED, Progress
 
 LINK = "input → remote"
 MEGA = 1024 * 1024

@@ -12,9 +12,9 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.result import preflight_result, shape
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.run import Run
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
     MEGA,
     NAMES,

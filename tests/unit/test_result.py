@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.result import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import (
     ARGV,
     TAIL,
     clipped,
@@ -20,8 +21,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils.result import 
     shape,
     summary,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.stage import KEPT
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
 
 HOSTS = {"a": "tape1", "b": "db1"}

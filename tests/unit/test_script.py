@@ -17,9 +17,9 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.spawn import PROGRAM_FD, in_memory, spawn
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.options import OptionError, parse_stages
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.script import ScriptError, read_program
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import PROGRAM_FD, in_memory, spawn
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._script import ScriptError, read_program
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import OptionError, parse_stages
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 
 MAIN = "__main__.py"

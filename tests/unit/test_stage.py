@@ -11,14 +11,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.spawn import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import (
     NotStarted,
     find_command,
     full_environment,
     in_memory,
     spawn,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.stage import CHUNK, KEPT, PIPE_MOST, Kept, text_of
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import (
+    CHUNK,
+    KEPT,
+    PIPE_MOST,
+    Kept,
+    text_of,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

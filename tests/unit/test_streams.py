@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.streams import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.streams import (
     hold_places,
     keep,
     own_description,

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
 
 ONE, TWO = "input → remote", "remote → output"

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils import watch as watch_module
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import watch as watch_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import (
     MARK,
     Cancelled,
     Watch,
@@ -104,7 +104,7 @@ def test_read_marked(text: str, found: dict[str, Any] | None) -> None:
 IN_A_PROCESS = """
 import os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.watch import Cancelled, Watch
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import Cancelled, Watch
 watch = Watch(float(sys.argv[2]))
 def until_cancelled():
     deadline = time.monotonic() + 30

@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils.watcher import Watcher
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._watcher import Watcher
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import LONG
 
 SLEEP = [sys.executable, "-IS", "-c", "import time; print(flush=True); time.sleep(1000)"]

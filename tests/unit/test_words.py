@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils.words import (
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.words import (
     last_line,
     parse_size,
     share,

@@ -22,7 +22,7 @@ from .venvs import BUILD, ROOT
 CHANGELOG = ROOT / "CHANGELOG.md"
 RELEASES = ROOT / "changelogs" / "changelog.yaml"
 FRAGMENTS = ROOT / "changelogs" / "fragments"
-COMMAND = "plugins/module_utils/manual.py"  # what `socketpipe --version` says
+COMMAND = "plugins/module_utils/_command/manual.py"  # what `socketpipe --version` says
 VERSION_ADDED = re.compile(r"^\s*version_added:\s*[\"']?([\d.]+)", re.M)
 
 

@@ -8,11 +8,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..module_utils.plan import Plan
-from ..module_utils.run import LINGER, Run
-from .hosts import Host
-from .launch import make_launch
-from .watcher import Watcher
+from ..module_utils._run.plan import Plan
+from ..module_utils._run.run import LINGER, Run
+from ._hosts import Host
+from ._task_launch import make_launch
+from ._watcher import Watcher
 
 
 class TaskRun(Run):

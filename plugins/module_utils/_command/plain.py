@@ -13,12 +13,12 @@ import os
 import select
 import time
 
-from .connect import listen_on
-from .kernel import FIN, accept, descendants, disconnect, events, exit_status, kill, set_linger, unread
-from .plan import DEFAULT_PORTS
-from .spawn import NotStarted, encode, find_command, full_environment, spawn
+from .._end.connect import listen_on
+from .._end.kernel import FIN, accept, descendants, disconnect, events, exit_status, kill, set_linger, unread
+from .._end.spawn import NotStarted, encode, find_command, full_environment, spawn
+from .._end.watch import catch
+from .._run.plan import DEFAULT_PORTS
 from .streams import FAILURE, USAGE, die, keep, own_description, say, shell_status
-from .watch import catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,39 +23,39 @@ if TYPE_CHECKING:
 
 # each imports only modules before it
 MODULES = [
-    "kernel",
-    "handshake",
-    "connect",
-    "meeting",
-    "preflight",
-    "watch",
-    "link",
-    "spawn",
-    "stage",
-    "rules",
-    "guard",
-    "end",
-    "main",
+    "_end.kernel",
+    "_end.handshake",
+    "_end.connect",
+    "_end.meeting",
+    "_end.preflight",
+    "_end.watch",
+    "_end.link",
+    "_end.spawn",
+    "_end.stage",
+    "_end.rules",
+    "_end.guard",
+    "_end.end",
+    "_end.main",
 ]
 # what the command needs beside those, here and where it is nested
 COMMAND_MODULES = [
-    "plan",
-    "words",
-    "verdict",
-    "result",
-    "report",
-    "launch",
-    "run",
-    "bootstrap",
-    "addresses",
-    "options",
-    "arguments",
-    "manual",
-    "meter",
-    "streams",
-    "plain",
-    "login",
-    "command",
+    "_run.plan",
+    "_run.words",
+    "_run.verdict",
+    "_run.result",
+    "_run.report",
+    "_run.launch",
+    "_run.run",
+    "_run.bootstrap",
+    "_command.addresses",
+    "_command.options",
+    "_command.arguments",
+    "_command.manual",
+    "_command.meter",
+    "_command.streams",
+    "_command.plain",
+    "_command.login",
+    "_command.command",
 ]
 PACKAGE = "socketpipe"
 # -I: no environment variable, user site or current directory adds to the path; -S: no site, we use the standard library
@@ -77,29 +77,33 @@ if compiled.startswith(magic):
 else:
     texts = marshal.loads(zlib.decompress(source))
     modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in texts]
-package = type(sys)("PACKAGE")
-package.__path__ = []
+def add(name):
+    module = sys.modules[name] = type(sys)(name)
+    module.__package__, _dot, own = name.rpartition(".")
+    if own != name:
+        setattr(sys.modules[module.__package__], own, module)
+    return module
+package = add("PACKAGE")
 package.source = source
-sys.modules["PACKAGE"] = package
 for name, code in modules:
-    module = type(sys)("PACKAGE." + name)
-    module.__package__ = "PACKAGE"
-    sys.modules[module.__name__] = module
-    setattr(package, name, module)
+    room = "PACKAGE." + name.split(".")[0]
+    if room not in sys.modules:
+        add(room).__path__ = []
+    module = add("PACKAGE." + name)
     exec(code, module.__dict__)
 raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
-    """[(module name, its source)] of an end, or of these, in the order in which they can be executed."""
+    """[("package.module", its source)] of an end, or of these, in the order in which they can be executed."""
     names = MODULES if names is None else names
     if globals().get("__loader__") is None:  # we have come here in such a program ourselves
         texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))
         return [(name, texts[name]) for name in names]
-    folder = os.path.dirname(__file__)  # as it is: a zip archive knows its files by these very names
+    folder = os.path.dirname(os.path.dirname(__file__))  # as it is: a zip archive knows its files by these very names
     read = __loader__.get_data  # type: ignore[name-defined]  # from files, or from a zip archive
-    return [(name, read(os.path.join(folder, name + ".py")).decode("utf-8")) for name in names]
+    return [(name, read(os.path.join(folder, name.replace(".", os.sep) + ".py")).decode("utf-8")) for name in names]
 
 
 def frame(data: bytes) -> bytes:

@@ -7,18 +7,19 @@ import os
 import sys
 import time
 
-from . import arguments, bootstrap, manual, plain
+from .._end.kernel import signal_name
+from .._end.spawn import PROGRAM_START
+from .._end.watch import catch
+from .._run import bootstrap
+from .._run.plan import Plan
+from .._run.result import shape
+from .._run.run import Run
+from .._run.verdict import Verdict
+from . import arguments, manual, plain
 from .addresses import own_addresses
-from .kernel import signal_name
 from .login import ForkLaunch, LoginLaunch
 from .meter import Meter
-from .plan import Plan
-from .result import shape
-from .run import Run
-from .spawn import PROGRAM_START
 from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say, shell_status
-from .verdict import Verdict
-from .watch import catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

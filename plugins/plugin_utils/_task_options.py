@@ -11,11 +11,11 @@ from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from ..module_utils import bootstrap
-from ..module_utils.plan import DEAD_PEER_LEAST, PlanError, parse_ports
-from ..module_utils.spawn import PROGRAM_PATH
-from ..module_utils.words import parse_rate
-from .script import SCRIPT_MOST, Reader, ScriptError, read_program
+from ..module_utils._end.spawn import PROGRAM_PATH
+from ..module_utils._run import bootstrap
+from ..module_utils._run.plan import DEAD_PEER_LEAST, PlanError, parse_ports
+from ..module_utils._run.words import parse_rate
+from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
 PIPE_SPEC: dict[str, dict[str, Any]] = {

@@ -6,10 +6,11 @@ import os
 import select
 import sys
 
-from . import bootstrap, main
-from .kernel import descendants, exit_status, kill
-from .launch import PipedLaunch
-from .spawn import NotStarted, find_command, full_environment, spawn
+from .._end import main
+from .._end.kernel import descendants, exit_status, kill
+from .._end.spawn import NotStarted, find_command, full_environment, spawn
+from .._run import bootstrap
+from .._run.launch import PipedLaunch
 from .streams import own_description
 
 TYPE_CHECKING = False

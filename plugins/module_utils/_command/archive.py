@@ -10,13 +10,14 @@ import os
 import sys
 import zipfile
 
-from . import bootstrap, manual
+from .._run import bootstrap
+from . import manual
 
 # until there is something to clean up, Ctrl-C ends us at once and without a word
 MAIN = """import signal, sys
 if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-from %s.command import main
+from %s._command.command import main
 sys.exit(main(sys.argv[1:]))
 """
 EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same sources give the same bytes
@@ -26,8 +27,10 @@ def archive(python: str = "python3") -> bytes:
     """The engine and what the command needs beside it, and nothing else."""
     first = "#!%s%s\n" % ("" if python.startswith("/") else "/usr/bin/env ", python)
     modules = bootstrap.sources(bootstrap.MODULES + bootstrap.COMMAND_MODULES)
-    files = [("__main__.py", MAIN % bootstrap.PACKAGE), (bootstrap.PACKAGE + "/__init__.py", "")]
-    files += [("%s/%s.py" % (bootstrap.PACKAGE, name), text) for name, text in modules]
+    rooms = dict.fromkeys(name.partition(".")[0] + "/" for name, _text in modules)
+    files = [("__main__.py", MAIN % bootstrap.PACKAGE)]
+    files += [("%s/%s__init__.py" % (bootstrap.PACKAGE, room), "") for room in ["", *rooms]]
+    files += [("%s/%s.py" % (bootstrap.PACKAGE, name.replace(".", "/")), text) for name, text in modules]
     data = io.BytesIO()
     data.write(first.encode("utf-8"))
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as target:

@@ -16,10 +16,10 @@ from typing import IO, Any, cast
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ..module_utils import bootstrap
-from ..module_utils.launch import Launch, PipedLaunch
-from ..module_utils.report import NOISE_MOST
-from .hosts import Host
+from ..module_utils._run import bootstrap
+from ..module_utils._run.launch import Launch, PipedLaunch
+from ..module_utils._run.report import NOISE_MOST
+from ._hosts import Host
 
 # sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
 # to ssh at that moment it only says that the pipe is broken; to launch an end of the same plan twice does no harm

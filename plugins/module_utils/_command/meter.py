@@ -4,7 +4,7 @@
 
 import os
 
-from .words import size, speed
+from .._run.words import size, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ uses it afterwards (run, verdict, result, progress) finds the fields, the types
 and the names of stages, links and ends that it must have.
 """
 
-from . import link
-from .stage import KEPT
-from .watch import MARK
+from .._end import link
+from .._end.stage import KEPT
+from .._end.watch import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import os
 import select
 import time
 
-from .kernel import descendants, kill
+from .._end.kernel import descendants, kill
+from .._end.watch import read_marked
 from .report import NOISE_MOST, REPORT_MOST, Heard, flaw, sample_is_sound
-from .watch import read_marked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

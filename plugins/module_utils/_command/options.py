@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the command ``socketpipe``: the one source of the parser, of --help and of the manual page."""
 
-from .plan import DEAD_PEER_LEAST, PlanError, parse_ports
-from .words import parse_rate
+from .._run.plan import DEAD_PEER_LEAST, PlanError, parse_ports
+from .._run.words import parse_rate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import fcntl
 import os
 import stat
 
-from .watch import SIGNALS
+from .._end.watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
