@@ -2,18 +2,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a person has to know when something cannot be done."""
 
+FAILED = "failed"  # nothing more is known of it
+BUSY = "busy"  # it may pass by itself, as somebody else has what is wanted
+SETTINGS = "settings"  # what was asked for cannot be meant
+FULL = "full"  # the tape was full before the archive's end: it fits on another one
+TOO_LARGE = "too large"  # the archive fits on no tape
+ABSENT = "absent"  # the tape is in no drive
+NO_TAPE = "no tape"  # no drive has a tape that may be written
+NOT_FOUND = "not found"  # the catalog does not have it
+CONFIRM = "confirm"  # it would be lost, and nobody has said that it may
+DAMAGED = "damaged"  # it is not what was written
+
 
 class Problem(Exception):
-    """What happened and where; ``hint``: the likely cause, or what to try.
+    """What happened and where; ``hint``: the likely cause, or what to try; ``kind``: for whoever has to decide."""
 
-    ``busy``: it may pass by itself, as somebody else has what is wanted.
-    """
-
-    def __init__(self, what: str, hint: str = "", busy: bool = False):
+    def __init__(self, what: str, hint: str = "", busy: bool = False, kind: str = FAILED):
         super().__init__(what)
         self.what = what
         self.hint = hint
-        self.busy = busy
+        self.kind = BUSY if busy else kind
+
+    @property
+    def busy(self) -> bool:
+        return self.kind == BUSY
 
     def __str__(self) -> str:
         return self.what + (": " + self.hint if self.hint else "")
