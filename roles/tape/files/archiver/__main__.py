@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 
+import request
 from trouble import Ended, Trouble
 
 TYPE_CHECKING = False
@@ -66,13 +67,13 @@ def stopped(number: int, frame: "Any") -> None:
     raise Ended(number)
 
 
-def run(words: "argparse.Namespace") -> None:
+def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
     # imported only now, when a signal already has its handler
     import create
     import extract
     from settings import Settings
 
-    settings = Settings()
+    settings = Settings(None if asked is None else asked["settings"])
     commands = {
         "create": create.create,
         "report": create.report,
@@ -86,23 +87,25 @@ def run(words: "argparse.Namespace") -> None:
 
 
 def main() -> int:
-    words = arguments().parse_args()
+    asked = request.load()
+    words = arguments().parse_args(None if asked is None else asked["words"])
     for number in STOP:
         if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM:
             signal.signal(number, stopped)
     try:
-        run(words)
+        run(words, asked)
     except Trouble as exc:
         sys.stderr.buffer.write("".join(line + "\n" for line in exc.before).encode("utf-8", "backslashreplace"))
-        said, code = str(exc), exc.code
+        said, code, kind = str(exc), exc.code, exc.kind
     except Ended as exc:
-        said, code = "ended by %s" % signal.Signals(exc.number).name, 1
+        said, code, kind = "ended by %s" % signal.Signals(exc.number).name, 1, "failed"
     except OSError as exc:
         where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
-        said, code = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1
+        said, code, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, "failed"
     else:
         return 0
-    sys.stderr.buffer.write(("archiver %s: %s\n" % (words.command, said)).encode("utf-8", "backslashreplace"))
+    line = "archiver %s: %s\n" % (words.command, said) if asked is None else request.failed(kind, said)
+    sys.stderr.buffer.write(line.encode("utf-8", "backslashreplace"))
     return code
 
 

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of the role, from the environment variable SOCKETPIPE_TAPE."""
+"""The settings of the role, as a module sends them, or from the environment variable SOCKETPIPE_TAPE."""
 
 import json
 import os
@@ -52,7 +52,11 @@ def checked(kind: str, name: str) -> str:
 class Settings:
     """The mapping, each value checked when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: "dict[str, Any] | None" = None) -> None:
+        """``given``: in place of what the environment says."""
+        if given is not None:
+            self.given: "Any" = given
+            return
         raw = os.environb.get(VARIABLE, b"{}").decode("utf-8", "surrogateescape")
         try:
             self.given = json.loads(raw)

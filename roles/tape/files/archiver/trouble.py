@@ -6,9 +6,10 @@
 class Trouble(Exception):
     """The work cannot be done; the text says what happened, where, and what to try."""
 
-    def __init__(self, text: str, code: int = 1, before: "list[str] | None" = None):
+    def __init__(self, text: str, code: int = 1, before: "list[str] | None" = None, kind: str = ""):
         super().__init__(text)
         self.code = code  # the exit status; 2: used wrongly
+        self.kind = kind or ("settings" if code == 2 else "failed")  # for whoever has to decide
         self.before = before or []  # what a program has said that the sentence is about
 
 

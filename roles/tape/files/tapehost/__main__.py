@@ -10,6 +10,7 @@ import sys
 
 import answers
 import names
+import request
 import settings
 from problem import Problem
 
@@ -94,25 +95,31 @@ def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    subcommand, args = parse(sys.argv[1:])
+    asked = request.load()
+    subcommand, args = parse(sys.argv[1:] if asked is None else asked["words"])
+    args.input = None if asked is None else asked.get("input")
     module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
     try:
         for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
             if not os.path.exists("/proc/self/fd/%d" % fd):
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
-        given = settings.from_environment()
+        given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
         answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
             say(answer if subcommand == "answer" else answers.say(given, answer) + "\n")
     except Problem as exc:
-        sys.stderr.write("%s\n" % exc)
-        return 1
+        return fail(asked is not None, exc.kind, str(exc))
     except OSError as exc:
         where = "%s: " % exc.filename if exc.filename else ""
-        sys.stderr.write("%s%s\n" % (where, exc.strerror or exc))
-        return 1
+        return fail(asked is not None, "failed", "%s%s" % (where, exc.strerror or exc))
     return 0
+
+
+def fail(by_module: bool, kind: str, text: str) -> int:
+    """Why not, for a person or for a module."""
+    sys.stderr.write(request.failed(kind, text) if by_module else text + "\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import names
 import rebuild
 import tapes
 from catalog import Catalog
-from problem import Problem
+from problem import CONFIRM, NOT_FOUND, Problem
 from units import iso, parse_time
 
 TYPE_CHECKING = False
@@ -109,7 +109,7 @@ def may_overwrite(
     hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
     if args.overwrite:
         hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
-    raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint)
+    raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint, kind=CONFIRM)
 
 
 def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -211,6 +211,7 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "there is no good archive of %s (set %s)%s"
             % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
             "the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody"),
+            kind=NOT_FOUND,
         )
     archives = catalogs.chain(good)
     keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256", "verified")

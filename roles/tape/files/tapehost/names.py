@@ -4,7 +4,7 @@
 
 import re
 
-from problem import Problem
+from problem import SETTINGS, Problem
 
 HIGHEST = 9  # the levels of dump(8)
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
@@ -14,7 +14,9 @@ def checked(kind: str, name: str) -> str:
     """A tape's, a run's or a set's name; raises Problem."""
     if not NAME.match(name) or not name.strip("-_"):
         raise Problem(
-            "%r cannot be the name of a %s" % (name, kind), "use letters, digits, - _ and ., at most 64 of them"
+            "%r cannot be the name of a %s" % (name, kind),
+            "use letters, digits, - _ and ., at most 64 of them",
+            kind=SETTINGS,
         )
     return name
 
@@ -22,5 +24,5 @@ def checked(kind: str, name: str) -> str:
 def host(name: str) -> str:
     """A host's name in the inventory, which may be almost anything; it is a word of its archives' names, too."""
     if not name or name.startswith(".") or any(not letter.isprintable() or letter in " /" for letter in name):
-        raise Problem("%r cannot be the name of a host" % name, "it is one word, without /")
+        raise Problem("%r cannot be the name of a host" % name, "it is one word, without /", kind=SETTINGS)
     return name

@@ -16,7 +16,7 @@ import names
 import pool
 import wants
 from catalog import Catalog
-from problem import Problem
+from problem import BUSY, NO_TAPE, SETTINGS, Problem
 from units import STAMP, say_size
 
 TYPE_CHECKING = False
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 SOON = 86400  # seconds that a run may take
 
 
-def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
-    """The request is JSON on standard input: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
+def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The request: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
     Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
     last archive of this level had is taken.
     """
-    request = read_request()
+    request = read_request(args.input)
     run, asked = request.get("run") or "", request["hosts"]
     catalog = Catalog(settings.catalog_dir)
     run = run or new_run(catalog, bool(request.get("dry")))
@@ -68,10 +68,10 @@ def plan(settings: "Settings", _args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
-def read_request() -> "dict[str, Any]":
-    """What is asked for; raises Problem."""
+def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
+    """What is asked for, by a module or on standard input; raises Problem."""
     try:
-        request = json.loads(sys.stdin.buffer.read().decode())
+        request = json.loads(sys.stdin.buffer.read().decode()) if given is None else given
         if request.get("run"):
             names.checked("run", request["run"])
         for host, wish in request["hosts"].items():
@@ -117,7 +117,9 @@ def for_host(
     bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
     level = wish["level"]
     if not 0 <= level <= names.HIGHEST:
-        raise Problem("tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST)
+        raise Problem(
+            "tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST, kind=SETTINGS
+        )
     base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
     if level and base is None:
         warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
@@ -188,7 +190,7 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
     elif settings.changer or settings.next_command:
         warnings.append("will change tapes first: " + "; ".join(reasons))
     else:
-        raise Problem("no drive has a tape that may be written", "; ".join(reasons), busy=busy)
+        raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=BUSY if busy else NO_TAPE)
     return seen
 
 

@@ -11,7 +11,7 @@ import files
 import holding as holdings
 import leases
 import wants
-from problem import Problem
+from problem import ABSENT, BUSY, NO_TAPE, SETTINGS, Problem
 from units import say_duration
 
 TYPE_CHECKING = False
@@ -65,12 +65,13 @@ def wait(
                 if changing.change(settings, catalog, want, who, tried):
                     continue
                 if not want.label:
-                    raise Problem("no drive has a tape that may be written", "; ".join(reasons))
+                    raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=NO_TAPE)
                 pause = PATIENCE
         text = "; ".join(reasons)
         if time.monotonic() >= until:
             what = "tape %s is in no drive" % want.label if want.label else "no drive became free"
-            raise Problem("%s within %s" % (what, say_duration(settings.wait)), text, busy=True)
+            kind = ABSENT if want.label else BUSY
+            raise Problem("%s within %s" % (what, say_duration(settings.wait)), text, kind=kind)
         if text != said:
             sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
             sys.stderr.flush()
@@ -85,7 +86,7 @@ def look(
     found: "list[tuple[int, int, Holding]]" = []
     reasons, busy = [], False
     if not settings.devices:
-        raise Problem("this host has no drives", NO_DRIVES)
+        raise Problem("this host has no drives", NO_DRIVES, kind=SETTINGS)
     for index, path in enumerate(settings.devices):
         try:
             held = holdings.hold(settings, catalog, path, who)

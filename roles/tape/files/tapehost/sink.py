@@ -14,7 +14,7 @@ import tapes
 import wants
 import writer
 from catalog import Catalog
-from problem import Problem
+from problem import FAILED, FULL, TOO_LARGE, Problem
 from units import iso
 from virtual import VirtualTape
 
@@ -33,7 +33,9 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     expect = args.expect or 0
     if settings.capacity and expect > settings.capacity - labels.LABEL_BLOCK:
         raise Problem(
-            "an archive of %d bytes does not fit on any tape" % expect, "split tape_paths, or raise tape_capacity"
+            "an archive of %d bytes does not fit on any tape" % expect,
+            "split tape_paths, or raise tape_capacity",
+            kind=TOO_LARGE,
         )
     who = holdings.somebody("the archive", args.host, args.run)
     began = time.monotonic()
@@ -95,7 +97,9 @@ def put(
             places.remember(catalog, holding.drive, holding.label, archive["run"])
     if archive["state"] == catalogs.FAILED:
         hint = "run it again, and it goes on the next tape" if full else "run it again"
-        raise Problem("tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint)
+        raise Problem(
+            "tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint, kind=FULL if full else FAILED
+        )
 
 
 def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "dict[str, Any]":

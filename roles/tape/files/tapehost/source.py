@@ -16,7 +16,7 @@ import pool
 import wants
 import writer
 from catalog import Catalog
-from problem import Problem
+from problem import NOT_FOUND, Problem
 from units import now_iso
 
 TYPE_CHECKING = False
@@ -39,7 +39,9 @@ def source(settings: "Settings", args: "argparse.Namespace") -> None:
     archive = next((each for each in tape["archives"] if each["file"] == args.file), None)
     if archive is None:
         raise Problem(
-            "tape %s has no file %d in the catalog" % (args.tape, args.file), "tape_inventory shows what it has"
+            "tape %s has no file %d in the catalog" % (args.tape, args.file),
+            "tape_inventory shows what it has",
+            kind=NOT_FOUND,
         )
     with holding_of(settings, catalog, args.tape, archive, "reading the archive") as holding:
         copied = read(settings, holding, archive, 1)
@@ -49,7 +51,8 @@ def source(settings: "Settings", args: "argparse.Namespace") -> None:
 def tape_of(catalog: "Catalog", label: str) -> "Tape":
     tape = catalog.tape(label)
     if tape is None:
-        raise Problem("tape %s is not in the catalog %s" % (label, catalog.folder), "tape_inventory shows what is")
+        where = "tape %s is not in the catalog %s" % (label, catalog.folder)
+        raise Problem(where, "tape_inventory shows what is", kind=NOT_FOUND)
     return tape
 
 
