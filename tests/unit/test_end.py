@@ -393,6 +393,15 @@ def test_standard_output_of_the_last_stage(
     assert ends.stage("input")["stdout"] == ""
 
 
+def test_an_end_alone_whose_output_is_kept_as_asked(launch: Launch) -> None:
+    """A question to a host: no link, and an answer that is longer than what is kept of other commands."""
+    plan = make_plan(("a", sh("answer", "head -c 1000000 /dev/zero | tr '\\0' x", keep=MEGA)))
+    said = launch(plan).wait().ok().stage("answer")
+    assert (len(said["stdout"]), said["stdout_truncated"]) == (1000000, False)
+    cause = launch(make_plan(("a", sh("answer", "echo why >&2; exit 3", keep=MEGA)))).wait().cause()
+    assert (cause["kind"], cause["rc"]) == ("failed", 3) and cause["msg"].endswith("exit status 3: why")
+
+
 def test_samples_come_while_it_runs(launch: Launch, tmp_path: Path) -> None:
     plan = two(sh("input", "for n in 1 2 3 4 5 6 7 8; do echo x; sleep 0.1; done"), stage("output", ["wc", "-c"]))
     plan.ends["a"]["sample"] = 0.2

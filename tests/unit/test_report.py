@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
@@ -104,6 +105,7 @@ def changed(report: dict[str, Any], *path: Any) -> dict[str, Any]:
         (("left", {}), "its left is not as it should be"),
         (("end", "peer"), "it is another end's"),
         (("stages", 0, "name", "input"), "it is of a stage that is not this end's"),
+        (("stages", 0, "stdout", "x" * (KEPT + 1)), "it has more of an output than was to be kept"),
         (("links", 0, "id", "x"), "it is of a link that is not this end's"),
         (("links", 0, "side", "W"), "it is of a link that is not this end's"),
         (

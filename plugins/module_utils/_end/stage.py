@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .link import Side
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
+KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by "keep"
 CHUNK = 64 * 1024
 PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
 
@@ -26,8 +27,8 @@ WAITING, RUNNING, ENDED = "waiting", "running", "ended"
 class Kept:
     """One end of a pipe from a stage, and a bounded part of what came through it."""
 
-    def __init__(self, last: bool):
-        self.last = last  # keep the last bytes, not the first
+    def __init__(self, last: bool, most: int = KEPT):
+        self.last, self.most = last, most  # keep the last bytes, not the first
         self.data = b""
         self.total = 0
         self.fd, self.theirs = os.pipe()
@@ -46,7 +47,7 @@ class Kept:
                 self.close()
                 return
             self.total += len(chunk)
-            self.data = (self.data + chunk)[-KEPT:] if self.last else (self.data + chunk)[:KEPT]
+            self.data = (self.data + chunk)[-self.most :] if self.last else (self.data + chunk)[: self.most]
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -87,7 +88,7 @@ class Stage:
         null = os.open(os.devnull, os.O_RDONLY)
         targets.setdefault(0, null)
         if 1 not in targets:
-            self.stdout = Kept(last=False)
+            self.stdout = Kept(False, self.spec.get("keep", KEPT))
             targets[1] = self.stdout.theirs
         if 2 not in targets:
             self.stderr = Kept(last=True)
@@ -165,8 +166,8 @@ class Stage:
 
 
 def text_of(kept: "Kept | None") -> str:
-    """What was kept, as text of at most KEPT characters of JSON."""
-    return "" if kept is None else bounded(kept.data.decode("utf-8", "replace"), KEPT, kept.last)
+    """What was kept, as text of at most as many characters of JSON."""
+    return "" if kept is None else bounded(kept.data.decode("utf-8", "replace"), kept.most, kept.last)
 
 
 def bounded(text: str, budget: int, last: bool) -> str:

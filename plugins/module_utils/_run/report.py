@@ -8,7 +8,7 @@ and the names of stages, links and ends that it must have.
 """
 
 from .._end import link
-from .._end.stage import KEPT
+from .._end.stage import KEPT, KEPT_MOST
 from .._end.watch import MARK
 
 TYPE_CHECKING = False
@@ -84,6 +84,11 @@ def text(value: "Any") -> bool:
     return isinstance(value, str) and len(value) <= KEPT
 
 
+def output(value: "Any") -> bool:
+    """flaw() knows how much of it this stage was to keep."""
+    return isinstance(value, str) and len(value) <= KEPT_MOST
+
+
 def figure(value: "Any") -> bool:
     """A number that can be calculated with, or None; not NaN, which is no number, nor what overflows when divided."""
     return value is None or type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63)
@@ -113,7 +118,7 @@ STAGE = {
     "problem": (nothing, PROBLEM),
     "blame": [text],
     "stderr": (nothing, text),  # none is kept of a stage that has inherited it
-    "stdout": text,
+    "stdout": output,
     "stdout_truncated": flag,
 }
 SIDE = {
@@ -176,10 +181,13 @@ def flaw(message: "dict[str, Any]", told: "dict[str, Any]") -> str:
         return f"its {found.lstrip('.')} is not as it should be"
     if message.get("end", told["end"]) != told["end"]:
         return "it is another end's"
-    stages = {stage["name"] for stage in told["stages"]}
+    stages = {stage["name"]: stage.get("keep", KEPT) for stage in told["stages"]}
     sides = {(spec["id"], side) for spec in told["links"] for side in spec["side"].replace("local", "WR")}
-    if not {stage["name"] for stage in message.get("stages", ())} <= stages:
-        return "it is of a stage that is not this end's"
+    for stage in message.get("stages", ()):
+        if stage["name"] not in stages:
+            return "it is of a stage that is not this end's"
+        if len(stage["stdout"]) > stages[stage["name"]]:
+            return "it has more of an output than was to be kept"
     if not {(side["id"], side["side"]) for side in message.get("links", ())} <= sides:
         return "it is of a link that is not this end's"
     if not {entry["end"] for entry in message.get("connect", {}).get("dialled", ())} <= set(told["dial"]):
