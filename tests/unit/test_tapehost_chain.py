@@ -213,4 +213,4 @@ def test_find_the_newest_first_and_not_too_many(tape_host: Maker) -> None:
 def test_an_archive_of_nothing(tape_host: Maker) -> None:
     host = tape_host()
     host.backup("R1", "h1", names=[])
-    assert host.ok("find", "--path", "/etc") == {"found": [], "more": False, "unread": []}
+    assert host.ok("find", "--path", "/etc") == {"found": [], "more": False, "unread": [], "warnings": []}

@@ -275,16 +275,6 @@ def test_standard_input_that_is_closed(tape_host: Callable[..., TapeHost]) -> No
         assert (done.returncode, b"Traceback" in done.stderr) == (1, False), done.stderr
 
 
-def test_damaged_files_of_the_catalog(tape_host: Callable[..., TapeHost]) -> None:
-    host = tape_host()
-    path = host.catalog_dir / "tapes" / "A.json"
-    for text in ("", "{", "[]", "{}", '{"label": "A", "archives": 5}'):
-        path.write_text(text)
-        said = host.fails("sink", "--run", "R1", "--host", "h1")
-        assert said.startswith("%s is damaged (" % path)
-        assert said.endswith("): restore it, or tape_inventory with tape_rebuild")
-
-
 def test_a_damaged_lease_is_none(tape_host: Callable[..., TapeHost]) -> None:
     host = tape_host()
     host.backup("R1", "h1")

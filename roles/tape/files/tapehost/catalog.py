@@ -8,12 +8,14 @@ what came of it.  Its state is one of WRITING, WRITTEN (on the tape, not heard o
 """
 
 import contextlib
+import errno
 import os
 import time
 
 import files
+import records
 from label import LABEL_BLOCK
-from problem import Problem
+from problem import DAMAGED, Problem
 from units import parse_duration, parse_time
 
 TYPE_CHECKING = False
@@ -36,6 +38,7 @@ class Catalog:
         self.tapes_folder = os.path.join(folder, "tapes")
         self.locks = os.path.join(folder, "locks")
         self.queue = os.path.join(folder, "queue")
+        self.damaged: "dict[str, str]" = {}  # of each tape whose file cannot be read, a sentence
 
     def lock(self) -> "ContextManager[None]":
         """Held while the catalog is read, changed and written: for a moment."""
@@ -50,24 +53,42 @@ class Catalog:
         """A tape by its label; raises Problem."""
         try:
             tape: "Tape | None" = files.read_json(self.tape_path(label))
-            if tape is not None and not (
-                isinstance(tape, dict) and tape.get("label") == label and isinstance(tape.get("archives"), list)
-            ):
+            if tape is not None and not (records.is_tape(tape) and tape["label"] == label):
                 raise ValueError("it is not that of a tape %s" % label)
             return tape
         except (ValueError, RecursionError) as exc:
-            raise Problem(
-                "%s is damaged (%s)" % (self.tape_path(label), exc), "restore it, or tape_inventory with tape_rebuild"
-            ) from None
+            raise self.damage(label, str(exc)) from None
+        except OSError as exc:
+            if exc.errno != errno.EIO:
+                raise
+            raise self.damage(label, str(exc.strerror)) from None
+
+    def damage(self, label: str, why: str) -> "Problem":
+        return Problem(
+            "%s is damaged (%s), so the catalog lacks all of tape %s" % (self.tape_path(label), why, label),
+            "put the tape in a drive and run tape_inventory with tape_rebuild, or restore the file",
+            kind=DAMAGED,
+        )
 
     def tapes(self) -> "list[Tape]":
-        """All tapes, by their labels; raises Problem."""
+        """All tapes, by their labels; those whose file is damaged are not among them but in ``damaged``."""
+        self.damaged = {}
+        found = []
         try:
             names = sorted(name for name in os.listdir(self.tapes_folder) if name.endswith(".json"))
         except FileNotFoundError:
             return []
-        found = [self.tape(name[: -len(".json")]) for name in names]
+        for name in names:
+            label = name[: -len(".json")]
+            try:
+                found.append(self.tape(label))
+            except Problem as exc:
+                self.damaged[label] = str(exc)
         return [tape for tape in found if tape]
+
+    def warnings(self) -> "list[str]":
+        """What a person must know of the catalog as tapes() has read it last."""
+        return [self.damaged[label] for label in sorted(self.damaged)]
 
     def save(self, tape: "Tape") -> None:
         files.write_json(self.tape_path(tape["label"]), tape)

@@ -45,7 +45,10 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
     having = [(archive["time"], label) for label, archive in whole if archive]
     if not having:
-        raise Problem("run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder))
+        raise Problem(
+            "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder),
+            "; ".join(catalog.warnings()),
+        )
     # of several tapes, that of the last attempt
     label = max(having)[1]
     with catalog.change(label) as tape:

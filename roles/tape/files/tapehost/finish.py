@@ -31,13 +31,12 @@ def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     own = [archive for archive in catalog.archives() if archive["run"] == args.run]
     names = sorted({archive["tape"] for archive in own})
     warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
-    for tape in catalog.tapes():
-        leases.drop(catalog, tape["label"], args.run)
+    leases.drop(catalog, args.run)
     # of each host the good one, wherever its clock stands, else the last; what was killed is known as failed by now
     now = [archive for archive in catalog.archives() if archive["run"] == args.run]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
-    return {"run": args.run, "tapes": names, "archives": rows, "warnings": warnings}
+    return {"run": args.run, "tapes": names, "archives": rows, "warnings": warnings + catalog.warnings()}
 
 
 def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "list[str]") -> "list[str]":

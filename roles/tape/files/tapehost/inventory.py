@@ -131,7 +131,8 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
             entry["message"] = str(exc)
         drives.append(entry)
     keep = catalogs.needed(catalog.archives())
-    return {"drives": drives, "tapes": [summary(catalog, tape, keep) for tape in catalog.tapes()], "rebuilt": rebuilt}
+    known = [summary(catalog, tape, keep) for tape in catalog.tapes()]
+    return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": catalog.warnings()}
 
 
 def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
@@ -177,7 +178,7 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))
             for name in names_of_it[: FOUND_MOST - len(found)]
         ]
-    return {"found": found, "more": more, "unread": unread}
+    return {"found": found, "more": more, "unread": unread, "warnings": catalog.warnings()}
 
 
 def path_of(line: bytes) -> bytes:
@@ -210,10 +211,17 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         raise Problem(
             "there is no good archive of %s (set %s)%s"
             % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
-            "the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody"),
+            "; ".join(
+                ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
+                + catalog.warnings()
+            ),
             kind=NOT_FOUND,
         )
     archives = catalogs.chain(good)
     keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256", "verified")
     names = list(dict.fromkeys(archive["tape"] for archive in archives))
-    return {"archives": [{key: archive.get(key) for key in keys} for archive in archives], "tapes": names}
+    return {
+        "archives": [{key: archive.get(key) for key in keys} for archive in archives],
+        "tapes": names,
+        "warnings": catalog.warnings(),
+    }

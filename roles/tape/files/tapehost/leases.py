@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
+def folder(catalog: "Catalog") -> str:
+    return os.path.join(catalog.folder, "leases")
+
+
 def path(catalog: "Catalog", label: str) -> str:
-    return os.path.join(catalog.folder, "leases", label + ".json")
+    return os.path.join(folder(catalog), label + ".json")
 
 
 def read(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
@@ -34,18 +38,28 @@ def load(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
         return None
 
 
-def has_any(catalog: "Catalog", run: str) -> bool:
-    held = (read(catalog, tape["label"]) for tape in catalog.tapes())
-    return any(lease and lease["run"] == run for lease in held)
+def of_run(catalog: "Catalog", run: str) -> "list[str]":
+    """The tapes that are a run's now."""
+    held = {label: read(catalog, label) for label in leased(catalog)}
+    return [label for label, lease in held.items() if lease and lease["run"] == run]
+
+
+def leased(catalog: "Catalog") -> "list[str]":
+    """The tapes that were ever leased and not released."""
+    try:
+        return sorted(name[: -len(".json")] for name in os.listdir(folder(catalog)) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
 
 
 def renew(settings: "Settings", catalog: "Catalog", label: str, run: str) -> None:
     files.write_json(path(catalog, label), {"run": run, "until": time.time() + settings.lease})
 
 
-def drop(catalog: "Catalog", label: str, run: str) -> None:
-    """If it is this run's."""
-    lease = load(catalog, label)
-    if lease and lease["run"] == run:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path(catalog, label))
+def drop(catalog: "Catalog", run: str) -> None:
+    """Release all tapes of a run."""
+    for label in leased(catalog):
+        lease = load(catalog, label)
+        if lease and lease["run"] == run:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path(catalog, label))

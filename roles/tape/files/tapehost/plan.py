@@ -41,7 +41,7 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     catalog = Catalog(settings.catalog_dir)
     run = run or new_run(catalog, bool(request.get("dry")))
     archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
-    warnings: "list[str]" = []
+    warnings = catalog.warnings()
     hosts = {}
     # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
     soon = time.time() + min(SOON, settings.retention // 4)

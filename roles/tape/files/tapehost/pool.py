@@ -57,7 +57,7 @@ def wait(
     while True:
         reasons, pause = ["others have been waiting for longer"], files.PAUSE
         # whoever waits for a tape that is leased to us must not hold us up
-        if ticket.first(of_run=not want.label and leases.has_any(catalog, ticket.run)):
+        if ticket.first(of_run=not want.label and bool(leases.of_run(catalog, ticket.run))):
             held, reasons, busy = look(settings, catalog, want.judge, who)
             if held:
                 return held

@@ -115,7 +115,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
                 absent[archive["tape"]] = exc
         if there:  # of one whose tape is on the shelf nothing new is known
             note(catalog, archive, found)
-    return {"verified": verified, "failed": failed}
+    return {"verified": verified, "failed": failed, "warnings": catalog.warnings()}
 
 
 def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> None:

@@ -32,6 +32,7 @@ class Writing:
         self.run = run
         self.expect = expect
         self.keep = catalogs.needed(catalog.archives())
+        self.damaged = catalog.warnings()
 
     def judge(self, holding: "Holding") -> "tuple[int, str]":
         """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
@@ -57,16 +58,24 @@ class Writing:
         if self.expired(tape):
             return (EXPIRED, "") if self.fits(0) else (UNFIT, "is too small")
         if tape["full"]:
-            return UNFIT, "is full"
+            return UNFIT, "is full" + self.kept(tape)
         if not self.fits(catalogs.used(tape)):
-            return UNFIT, "has less than %s left" % say_size(self.expect)
+            return UNFIT, "has less than %s left%s" % (say_size(self.expect), self.kept(tape))
         if lease and lease["run"] == self.run:
             return LEASED, ""
         return (APPENDED if tape["archives"] else EMPTY), ""
 
     def expired(self, tape: "Tape") -> bool:
         """Whether it may be begun afresh by a job."""
-        return self.settings.reuse == "expired" and catalogs.is_expired(tape, self.keep, self.run)
+        if self.settings.reuse != "expired" or self.damaged:  # where it is not known what is based on it
+            return False
+        return catalogs.is_expired(tape, self.keep, self.run)
+
+    def kept(self, tape: "Tape") -> str:
+        """Why a tape is not begun afresh although the archives on it have expired, for the end of a sentence."""
+        if self.settings.reuse == "expired" and self.damaged and catalogs.is_expired(tape, self.keep, self.run):
+            return ", and is not begun afresh as long as the catalog is damaged (%s)" % "; ".join(self.damaged)
+        return ""
 
     def fits(self, taken: int) -> bool:
         return not self.settings.capacity or taken + self.expect <= self.settings.capacity

@@ -1,0 +1,92 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of the catalog: a damaged one is one tape missing, and hinders nobody who does not need it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
+
+Maker = Callable[..., TapeHost]
+(catalogs,) = load("tapehost", "catalog")
+DAMAGED = ["", "{", "[]", "{}", "[" * 100_000, '{"label": "A", "archives": 5}']
+
+
+def request(level: int = 0) -> bytes:
+    return json.dumps({"run": "R9", "hosts": {"h1": {"level": level}}}).encode()
+
+
+def warning(host: TapeHost, label: str) -> str:
+    return "%s is damaged (" % (host.catalog_dir / "tapes" / (label + ".json"))
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_file_is_one_tape_missing(text: str, tape_host: Maker) -> None:
+    host = tape_host(2, lease=0)
+    host.backup("R1", "h1", on="A")
+    host.backup("R2", "h1", on="B")
+    (host.catalog_dir / "tapes" / "A.json").write_text(text)
+    told = [
+        host.ok("chain", "--host", "h1"),
+        host.ok("find", "--path", "/etc/hosts"),
+        host.ok("plan", data=request()),
+        host.ok("inventory"),
+        host.ok("verify"),
+        host.ok("finish", "--run", "R2"),
+    ]
+    for answer in told:
+        assert [each.startswith(warning(host, "A")) for each in answer["warnings"]].count(True) == 1
+    assert [each["run"] for each in told[0]["archives"]] == ["R2"]
+    assert [tape["label"] for tape in told[3]["tapes"]] == ["B"]
+    assert host.backup("R3", "h1")["tape"] == "B"
+    said = host.fails("sink", "--run", "R4", "--host", "h1", devices=[str(host.tapes[0])])
+    assert "so the catalog lacks all of tape A: put the tape in a drive and run tape_inventory with tape_reb" in said
+    # and that it is what mends it
+    assert host.ok("inventory", "--rebuild")["warnings"] == []
+    assert host.states("A")[0] == (1, "h1", "written")
+
+
+def test_an_entry_that_is_not_whole(tape_host: Maker) -> None:
+    host = tape_host()
+    host.backup("R1", "h1")
+    for key in host.tape()["archives"][0]:
+        if key in ("kind", "run", "host", "set", "level", "base", "time", "file", "state", "bytes", "sha256"):
+            path = host.catalog_dir / "tapes" / "A.json"
+            before = path.read_text()
+            host.edit("A", lambda tape, key=key: tape["archives"][0].pop(key))
+            assert host.ok("inventory")["warnings"][0].startswith(warning(host, "A"))
+            path.write_text(before)
+
+
+def test_what_a_damaged_file_may_need_is_not_overwritten(tape_host: Maker) -> None:
+    """An increment to an archive on the tape that has expired may be in it."""
+    host = tape_host(2, lease=0, reuse="expired")
+    host.backup("R1", "h1", on="A")
+    host.backup("R2", "h2", on="A")
+    for each in ("A", "B"):
+        host.edit(each, lambda tape: tape.update(full=True))
+    host.edit("A", lambda tape: [archive.update(keep_until=0) for archive in tape["archives"]])
+    path = host.catalog_dir / "tapes" / "B.json"
+    whole = path.read_text()
+    path.write_text("{")
+    said = host.fails("sink", "--run", "R3", "--host", "h1", data=archive("R3", "h1"))
+    text = "its tape A is full, and is not begun afresh as long as the catalog is damaged (%s" % warning(host, "B")
+    assert text in said
+    path.write_text(whole)
+    assert host.sink("R3", "h1").answer["file"] == 1
+
+
+def test_waiting_reads_no_catalog(tape_host: Maker, monkeypatch: Any) -> None:
+    """A run that has a tape is looked up in the leases, five times a second."""
+    host = tape_host()
+    host.sink("R1", "h1")
+    (leases,) = load("tapehost", "leases")
+    catalog = catalogs.Catalog(str(host.catalog_dir))
+    monkeypatch.setattr(catalog, "tapes", None)
+    assert [leases.of_run(catalog, run) for run in ("R1", "R2")] == [["A"], []]
