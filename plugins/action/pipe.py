@@ -12,10 +12,11 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._end.stage import bounded
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import preflight_result, refused, shape, summary
-from ..module_utils._run.verdict import Verdict
+from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_launch import one_line
@@ -191,9 +192,10 @@ class ActionModule(ActionBase):
         works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
         not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})
         result = shape(plan, names, None, None)
-        result.update(changed=False, preflight=tried, msg="; ".join(works + not_so))
+        result.update(changed=False, preflight=tried, msg=bounded("; ".join(works + not_so), MSG_MOST, last=False))
         if not works:
             result["failed"] = True
-            result["msg"] = f"neither host can reach the other. {verdict.who_tried_what()}"
+            sentence = f"neither host can reach the other. {verdict.who_tried_what()}"
+            result["msg"] = bounded(sentence, MSG_MOST, last=False)
             result["cause"] = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
         return result

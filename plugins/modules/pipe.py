@@ -509,6 +509,7 @@ stages:
       description:
         - The end of what it wrote to its standard error, up to 4 KiB, or 64 KiB for the command that is the cause of a
           failure. Bytes that are not plain characters count more, and more than three commands share what three have.
+        - Control characters are spelled out, such as C(\\x1b), and a carriage return ends a line.
       returned: always
       type: str
       sample: "10240+0 records in\n10240+0 records out\n"
@@ -655,12 +656,13 @@ left_running:
   description:
     - Processes that the commands have started and left running, each as C(host, number and name).
       After a success they are let be. After a failure these are the ones that the end was not allowed to kill.
+      Of more than ten, the last entry is the number of the others.
   returned: unless the task's host is unreachable
   type: list
   elements: str
   sample: ["db1: 4711 ssh-agent"]
 preflight:
-  description: What was dialled, and what came of it.
+  description: What was dialled, and what came of it. Up to 200 attempts, those first that worked.
   returned: with O(preflight=true), when both ends were started
   type: list
   elements: dict

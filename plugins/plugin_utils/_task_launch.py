@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._run import bootstrap
 from ..module_utils._run.launch import Launch, PipedLaunch
 from ..module_utils._run.report import NOISE_MOST
+from ..module_utils._run.words import printable
 from ._hosts import Host
 
 # sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
@@ -128,7 +129,7 @@ class ExecLaunch(Launch):
 def one_line(error: BaseException) -> str:
     """An error's text, which may quote a whole login, for a sentence; what ssh says of its master is noise."""
     lines = [line for line in str(error).splitlines() if not re.match("mux_client|ControlSocket", line.strip())]
-    return " ".join(" ".join(lines).split())[:400].rstrip(": ")
+    return printable(" ".join(" ".join(lines).split())[:400].rstrip(": "))
 
 
 def make_launch(host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:

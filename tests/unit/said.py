@@ -65,6 +65,13 @@ def real() -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
+def kept_of(said: Any, kept: Any) -> Any:
+    """Of what an end said, the fields that are kept."""
+    if isinstance(kept, dict):
+        return {key: kept_of(said[key], kept[key]) for key in kept}
+    return [kept_of(*pair) for pair in zip(said, kept)] if isinstance(kept, list) else said
+
+
 ODD: list[Any] = [
     None,
     True,

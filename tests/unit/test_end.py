@@ -332,7 +332,7 @@ def test_status_of_a_failed_stage(launch: Launch, tmp_path: Path, command: str, 
     assert (cause["stage"], cause["host"], cause["rc"]) == ("input", "host-a", rc)
     assert cause["msg"].startswith("input (/bin/sh) on host-a ") and "last words" in cause["msg"]
     if number is None:
-        assert "failed with exit status %d: last words" % rc in cause["msg"]
+        assert "failed with exit status %d: first; last words" % rc in cause["msg"]
 
 
 @pytest.mark.parametrize("position", ["input", "remote", "output"])

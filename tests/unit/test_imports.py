@@ -52,6 +52,7 @@ OTHERS_MAY = ENDS_MAY | {
     "io",
     "marshal",
     "random",
+    "re",
     "secrets",
     "shlex",
     "socket",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,14 +14,17 @@ import pytest
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import report_most
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
+    LINK,
     MEGA,
     NAMES,
     PLAN,
     anything,
+    kept_of,
     launch_of,
     marked,
     places,
@@ -30,6 +34,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MISSING = object()
+EVENT_MOST = 200_000  # characters of the event of a failed task; AWX drops those of more than 700,000
 
 
 def judge(reports: dict[str, str]) -> tuple[Verdict, dict[str, Any]]:
@@ -52,9 +57,19 @@ def test_real_reports_are_taken() -> None:
         for end, report in reports.items():
             launch = launch_of(end)
             launch.conclude(0, marked(report), "")
-            assert (launch.report, launch.error) == (report, ""), kind
+            assert launch.report and not launch.error, kind
+            assert kept_of(report, launch.report) == launch.report, kind
     verdict, result = judge({end: marked(report) for end, report in real()["ok"].items()})
     assert verdict.ok and result["bytes"] == 6
+
+
+def texts(value: Any, at: str = "") -> Iterator[str]:
+    """All texts of a result that are shown; what the last command wrote is data."""
+    if isinstance(value, str) and at != "stdout":
+        yield value
+    elif isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from texts(inner, str(key))
 
 
 @st.composite
@@ -75,7 +90,9 @@ def spoiled(draw: st.DrawFn) -> dict[str, Any]:
 def test_a_report_may_have_anything_in_it(reports: dict[str, Any]) -> None:
     """There is always a verdict and a result, of bounded size; what an end says that is no report is a failure."""
     verdict, result = judge({end: marked(report) for end, report in reports.items()})
-    assert len(json.dumps(result)) < MEGA
+    event = {"res": result, "stdout": "fatal: [%s]: FAILED! => %s" % ("h" * 60, json.dumps(result))}
+    assert len(json.dumps(event)) < (EVENT_MOST if not verdict.ok else MEGA)
+    assert all(character.isprintable() or character in "\n\t" for text in texts(result) for character in text)
     if any(outcome["report"] is None for outcome in verdict.outcomes.values()):
         assert not verdict.ok
     assert verdict.ok or verdict.skipped or verdict.cause and verdict.cause["msg"]
@@ -120,3 +137,42 @@ def test_what_is_wrong_with_it_is_said(path: tuple[Any, ...], why: str) -> None:
     verdict, result = judge({end: marked(report) for end, report in reports.items()})
     assert not verdict.ok and result["changed"]
     assert verdict.cause and verdict.cause["msg"] == "on db1: its end was lost: its report cannot be used, " + why
+
+
+def flooded() -> dict[str, Any]:
+    """Of everything that a report may have as much as is read of it, in the dearest characters."""
+    dear = '\x1b"\u202e' * 40_000
+    short = dear[:300]
+    reports = {end: copy.deepcopy(real()["ok"][end]) for end in ("peer", "remote")}
+    for end, other in (("peer", "remote"), ("remote", "peer")):
+        report = reports[end]
+        for stage in report["stages"]:
+            stage.update(stderr=dear[:KEPT], stdout=dear[:KEPT], problem={"kind": "failed", "text": short * 9}, rc=1)
+            stage["blame"] = [LINK] * 500 if end == "peer" else []
+        for side in report["links"]:
+            side.update(problem="stalled: " + short * 9, address=short, peer=short, ended_at=None)
+        dialled = {"end": other, "address": short, "port": 1, "outcome": short}
+        report["connect"].update(dialled=[dialled] * 100, taken=[short] * 20)
+        report.update(left=[short] * 50, killed=[short] * 50, warnings=[short] * 50)
+    return reports
+
+
+def test_a_hostile_report_is_bounded_and_harmless() -> None:
+    verdict, result = judge({end: marked(report) for end, report in flooded().items()})
+    event = {"res": result, "stdout": "fatal: [%s]: FAILED! => %s" % ("h" * 60, json.dumps(result))}
+    assert verdict.cause and verdict.cause["stage"] == "remote"
+    assert len(json.dumps(event)) < EVENT_MOST
+    for end, report in verdict.reports.items():
+        assert len(json.dumps(report)) <= report_most(PLAN.for_end(end))
+        shown = [*texts(result), *report["warnings"], verdict.who_tried_what()]
+        assert not any("\x1b" in each or "\u202e" in each for each in shown)
+    assert len(result["left_running"]) == 11 and result["left_running"][-1] == "90 more"
+
+
+def test_no_more_is_read_than_a_report_can_have() -> None:
+    """The line of an end with one stage: beyond its bound it is noise."""
+    launch = launch_of()
+    most = report_most(launch.plan)
+    assert most < 2 * MEGA and launch.heard.most == most
+    launch.conclude(0, marked({**real()["ok"]["remote"], "x": "y" * most}), "")
+    assert launch.report is None and "ended without a report" in launch.error

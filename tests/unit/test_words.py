@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.words import (
-    last_line,
+    explanation,
     parse_size,
+    printable,
     share,
     size,
     speed,
@@ -87,19 +88,93 @@ def test_what_is_no_size(text: str) -> None:
         parse_size(text)
 
 
+BZIP2 = """\
+
+It is possible that the compressed file(s) have become corrupted.
+You can use the -tvv option to test integrity of such files.
+
+You can use the `bzip2recover' program to attempt to recover
+data from undamaged sections of corrupted files.
+
+"""
+
+
+# as GNU tar 1.34, bsdtar 3.6, coreutils 9.1, xz 5.4, zstd 1.5, gzip 1.12, bzip2 1.0.8 and mbuffer write it
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("stderr", "told"),
     [
         ("", ""),
         ("\n \n", ""),
         ("one", "one"),
-        ("one\ntwo\n", "two"),
-        ("one\r\n  two  \r\n\r\n", "two"),
+        ("one\n  two  \n\n", "one; two"),
+        ("one\ntwo\nthree\nfour\n", "two; three; four"),
+        ("same\nsame\nsame\nother\n", "same; other"),
         ("x" * 1000, "x" * 300),
+        (
+            "tar: Exiting with failure status due to previous errors\n",
+            "tar: Exiting with failure status due to previous errors",
+        ),
+        (
+            "tar: Removing leading `/' from member names\ntar: /srv/www: Cannot stat: No such file or directory\n"
+            "tar: Exiting with failure status due to previous errors\n",
+            "tar: /srv/www: Cannot stat: No such file or directory",
+        ),
+        (
+            "/bin/tar: Unexpected EOF in archive\n/bin/tar: Unexpected EOF in archive\n"
+            "/bin/tar: Error is not recoverable: exiting now\n",
+            "/bin/tar: Unexpected EOF in archive",
+        ),
+        (
+            "xz: (stdin): Unexpected end of input\ntar: Child returned status 1\n"
+            "tar: Error is not recoverable: exiting now\n",
+            "xz: (stdin): Unexpected end of input",
+        ),
+        (
+            "tar: This does not look like a tar archive\ntar: Skipping to next header\n"
+            "tar: Exiting with failure status due to previous errors\n",
+            "tar: This does not look like a tar archive",
+        ),
+        ("bsdtar: x: Cannot stat\nbsdtar: Error exit delayed from previous errors.\n", "bsdtar: x: Cannot stat"),
+        (
+            "dd: error writing '/dev/nst0': No space left on device\n123+4 records in\n122+0 records out\n"
+            "7995392 bytes (8.0 MB, 7.6 MiB) copied, 0.5 s, 16 MB/s\n",
+            "dd: error writing '/dev/nst0': No space left on device",
+        ),
+        ("gzip: stdout: No space left on device\n", "gzip: stdout: No space left on device"),
+        (
+            "zstd: error 70 : Write error : cannot write block : No space left on device\n",
+            "zstd: error 70 : Write error : cannot write block : No space left on device",
+        ),
+        (
+            "bzip2: Compressed file ends unexpectedly;\n\tperhaps it is corrupted?  *Possible* reason follows.\n"
+            "bzip2: Success\n\tInput file = (stdin), output file = (stdout)\n" + BZIP2,
+            "bzip2: Compressed file ends unexpectedly;",
+        ),
+        (
+            "mbuffer: warning: No controlling terminal and no autoloader command specified.\n"
+            "mbuffer: error: outputThread: error writing to /dev/nst0 at offset 0x0: No space left on device\n"
+            "summary:  292 kiByte in  0.0sec - average of 78.9 MiB/s\n",
+            "mbuffer: error: outputThread: error writing to /dev/nst0 at offset 0x0: No space left on device",
+        ),
     ],
 )
-def test_last_line(text: str, line: str) -> None:
-    assert last_line(text) == line
+def test_explanation(stderr: str, told: str) -> None:
+    assert explanation(stderr) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tar: é → 💩: tab\there\n", "tar: é → 💩: tab\there\n"),
+        ("one\r\ntwo\rthree", "one\ntwo\nthree"),
+        ("\x1b]0;title\x07\x1b[2J", "\\x1b]0;title\\x07\\x1b[2J"),
+        ("\x00\x7f\x9b1m", "\\x00\\x7f\\x9b1m"),
+        ("a\u202eb\u2066c\u2028d", "a\\u202eb\\u2066c\\u2028d"),
+        ("caf\udce9", "caf\\udce9"),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
 
 
 @pytest.mark.parametrize(

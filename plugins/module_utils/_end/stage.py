@@ -149,7 +149,6 @@ class Stage:
         begun, ended = self.started_at, self.ended_at
         return {
             "name": self.name,
-            "argv": self.spec["argv"],
             "state": self.state,
             "rc": self.rc,
             "signal": self.signal,

@@ -12,7 +12,8 @@ import time
 
 from .._end.kernel import descendants, kill
 from .._end.watch import read_marked
-from .report import NOISE_MOST, REPORT_MOST, Heard, flaw, sample_is_sound
+from .report import NOISE_MOST, Heard, parse, parse_sample, report_most
+from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ class Launch:
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         """An end's process is over: its report, or the sentence that says why there is none."""
-        message = read_marked(stdout[-REPORT_MOST:])
+        message = read_marked(stdout[-report_most(self.plan) :])
         # a login with a terminal has merged both, and ssh has a last word of its own
         lines = [line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines() if line.strip()]
-        said = " ".join(lines[-4:])[-400:]
-        wrong = flaw(message, self.plan) if message else ""
-        if message and not wrong and ("end" in message or "refused" in message):
-            self.report = message
+        said = printable(" ".join(lines[-4:])[-400:])
+        report, wrong = parse(message or {}, self.plan)
+        if not wrong and ("end" in report or "refused" in report):
+            self.report = report
         elif wrong:
             self.lost, self.error = True, "its report cannot be used, %s" % wrong
         elif rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
@@ -114,7 +115,7 @@ class PipedLaunch(Launch):
 
     def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
         super().__init__(plan, interpreters)
-        self.heard = Heard()
+        self.heard = Heard(report_most(plan))
 
     def wait(self) -> "tuple[int, str]":
         """Its output is at its end: (its exit status, what it said on standard error)."""
@@ -139,4 +140,5 @@ class PipedLaunch(Launch):
             self.over()
             return []
         messages = [read_marked(line) for line in self.heard.feed(chunk)]
-        return [message for message in messages if message and sample_is_sound(message, self.plan)]
+        samples = [parse_sample(message, self.plan) for message in messages if message]
+        return [sample for sample in samples if sample]

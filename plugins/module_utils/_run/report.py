@@ -2,24 +2,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an end says comes from a host, which may say anything: how much of it is kept, and whether it is a report.
 
-All that is wrong with a report is found here, once, when it comes in.  Whoever
-uses it afterwards (run, verdict, result, progress) finds the fields, the types
-and the names of stages, links and ends that it must have.
+A report is parsed here, once, when it comes in.  Whoever uses it afterwards (run,
+verdict, result, progress) finds the fields, the types and the names of stages,
+links and ends that it must have, no more of each than can be shown, and no
+control characters for somebody's terminal.
 """
 
 from .._end import link
 from .._end.stage import KEPT, KEPT_MOST
 from .._end.watch import MARK
+from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
-# bytes of one marked line: a stage's arguments are at most 2 MiB (execve(2)), in JSON up to six times that, beside
-# the 64 KiB that are kept of each of its outputs
-REPORT_MOST = 16 * 1024 * 1024
+    Parser = Callable[[Any, str], Any]  # (value, its place) -> what is kept of it; raises Misfit
+
+# bytes of one marked line beside the outputs of the stages: most is of what was dialled
+REPORT_MOST = 1024 * 1024
 NOISE_MOST = 64 * 1024  # bytes that are kept of what is no report: the last ones, for the sentence that says so
-LIST_MOST = 10_000  # entries of a list in a report
+# what is kept of a report's texts, characters, and of its lists, entries; more than an honest end has to say
+WORD = 256
+SENTENCE = 2000
+FEW = 100
+DIALLED_MOST = 4096
 STATES = (link.OPEN, link.COMMITTED, link.DONE, link.EOF, link.READ, link.LEFT, link.RESET, link.ABORTED)
 MARKED = MARK.encode("ascii")
 
@@ -27,7 +34,9 @@ MARKED = MARK.encode("ascii")
 class Heard:
     """An end's output as it comes, cut anywhere: of whatever length it is, a bounded part is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = REPORT_MOST) -> None:
+        """``most``: bytes of a marked line; a longer one is noise."""
+        self.most = most
         self.line = bytearray()  # what has come of a line that is marked, or may be
         self.noise = bytearray()  # the last part of all others
         self.marked = b""  # the last marked line that is whole
@@ -62,7 +71,7 @@ class Heard:
 
     def _go_on(self, piece: bytes) -> None:
         self.line += piece
-        if self.noisy or not MARKED.startswith(self.line[: len(MARKED)]) or len(self.line) > REPORT_MOST:
+        if self.noisy or not MARKED.startswith(self.line[: len(MARKED)]) or len(self.line) > self.most:
             self.noisy = True
             self._add_noise(self.line)
             self.line.clear()
@@ -77,126 +86,200 @@ class Heard:
         return b"\n".join((self.noise[-NOISE_MOST:], self.marked, self.line)).decode("utf-8", "replace")
 
 
-# -- the form of a report: {field: shape}, [shape of each entry], (one shape, or another), or a test of the value
+def report_most(told: "dict[str, Any]") -> int:
+    """Bytes that the report of an end with this plan may have."""
+    return REPORT_MOST + sum(2 * KEPT + stage.get("keep", KEPT) for stage in told["stages"])
 
 
-def text(value: "Any") -> bool:
-    return isinstance(value, str) and len(value) <= KEPT
+# -- the form of a report
 
 
-def output(value: "Any") -> bool:
-    """flaw() knows how much of it this stage was to keep."""
-    return isinstance(value, str) and len(value) <= KEPT_MOST
+class Misfit(ValueError):
+    """A value is not what must be there; the text is its place."""
 
 
-def figure(value: "Any") -> bool:
+def output(value: "Any", where: str) -> str:
+    """Standard output of a command, as it is; how much of it this stage was to keep is seen in ``stray``."""
+    if not isinstance(value, str) or len(value) > KEPT_MOST:
+        raise Misfit(where)
+    return value
+
+
+def errors(value: "Any", where: str) -> str:
+    """Standard error of a command: it is quoted, and may come to a terminal."""
+    if not isinstance(value, str) or len(value) > KEPT:
+        raise Misfit(where)
+    return printable(value)[-KEPT:]
+
+
+def brief(most: int) -> "Parser":
+    """A text for people, of which the beginning is kept."""
+
+    def parse(value: "Any", where: str) -> str:
+        if not isinstance(value, str):
+            raise Misfit(where)
+        return printable(value[:most])
+
+    return parse
+
+
+def figure(value: "Any", where: str) -> "Any":
     """A number that can be calculated with, or None; not NaN, which is no number, nor what overflows when divided."""
-    return value is None or type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63)
+    if value is None or type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63):
+        return value
+    raise Misfit(where)
 
 
-def number(value: "Any") -> bool:
-    return value is not None and figure(value)
+def number(value: "Any", where: str) -> "Any":
+    if value is None:
+        raise Misfit(where)
+    return figure(value, where)
 
 
-def flag(value: "Any") -> bool:
-    return isinstance(value, bool)
+def flag(value: "Any", where: str) -> bool:
+    if not isinstance(value, bool):
+        raise Misfit(where)
+    return value
 
 
-def nothing(value: "Any") -> bool:
-    return value is None
+def one_of(choices: "tuple[str, ...]") -> "Parser":
+    def parse(value: "Any", where: str) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise Misfit(where)
+        return value
+
+    return parse
 
 
-PROBLEM = {"kind": text, "text": text}
-STAGE = {
-    "name": text,
-    "rc": figure,
-    "signal": figure,
-    "elapsed": figure,
-    "started_at": figure,
-    "ended_at": figure,
-    "cpu": figure,
-    "problem": (nothing, PROBLEM),
-    "blame": [text],
-    "stderr": (nothing, text),  # none is kept of a stage that has inherited it
-    "stdout": output,
-    "stdout_truncated": flag,
-}
-SIDE = {
-    "id": text,
-    "side": lambda value: value in ("W", "R"),
-    "state": lambda value: value in STATES,
-    "problem": text,
-    "bytes": figure,
-    "unread": figure,
-    "padding": figure,
-    "elapsed": figure,
-    "ended_at": figure,
-    "rtt": figure,
-    "retransmits": figure,
-    "waited": {"receiver": figure, "buffer": figure, "busy": figure},
-    "address": text,
-    "peer": text,
-}
-DIALLED = {"end": text, "address": text, "port": figure, "outcome": text}
-CONNECT = {"listening": [figure], "taken": [text], "dialled": [DIALLED], "dials": flag, "strangers": number}
-REPORT = {
-    "end": text,
-    "refused": text,
-    "stage": text,
-    "skipped": text,
-    "cancelled": text,
-    "died": text,
-    "not_connected": text,
-    "preflight": flag,
-    "stages": [STAGE],
-    "links": [SIDE],
-    "connect": CONNECT,
-    "warnings": [text],
-    "left": [text],
-}
-SAMPLE = {"sample": [SIDE], "at": number}
+def optional(parser: "Parser") -> "Parser":
+    return lambda value, where: None if value is None else parser(value, where)
 
 
-def misfit(value: "Any", shape: "Any", where: str = "") -> str:
-    """The place of the first thing that has not the shape it must have; empty when all has."""
-    if isinstance(shape, dict):
+def each(parser: "Parser", most: int) -> "Parser":
+    """A list, of which the first entries are kept."""
+
+    def parse(value: "Any", where: str) -> "list[Any]":
+        if not isinstance(value, list):
+            raise Misfit(where)
+        return [parser(item, "%s[%d]" % (where, index)) for index, item in enumerate(value[:most])]
+
+    return parse
+
+
+def record(fields: "dict[str, Parser]") -> "Parser":
+    """A mapping with all of these fields; others are not kept."""
+
+    def parse(value: "Any", where: str) -> "dict[str, Any]":
         if not isinstance(value, dict):
-            return where
-        places = ((value.get(key, misfit), inner, f"{where}.{key}") for key, inner in shape.items())
-    elif isinstance(shape, list):
-        if not isinstance(value, list) or len(value) > LIST_MOST:
-            return where
-        places = ((item, shape[0], f"{where}[{index}]") for index, item in enumerate(value))
-    elif isinstance(shape, tuple):
-        return "" if any(not misfit(value, each, where) for each in shape) else where
-    else:
-        return "" if shape(value) else where
-    return next((found for found in (misfit(*place) for place in places) if found), "")
+            raise Misfit(where)
+        missing = [name for name in fields if name not in value]
+        if missing:
+            raise Misfit("%s.%s" % (where, missing[0]))
+        return {name: parser(value[name], "%s.%s" % (where, name)) for name, parser in fields.items()}
+
+    return parse
 
 
-def flaw(message: "dict[str, Any]", told: "dict[str, Any]") -> str:
-    """What is wrong with the report of an end that was told this plan; empty when nothing is."""
-    found = misfit(message, {key: shape for key, shape in REPORT.items() if key in message})
-    if found:
-        return f"its {found.lstrip('.')} is not as it should be"
-    if message.get("end", told["end"]) != told["end"]:
+word, sentence = brief(WORD), brief(SENTENCE)
+STAGE = record(
+    {
+        "name": word,
+        "rc": figure,
+        "signal": figure,
+        "elapsed": figure,
+        "started_at": figure,
+        "ended_at": figure,
+        "cpu": figure,
+        "problem": optional(record({"kind": word, "text": sentence})),
+        "blame": each(word, FEW),
+        "stderr": optional(errors),  # none is kept of a stage that has inherited it
+        "stdout": output,
+        "stdout_truncated": flag,
+    }
+)
+SIDE = record(
+    {
+        "id": word,
+        "side": one_of(("W", "R")),
+        "state": one_of(STATES),
+        "problem": sentence,
+        "bytes": figure,
+        "unread": figure,
+        "padding": figure,
+        "elapsed": figure,
+        "ended_at": figure,
+        "rtt": figure,
+        "retransmits": figure,
+        "waited": record({"receiver": figure, "buffer": figure, "busy": figure}),
+        "address": word,
+        "peer": word,
+    }
+)
+CONNECT = record(
+    {
+        "listening": each(number, FEW),
+        "taken": each(word, FEW),
+        "dialled": each(record({"end": word, "address": word, "port": number, "outcome": word}), DIALLED_MOST),
+        "dials": flag,
+        "strangers": number,
+    }
+)
+
+
+def report_parsers(told: "dict[str, Any]") -> "dict[str, Parser]":
+    """What the report of an end with this plan may have; all of it may be missing."""
+    return {
+        "end": word,
+        "python": word,
+        "refused": sentence,
+        "stage": word,
+        "skipped": sentence,
+        "cancelled": sentence,
+        "died": sentence,
+        "not_connected": sentence,
+        "preflight": flag,
+        "stages": each(STAGE, len(told["stages"])),
+        "links": each(SIDE, 2 * len(told["links"])),
+        "connect": CONNECT,
+        "warnings": each(sentence, FEW),
+        "killed": each(word, FEW),
+        "left": each(word, FEW),
+    }
+
+
+def parse(message: "dict[str, Any]", told: "dict[str, Any]") -> "tuple[dict[str, Any], str]":
+    """The report of an end that was told this plan, as far as it is kept, and what is wrong with it ("": nothing)."""
+    parsers = report_parsers(told)
+    try:
+        report = {key: parsers[key](value, key) for key, value in message.items() if key in parsers}
+    except Misfit as exc:
+        return {}, "its %s is not as it should be" % exc
+    return report, stray(report, told)
+
+
+def stray(report: "dict[str, Any]", told: "dict[str, Any]") -> str:
+    """What a report names that is not this end's; empty when there is nothing."""
+    if report.get("end", told["end"]) != told["end"]:
         return "it is another end's"
     stages = {stage["name"]: stage.get("keep", KEPT) for stage in told["stages"]}
     sides = {(spec["id"], side) for spec in told["links"] for side in spec["side"].replace("local", "WR")}
-    for stage in message.get("stages", ()):
+    for stage in report.get("stages", ()):
         if stage["name"] not in stages:
             return "it is of a stage that is not this end's"
         if len(stage["stdout"]) > stages[stage["name"]]:
             return "it has more of an output than was to be kept"
-    if not {(side["id"], side["side"]) for side in message.get("links", ())} <= sides:
+    if not {(side["id"], side["side"]) for side in report.get("links", ())} <= sides:
         return "it is of a link that is not this end's"
-    if not {entry["end"] for entry in message.get("connect", {}).get("dialled", ())} <= set(told["dial"]):
+    if not {entry["end"] for entry in report.get("connect", {}).get("dialled", ())} <= set(told["dial"]):
         return "it is of an end that this one was not to dial"
     return ""
 
 
-def sample_is_sound(message: "dict[str, Any]", told: "dict[str, Any]") -> bool:
-    """Whether this can be shown as progress."""
-    return not misfit(message, SAMPLE) and {side["id"] for side in message["sample"]} <= {
-        spec["id"] for spec in told["links"]
-    }
+def parse_sample(message: "dict[str, Any]", told: "dict[str, Any]") -> "dict[str, Any] | None":
+    """What of a message can be shown as progress, None where it is no sample."""
+    try:
+        sample = record({"sample": each(SIDE, 2 * len(told["links"])), "at": number})(message, "")
+    except Misfit:
+        return None
+    known = {spec["id"] for spec in told["links"]}
+    return sample if {side["id"] for side in sample["sample"]} <= known else None

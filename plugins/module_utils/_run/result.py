@@ -22,6 +22,8 @@ FEW = 3  # commands that may have so much each; more share it
 # in an event of ansible-runner a failed result is there twice: as JSON, and as JSON in the line that Ansible shows
 SHOWN = 134_000  # characters: the standard error of what failed first; 64 KiB of plain text
 SHOWN_TAIL = 2 * TAIL  # characters: that of others, and what the last command has written
+LEFT_MOST = 10  # processes that are named
+DIALLED_MOST = 200  # attempts of a preflight that are listed, those that worked first
 
 
 def rounded(value: "float | None", digits: int = 3) -> "float | None":
@@ -151,12 +153,17 @@ def shape(
     if verdict:
         reports = verdict.reports.values()
         result["strangers"] = sum(report.get("connect", {}).get("strangers", 0) for report in reports)
-        result["left_running"] = [
-            f"{hosts[end]}: {process}" for end, report in verdict.reports.items() for process in report.get("left", ())
-        ]
+        result["left_running"] = left_running(hosts, verdict.reports)
     else:
         result.update(strangers=0, left_running=[])
     return result
+
+
+def left_running(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]]") -> "list[str]":
+    """ "db1: 4711 ssh-agent" for each process that outlives the run; the last entry counts those beyond LEFT_MOST."""
+    found = [f"{hosts[end]}: {process}" for end, report in reports.items() for process in report.get("left", ())]
+    more = [f"{len(found) - LEFT_MOST} more"] if len(found) > LEFT_MOST else []
+    return found[:LEFT_MOST] + more
 
 
 def refused(msg: str, host: str) -> "dict[str, Any]":
@@ -204,8 +211,8 @@ def summary(result: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def preflight_result(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]]") -> "list[dict[str, Any]]":
-    """[{from, to, address, port, ok, outcome}] for everything that was dialled."""
-    return [
+    """[{from, to, address, port, ok, outcome}] for what was dialled, up to DIALLED_MOST: those first that worked."""
+    tried = [
         {
             "from": hosts[end],
             "to": hosts[entry["end"]],
@@ -217,3 +224,6 @@ def preflight_result(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]
         for end, report in reports.items()
         for entry in report.get("connect", {}).get("dialled", ())
     ]
+    if len(tried) > DIALLED_MOST:
+        tried.sort(key=lambda entry: not entry["ok"])
+    return tried[:DIALLED_MOST]

@@ -8,13 +8,15 @@ a stage that was in trouble only after one of its links was broken is a victim,
 and the link leads to the other side.
 """
 
-from .words import last_line
+from .._end.stage import bounded
+from .words import explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 LATE = float("inf")
+MSG_MOST = 4 * 1024  # characters of JSON: a result has the sentence twice
 # what to try, in the words of a task's options
 ADVICE = {
     "early exit": "if that is what you want, set early_exit for it",
@@ -46,6 +48,8 @@ class Verdict:
         self.excused = self._excused()
         self.skipped = next((r["skipped"] for r in self.reports.values() if r.get("skipped")), "")
         self.cause = None if self.skipped else self._cause()
+        if self.cause:
+            self.cause["msg"] = bounded(self.cause["msg"], MSG_MOST, last=False)
         self.cause_of_launch = self._not_launched() or self._refused()
         self.ok = self.cause is None and not self.skipped
 
@@ -102,7 +106,7 @@ class Verdict:
         if kind == "failed":
             text = "failed with %s" % text if not stage["signal"] else text
             if stage["stderr"] is not None:
-                said = last_line(stage["stderr"])
+                said = explanation(stage["stderr"])
                 text += ": %s" % said if said else ", and said nothing on standard error"
             if stage["signal"] == 9:
                 text += " (SIGKILL: was the host out of memory?)"

@@ -2,12 +2,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Numbers and outcomes in words, for people."""
 
+import re
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 NOTABLE = 0.1  # share of the time that one side must have been waited for to be called slow
 MOST = 2**63  # bytes, as the kernel counts them
+LINES_MOST, LINE_MOST = 3, 300  # of a standard error that is quoted: lines, characters of each
+# what programs write last whatever went wrong, after the line that says what did
+EPITAPHS = (
+    r"\S*tar: (Error is not recoverable: exiting now|Exiting with failure status due to previous errors)$",
+    r"\S*tar: Error exit delayed from previous errors",  # bsdtar
+    r"\S*tar: Child (returned status|died with signal) \d+$",
+    r"\S*tar: (Removing leading |Skipping to next header$)",
+    r"\d+\+\d+ records (in|out)$",  # dd
+    r"\d+ bytes( \(.*\))? (copied|transferred)\b",
+    r"\d+ truncated records?$",
+    r"\S*cpio: \d+ blocks?$|\d+ blocks?$",
+    r"summary: .* in .* - average of |mbuffer: warning: No controlling terminal ",
+    r"bzip2: (Success|Inappropriate ioctl for device)$|perhaps it is corrupted\?",
+    r"It is possible that the compressed file\(s\) have become corrupted\.$",  # bzip2
+    r"You can use the (-tvv option|.bzip2recover. program) to",
+    r"(data from undamaged sections of corrupted files|integrity of|attempt to recover)",
+    r"Input file = .*, output file = ",
+    r"\S*xz: Exit status|\(stdin\): +[\d.]+ %",  # a progress line of xz
+    r"\S* *: *[\d.]+% .*=>",  # that of zstd
+)
+EPITAPH = re.compile("|".join(EPITAPHS))
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -57,10 +80,22 @@ def parse_rate(text: str) -> int:
         raise ValueError("%r is not a number of bytes a second, such as 500K, 10M or 1.5G" % text) from None
 
 
-def last_line(text: str) -> str:
-    """The last line of a program's standard error that says something."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+def printable(text: str) -> str:
+    """A text from another host as it may be shown: control characters, and what reorders lines, are spelled out.
+
+    A carriage return ends a line, as on a terminal: what was overwritten is told all the same.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def explanation(stderr: str) -> str:
+    """The lines of a program's standard error that say why it failed: the last few that are no epitaph."""
+    lines = [line.strip()[:LINE_MOST] for line in stderr.splitlines() if line.strip()]
+    told = list(dict.fromkeys(line for line in lines if not EPITAPH.match(line)))
+    return "; ".join(told[-LINES_MOST:] or lines[-1:])
 
 
 def share(part: "float | None", whole: "float | None") -> "float | None":
