@@ -156,6 +156,9 @@ options:
   peer_become:
     description:
       - Whether to become another user on the peer. Its variables, such as C(ansible_become_method), say how.
+        Keywords of the task, such as C(become_method), do not.
+      - A password that was typed (C(--ask-pass), C(--ask-become-pass)) is used for the peer, too, unless the task's
+        host has one of its own in its variables. Nothing else that belongs to the task's host is told to the peer.
       - A peer whose variables have C(ansible_become) set becomes another user without this.
     type: bool
     default: false

@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible import constants as C
+from ansible import context as command_line
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
+from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
 
 LOOPBACK = ["127.0.0.1", "::1"]
@@ -134,9 +138,12 @@ def inventory_host(
     if name not in task_vars["hostvars"]:
         raise HostError(f"peer: there is no host {name!r} in the inventory")
     variables = task_vars["hostvars"][name]
-    if become_user and not become and not variables.get("ansible_become"):
+    become = become or boolean(variables.get("ansible_become", False))
+    if become_user and not become:
         raise HostError("peer_become_user: it says as whom, but peer_become does not say that")
-    connection = make_connection(action, name, variables, become, become_user)
+    connection = make_connection(action, name, variables, typed(action, task_vars))
+    if become:
+        set_become(connection, name, variables, become_user)
     executor = Executor(
         task=action._task,
         connection=connection,
@@ -145,21 +152,71 @@ def inventory_host(
         templar=action._templar,
         shared_loader_obj=action._shared_loader_obj,
     )
-    address = str(variables.get("ansible_host") or name)
-    return Host(name, executor, interpreters(variables, action._templar), address)
+    return Host(name, executor, interpreters(variables, action._templar), str(executor._get_remote_addr({})))
+
+
+def typed(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, str]:
+    """The passwords that were typed for all hosts (--ask-pass, --ask-become-pass), by the names of their options.
+
+    A task's play context has them mixed with those of the task's own host: nothing is sure to be typed
+    where that host, or the configuration of one of its plugins, has a password of its own.
+    """
+    context, connection, delegate = action._play_context, action._connection, action._task.delegate_to
+    own = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
+    found = {}
+    for option, kind, plugin in (
+        ("password", "connection", connection),
+        ("become_pass", "become", connection.become),
+    ):
+        value = getattr(context, option)
+        if not value or any(name in own for name in C.MAGIC_VARIABLE_MAPPING[option]):
+            continue
+        if plugin is None or not is_configured(kind, plugin, option, own):
+            found[option] = value
+    return found
+
+
+def is_configured(kind: str, plugin: Any, option: str, variables: Mapping[str, Any]) -> bool:
+    """Whether a host's variables, the environment or ansible.cfg set an option of a plugin."""
+    known = known_options(kind, plugin, variables)
+    try:
+        value, _origin = C.config.get_config_value_and_origin(
+            option, plugin_type=kind, plugin_name=plugin._load_name, variables=known
+        )
+    except AnsibleError:
+        return False  # it has no such option
+    return value is not None
+
+
+def peer_context(action: ActionBase, name: str, variables: Mapping[str, Any], passwords: dict[str, str]) -> PlayContext:
+    """What the command line says of every host, and what the peer's variables say: nothing of the task's host."""
+    context = PlayContext(connection_lockfd=action._play_context.connection_lockfd)
+    context.no_log = action._play_context.no_log
+    context.remote_addr = name
+    for attribute, value in passwords.items():
+        setattr(context, attribute, value)
+    for attribute, names in C.MAGIC_VARIABLE_MAPPING.items():
+        for variable in names:
+            if variable in variables:
+                setattr(context, attribute, variables[variable])
+                break
+    context.connection = str(context.connection or C.DEFAULT_TRANSPORT)
+    if context.connection == "smart":
+        context.connection = "ssh"
+    context.become = False  # see set_become
+    return context
+
+
+def known_options(kind: str, plugin: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of a host that are options of this plugin."""
+    return {key: variables[key] for key in C.config.get_plugin_vars(kind, plugin._load_name) if key in variables}
 
 
 def make_connection(
-    action: ActionBase, name: str, variables: Mapping[str, Any], become: bool, become_user: str | None
-) -> Any:
-    """A connection and become plugin for a host, with the options that its own variables give it."""
-    context = action._play_context.copy()
-    context.remote_addr = str(variables.get("ansible_host") or name)
-    context.connection = str(variables.get("ansible_connection") or C.DEFAULT_TRANSPORT)
-    if context.connection == "smart":
-        context.connection = "ssh"
-    context.shell = variables.get("ansible_shell_type")
-    context.executable = variables.get("ansible_shell_executable") or C.DEFAULT_EXECUTABLE
+    action: ActionBase, name: str, variables: Mapping[str, Any], passwords: dict[str, str]
+) -> ConnectionBase:
+    """A connection to a host, with the options that its own variables give it."""
+    context = peer_context(action, name, variables, passwords)
     connection = connection_loader.get(
         context.connection,
         context,
@@ -169,30 +226,24 @@ def make_connection(
     )
     if connection is None:
         raise HostError(f"{name}: there is no connection plugin {context.connection!r}")
-    keys = action._task.dump_attrs()
-    keys.pop("retries", None)  # of the task, not of the connection
-    keys["timeout"] = context.timeout
-    keys["become"], keys["become_user"] = become, become_user
-    if context.password:
-        keys["password"] = context.password
-
-    def options(kind: str, plugin: Any) -> dict[str, Any]:
-        names = C.config.get_plugin_vars(kind, plugin._load_name)
-        return {key: variables[key] for key in names if key in variables}
-
-    plugin = None
-    if become or boolean(variables.get("ansible_become", False)):
-        method = str(variables.get("ansible_become_method") or action._task.become_method or C.DEFAULT_BECOME_METHOD)
-        plugin = become_loader.get(method)
-        if plugin is None:
-            raise HostError(f"{name}: there is no become plugin {method!r}")
-        if context.become_pass:
-            keys["become_pass"] = context.become_pass
-        known = options("become", plugin)
-        if become_user:
-            known["ansible_become_user"] = become_user
-        plugin.set_options(task_keys=keys, var_options=known)
-    connection.set_become_plugin(plugin)
-    connection.set_options(task_keys=keys, var_options=options("connection", connection))
-    connection._shell.set_options(task_keys=keys, var_options=options("shell", connection._shell))
+    keys = {"timeout": context.timeout, **passwords}  # none of the task's keywords: they are those of the task's host
+    connection.set_options(task_keys=keys, var_options=known_options("connection", connection, variables))
+    connection._shell.set_options(task_keys={}, var_options=known_options("shell", connection._shell, variables))
     return connection
+
+
+def set_become(connection: ConnectionBase, name: str, variables: Mapping[str, Any], become_user: str | None) -> None:
+    """Let this connection become another user, as the host's variables say; raises HostError."""
+    context = connection._play_context
+    method = str(variables.get("ansible_become_method") or command_line.CLIARGS["become_method"])
+    plugin = become_loader.get(method)
+    if plugin is None:
+        raise HostError(f"{name}: there is no become plugin {method!r}")
+    known = known_options("become", plugin, variables)
+    if become_user:
+        known["ansible_become_user"] = become_user
+    keys = {"become": True, "become_user": become_user, "become_pass": context.become_pass or None}
+    plugin.set_options(task_keys=keys, var_options=known)
+    connection.set_become_plugin(plugin)
+    context.become, context.become_method, context.become_user = True, method, become_user
+    context.set_become_plugin(plugin)

@@ -316,6 +316,15 @@ def test_two_hosts_without_addresses(fleet: Fleet, work: Path) -> None:
     assert given["stages"][1]["stdout"] == "h2\nh1\n"
 
 
+def test_an_address_that_only_the_connection_knows(fleet: Fleet) -> None:
+    """Not ansible_host, but what the connection makes of the host's variables, is what is dialled."""
+    known = {"ansible_host": "nowhere.invalid", "ansible_ssh_extra_args": "-o HostKeyAlias=h2"}
+    task = pipe(input="hostname", remote=WHO, peer="h2", listen="peer")
+    done = playbook.run(fleet, task, inventory={"h2": {**known, "ansible_ssh_host": fleet["h2"].address}})
+    assert done.result["stages"][1]["stdout"] == "h2\nh1\n"
+    assert ways(done.result) == [f"{fleet['h2'].address}>{fleet['h1'].address}"]
+
+
 # -- unreachable
 
 
