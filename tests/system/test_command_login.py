@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,71 @@ def test_words_and_the_locale_here(shell: Shell, work: Path, variable: str) -> N
     ended = shell.run(argv, env=env)
     assert ended.returncode == 0, ended.stderr
     assert name.read_text(encoding="utf-8") == "ü\n"
+
+
+# -- a command inherits what the login gives, and nothing of ours: not the locale that Python sets in C's (PEP 538)
+
+INHERITED = r"""
+tr '\0' '\n' </proc/$$/environ | grep -a -v -e ^_= -e ^SSH_C -e ^SHLVL= -e ^SUDO_COMMAND= | sort
+grep -E '^(Umask|SigIgn|SigBlk|SigCgt|Cap|Groups|NoNewPrivs|Seccomp)' /proc/self/status
+cat /proc/self/limits /proc/self/oom_score_adj
+nice
+pwd
+ls /proc/self/fd
+"""
+LOOK = f"sh {SCRATCH}/inherited"
+GIVEN = {
+    "no locale": {},
+    "C": {"LC_CTYPE": "C"},
+    "odd": {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "ODD": "two\nlines", "EMPTY": "", "BYTES": "\udcff"},
+}
+
+
+def known(said: str) -> str:
+    """But for those two signals that Python ignores itself, so that nobody can know: by default again for commands."""
+    mask = ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
+    return re.sub(r"(?<=SigIgn:\t)\w+", lambda found: f"{int(found[0], 16) & mask:016x}", said)
+
+
+@pytest.fixture
+def inherited(fleet: Fleet) -> None:
+    for host in (fleet.controller, *fleet):
+        host.outside(f"{SCRATCH}/inherited").write_text(INHERITED, encoding="ascii")
+        host.outside(f"{SCRATCH}/inherited").chmod(0o644)
+
+
+@pytest.mark.usefixtures("inherited")
+@pytest.mark.parametrize("given", GIVEN)
+def test_what_a_command_inherits_here(shell: Shell, given: str) -> None:
+    setup = f"unset LANG; ulimit -S -n 200; ulimit -S -s 4096; umask 027; cd {SCRATCH}; exec nice -n 3"
+    direct = shell.run(f"{setup} {LOOK}", env=GIVEN[given], errors="surrogateescape")
+    line = f"{setup} socketpipe -i {{ {LOOK} }} {SSH} -r {{ cat }} -o {{ cat }}"
+    ended = shell.run(line, env=GIVEN[given], errors="surrogateescape")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert known(ended.stdout) == known(direct.stdout) and "Umask:\t0027" in direct.stdout
+
+
+@pytest.mark.usefixtures("inherited")
+@pytest.mark.parametrize("login", ["ssh h1", "ssh h1 sudo -n -u backup1", "ssh h1 env LANG=C nice -n 4"])
+@pytest.mark.parametrize("nested", ["", "nested"])
+def test_what_a_command_inherits_there(shell: Shell, login: str, nested: str) -> None:
+    direct = shell.run(f"{login} {LOOK}")
+    line = f"socketpipe -l {{ {login} }} -r {{ {LOOK} }} -o {{ cat }}"
+    if nested:
+        line = f"socketpipe -l {{ ssh h2 }} -r {{ {line} }} -o {{ cat }}"
+    ended = shell.run(line)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert known(ended.stdout) == known(direct.stdout) and "Umask:" in direct.stdout
+
+
+@pytest.mark.usefixtures("inherited")
+def test_what_a_login_command_inherits(shell: Shell) -> None:
+    """ssh may send it on (SendEnv)."""
+    login = f"sh -c '{LOOK} >{SCRATCH}/login; exec \"$@\"' - ssh h1"
+    direct = shell.run(f"unset LANG; {LOOK}")
+    ended = shell.run(f"unset LANG; socketpipe -l {{ {login} }} -r {{ true }} -o {{ cat {SCRATCH}/login }}")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert known(ended.stdout) == known(direct.stdout)
 
 
 def logins(fleet: Fleet) -> int:

@@ -157,6 +157,16 @@ def test_an_original_client_is_answered(fleet: Fleet, shell: Shell, ours: str, w
     assert ended.returncode == 1
 
 
+def test_what_is_answered_inherits_the_login_only(fleet: Fleet, shell: Shell, ours: str) -> None:
+    """Not the locale that our own Python has set where there was none (PEP 538)."""
+    client = ["/usr/bin/python3", "-IS", str(ORIGINAL), fleet.controller.address]
+    look = "grep -zo ^LC_.* /proc/self/environ"
+    ended = shell.run([*client, "", "cat", look, *ours.split()])
+    assert (ended.returncode, ended.stdout) == (0, "")
+    ended = shell.run([*client, "", "cat", look, *ours.split(), "LC_CTYPE=C"])
+    assert ended.stdout == "LC_CTYPE=C\0"
+
+
 ANSWERS = {
     "-s": (1, "-s: a host, a port and a command must follow"),
     "-s host 1": (1, "-s: a host, a port and a command must follow"),

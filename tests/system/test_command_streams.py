@@ -220,6 +220,23 @@ def test_in_the_background(fleet: Fleet, shell: Shell, work: Path) -> None:
     assert (work / "out").read_text(encoding="ascii").endswith("\n1000\n")
 
 
+@pytest.mark.parametrize("batch", BATCH)
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_command_may_ask_on_the_terminal(shell: Shell, work: Path, side: str, batch: str) -> None:
+    """For a tape, a passphrase: with -b, too, where it is the login command alone that cannot."""
+    asks = f"sh -c 'printf \"which? \" >/dev/tty; read -r answer </dev/tty; cat; echo $answer >{work}/answer'"
+    source, sink = (asks, "cat") if side == "input" else ("echo x", asks)
+    login = f"sh -c '(: </dev/tty) 2>/dev/null && touch {work}/terminal; exec \"$@\"' - ssh h1"
+    line = f"socketpipe {batch} -i {{ {source} }} -l {{ {login} }} -r {{ cat }} -o {{ {sink} }}"
+    with shell.terminal(f"echo x | {line}; echo status=$?") as terminal:
+        terminal.expect(r"which\? ")
+        terminal.type("tape 7\n")
+        assert terminal.expect(r"status=(\d+)")[1] == "0", terminal.shown
+        assert terminal.wait() == 0
+    assert (work / "answer").read_text(encoding="ascii") == "tape 7\n"
+    assert (work / "terminal").exists() is not bool(batch)
+
+
 def test_many_in_the_background(shell: Shell, work: Path) -> None:
     """Without -b, too, unless a command asks: the login command has no use for the terminal."""
     line = f"socketpipe -i {{ seq 1 1000 }} {SSH} -r {{ dd of={work}/out$n status=none }}"

@@ -305,16 +305,19 @@ def test_chdir_and_environment(fleet: Fleet, work: Path) -> None:
             ),
             pipe(input="true", remote={"cmd": "./here", "chdir": str(work)}),
             pipe(input="true", remote={"cmd": "here", "environment": {"PATH": f"{work}:/bin"}}),
+            # Python sets LC_CTYPE in the C locale (PEP 538): that is not the login's
+            pipe(input="true", remote={"shell": "cat; env | grep LC_ || echo none"}),
         ],
         ignore_errors=True,
     )
-    nowhere, nowhere2, good, relative, path = done.results
+    nowhere, nowhere2, good, relative, path, locale = done.results
     assert nowhere["msg"] == f"remote on h1: there is no directory '{work}/nowhere' to run it in"
     assert nowhere2["msg"] == f"input on localhost: there is no directory '{work}/nowhere' to run it in"
     assert not nowhere["changed"] and not nowhere2["changed"]
     assert good["stages"][1]["stdout"] == f"{work}/there\nrot-\n/usr\n-5\n"
     assert relative["msg"] == "remote on h1: there is no './here'"
     assert path["msg"] == f"remote on h1: there is no 'here' in PATH {work}:/bin"
+    assert locale["stages"][1]["stdout"] == "none\n"
 
 
 # -- creates, removes

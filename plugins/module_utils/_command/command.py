@@ -127,7 +127,7 @@ def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
     elif name == "output":
         inherit["1"] = keep(1)
     found = {"name": name, "argv": argv, "ok_rc": options.ok_rc.get(name, [0]), "early_exit": not options.whole}
-    found.update(environment={}, inherit=inherit, own_session=options.batch or name == "remote")
+    found.update(environment={}, inherit=inherit, own_session=name == "remote")
     if argv[0] == "socketpipe":
         modules = bootstrap.MODULES + bootstrap.COMMAND_MODULES
         words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]

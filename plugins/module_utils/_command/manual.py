@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Iterator
 
 VERSION = "0.1.0"  # of galaxy.yml; make release-check compares
-DATE = "2026-11-22"  # of the last change of the text
+DATE = "2026-11-26"  # of the last change of the text
 WIDTH = 79  # columns of the help
 COLUMN = 26  # where its texts begin
 SOURCE = 64  # columns of a line in the manual page's source, which macros make longer

@@ -113,8 +113,8 @@ OPTIONS = [
         "--batch",
         "",
         FLAG,
-        "Ask nothing on the terminal. All commands run in sessions of their own, so that socketpipe can be put into "
-        "the background and is never stopped there for reading (SIGTTIN).",
+        "Run the login command without a terminal. It cannot ask for anything then, and socketpipe can be put into the "
+        "background without being stopped for reading (SIGTTIN). The input and output commands keep the terminal.",
     ),
     Option(
         "-h",

@@ -31,10 +31,28 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def own_environment() -> "dict[bytes, bytes]":
+    """The environment that we were started with.
+
+    os.environb is not that: in the C locale Python sets LC_CTYPE=C.UTF-8 in it (PEP 538), and commands that
+    inherit this would take bytes for characters that are none to those of the login.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as environ:
+            entries = environ.read().split(b"\0")
+    except OSError:
+        return dict(os.environb)
+    found: "dict[bytes, bytes]" = {}
+    for name, equals, value in (entry.partition(b"=") for entry in entries):
+        if name and equals:
+            found.setdefault(name, value)  # the first is what getenv(3) finds
+    return found
+
+
 def full_environment(spec: "dict[str, Any]") -> "dict[bytes, bytes]":
     """Our own environment with the stage's on top."""
     given = spec.get("environment", {})
-    return {**os.environb, **{encode(name): encode(value) for name, value in given.items()}}
+    return {**own_environment(), **{encode(name): encode(value) for name, value in given.items()}}
 
 
 def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> str:
