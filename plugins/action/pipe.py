@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import time
-from collections import ChainMap
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -95,7 +94,7 @@ class ActionModule(ActionBase):
         where = {"input": PEER, "remote": REMOTE, "output": PEER}
         plan.chain([(where[option], stage) for option, (stages, _w) in parsed.items() for stage in stages])
         for stage in plan.ends[REMOTE]["stages"]:
-            stage["environment"] = {**self._environment(), **stage["environment"]}
+            stage["environment"] = {**hosts_of.environment_of(self), **stage["environment"]}
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
 
     def _read(self, name: str) -> bytes:
@@ -117,45 +116,17 @@ class ActionModule(ActionBase):
         finally:
             self._loader.cleanup_tmp_file(path)
 
-    def _environment(self) -> dict[str, str]:
-        """The task's ``environment``, templated: it applies to the task's host."""
-        environment: dict[str, Any] = {}
-        self._compute_environment_string(environment)
-        return {str(key): str(value) for key, value in environment.items()}
-
     def _hosts(self, name: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
         """Both hosts, each with its own way to start an end; raises HostError."""
-        delegate = self._task.delegate_to
-        variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
-        if delegate and delegate in task_vars["hostvars"]:
-            # looked up, not copied: that would template all of the host's variables, and one may not be templated now
-            variables = ChainMap(variables, task_vars["hostvars"][delegate])
-        pythons = hosts_of.interpreters(variables, self._templar)
-        remote = hosts_of.Host(name, self, pythons, str(self._get_remote_addr(task_vars)))
-        peer_name = args["peer"]
-        if hosts_of.is_controller(peer_name, task_vars) and not (args["peer_become"] or args["peer_become_user"]):
-            peer = hosts_of.controller(self._loader.get_basedir())
-        else:
-            peer = hosts_of.inventory_host(self, peer_name, task_vars, args["peer_become"], args["peer_become_user"])
-        return {REMOTE: remote, PEER: peer}
+        become, user = args["peer_become"], args["peer_become_user"]
+        remote = hosts_of.of_task(self, name, task_vars)
+        return {REMOTE: remote, PEER: hosts_of.other(self, args["peer"], task_vars, become, user)}
 
     def _reach(self, plan: Plan, hosts: dict[str, hosts_of.Host], args: dict[str, Any]) -> None:
         """Who dials whom at which addresses; ``address`` is that of the side that is dialled."""
         if args["progress"] and hosts[PEER].executor is None:  # of an exec nothing is heard before its end
             plan.ends[PEER]["sample"] = SAMPLE
-        given = args["address"] or []
-        dialled = REMOTE if args["listen"] == "remote" else PEER
-        possible = False
-        for dialler, target in ((REMOTE, PEER), (PEER, REMOTE)):
-            addresses, ssh_client = hosts_of.dial_addresses(hosts[dialler], hosts[target])
-            if given and target == dialled:
-                addresses = [found for name in given for found in hosts_of.resolve(name) or [name]]
-                ssh_client = False
-            plan.reach(dialler, target, addresses, ssh_client)
-            possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
-        if not possible:
-            names = f"{hosts[PEER].name} and {hosts[REMOTE].name}"
-            raise hosts_of.HostError(f"neither of {names} has an address that the other could dial: set address")
+        hosts_of.reach(plan, hosts, REMOTE if args["listen"] == "remote" else PEER, args["address"] or [])
 
     def _execute(
         self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: dict[str, Any]

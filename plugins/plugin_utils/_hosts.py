@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
+from collections import ChainMap
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from ansible import constants as C
 from ansible import context as command_line
@@ -18,6 +20,8 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
+
+from ..module_utils._run.plan import Plan
 
 LOOPBACK = ["127.0.0.1", "::1"]
 LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
@@ -122,22 +126,79 @@ def controller(folder: str) -> Host:
     return host
 
 
+def of_task(action: ActionBase, name: str, task_vars: Mapping[str, Any]) -> Host:
+    """The task's own host, or the one that it is delegated to; raises HostError."""
+    delegate = action._task.delegate_to
+    variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
+    if delegate and delegate in task_vars["hostvars"]:
+        # looked up, not copied: that would template all of the host's variables, and one may not be templated now
+        variables = ChainMap(cast(Any, variables), task_vars["hostvars"][delegate])
+    pythons = interpreters(variables, action._templar)
+    return Host(name, action, pythons, str(action._get_remote_addr(task_vars)))
+
+
+def other(
+    action: ActionBase,
+    name: str,
+    task_vars: Mapping[str, Any],
+    become: bool,
+    become_user: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Host:
+    """A host beside the task's; raises HostError.  ``variables``: of one that is not in the inventory."""
+    if is_controller(name, task_vars) and not (become or become_user):
+        return controller(action._loader.get_basedir())
+    return inventory_host(action, name, task_vars, become, become_user, variables)
+
+
+def environment_of(action: ActionBase) -> dict[str, str]:
+    """The task's ``environment``, templated: it applies to the task's host."""
+    environment: dict[str, Any] = {}
+    action._compute_environment_string(environment)
+    return {str(key): str(value) for key, value in environment.items()}
+
+
+def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str]) -> None:
+    """Tell the two ends of a plan where each can dial the other; raises HostError.
+
+    ``given``: the addresses at which the end ``dialled`` is dialled, in place of those that are found.
+    """
+    possible = False
+    for dialler, target in itertools.permutations(hosts, 2):
+        addresses, ssh_client = dial_addresses(hosts[dialler], hosts[target])
+        if given and target == dialled:
+            addresses = [found for name in given for found in resolve(name) or [name]]
+            ssh_client = False
+        plan.reach(dialler, target, addresses, ssh_client)
+        possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
+    if not possible:
+        names = " and ".join(host.name for host in reversed(list(hosts.values())))
+        raise HostError(f"neither of {names} has an address that the other could dial: set address")
+
+
 def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
     """Whether a peer is the controller: localhost, unless the inventory makes it something else."""
     if name not in LOCALHOSTS:
         return False
     if name not in task_vars["hostvars"]:
         return True
-    return str(task_vars["hostvars"][name].get("ansible_connection", "local")) == "local"
+    connection = str(task_vars["hostvars"][name].get("ansible_connection", "local"))
+    return connection.rpartition(".")[2] == "local"  # ansible.builtin.local
 
 
 def inventory_host(
-    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
+    action: ActionBase,
+    name: str,
+    task_vars: Mapping[str, Any],
+    become: bool,
+    become_user: str | None,
+    variables: Mapping[str, Any] | None = None,
 ) -> Host:
     """Another inventory host, by its own variables; raises HostError.  Main thread only: it templates."""
-    if name not in task_vars["hostvars"]:
+    if name in task_vars["hostvars"]:
+        variables = task_vars["hostvars"][name]
+    elif not variables:
         raise HostError(f"peer: there is no host {name!r} in the inventory")
-    variables = task_vars["hostvars"][name]
     become = become or boolean(variables.get("ansible_become", False))
     if become_user and not become:
         raise HostError("peer_become_user: it says as whom, but peer_become does not say that")

@@ -82,7 +82,7 @@ def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
     }
     result = commands[words.command](settings, words)
     if result is not None:
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write((json.dumps(result) if asked is None else request.answered(result)) + "\n")
         sys.stdout.flush()
 
 

@@ -6,9 +6,11 @@ There it has no limit, and nobody sees it in a list of processes.  {"words": the
 "input": what else a subcommand is told}.  Without it a person has called, on a command line.
 """
 
+import binascii
 import json
 import os
 import sys
+import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ def load() -> "dict[str, Any] | None":
     except (AttributeError, OSError):  # it was not started from an archive, or there is none in it
         return None
     return dict(json.loads(data.decode("ascii")))
+
+
+def answered(value: "Any") -> str:
+    """An answer for a module: JSON, compressed, as base64, so that one of megabytes is a part of the end's report."""
+    return binascii.b2a_base64(zlib.compress(json.dumps(value).encode("ascii")), newline=False).decode("ascii")
 
 
 def failed(kind: str, text: str) -> str:

@@ -107,7 +107,11 @@ def main() -> int:
         given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
         answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
-            say(answer if subcommand == "answer" else answers.say(given, answer) + "\n")
+            if asked is not None:
+                answer = request.answered(answer)
+            elif subcommand != "answer":
+                answer = answers.say(given, answer)
+            say(answer + "\n" * (subcommand != "answer"))
     except Problem as exc:
         return fail(asked is not None, exc.kind, str(exc))
     except OSError as exc:
