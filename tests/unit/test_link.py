@@ -34,6 +34,8 @@ class Pair:
         with socket.create_server(("127.0.0.1", 0)) as server:
             near = socket.create_connection(server.getsockname())
             far = server.accept()[0]
+        for sock in (near, far):
+            kernel.set_linger(sock, True)
         self.spec = {"id": "link", "full_reads": 0, "dead_peer": 0, **spec}
         self.writer, self.reader = self.side(near, "W"), self.side(far, "R")
 

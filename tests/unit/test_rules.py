@@ -106,6 +106,52 @@ def dead_source_never_starts_the_sink(launch: Launch, tmp_path: Path, changes: t
     return target.read_text() == "last week" and ends.stage("output")["started_at"] is None
 
 
+LAST_WEEK = "last week"
+
+
+def writers_end_dies(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> Ends:
+    """A run whose sink truncates its file as it starts; ``changes`` end the writer's end before its stage runs."""
+    target = tmp_path / "target"
+    target.write_text(LAST_WEEK)
+    return launch(two(sh("input", "echo this week"), sh("output", "cat > %s" % target)), changes).wait()
+
+
+def dies_before(module: str, line: str, end: str, how: str = "os.kill(os.getpid(), 9)") -> Change:
+    """The program of the writer's end dies as it comes to this line; ``end`` is an expression for the end's name."""
+    indent = " " * (len(line) - len(line.lstrip()))
+    return module, line, "%sif %s == 'a':\n%s    %s\n%s" % (indent, end, indent, how, line)
+
+
+BEFORE_LINK = dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]')
+# the moments of the writer's end between the reader's "taken" and the first byte of its stage
+MOMENTS: dict[str, Change] = {
+    "as it hears that the link is taken": dies_before("handshake", '        key.check(b"taken",', "'a'"),
+    "as the handshake ends": dies_before("meeting", "        self.made[connection.link] =", 'self.plan["end"]'),
+    "before the link is made": BEFORE_LINK,
+    "before the guard is split off": dies_before("main", "    channel = split(\n", 'plan["end"]'),
+    "as the end begins": dies_before("guard", "        ours.close()\n", "name"),
+    "as the guard begins": dies_before("guard", "        theirs.close()\n", "name"),
+    "by an error of ours": dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]', "raise KeyError"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_the_writers_end_dies_before_its_stage_runs(launch: Launch, tmp_path: Path, moment: str) -> None:
+    """The reader has its link by then: it must see a reset, not a clean end, and never start its stage."""
+    ends = writers_end_dies(launch, tmp_path, (MOMENTS[moment],))
+    assert (tmp_path / "target").read_text() == LAST_WEEK
+    report = ends.report("b")
+    assert [side["state"] for side in report["links"]] == ["reset"]
+    assert [each["started_at"] for each in report["stages"]] == [None]
+    assert not ends.verdict().ok
+    ends.gone()
+
+
+def dead_writers_end_never_starts_the_sink(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> bool:
+    writers_end_dies(launch, tmp_path, (*changes, BEFORE_LINK))
+    return (tmp_path / "target").read_text() == LAST_WEEK
+
+
 def background_child_still_writes(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> bool:
     """The shell is done, its child is not: the end of file must not come before the child's last byte."""
     plan = two(sh("input", "(sleep 1; echo late) & echo early"), record("output", tmp_path / "seen"))
@@ -173,6 +219,10 @@ def survivor_is_ended_on_failure(launch: Launch, tmp_path: Path, changes: tuple[
     return not alive(int(written(tmp_path / "pid")))
 
 
+NO_LINGER: tuple[Change, ...] = (
+    ("connect", "set_linger(self.sock, True)", "pass"),
+    ("connect", "set_linger(sock, True)", "pass"),
+)
 RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     "a failed source is no end of file": (
         failed_source_is_no_end_of_file,
@@ -194,8 +244,9 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "linger": (
         death_of_all_watchers_is_no_end_of_file,
-        (("link", 'set_linger(sock, True)\n    if spec.get("dead_peer")', 'if spec.get("dead_peer")'),),
+        NO_LINGER,
     ),
+    "linger from birth": (dead_writers_end_never_starts_the_sink, NO_LINGER),
     "readers start late": (
         dead_source_never_starts_the_sink,
         (("rules", "if not all(side.readable() for side in stage.ins):", "if False:"),),

@@ -116,7 +116,6 @@ def drive(options: "SimpleNamespace") -> int:
         sock = wait_for_call(listener, processes, options.timeout)
     except (OSError, NotStarted) as exc:
         return processes.give_up(str(exc))
-    set_linger(sock, True)
     try:
         if options.input:
             fds = {0: keep(0), 1: sock.fileno(), 2: 2}

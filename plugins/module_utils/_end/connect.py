@@ -8,7 +8,7 @@ import select
 import time
 
 from .handshake import PARKED, Stranger
-from .kernel import FIN, tcp_info
+from .kernel import FIN, set_linger, tcp_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Connection:
                 chunk = self.sock.recv(self.want - len(self.read))
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # how an end closes what it does not need
+                chunk = b""
             if not chunk:
                 raise Stranger("closed during the handshake" if self.read or self.known else WORDLESS)
             self.read += chunk
@@ -115,6 +117,7 @@ class Attempt:
         if not is_number(self.host):  # numbers() has asked, once: a resolver can take longer than we may
             raise OSError(0, "an unknown name")
         self.sock = socket.socket(family, socket.SOCK_STREAM)
+        set_linger(self.sock, True)  # from birth: until a commit, our death is a reset and never an end of file
         self.sock.setblocking(False)
         code = self.sock.connect_ex((self.host, self.port))
         if code not in (0, errno.EINPROGRESS):
@@ -169,6 +172,7 @@ def listen_on(port: int) -> socket.socket:
             continue  # a kernel without this family
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            set_linger(sock, True)  # connections inherit it, so they have it from birth
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.bind((host, port))

@@ -287,11 +287,10 @@ class Side:
 
 
 def tcp_side(spec: "dict[str, Any]", connection: "Connection") -> Side:
-    """An authenticated connection becomes a link: blocking, kept alive, reset unless committed."""
+    """An authenticated connection becomes a link: blocking, kept alive. It is reset unless committed from birth."""
     sock = connection.sock
     sock.setblocking(True)  # lives in the open file description: a stage would fail with EAGAIN
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
-    set_linger(sock, True)
     if spec.get("dead_peer"):
         keep_alive(sock, spec["dead_peer"])
     writer = spec["side"] == "W"
