@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, report
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
@@ -48,7 +48,7 @@ def test_a_damaged_file_is_one_tape_missing(text: str, tape_host: Maker) -> None
     said = host.fails("sink", "--run", "R4", "--host", "h1", devices=[str(host.tapes[0])])
     assert "so the catalog lacks all of tape A: put the tape in a drive and run tape_inventory with tape_reb" in said
     # and that it is what mends it
-    assert host.ok("inventory", "--rebuild")["warnings"] == []
+    assert [each[:17] for each in host.ok("inventory", "--rebuild")["warnings"]] == ["1 archive of tape"]
     assert host.states("A")[0] == (1, "h1", "written")
 
 
@@ -90,3 +90,64 @@ def test_waiting_reads_no_catalog(tape_host: Maker, monkeypatch: Any) -> None:
     catalog = catalogs.Catalog(str(host.catalog_dir))
     monkeypatch.setattr(catalog, "tapes", None)
     assert [leases.of_run(catalog, run) for run in ("R1", "R2")] == [["A"], []]
+
+
+# the lists of files
+
+
+def lists_of(host: TapeHost) -> list[str]:
+    top = host.catalog_dir / "lists"
+    return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
+
+
+def test_no_two_archives_have_one_list(tape_host: Maker) -> None:
+    host = tape_host()
+    for name, which, line in (("web.x", "all", b"./first"), ("web", "x.all", b"./second"), ("a,b", "c", b"./third")):
+        data = archive("R1", name)
+        assert host.sink("R1", name, data, set=which).status == 0
+        words = ["commit", "--run", "R1", "--host", name]
+        assert host.run(*words, data=report("R1", name, data, names=[line], set=which), set=which).status == 0
+    assert lists_of(host) == ["R1/all,web.x.gz", "R1/c,a,b.gz", "R1/x.all,web.gz"]
+    found = [(each["host"], each["set"], each["path"]) for each in host.ok("find", "--path", "/*")["found"]]
+    assert sorted(found) == [("a,b", "c", "/third"), ("web", "x.all", "/second"), ("web.x", "all", "/first")]
+
+
+def test_a_list_of_the_first_catalogs(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    folder = host.catalog_dir / "lists" / "R1"
+    (folder / "all,h1.gz").rename(folder / "h1.all.gz")
+    host.backup("R2", "h2")
+    assert [each["run"] for each in host.ok("find", "--path", "/etc/hosts")["found"]] == ["R2", "R1"]
+
+
+@pytest.mark.parametrize("how", ["label", "expired"])
+def test_a_list_goes_with_its_archive(how: str, tape_host: Maker) -> None:
+    host = tape_host(2, lease=0, reuse="expired")
+    host.backup("R1", "h1", on="A")
+    host.backup("R1", "h2", on="B")
+    host.backup("R2", "h1", on="A")
+    (host.catalog_dir / "lists" / "R1" / "h1.all.gz").write_bytes(b"")
+    (host.catalog_dir / "lists" / "R0").mkdir()
+    every = ["R1/all,h1.gz", "R1/all,h2.gz", "R1/h1.all.gz", "R2/all,h1.gz"]
+    assert lists_of(host) == every
+
+    def begin_afresh() -> None:
+        host.edit("A", lambda tape: [each.update(keep_until=0) for each in tape["archives"]])
+        if how == "expired":
+            assert host.sink("R3", "h3", labels=["A"]).answer["file"] == 1
+        else:
+            words = ["label", "--label", "NEW", "--device", host.tapes[0]]
+            host.ok(*words, "--overwrite", host.fails(*words).split("tape_overwrite=")[1].split(",")[0])
+
+    whole = (host.catalog_dir / "tapes" / "B.json").read_text()
+    if how == "label":  # with a damaged file nobody knows which archives there are
+        (host.catalog_dir / "tapes" / "B.json").write_text("{")
+        begin_afresh()
+        assert lists_of(host) == every
+        (host.catalog_dir / "tapes" / "B.json").write_text(whole)
+        host.ok("label", "--label", "NEW", "--device", host.tapes[0])
+    else:
+        begin_afresh()
+    assert lists_of(host) == ["R1/all,h2.gz"]
+    assert sorted(path.name for path in (host.catalog_dir / "lists").iterdir()) == ["R1"]

@@ -204,8 +204,8 @@ def test_find_the_newest_first_and_not_too_many(tape_host: Maker) -> None:
     many = host.ok("find", "--path", "/etc/*")
     assert (len(many["found"]), many["more"]) == (200, True)
     lists = host.catalog_dir / "lists"
-    (lists / "R1" / "h1.all.gz").write_bytes((lists / "R1" / "h1.all.gz").read_bytes()[:-9])
-    (lists / "R2" / "h2.all.gz").unlink()
+    (lists / "R1" / "all,h1.gz").write_bytes((lists / "R1" / "all,h1.gz").read_bytes()[:-9])
+    (lists / "R2" / "all,h2.gz").unlink()
     damaged = host.ok("find", "--path", "/etc/149")
     assert ([each["run"] for each in damaged["found"]], damaged["unread"]) == (["R3"], ["h2 of run R2", "h1 of run R1"])
 

@@ -31,7 +31,7 @@ def test_a_report_makes_an_archive_good(tape_host: Maker) -> None:
     kept = host.tape()["archives"][0]
     assert said.answer == {**kept, "tape": "A", "paths": [], "mounted": 0}  # which may be long
     assert (kept["state"], kept["level"], kept["base"], kept["tar"], kept["files"]) == ("good", 1, "R0", 1, 2)
-    listing = (host.catalog_dir / "lists" / "R1" / "h1.all.gz").read_bytes()
+    listing = (host.catalog_dir / "lists" / "R1" / "all,h1.gz").read_bytes()
     assert gzip.decompress(listing) == b"./etc/\n./etc/hosts\n"
     assert host.commit("R1", "h1", DATA, level=1, base="R0").answer["state"] == "good"  # once more is harmless
 

@@ -226,7 +226,7 @@ def test_the_catalog_is_on_each_tape_of_the_run(tape_host: Maker) -> None:
         path = host.folder / label / ("%06d" % number)
         assert path.stat().st_size % BLOCK == 0
         listed = subprocess.run(["tar", "-tf", path], stdout=subprocess.PIPE, check=True).stdout.decode().split("\n")
-        assert {"tapes/A.json", "tapes/B.json", "tapes/C.json", "lists/R1/h1.all.gz"} <= set(listed)
+        assert {"tapes/A.json", "tapes/B.json", "tapes/C.json", "lists/R1/all,h1.gz"} <= set(listed)
     assert host.files("C") == []
 
 

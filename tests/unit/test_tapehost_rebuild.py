@@ -74,7 +74,7 @@ def test_from_the_tape_alone(pax: bool, tape_host: Maker) -> None:
     assert sure(host)["rebuilt"] == [{"label": "A", "archives": 6, "added": 6}]
     assert [state for _file, _host, state in host.states()] == ["written"] * 5 + ["failed"]
     assert {each["block_size"] for each in host.tape()["archives"]} == {BLOCK}
-    assert host.fails("chain", "--host", "h1").endswith("has archives of: nobody")
+    assert "has archives of: nobody; h1 has 5 archives that verify has to read" in host.fails("chain", "--host", "h1")
     answer = host.ok("verify")
     assert [each["run"] for each in answer["failed"]] == ["R3"]
     assert [state for _file, _host, state in host.states()] == ["good", "good", "written", "good", "good", "failed"]
@@ -251,6 +251,116 @@ def test_what_is_known_is_not_replaced(tape_host: Maker) -> None:
     assert changed != before
     sure(host)
     assert (host.tape("A"), host.tape("B")) == changed
+
+
+# what an older catalog, an older copy, or a bad spot on the tape must not take away
+
+
+def test_of_several_copies_the_newest_counts(tape_host: Maker) -> None:
+    """A has copies of three states of B; what B's own catalog file has is not taken away by any of them."""
+    host = tape_host(2, lease=0)
+    files = []
+    for run in ("R1", "R2", "R3"):
+        host.backup(run, "h1", on="B")
+        host.backup(run, "h2", on="A")
+        files.append((host.catalog_dir / "tapes" / "B.json").read_text())
+        host.ok("finish", "--run", run, devices=[str(host.tapes[0])])
+    last = host.tape("B")
+    for known, first in ((None, 0), (files[0], 1), (files[1], 2)):
+        host.forget()
+        if known:
+            (host.catalog_dir / "tapes").mkdir(parents=True)
+            (host.catalog_dir / "tapes" / "B.json").write_text(known)
+            host.edit("B", lambda tape: tape["archives"][0].update(verified={"time": "", "ok": False}))
+        host.ok("inventory", "--rebuild", devices=[str(host.tapes[0])])
+        assert host.tape("B")["archives"][first:] == last["archives"][first:]
+        assert host.states("B") == [(1, "h1", "good"), (2, "h1", "good"), (3, "h1", "good")]
+        assert ("verified" in host.tape("B")["archives"][0]) == (known is not None)
+        assert len(host.ok("find", "--path", "/etc/hosts")["found"]) == 6
+
+
+def unreadable(numbers: tuple[int, ...], how: str) -> Callable[[], None]:
+    """Have the first records of these tape files unreadable, as a drive tells it."""
+
+    def patch() -> None:
+        virtual, problem = load("tapehost", "virtual", "problem")
+        read_first = virtual.VirtualTape.read_first
+
+        def read(self: Any, number: int) -> Any:
+            if number not in numbers:
+                return read_first(self, number)
+            if how == "problem":
+                raise problem.Problem("drive %s gives an input/output error" % self.path)
+            if how == "error":
+                raise OSError(5, "Input/output error")
+            return b""
+
+        virtual.VirtualTape.read_first = read
+
+    return patch
+
+
+@pytest.mark.parametrize("how", ["problem", "error", "nothing"])
+@pytest.mark.parametrize("numbers", [(1,), (3,), (5,), (3, 4), (3, 4, 5)])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_read_error_is_not_the_end(known: bool, numbers: tuple[int, ...], how: str, tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    for number in range(1, 6):
+        host.backup("R%d" % number, "h1")
+    before = host.tape()
+    if not known:
+        host.forget()
+    done = host.run("inventory", "--rebuild", before=unreadable(numbers, how))
+    assert (done.status, done.out) == (1, b"")
+    assert done.said.startswith("tape A could not be read: tape file %d: " % numbers[0])
+    assert "all that the catalog knew is kept, and " in done.said
+    if known:
+        assert host.tape() == before
+        return
+    read = [number for number in range(1, 6) if number not in numbers and (len(numbers) == 1 or number < numbers[0])]
+    states = {each["file"]: each["state"] for each in host.tape()["archives"]}
+    assert [number for number, state in states.items() if state == "written"] == read
+    assert list(states) == list(range(1, len(states) + 1))  # one that cannot be read has its place
+    # where the end was not seen, nothing is appended before it is
+    said = host.sink("R9", "h9")
+    assert said.status == 0 if len(states) == 5 else "tape A has more on it than the catalog knows" in said.said
+
+
+def test_an_archive_that_another_one_has_replaced(tape_host: Maker) -> None:
+    """Two catalogs have written to one tape: what is on it counts, and what is not is named."""
+    host = tape_host(lease=0)
+    for number in (1, 2, 3):
+        host.backup("R%d" % number, "h1")
+    other = archive("R7", "h7")
+    (host.tapes[0] / "000002").write_bytes(other)
+    (host.tapes[0] / "000003").unlink()
+    answer = sure(host)
+    assert host.states() == [(1, "h1", "good"), (2, "h7", "written")]
+    gone = "tape A has the archive of h1 (set all) of run R%d no longer in tape file %d: it was overwritten elsewhere"
+    assert answer["warnings"] == [
+        gone % (2, 2),
+        gone % (3, 3),
+        "1 archive of tape A is known from the tape alone, and not good before verify has read it: tape_of_tape=A",
+    ]
+    assert [each["run"] for each in host.tape()["lost"]] == ["R2", "R3"]
+    assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R1"]
+    assert host.sink("R8", "h8").answer["file"] == 3
+
+
+def test_a_run_that_was_not_finished(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    host.backup("R1", "h2")
+    host.forget()
+    text = (
+        "2 archives of tape A are known from the tape alone, and not good before verify has read them: tape_of_tape=A"
+    )
+    assert sure(host)["warnings"] == [text]
+    assert "h1 has 1 archive that verify has to read first: verify with tape_of_host=h1" in host.fails(
+        "chain", "--host", "h1"
+    )
+    host.ok("verify")
+    assert sure(host)["warnings"] == []
 
 
 def test_there_is_nothing_to_rebuild_from(tape_host: Maker) -> None:

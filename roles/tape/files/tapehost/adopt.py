@@ -7,8 +7,11 @@ import tarfile
 import tempfile
 
 import files
+import lists
 import records
 import source
+from catalog import WRITING
+from problem import DAMAGED, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,25 +22,28 @@ if TYPE_CHECKING:
     from settings import Settings
 
 
-def adopt(settings: "Settings", catalog: "Catalog", holding: "Holding", entry: "Archive") -> "list[Tape]":
-    """The tapes of a catalog on the tape, none if it is not whole; its lists of files are kept if they are not here."""
+def adopt(settings: "Settings", holding: "Holding", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
+    """The tapes of a catalog on the tape, none if it is not whole; and its lists of files, by their paths in it.
+
+    Raises Problem if it cannot be read.
+    """
     with tempfile.TemporaryFile() as copy:
         copied = source.read(settings, holding, dict(entry, bytes=None), copy.fileno())
+        if not copied.ok:
+            raise Problem("the copy of the catalog there cannot be read: %s" % copied.message)
         try:
             copy.seek(0)
-            found = contents(copy) if copied.ok else {}
+            found = contents(copy)
         except (tarfile.TarError, EOFError, ValueError):
-            return []
-    tapes = []
+            return [], {}
+    tapes, listed = [], {}
     for name, data in found.items():
         words = name.split("/")
         if words[0] == "tapes" and name.endswith(".json"):
             tapes += [tape for tape in [records.foreign_tape(data)] if tape]
         elif words[0] == "lists" and len(words) == 3 and ".." not in words:
-            path = os.path.join(catalog.folder, name)
-            if not os.path.exists(path):
-                files.write_whole(path, data)
-    return tapes
+            listed[name] = data
+    return tapes, listed
 
 
 def contents(copy: "Any") -> "dict[str, bytes]":
@@ -51,3 +57,37 @@ def contents(copy: "Any") -> "dict[str, bytes]":
                 if len(found[member.name]) != member.size:
                     raise tarfile.ReadError("it ends too early")
     return found
+
+
+def add_others(catalog: "Catalog", copies: "list[Tape]", label: str) -> None:
+    """What copies, the oldest first, know of other tapes than the one that they are on: the newest copy counts first.
+
+    Nothing that the catalog has of a tape is dropped, nor what a copy has more of the same tape.
+    """
+    for copy in reversed(copies):
+        if copy["label"] == label:
+            continue
+        try:
+            known = catalog.tape(copy["label"])
+        except Problem as exc:
+            if exc.kind != DAMAGED:
+                raise
+            known = None
+            catalog.put_aside(copy["label"])
+        if known is None:
+            catalog.save(copy)
+        elif known["id"] == copy["id"]:
+            there = {each["file"] for each in known["archives"]}
+            more = [each for each in copy["archives"] if each["file"] not in there and each["state"] != WRITING]
+            if more:
+                known["archives"] = sorted(known["archives"] + more, key=lambda each: int(each["file"]))
+                catalog.save(known)
+
+
+def add_lists(catalog: "Catalog", listed: "dict[str, bytes]") -> None:
+    """Those lists of files that are not here, of archives that are."""
+    for archive in catalog.archives():
+        for path in (lists.path(catalog, archive), lists.former_path(catalog, archive)):
+            data = listed.get(os.path.relpath(path, catalog.folder))
+            if data is not None and not os.path.exists(path):
+                files.write_whole(path, data)

@@ -70,6 +70,10 @@ class Catalog:
             kind=DAMAGED,
         )
 
+    def put_aside(self, label: str) -> None:
+        """Let another file take the place of one that is damaged."""
+        os.rename(self.tape_path(label), self.tape_path(label) + ".damaged")
+
     def tapes(self) -> "list[Tape]":
         """All tapes, by their labels; those whose file is damaged are not among them but in ``damaged``."""
         self.damaged = {}
@@ -125,11 +129,6 @@ class Catalog:
             and archive["state"] == GOOD
             and (until is None or parse_time(archive["time"]) <= until)
         ]
-
-    def list_path(self, archive: "Archive") -> str:
-        """Where the list of an archive's files is, compressed."""
-        name = "%s.%s.gz" % (archive["host"].replace("/", "_"), archive["set"])
-        return os.path.join(self.folder, "lists", archive["run"], name)
 
 
 def next_file(tape: "Tape") -> int:

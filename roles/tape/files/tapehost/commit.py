@@ -9,6 +9,7 @@ import zlib
 
 import catalog as catalogs
 import files
+import lists
 from catalog import Catalog
 from problem import Problem
 from units import parse_time
@@ -68,7 +69,7 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
         else:
-            files.write_whole(catalog.list_path(archive), listing)
+            files.write_whole(lists.path(catalog, archive), listing)
             archive.update((key, said[key]) for key in KEYS)
             archive["state"] = catalogs.GOOD
     if archive["state"] == catalogs.FAILED:

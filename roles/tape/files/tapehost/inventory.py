@@ -2,37 +2,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
 
-import fnmatch
-import gzip
 import os
-import re
 import zlib
 
 import catalog as catalogs
 import holding as holdings
 import label as labels
 import leases
+import lists
 import names
 import rebuild
 import tapes
 from catalog import Catalog
-from problem import CONFIRM, NOT_FOUND, Problem
-from units import iso, parse_time
+from problem import CONFIRM, DAMAGED, NOT_FOUND, Problem
+from units import count, iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from typing import Any, Iterable
+    from typing import Any
 
     from holding import Holding
     from settings import Settings
 
 LOOKING = 5.0  # seconds that others may take to look at a tape
-# what tar writes for what is no printable ASCII (--quoting-style=escape)
-ESCAPE = re.compile(rb"\\([abtnvfr\\]|[0-7]{3})")
-ESCAPES = dict(
-    zip((b"a", b"b", b"t", b"n", b"v", b"f", b"r", b"\\"), (b"\a", b"\b", b"\t", b"\n", b"\v", b"\f", b"\r", b"\\"))
-)
 FOUND_MOST = 200  # what is found, before it is too much to read
 
 
@@ -130,9 +123,19 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
         except Problem as exc:
             entry["message"] = str(exc)
         drives.append(entry)
+    bad = [each for each in rebuilt if each["errors"]]
+    if bad:
+        raise Problem(
+            "; ".join("tape %s could not be read: %s" % (each["label"], "; ".join(each["errors"])) for each in bad),
+            "all that the catalog knew is kept, and %s added. Clean the drive, or try another one, and rebuild again"
+            % ", ".join("%s of %s" % (count(each["added"], "archive"), each["label"]) for each in rebuilt),
+            kind=DAMAGED,
+        )
     keep = catalogs.needed(catalog.archives())
     known = [summary(catalog, tape, keep) for tape in catalog.tapes()]
-    return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": catalog.warnings()}
+    warnings = catalog.warnings() + [text for each in rebuilt for text in each["warnings"]]
+    rebuilt = [{key: each[key] for key in ("label", "archives", "added")} for each in rebuilt]
+    return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": warnings}
 
 
 def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
@@ -167,8 +170,8 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
             continue
         try:
-            with gzip.open(catalog.list_path(archive), "rb") as listing:
-                names_of_it = named((path_of(line) for line in listing), wanted)
+            with lists.opened(catalog, archive) as listing:
+                names_of_it = lists.named((lists.path_of(line) for line in listing), wanted)
         except (OSError, EOFError, zlib.error):
             unread.append("%s of run %s" % (archive["host"], archive["run"]))
             continue
@@ -181,22 +184,6 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     return {"found": found, "more": more, "unread": unread, "warnings": catalog.warnings()}
 
 
-def path_of(line: bytes) -> bytes:
-    """A path without its first slash, of a line of tar's index: relative to /, in one line of ASCII."""
-    name = line.rstrip(b"\n")
-    name = name[2:] if name.startswith(b"./") else name
-    if b"\\" in name:
-        name = ESCAPE.sub(lambda match: ESCAPES.get(match.group(1)) or bytes([int(match.group(1), 8) & 255]), name)
-    return name.rstrip(b"/")
-
-
-def named(paths: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
-    """The path itself, or what matches it as a pattern of the shell."""
-    if not any(character in wanted for character in b"*?["):
-        return [path for path in paths if path == wanted][:1]
-    return [path for path in paths if path == wanted or fnmatch.fnmatchcase(path, wanted)]
-
-
 def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
     catalog = Catalog(settings.catalog_dir)
@@ -207,16 +194,7 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     elif args.as_of:
         good = catalog.good(args.host, settings.set, parse_time(args.as_of))
     if not good:
-        others = sorted({archive["host"] for archive in catalog.archives() if archive["state"] == catalogs.GOOD})
-        raise Problem(
-            "there is no good archive of %s (set %s)%s"
-            % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
-            "; ".join(
-                ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
-                + catalog.warnings()
-            ),
-            kind=NOT_FOUND,
-        )
+        raise nothing_good(settings, catalog, args)
     archives = catalogs.chain(good)
     keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256", "verified")
     names = list(dict.fromkeys(archive["tape"] for archive in archives))
@@ -225,3 +203,22 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         "tapes": names,
         "warnings": catalog.warnings(),
     }
+
+
+def nothing_good(settings: "Settings", catalog: "Catalog", args: "argparse.Namespace") -> Problem:
+    """That there is no archive to restore from, and what there is instead."""
+    archives = catalog.archives()
+    others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
+    unsure = sum(1 for each in archives if (each["host"], each["state"]) == (args.host, catalogs.WRITTEN))
+    hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
+    if unsure:
+        hints.append(
+            "%s has %s that verify has to read first: verify with tape_of_host=%s"
+            % (args.host, count(unsure, "archive"), args.host)
+        )
+    return Problem(
+        "there is no good archive of %s (set %s)%s"
+        % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
+        "; ".join(hints + catalog.warnings()),
+        kind=NOT_FOUND,
+    )

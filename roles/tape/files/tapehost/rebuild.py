@@ -3,7 +3,6 @@
 """The catalog of a tape, from the tape alone: its label, the catalogs on it, and the name of each archive."""
 
 import io
-import os
 import tarfile
 
 import adopt
@@ -12,7 +11,7 @@ import label as labels
 import names
 from drive import FAR
 from problem import Problem
-from units import now_iso, parse_time
+from units import count, now_iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,22 @@ if TYPE_CHECKING:
 
     from catalog import Archive, Catalog, Tape
     from holding import Holding
+    from media import Medium
     from settings import Settings
+
+UNKNOWN = "unknown"  # run and host of what does not say so
+
+
+class Found:
+    """A tape as it was read: its files, and the copies of catalogs among them, the oldest first."""
+
+    def __init__(self) -> None:
+        self.archives: "dict[int, Archive]" = {}  # by the numbers of their tape files
+        self.copies: "list[Tape]" = []
+        self.lists: "dict[str, bytes]" = {}
+        self.errors: "list[str]" = []
+        self.warnings: "list[str]" = []
+        self.end: "int | None" = None  # where the data ends, if the tape said so itself
 
 
 def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
@@ -33,37 +47,133 @@ def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "di
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
     known_as(catalog, label)
     drive.prepare(None)
-    found: "list[Archive]" = []
-    copies: "list[Tape]" = []
-    while True:
-        number = len(found) + 1
-        block = drive.read_first(number)
-        if not block:
-            break
-        if drive.kind == "virtual":  # a file does not tell in which blocks it was written
-            block = block[: label["block_size"]]
-        found.append(archive_of(block, number, label))
-        if found[-1]["kind"] == catalogs.CATALOG:
-            copies += adopt.adopt(settings, catalog, holding, found[-1])
+    found = read_tape(settings, holding, label)
     with catalog.lock():
         tape = known_as(catalog, label)
-        known: "dict[int, Archive]" = {}
-        for copy in [other for other in copies if other["id"] == label["id"]]:
-            known.update((each["file"], each) for each in copy["archives"] if each["state"] != catalogs.WRITING)
-        added = len(found)
         if tape is None or tape["id"] != label["id"]:
             tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
             tape.update(archives=[], full=False, medium=drive.kind)
-        for each in tape["archives"]:
-            known[each["file"]] = each
-            added -= each["file"] <= len(found)
-        tape["archives"] = [known.get(archive["file"], archive) for archive in found]
+        before = {each["file"] for each in tape["archives"]}
+        lost = merge(tape, found)
         tape.pop("relabelling", None)
         catalog.save(tape)
-        for copy in copies:
-            if copy["label"] != label["label"] and catalog.tape(copy["label"]) is None:
-                catalog.save(copy)
-    return {"label": label["label"], "archives": len(found), "added": added}
+        adopt.add_others(catalog, found.copies, label["label"])
+        adopt.add_lists(catalog, found.lists)
+    unsure = sum(
+        1 for each in tape["archives"] if each["state"] == catalogs.WRITTEN and each["kind"] != catalogs.CATALOG
+    )
+    return {
+        "label": label["label"],
+        "archives": len(found.archives),
+        "added": len(set(found.archives) - before),
+        "errors": found.errors,
+        "warnings": found.warnings + [gone(label["label"], each) for each in lost] + todo(label["label"], unsure),
+    }
+
+
+def read_tape(settings: "Settings", holding: "Holding", label: "dict[str, Any]") -> "Found":
+    """Its files up to the verified end of its data, or up to where two in a row cannot be read."""
+    found = Found()
+    number, unreadable = 0, 0
+    while unreadable < 2:
+        number += 1
+        try:
+            block = first_of(holding.drive, number)
+        except (Problem, OSError) as exc:
+            found.errors.append("tape file %d: %s" % (number, exc))
+            unreadable += 1
+            continue
+        if not block:
+            found.end = number
+            break
+        unreadable = 0
+        if holding.drive.kind == "virtual":  # a file does not tell in which blocks it was written
+            block = block[: label["block_size"]]
+        archive = found.archives[number] = archive_of(block, number, label)
+        if archive["kind"] == catalogs.CATALOG:
+            try:
+                copies, lists = adopt.adopt(settings, holding, archive)
+            except Problem as exc:
+                found.errors.append("tape file %d: %s" % (number, exc))
+                continue
+            found.copies += copies
+            found.lists.update(lists)
+            if not copies:
+                found.warnings.append("the copy of the catalog in tape file %d is not whole" % number)
+    for each in range(1, found.end or 0):  # what lies before others is there, though it cannot be read
+        if each not in found.archives:
+            found.archives[each] = archive_of(b"", each, label)
+    return found
+
+
+def first_of(drive: "Medium", number: int) -> bytes:
+    """The first record of a tape file, b"" if the data ends there, and not only if nothing can be read."""
+    block = drive.read_first(number)
+    if not block and not drive.at_end(number):
+        raise Problem("it is empty, or cannot be read")
+    return block
+
+
+def merge(tape: "Tape", found: "Found") -> "list[Archive]":
+    """Put together all that is known of a tape; returns the good archives that are not on it any more.
+
+    The catalog knows most, then the newest of the copies on the tape, and the tape's files themselves know least.
+    Nothing is dropped unless the tape has another archive in its place, or says that its data ends before it.
+    """
+    known: "dict[int, Archive]" = {}
+    for copy in found.copies:
+        if copy["id"] == tape["id"]:
+            known.update((each["file"], each) for each in copy["archives"] if each["state"] != catalogs.WRITING)
+    known.update((each["file"], each) for each in tape["archives"])
+    lost = []
+    for number, each in list(known.items()):
+        there = found.archives.get(number)
+        if there is None and (found.end is None or number < found.end):
+            continue
+        if there is None or not is_it(each, there):
+            lost.append(known.pop(number))
+    for number, each in found.archives.items():
+        known.setdefault(number, each)
+    lost = [each for each in lost if each["state"] in (catalogs.GOOD, catalogs.WRITTEN)]
+    tape["archives"] = [known[number] for number in sorted(known)]
+    if lost:
+        tape["lost"] = tape.get("lost", []) + lost
+    return [each for each in lost if each["kind"] == catalogs.ARCHIVE]
+
+
+def is_it(known: "Archive", there: "Archive") -> bool:
+    """Whether a tape file may be this archive, by what it says of itself."""
+    if there["run"] == UNKNOWN:
+        return True
+    keys = ("kind", "run") if there["kind"] == catalogs.CATALOG else ("kind", "run", "host", "set")
+    return all(known[key] == there[key] for key in keys)
+
+
+def gone(label: str, archive: "Archive") -> str:
+    return (
+        "tape %s has the archive of %s (set %s) of run %s no longer in tape file %d: it was overwritten elsewhere"
+        % (
+            label,
+            archive["host"],
+            archive["set"],
+            archive["run"],
+            archive["file"],
+        )
+    )
+
+
+def todo(label: str, unsure: int) -> "list[str]":
+    """What a person should do next."""
+    if not unsure:
+        return []
+    text = "%s of tape %s %s known from the tape alone, and not good before verify has read %s: tape_of_tape=%s" % (
+        count(unsure, "archive"),
+        label,
+        "is" if unsure == 1 else "are",
+        "it" if unsure == 1 else "them",
+        label,
+    )
+    return [text]
 
 
 def known_as(catalog: "Catalog", label: "dict[str, Any]") -> "Tape | None":
@@ -72,7 +182,7 @@ def known_as(catalog: "Catalog", label: "dict[str, Any]") -> "Tape | None":
     try:
         tape = catalog.tape(label["label"])
     except Problem:
-        os.rename(path, path + ".damaged")
+        catalog.put_aside(label["label"])
         return None
     if tape and label["id"] not in (tape["id"], (tape.get("relabelling") or {}).get("id")) and tape["archives"]:
         raise Problem(
@@ -90,7 +200,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
     if kind == catalogs.CATALOG:
         words = words[1:2] + [label["host"], "0"] + words[2:]
     known = is_ours(words)
-    run, host, level, time = words[:4] if known else ["unknown", "unknown", "0", now_iso()]
+    run, host, level, time = words[:4] if known else [UNKNOWN, UNKNOWN, "0", now_iso()]
     return {
         "kind": kind,
         "run": run,
@@ -101,7 +211,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "time": time,
         "paths": [],
         "file": number,
-        "block_size": len(block) if len(block) % 512 == 0 and len(block) < FAR else label["block_size"],
+        "block_size": len(block) if len(block) % 512 == 0 and 0 < len(block) < FAR else label["block_size"],
         "bytes": None,
         "sha256": None,
         # whether it is whole is not known before it has been verified

@@ -10,6 +10,7 @@ import encryption
 import hardware
 import holding as holdings
 import label as labels
+import lists
 import places
 import wants
 from problem import Problem
@@ -37,6 +38,7 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
     tape.update(archives=[], full=False, medium=holding.drive.kind)
     with catalog.lock():
         catalog.save(tape)
+        lists.prune(catalog)
     holding.label, holding.tape = label, tape
     return tape
 

@@ -55,6 +55,11 @@ def say_duration(seconds: "int | float") -> str:
     return "%d h %d min" % (hours, minutes) if hours < 48 else "%d days" % (hours // 24)
 
 
+def count(number: int, thing: str) -> str:
+    """So many of a thing: 1 archive, 2 archives."""
+    return "%d %s%s" % (number, thing, "" if number == 1 else "s")
+
+
 def now_iso() -> str:
     return iso(time.time())
 
