@@ -185,6 +185,7 @@ options:
       - Addresses or names to dial instead of those that are found by themselves. All are tried.
       - They are addresses of the peer, as the task's host sees it.
         With O(listen=remote) they are addresses of the task's host, as the peer sees it.
+        The zone of a link-local address (V(fe80::1%eth0)) is an interface of the host that dials.
       - If not set, a host of the inventory is dialled at all addresses of its C(ansible_host) as the controller
         resolves it, and the controller at the address that its routing table shows towards the other host,
         and at the one from which the other host sees the ssh login.

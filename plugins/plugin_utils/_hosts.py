@@ -21,6 +21,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
 
+from ..module_utils._end.connect import socket_name, with_zone
 from ..module_utils._run.plan import Plan
 
 LOOPBACK = ["127.0.0.1", "::1"]
@@ -76,31 +77,39 @@ def resolve(address: str) -> list[str]:
         found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return []
-    addresses = [str(entry[4][0]) for entry in found if "%" not in str(entry[4][0])]
-    return list(dict.fromkeys(addresses))
+    return list(dict.fromkeys(with_zone(entry[4]) for entry in found))
+
+
+def given_addresses(name: str) -> list[str]:
+    """The same for a name that the user gives: what we cannot resolve the dialling host may, and a zone is its own."""
+    return [name] if "%" in name else resolve(name) or [name]
 
 
 def own_address(towards: str) -> str:
     """The address this machine uses towards another, by its own routing table; nothing is sent."""
-    family = socket.AF_INET6 if ":" in towards else socket.AF_INET
     try:
+        family, name = socket_name(towards, 9)
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((towards, 9))
-            return str(probe.getsockname()[0])
+            probe.connect(name)
+            return with_zone(probe.getsockname())
     except OSError:
         return ""
 
 
 def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
-    """Where ``dialler`` may find ``target``: (addresses, whether its own ssh login also names one)."""
+    """Where ``dialler`` may find ``target``: (addresses, whether its own ssh login also names one).
+
+    The zone of a link-local address is an interface of the controller's: to another host it means nothing.
+    """
     same = dialler.name == target.name or (dialler.on_controller and target.on_controller)
     if same:
         return LOOPBACK + target.addresses, False
     if not target.on_controller:
-        return target.addresses, False
+        zones = dialler.on_controller
+        return [address for address in target.addresses if zones or "%" not in address], False
     routes = dialler.addresses or ["192.0.2.1", "2001:db8::1"]  # documentation addresses: the default route
     own = [own_address(address) for address in routes]
-    return [address for address in dict.fromkeys(own) if address], True
+    return [address for address in dict.fromkeys(own) if address and "%" not in address], True
 
 
 def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
@@ -167,7 +176,7 @@ def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str])
     for dialler, target in itertools.permutations(hosts, 2):
         addresses, ssh_client = dial_addresses(hosts[dialler], hosts[target])
         if given and target == dialled:
-            addresses = [found for name in given for found in resolve(name) or [name]]
+            addresses = [found for name in given for found in given_addresses(name)]
             ssh_client = False
         plan.reach(dialler, target, addresses, ssh_client)
         possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))

@@ -20,10 +20,13 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect i
     Attempt,
     Connection,
     address_of,
+    is_number,
     join_address,
     listen_on,
     numbers,
     reason,
+    socket_name,
+    with_zone,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
     HELLO,
@@ -599,3 +602,45 @@ def test_a_dead_address_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> No
         return begun.count("127.0.0.1")
 
     assert rounds(["192.0.2.1", "127.0.0.1"]) == rounds(["127.0.0.1"]) > 50
+
+
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("192.0.2.1", (socket.AF_INET, ("192.0.2.1", 5))),
+        ("2001:db8::1", (socket.AF_INET6, ("2001:db8::1", 5))),
+        ("fe80::1%lo", (socket.AF_INET6, ("fe80::1", 5, 0, socket.if_nametoindex("lo")))),
+        ("fe80::1%7", (socket.AF_INET6, ("fe80::1", 5, 0, 7))),
+        ("fe80::1%nosuch", "there is no interface nosuch here"),
+        ("fe80::1%", "there is no interface  here"),
+        ("fe80::1", "a link-local address needs the interface that it is behind, as in fe80::1%eth0"),
+        ("febf::1", "a link-local address needs the interface that it is behind, as in febf::1%eth0"),
+        ("fec0::1", (socket.AF_INET6, ("fec0::1", 5))),
+    ],
+)
+def test_the_name_of_a_socket(address: str, wanted: object) -> None:
+    assert is_number(address)
+    if isinstance(wanted, str):
+        with pytest.raises(OSError) as caught:
+            socket_name(address, 5)
+        assert reason(caught.value) == wanted
+    else:
+        assert socket_name(address, 5) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        (("192.0.2.1", 5), "192.0.2.1"),
+        (("2001:db8::1", 5, 0, 0), "2001:db8::1"),
+        (("fe80::1", 5, 0, socket.if_nametoindex("lo")), "fe80::1%lo"),
+        (("fe80::1%lo", 5, 0, socket.if_nametoindex("lo")), "fe80::1%lo"),  # Python 3.6 has it there already
+        (("fe80::1", 5, 0, 99999), "fe80::1%99999"),
+    ],
+)
+def test_an_address_has_its_zone(name: tuple[object, ...], address: str) -> None:
+    assert with_zone(name) == address
+
+
+def test_a_zone_outlives_the_resolver() -> None:
+    assert numbers("fe80::1%lo") == ["fe80::1%lo"]

@@ -28,7 +28,7 @@ def address_of(sock: socket.socket, peer: bool = False) -> str:
         name = sock.getpeername() if peer else sock.getsockname()
     except OSError:
         return ""
-    return join_address(name[0], name[1])
+    return join_address(with_zone(name), name[1])
 
 
 def join_address(host: str, port: int) -> str:
@@ -113,13 +113,13 @@ class Attempt:
         """Begin to connect; raises OSError when the kernel says no at once."""
         self.started = time.monotonic()
         self.outcome = "timed out"
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         if not is_number(self.host):  # numbers() has asked, once: a resolver can take longer than we may
             raise OSError(0, "an unknown name")
+        family, name = socket_name(self.host, self.port)
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         set_linger(self.sock, True)  # from birth: until a commit, our death is a reset and never an end of file
         self.sock.setblocking(False)
-        code = self.sock.connect_ex((self.host, self.port))
+        code = self.sock.connect_ex(name)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
 
@@ -187,11 +187,48 @@ def listen_on(port: int) -> socket.socket:
 
 
 def is_number(address: str) -> bool:
-    """Whether this is an IP address, so that there is nothing to resolve."""
+    """Whether this is an IP address, with a zone or without (fe80::1%eth0), so that there is nothing to resolve."""
+    number = address.partition("%")[0] if ":" in address else address
     try:
-        return bool(socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address))
+        return bool(socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, number))
     except (OSError, ValueError):
         return False
+
+
+def socket_name(address: str, port: int) -> "tuple[int, tuple[Any, ...]]":
+    """An IP address and a port as the kernel takes them, with their family; raises OSError for a zone that is not here.
+
+    A link-local address means nothing without its zone, the interface of this host that it is behind.
+    """
+    if ":" not in address:
+        return socket.AF_INET, (address, port)
+    number, percent, zone = address.partition("%")
+    if not percent:
+        if is_link_local(number):
+            raise OSError(0, "a link-local address needs the interface that it is behind, as in %s%%eth0" % number)
+        return socket.AF_INET6, (number, port)
+    try:
+        index = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    except OSError:
+        raise OSError(0, "there is no interface %s here" % zone) from None
+    return socket.AF_INET6, (number, port, 0, index)
+
+
+def is_link_local(number: str) -> bool:
+    """Whether an IPv6 address is in fe80::/10."""
+    first, second = socket.inet_pton(socket.AF_INET6, number)[:2]
+    return first == 0xFE and second & 0xC0 == 0x80
+
+
+def with_zone(name: "tuple[Any, ...]") -> str:
+    """The address of a socket's name, with its zone if it has one."""
+    address = str(name[0]).partition("%")[0]
+    if len(name) < 4 or not name[3]:
+        return address
+    try:
+        return "%s%%%s" % (address, socket.if_indextoname(name[3]))
+    except OSError:  # the interface is gone
+        return "%s%%%d" % (address, name[3])
 
 
 def numbers(address: str) -> "list[str]":
@@ -204,7 +241,7 @@ def numbers(address: str) -> "list[str]":
         found = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return [address]
-    return [str(entry[4][0]) for entry in found]
+    return [with_zone(entry[4]) for entry in found]
 
 
 def ssh_client() -> str:
