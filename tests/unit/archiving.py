@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/tape/files/archiver"
@@ -94,6 +95,14 @@ class Host:
         self.argv = python or [sys.executable, "-I", "-B", str(PROGRAM)]
         self.restored = 0
 
+    def within_mounts(self, script: str) -> None:
+        """Everything runs in a mount namespace of its own, in which this script was run; skips where it cannot be."""
+        argv = ["unshare", "-m", "sh", "-c", f'{{ {script}; }} >&2 && exec "$@"', "sh"]
+        tried = subprocess.run([*argv, "true"], capture_output=True, text=True, check=False)
+        if tried.returncode:
+            pytest.skip(f"nothing can be mounted here: {tried.stderr or tried.returncode}")
+        self.argv = argv + self.argv
+
     def file(self, name: str, content: str | bytes = "") -> Path:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +174,11 @@ class Host:
         self.path = f"{folder}:{os.environ['PATH']}"
 
     def states(self) -> list[str]:
-        return sorted(path.name for path in (self.state / "all").iterdir())
+        return sorted(path.name for path in self.state_dir.iterdir())
+
+    @property
+    def state_dir(self) -> Path:
+        return self.state / "localhost/all"
 
 
 def tree(top: Path) -> dict[bytes, tuple[Any, ...]]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -173,11 +174,10 @@ def test_a_host_with_a_very_long_name_has_a_label_too(host: Host) -> None:
 
 
 def test_its_state_is_for_its_owner_alone(host: Host) -> None:
-    host.state.mkdir()
-    (host.state / "all").mkdir(mode=0o755)
+    host.state_dir.mkdir(mode=0o755, parents=True)
     host.create()
     assert host.states() == ["R0.json", "R0.list.gz", "R0.snar", "lock"]
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [host.state / "all", *host.state.glob("all/*")]}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [host.state_dir, *host.state_dir.glob("*")]}
     assert set(modes.values()) == {0o600, 0o700}
     assert modes["all"] == 0o700
 
@@ -301,6 +301,9 @@ def test_a_path_that_is_such_a_name(host: Host) -> None:
 @pytest.mark.parametrize(
     ("pattern", "left_out"),
     [
+        (" a ", [" a "]),
+        ("ROOT/ a ", [" a "]),
+        ("b\nc", ["b\\nc"]),
         ("ROOT/cache", ["cache/", "cache/x", "cache/y.tmp"]),
         ("ROOT/cache/", ["cache/", "cache/x", "cache/y.tmp"]),
         ("ROOT/cache/*", ["cache/x", "cache/y.tmp"]),
@@ -314,7 +317,7 @@ def test_a_path_that_is_such_a_name(host: Host) -> None:
     ],
 )
 def test_excludes(host: Host, pattern: str, left_out: list[str]) -> None:
-    for name in ("cache/x", "cache/y.tmp", "deep/cache/z.tmp", "keep", "a*b", "aXb"):
+    for name in ("cache/x", "cache/y.tmp", "deep/cache/z.tmp", "keep", "a*b", "aXb", " a ", " a", "b\nc", "b", "c"):
         host.file(name)
     everything = host.create().names
     # whatever is between them does not change what a pattern means
@@ -323,6 +326,32 @@ def test_excludes(host: Host, pattern: str, left_out: list[str]) -> None:
     found = host.create()
     assert sorted(name.removeprefix(prefix) for name in set(everything) - set(found.names)) == left_out
     assert host.estimate() == len(found.data)
+
+
+def test_settings_of_any_size(host: Host) -> None:
+    """More than one word of a command line may have, and than all of them may."""
+    for number in range(40):
+        host.file(f"dir/{number}")
+        host.file(f"other/{number} ")
+    host.settings["excludes"] = [f"{host.root}/dir/{number}" for number in range(1, 40)]
+    host.settings["excludes"] += [f"other/{number} " for number in range(1, 40)] + ["a\nb", "\\ ", "[", " "]
+    host.settings["excludes"] += [f"/srv/{'x' * 200}/{number}" for number in range(30000)]
+    request = json.dumps({"words": host.words(), "settings": host.settings})
+    report = json.dumps({"words": ["report", "--run", "R0"], "settings": host.settings})
+    assert len(request) > 6 * MiB
+    for data in (request, report):
+        packed = host.top / "program.zip"
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+            for path in PROGRAM.glob("*.py"):
+                target.write(path, path.name)
+            target.writestr("request.json", data)
+        done = subprocess.run([sys.executable, "-I", packed], capture_output=True, timeout=TIMEOUT, check=False)
+        assert done.returncode == 0, done.stderr
+    line, _newline, packed_names = done.stdout.partition(b"\n")
+    assert len(line) < 200000, "the report is one line of the catalog"
+    assert json.loads(line)["excludes"][-1].startswith("and ")
+    names = [name.removeprefix(f".{host.root}/") for name in gzip.decompress(packed_names).decode().splitlines()]
+    assert names == ["", "dir/", "other/", "dir/0", "other/0 "]
 
 
 def test_its_own_state_is_left_out(host: Host) -> None:
@@ -345,12 +374,10 @@ def test_one_file_system_and_what_is_on_another(host: Host) -> None:
         file.truncate(1 << 20)
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
     (host.root / "plain/in memory").mkdir(parents=True)
-    script = f"mount -o loop {image} {mount} && rm -rf {mount}/lost+found && touch {mount}/x"
-    script += f" && mount -t tmpfs none '{host.root}/plain/in memory' && exec \"$@\""
-    if subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    python = host.argv
-    host.argv = ["unshare", "-m", "sh", "-c", script, "sh", *python]
+    host.within_mounts(
+        f"mount -o loop {image} {mount} && rm -rf {mount}/lost+found && touch {mount}/x"
+        f" && mount -t tmpfs none '{host.root}/plain/in memory'"
+    )
     prefix = f".{host.root}/"
 
     def names() -> list[str]:
@@ -416,12 +443,33 @@ def test_checksums_of_sha256sum_are_the_same(host: Host) -> None:
     )
 
 
+def test_which_machine_it_is(host: Host) -> None:
+    """Two hosts of one name are not one host."""
+    try:
+        text = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        text = ""
+    assert host.create().facts["machine_id"] == (text or None)
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("0123456789abcdef0123456789abcdef\n", "0123456789abcdef0123456789abcdef"), ("", None), ("uninitialized\n", None)],
+)
+def test_a_machine_s_own_name(host: Host, text: str, found: str | None) -> None:
+    file = host.top / "machine-id"
+    file.write_text(text, encoding="ascii")
+    host.within_mounts(f"[ -e /etc/machine-id ] || exit 77; mount --bind {file} /etc/machine-id")
+    assert host.create().facts["machine_id"] == found
+
+
 def test_report_of_a_run_that_was_never_completed(host: Host) -> None:
     host.create("R0")
-    (host.state / "all/R0.json").unlink()
+    (host.state_dir / "R0.json").unlink()
     for run in ("R0", "R1"):
         assert host.said("report", "--run", run) == (
-            f"archiver report: no archive of run {run} was completed on this host: nothing of it is in {host.state}/all"
+            f"archiver report: no archive of run {run} was completed on this host: nothing of it is in {host.state_dir}"
         )
 
 
@@ -439,10 +487,10 @@ def test_an_estimate_reads_no_data_and_leaves_nothing(host: Host) -> None:
     assert not host.state.exists()
     archive = host.create()
     assert len(archive.data) == estimated
-    before_states = {path: path.read_bytes() for path in host.state.glob("all/*")}
+    before_states = {path: path.read_bytes() for path in host.state_dir.glob("*")}
     host.file("small", "x")
     assert host.estimate(1, "R0") == 262144
-    assert {path: path.read_bytes() for path in host.state.glob("all/*")} == before_states
+    assert {path: path.read_bytes() for path in host.state_dir.glob("*")} == before_states
     assert len(host.create("R1", 1, "R0").data) == 262144
 
 
@@ -472,6 +520,8 @@ def test_it_does_not_write_an_archive_to_a_terminal(host: Host) -> None:
 def test_what_estimate_says_is_one_object(host: Host) -> None:
     assert json.loads(host.run("estimate", "--level", "0").stdout) == {
         "bytes": 262144,
+        "level": 0,
+        "level_problem": "",
         "warnings": [],
         "warning_count": 0,
         "other_file_systems": [],

@@ -21,6 +21,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import ke
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, within
 
 MiB = 1024**2
+KEEPING = "; tape_keep_incomplete keeps such an archive"
 GONE = "whoever was to read the archive is gone, and it is not complete: the reason is on the other host"
 
 
@@ -44,7 +45,7 @@ def test_tar_fails(host: Host) -> None:
     hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
     assert said == (
         "tar: ./a: Cannot open: No\n"
-        f"archiver create: tar failed with status 2: ./b: Read error (the last of 2 lines){hint}"
+        f"archiver create: tar failed with status 2: ./b: Read error (the last of 2 lines){hint}{KEEPING}"
     )
     assert host.states() == ["lock"]
 
@@ -68,7 +69,7 @@ def test_what_is_not_root_s_to_read(host: Host) -> None:
     host.argv = argv
     assert host.said(*host.words()) == (
         f"archiver create: tar failed with status 2: .{host.root}/secret: Cannot open: Permission denied "
-        "(not as root: become: true?)"
+        f"(not as root: become: true?){KEEPING}"
     )
 
 
@@ -205,7 +206,7 @@ def test_the_disk_of_the_state_is_full(host: Host) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     said = host.said(*host.words(), preexec_fn=little)
-    assert said == f"archiver create: the archiver cannot go on: File too large: {host.state}/all/R0.list.gz.tmp"
+    assert said == f"archiver create: the archiver cannot go on: File too large: {host.state_dir}/R0.list.gz.tmp"
     assert host.states() == ["lock"]
 
 
@@ -213,7 +214,7 @@ def test_two_at_once(host: Host, halfway: Started) -> None:
     holder = halfway.process.pid
     assert host.said(*host.words("R1")) == (
         f"archiver create: another backup of this set is running on this host, as process {holder} "
-        f"(it holds {host.state}/all/lock)"
+        f"(it holds {host.state_dir}/lock)"
     )
     host.settings["set"] = "other"
     host.create("R1")

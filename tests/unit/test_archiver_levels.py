@@ -138,12 +138,26 @@ def test_a_base_that_is_not_here(host: Host, missing: str) -> None:
     if missing == "all":
         shutil.rmtree(host.state)
     else:
-        (host.state / f"all/R0{missing}").unlink()
-    for words in (host.words("R1", 1, "R0"), ["estimate", "--level", "1", "--base", "R0"]):
-        assert host.said(*words) == (
-            f"archiver {words[0]}: no state of run R0 is in {host.state}/all on this host "
-            "(a new installation, or it was removed): run level 0"
-        )
+        (host.state_dir / f"R0{missing}").unlink()
+    host.file("a", "x")
+    problem = (
+        f"level 0 instead of 1: no state of run R0 is in {host.state_dir} on this host "
+        "(a new installation, or it was removed)"
+    )
+    said = json.loads(host.run("estimate", "--level", "1", "--base", "R0").stdout)
+    assert (said["level"], said["level_problem"]) == (0, problem)
+    assert_full(host, host.create("R1", 1, "R0"), problem)
+    assert host.create("R2", 1, "R1").facts["level"] == 1
+
+
+def assert_full(host: Host, archive: Archive, problem: str) -> None:
+    """It has everything, says so wherever its level stands, and why."""
+    facts = archive.facts
+    assert (facts["level"], facts["base"], facts["level_problem"]) == (0, None, problem)
+    assert facts["label"].split(" ")[2] == "0"
+    assert (facts["warnings"], facts["warning_count"]) == ([problem], 1)
+    files = [str(path) for path in host.root.rglob("*") if path.is_file()]
+    assert {name.lstrip(".") for name in archive.names if not name.endswith("/")} == set(files)
 
 
 def test_a_base_of_the_same_level(host: Host) -> None:
@@ -162,20 +176,23 @@ def test_a_run_is_not_its_own_base(host: Host) -> None:
 
 def test_a_clock_that_was_set_back(host: Host) -> None:
     host.create("R0")
-    path = host.state / "all/R0.json"
+    path = host.state_dir / "R0.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     facts["time"] = "2999-01-01T00:00:00Z"
     path.write_text(json.dumps(facts), encoding="utf-8")
-    said = host.said(*host.words("R1", 1, "R0"))
-    assert said.startswith("archiver create: run R0 was made at 2999-01-01T00:00:00Z, and this host's clock says 20")
-    assert said.endswith(": what changed since would be missed; set the clock, or run level 0")
+    archive = host.create("R1", 1, "R0")
+    assert archive.facts["level_problem"] == (
+        "level 0 instead of 1: run R0 was made at 2999-01-01T00:00:00Z, "
+        f"and this host's clock says {archive.facts['time']}: what changed since would be missed"
+    )
+    assert_full(host, archive, archive.facts["level_problem"])
 
 
 def test_other_states_go_and_only_theirs(host: Host) -> None:
     for run in ("R0", "R1", "R2"):
         host.create(run, keep="R0,R1,R2")
     host.create("R3", 1, "R2", keep="R0")
-    (host.state / "all/notes").write_text("x", encoding="utf-8")
+    (host.state_dir / "notes").write_text("x", encoding="utf-8")
     runs = {name.partition(".")[0] for name in host.states()}
     assert runs == {"R0", "R2", "R3", "lock", "notes"}
     host.create("R4")
@@ -185,12 +202,12 @@ def test_other_states_go_and_only_theirs(host: Host) -> None:
 def test_a_failure_leaves_the_base_as_it_was(host: Host) -> None:
     """A tar that fails has already changed its state file."""
     host.create("R0")
-    before = {name: (host.state / "all" / name).read_bytes() for name in host.states() if name != "lock"}
+    before = {name: (host.state_dir / name).read_bytes() for name in host.states() if name != "lock"}
     host.file("a", "a")
     host.program("tar", 'REAL "$@"; case $* in *--create*) echo "tar: no" >&2; exit 2;; esac')
     assert "tar failed with status 2: no" in host.said(*host.words("R1", 1, "R0"))
     host.path = os.environ["PATH"]
-    assert {name: (host.state / "all" / name).read_bytes() for name in host.states() if name != "lock"} == before
+    assert {name: (host.state_dir / name).read_bytes() for name in host.states() if name != "lock"} == before
     assert short(host, host.create("R1", 1, "R0")) == ["", "a"]
 
 
@@ -202,7 +219,7 @@ def test_a_run_that_is_made_again_counts_for_nothing_until_it_is_whole(host: Hos
 
 
 def snapshot(host: Host, run: str) -> bytes:
-    return (host.state / f"all/{run}.snar").read_bytes()
+    return (host.state_dir / f"{run}.snar").read_bytes()
 
 
 def test_other_device_numbers_after_a_reboot(host: Host) -> None:
@@ -211,7 +228,7 @@ def test_other_device_numbers_after_a_reboot(host: Host) -> None:
     host.create("R0")
     device = b"\0%d\0" % host.root.stat().st_dev
     assert snapshot(host, "R0").count(device) == 3
-    (host.state / "all/R0.snar").write_bytes(snapshot(host, "R0").replace(device, b"\00064999\0"))
+    (host.state_dir / "R0.snar").write_bytes(snapshot(host, "R0").replace(device, b"\00064999\0"))
     host.file("b/new", "n")
     assert short(host, host.create("R1", 1, "R0")) == ["", "a/", "b/", "b/new"]
 
@@ -228,7 +245,7 @@ def test_a_new_directory_with_the_inode_of_one_that_has_gone(host: Host) -> None
     (host.root / "file/new").mkdir()
     now = (host.root / "file/new").stat().st_ino
     # on a file system that is not like ext4: as if it were
-    (host.state / "all/R0.snar").write_bytes(snapshot(host, "R0").replace(b"\0%d\0" % inode, b"\0%d\0" % now))
+    (host.state_dir / "R0.snar").write_bytes(snapshot(host, "R0").replace(b"\0%d\0" % inode, b"\0%d\0" % now))
     archives.append(host.create("R1", 1, "R0"))
     assert b"GNU.dumpdir=R" not in archives[1].data
     assert tree(restore(host, host.top / "back", archives)) == tree(host.root)
@@ -250,33 +267,52 @@ def test_a_copy_without_devices_is_the_same_otherwise(host: Host, state: Any, mo
 
 
 @pytest.mark.parametrize(
-    ("cut", "said"),
+    ("name", "cut", "said"),
     [
-        (lambda data: b"", "the state of the base is not of a tar from 1.16 on: run level 0"),
-        (lambda data: data[:-7], "the state of the base is damaged: run level 0"),
+        ("R0.snar", lambda data: b"", "the state of the base is not of a tar from 1.16 on"),
+        ("R0.snar", lambda data: data[:-7], "the state of the base is damaged"),
+        ("R0.snar", lambda data: data[:30] + b"\0\0\0" + data[30:], "the state of the base is damaged"),
+        ("R0.json", lambda data: data[:30], "no state of run R0 is in STATE on this host "),
+        ("R0.json", lambda data: b"[]", "no state of run R0 is in STATE on this host "),
+        ("R0.json", lambda data: b'{"time": "2026"}', "no state of run R0 is in STATE on this host "),
     ],
 )
-def test_a_state_that_is_damaged(host: Host, cut: Callable[[bytes], bytes], said: str) -> None:
+def test_a_state_that_is_damaged(host: Host, name: str, cut: Callable[[bytes], bytes], said: str) -> None:
     host.file("a/b", "x")
     host.create("R0")
-    (host.state / "all/R0.snar").write_bytes(cut(snapshot(host, "R0")))
-    assert host.said(*host.words("R1", 1, "R0")) == "archiver create: " + said
-    assert "R0.json" in host.states()
+    path = host.state_dir / name
+    path.write_bytes(cut(path.read_bytes()))
+    archive = host.create("R1", 1, "R0")
+    problem = archive.facts["level_problem"]
+    assert problem.startswith("level 0 instead of 1: " + said.replace("STATE", str(host.state_dir)))
+    assert_full(host, archive, problem)
+
+
+def test_each_tape_host_has_states_of_its_own(host: Host) -> None:
+    """A run of one tape host is no base for another one's tapes, though both call it the same."""
+    host.file("a", "x")
+    host.settings["tape_host"] = "tapes.example.org"
+    host.create("R0")
+    for name in ("../tapes", "tapes:2", ".."):
+        host.settings["tape_host"] = name
+        assert host.create("R1", 1, "R0").facts["level"] == 0
+    assert sorted(os.listdir(host.state)) == ["%2e.", "%2e.%2ftapes", "tapes%3a2", "tapes.example.org"]
+    host.settings["tape_host"] = "tapes.example.org"
+    assert host.create("R1", 1, "R0").facts["level"] == 1, "and none of the others has removed it"
 
 
 def test_another_file_system_at_the_same_place(host: Host) -> None:
     """Its directories may well have the same inodes; as far as udev says which file system is which."""
     host.create("R0")
-    path = host.state / "all/R0.json"
+    path = host.state_dir / "R0.json"
     facts = json.loads(path.read_text(encoding="utf-8"))
     if not facts["file_systems"]:
         pytest.skip("no UUID is known of the file system of the tests")
     uuid = facts["file_systems"][str(host.root)]
     facts["file_systems"][str(host.root)] = "1234-5678"
     path.write_text(json.dumps(facts), encoding="utf-8")
-    assert host.said(*host.words("R1", 1, "R0")) == (
-        f"archiver create: {host.root} is another file system ({uuid}) than in run R0 (1234-5678): run level 0"
-    )
+    problem = f"level 0 instead of 1: {host.root} is another file system ({uuid}) than in run R0 (1234-5678)"
+    assert_full(host, host.create("R1", 1, "R0"), problem)
 
 
 def test_which_file_system_is_which(state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -285,6 +321,6 @@ def test_which_file_system_is_which(state: Any, monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "R0.json").write_text(json.dumps(facts), encoding="utf-8")
     (tmp_path / "R0.snar").touch()
     for good in ({}, {"/a": "one"}, {"/a": "one", "/b": "two", "/c": "two"}):
-        states.base("R0", 1, "2027", good)
-    with pytest.raises(Exception, match="/b is another file system .three. than in run R0 .two.: run level 0"):
-        states.base("R0", 1, "2027", {"/a": "one", "/b": "three"})
+        states.check("R0", 1, "2027", good)
+    with pytest.raises(Exception, match="/b is another file system .three. than in run R0 .two."):
+        states.check("R0", 1, "2027", {"/a": "one", "/b": "three"})

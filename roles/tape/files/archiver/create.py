@@ -8,11 +8,12 @@ import shutil
 import sys
 import time
 
-from crew import DEVNULL, Child, Crew, pipe
+import mounts
+from crew import DEVNULL, KEPT, Child, Crew, pipe
 from gnutar import Tar, TarSays, checksum_argv, complaint
 from names import List
 from settings import Settings, checked, shown
-from state import States, file_systems, private, with_files
+from state import NoBase, States, private
 from trouble import Trouble
 
 TYPE_CHECKING = False
@@ -23,30 +24,42 @@ if TYPE_CHECKING:
 # what tar says of every directory and every socket of a host, each night
 SILENT = ("new-directory", "rename-directory", "file-ignored")
 TOLD = 1000  # characters of a name in an answer
+ROOM = 64 * 1024  # characters of a list in a report
+KEEPING = "; tape_keep_incomplete keeps such an archive"
 # of each file the times that cannot be restored, or would only say when it was backed up
 NO_TIMES = "--pax-option=delete=atime,delete=ctime"
 
 
-def exclude_options(settings: Settings) -> "list[bytes]":
+def literal(name: bytes) -> bytes:
+    """A pattern that only this name matches."""
+    return re.sub(rb"[\\*?[]", rb"\\\g<0>", name)
+
+
+def exclude_options(states: States, settings: Settings, more: "list[bytes]") -> "list[bytes]":
     """A pattern that begins with / is of the whole name, any other one of its last parts, as tar has it.
 
-    Never --wildcards: it is about the names to archive too, and then tar 1.34 leaves out all directories.
+    ``more`` are names, each from /.  Never --wildcards: it is about the names to archive too, and then tar 1.34 leaves
+    out all directories.
     """
-    own = re.sub(rb"[\\*?[]", rb"\\\g<0>", settings.state_dir)  # tar changes it while it reads
-    found = [b"--anchored", b"--exclude=." + own]
-    for pattern in settings.excludes:
-        if pattern.startswith(b"/"):
-            found += [b"--anchored", b"--exclude=." + pattern]
-        else:
-            found += [b"--no-anchored", b"--exclude=" + pattern]
+    more = [literal(each) for each in more] + [literal(settings.state_top) + b"/*"]
+    whole = [b"." + each for each in more + settings.excludes if each.startswith(b"/")]
+    parts = [each for each in settings.excludes if not each.startswith(b"/")]
+    found = []
+    for option, patterns in ((b"--anchored", whole), (b"--no-anchored", parts)):
+        # tar does not read these two from a file as they are
+        words = [each for each in patterns if b"\n" in each or each[-1:].isspace()]
+        lines = [each + b"\n" for each in patterns if each not in words]
+        found += [option, b"--exclude-from=" + states.unnamed(lines)] + [b"--exclude=" + each for each in words]
     return found
 
 
-def tar_argv(tar: Tar, settings: Settings, snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
+def tar_argv(tar: Tar, plan: "Plan", snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
     """tar's command line, for an archive and for the estimate of one.
 
     Names are relative to /, where it runs, and begin with "./": then "/" itself is one like the others.
     """
+    settings, states = plan.settings, plan.states
+    names = [b"." + path + b"\0" if path != b"/" else b".\0" for path in settings.paths]
     return tar.argv(
         "--create",
         "--format=posix",  # whole names, large numbers, fractions of a second; extended attributes need it
@@ -58,8 +71,9 @@ def tar_argv(tar: Tar, settings: Settings, snapshot: bytes, *words: "str | bytes
         *words,
         *["--warning=no-" + each for each in SILENT],  # after --verbose, which turns them on
         *(["--one-file-system"] if settings.one_file_system else []),
-        *exclude_options(settings),
-        *[b"." + path if path != b"/" else b"." for path in settings.paths],
+        *exclude_options(states, settings, plan.out_of_reach),
+        "--null",
+        b"--files-from=" + states.unnamed(names),
     )
 
 
@@ -67,6 +81,7 @@ class Plan:
     """What is asked for, checked, before anything starts."""
 
     def __init__(self, settings: Settings, words: "argparse.Namespace"):
+        self.settings = settings
         self.level: int = words.level
         self.base: "str | None" = checked("run", words.base) if words.base else None
         if (self.level > 0) != (self.base is not None):
@@ -75,14 +90,22 @@ class Plan:
         self.started = time.time()
         self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
         self.states = States(settings.state_dir)
-        self.file_systems = file_systems(settings.paths)
-        if self.base is not None:
-            self.states.base(self.base, self.level, self.now, self.file_systems)
+        self.file_systems = mounts.identify(settings.paths)
+        self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
+        self.level_problem = ""
 
     def write_snapshot(self, target: "Any") -> None:
-        """What tar starts from: nothing, or a copy of what it knew after the base."""
-        if self.base is not None:
+        """What tar starts from: what it knew after the base, or nothing.  Without that base it is level 0."""
+        if self.base is None:
+            return
+        try:
+            self.states.check(self.base, self.level, self.now, self.file_systems)
             self.states.copy(self.base, target)
+        except NoBase as exc:
+            target.seek(0)
+            target.truncate()
+            self.level_problem = "level 0 instead of %d: %s" % (self.level, exc)
+            self.level, self.base = 0, None
 
 
 def create(settings: Settings, words: "argparse.Namespace") -> None:
@@ -99,46 +122,29 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
         raise Trouble("run %s cannot be its own base" % run, 2)
     states = plan.states
     states.open()
-    states.prune(kept + [run] + ([plan.base] if plan.base else []))
+    kept += [run] + ([plan.base] if plan.base else [])
+    states.prune(kept)
     states.forget(run)
-    label = "%s %s %d %s %s" % (run, host, plan.level, plan.now, settings.set)
-    facts = {
-        "run": run,
-        "host": host,
-        "set": settings.set,
-        "level": plan.level,
-        "base": plan.base,
-        "time": plan.now,
-        "label": label,
-        "paths": [shown(path) for path in settings.paths],
-        "excludes": [shown(pattern) for pattern in plan.excludes],
-        "one_file_system": settings.one_file_system,
-        "block_size": plan.block_size,
-        "file_systems": plan.file_systems,
-        "tar_version": tar.version,
-        "metadata": tar.metadata,
-    }
     try:
-        facts.update(write(tar, settings, plan, run, label))
+        facts = write(tar, plan, run, host)
     except BaseException:
         states.forget(run)
-        states.prune(kept + [run] + ([plan.base] if plan.base else []))
+        states.prune(kept)
         raise
-    facts["elapsed"] = round(time.time() - plan.started, 3)
-    states.finish(run, ".snar")
-    states.finish(run, ".list.gz")
     states.save(run, facts)
     for line in facts["warnings"]:
         sys.stderr.write(line + "\n")
     sys.stderr.write("%d files, %d bytes, %d warnings\n" % (facts["files"], facts["bytes"], facts["warning_count"]))
 
 
-def write(tar: Tar, settings: Settings, plan: Plan, run: str, label: str) -> "dict[str, Any]":
+def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
     """tar | tee >(checksum) | standard output; returns what is known of the archive when all of it is out."""
-    snapshot = plan.states.unfinished(run, ".snar")
+    settings, states = plan.settings, plan.states
+    snapshot = states.unfinished(run, ".snar")
     with open(snapshot, "wb", opener=private) as copy:
         plan.write_snapshot(copy)
-    names = List(open(plan.states.unfinished(run, ".list.gz"), "wb", opener=private))
+    label = "%s %s %d %s %s" % (run, host, plan.level, plan.now, settings.set)
+    names = List(open(states.unfinished(run, ".list.gz"), "wb", opener=private))
     digest, says = bytearray(), TarSays()
     checksum = checksum_argv()
     with Crew() as crew:
@@ -149,46 +155,95 @@ def write(tar: Tar, settings: Settings, plan: Plan, run: str, label: str) -> "di
         tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], archive, 1, fds=(branch_in,))
         argv = tar_argv(
             tar,
-            settings,
+            plan,
             snapshot,
             "--verbose",
             "--index-file=/proc/self/fd/%d" % index,
             "--label=" + label,
             "--file=-",
         )
-        source = crew.start("tar", argv, DEVNULL, archive_in, fds=(index,), ok=(0, 1), says=says)
+        fds, ok = (index, *states.descriptors), settings.tar_may_end_with
+        source = crew.start("tar", argv, DEVNULL, archive_in, fds, ok=ok, says=says)
         for fd in (archive, archive_in, branch, branch_in, index, sum_out):
             os.close(fd)
         crew.wait(out=1)
-    judge(source, tee, summer, crew.reader_gone)
+    judge(source, tee, summer, crew.reader_gone, says.total > 0)
+    incomplete = source.status == 2
     names.finish()
     if says.total <= 0 or says.total % settings.block_size or len(digest) < 64:
         raise Trouble(
             "tar says that it wrote %d bytes, which are no whole blocks of %d" % (says.total, settings.block_size)
         )
+    states.finish(run, ".list.gz")
+    if incomplete:  # no increment may rely on it: what could not be read today would not be in any archive
+        os.unlink(snapshot)
+    else:
+        states.finish(run, ".snar")
+    warnings = ([plan.level_problem] if plan.level_problem else []) + says.first
     return {
+        "run": run,
+        "host": host,
+        "set": settings.set,
+        "level": plan.level,
+        "level_problem": plan.level_problem,
+        "base": plan.base,
+        "time": plan.now,
+        "label": label,
+        "machine_id": machine_id(),
+        "paths": bounded([shown(path) for path in settings.paths]),
+        "excludes": bounded([shown(pattern) for pattern in plan.excludes]),
+        "one_file_system": settings.one_file_system,
+        "block_size": plan.block_size,
+        "file_systems": plan.file_systems,
+        "tar_version": tar.version,
+        "metadata": tar.metadata,
         "bytes": says.total,
         "sha256": digest[:64].decode("ascii"),
         "tar": source.status,
-        "warnings": says.first,
-        "warning_count": says.count,
-        "other_file_systems": other_file_systems(settings, says.elsewhere),
+        "incomplete": incomplete,
+        "warnings": warnings[:KEPT],
+        "warning_count": says.count + bool(plan.level_problem),
+        "other_file_systems": other_file_systems(plan, says.elsewhere),
         "files": names.count,
+        "elapsed": round(time.time() - plan.started, 3),
     }
 
 
-def other_file_systems(settings: Settings, names: "list[str]") -> "list[str]":
-    """What is mounted below the paths and therefore not in the archive, though it has files; tar's names."""
-    with open("/proc/self/mounts", "rb") as mounts:
-        return with_files(sorted({name[1:] for name in names} - set(map(shown, settings.paths))), mounts.read())
+def machine_id() -> "str | None":
+    """Which machine this is, whatever its name: two hosts of one name are no one host; None if it does not say."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as text:
+            found = text.read(100).strip()
+    except (OSError, ValueError):
+        return None
+    return found if re.match(r"[0-9a-f]{32}\Z", found) else None
 
 
-def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool) -> None:
-    """Raises Trouble with the cause, not with what followed from it."""
+def bounded(texts: "list[str]") -> "list[str]":
+    """As many as a report may have: it is one line of the catalog."""
+    kept: "list[str]" = []
+    room = ROOM
+    for text in texts:
+        room -= len(text) + 4
+        if room < 0:
+            return kept + ["and %d more" % (len(texts) - len(kept))]
+        kept.append(text)
+    return kept
+
+
+def other_file_systems(plan: Plan, names: "list[str]") -> "list[str]":
+    """What is mounted below the paths and therefore not in the archive, though it has files; ``names`` are tar's."""
+    found = {name[1:] for name in names} | set(map(shown, plan.out_of_reach))
+    return bounded(mounts.with_files(sorted(found - set(map(shown, plan.settings.paths)))))
+
+
+def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool, ended: bool) -> None:
+    """Raises Trouble with the cause, not with what followed from it.  ``ended``: tar has written the archive's end."""
     if summer.failed and not summer.killed:
         raise Trouble("the checksum's program %s: %s" % (summer.how(), " ".join(summer.says.last)))
-    if tar.failed and not tar.killed and not tar.by_pipe:
+    if (tar.failed or not ended) and not tar.killed and not tar.by_pipe:
         hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
+        hint += KEEPING if tar.status == 2 and ended else ""
         raise Trouble(complaint(tar) + hint, before=tar.says.last[:-1])
     if reader_gone or tee.failed:
         said = " ".join(tee.says.last)
@@ -225,14 +280,17 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]
         plan.write_snapshot(snapshot)
         snapshot.flush()
         snar = b"/proc/self/fd/%d" % snapshot.fileno()
-        argv = tar_argv(tar, settings, snar, "--label=an estimate", "--file=/dev/null")
-        source = crew.start("tar", argv, fds=(snapshot.fileno(),), ok=(0, 1), says=says)
+        argv = tar_argv(tar, plan, snar, "--label=an estimate", "--file=/dev/null")
+        fds = (snapshot.fileno(), *plan.states.descriptors)
+        source = crew.start("tar", argv, fds=fds, ok=settings.tar_may_end_with, says=says)
         crew.wait()
-    if source.failed:
+    if source.failed or says.total <= 0:
         raise Trouble(complaint(source), before=says.last[:-1])
-    mounted = other_file_systems(settings, says.elsewhere)
+    mounted = other_file_systems(plan, says.elsewhere)
     return {
         "bytes": says.total,
+        "level": plan.level,
+        "level_problem": plan.level_problem,
         "warnings": says.first,
         "warning_count": says.count,
         "other_file_systems": [each[:TOLD] for each in mounted[:3]],

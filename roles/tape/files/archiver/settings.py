@@ -88,12 +88,26 @@ class Settings:
         return bool(self.value("one_file_system", True))
 
     @property
-    def state_dir(self) -> bytes:
-        """The folder of this set's states."""
+    def tar_may_end_with(self) -> "tuple[int, ...]":
+        """2: something could not be read, and the rest is in the archive."""
+        return (0, 1, 2) if self.value("keep_incomplete", False) else (0, 1)
+
+    @property
+    def state_top(self) -> bytes:
         top = str(self.value("state_dir", "/var/lib/socketpipe/tape-state"))
         if not top.startswith("/"):
             raise wrong("state_dir", "is %r: it must begin with /" % top)
-        return os.path.join(encode(os.path.normpath(top)), encode(self.set))
+        return encode(os.path.normpath(top))
+
+    @property
+    def state_dir(self) -> bytes:
+        """The folder of the states of this set on the tapes of this tape host: no other one's archives are a base."""
+        tape_host = re.sub(rb"[^A-Za-z0-9._-]|\A\.", lambda each: b"%%%02x" % ord(each.group()), encode(self.tape_host))
+        return os.path.join(self.state_top, tape_host, encode(self.set))
+
+    @property
+    def tape_host(self) -> str:
+        return str(self.value("tape_host", "localhost"))
 
     @property
     def excludes(self) -> "list[bytes]":

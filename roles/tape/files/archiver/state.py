@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tar remembers on this host of each run: {state_dir}/{set}/{run}.{snar,json,list.gz}.
+"""What tar remembers on this host of each run: {state_dir}/{tape host}/{set}/{run}.{snar,json,list.gz}.
 
 A state is only ever a base when the catalog has called its run good; nothing here decides that.
 """
@@ -22,11 +22,12 @@ SUFFIXES = (".json", ".list.gz", ".snar")  # a run is there only with its first 
 CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"GNU tar-[^\n]*-2\n\d+\0\d+\0")  # the manual's "Format 2" of snapshot files
-# file systems that the kernel makes, that are in memory, or that show what is elsewhere too (a container's, a snap's)
-NO_FILES = ["autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs"]
-NO_FILES += ["efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "overlay", "proc", "pstore", "ramfs", "rpc_pipefs"]
-NO_FILES += ["securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs"]
+RECORD = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
 BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
+
+
+class NoBase(Exception):
+    """An incremental cannot be relative to this run; the text says why."""
 
 
 class States:
@@ -35,6 +36,7 @@ class States:
     def __init__(self, folder: bytes):
         self.folder = folder
         self.lock = -1
+        self.files: "list[Any]" = []
 
     def path(self, run: str, suffix: str) -> bytes:
         return os.path.join(self.folder, (run + suffix).encode())
@@ -71,35 +73,33 @@ class States:
                 pass
 
     def facts(self, run: str) -> "dict[str, Any]":
-        """What create said of a run; raises FileNotFoundError."""
+        """What create said of a run; raises OSError and ValueError."""
         with open(self.path(run, ".json"), encoding="utf-8") as text:
-            found = json.load(text)
-        assert isinstance(found, dict)
-        return found
+            return dict(json.load(text))
 
-    def base(self, run: str, level: int, now: str, systems: "dict[str, str]") -> None:
-        """Whether an incremental can be relative to this run; raises Trouble if it cannot."""
+    def check(self, run: str, level: int, now: str, systems: "dict[str, str]") -> None:
+        """Whether an incremental can be relative to this run; raises NoBase if it cannot."""
         try:
             facts = self.facts(run)
+            before, made, lower = dict(facts["file_systems"]), str(facts["time"]), int(facts["level"])
+            if facts.get("incomplete"):
+                raise NoBase("the archive of run %s has errors" % run)
             os.stat(self.path(run, ".snar"))
-        except (FileNotFoundError, ValueError):
-            raise Trouble(
-                "no state of run %s is in %s on this host (a new installation, or it was removed): run level 0"
+        except (OSError, ValueError, KeyError, TypeError):
+            raise NoBase(
+                "no state of run %s is in %s on this host (a new installation, or it was removed)"
                 % (run, shown(self.folder))
             ) from None
-        if facts["level"] >= level:
-            raise Trouble("run %s was level %d: it is no base for level %d" % (run, facts["level"], level), 2)
-        if facts["time"] > now:
-            raise Trouble(
-                "run %s was made at %s, and this host's clock says %s: what changed since would be missed; "
-                "set the clock, or run level 0" % (run, facts["time"], now)
+        if lower >= level:
+            raise Trouble("run %s was level %d: it is no base for level %d" % (run, lower, level), 2)
+        if made > now:
+            raise NoBase(
+                "run %s was made at %s, and this host's clock says %s: what changed since would be missed"
+                % (run, made, now)
             )
         for path, uuid in systems.items():
-            before = facts["file_systems"].get(path, uuid)
-            if uuid != before:
-                raise Trouble(
-                    "%s is another file system (%s) than in run %s (%s): run level 0" % (path, uuid, run, before)
-                )
+            if uuid != before.get(path, uuid):
+                raise NoBase("%s is another file system (%s) than in run %s (%s)" % (path, uuid, run, before[path]))
 
     def unfinished(self, run: str, suffix: str) -> bytes:
         """A path to write to until it is whole."""
@@ -125,40 +125,33 @@ class States:
 
     def copy(self, run: str, target: "BinaryIO") -> None:
         """What tar remembers of a run, into a file of ours: tar changes it even if it fails."""
-        with open(self.path(run, ".snar"), "rb") as source:
-            copied(source, target)
+        try:
+            with open(self.path(run, ".snar"), "rb") as source:
+                copied(source, target)
+        except OSError as exc:
+            raise NoBase("the state of run %s cannot be read (%s)" % (run, exc)) from None
         target.flush()
 
     def scratch(self) -> "Any":
         """A file without a name, gone with us whatever happens."""
         return tempfile.TemporaryFile(dir=self.folder if os.path.isdir(self.folder) else None)
 
+    def unnamed(self, lines: "list[bytes]") -> bytes:
+        """The path of such a file with these lines, for a program that gets its descriptor; no list is too long."""
+        file = self.scratch()
+        file.writelines(lines)
+        file.flush()
+        self.files.append(file)
+        return b"/proc/self/fd/%d" % file.fileno()
+
+    @property
+    def descriptors(self) -> "tuple[int, ...]":
+        """Those of all such files."""
+        return tuple(file.fileno() for file in self.files)
+
 
 def private(path: "Any", flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def file_systems(paths: "Iterable[bytes]") -> "dict[str, str]":
-    """{path: UUID of its file system} as far as udev knows: not of NFS, btrfs, ZFS, in a container."""
-    folder = "/dev/disk/by-uuid"
-    known = {}
-    for uuid in os.listdir(folder) if os.path.isdir(folder) else []:
-        try:
-            known[os.stat(os.path.join(folder, uuid)).st_rdev] = uuid
-        except OSError:  # a device that has just gone
-            pass
-    numbers = {shown(path): os.lstat(path).st_dev for path in paths}
-    return {path: known[number] for path, number in numbers.items() if number in known}
-
-
-def with_files(points: "Iterable[str]", mounts: bytes) -> "list[str]":
-    """Those mount points, as shown, that somebody may want an archive of; ``mounts`` is /proc/self/mounts."""
-    kinds = {}
-    for line in mounts.split(b"\n")[:-1]:
-        _device, point, kind = line.split(b" ")[:3]
-        name = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal.group(1), 8)]), point)
-        kinds[shown(name)] = kind.decode("ascii", "replace")
-    return [point for point in points if kinds.get(point) not in NO_FILES]
 
 
 def copied(source: "BinaryIO", target: "BinaryIO") -> None:
@@ -172,17 +165,19 @@ def copied(source: "BinaryIO", target: "BinaryIO") -> None:
     rest = source.read(CHUNK)
     head = FORMAT_2.match(rest)
     if not head:
-        raise Trouble("the state of the base is not of a tar from 1.16 on: run level 0")
+        raise NoBase("the state of the base is not of a tar from 1.16 on")
     target.write(head.group())
     rest = rest[head.end() :]
     while True:
         chunk = source.read(CHUNK)
         *records, rest = (rest + chunk).split(BETWEEN)
         for record in records:
-            fields = record.split(b"\0", 4)  # NFS, seconds, nanoseconds, device, inode and so on
+            if not RECORD.match(record):
+                raise NoBase("the state of the base is damaged")
+            fields = record.split(b"\0", 4)
             fields[3] = b"0"
             target.write(b"\0".join(fields) + BETWEEN)
         if not chunk:
             break
     if rest:
-        raise Trouble("the state of the base is damaged: run level 0")
+        raise NoBase("the state of the base is damaged")
