@@ -101,7 +101,9 @@ def test_a_source_that_fails(shell: Shell, work: Path, chain: Callable[[Path, st
     ended = shell.run(chain(work, f"sh -c 'seq 1 1000000; until test -e {work}/seen; do sleep 0.1; done; exit 5'"))
     assert anatomy.until("the sink's end", lambda: anatomy.seen(work / "seen").get("end"), 12) in anatomy.BROKEN
     assert ended.returncode != 0
-    assert re.search(r"^socketpipe: (input|remote) \(sh\) on .* failed with exit status 5$", ended.stderr, re.MULTILINE)
+    assert re.search(
+        r"^socketpipe: (input|remote) \(sh\) on .* failed with exit status 5; ", ended.stderr, re.MULTILINE
+    )
 
 
 @pytest.mark.parametrize("chain", [pushing, pulling])

@@ -33,6 +33,7 @@ HERE, THERE = "here", "there"
 SAMPLE = 1.0  # seconds between samples for the meter
 PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
 ADVICE = {
+    "failed": "if that is no failure, give --ok-rc %s=%s",
     "early exit": "leave out --whole if that is what you want",
     "timeout": "-t/--timeout",
     "not connected": "Try -h (what to dial), --ports (what a firewall lets through) or --listen (who is dialled).",
@@ -137,10 +138,11 @@ def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
 
 
 def exit_status(verdict: Verdict, last: str) -> int:
-    """That of the last command, 128 + n for a signal; FAILURE where that would hide a failure."""
+    """That of the last command if it is the cause, 128 + n for a signal; else FAILURE."""
     if verdict.ok:
         return 0
-    rc = verdict.stages.get(last, {}).get("rc")
+    cause = verdict.cause or {}
+    rc = cause.get("rc") if cause.get("stage") == last else 0
     return shell_status(int(rc)) if rc else FAILURE
 
 

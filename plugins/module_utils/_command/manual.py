@@ -43,11 +43,12 @@ DESCRIPTION = [
 EXIT_STATUS = [
     ("0", "Every command was successful, and every byte has arrived."),
     ("1", "The command line was wrong and nothing was started. The message names the option."),
-    ("2", "Something else than the last command has failed. The message says what."),
+    ("2", "Something else than the last command has failed first. The message says what."),
     (
         "other",
-        "That of the last command, which is the output command or, without one, the remote command; 128 + n if signal "
-        "n has ended it. A last command may exit with 1 or 2 as well: --stats tells these apart.",
+        "The last command has failed first, and this is its exit status, or 128 + n if signal n has ended it. The last "
+        "command is the output command or, without one, the remote command. It may exit with 1 or 2 as well: --stats "
+        "tells these apart.",
     ),
     (
         "128 + n",

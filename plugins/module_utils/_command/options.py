@@ -234,4 +234,4 @@ DEFAULTS = {
 }
 BY_NAME = {known: option for option in OPTIONS for known in option.names}
 # what one socket without a report cannot do, nor the original on the far side
-NOT_PLAIN = ("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--ok-rc", "--stats", "--python")
+NOT_PLAIN = ("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--stats", "--python")

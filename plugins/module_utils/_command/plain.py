@@ -32,6 +32,7 @@ else:
 
 SSH_CLIENT = "${SSH_CLIENT%% *}"  # a shell on the far side knows where its login came from
 LIVES = 0.1  # seconds between looks whether the login command still lives
+WRITES_ON = 32 * 1024  # bytes that nobody reads, from which on the far side is taken for one that writes for ever
 GRACE = 5  # seconds from SIGTERM to SIGKILL
 
 
@@ -60,7 +61,8 @@ def serve(words: "list[str]") -> int:
 class Processes:
     """The login command and ours: {pid: name}, their statuses, and the signal that ends them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, ok_rc: "dict[str, list[int]]") -> None:
+        self.ok_rc = ok_rc
         self.alive: "dict[int, str]" = {}
         self.status: "dict[str, int]" = {}
         self.signal = 0
@@ -93,13 +95,14 @@ class Processes:
         pid, status = os.waitpid(-1, flags)
         name = self.alive.pop(pid, "")
         if name:
-            self.status[name] = shell_status(exit_status(status))
+            code = shell_status(exit_status(status))
+            self.status[name] = 0 if code in self.ok_rc.get(name, ()) else code
         return name
 
 
 def drive(options: "SimpleNamespace") -> int:
     """Run the commands with an original on the far side; returns the exit status."""
-    processes = Processes()
+    processes = Processes(options.ok_rc)
     try:
         listener, port = open_listener(options.ports)
         host = options.host or SSH_CLIENT
@@ -110,8 +113,8 @@ def drive(options: "SimpleNamespace") -> int:
                 raise NotStarted("-%s/--%s: %s" % (name[0], name, problem))
         words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote
         null, stderr = os.open(os.devnull, os.O_RDWR), own_description(2)
-        asks = os.isatty(0) and not options.batch  # else it would take what is the input command's
-        processes.start("remote", words, {0: 0 if asks else null, 1: null, 2: stderr}, options.batch)
+        # standard input is the input command's, at a terminal, too: ssh and sudo ask at /dev/tty
+        processes.start("remote", words, {0: null, 1: null, 2: stderr}, options.batch)
         os.close(stderr)
         sock = wait_for_call(listener, processes, options.timeout)
     except (OSError, NotStarted) as exc:
@@ -128,7 +131,7 @@ def drive(options: "SimpleNamespace") -> int:
     except (OSError, NotStarted) as exc:
         disconnect(sock)
         return processes.give_up(str(exc))
-    return conclude(processes, sock, "output" if options.output else "remote", options.whole)
+    return conclude(processes, sock, "output" if options.output else "remote")
 
 
 def open_listener(ports: "list[int]") -> "tuple[socket.socket, int]":
@@ -158,34 +161,55 @@ def wait_for_call(listener: "socket.socket", processes: Processes, timeout: int)
             raise OSError("the far side did not call within %d s (-t/--timeout): try -h, or --ports" % timeout)
 
 
-def conclude(processes: Processes, sock: "socket.socket", last: str, whole: bool) -> int:
-    """Wait for all; what our own commands come to is passed on as far as one socket can."""
-    excused = ""
+def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
+    """Wait for all; a failure of our own commands is passed on as far as one socket can."""
+    cause = ""
+    excused: "set[str]" = set()  # who failed because somebody had read enough
+    deserted = False  # nobody reads any more what the far side writes, but it may have to read still
     while processes.alive:
-        name = processes.reap()
+        name = processes.reap(os.WNOHANG if deserted else 0)
         try:
-            if name == "input" and processes.status[name]:
+            if deserted and not name and unread(sock) > WRITES_ON:
                 disconnect(sock)
-            elif name == "input":
+                deserted = False
+                excused.update(("input", "remote"))
+            elif deserted and not name:
+                time.sleep(LIVES)
+            elif name == "input" and not processes.status[name]:
                 sock.shutdown(socket.SHUT_WR)
-            elif name == "output" and "input" in processes.alive.values():
-                sock.shutdown(socket.SHUT_RD)
-            elif name == "output" and not at_end(sock):  # else the far side would wait for ever for somebody to read
+            elif name == "input" and has_closed(sock):  # so it failed because the remote command had ended
+                excused.add("input")
+            elif name == "input":
+                cause = name
                 disconnect(sock)
-                excused = "" if whole or processes.status[name] else "remote"
+            elif name == "output" and not at_end(sock):
+                deserted = "input" in processes.alive.values()
+                if not deserted:  # else the far side would wait for ever for somebody to read
+                    disconnect(sock)
+                    excused.add("remote")
         except OSError:
             pass  # the far side has gone before
     set_linger(sock, False)
-    failed = [name for name, status in processes.status.items() if status and name != excused]
-    status = processes.status.get(last, FAILURE) or (FAILURE if failed else 0)
     if processes.signal:
         say("interrupted")
         return die(processes.signal)
+    failed = [name for name, status in processes.status.items() if status and name not in excused]
     for name in failed:
-        say("%s ended with exit status %d" % (name, processes.status[name]))
-    return status
+        text = "%s ended with exit status %d" % (name, processes.status[name])
+        if name == "input" and processes.status[name] < 128:
+            codes = sorted({*processes.ok_rc.get(name, [0]), processes.status[name]})
+            text += "; if that is no failure, give --ok-rc input=%s" % ",".join(map(str, codes))
+        say(text)
+    if last in failed and not cause:
+        return processes.status[last]
+    return FAILURE if failed else 0
+
+
+def has_closed(sock: "socket.socket") -> bool:
+    """Whether the far side has ended the connection, or broken it."""
+    return bool(events({sock.fileno(): FIN}))
 
 
 def at_end(sock: "socket.socket") -> bool:
     """Whether the far side has said all, and all has been read."""
-    return bool(events({sock.fileno(): FIN}).get(sock.fileno(), 0) & FIN) and not unread(sock)
+    return has_closed(sock) and not unread(sock)

@@ -76,6 +76,9 @@ class Verdict:
     def _reads(self, stage: str, link: str) -> bool:
         return self.plan.stage(stage)["fds"].get("0") == link
 
+    def _writes(self, stage: str) -> bool:
+        return any(link["source"] == stage for link in self.plan.links)
+
     # -- what failed first
 
     def _cause(self) -> "dict[str, Any] | None":
@@ -110,6 +113,9 @@ class Verdict:
                 text += ": %s" % said if said else ", and said nothing on standard error"
             if stage["signal"] == 9:
                 text += " (SIGKILL: was the host out of memory?)"
+            if "failed" in self.advice and stage["rc"] > 0 and self._writes(name):
+                codes = sorted({*self.plan.stage(name)["ok_rc"], stage["rc"]})
+                text += "; " + self.advice["failed"] % (name, ",".join(map(str, codes)))
         elif kind == "not started":
             text = "could not be started: " + text
         elif kind == "stopped reading":
