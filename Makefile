@@ -20,19 +20,19 @@ export ANSIBLE_HOME := $(CURDIR)/.build/ansible
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compiled once
 
-# All but system are gone through once for each state of the files that they read, which tests/workshop/once.py knows.
 # The longest first. hit waits half of its time, and must not wait for a processor: beside it is what gives way to it.
-FIRST  := system tape sanity units integration molecule edges
-SECOND := hit galaxy docs ee ansible-lint lint release-check reuse
-ONCE = $(PYTHON) -m tests.workshop.once $@
+FIRST  := system tape sanity unit integration molecule edges
+SECOND := hit nox galaxy docs ee lint release-check
 
-.PHONY: help demo socketpipe test unit faults bench clean matrix changelog release $(FIRST) $(SECOND)
+.PHONY: help demo socketpipe test quick units faults bench clean matrix changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 demo: $(VENV)/demo $(TREE)   ## three hosts on a virtual tape, a lost file back, the manual's three examples; on this machine, without root
 	$(BIN)/python tests/demo/demo.py
+
+quick: lint unit   ## for daily work: linters, types, and the tests that need no root; under two minutes
 
 test:   ## everything, JOBS at a time, whatever fails; the last line is that of system
 	@failed=; for round in "$(FIRST)" "$(SECOND)"; do \
@@ -44,62 +44,59 @@ socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	PYTHONPATH=plugins $(PYTHON) -B -m module_utils._command.archive .build/socketpipe .build/socketpipe.1
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
-	@$(NICE) $(ONCE) sh -ec 'PATH="$(BIN):$$PATH"; ruff check .; ruff format --check .; mypy plugins tests extensions; \
+	@$(NICE) sh -ec 'PATH="$(BIN):$$PATH"; ruff check .; ruff format --check .; mypy plugins tests extensions; \
 	  for program in archiver tapehost; do MYPYPATH=roles/tape/files/$$program mypy roles/tape/files/$$program; done; yamllint --strict .'
 
 unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 	$(PYTEST) -n $(WORKERS) tests/unit
 
 edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
-	@$(ONCE) $(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
+	@$(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
 system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
-	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test sanity
+	@$(PYTHON) -m tests.workshop.ansible_test sanity
 
-units:   ## the unit tests as ansible-test runs them
-	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test units
+units:   ## the unit tests again, as ansible-test runs them
+	@$(PYTHON) -m tests.workshop.ansible_test units
 
 integration:   ## the integration targets as ansible-test runs them
-	@$(ONCE) $(PYTHON) -m tests.workshop.ansible_test integration
+	@$(PYTHON) -m tests.workshop.ansible_test integration
 
-ansible-lint: $(VENVS)/ansible-lint/made $(TREE)   ## ansible-lint, profile production, nothing skipped
-	@$(NICE) $(ONCE) sh -c 'PATH="$$PWD/$(VENVS)/ansible-lint/bin:$$PATH" ansible-lint'
+nox: $(VENVS)/nox/made $(TREE)   ## what the ecosystem checks: documentation, licences, unwanted files, the import by Galaxy, ansible-lint
+	@$(NICE) $(VENVS)/nox/bin/nox -R --envdir .build/nox
 
-galaxy: $(VENVS)/galaxy-importer/made   ## the tarball: what is in it, what galaxy-importer says, that it works where it is installed
-	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.galaxy $(VENVS)/galaxy-importer
+galaxy:   ## the tarball: what is in it, and that it works where it is installed
+	@$(NICE) $(PYTHON) -m tests.workshop.galaxy
 
-docs: $(VENVS)/docs/made $(TREE)   ## lint the documentation, and build it as a site: .build/docs/build/html/index.html
-	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
+docs: $(VENVS)/docs/made $(TREE)   ## build the documentation as a site: .build/docs/build/html/index.html
+	@$(NICE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
 
 molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples, and the role tape, on real hosts, verified by testinfra (needs root)
-	@$(ONCE) $(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
+	@$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
 
 ee: galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee
-	@$(NICE) $(ONCE) $(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
-
-reuse: $(VENVS)/reuse/made   ## every file says its licence
-	@$(ONCE) $(VENVS)/reuse/bin/reuse lint --lines
+	@$(NICE) $(PYTHON) -m tests.workshop.ee $(VENVS)/ansible-builder
 
 changelog: $(VENVS)/changelog/made   ## CHANGELOG.md from changelogs/fragments
 	$(PYTHON) -m tests.workshop.release changelog $(VENVS)/changelog
 
 release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the changelog and the documentation agree
-	@$(ONCE) $(PYTHON) -m tests.workshop.release check $(VENVS)/changelog
+	@$(PYTHON) -m tests.workshop.release check $(VENVS)/changelog
 
 release: $(VENVS)/changelog/made   ## turn the fragments into a release of galaxy.yml's version
 	$(PYTHON) -m tests.workshop.release release $(VENVS)/changelog
 
 tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a machine of its own (needs root; else skipped by name)
-	@$(ONCE) $(PYTEST) -n 2 --dist loadfile tests/tape
+	@$(PYTEST) -n 2 --dist loadfile tests/tape
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
 hit: $(VENV)/test $(TREE)   ## 360 tasks and 168 command lines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
-	@$(ONCE) $(PYTEST) -n 2 tests/faults
+	@$(PYTEST) -n 2 tests/faults
 
 faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)
