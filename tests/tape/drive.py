@@ -67,9 +67,10 @@ class Drive:
             tape.loads += 1
             self._attention = 0x2800
 
-    def reset(self) -> None:
-        """It keeps its tape and its position."""
+    def reset(self, rewinds: bool = False) -> None:
+        """It keeps its tape, and its position unless it ``rewinds``, as some do."""
         self._attention = 0x2900
+        self.position = 0 if rewinds else self.position
 
     def hold(self, records: int) -> None:
         """Takes this many records and answers the next write only after go_on(); `holding` says that it has come."""

@@ -84,9 +84,32 @@ def test_a_first_record_that_cannot_be_read_is_not_a_blank_tape(tapehost: TapeHo
     tape = library.tape("A00001L6", drive=0)
     tape.records += [bytes(8192), None, bytes(BLOCK), None]
     library.drives[0].trouble = lambda cdb: sense(MEDIUM_ERROR, 0x1100) if cdb[0] == READ else None
-    assert "tape_overwrite=" in tapehost.refused("label", "--label", "ONE")
-    assert "is blank" not in tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1))
+    refusal = tapehost.refused("label", "--label", "ONE")
+    assert "the beginning of the tape in /dev/nst0 cannot be read" in refusal
+    assert "tape_overwrite=" not in refusal, "whoever repeats what it says of this tape would lose the next one"
+    assert "cannot be read" in tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1))
     assert len(tape.records) == 4
+
+
+def test_the_blocks_that_the_last_user_has_set_hide_no_label(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    tapehost.guest.mt("setblk", "512")
+    assert tapehost.ask("inventory")["drives"][0]["label"] == "ONE"
+    tapehost.guest.mt("setblk", "512")
+    assert tapehost.sink("R1", "h1", blocks(2))["file"] == 1
+    tapehost.guest.mt("setblk", "512")
+    assert tapehost.sink("R1", "h2", blocks(1))["file"] == 2
+    assert sizes(library) == [[8192], [BLOCK] * 2, [BLOCK], []]
+
+
+def test_a_tape_that_begins_with_a_mark_is_not_blank(tapehost: TapeHost, library: Library) -> None:
+    tape = library.tape("A00001L6", drive=0)
+    tape.records += [None, None, b"what is this?".ljust(512), None]
+    assert "holds data without a label" in tapehost.refused("label", "--label", "ONE")
+    tape.records[2:] = []
+    library.load(0, tape)
+    assert tapehost.label("ONE")["label"] == "ONE"  # marks alone are nothing
 
 
 def test_a_blank_tape_wants_a_label_first(tapehost: TapeHost, library: Library) -> None:
@@ -183,3 +206,35 @@ def test_alerts_that_mean_trouble_stop_the_job(tapehost: TapeHost, library: Libr
         "sink", "--run", "R1", "--host", "h2", input=blocks(1)
     )
     assert len(tape.records) == before
+
+
+def test_the_drive_is_ours_from_the_check_to_the_mark(tapehost: TapeHost, library: Library, scratch: Path) -> None:
+    """Nobody can move its tape meanwhile: no other program, and no job with another catalog."""
+    library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    other = TapeHost(tapehost.guest, scratch / "other")
+    library.drives[0].hold(3)
+    command = tapehost.start_sink("R1", "h1", blocks(8))
+    assert library.drives[0].holding.wait(20)
+    for words in (["rewind"], ["weof"], ["status"]):
+        assert "Device or resource busy" in tapehost.guest.mt(*words, check=False).stderr
+    assert "in use by another program, or by a job with another catalog" in other.refused("label", "--label", "TWO")
+    assert "is in use for the archive of h1 in run R1" in tapehost.refused("source", "--tape", "ONE", "--file", "1")
+    library.drives[0].go_on()
+    assert command.wait() == 0
+    assert sizes(library) == [[8192], [BLOCK] * 8, []]
+    assert other.ask("inventory")["drives"][0]["label"] == "ONE"
+
+
+def test_nothing_of_ours_goes_past_st_between_the_check_and_the_mark(tapehost: TapeHost, library: Library) -> None:
+    """As it might be the first to hear of a reset."""
+    library.tape("A00001L6", drive=0, serial="AAA")
+    tapehost.label("ONE")
+    del library.drives[0].commands[:]
+    tapehost.sink("R1", "h1", blocks(4))
+    told = bytes(library.drives[0].commands)
+    write, mark, where = 0x0A, 0x10, 0x34
+    first = told.index(write)
+    assert told[first - 1] == where
+    assert set(told[first : told.index(mark)]) <= {write, where}
+    assert told[told.index(mark) + 1] == where

@@ -17,41 +17,42 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
 (writer,) = load("tapehost", "writer")
-DD = ["dd", "ibs=1048576", "obs=4096", "of=/dev/nst0"]
-READ = ["dd", "bs=4096", "if=/dev/nst0"]
-MBUFFER = ["mbuffer", "-q", "-m", "1048576", "-s", "4096", "-P", "80", "-f", "-o", "/dev/nst0"]
+DD = ["dd", "ibs=1048576", "obs=4096"]
+READ = ["dd", "bs=4096"]
+MBUFFER = ["mbuffer", "-q", "-m", "1048576", "-s", "4096", "-P", "80"]
 ENDED = "2+0 records in\n2+0 records out\n8192 bytes (8.2 kB, 8.0 KiB) copied, 0.2 s, 3.9 MB/s"
 NOT_WHOLE = "the last block is not whole: the archive is not in blocks of tape_block_size"
 NOISE = "mbuffer: warning: No controlling terminal and no autoloader command specified.\n"
+CUT_OFF = "it was broken off at its source, or on its way"
 READING = "mbuffer: error: inputThread: error reading at offset 0xc0000: Connection reset by peer"
-FULL = "mbuffer: error: outputThread: error writing to /dev/nst0 at offset 0x1000: No space left on device"
+FULL = "mbuffer: error: outputThread: error writing to <stdout> at offset 0x1000: No space left on device"
 
 
 @pytest.mark.parametrize(
     ("command", "status", "said", "came", "expected"),
     [
-        (DD, 0, ENDED, None, (True, 8192, False, "")),
-        (READ, 0, ENDED.replace("8192", "8191"), None, (True, 8191, False, "")),
-        (DD, 0, "0+1 records in\n1+1 records out\n4608 bytes copied", None, (False, 4608, False, NOT_WHOLE)),
-        (DD, 0, "0+1 records in\n0+1 records out\n1 byte copied, 0.1 s, 0.0 kB/s", None, (False, 1, False, NOT_WHOLE)),
-        (DD, 0, "0+0 records in\n0+0 records out\n0 bytes copied", None, (True, 0, False, "")),
-        (DD, 1, "dd: failed to open '/dev/nst0': Device or resource busy", None,
-         (False, None, False, "dd: failed to open '/dev/nst0': Device or resource busy")),
-        (DD, 1, "dd: error writing '/dev/nst0': No space left on device\n" + ENDED, None,
-         (False, 8192, True, "dd: error writing '/dev/nst0': No space left on device")),
+        (DD, 0, ENDED, None, (True, 8192, "", "")),
+        (READ, 0, ENDED.replace("8192", "8191"), None, (True, 8191, "", "")),
+        (DD, 0, "0+1 records in\n1+1 records out\n4608 bytes copied", None, (False, 4608, "failed", NOT_WHOLE)),
+        (DD, 0, "0+1 records in\n0+1 records out\n1 byte copied, 0.1 s, 0 kB/s", None, (False, 1, "failed", NOT_WHOLE)),
+        (DD, 0, "0+0 records in\n0+0 records out\n0 bytes copied", None, (True, 0, "", "")),
+        (DD, 1, "dd: error writing 'standard output': Input/output error", None,
+         (False, None, "failed", "dd: error writing 'standard output': Input/output error")),
+        (DD, 1, "dd: error writing 'standard output': No space left on device\n" + ENDED, None,
+         (False, 8192, "full", "dd: error writing 'standard output': No space left on device")),
         (DD, 1, "dd: error reading 'standard input': Connection reset by peer\n" + ENDED, None,
-         (False, 8192, False, "it was broken off at its source, or on its way")),
-        (READ, 1, "dd: error reading '/dev/nst0': Cannot allocate memory\n" + ENDED.replace("8192", "0"), None,
-         (False, 0, False, "dd: error reading '/dev/nst0': Cannot allocate memory")),
-        (DD, -25, "", None, (False, None, True, "dd ended with signal 25")),
-        (DD, -9, "", None, (False, None, False, "dd ended with signal 9")),
-        (DD, 3, "", None, (False, None, False, "dd ended with exit status 3")),
-        (MBUFFER, 0, NOISE, 8192, (True, 8192, False, "")),
-        (MBUFFER, 0, NOISE, None, (True, None, False, "")),
-        (MBUFFER, 0, NOISE, 8193, (False, 8193, False, NOT_WHOLE)),
-        (MBUFFER, 1, NOISE + READING, 8192, (False, 8192, False, "it was broken off at its source, or on its way")),
-        (MBUFFER, 0, NOISE + READING, 8192, (False, 8192, False, "it was broken off at its source, or on its way")),
-        (MBUFFER, 1, NOISE + FULL, 9, (False, 9, True, FULL)),
+         (False, 8192, "broken off", CUT_OFF)),
+        (READ, 1, "dd: error reading 'standard input': Cannot allocate memory\n" + ENDED.replace("8192", "0"), None,
+         (False, 0, "failed", "dd: error reading 'standard input': Cannot allocate memory")),
+        (DD, -25, "", None, (False, None, "full", "dd ended with signal 25")),
+        (DD, -9, "", None, (False, None, "failed", "dd ended with signal 9")),
+        (DD, 3, "", None, (False, None, "failed", "dd ended with exit status 3")),
+        (MBUFFER, 0, NOISE, 8192, (True, 8192, "", "")),
+        (MBUFFER, 0, NOISE, None, (True, None, "", "")),
+        (MBUFFER, 0, NOISE, 8193, (False, 8193, "failed", NOT_WHOLE)),
+        (MBUFFER, 1, NOISE + READING, 8192, (False, 8192, "broken off", CUT_OFF)),
+        (MBUFFER, 0, NOISE + READING, 8192, (False, 8192, "broken off", CUT_OFF)),
+        (MBUFFER, 1, NOISE + FULL, 9, (False, 9, "full", FULL)),
     ],
 )  # fmt: skip
 def test_what_a_copy_came_to(
@@ -72,14 +73,14 @@ def connection() -> tuple[socket.socket, socket.socket]:
 @pytest.mark.parametrize(
     ("buffer", "words"),
     [
-        (0, "dd ibs=1048576 obs=4096 of=/dev/nst0"),
-        (2**26 - 1, "mbuffer -q -m 67108863 -s 4096 -f -o /dev/nst0"),
-        (2**31, "mbuffer -q -m 2147483648 -s 4096 -P 80 -f -o /dev/nst0"),
+        (0, "dd ibs=1048576 obs=4096"),
+        (2**26 - 1, "mbuffer -q -m 67108863 -s 4096"),
+        (2**31, "mbuffer -q -m 2147483648 -s 4096 -P 80"),
     ],
 )
 def test_the_writer(buffer: int, words: str) -> None:
     """A small buffer does not wait to be full, for it may wait for ever: mbuffer's fault."""
-    assert writer.write_command("/dev/nst0", 4096, buffer) == words.split()
+    assert writer.write_command(4096, buffer) == words.split()
 
 
 @pytest.fixture(params=["", "1M", "64M"], ids=["dd", "mbuffer", "waiting"])

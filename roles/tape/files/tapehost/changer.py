@@ -108,9 +108,9 @@ class Changer:
         return found
 
     def load(
-        self, barcode: str, drive: int, device: str, wait_ready: "Callable[[], Any] | None" = None
+        self, barcode: str, drive: int, eject: "Callable[[], Any]", wait_ready: "Callable[[], Any] | None" = None
     ) -> "dict[str, Any]":
-        """Have the tape of this barcode in a drive, which must not be open (``device``: its non-rewinding device).
+        """Have the tape of this barcode in a drive, which ``eject`` has let go of its tape.
 
         What is in the drive goes to its home slot first, or to a free one.  ``wait_ready`` is called at last, when
         others may have the changer: threading takes half a minute.  Returns {"barcode", "slot", "moved", "unloaded"}.
@@ -121,7 +121,7 @@ class Changer:
             there = self._drive(found, drive)
             if not (there["full"] and there["barcode"] == barcode):
                 slot = self._slot_of(found, barcode)
-                result["unloaded"] = self._unload(found, drive, device) if there["full"] else None
+                result["unloaded"] = self._unload(found, drive, eject) if there["full"] else None
                 self._mtx("load", str(slot), str(drive))
                 result.update(slot=slot, moved=True)
                 self._check(barcode, drive)
@@ -129,11 +129,11 @@ class Changer:
             wait_ready()
         return result
 
-    def unload(self, drive: int, device: str) -> "dict[str, Any] | None":
+    def unload(self, drive: int, eject: "Callable[[], Any]") -> "dict[str, Any] | None":
         """Put what is in a drive away; returns {"barcode", "slot"} of it, None if the drive was empty."""
         with self._locked("to unload drive %d" % drive):
             found = self.inventory()
-            return self._unload(found, drive, device) if self._drive(found, drive)["full"] else None
+            return self._unload(found, drive, eject) if self._drive(found, drive)["full"] else None
 
     def _drive(self, found: "Inventory", drive: int) -> "dict[str, Any]":
         if drive not in found["drives"]:
@@ -162,7 +162,7 @@ class Changer:
             "put it in, or correct tape_barcodes",
         )
 
-    def _unload(self, found: "Inventory", drive: int, device: str) -> "dict[str, Any]":
+    def _unload(self, found: "Inventory", drive: int, eject: "Callable[[], Any]") -> "dict[str, Any]":
         """Put what is in this drive away.
 
         A changer that has forgotten the home slot (power), and mtx that makes one up, name slots that may be full;
@@ -180,22 +180,11 @@ class Changer:
                 "take a tape out" + (" (slot %s, import/export, is free, and is left to you)" % ports if ports else ""),
             )
         slot = home if home in free else inside[0]
-        self._offline(device)
+        eject()  # mtx(1): some changers grab at a tape that the drive still has
         self._mtx("unload", str(slot), str(drive))
         there["full"] = False
         slots[slot].update(full=True, barcode=there["barcode"])
         return {"barcode": there["barcode"], "slot": slot}
-
-    def _offline(self, device: str) -> None:
-        """mtx(1): some changers grab at a tape that the drive still has.  Others do it themselves, so it may fail.
-
-        Of a drive that has ejected its tape already only the status can be asked: for all else st waits 120 s for one.
-        """
-        try:
-            if "DR_OPEN" not in programs.run(["mt-st", "-f", device, "status"], MOVE_LIMIT)[1]:
-                programs.run(["mt-st", "-f", device, "offline"], MOVE_LIMIT)
-        except (programs.Missing, programs.TooLong):
-            pass
 
     def _check(self, barcode: str, drive: int) -> None:
         """mtx believes the changer; is the tape in the drive?"""

@@ -44,11 +44,13 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
             tried.add(barcode)
             sys.stderr.write("loading %s into %s\n" % (barcode, path))
             library = changer.Changer(settings.changer, catalog.locks, settings.wait)
-            library.load(barcode, held.index, path, lambda: wait_ready(held))
+            library.load(barcode, held.index, held.drive.eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
             why = "restore" if want.label else "full"
+            held.drive.close()  # it is the command's now; others of this catalog are kept out by the lock's file
             changer.next_command(settings.next_command, path, want.label, why, max(settings.wait, READY))
+            held.drive.open()
             wait_ready(held)
     finally:
         places.forget(catalog, held.drive)

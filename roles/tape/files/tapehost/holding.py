@@ -9,7 +9,7 @@ import files
 import label as labels
 import media
 import places
-from problem import Problem
+from problem import LOADING, Problem
 from units import now_iso
 
 TYPE_CHECKING = False
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from catalog import Catalog, Tape
     from media import Medium
     from settings import Settings
+
+
+GETTING_READY = "a new tape for LTO-9 or later is calibrated when it is first loaded, which takes up to two hours"
 
 
 class Holding:
@@ -34,22 +37,37 @@ class Holding:
         self.alerts: "list[str]" = []  # what the drive has complained of
         self.encryption: "dict[str, Any]" = {}  # what the drive does to what it writes
 
+    @property
+    def locks(self) -> "tuple[int, ...]":
+        """What a writer or reader keeps open for as long as it lives."""
+        return (self.lock.fd, self.drive.fd)
+
     def release(self) -> None:
+        self.drive.close()
         self.lock.release()
 
 
 def hold(
     settings: "Settings", catalog: "Catalog", path: str, who: "dict[str, Any]", patience: float = 0.0
 ) -> "Holding":
-    """Hold one drive; raises Problem. ``patience``: seconds in which those who only look at it are done."""
+    """Hold one drive; raises Problem. ``patience``: seconds in which those who only look at it are done.
+
+    Its open descriptor keeps all others out; the file in the catalog says for whom.
+    """
     drive = media.open_drive(path)
     lock = files.Lock(os.path.join(catalog.locks, drive.key))
     until = time.monotonic() + patience
-    while not lock.take(who):
-        if time.monotonic() >= until:
-            raise Problem("drive %s is in use for %s" % (path, say_holder(lock.holder())), busy=True)
+    while True:
+        try:
+            if not lock.take(who):
+                raise Problem("drive %s is in use for %s" % (path, say_holder(lock.holder())), busy=True)
+            drive.open()
+            return Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
+        except BaseException as exc:
+            lock.release()
+            if not isinstance(exc, Problem) or not exc.busy or time.monotonic() >= until:
+                raise
         time.sleep(files.PAUSE)
-    return Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
 
 
 def somebody(what: str, host: str = "", run: str = "-") -> "dict[str, Any]":
@@ -70,13 +88,15 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
     """
     drive = holding.drive
     status = drive.status()
+    if not status.loaded and not status.empty:
+        raise Problem("drive %s is getting its tape ready" % drive.path, GETTING_READY, kind=LOADING)
     if not status.loaded:
         return "there is no tape in it"
     place = None if anew else places.recall(catalog, drive, status)
     if place and place["label"]:
         label = dict(place["label"])
-        if place["run"] and places.is_same_tape(drive, place):
-            holding.left_by, drive.sure = place["run"], True
+        if place["run"] and places.is_same_tape(drive, place) and drive.resume(place["at"]):
+            holding.left_by = place["run"]
     else:
         places.forget(catalog, drive)
         holding.left_by = ""
@@ -101,3 +121,15 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
         what = "its tape is labelled %s, but is not the %s of the catalog (labelled %s, there %s)"
         return what % (label["label"], label["label"], label["labelled"], holding.tape["labelled"])
     return ""
+
+
+def again(holding: "Holding", catalog: "Catalog") -> None:
+    """After an error nobody knows where the tape stands, nor which one it is: read its label; raises Problem."""
+    if holding.drive.sure:
+        return
+    label = holding.label
+    stranger = identify(holding, catalog, anew=True)
+    if stranger or holding.label["id"] != label["id"]:
+        found = stranger or "its tape is %s" % holding.label["label"]
+        what = "drive %s: tape %s was in it, and now %s" % (holding.drive.path, label["label"], found)
+        raise Problem(what, "nothing more was written")

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where drives stand, and with which tape: reading a label again would take a drive minutes of winding.
 
-st(4) forgets the place when it hears that the tape was changed.  A program that goes past it may hear of that first, so
-nothing is written on the strength of a place unless the cartridge's chip has the same serial number, and has not been
-loaded once more.
+st(4) forgets the place when it hears that the tape was changed, or the drive reset.  A program that goes past it may
+hear of that first, so nothing is written on the strength of a place unless the drive says that the tape stands at the
+same block, and the cartridge's chip has the same serial number and has not been loaded once more.
 """
 
 import contextlib
@@ -12,14 +12,15 @@ import os
 
 import files
 import hardware
+from problem import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from catalog import Catalog
-    from drive import Status
     from media import Medium
+    from mtio import Status
 
 
 def path(catalog: "Catalog", drive: "Medium") -> str:
@@ -28,10 +29,13 @@ def path(catalog: "Catalog", drive: "Medium") -> str:
 
 def remember(catalog: "Catalog", drive: "Medium", label: "dict[str, Any]", run: str = "") -> None:
     """``label``: of the tape; ``run``: the one that has written up to here."""
-    if drive.kind == "drive":
+    if drive.kind != "drive":
+        return
+    with contextlib.suppress(Problem):  # of which the next one hears, who reads the label then
         chip = cartridge(drive) if run else ""
         now = drive.status()
         place = {"boot": boot(), "label": label, "run": run, "chip": chip, "file": now.file, "block": now.block}
+        place["at"] = drive.tell()
         files.write_json(path(catalog, drive), place)
 
 
@@ -42,13 +46,14 @@ def forget(catalog: "Catalog", drive: "Medium") -> None:
 
 
 def recall(catalog: "Catalog", drive: "Medium", now: "Status") -> "dict[str, Any] | None":
-    """What was remembered, if the drive says that it still stands there: boot, label, run, chip, file, block."""
+    """What was remembered, if the drive says that it still stands there: boot, label, run, chip, file, block, at."""
     try:
         place: "dict[str, Any] | None" = files.read_json(path(catalog, drive)) if drive.kind == "drive" else None
     except ValueError:
         return None
-    if place and now.file >= 0 and (place["boot"], place["file"], place["block"]) == (boot(), now.file, now.block):
-        return place
+    here = (boot(), now.file, now.block)
+    if place and now.file >= 0 and (place["boot"], place["file"], place["block"]) == here:
+        return place if drive.tell() == place.get("at") else None
     return None
 
 

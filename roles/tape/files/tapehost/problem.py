@@ -12,6 +12,10 @@ NO_TAPE = "no tape"  # no drive has a tape that may be written
 NOT_FOUND = "not found"  # the catalog does not have it
 CONFIRM = "confirm"  # it would be lost, and nobody has said that it may
 DAMAGED = "damaged"  # it is not what was written
+UNREADABLE = "unreadable"  # the drive cannot read, or write, what is there; nobody knows where the tape stands now
+LONG = "long record"  # longer than was asked for
+END = "end"  # the data of the tape ends before
+LOADING = "loading"  # the drive is getting its tape ready
 
 
 class Problem(Exception):

@@ -109,15 +109,20 @@ def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "
     if settings.capacity and isinstance(drive, VirtualTape):
         room = max(0, settings.capacity - drive.taken(number))
     began = time.monotonic()
-    command = writer.write_command(drive.write_to(number), settings.block_size, settings.buffer)
-    copied = writer.run(command, holding.lock.fd, stdin, limit=room)
-    elapsed = time.monotonic() - began
-    outcome = {"state": catalogs.FAILED, "bytes": copied.bytes, "elapsed": round(elapsed, 3), "full": copied.full}
-    if not copied.ok:
-        return dict(outcome, problem="the tape is full" if copied.full else copied.message)
-    if copied.bytes == 0:
-        return dict(outcome, problem="no data came")
-    drive.written(number)
+    command = writer.write_command(settings.block_size, settings.buffer)
+    with drive.output(number) as stdout:
+        copied = writer.run(command, holding.locks, stdin, stdout, limit=room)
+    if copied.why == writer.FAILED:
+        drive.sure = False  # it may have been an error of the drive, and then nobody knows where the tape stands
+    count, full = copied.bytes, copied.why == writer.FULL
+    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "bytes": count, "full": full}
+    if not copied.ok or count == 0:
+        problem = "no data came" if copied.ok else "the tape is full" if full else copied.message
+        return dict(outcome, elapsed=round(time.monotonic() - began, 3), problem=problem)
+    blocks = drive.written(number, None if count is None else count // settings.block_size)
+    elapsed = time.monotonic() - began  # with what the drive had in its buffer
     if drive.kind == "drive":
+        count = blocks * settings.block_size
         tapes.listen(holding)
-    return dict(outcome, state=catalogs.WRITTEN, rate=int(copied.bytes / elapsed) if copied.bytes else None)
+    rate = int(count / elapsed) if count else None
+    return dict(outcome, state=catalogs.WRITTEN, bytes=count, elapsed=round(elapsed, 3), rate=rate)

@@ -67,8 +67,11 @@ def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: i
     holding.drive.prepare(None)
     if holding.drive.kind == "drive":
         encryption.encryption(holding.drive.path, settings.encryption, writing=False)
-    command = writer.read_command(holding.drive.read_from(archive["file"]), archive["block_size"])
-    return writer.run(command, holding.lock.fd, subprocess.DEVNULL, stdout)
+    with holding.drive.input(archive["file"]) as stdin:
+        copied = writer.run(writer.read_command(archive["block_size"]), holding.locks, stdin, stdout)
+    if not copied.ok:
+        holding.drive.sure = False
+    return copied
 
 
 def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:

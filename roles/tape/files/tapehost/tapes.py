@@ -13,7 +13,7 @@ import label as labels
 import lists
 import places
 import wants
-from problem import Problem
+from problem import UNREADABLE, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,18 +113,34 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run
     tape = catalog.tape(name) or tape
     number = catalogs.next_file(tape)
     last = tape["archives"][-1] if tape["archives"] else None
-    if settings.reclaim and last and last["state"] == catalogs.FAILED:
-        drive.position(number - 1)
-        return number - 1
-    if holding.left_by == run and drive.status()[2:4] == (number, 0):
+    reclaims = settings.reclaim and last and last["state"] == catalogs.FAILED
+    if holding.left_by == run and not reclaims and drive.sure and drive.status()[2:4] == (number, 0):
         return number
     places.forget(catalog, drive)
-    if not drive.at_end(number):
+    if not ends_at(catalog, holding, number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
             "nothing was written; tape_inventory with tape_rebuild reads it in",
         )
+    if reclaims:
+        number -= 1
+        drive.position(number)
     return number
+
+
+def ends_at(catalog: "Catalog", holding: "Holding", number: int) -> bool:
+    """Whether the data of the tape ends before a tape file; leaves the tape there; raises Problem.
+
+    The first command may be the one that hears of a reset, or of another tape: then all that was known of it is void.
+    """
+    try:
+        holdings.again(holding, catalog)
+        return holding.drive.at_end(number)
+    except Problem as exc:
+        if exc.kind != UNREADABLE:
+            raise
+    holdings.again(holding, catalog)
+    return holding.drive.at_end(number)
 
 
 def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
@@ -132,6 +148,7 @@ def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: boo
     number = archive["file"]
     places.forget(catalog, holding.drive)
     try:
+        holdings.again(holding, catalog)
         there = holding.drive.settle(number)
     except Problem as exc:  # the entry stays as it is, for the next one to settle
         archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)

@@ -21,39 +21,44 @@ if TYPE_CHECKING:
     class Copied(NamedTuple):
         ok: bool
         bytes: "int | None"
-        full: bool
+        why: str  # OK, FULL, BROKEN or FAILED
         message: str
 
 else:
     from collections import namedtuple
 
-    Copied = namedtuple("Copied", "ok bytes full message")
+    Copied = namedtuple("Copied", "ok bytes why message")
+
+OK = ""
+FULL = "full"  # the tape
+BROKEN = "broken off"  # what was to be copied
+FAILED = "failed"
 
 BUFFER_START = 80  # per cent that mbuffer collects before the drive starts: once it runs it should not have to stop
 # bytes: mbuffer's writer waits for that without looking whether it has been, and so for ever if the buffer was full
 # before it began to (R20230301: with 1M one in forty stood still, with 64M none was seen to)
 LEAST_TO_WAIT = 2**26
-FULL = ("No space left on device", "File too large")
+SAID_FULL = ("No space left on device", "File too large")
 BYTES_RECEIVED = 128  # offset of tcpi_bytes_received, 64 bits, in struct tcp_info (linux/tcp.h)
 ENDED = (7, 8, 9, 10, 11)  # TCP_CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING: a FIN was counted
 
 
-def write_command(path: str, block: int, buffer: int) -> "list[str]":
+def write_command(block: int, buffer: int) -> "list[str]":
     """Writes its standard input in whole blocks, however the reads come."""
     if buffer:
         start = ["-P", str(BUFFER_START)] if buffer >= LEAST_TO_WAIT else []
-        return ["mbuffer", "-q", "-m", str(buffer), "-s", str(block)] + start + ["-f", "-o", path]
-    return ["dd", "ibs=%d" % max(block, 2**20), "obs=%d" % block, "of=" + path]
+        return ["mbuffer", "-q", "-m", str(buffer), "-s", str(block)] + start
+    return ["dd", "ibs=%d" % max(block, 2**20), "obs=%d" % block]
 
 
-def read_command(path: str, block: int) -> "list[str]":
-    return ["dd", "bs=%d" % block, "if=" + path]
+def read_command(block: int) -> "list[str]":
+    return ["dd", "bs=%d" % block]
 
 
 def run(
-    command: "list[str]", lock: int, stdin: int = 0, stdout: "int | None" = None, limit: "int | None" = None
+    command: "list[str]", locks: "tuple[int, ...]", stdin: int, stdout: int, limit: "int | None" = None
 ) -> "Copied":
-    """Run it to its end; it holds the lock for as long as it lives.
+    """Run it to its end; it holds the locks for as long as it lives.
 
     ``limit``: the most bytes that a file may get (RLIMIT_FSIZE), for a tape that is a directory.
     """
@@ -62,15 +67,14 @@ def run(
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    out = subprocess.DEVNULL if stdout is None else stdout
     before = received(stdin) if command[0] == "mbuffer" else None
     try:
         child = subprocess.Popen(
             command,
             stdin=stdin,
-            stdout=out,
+            stdout=stdout,
             stderr=subprocess.PIPE,
-            pass_fds=[lock],
+            pass_fds=locks,
             preexec_fn=confine,
             env=dict(os.environ, LC_ALL="C"),
         )
@@ -103,15 +107,18 @@ def judge(command: "list[str]", status: int, said: str, came: "int | None" = Non
             block = int(word[4:] or following)
     if status == 0 and command[0] == "mbuffer" and any("error" in line.lower() for line in lines):
         status = 1
-    full = any(text in said for text in FULL) or status == -25  # SIGXFSZ
     if status == 0 and (count or 0) % block:
         text = "the last block is not whole: the archive is not in blocks of tape_block_size"
-        return Copied(False, count, False, text)
+        return Copied(False, count, FAILED, text)
+    if status == 0:
+        return Copied(True, count, OK, "")
     reasons = [line for line in lines if not re.match(r"\d+(\+\d+ records| bytes?\b)", line)]
     message = reasons[-1] if reasons else "%s ended with %s" % (command[0], say_status(status))
+    if any(text in said for text in SAID_FULL) or status == -25:  # SIGXFSZ
+        return Copied(False, count, FULL, message)
     if "Connection reset by peer" in message:
-        message = "it was broken off at its source, or on its way"
-    return Copied(status == 0, count, full, "" if status == 0 else message)
+        return Copied(False, count, BROKEN, "it was broken off at its source, or on its way")
+    return Copied(False, count, FAILED, message)
 
 
 def say_status(status: int) -> str:
