@@ -209,13 +209,17 @@ def test_what_a_device_answers(number: int, doing: str, sentence: str, kind: str
 
 
 class Tape:
-    """A tape, and what st believes of it, which may be wrong: records are "r", marks are "m"."""
+    """A tape, and what st believes of it, which may be wrong: records are "r", marks are "m".
+
+    As st does, it writes a mark by itself when somebody was writing and it is told to rewind.
+    """
 
     def __init__(self, records: str, patch: pytest.MonkeyPatch) -> None:
         self.records = records
         self.here = 0  # the truth
         self.file, self.block = 0, 0  # what st believes
         self.told: list[str] = []
+        self.dirty = False  # somebody was writing
         self.fails: dict[int, int] = {}  # of these operations the next one, with this errno
         for name, function in (("do", self.do), ("status", self.status), ("position", self.position)):
             patch.setattr(mtio, name, function)
@@ -235,9 +239,13 @@ class Tape:
         self.records = self.records[: self.here] + "r" * blocks
         self.here += blocks
         self.block += blocks
+        self.dirty = blocks > 0
 
     def do(self, _fd: int, operation: int, count: int = 1) -> None:
         self.told.append("%s %d" % (mtio.NAMES[operation], count))
+        if self.dirty and operation == mtio.REW:
+            self.records = self.records[: self.here] + "m"
+        self.dirty = self.dirty and operation == mtio.SETBLK
         error = self.fails.pop(operation, 0)
         if error:
             raise OSError(error, os.strerror(error))
@@ -409,6 +417,19 @@ def test_a_writer_that_failed(blocks: int, loaded: Make) -> None:
     assert drive.settle(4) is bool(blocks)
     assert tape.told == (["write a file mark 1"] if blocks else [])  # and the tape is not wound
     assert tape.records == TAPE + ("rrrm" if blocks else "")
+
+
+def test_after_a_writer_that_failed_st_writes_no_mark_of_its_own(loaded: Make) -> None:
+    """Before it rewinds, that would be where a reset has left the tape: at the label."""
+    drive, tape = loaded()
+    assert drive.at_end(4)
+    with drive.output(4):
+        tape.write(3)
+    tape.reset()
+    drive.sure = False
+    drive.rewind()
+    assert tape.records == TAPE + "rrr"
+    assert tape.told[-2:] == ["space forward by records 0", "rewind 1"]
 
 
 @pytest.mark.parametrize(("records", "there"), [(TAPE, False), (TAPE + "rr", True), (TAPE + "rrm", True)])

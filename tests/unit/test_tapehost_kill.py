@@ -21,10 +21,9 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 Maker = Callable[..., TapeHost]
 CRASH = 77
 
-OF = 'of=$(echo "$@" | sed "s/.*of=//"); '
 DD = "PATH=%s; " % os.environ["PATH"]
 BEFORE = "kill -%d $PPID; sleep 0.2; exit 1"
-MIDDLE = OF + "head -c 4096 > $of; kill -%d $PPID; sleep 0.2; exit 1"
+MIDDLE = "head -c 4096; kill -%d $PPID; sleep 0.2; exit 1"
 AFTER = DD + 'dd "$@" || exit; kill -%d $PPID; sleep 0.2'
 
 

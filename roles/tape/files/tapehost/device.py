@@ -70,7 +70,7 @@ class Device:
         self.writes = True  # the device may be written, whatever its tape says
         self.sure = False  # whether `place` is where the tape stands: no error has come since
         self.place = -1
-        self.writing: "int | None" = None  # the tape file that begins at `place`, if somebody writes it
+        self.writing: "int | None" = None  # the tape file that begins at `place`, while it has no mark
 
     # the descriptor
 
@@ -83,10 +83,11 @@ class Device:
 
     def close(self) -> None:
         """Let others have it."""
+        self.idle()
         self.sure = False
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
-            with contextlib.suppress(OSError):  # of a mark that st would write for a writer that has failed
+            with contextlib.suppress(OSError):
                 os.close(fd)
 
     def do(self, operation: int, count: int = 1) -> None:
@@ -120,8 +121,23 @@ class Device:
 
     # where it stands
 
-    def rewind(self) -> None:
+    def idle(self) -> None:
+        """After a writer: have st write no mark by itself, which it does before a rewind and when it is closed.
+
+        For the tape may be anywhere: after a reset that was the label (seen with Linux 6.1).
+        """
+        if self.writing is None:
+            return
         self.writing = None
+        for _time in range(2):  # an error of what st had in its buffer comes first
+            try:
+                mtio.do(self.fd, mtio.FSR, 0)  # moves nothing, and st forgets that somebody was writing
+                break
+            except OSError:
+                self.sure = False
+
+    def rewind(self) -> None:
+        self.idle()
         self.do(mtio.REW)
         self.sure, self.place = True, 0
 
@@ -154,7 +170,7 @@ class Device:
 
     def position(self, number: int) -> None:
         """Go to the beginning of a tape file; raises Problem: END if the data ends before it."""
-        self.writing = None
+        self.idle()
         now = self.status()
         # each tape file has a mark, so that the block's number is not smaller: if it is, st is wrong
         if not self.sure or now.file < 0 or self.tell() < now.file:

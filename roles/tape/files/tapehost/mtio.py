@@ -32,9 +32,10 @@ MTGET = struct.Struct("@lllllii")  # struct mtget: mt_type, mt_resid, mt_dsreg, 
 MTPOS = struct.Struct("@l")  # struct mtpos: mt_blkno
 
 # of mt_op
-FSF, WEOF, REW, OFFL, EOM, SETBLK, COMPRESSION = 1, 5, 6, 7, 12, 20, 32
+FSF, FSR, WEOF, REW, OFFL, EOM, SETBLK, COMPRESSION = 1, 3, 5, 6, 7, 12, 20, 32
 NAMES = {
     FSF: "space forward",
+    FSR: "space forward by records",
     WEOF: "write a file mark",
     REW: "rewind",
     OFFL: "eject",
