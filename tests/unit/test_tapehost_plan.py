@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import BLOCK, TapeHost
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import BLOCK, TapeHost, wait_for
 
 Maker = Callable[..., TapeHost]
 LABEL = 8192
@@ -38,7 +38,7 @@ def test_levels_and_bases(asked: int, level: int, base: str | None, tape_host: M
         host.backup(run, "h1", at, on)
     host.sink("R5", "h1")
     found = plan(host, hosts={"h1": {"level": asked}})["hosts"]["h1"]
-    assert (found["level"], found["base"], found["keep"]) == (level, base, ["R1", "R3", "R4"])
+    assert (found["level"], found["base"], found["keep"]) == (level, base, ["R1", "R3", "R4", "R5"])
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,33 @@ def test_resume(tape_host: Maker) -> None:
     assert sorted(answer["order"]) == ["h2", "h3", "h4"]
     assert answer["drives"][0]["state"] == "yours"
     assert sorted(plan(host, hosts=hosts)["order"]) == ["h1", "h2", "h3", "h4"]
+
+
+def test_a_run_that_does_not_exist_is_not_resumed(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    for number in range(1, 6):
+        host.backup("R%d" % number, "h1")
+    request = {"run": "R55", "resume": True, "hosts": {"h1": {"level": 0}}}
+    said = host.fails("plan", data=json.dumps(request).encode())
+    assert said == "there is no run R55 to resume: the last ones are R3, R4, R5; without tape_resume a new one begins"
+    begun = host.ok("plan", data=json.dumps(dict(request, run="", resume=False)).encode())["run"]
+    assert plan(host, run=begun, resume=True)["run"] == begun  # none of its hosts has an archive yet
+    assert plan(host, run="R2", resume=True, set="another")["run"] == "R2"
+
+
+def test_the_state_of_a_run_that_goes_on_is_kept(tape_host: Maker) -> None:
+    """Two jobs at once: the host must not forget what the other one has not reported yet."""
+    host = tape_host(2, lease=0)
+    host.backup("R1", "h1", on="A")
+    host.sink("R2", "h1", labels=["A"])
+    host.sink("R3", "h1", b"x", labels=["A"])
+    going = host.start("sink", "--run", "R4", "--host", "h1", labels=["B"])
+    wait_for(lambda: host.states("B"))
+    assert plan(host)["hosts"]["h1"]["keep"] == ["R1", "R2", "R4"]
+    host.end(going, archive("R4", "h1"))
+    # one of long ago will not be reported any more
+    host.edit("B", lambda tape: tape["archives"][0].update(time="2026-11-01T00:00:00Z"))
+    assert plan(host)["hosts"]["h1"]["keep"] == ["R1", "R2"]
 
 
 K = 1024
@@ -173,6 +200,10 @@ def test_problems_before_anything_starts(prepare: Callable[[TapeHost], None], te
     prepare(host)
     said = refused(host)
     assert said.startswith("no drive has a tape that may be written: drive %s: %s" % (host.tapes[0], text))
+    if prepare is not lease:  # whoever waits for a person is not refused
+        warning = plan(host, wait=60)["warnings"][0]
+        text = "will wait for somebody to load a tape that may be written: drive %s: %s" % (host.tapes[0], text)
+        assert warning.startswith(text)
     host.tapes[0].chmod(0o755)
 
 

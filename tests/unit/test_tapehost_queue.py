@@ -95,9 +95,31 @@ def test_whoever_dies_in_the_queue_holds_nobody_up(tape_host: Maker) -> None:
 def test_nobody_waits_for_longer_than_asked(tape_host: Maker) -> None:
     host = tape_host()
     first = begin(host, "R1", "h1")
-    assert host.sink("R1", "h2", wait=0).said.startswith("no drive became free within 0 s: drive ")
+    assert host.sink("R1", "h2", wait=0).said.startswith("no drive became free: drive ")
     assert host.end(first, archive("R1", "h1")).status == 0
     assert host.states() == [(1, "h1", "written")]
+
+
+def test_writing_waits_for_a_person(tape_host: Maker) -> None:
+    """A full tape is changed by hand; meanwhile whoever has a tape that will do is not held up."""
+    host = tape_host(3, lease=0)
+    slot = host.folder / "slot"
+    slot.symlink_to(host.tapes[0])
+    host.edit("A", lambda tape: tape.update(full=True))
+    settings = {"labels": ["A", "B"], "devices": [str(slot), str(host.tapes[2])]}
+    waits = host.start("sink", "--run", "R1", "--host", "h1", wait=60, **settings)
+    wait_for(lambda: "waiting for a tape: " in host.said(waits))
+    assert host.said(waits).endswith("its tape C is not one of tape_labels (A, B); these may be written: B\n")
+    assert host.sink("R2", "x1", labels=["C"], wait=60, devices=settings["devices"]).answer["tape"] == "C"
+    slot.unlink()
+    slot.symlink_to(host.tapes[1])
+    assert host.end(waits, archive("R1", "h1")).answer["tape"] == "B"
+    assert waiting(host.catalog_dir / "queue") == set()
+    host.edit("B", lambda tape: tape.update(full=True))
+    said = host.sink("R3", "h1", wait=1, **settings).said
+    assert said.startswith(
+        "no drive has a tape that may be written within 0:00:01: drive %s: its tape B is full" % slot
+    )
 
 
 def test_a_run_is_not_held_up_by_those_who_wait_for_its_tape(tape_host: Maker) -> None:

@@ -90,7 +90,7 @@ def test_a_tape_that_is_in_no_drive(host: TapeHost, tape_host: Maker) -> None:
     other.ok("label", "--label", "B")
     devices = {"devices": [str(other.tapes[0])]}
     said = host.run(*SOURCE, **devices).said
-    assert said.startswith("tape A is in no drive within 0 s: drive %s: its tape B is not in " % other.tapes[0])
+    assert said.startswith("tape A is in no drive: drive %s: its tape B is not in " % other.tapes[0])
     # a person brings it
     (host.folder / "slot").symlink_to(other.tapes[0])
     process = host.start(*SOURCE, devices=[str(host.folder / "slot")], wait=30)
@@ -159,7 +159,8 @@ def test_damaged_bytes(host: TapeHost) -> None:
 def test_a_tape_on_the_shelf_is_not_a_bad_one(host: TapeHost, tape_host: Maker) -> None:
     other = tape_host()
     answer = host.ok("verify", devices=[str(other.tapes[0])])
-    assert answer["failed"][0]["problem"].startswith("tape A is in no drive within 0 s: ")
+    assert (answer["verified"], answer["failed"]) == ([], [])
+    assert answer["not_verified"][0]["problem"].startswith("tape A is in no drive: ")
     assert "verified" not in host.tape()["archives"][0]
 
 
@@ -169,8 +170,13 @@ def test_a_tape_is_waited_for_once(tape_host: Maker) -> None:
         host.backup(run, "h1", on=tape)
     done = host.run("verify", wait=1, devices=[str(host.tapes[1])])
     assert [each["run"] for each in done.answer["verified"]] == ["R3"]
-    assert [each["run"] for each in done.answer["failed"]] == ["R1", "R2"]
-    assert done.err.count("waiting for tape A: ") == 1
+    assert (done.answer["failed"], [each["run"] for each in done.answer["not_verified"]]) == ([], ["R1", "R2"])
+    assert "tape A is in no drive within 0:00:01: " in done.answer["not_verified"][1]["problem"]
+    # what is there is not kept waiting by what is not
+    assert [line[:24] for line in done.err.splitlines()] == [
+        "verified tape B, file 1",
+        "waiting for tape A: drive"[:24],
+    ]
 
 
 def rewrite(host: TapeHost, data: bytes) -> None:
@@ -214,4 +220,6 @@ def test_a_tool_that_fails(tool: str, host: TapeHost) -> None:
 
 def test_a_tool_that_is_not_there(host: TapeHost, monkeypatch: Any) -> None:
     host.path = str(host.folder)
-    assert host.ok("verify")["failed"][0]["problem"] == "there is no sha256sum on this host"
+    answer = host.ok("verify")
+    assert answer["not_verified"][0]["problem"] == "there is no sha256sum on this host: install it"
+    assert (answer["failed"], "verified" in host.tape()["archives"][0]) == ([], False)

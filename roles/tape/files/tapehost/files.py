@@ -122,6 +122,10 @@ class Ticket:
         self.kind = kind
         self.run = run
         self.name = ""
+        self.queue()
+
+    def queue(self) -> None:
+        """Take the last place."""
         while not self.draw():
             pass
 

@@ -16,8 +16,8 @@ import names
 import pool
 import wants
 from catalog import Catalog
-from problem import BUSY, NO_TAPE, SETTINGS, Problem
-from units import STAMP, say_size
+from problem import BUSY, NO_TAPE, NOT_FOUND, SETTINGS, Problem
+from units import STAMP, iso, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +39,12 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     request = read_request(args.input)
     run, asked = request.get("run") or "", request["hosts"]
     catalog = Catalog(settings.catalog_dir)
-    run = run or new_run(catalog, bool(request.get("dry")))
-    archives = [archive for archive in catalog.archives() if archive["set"] == settings.set]
+    every = catalog.archives()
     warnings = catalog.warnings()
+    if request.get("resume"):
+        check_resume(catalog, run, every)
+    run = run or new_run(catalog, bool(request.get("dry")))
+    archives = [archive for archive in every if archive["set"] == settings.set]
     hosts = {}
     # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
     soon = time.time() + min(SOON, settings.retention // 4)
@@ -103,6 +106,25 @@ def new_run(catalog: "Catalog", dry: bool) -> str:
             now += 1
 
 
+def check_resume(catalog: "Catalog", run: str, archives: "list[catalogs.Archive]") -> None:
+    """Whether there is such a run; raises Problem."""
+    known = {archive["run"] for archive in archives}
+    if run in known or os.path.isdir(os.path.join(catalog.folder, "runs", run)):
+        return
+    raise Problem(
+        "there is no run %s to resume" % run,
+        "the last ones are %s; without tape_resume a new one begins" % (", ".join(sorted(known)[-3:]) or "none"),
+        kind=NOT_FOUND,
+    )
+
+
+def unreported(own: "list[catalogs.Archive]", run: str) -> "set[str]":
+    """The runs of others that may still need the state of this host: it has not said yet that its archive is good."""
+    since = iso(time.time() - 2 * SOON)
+    open_states = (catalogs.WRITING, catalogs.WRITTEN)
+    return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
+
+
 def for_host(
     settings: "Settings",
     run: str,
@@ -131,7 +153,7 @@ def for_host(
     entry = {
         "level": level,
         "base": base["run"] if base and level else None,
-        "keep": sorted(set(newest.values())),
+        "keep": sorted(set(newest.values()) | unreported(own, run)),
         "bytes": size,
         "elapsed": last.get("elapsed") if last else None,
         "problem": "",
@@ -189,6 +211,9 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
         warnings.append("will wait for a drive: " + "; ".join(reasons))
     elif settings.changer or settings.next_command:
         warnings.append("will change tapes first: " + "; ".join(reasons))
+    elif settings.wait:
+        reasons += pool.suggestion(catalog, want)
+        warnings.append("will wait for somebody to load a tape that may be written: " + "; ".join(reasons))
     else:
         raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=BUSY if busy else NO_TAPE)
     return seen

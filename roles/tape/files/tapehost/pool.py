@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Judge = Callable[[Holding], "tuple[int, str]"]
 
 PATIENCE = 2.0  # seconds between two looks at drives that will not do
+SUGGESTED = 5  # tapes in a sentence
 NO_DRIVES = "set tape_devices in its variables: devices such as /dev/nst0, or a directory"
 
 
@@ -52,10 +53,9 @@ def wait(
 ) -> "Holding":
     """The waiting of take()."""
     until = time.monotonic() + settings.wait
-    wanted = "tape " + want.label if want.label else "a drive"
     said, tried = "", set()  # type: str, set[str]
     while True:
-        reasons, pause = ["others have been waiting for longer"], files.PAUSE
+        reasons, pause, busy = ["others have been waiting for longer"], files.PAUSE, True
         # whoever waits for a tape that is leased to us must not hold us up
         if ticket.first(of_run=not want.label and bool(leases.of_run(catalog, ticket.run))):
             held, reasons, busy = look(settings, catalog, want.judge, who)
@@ -64,19 +64,56 @@ def wait(
             if not busy:
                 if changing.change(settings, catalog, want, who, tried):
                     continue
-                if not want.label:
-                    raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=NO_TAPE)
                 pause = PATIENCE
-        text = "; ".join(reasons)
+                ticket.drop()  # whoever waits for a person holds up nobody who has a tape
+        text = "; ".join(reasons + ([] if busy else suggestion(catalog, want)))
         if time.monotonic() >= until:
-            what = "tape %s is in no drive" % want.label if want.label else "no drive became free"
-            kind = ABSENT if want.label else BUSY
-            raise Problem("%s within %s" % (what, say_duration(settings.wait)), text, kind=kind)
+            raise too_late(settings, want, text, busy)
         if text != said:
+            wanted = "tape " + want.label if want.label else "a drive" if busy else "a tape"
             sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
             sys.stderr.flush()
             said = text
         time.sleep(pause)
+        if not busy:
+            ticket.queue()
+
+
+def suggestion(catalog: "Catalog", want: "Want") -> "list[str]":
+    """Which tapes a person could load, if the catalog knows some."""
+    if want.label:
+        return []
+    labels = [tape["label"] for tape in catalog.tapes() if not want.suits(tape)[1]]
+    more = ["%d more" % (len(labels) - SUGGESTED)] if len(labels) > SUGGESTED else []
+    return ["these may be written: " + ", ".join(labels[:SUGGESTED] + more)] if labels else []
+
+
+def too_late(settings: "Settings", want: "Want", text: str, busy: bool) -> Problem:
+    """That nothing came of the waiting."""
+    within = " within %s" % say_duration(settings.wait) if settings.wait else ""
+    if want.label:
+        return Problem("tape %s is in no drive%s" % (want.label, within), text, kind=ABSENT)
+    if busy:
+        return Problem("no drive became free" + within, text, kind=BUSY)
+    return Problem("no drive has a tape that may be written" + within, text, kind=NO_TAPE)
+
+
+def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "set[str]":
+    """The labels of the tapes that are in drives that nobody uses."""
+    found = set()
+    for path in settings.devices:
+        try:
+            held = holdings.hold(settings, catalog, path, who)
+        except Problem:
+            continue
+        try:
+            if not holdings.identify(held, catalog):
+                found.add(held.label["label"])
+        except Problem:  # whoever needs that tape will hear of it
+            pass
+        finally:
+            held.release()
+    return found
 
 
 def look(

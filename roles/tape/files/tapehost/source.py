@@ -16,7 +16,7 @@ import pool
 import wants
 import writer
 from catalog import Catalog
-from problem import NOT_FOUND, Problem
+from problem import NO_TOOL, NOT_FOUND, Problem
 from units import now_iso
 
 TYPE_CHECKING = False
@@ -88,11 +88,13 @@ def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
 
 
 def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Read archives again, tape by tape, and compare them with the catalog; returns what was found."""
+    """Read archives again, tape by tape, and compare them with the catalog; returns what was found.
+
+    An archive is verified, or failed, or not verified: of one whose tape is on the shelf nothing is known.
+    """
     catalog = Catalog(settings.catalog_dir)
-    verified: "list[dict[str, Any]]" = []
-    failed: "list[dict[str, Any]]" = []
-    absent: "dict[str, Problem]" = {}
+    found = {"verified": [], "failed": [], "not_verified": []}  # type: dict[str, list[dict[str, Any]]]
+    absent: "dict[str, str]" = {}  # the tapes that have been waited for
     wanted = [
         archive
         for archive in catalog.archives()
@@ -101,24 +103,35 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         and args.tape in ("", archive["tape"])
         and args.host in ("", archive["host"])
     ]
-    for archive in sorted(wanted, key=lambda each: (each["tape"], each["file"])):
+    warnings = catalog.warnings()
+    there = pool.loaded(settings, catalog, holdings.somebody("a look at the tape")) if wanted else set()
+    for archive in sorted(wanted, key=lambda each: (each["tape"] not in there, each["tape"], each["file"])):
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
-        began, found, there = time.monotonic(), {}, False
-        try:
-            if archive["tape"] in absent:  # it has been waited for
-                raise absent[archive["tape"]]
-            with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
-                there = True
-                found = verify_one(settings, holding, archive)
-            entry.update(bytes=found["bytes"], elapsed=round(time.monotonic() - began, 1))
-            verified.append(entry)
-        except Problem as exc:
-            failed.append(dict(entry, problem=str(exc)))
-            if not there:
-                absent[archive["tape"]] = exc
-        if there:  # of one whose tape is on the shelf nothing new is known
-            note(catalog, archive, found)
-    return {"verified": verified, "failed": failed, "warnings": catalog.warnings()}
+        outcome, more = verified(settings, catalog, archive, absent)
+        found[outcome].append(dict(entry, **more))
+    return dict(found, warnings=warnings)
+
+
+def verified(
+    settings: "Settings", catalog: "Catalog", archive: "Archive", absent: "dict[str, str]"
+) -> "tuple[str, dict[str, Any]]":
+    """What has come of one archive, and what is known of it."""
+    if archive["tape"] in absent:
+        return "not_verified", {"problem": absent[archive["tape"]]}
+    began, loaded = time.monotonic(), False
+    try:
+        with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
+            loaded = True
+            found = verify_one(settings, holding, archive)
+    except Problem as exc:
+        if not loaded:
+            absent[archive["tape"]] = str(exc)
+        if not loaded or exc.kind == NO_TOOL:
+            return "not_verified", {"problem": str(exc)}
+        note(catalog, archive, {})
+        return "failed", {"problem": str(exc)}
+    note(catalog, archive, found)
+    return "verified", {"bytes": found["bytes"], "elapsed": round(time.monotonic() - began, 1)}
 
 
 def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> None:
@@ -189,7 +202,7 @@ def start(
     try:
         child = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, env=quiet)
     except FileNotFoundError:
-        raise Problem("there is no %s on this host" % command[0]) from None
+        raise Problem("there is no %s on this host" % command[0], "install it", kind=NO_TOOL) from None
     stack.callback(end, child)
     return child
 

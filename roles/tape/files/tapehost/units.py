@@ -45,14 +45,8 @@ def say_size(count: "int | float") -> str:
 
 
 def say_duration(seconds: "int | float") -> str:
-    """Seconds for a person: 3 h 20 min."""
-    if seconds < 120:
-        return "%d s" % seconds
-    minutes = int(seconds) // 60
-    if minutes < 120:
-        return "%d min" % minutes
-    hours, minutes = divmod(minutes, 60)
-    return "%d h %d min" % (hours, minutes) if hours < 48 else "%d days" % (hours // 24)
+    """Seconds for a person: 1:09:40."""
+    return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
 
 
 def count(number: int, thing: str) -> str:
