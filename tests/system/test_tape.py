@@ -142,6 +142,13 @@ def test_verify_says_which(site: Site) -> None:
     assert why.startswith(f"1 of 2 archives are not what was written: tape WEEK01, file {bad['file']}: its SHA-256 is ")
     assert why.endswith("Back up those hosts again (h2), at tape_level 0.")
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
+    # one whose tape is on the shelf is neither good nor bad
+    done = site.run("verify", rc=2, own={"tape1": {"tape_devices": [str(site.tape("other"))]}})
+    (why,) = taping.failures(done, "Fail if a tape was not there").values()
+    assert why.startswith(
+        "2 of the archives were not looked at, and nothing new is known of them: tape WEEK01 is in no "
+    )
+    assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
     # whoever wants it back reads so before anything is read
     done = site.run("restore", restore_host="h2", args=["--check"])
     row = taping.shown(done, "Say which tapes will be asked for")[2]
