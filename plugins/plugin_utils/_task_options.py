@@ -32,7 +32,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "stall_timeout": {"type": "int", "default": 0},
     "dead_peer": {"type": "int", "default": 120},
     "rate_limit": {"type": "str"},
-    "full_reads": {"type": "bool", "default": True},
+    "full_reads": {"type": "bool"},
     "progress": {"type": "int", "default": 30},
     "preflight": {"type": "bool", "default": False},
     "fact": {"type": "raw", "default": "socketpipe"},

@@ -171,10 +171,46 @@ def test_a_stream_that_stalls_is_given_up(shell: Shell, work: Path) -> None:
     assert stats(work / "stats")["cause"]["kind"] == "stalled"
 
 
+def test_who_asks_for_little_gets_it(shell: Shell, work: Path) -> None:
+    """While the source works on: it ends when dd has its two blocks."""
+    source = f"sh -c 'printf aaaa; sleep 1; printf bbbb; until test -s {work}/out.8; do sleep 0.1; done'"
+    sink = f"sh -c 'dd bs=4 count=2 of={work}/out status=none; mv {work}/out {work}/out.8'"
+    ended = shell.run(f"socketpipe -b -i {{ {source} }} {SSH} -r {{ {sink} }}")
+    assert (work / "out.8").read_text(encoding="ascii") == "aaaabbbb"
+    assert ended.returncode == 0, ended.stderr
+
+
+READS = "/usr/bin/python3 -c 'import os; os.write(1, os.read(0, 10000))'"
+
+
+@pytest.mark.parametrize(
+    ("option", "reader", "size"),
+    [
+        ("", "dd bs=10000 count=1 status=none", 10000),
+        ("--live", "dd bs=10000 count=1 status=none", 5000),
+        ("", READS, 5000),
+        ("--full-reads", READS, 10000),
+    ],
+)
+def test_who_gets_whole_blocks(shell: Shell, option: str, reader: str, size: int) -> None:
+    """One read, from a source that pauses."""
+    pieces = "sh -c 'for i in 1 2 3; do head -c 5000 /dev/zero; sleep 0.5; done'"
+    ended = shell.run(f"socketpipe {option} -b {SSH} -r {{ {pieces} }} -o {{ {reader} }}")
+    assert (ended.returncode, len(ended.stdout)) == (0, size), ended.stderr
+
+
+def test_commands_that_answer_each_other(shell: Shell, work: Path) -> None:
+    """Through a cat with a large buffer: no line is sent before the last one was read."""
+    source = f"sh -c 'for i in 1 2 3; do echo $i; until test -e {work}/$i; do sleep 0.1; done; done'"
+    sink = f"sh -c 'while read line; do touch {work}/$line; done'"
+    ended = shell.run(f"socketpipe -b -i {{ {source} }} {SSH} -r {{ cat }} -o {{ {sink} }}")
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_live_streams_flow(shell: Shell, work: Path) -> None:
-    """The source says no more until its first line was read, which is less than a reader waits for."""
+    """The source says no more until its first line was read by a dd, which would wait for a block."""
     source = f"sh -c 'sleep 1; echo one; until test -e {work}/read; do sleep 0.1; done; echo two'"
-    sink = f"sh -c 'read line; touch {work}/read; echo $line; cat'"
+    sink = f"sh -c 'dd bs=1k count=1 status=none; touch {work}/read; cat'"
     ended = shell.run(f"socketpipe --live {SSH} -r {{ {source} }} -o {{ {sink} }}")
     assert (ended.returncode, ended.stdout) == (0, "one\ntwo\n")
 

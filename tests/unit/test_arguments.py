@@ -143,6 +143,7 @@ def test_what_an_original_would_not_say_is_a_mistake(line: str, port: str, capfd
         ("--rate-limit 1.5M", "rate_limit", 3 * 512 * 1024),
         ("", "live", False),
         ("--live", "live", True),
+        ("--full-reads", "full_reads", True),
         ("", "whole", False),
         ("--whole", "whole", True),
         ("", "ok_rc", {}),

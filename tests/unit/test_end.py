@@ -274,17 +274,65 @@ def test_words_arrive_in_any_locale(launch: Launch, tmp_path: Path, version: str
 
 
 def test_whole_blocks_for_programs_that_do_not_loop(launch: Launch, tmp_path: Path) -> None:
-    """`dd bs=32k` from a source that writes odd pieces: only its last block may be short."""
-    pieces = "import os\nfor n in range(1500): os.write(1, b'x' * 5000)"
+    """`dd bs=32k` from a source that writes odd pieces, and pauses: only its last block may be short."""
+    pieces = "import os, time\nfor n in range(1500):\n os.write(1, b'x' * 5000)\n n % 150 or time.sleep(0.15)"
     counts = {}
-    for whole in (True, False):
+    for whole in (None, True, False):
         plan = two(py("input", pieces), stage("output", ["dd", "of=/dev/null", "bs=32k"]), full_reads=whole)
         ends = launch(plan).wait().ok()
         line = next(line for line in ends.stage("output")["stderr"].splitlines() if "records in" in line)
         counts[whole] = [int(number) for number in line.split()[0].split("+")]
         assert not ends.report("b")["warnings"] or "full_reads" in ends.report("b")["warnings"][0]
-    assert counts[True] == [1500 * 5000 // 32768, 1]
+    assert counts[None] == counts[True] == [1500 * 5000 // 32768, 1]
     assert counts[False][1] > 1
+
+
+def wait_for(path: Path) -> str:
+    """Shell: wait until this file is there."""
+    return "while [ ! -e %s ]; do sleep 0.01; done; " % path
+
+
+@pytest.mark.parametrize("whole", [None, True])
+@pytest.mark.parametrize("pieces", [["aaaa"], ["aa", "aa"], ["a", "aa", "abbb"]])
+def test_who_asks_for_little_does_not_wait_for_more(
+    launch: Launch, tmp_path: Path, pieces: list[str], whole: bool | None
+) -> None:
+    """Its block is there, whole, while the source waits; and no more than a block when more has come."""
+    block = tmp_path / "block"
+    source = "sleep 0.2; ".join("printf %s; " % piece for piece in pieces) + wait_for(block) + "printf cccc"
+    sink = "dd bs=4 count=1 of=%s.new; mv %s.new %s; dd bs=4 of=%s" % (block, block, block, tmp_path / "rest")
+    launch(two(sh("input", source), sh("output", sink), full_reads=whole)).wait().ok()
+    assert block.read_text() == "aaaa"
+    assert (tmp_path / "rest").read_text() == "".join(pieces)[4:] + "cccc"
+
+
+def test_programs_that_answer_each_other(launch: Launch, tmp_path: Path) -> None:
+    """They read what has come, through large buffers of their own and through a cat between."""
+    answers = "import sys\nfor line in sys.stdin: open('%s/%%d' %% int(line), 'w').close()" % tmp_path
+    asks = "".join("echo %d; %s" % (number, wait_for(tmp_path / str(number))) for number in range(5))
+    launch(
+        make_plan(("a", sh("input", asks)), ("b", stage("remote", ["cat"])), ("a", py("output", answers)))
+    ).wait().ok()
+
+
+def test_looking_costs_little(launch: Launch, tmp_path: Path) -> None:
+    """A link with a dd behind it that is idle for hours, the tape being changed, is looked at four times a second."""
+    source = sh("input", "echo data; " + wait_for(tmp_path / "go"))
+    ends = launch(two(source, stage("output", ["dd", "of=%s" % (tmp_path / "data")])))
+    eventually((tmp_path / "data").exists, "it has not started")
+    time.sleep(1)  # the looks have become rare
+    end = Path("/proc/%d/status" % ends.end("b"))
+    before = sleeps(end)
+    time.sleep(2)
+    assert sleeps(end) - before < 20
+    (tmp_path / "go").touch()
+    ends.wait().ok()
+
+
+def sleeps(status: Path) -> int:
+    """How often this process went to sleep so far."""
+    lines = status.read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 def test_a_live_stream_is_seen_as_it_comes(launch: Launch, tmp_path: Path) -> None:

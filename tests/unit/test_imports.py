@@ -38,6 +38,7 @@ ENDS_MAY = {
     "select",
     "struct",
     "sys",
+    "termios",
     "time",
     "_ctypes",
     "_json",

@@ -524,13 +524,37 @@ def test_full_reads(pair: Pair) -> None:
     reading = threading.Thread(target=read)
     reading.start()
     eventually(lambda: pair.reader.unread() == 0, "not taken", 10)
-    # the kernel wakes a reader that has begun to wait only for as many bytes again, or for the end
-    pair.writer.sock.sendall(b"x" * 1000)
+    # the kernel wakes a reader that has begun to wait only for as many bytes again, or for the end: we do for less
+    pair.writer.sock.sendall(b"x" * 10)
+    eventually(lambda: pair.reader.unread() == 10, "nothing came", 10)
+    assert not sizes
+    pair.reader.wake(time.monotonic() + 1)
     eventually(lambda: sizes, "not woken", 10)
     pair.writer.sock.sendall(b"x" * 10)
+    eventually(lambda: pair.reader.unread() == 10, "nothing came", 10)
+    for ahead in range(2, 9):
+        pair.reader.wake(time.monotonic() + ahead)  # too little for a read that asks for more
+    assert sizes == [1009]
     pair.writer.commit()
     reading.join(10)
-    assert sizes[0] >= 1000 and sum(sizes) == 2009 and sizes[-1] == 0
+    assert sizes == [1009, 10, 0]
+
+
+def test_half_of_the_buffer_is_the_most_for_who_polls(pair: Pair) -> None:
+    """Before Linux 4.17 the buffer does not grow with SO_RCVLOWAT, and poll(2) would wait for ever for more."""
+    real = pair.reader.sock
+
+    class Old:
+        def setsockopt(self, level: int, option: int, value: int) -> None:
+            real.setsockopt(level, option, value)
+
+        def getsockopt(self, level: int, option: int) -> int:
+            return 87380 if option == socket.SO_RCVBUF else real.getsockopt(level, option)
+
+    old = cast(Any, Old())
+    assert kernel.full_reads(old, MEGA) == MEGA
+    assert kernel.full_reads(old, MEGA, polled=True) == 43690
+    assert kernel.full_reads(real, MEGA, polled=True) == MEGA
 
 
 def test_full_reads_says_when_the_kernel_grants_less(pair: Pair) -> None:

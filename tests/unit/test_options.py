@@ -29,7 +29,7 @@ PLAIN: dict[str, Any] = {
     "stall_timeout": 0,
     "dead_peer": 120,
     "progress": 30,
-    "full_reads": True,
+    "full_reads": None,
     "preflight": False,
 }
 SET = {
@@ -38,7 +38,7 @@ SET = {
     "connect_timeout": 30,
     "stall_timeout": 0,
     "dead_peer": 120,
-    "full_reads": True,
+    "full_reads": None,
     "preflight": False,
 }
 
@@ -245,6 +245,7 @@ def test_a_stage_is_plain_data() -> None:
         ({"stall_timeout": 60}, {"stall_timeout": 60}),
         ({"dead_peer": 0}, {"dead_peer": 0}),
         ({"full_reads": False}, {"full_reads": False}),
+        ({"full_reads": True}, {"full_reads": True}),
         ({"preflight": True}, {"preflight": True}),
         ({"progress": 0}, {}),
     ],

@@ -166,7 +166,7 @@ def test_default_ports_are_not_those_of_clients() -> None:
 @pytest.mark.parametrize(
     ("options", "key", "value"),
     [
-        ({}, "full_reads", FULL_READS),
+        ({"full_reads": True}, "full_reads", FULL_READS),
         ({"full_reads": False}, "full_reads", 0),
         ({"rate_limit": 5}, "rate_limit", 5),
         ({}, "stall_timeout", 0),
@@ -177,6 +177,33 @@ def test_default_ports_are_not_those_of_clients() -> None:
 )
 def test_settings_of_links(options: dict[str, Any], key: str, value: int) -> None:
     assert {link[key] for end in ("remote", "peer") for link in pipe(**options).for_end(end)["links"]} == {value}
+
+
+@pytest.mark.parametrize(
+    ("argv", "blocks"),
+    [
+        (["dd", "of=/dev/nst0", "bs=32k"], True),
+        (["/usr/bin/dd"], True),
+        (["sudo", "-n", "dd", "of=/dev/nst0"], True),
+        (["busybox", "dd"], True),
+        (["gdd"], True),
+        (["/bin/sh", "-c", "set -e; exec >&2; (dd bs=$BS of=x)"], True),
+        (["/bin/sh", "-c", "x=`/bin/dd`"], True),
+        (["cat"], False),
+        (["tar", "xf", "-", "-C", "/srv/dd.old"], False),
+        (["git", "add", "-p"], False),
+        (["sh", "-c", "read a; echo b"], False),
+        (["ddrescue", "--dd"], False),
+    ],
+)
+def test_who_gets_whole_blocks(argv: list[str], blocks: bool) -> None:
+    """dd does, for a short read is a short block to it; whoever else reads may have to answer what has come."""
+    for given, size in ((None, FULL_READS * blocks), (True, FULL_READS), (False, 0)):
+        plan = Plan({"full_reads": given})
+        for end in "ab":
+            plan.add_end(end)
+        plan.chain([("a", stage("one")), ("b", {**stage("two"), "argv": argv})])
+        assert [(link["full_reads"], link["polled"]) for link in plan.for_end("b")["links"]] == [(size, not blocks)]
 
 
 def test_a_plan_is_plain_data() -> None:

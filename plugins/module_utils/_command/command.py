@@ -105,7 +105,7 @@ def make_plan(options: "SimpleNamespace") -> Plan:
     """Two ends, up to three stages, and who dials whom."""
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
-    plan.options.update(connect_timeout=options.timeout or 30, full_reads=not options.live)
+    plan.options.update(connect_timeout=options.timeout or 30, full_reads=whole_blocks(options))
     shown = at_terminal() and not options.quiet
     plan.add_end(HERE, options.listen == "local", SAMPLE if shown else 0.0, options.timeout or PATIENT)
     plan.add_end(THERE, options.listen == "remote")
@@ -117,6 +117,11 @@ def make_plan(options: "SimpleNamespace") -> Plan:
     else:
         plan.reach(THERE, HERE, given or own_addresses(), not given)
     return plan
+
+
+def whole_blocks(options: "SimpleNamespace") -> "bool | None":
+    """For all commands, for none, or None for dd only."""
+    return True if options.full_reads else False if options.live else None
 
 
 def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":

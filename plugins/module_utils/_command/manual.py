@@ -100,8 +100,9 @@ COMPATIBILITY = [
 ]
 
 BUGS = [
-    "Programs that expect whole blocks get them, unlike with the original: a read returns as much as was asked for, up "
-    "to 1 MiB or what net.ipv4.tcp_rmem allows, unless the input has ended. With --live it returns what is there.",
+    "dd(1) gets whole blocks, unlike with the original: its reads return as much as it asked for, up to 1 MiB or what "
+    "net.ipv4.tcp_rmem allows, unless the input has ended. Other commands read each piece as it comes. A program that "
+    "takes a short read for a short block needs --full-reads, and a dd(1) that must not wait needs --live.",
     "A command on the far side has no terminal.",
 ]
 

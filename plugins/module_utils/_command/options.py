@@ -175,8 +175,15 @@ OPTIONS = [
         "--live",
         "",
         FLAG,
-        "Let commands read what has come, however little, as after tail -f. Without it a read waits for as much as it "
-        "has asked for (see BUGS), and what comes by drops is seen late.",
+        "Let dd read each piece as it comes. Without it dd waits for the whole of a block (see BUGS).",
+    ),
+    Option(
+        "",
+        "--full-reads",
+        "",
+        FLAG,
+        "Let every command read whole blocks, not only dd. A read then waits for as much as it has asked for, up to "
+        "1 MiB, so this is not for commands that answer each other.",
     ),
     Option(
         "",

@@ -92,7 +92,7 @@ class End(Rules):
             return self.drain_pause
         if any(stage.hold_until and not stage.settled for stage in self.stages):
             return 0.05
-        times = [self.tick_at, self.sample_at]
+        times = [self.tick_at, self.sample_at] + [side.look_at for side in self.sides]
         for stage in self.stages:
             if not stage.settled:
                 times += [at for at in (stage.term_at, stage.kill_at, stage.drain_until) if at]
@@ -131,6 +131,7 @@ class End(Rules):
     def tick(self, now: float) -> None:
         for side in self.sides:
             side.drained()
+            side.wake(now)
         if now >= self.tick_at:
             self.tick_at = now + TICK
             for side in self.sides:

@@ -17,6 +17,7 @@ import fcntl
 import os
 import select
 import struct
+import termios
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ c_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
 c_connect, c_prctl = (Function(_ctypes.dlsym(c_library, name)) for name in ("connect", "prctl"))
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-SIOCINQ = 0x541B  # linux/sockios.h: bytes received and not read
-SIOCOUTQ = 0x5411  # linux/sockios.h: bytes (and FIN) sent and not acknowledged
+# linux/sockios.h: SIOCINQ, bytes received and not read, and SIOCOUTQ, bytes (and FIN) sent and not acknowledged; their
+# numbers are these and differ between architectures
+SIOCINQ, SIOCOUTQ = termios.FIONREAD, termios.TIOCOUTQ
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
+KEEPALIVE_MOST = 32767  # seconds that TCP_KEEPIDLE and TCP_KEEPINTVL take (net/tcp.h)
 SO_MAX_PACING_RATE = 47  # asm-generic/socket.h
 
 HANGUP = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -102,39 +106,61 @@ def set_linger(sock: socket.socket, on: bool) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1 if on else 0, 0))
 
 
-def disconnect(sock: socket.socket) -> None:
-    """Reset a TCP connection now, even while other processes hold the socket.
+def disconnect(sock: socket.socket) -> bool:
+    """Reset a TCP connection now, even while other processes hold the socket; False when the kernel does not let us.
 
     connect(2): "dissolve the association by connecting to an address with the
     sa_family member set to AF_UNSPEC"; for TCP with linger {1, 0} that is a RST.
+    Kernels with 4faeee0cf8a5 and without 419ce133ab92 refuse that (EBUSY) while a
+    process sleeps in a read or write of it.
     """
     set_linger(sock, True)
-    if c_connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) != 0:
-        code = _ctypes.get_errno()
-        if code not in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE):
-            raise OSError(code, os.strerror(code))
+    if c_connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0:
+        return True
+    return _ctypes.get_errno() in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE)
 
 
 def keep_alive(sock: socket.socket, seconds: int) -> None:
     """Probe an idle connection six times in that time; the kernel itself gives up later than the end does."""
-    interval = max(1, seconds // 6)
+    interval = min(KEEPALIVE_MOST, max(1, seconds // 6))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 12)
 
 
-def full_reads(sock: socket.socket, size: int) -> int:
-    """Let read(n) return only with min(n, size) bytes or at the end; returns what the kernel granted."""
+def full_reads(sock: socket.socket, size: int, polled: bool = False) -> int:
+    """Let read(n) return only with min(n, size) bytes or at the end; returns what the kernel granted.
+
+    ``polled``: by a program that may call poll(2) first.  Before Linux 4.17 the receive buffer does not grow with it:
+    poll(2) would wait for more than half of the buffer for ever.
+    """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+    half = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if polled and half < sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, half)
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
 
+def wake_readers(sock: socket.socket) -> None:
+    """Have whoever sleeps in read(2) on this socket look again whether there is as much as it asked for.
+
+    Since Linux 4.18 arriving data wakes nobody while it is less than SO_RCVLOWAT, not even a read that asked for
+    less.  Setting TCP_NOTSENT_LOWAT wakes all who sleep on a socket (sk_stream_write_space), and on one that sends
+    nothing it has no other effect.  To lower SO_RCVLOWAT for a moment wakes them, too, but a read that is begun in
+    that moment comes back with less than it asked for.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
+
+
 def pace(sock: socket.socket, rate: int) -> None:
-    """Let the kernel send at most that many bytes a second (64 bit since Linux 4.20)."""
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", rate))
-    except OSError:
+    """Let the kernel send at most that many bytes a second.
+
+    Before Linux 4.20 it takes the first 32 bits, which are the wrong ones where the highest byte comes first.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", rate))
+    granted = sock.getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 8)
+    if struct.unpack("=Q" if len(granted) == 8 else "=I", granted) != (rate,):
         sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=I", min(rate, 0xFFFFFFFF)))
 
 

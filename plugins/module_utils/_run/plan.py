@@ -8,6 +8,7 @@ the ends can reach each other; ``for_end`` is what one end is then told.
 """
 
 import random
+import re
 import secrets
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ CHECKED = 2  # ports that a preflight checks where any port would do
 HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
 DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
 FULL_READS = 1024 * 1024  # bytes: what a reader's socket waits for, at most (SO_RCVLOWAT)
+BLOCKWISE = ("dd", "gdd")  # programs for which a short read is a short block
 
 
 class PlanError(ValueError):
@@ -38,6 +40,12 @@ def parse_ports(text: str) -> "list[int]":
             raise PlanError("ports: %r is not within 1-65535, lowest first" % part.strip())
         ports.extend(range(low, high + 1))
     return list(dict.fromkeys(ports))
+
+
+def reads_blocks(argv: "list[str]") -> bool:
+    """Whether dd is among these words, or those of a shell's script within them."""
+    words = [word for text in argv for word in re.split(r"[^\w./+-]+", text)]
+    return any(word.rpartition("/")[2] in BLOCKWISE for word in words)
 
 
 class Plan:
@@ -112,6 +120,8 @@ class Plan:
             if name in (link["writer"], link["reader"]):
                 both = link["writer"] == link["reader"]
                 side = "local" if both else "W" if link["writer"] == name else "R"
+                blocks = reads_blocks(self.stage(link["destination"])["argv"])
+                whole = options.get("full_reads")
                 links.append(
                     {
                         "id": link["id"],
@@ -119,7 +129,8 @@ class Plan:
                         "secret": link["secret"],
                         "side": side,
                         "end": link["reader"] if side == "W" else link["writer"],
-                        "full_reads": FULL_READS if options.get("full_reads", True) else 0,
+                        "full_reads": FULL_READS if whole or (whole is None and blocks) else 0,
+                        "polled": not blocks,
                         "rate_limit": options.get("rate_limit", 0),
                         "stall_timeout": options.get("stall_timeout", 0),
                         "dead_peer": options.get("dead_peer", 120),
