@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict

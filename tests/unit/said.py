@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._hosts import Host
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_launch import ProcessLaunch

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK, read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (

@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK, read_marked, to_json
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked, to_json
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import CHUNK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import Progress
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import NOISE_MOST, REPORT_MOST, Heard

@@ -9,6 +9,7 @@ import time
 from .kernel import exit_status
 from .link import RESET
 from .spawn import PROGRAM_FD, full_environment, in_memory, spawn
+from .wire import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,19 +168,3 @@ class Stage:
 def text_of(kept: "Kept | None") -> str:
     """What was kept, as text of at most as many characters of JSON."""
     return "" if kept is None else bounded(kept.data.decode("utf-8", "replace"), kept.most, kept.last)
-
-
-def bounded(text: str, budget: int, last: bool) -> str:
-    """The last, or first, part of a text that takes at most ``budget`` characters of JSON."""
-    chosen = 0
-    for character in reversed(text) if last else text:
-        if character in '\n\t\r"\\':
-            budget -= 2
-        else:  # JSON spells others in six, or as two surrogates in twelve
-            budget -= 1 if " " <= character <= "~" else 6 if character <= "\uffff" else 12
-        if budget < 0:
-            break
-        chosen += 1
-    if chosen == len(text):
-        return text
-    return text[len(text) - chosen :] if last else text[:chosen]

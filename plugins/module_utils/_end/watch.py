@@ -9,9 +9,9 @@ says POLLERR on it at once, and nothing that we started may outlive that.
 
 import os
 import time
-from _json import encode_basestring_ascii
 
 from .kernel import HANGUP, events, signal_name
+from .wire import MARK, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ else:
     import _signal as signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
-MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
 
 
 def catch(handler: "Callable[[int, Any], Any]") -> None:
@@ -93,40 +92,3 @@ class Watch:
         """One marked JSON line for the controller, ASCII whatever the locale."""
         if not self.lost:
             self._write(b"\n" + MARK.encode() + to_json(message).encode("ascii") + b"\n")
-
-
-def to_json(value: "Any") -> str:
-    """JSON text (RFC 8259), ASCII only, of None, booleans, numbers, strings, lists and dicts.
-
-    The json module imports re and enum: 8 ms that every task would wait for on both hosts.
-    """
-    if isinstance(value, str):
-        return str(encode_basestring_ascii(value))
-    if isinstance(value, dict):
-        return "{%s}" % ", ".join("%s: %s" % (to_json(str(key)), to_json(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return "[%s]" % ", ".join([to_json(item) for item in value])
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
-
-
-def read_marked(text: str) -> "dict[str, Any] | None":
-    """The last marked line of an end's output, None when there is none or it is not whole."""
-    import json
-
-    stop = len(text)
-    while True:
-        # from mark to mark, not line by line: of noise there may be much
-        at = text.rfind(MARK, 0, stop)
-        if at < 0:
-            return None
-        start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
-        line = text[start : stop if stop >= 0 else len(text)].strip()
-        if line.startswith(MARK):
-            try:
-                message = json.loads(line[len(MARK) :])
-            except (ValueError, RecursionError):
-                return None
-            return message if isinstance(message, dict) else None
-        stop = start

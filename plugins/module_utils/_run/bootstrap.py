@@ -28,6 +28,7 @@ MODULES = [
     "_end.connect",
     "_end.meeting",
     "_end.preflight",
+    "_end.wire",
     "_end.watch",
     "_end.link",
     "_end.spawn",

@@ -11,7 +11,7 @@ import select
 import time
 
 from .._end.kernel import descendants, kill
-from .._end.watch import read_marked
+from .._end.wire import read_marked
 from .report import NOISE_MOST, Heard, parse, parse_sample, report_most
 from .words import printable
 

@@ -10,7 +10,7 @@ control characters for somebody's terminal.
 
 from .._end import link
 from .._end.stage import KEPT, KEPT_MOST
-from .._end.watch import MARK
+from .._end.wire import MARK
 from .words import printable
 
 TYPE_CHECKING = False

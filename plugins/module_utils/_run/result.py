@@ -6,7 +6,7 @@ import functools
 import json
 import time
 
-from .._end.stage import bounded
+from .._end.wire import bounded
 from .words import who_is_slow
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ a stage that was in trouble only after one of its links was broken is a victim,
 and the link leads to the other side.
 """
 
-from .._end.stage import bounded
+from .._end.wire import bounded
 from .words import explanation
 
 TYPE_CHECKING = False

@@ -1,0 +1,64 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an end writes for the controller: marked lines of JSON on its standard output, among whatever else is there."""
+
+from _json import encode_basestring_ascii
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
+
+
+def to_json(value: "Any") -> str:
+    """JSON text (RFC 8259), ASCII only, of None, booleans, numbers, strings, lists and dicts.
+
+    The json module imports re and enum: 8 ms that every task would wait for on both hosts.
+    """
+    if isinstance(value, str):
+        return str(encode_basestring_ascii(value))
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join("%s: %s" % (to_json(str(key)), to_json(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ", ".join([to_json(item) for item in value])
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
+def read_marked(text: str) -> "dict[str, Any] | None":
+    """The last marked line of an end's output, None when there is none or it is not whole."""
+    import json
+
+    stop = len(text)
+    while True:
+        # from mark to mark, not line by line: of noise there may be much
+        at = text.rfind(MARK, 0, stop)
+        if at < 0:
+            return None
+        start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+        line = text[start : stop if stop >= 0 else len(text)].strip()
+        if line.startswith(MARK):
+            try:
+                message = json.loads(line[len(MARK) :])
+            except (ValueError, RecursionError):
+                return None
+            return message if isinstance(message, dict) else None
+        stop = start
+
+
+def bounded(text: str, budget: int, last: bool) -> str:
+    """The last, or first, part of a text that takes at most ``budget`` characters of JSON."""
+    chosen = 0
+    for character in reversed(text) if last else text:
+        if character in '\n\t\r"\\':
+            budget -= 2
+        else:  # JSON spells others in six, or as two surrogates in twelve
+            budget -= 1 if " " <= character <= "~" else 6 if character <= "\uffff" else 12
+        if budget < 0:
+            break
+        chosen += 1
+    if chosen == len(text):
+        return text
+    return text[len(text) - chosen :] if last else text[:chosen]
