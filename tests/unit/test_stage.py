@@ -16,6 +16,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn imp
     find_command,
     full_environment,
     in_memory,
+    own_environment,
     spawn,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import (
@@ -124,11 +125,11 @@ def test_find_command(tmp_path: Path, name: str, path: str, chdir: str | None, t
     assert find_command(here(name), environment, chdir) == here(text)
 
 
-def test_an_environment_is_ours_and_the_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("A", "ours")
-    monkeypatch.setenv("B", "ours")
-    found = full_environment({"environment": {"B": "the stage's", "Ö": "ü"}})
-    assert (found[b"A"], found[b"B"], found["Ö".encode()]) == (b"ours", b"the stage's", "ü".encode())
+def test_an_environment_is_ours_and_the_stages() -> None:
+    ours = own_environment()
+    found = full_environment({"environment": {"PATH": "the stage's", "Ö": "ü"}})
+    assert ours[b"PATH"] == os.environb[b"PATH"] and b"HOME" in ours
+    assert found == {**ours, b"PATH": b"the stage's", "Ö".encode(): "ü".encode()}
 
 
 def descriptors() -> dict[int, int]:
