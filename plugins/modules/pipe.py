@@ -284,7 +284,8 @@ notes:
     read) in C(sh), and C(perl) and C(node) unless the script looks. The task fails all the same, but what they do on an
     end of file, such as renaming a finished file into place, they have then done.
   - A process that a command leaves behind in the background and that still holds a link fails the task after five
-    seconds, as it might still write. One that holds no link is left alone after a success, and named in
+    seconds, as it might still write. So does one that this user may not look at, such as one under C(sudo).
+    One that holds no link is left alone after a success, and named in
     RV(left_running). After a failure everything that was started is ended.
   - Nothing outlives the task. When the task is interrupted, or ansible-playbook is killed, or the connection to a host
     is lost, the ends stop all commands on their hosts and break their links.

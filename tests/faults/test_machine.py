@@ -28,7 +28,8 @@ NO_RESET = (
 )
 OF_SOURCE = ("source exits 1", "source kills itself", "kill source")
 NO_KILL = (
-    ("kernel", "            os.kill(pid, number)\n", "            pass\n"),
+    ("processes", "            os.kill(pid, number)\n", "            pass\n"),
+    ("processes", "            os.killpg(group, number)\n", "            pass\n"),
     ("watch", "        if found.pop(self.out, 0) & HANGUP:\n", "        if found.pop(self.out, 0) & 0:\n"),
 )
 

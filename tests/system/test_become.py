@@ -150,6 +150,32 @@ def test_sudo_that_says_no(fleet: Fleet) -> None:
 
 
 @SUDO
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_what_sudo_leaves_running_may_have_the_link(fleet: Fleet, level: int) -> None:
+    """Whether this user sees its name or not (hidepid): it is waited for, and no end of file comes before."""
+    h1 = fleet["h1"]
+    h1.run(["mount", "-n", "-t", "proc", "-o", f"hidepid={level}", "proc", "/proc"])
+    try:
+        done = playbook.run(
+            fleet,
+            [
+                pipe(remote={"shell": "echo early; sudo -n sh -c 'sleep 2; echo late' & exit 0"}, output="cat"),
+                pipe(remote={"shell": "echo early; sudo -n sleep 12 & exit 0"}, output="cat"),
+            ],
+            inventory={"h1": {"ansible_user": "backup1"}},
+            ignore_errors=True,
+        )
+    finally:
+        h1.run(["umount", "-n", "-l", "/proc"])
+    late, held = done.results
+    assert late["stages"][1]["stdout"] == "early\nlate\n" and late["msg"] == "ok"
+    assert held["cause"]["kind"] == "held" and held["cause"]["host"] == "h1"
+    name = "a process of another user" if level else "sudo"
+    assert re.search(rf"has exited, but {name} \(pid \d+\)", held["msg"]), held["msg"]
+    assert "which it started, may still have the link open: it cannot be looked at; let it wait" in held["msg"]
+
+
+@SUDO
 def test_ssh_connection_is_found_through_sudo(fleet: Fleet) -> None:
     """sudo drops the variable that says where the login came from; the host can dial the controller all the same."""
     done = playbook.run(

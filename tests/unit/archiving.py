@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/tape/files/archiver"
 TIMEOUT = 120
@@ -68,7 +68,7 @@ class Started:
 
     def child(self, *names: str) -> int:
         """The process of this name that it has started."""
-        found = {name: pid for pid, name in kernel.descendants(self.process.pid).items()}
+        found = {name: pid for pid, name in processes.descendants(self.process.pid).items()}
         return next(found[name] for name in names if name in found)
 
     def read(self) -> bytes:

@@ -121,9 +121,14 @@ class Ends:
         only: Iterable[str] | None = None,
         told: Callable[[dict[str, Any]], None] | None = None,
         user: int | None = None,
+        inside: Sequence[str] = (),
     ) -> None:
-        """``changes`` to the program; ``only`` these ends; ``told`` may alter what an end is told."""
+        """``changes`` to the program; ``only`` these ends; ``told`` may alter what an end is told.
+
+        ``inside``: the words of a command that makes a surrounding and runs the end in its own place.
+        """
         self.plan, self.program, self.told, self.user = plan, program(tuple(changes)), told, user
+        self.inside = list(inside)
         self.names = list(plan.ends if only is None else only)
         self.pythons = {name: (pythons or {}).get(name, python) for name in self.names}
         self.marker = uuid.uuid4().hex
@@ -138,7 +143,7 @@ class Ends:
                 self.told(spec)
             command = bootstrap.command([self.pythons[name]], "socketpipe:%s:%s" % (self.plan.run, name))
             process = subprocess.Popen(
-                ["/bin/sh", "-c", command],
+                [*self.inside, "/bin/sh", "-c", command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, within
 
 MiB = 1024**2
@@ -105,7 +105,7 @@ def test_a_program_of_ours_stops_for_ever(host: Host, halfway: Started, name: st
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> None:
-    children = kernel.descendants(halfway.process.pid)
+    children = processes.descendants(halfway.process.pid)
     assert len(children) == 3
     halfway.process.send_signal(number)
     assert halfway.end() == (1, f"archiver create: ended by {number.name}\n")
@@ -114,7 +114,7 @@ def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> No
 
 
 def test_it_is_killed(host: Host, halfway: Started) -> None:
-    children = kernel.descendants(halfway.process.pid)
+    children = processes.descendants(halfway.process.pid)
     halfway.process.kill()
     halfway.process.wait()
     assert within(10, lambda: not any(is_alive(pid) for pid in children))
@@ -164,7 +164,7 @@ def test_whoever_reads_goes_away(host: Host, kind: str, how: str, idle: bool) ->
             [*host.argv, *host.words()], env=host.environment(), stdin=-3, stdout=theirs.fileno(), stderr=-1
         )
     if idle:
-        assert within(20, lambda: "sleep" in kernel.descendants(process.pid).values())
+        assert within(20, lambda: "sleep" in processes.descendants(process.pid).values())
     else:
         ours.recv(1000)
     if how == "reset":
@@ -227,7 +227,7 @@ def test_two_at_once(host: Host, halfway: Started) -> None:
 def test_nothing_of_ours_is_left_open_in_the_programs(halfway: Started) -> None:
     """Otherwise the end of a pipe would not be seen when a program has ended."""
     found = {}
-    for pid, name in kernel.descendants(halfway.process.pid).items():
+    for pid, name in processes.descendants(halfway.process.pid).items():
         targets = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         found[name] = sum(target.startswith(("pipe:", "socket:")) for target in targets)
     found.pop("sha256sum", found.pop("openssl", None))

@@ -18,7 +18,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, processes
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Archive, Host, tree, within
 
 MiB = 1024**2
@@ -201,9 +201,9 @@ def test_a_program_of_ours_is_killed(host: Host, archive: Archive, name: str) ->
         process = subprocess.Popen(argv, env=host.environment(), stdin=theirs.fileno(), stdout=-1, stderr=-1)
     ours.sendall(archive.data[:MiB])
     names = {"sum": {"openssl", "sha256sum"}}.get(name, {name})
-    assert within(20, lambda: len(kernel.descendants(process.pid)) == 3)
-    assert within(20, lambda: bool(names & set(kernel.descendants(process.pid).values())))
-    os.kill(next(pid for pid, found in kernel.descendants(process.pid).items() if found in names), signal.SIGKILL)
+    assert within(20, lambda: len(processes.descendants(process.pid)) == 3)
+    assert within(20, lambda: bool(names & set(processes.descendants(process.pid).values())))
+    os.kill(next(pid for pid, found in processes.descendants(process.pid).items() if found in names), signal.SIGKILL)
     out, said = process.communicate(timeout=TIMEOUT)  # although the stream has not ended
     ours.close()
     assert (process.returncode, out) == (1, b"")

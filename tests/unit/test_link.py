@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, link
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, link, processes
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events, tcp_info, unsent
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side, local_sides, tcp_side
@@ -644,11 +644,12 @@ def test_local_reports_survive_everything(local: tuple[Side, Side]) -> None:
 # -- the kernel's interfaces
 
 
-def test_holds(pair: Pair, keep: Callable[[socket.socket], subprocess.Popen[bytes]]) -> None:
+def test_has_open(pair: Pair, keep: Callable[[socket.socket], subprocess.Popen[bytes]]) -> None:
     process = keep(pair.writer.sock)
-    assert kernel.holds(process.pid, {pair.writer.inode})
-    assert not kernel.holds(process.pid, {pair.reader.inode})
-    assert not kernel.holds(2**22 + 1, {pair.reader.inode})
+    assert processes.has_open(process.pid, {pair.writer.inode}) == processes.HAS
+    assert processes.has_open(process.pid, {pair.reader.inode}) == ""
+    with pytest.raises(processes.Changed):  # gone, and what it has left is elsewhere now
+        processes.has_open(2**22 + 1, {pair.reader.inode})
 
 
 def test_descendants() -> None:
@@ -658,14 +659,14 @@ def test_descendants() -> None:
     )
     try:
         found = eventually(
-            lambda: f if list((f := kernel.descendants(process.pid)).values()).count("sleep") == 2 else None,
+            lambda: f if list((f := processes.descendants(process.pid)).values()).count("sleep") == 2 else None,
             "not started",
             10,
         )
         assert sorted(found.values()) == ["sh", "sleep", "sleep"]
-        assert process.pid in kernel.descendants(os.getpid())
+        assert process.pid in processes.descendants(os.getpid())
     finally:
-        for pid in [process.pid, *kernel.descendants(process.pid)]:
+        for pid in [process.pid, *processes.descendants(process.pid)]:
             os.kill(pid, 9)
         process.wait()
         assert process.stdout is not None

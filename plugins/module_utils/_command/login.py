@@ -7,7 +7,8 @@ import select
 import sys
 
 from .._end import main
-from .._end.kernel import descendants, exit_status, kill
+from .._end.kernel import exit_status
+from .._end.processes import descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
 from .._run import bootstrap
 from .._run.launch import PipedLaunch

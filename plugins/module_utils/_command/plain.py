@@ -14,7 +14,8 @@ import select
 import time
 
 from .._end.connect import listen_on
-from .._end.kernel import FIN, accept, descendants, disconnect, events, exit_status, kill, set_linger, unread
+from .._end.kernel import FIN, accept, disconnect, events, exit_status, set_linger, unread
+from .._end.processes import descendants, kill
 from .._end.spawn import NotStarted, encode, find_command, full_environment, own_environment, spawn
 from .._end.watch import catch
 from .._run.plan import DEFAULT_PORTS

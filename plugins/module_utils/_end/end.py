@@ -7,7 +7,8 @@ import select
 import time
 
 from . import link
-from .kernel import events, kill
+from .kernel import events
+from .processes import HIDDEN, blind, descendants, has_children, kill_with_groups
 from .rules import TERM_GRACE, Rules
 from .stage import ENDED, RUNNING, WAITING, Stage
 from .watch import Cancelled
@@ -160,19 +161,26 @@ class End(Rules):
 
     def clear_up(self) -> None:
         """On failure nothing that was started lives on; on success what holds no link may, and is named."""
-        alive = self.alive()
         if self.failed() or any(side.state in link.BROKEN for side in self.sides):
             began = time.monotonic()
-            while alive and time.monotonic() < began + TERM_GRACE:
+            while has_children() and time.monotonic() < began + TERM_GRACE:
+                alive = descendants(os.getpid())
                 self.killed.update(alive)
                 number = signal.SIGTERM if time.monotonic() < began + TERM_GRACE / 5 else signal.SIGKILL
-                refused = kill(alive, number)
-                if len(refused) == len(alive):
-                    break
+                if len(kill_with_groups(alive, number)) == len(alive) > 0:
+                    break  # none of them is ours to end
                 time.sleep(0.05)
                 self.reap()
-                alive = self.alive()
-        self.left = alive
+        self.left = self.alive()
+
+    def alive(self) -> "dict[int, str]":
+        """Our living descendants."""
+        while has_children():
+            found = descendants(os.getpid()) or ({0: HIDDEN} if blind() else {})
+            if found:
+                return found
+            self.reap()
+        return {}
 
     def report(self) -> "dict[str, Any]":
         return {

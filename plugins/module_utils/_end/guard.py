@@ -10,7 +10,8 @@ all until the end is done or gone.
 import os
 import time
 
-from .kernel import become_subreaper, descendants, disconnect, kill, signal_name
+from .kernel import become_subreaper, disconnect, signal_name
+from .processes import HIDDEN, blind, descendants, kill, kill_with_groups
 from .watch import catch
 
 TYPE_CHECKING = False
@@ -67,25 +68,47 @@ def clean_up(name: str, end: int, links: "list[socket.socket]", said: str) -> "d
             disconnect(sock)
         except OSError:
             pass
-    left, killed = kill_all()
-    try:
-        status = os.waitpid(end, 0)[1]
-        how = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "exit %d" % os.WEXITSTATUS(status)
-    except ChildProcessError:
+    left, killed, status = kill_all(end)
+    if status is None:
         how = "its death"
+    else:
+        how = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "exit %d" % os.WEXITSTATUS(status)
     died = "an error in socketpipe itself: %s" % said if said else "the end was ended by %s" % how
     return {"end": name, "died": died, "killed": killed, "left": left}
 
 
-def kill_all() -> "tuple[list[str], list[str]]":
-    """SIGKILL every descendant until none lives; returns (what could not be killed, what was)."""
+def kill_all(end: int) -> "tuple[list[str], list[str], int | None]":
+    """SIGKILL every descendant until wait(2) says that there is none, or those that are left are not ours to end.
+
+    Returns (who is left, who was killed, the status of the end as wait(2) gives it).
+    """
     deadline = time.monotonic() + PATIENCE
     killed: "dict[int, str]" = {}
+    status = None
     while True:
-        alive = descendants(os.getpid())
-        killed.update(alive)
-        refused = kill(alive, signal.SIGKILL)
-        if len(alive) == len(refused) or time.monotonic() > deadline:
-            left = ["%d %s" % (pid, alive[pid]) for pid in sorted(alive)]
-            return left, ["%d %s" % item for item in sorted(killed.items()) if item[0] not in alive]
+        childless, reaped = reap()
+        status = reaped.get(end, status)
+        alive = {} if childless else descendants(os.getpid())
+        killed.update((pid, name) for pid, name in alive.items() if pid != end)
+        refused = kill_with_groups(alive, signal.SIGKILL)
+        if childless or len(alive) == len(refused) > 0 or time.monotonic() > deadline:
+            left = alive or ({0: HIDDEN} if not childless and blind() else {})
+            return in_words(left), in_words({pid: name for pid, name in killed.items() if pid not in left}), status
         time.sleep(0.01)
+
+
+def reap() -> "tuple[bool, dict[int, int]]":
+    """Wait for all that have ended: (whether no child is left, {pid: status})."""
+    found: "dict[int, int]" = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return True, found
+        if not pid:
+            return False, found
+        found[pid] = status
+
+
+def in_words(processes: "dict[int, str]") -> "list[str]":
+    return ["%d %s" % item for item in sorted(processes.items())]

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an end asks of the Linux kernel: socket counters, resets, the process tree.
+"""What an end asks of the Linux kernel: socket counters, resets, prctl(2).
 
 Everything here is a thin, named wrapper of one kernel interface.  It runs on
 every Python from 3.6 on and needs ctypes for the two calls the standard
@@ -23,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     import socket
-    from typing import Iterable
 else:
     import _signal as signal
     import _socket as socket
@@ -184,68 +183,6 @@ def signal_on_death(number: int) -> None:
     if c_prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         code = _ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-
-
-def _stat(pid: int) -> "tuple[str, str, int] | None":
-    """(command name, state, parent) of a process, None when it is gone (proc(5))."""
-    try:
-        with open("/proc/%d/stat" % pid, "rb") as stat:
-            text = stat.read().decode("utf-8", "replace")
-    except OSError:
-        return None
-    name = text[text.index("(") + 1 : text.rindex(")")]
-    state, parent = text[text.rindex(")") + 2 :].split()[:2]
-    return name, state, int(parent)
-
-
-def descendants(root: int) -> "dict[int, str]":
-    """{pid: command name} of every living process below ``root`` (zombies are not living)."""
-    children: "dict[int, list[tuple[int, str, str]]]" = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            stat = _stat(int(entry))
-            if stat:
-                children.setdefault(stat[2], []).append((int(entry), stat[0], stat[1]))
-    found: "dict[int, str]" = {}
-    todo = [root]
-    while todo:
-        for pid, name, state in children.get(todo.pop(), ()):
-            todo.append(pid)
-            if state not in "ZX":
-                found[pid] = name
-    return found
-
-
-def holds(pid: int, inodes: "set[int]") -> bool:
-    """Whether a process has one of these sockets open; True when we may not look."""
-    wanted = {"socket:[%d]" % inode for inode in inodes}
-    folder = "/proc/%d/fd" % pid
-    try:
-        names = os.listdir(folder)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    for name in names:
-        try:
-            if os.readlink(os.path.join(folder, name)) in wanted:
-                return True
-        except OSError:
-            continue
-    return False
-
-
-def kill(pids: "Iterable[int]", number: int) -> "list[int]":
-    """Send a signal to each; returns the pids that we are not allowed to signal."""
-    refused = []
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            refused.append(pid)
-    return refused
 
 
 def exit_status(status: int) -> int:

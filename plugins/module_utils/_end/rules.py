@@ -8,13 +8,13 @@ everything it read came to a clean end, and nothing it started can still write.
 Whatever else happens breaks its links, both ways, and so travels along the chain.
 """
 
-import os
 import time
 
 from . import link
-from .kernel import descendants, holds, kill, signal_name
+from .kernel import signal_name
+from .processes import HAS, Changed, descendants, holders, kill
 from .spawn import NotStarted
-from .stage import ENDED, RUNNING, Stage
+from .stage import ENDED, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,16 @@ def at_rest(side: "Side") -> "tuple[int | None, int]":
             break
         before = after
     return before, unread
+
+
+def whose(found: "dict[int, tuple[str, str]]") -> str:
+    """Who has the link open, for a sentence; those of whom it is not known are named when nobody is known to."""
+    sure = {pid: name for pid, (name, how) in found.items() if how == HAS}
+    named = sure or {pid: name for pid, (name, _how) in found.items()}
+    names = ", ".join("%s (pid %d)" % (name, pid) if pid else name for pid, name in sorted(named.items()))
+    if sure:
+        return "%s, which it started, still has the link open" % names
+    return "%s, which it started, may still have the link open: it cannot be looked at" % names
 
 
 class Rules:
@@ -144,30 +154,22 @@ class Rules:
 
     def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
         """Whether something that was left running still has one of these open: waits, then fails."""
-        inodes = {side.inode for side in sides}
-        suspects = self.alive()
-        for other in self.stages if suspects else ():
-            if other is not stage and other.state == RUNNING:  # under sudo we may not look, and it has its own links
-                for pid in [other.pid] + list(descendants(other.pid)):
-                    suspects.pop(pid, None)
-        holders = {pid: name for pid, name in suspects.items() if holds(pid, inodes)}
-        if not holders:
-            stage.hold_until = 0.0
-            return False
+        # other stages have links of their own, and under sudo we may not look at them
+        others = {other.pid for other in self.stages if other is not stage and other.pid}
+        try:
+            found = holders({side.inode for side in sides}, others)
+        except Changed:
+            text = "what it started comes and goes too fast to be looked at, and may still have the link open"
+        else:
+            if not found:
+                stage.hold_until = 0.0
+                return False
+            text = whose(found)
         stage.hold_until = stage.hold_until or now + HOLD_GRACE
         if now < stage.hold_until:
             return True
-        names = ", ".join("%s (pid %d)" % (name, pid) for pid, name in sorted(holders.items()))
-        stage.fail("held", "has exited, but %s, which it started, still has the link open" % names)
+        stage.fail("held", "has exited, but " + text)
         return False
-
-    def alive(self) -> "dict[int, str]":
-        """Our living descendants.  Orphans come to us, so without a child there are none."""
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return {}
-        return descendants(os.getpid())
 
     def break_links(self, stage: Stage) -> None:
         for side in stage.fds.values():

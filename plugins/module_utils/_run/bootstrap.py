@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # each imports only modules before it
 MODULES = [
     "_end.kernel",
+    "_end.processes",
     "_end.handshake",
     "_end.connect",
     "_end.meeting",

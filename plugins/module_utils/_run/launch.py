@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from .._end.kernel import descendants, kill
+from .._end.processes import descendants, kill
 from .._end.wire import read_marked
 from .report import NOISE_MOST, Heard, parse, parse_sample, report_most
 from .words import printable

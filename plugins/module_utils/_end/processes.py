@@ -1,0 +1,247 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes below an end: who lives, who may still have a link open, how they are signalled.
+
+wait(2) is the authority: end and guard are subreapers, so without a child there is no descendant.  /proc only tells
+who they are.  It may refuse to (another user's process, hidepid), and a fork may outrun whoever reads it.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Collection, Iterable
+
+HAS, MAY = "has", "may"  # one of our sockets open; MAY: it cannot be looked at
+HIDDEN = "a process of another user"  # its name cannot be read
+LOOKS = 50  # in a row, at processes that come and go, before the end tries again later
+
+
+class Changed(Exception):
+    """The processes changed while they were looked at, so nothing can be said of them."""
+
+
+class Stat:
+    """What anybody may read of a process, unless hidepid hides it: /proc/PID/stat (proc(5))."""
+
+    __slots__ = ("group", "name", "parent", "session", "started", "state", "threads")
+
+    def __init__(self, text: str):
+        self.name = text[text.index("(") + 1 : text.rindex(")")]
+        fields = text[text.rindex(")") + 2 :].split()
+        self.state = fields[0]
+        self.parent, self.group, self.session = (int(field) for field in fields[1:4])
+        self.threads, self.started = int(fields[17]), int(fields[19])
+
+    @property
+    def dead(self) -> bool:
+        """A zombie; but one whose other threads live is not dead: they can still write."""
+        return self.state in "ZX" and self.threads <= 1
+
+
+def stat(pid: int) -> "Stat | None":
+    """None for a process that is gone, and for one that is hidden from us."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return Stat(file.read().decode("utf-8", "replace"))
+    except OSError:
+        return None
+
+
+def exists(pid: int) -> bool:
+    """Whether there is such a process, hidden or not; a zombie counts."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def has_children() -> bool:
+    """Whether we have a child that was not waited for: the one thing that no setting of /proc can hide."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children(pid: int) -> "list[int]":
+    """The pids of a process's children, also of those that are dead or hidden."""
+    try:
+        found = _listed_children(pid)
+        while True:  # the kernel may skip one when another is waited for meanwhile: then it is there the next time
+            again = _listed_children(pid)
+            if again == found:
+                return found
+            found = again
+    except OSError:  # it is hidden or gone, or this kernel has no such files (CONFIG_PROC_CHILDREN)
+        every = ((entry, stat(entry)) for entry in pids())
+        return [entry for entry, seen in every if seen and seen.parent == pid]
+
+
+def _listed_children(pid: int) -> "list[int]":
+    folder = "/proc/%d/task" % pid
+    found: "list[str]" = []
+    for thread in os.listdir(folder):
+        with open("%s/%s/children" % (folder, thread)) as file:
+            found += file.read().split()
+    return sorted(int(child) for child in found)
+
+
+def pids() -> "list[int]":
+    """Of every process that is not hidden from us."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def blind() -> bool:
+    """Whether we may have children that are hidden from us without being listed anywhere."""
+    listed = os.path.exists("/proc/%d/task/%d/children" % (os.getpid(), os.getpid()))
+    return not listed and stat(1) is None
+
+
+def descendants(root: int) -> "dict[int, str]":
+    """{pid: command name} of every living process below ``root``."""
+    found: "dict[int, str]" = {}
+    todo = [root]
+    while todo:
+        for pid in children(todo.pop()):
+            seen = stat(pid)
+            if not seen and exists(pid) or seen and not seen.dead:
+                found[pid] = seen.name if seen else HIDDEN
+                todo.append(pid)
+    return found
+
+
+def holders(inodes: "set[int]", others: "Collection[int]" = ()) -> "dict[int, tuple[str, str]]":
+    """{pid: (command name, HAS or MAY)} of our descendants that have, or may have, one of these sockets open.
+
+    ``others``: children of ours that lead a session and never had it, nor has anybody of their session.  Raises
+    Changed when the processes come and go too fast to be sure.
+    """
+    corpses: "set[tuple[int, int]]" = set()
+    for _look in range(LOOKS):
+        if not has_children():
+            return {}
+        found, changed = _look_at_all(inodes, others, corpses)
+        if found or not changed:
+            return found
+    raise Changed
+
+
+def _look_at_all(
+    inodes: "set[int]", others: "Collection[int]", corpses: "set[tuple[int, int]]"
+) -> "tuple[dict[int, tuple[str, str]], bool]":
+    """One look: (who has or may have one, whether somebody was missed).
+
+    Who was looked at, and has none, cannot give one to children that it has afterwards; so its children are listed
+    after that.  Whoever loses its parent meanwhile comes to us (or to another subreaper, when its parent has died
+    before our eyes): then we look again.
+    """
+    first = children(os.getpid())
+    found = {0: (HIDDEN, MAY)} if blind() else {}
+    changed = False
+    todo = [pid for pid in first if pid not in others]
+    while todo:
+        pid = todo.pop()
+        seen = stat(pid)
+        if seen is None:
+            if exists(pid):
+                found[pid] = (HIDDEN, MAY)
+                todo += children(pid)
+            else:
+                changed = True
+        elif seen.dead:
+            # since when?  if it was dead at the look before, what it had left had come to us by then
+            changed = changed or (pid, seen.started) not in corpses
+            corpses.add((pid, seen.started))
+        elif seen.session not in others:
+            try:
+                how = has_open(pid, inodes)
+            except Changed:
+                how, changed = "", True
+            if how:
+                found[pid] = (seen.name, how)
+            todo += children(pid)
+    return found, changed or children(os.getpid()) != first
+
+
+def has_open(pid: int, inodes: "set[int]") -> str:
+    """HAS or MAY when a process has, or may have, one of these sockets open, else ""; raises Changed."""
+    wanted = {"socket:[%d]" % inode for inode in inodes}
+    folder = "/proc/%d/task" % pid
+    answer = ""
+    try:
+        threads = os.listdir(folder)
+        for thread in threads:  # each: of a dead leader no descriptor is listed, and threads need not share theirs
+            how = _thread_has_open("%s/%s" % (folder, thread), wanted)
+            if how == HAS:
+                return HAS
+            answer = answer or how
+        if not answer and os.listdir(folder) != threads:
+            raise Changed
+    except PermissionError:
+        return MAY
+    except OSError:
+        raise Changed
+    return answer
+
+
+def _thread_has_open(folder: str, wanted: "set[str]") -> str:
+    names = _descriptors(folder)
+    if names is None:
+        return MAY
+    closed = False
+    for name in names:
+        try:
+            if os.readlink("%s/fd/%s" % (folder, name)) in wanted:
+                return HAS
+        except PermissionError:  # root without CAP_SYS_PTRACE may list another user's, but not read them
+            if os.lstat("%s/fd/%s" % (folder, name)).st_mode & 0o600 == 0o600:
+                return MAY  # else it is open for reading or writing alone, as no socket is
+        except OSError:
+            closed = True
+    if closed or _descriptors(folder) != names:  # one may have been moved behind our back (dup2(2))
+        raise Changed
+    return ""
+
+
+def _descriptors(folder: str) -> "list[str] | None":
+    """The names of a thread's descriptors; None when they are not for us to see."""
+    try:
+        return os.listdir(folder + "/fd")
+    except PermissionError:
+        with open(folder + "/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[0] in b"ZX":
+                return []  # the dead have none, whoever owns their files
+        return None
+
+
+def kill(pids: "Iterable[int]", number: int) -> "list[int]":
+    """Send a signal to each; returns the pids that we are not allowed to signal."""
+    refused = []
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            refused.append(pid)
+    return refused
+
+
+def kill_with_groups(alive: "Iterable[int]", number: int) -> "list[int]":
+    """The same for descendants, and for their process groups: a fork cannot outrun a signal to its group (fork(2)).
+
+    A session other than ours was begun by a descendant, so that all who belong to it are descendants.
+    """
+    own = os.getsid(0)
+    seen = [stat(pid) for pid in alive]
+    for group in {each.group for each in seen if each and each.session not in (0, own) and each.group > 1}:
+        try:
+            os.killpg(group, number)
+        except OSError:
+            pass
+    return kill(alive, number)
