@@ -127,7 +127,7 @@ def test_a_blank_tape(tape_host: Maker) -> None:
 
 
 def archives_of(tape: str) -> str:
-    return "the 1 archives of tape %s, not all of which are past their retention" % tape
+    return "the 1 archive of tape %s, not all of which are past their retention" % tape
 
 
 @pytest.mark.parametrize("reuse", ["scratch", "expired", "never"])
@@ -254,6 +254,83 @@ def test_a_full_tape_that_expires(tape_host: Maker) -> None:
     past(host)
     assert host.sink("R3", "h2").answer["file"] == 1
     assert not host.tape()["full"]
+
+
+# the catalog is an old one: whoever begins a tape afresh looks at it first
+
+MORE = "tape A has more on it than the catalog knows: there is data at tape file %d"
+
+
+def older(host: TapeHost, number: int) -> None:
+    """Bring a catalog back that is older than so many archives of tape A, all of which have expired."""
+    host.edit("A", lambda tape: tape["archives"].__delitem__(slice(-number, None)))
+    past(host)
+
+
+@pytest.mark.parametrize("forgotten", [1, 2])
+@pytest.mark.parametrize("how", ["expired", "empty", "named", "interrupted", "reclaim"])
+def test_what_an_old_catalog_does_not_know_is_not_overwritten(how: str, forgotten: int, tape_host: Maker) -> None:
+    host = tape_host(labelled=False, reuse="expired", lease=0)
+    host.ok("label", "--label", "A", "--barcode", "X1L6")
+    for number in range(1, 4):
+        host.backup("R%d" % number, "h1")
+    older(host, forgotten if how != "empty" else 3)
+    first = 4 - forgotten if how != "empty" else 1
+    before = host.files()
+    words = ["label", "--label", "A"]
+    if how == "expired":
+        said = host.sink("R9", "h9").said
+        assert said == MORE % first + ": nothing was written; tape_inventory with tape_rebuild reads it in"
+    elif how == "interrupted":  # somebody has begun to begin it afresh, and has not looked
+        relabelling = {"id": "0123456789abcdef", "labelled": ""}
+        host.edit("A", lambda tape: tape.update(archives=[], relabelling=relabelling, former_end=first))
+        assert host.sink("R9", "h9").said.startswith(MORE % first)
+    elif how == "reclaim":
+        host.edit("A", lambda tape: tape["archives"][-1].update(state="failed", keep_until=2**40))
+        assert host.sink("R9", "h9", reclaim=True, reuse="scratch").said.startswith(MORE % first)
+    else:
+        said = host.fails(*words)
+        assert MORE % first + ": tape_inventory with tape_rebuild reads it in; to overwrite it, say tape_over" in said
+        assert "X1L6 is neither its fingerprint nor its barcode" in host.fails(*words, "--overwrite", "X1L6")
+        known = mark((host.tapes[0] / "000000").read_bytes())
+        assert " is neither its fingerprint nor its barcode" in host.fails(*words, "--overwrite", known)
+        assert host.fails(*words, reuse="never") == "tape A has archives, and tape_reuse is never"
+    assert host.files() == before
+    # what a rebuild has read in is a tape like any other; and whoever has read that there is more may have his way
+    if how == "named":
+        host.ok(*words, "--overwrite", said.split("tape_overwrite=")[1].split(",")[0])
+        assert host.files() == []
+    elif how != "reclaim":
+        host.ok("inventory", "--rebuild")
+        assert [each["run"] for each in host.tape()["archives"]] == ["R1", "R2", "R3"]
+        assert host.sink("R9", "h9").answer["file"] == 4
+
+
+def test_a_tape_that_has_less_than_the_catalog_knows_may_go(tape_host: Maker) -> None:
+    host = tape_host(reuse="expired", lease=0)
+    for number in range(1, 4):
+        host.backup("R%d" % number, "h1")
+    past(host)
+    (host.tapes[0] / "000003").unlink()
+    assert host.sink("R9", "h9").answer["file"] == 1
+
+
+def test_a_tape_of_which_nobody_knows_where_it_ends(tape_host: Maker) -> None:
+    """It takes the word of somebody who has read that."""
+    host = tape_host(lease=0)
+
+    def patch() -> None:
+        virtual, problem = load("tapehost", "virtual", "problem")
+
+        def at_end(self: Any, number: int) -> bool:
+            raise problem.Problem("drive x cannot read", kind=problem.UNREADABLE)
+
+        virtual.VirtualTape.at_end = at_end
+
+    words = ["label", "--label", "A"]
+    done = host.run(*words, before=patch)
+    assert (done.status, "; but the end of its data cannot be found (drive x cannot read)" in done.said) == (1, True)
+    host.ok(*words, "--overwrite", done.said.split("tape_overwrite=")[1])
 
 
 def test_two_tapes_of_one_name_at_once(tape_host: Maker, tmp_path: Path) -> None:

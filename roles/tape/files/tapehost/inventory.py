@@ -80,14 +80,20 @@ def may_overwrite(
     """Whether this tape may be labelled; raises Problem, with what a person repeats to say that it may."""
     if not block:
         return
-    tape = holding.tape
+    tape, more = holding.tape, ""
     if tape is not None and not stranger:
-        if "relabelling" in tape or not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
+        try:
+            more = tapes.unknown(catalog, holding, tape)
+        except Problem as exc:
+            more = "the end of its data cannot be found (%s)" % exc.what
+        if not more and not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
             return
         if settings.reuse == "never":
             raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
-        what = "the %d archives of tape %s" % (len(tape["archives"]), tape["label"])
-        if not catalogs.is_expired(tape, catalogs.needed(catalog.archives())):
+        what = "the %s of tape %s" % (count(len(tape["archives"]), "archive"), tape["label"])
+        if more:
+            what += "; but " + more
+        elif not catalogs.is_expired(tape, catalogs.needed(catalog.archives())):
             what += ", not all of which are past their retention"
     else:
         what = (
@@ -95,11 +101,15 @@ def may_overwrite(
             if not holding.label
             else "tape %s, which this catalog does not know" % holding.label["label"]
         )
-    proof = labels.fingerprint(block)
+    # of a tape that has more than the catalog knows the proof is another one, so that nobody repeats it unread
+    proof = labels.fingerprint(b"more" + block if more else block)
     barcode = ((tape or {}) if not stranger else {}).get("barcode") or holding.label.get("barcode")
+    barcode = "" if more else barcode
     if args.overwrite and args.overwrite in (proof, barcode):
         return
     hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
+    if more:
+        hint = "tape_inventory with tape_rebuild reads it in; " + hint
     if args.overwrite:
         hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
     raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint, kind=CONFIRM)

@@ -84,6 +84,7 @@ def suggestion(catalog: "Catalog", want: "Want") -> "list[str]":
     if want.label:
         return []
     labels = [tape["label"] for tape in catalog.tapes() if not want.suits(tape)[1]]
+    labels = [label for label in labels if label not in want.refused]
     more = ["%d more" % (len(labels) - SUGGESTED)] if len(labels) > SUGGESTED else []
     return ["these may be written: " + ", ".join(labels[:SUGGESTED] + more)] if labels else []
 

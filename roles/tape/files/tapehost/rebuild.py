@@ -55,7 +55,8 @@ def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "di
             tape.update(archives=[], full=False, medium=drive.kind)
         before = {each["file"] for each in tape["archives"]}
         lost = merge(tape, found)
-        tape.pop("relabelling", None)
+        for key in ("relabelling", "former_end"):
+            tape.pop(key, None)
         catalog.save(tape)
         adopt.add_others(catalog, found.copies, label["label"])
         adopt.add_lists(catalog, found.lists)

@@ -13,7 +13,7 @@ import label as labels
 import lists
 import places
 import wants
-from problem import UNREADABLE, Problem
+from problem import END, UNREADABLE, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
+REBUILD = "nothing was written; tape_inventory with tape_rebuild reads it in"
+
 
 def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known: "Tape | None") -> "Tape":
     """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong."""
     name = label["label"]
     with catalog.lock():
         old = dict(known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]})
-        old.update(archives=[], full=False, relabelling=label)
+        end = end_of(known, holding) if known else None
+        old.update(archives=[], full=False, relabelling=label, former_end=end)
         catalog.save(old)
     places.forget(catalog, holding.drive)
     holding.drive.write_label(labels.block_of(label))
@@ -41,6 +44,33 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
         lists.prune(catalog)
     holding.label, holding.tape = label, tape
     return tape
+
+
+def end_of(tape: "Tape", holding: "Holding") -> "int | None":
+    """The tape file before which the data of a tape must end by all that is known; None: nobody knows."""
+    if "relabelling" not in tape:
+        return catalogs.next_file(tape)
+    if holding.label.get("id") == tape["relabelling"]["id"]:
+        return 1
+    number: "int | None" = tape.get("former_end")
+    return number
+
+
+def unknown(catalog: "Catalog", holding: "Holding", tape: "Tape") -> str:
+    """Whoever begins a tape afresh looks first: what is on it that the catalog does not know, "" if nothing is.
+
+    Raises Problem when that cannot be told.
+    """
+    number = end_of(tape, holding)
+    places.forget(catalog, holding.drive)
+    try:
+        if number is None or ends_at(catalog, holding, number):
+            return ""
+    except Problem as exc:
+        if exc.kind != END:
+            raise
+        return ""  # less than it knows
+    return "tape %s has more on it than the catalog knows: there is data at tape file %d" % (tape["label"], number)
 
 
 @contextlib.contextmanager
@@ -67,6 +97,9 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
     if "relabelling" in tape or wants.Writing(settings, catalog, run, 0).expired(tape):
+        more = unknown(catalog, holding, tape)
+        if more:
+            raise Problem(more, REBUILD)
         label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
         begin(catalog, holding, label, tape)
     encrypt(settings, holding, True)
@@ -120,7 +153,7 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run
     if not ends_at(catalog, holding, number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
-            "nothing was written; tape_inventory with tape_rebuild reads it in",
+            REBUILD,
         )
     if reclaims:
         number -= 1

@@ -10,7 +10,7 @@ import files
 import label
 from drive import EMPTY, FAR
 from mtio import Status
-from problem import Problem
+from problem import END, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,12 +92,16 @@ class VirtualTape:
 
     def at_end(self, number: int) -> bool:
         """Whether tape file ``number`` would be the next; raises Problem."""
-        there = [each for each in self.numbers() if each < number]
+        there = self.numbers()
+        if any(each >= number for each in there):
+            return False
         if there != list(range(number)):
             raise Problem(
-                "the virtual tape %s has fewer than %d tape files" % (self.path, number), "were files in it removed?"
+                "the virtual tape %s has fewer than %d tape files" % (self.path, number),
+                "were files in it removed?",
+                kind=END,
             )
-        return not os.path.exists(self.file(number)) and self.numbers() == there
+        return True
 
     def size(self, number: int) -> int:
         with contextlib.suppress(FileNotFoundError):

@@ -33,6 +33,7 @@ class Writing:
         self.expect = expect
         self.keep = catalogs.needed(catalog.archives())
         self.damaged = catalog.warnings()
+        self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
 
     def judge(self, holding: "Holding") -> "tuple[int, str]":
         """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
@@ -41,8 +42,11 @@ class Writing:
         if stranger or tape is None:
             return UNFIT, stranger
         if holding.drive.status().protected:
-            return UNFIT, "its tape %s is write-protected" % tape["label"]
-        rank, reason = self.suits(tape)
+            rank, reason = UNFIT, "is write-protected"
+        else:
+            rank, reason = self.suits(tape)
+        if reason:
+            self.refused.add(tape["label"])
         return rank, "its tape %s %s" % (tape["label"], reason) if reason else ""
 
     def suits(self, tape: "Tape") -> "tuple[int, str]":
@@ -83,6 +87,8 @@ class Writing:
 
 class Reading:
     """The tape of a label."""
+
+    refused: "set[str]" = set()
 
     def __init__(self, catalog: "Catalog", label: str):
         self.catalog = catalog
