@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from .archives import BLOCK, archive, report
+from .archives import BLOCK, archive, iso, report
 from .tape import PROGRAMS, load
 
 PROGRAM = PROGRAMS / "tapehost"
@@ -209,7 +209,9 @@ class TapeHost:
         data = more.pop("data", None) or archive(run, host, level)
         where = {"labels": [more.pop("on")]} if "on" in more else {}
         assert self.sink(run, host, data, level, base, **where).status == 0
-        return self.commit(run, host, data, level=level, base=base or None, **more).answer
+        answer = self.commit(run, host, data, level=level, base=base or None, **more).answer
+        self.edit(answer["tape"], lambda tape: tape["archives"][-1].update(time=iso(run)))  # not all of them now
+        return answer
 
     # what is there
 

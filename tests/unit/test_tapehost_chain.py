@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.archives import iso
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, iso, tar_of
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-catalogs, problems = load("tapehost", "catalog", "problem")
+catalogs, problems, rebuilds = load("tapehost", "catalog", "problem", "rebuild")
 
 
 def known(number: int, level: int, base: int | None = None, **more: Any) -> dict[str, Any]:
@@ -128,6 +128,41 @@ def test_as_of(as_of: str, files: list[int], host: TapeHost) -> None:
     assert [each["file"] for each in answer["archives"]] == files
     assert answer["tapes"] == ["A"]
     assert set(answer["archives"][0]) >= {"run", "level", "tape", "file", "block_size", "bytes", "sha256"}
+
+
+@pytest.mark.parametrize("host_time", ["2037-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+def test_the_clock_of_a_host_does_not_say_what_is_newest(host_time: str, host: TapeHost) -> None:
+    data = archive("R6", "h1")
+    host.sink("R6", "h1", data)
+    assert host.commit("R6", "h1", data, time=host_time).status == 0
+    host.backup("R7", "h2")
+    (found,) = host.ok("chain", "--host", "h1")["archives"]
+    assert (found["run"], found["host_time"]) == ("R6", host_time)
+    data = archive("R8", "h1", 1)
+    host.sink("R8", "h1", data, 1, "R6")
+    assert host.commit("R8", "h1", data, level=1, base="R6").status == 0
+    assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R6", "R8"]
+
+
+def test_what_the_first_catalogs_have_is_the_clock_of_a_host(tape_host: Maker) -> None:
+    """Their runs tell when it was, and so do archives that a tape alone knows."""
+    host = tape_host(lease=0)
+    for run, level, base in (("20261101T010000Z", 0, ""), ("20261102T010000Z", 1, "20261101T010000Z")):
+        host.backup(run, "h1", level, base)
+
+    def change(tape: dict[str, Any]) -> None:
+        for each, clock in zip(tape["archives"], ("2037-01-01T00:00:00Z", "2026-11-02T01:00:05Z"), strict=True):
+            each["time"] = clock
+            del each["host_time"]
+
+    host.edit("A", change)
+    found = host.ok("chain", "--host", "h1")["archives"]
+    assert [(each["time"], each["host_time"]) for each in found] == [
+        ("2026-11-01T01:00:00Z", "2037-01-01T00:00:00Z"),
+        ("2026-11-02T01:00:00Z", "2026-11-02T01:00:05Z"),
+    ]
+    entry = rebuilds.archive_of(tar_of("20261101T010000Z h1 0 2037-01-01T00:00:00Z all")[:4096], 1, host.tape())
+    assert (entry["time"], entry["host_time"]) == ("2026-11-01T01:00:00Z", "2037-01-01T00:00:00Z")
 
 
 def test_there_is_nothing(host: TapeHost) -> None:

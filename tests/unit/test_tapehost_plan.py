@@ -133,6 +133,33 @@ def test_the_state_of_a_run_that_goes_on_is_kept(tape_host: Maker) -> None:
     assert plan(host)["hosts"]["h1"]["keep"] == ["R1", "R2"]
 
 
+def test_a_clock_that_runs_backwards(tape_host: Maker) -> None:
+    """That of the tape host: what is written now is the newest all the same, and it is said each time."""
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    host.backup("R1", "h2")
+    assert plan(host)["warnings"] == []
+    host.edit("A", lambda tape: tape["archives"][0].update(time="2036-11-01T00:00:00Z"))
+    warning = ", and its newest archive is of 2036-11-01T00:00:00Z: set the clock. The archives of this run count as "
+    assert warning in plan(host)["warnings"][0]
+    for run, level, base in (("R2", 0, ""), ("R3", 1, "R2")):
+        host.backup(run, "h1", level, base)
+    assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R2", "R3"]
+    # what it says of a day is right as soon as the clock is
+    assert [each["run"] for each in host.ok("chain", "--host", "h1", "--as-of", "2026-11-20")["archives"]] == [
+        "R2",
+        "R3",
+    ]
+    assert plan(host, hosts={"h1": {"level": 2}})["hosts"]["h1"]["base"] == "R3"
+    host.backup("R2", "h2")
+    assert ["order" in each for each in host.tape()["archives"]] == [False, False, True, True, False]
+    # a run's name is nobody else's, though the clock has been there before
+    begun = time.time()
+    names = [time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(begun + more)) for more in range(600)]
+    host.edit("A", lambda tape: tape["archives"].extend(dict(tape["archives"][0], run=name) for name in names))
+    assert plan(host, run="")["run"] > names[-1]
+
+
 K = 1024
 PACKED: list[tuple[list[int | None], int, str]] = [
     ([], 1, "0 archives, 0 B: fits on the tape"),

@@ -4,7 +4,8 @@
 
 A tape:    label, id, barcode, block_size, labelled, full, archives
 An archive: run, host, set, level, base, time, paths, file, block_size, bytes, sha256, state, kind, and
-what came of it.  Its state is one of WRITING, WRITTEN (on the tape, not heard of the host yet), GOOD and FAILED.
+what came of it.  Its time is the tape host's, and host_time is the host's beside it.  Its state is one of WRITING,
+WRITTEN (on the tape, not heard of the host yet), GOOD and FAILED.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import files
 import records
 from label import LABEL_BLOCK
 from problem import DAMAGED, Problem
-from units import parse_duration, parse_time
+from units import iso, parse_duration, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,12 +113,12 @@ class Catalog:
     def archives(self) -> "list[Archive]":
         """All archives of hosts, oldest first, each with the name of its tape."""
         found = [
-            dict(archive, tape=tape["label"])
+            dict(archive, tape=tape["label"], **dated(archive))
             for tape in self.tapes()
             for archive in tape["archives"]
             if archive["kind"] == ARCHIVE
         ]
-        return sorted(found, key=lambda archive: (archive["time"], archive["run"]))
+        return sorted(found, key=order_of)
 
     def good(self, host: str, name: str, until: "float | None" = None) -> "list[Archive]":
         """The good archives of a host's set, oldest first, up to a time."""
@@ -129,6 +130,31 @@ class Catalog:
             and archive["state"] == GOOD
             and (until is None or parse_time(archive["time"]) <= until)
         ]
+
+
+def order_of(archive: "Archive") -> "tuple[str, str, int]":
+    """What says which of a host's archives is the newer one: the tape host's clock, and never the host's."""
+    return (archive.get("order") or archive["time"], archive["run"], archive.get("file", 0))
+
+
+def dated(archive: "Archive") -> "dict[str, str]":
+    """The times of an archive whose entry has only the host's, as the first catalogs do: then its run tells when."""
+    return {} if "host_time" in archive else times_of(archive["run"], archive["time"])
+
+
+def times_of(run: str, host_time: str) -> "dict[str, str]":
+    """When an archive was written, of which the tape knows the run and the host's time: a run is called by its time."""
+    try:
+        return {"time": iso(parse_time(run)), "host_time": host_time}
+    except Problem:
+        return {"time": host_time, "host_time": host_time}
+
+
+def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]":
+    """What puts a new archive behind its host's others although the tape host's clock has gone backwards."""
+    whose = (archive["host"], archive["set"])
+    last = max([order_of(each)[0] for each in archives if (each["host"], each["set"]) == whose] or [""])
+    return {"order": iso(parse_time(last) + 1)} if archive["time"] < last else {}
 
 
 def next_file(tape: "Tape") -> int:
@@ -178,9 +204,9 @@ def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Arch
     if archive["base"]:
         base = by_run.get(archive["base"])
         return base if base and base["level"] < archive["level"] else None
-    when = (archive["time"], archive["run"])
+    when = order_of(archive)
     return next(
-        (each for each in reversed(others) if each["level"] < archive["level"] and (each["time"], each["run"]) < when),
+        (each for each in reversed(others) if each["level"] < archive["level"] and order_of(each) < when),
         None,
     )
 

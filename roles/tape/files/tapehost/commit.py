@@ -26,7 +26,7 @@ LINE = 2**20  # bytes: the report is shorter
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 LISTS = ("paths", "warnings", "other_file_systems")
-KEYS = ("time", "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
+KEYS = ("level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
 def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -44,7 +44,7 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
             "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
         )
     whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
-    having = [(archive["time"], label) for label, archive in whole if archive]
+    having = [(catalogs.order_of(archive), label) for label, archive in whole if archive]
     if not having:
         raise Problem(
             "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder),
@@ -71,7 +71,7 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         else:
             files.write_whole(lists.path(catalog, archive), listing)
             archive.update((key, said[key]) for key in KEYS)
-            archive["state"] = catalogs.GOOD
+            archive.update(host_time=said["time"], state=catalogs.GOOD)
     if archive["state"] == catalogs.FAILED:
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
     told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}

@@ -206,7 +206,20 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     if not good:
         raise nothing_good(settings, catalog, args)
     archives = catalogs.chain(good)
-    keys = ("run", "host", "set", "time", "level", "tape", "file", "block_size", "bytes", "sha256", "verified")
+    keys = (
+        "run",
+        "host",
+        "set",
+        "time",
+        "host_time",
+        "level",
+        "tape",
+        "file",
+        "block_size",
+        "bytes",
+        "sha256",
+        "verified",
+    )
     names = list(dict.fromkeys(archive["tape"] for archive in archives))
     return {
         "archives": [{key: archive.get(key) for key in keys} for archive in archives],
@@ -219,7 +232,13 @@ def nothing_good(settings: "Settings", catalog: "Catalog", args: "argparse.Names
     """That there is no archive to restore from, and what there is instead."""
     archives = catalog.archives()
     others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
-    unsure = sum(1 for each in archives if (each["host"], each["state"]) == (args.host, catalogs.WRITTEN))
+    whose = (args.host, settings.set, catalogs.WRITTEN)
+    until = parse_time(args.as_of) if args.as_of else float("inf")
+    unsure = sum(
+        1
+        for each in archives
+        if (each["host"], each["set"], each["state"]) == whose and parse_time(each["time"]) <= until
+    )
     hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
     if unsure:
         hints.append(

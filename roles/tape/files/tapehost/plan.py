@@ -17,7 +17,7 @@ import pool
 import wants
 from catalog import Catalog
 from problem import BUSY, NO_TAPE, NOT_FOUND, SETTINGS, Problem
-from units import STAMP, iso, say_size
+from units import STAMP, iso, parse_time, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 SOON = 86400  # seconds that a run may take
+SLACK = 60  # seconds that a clock may be set back without a word
 
 
 def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -43,7 +44,8 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     warnings = catalog.warnings()
     if request.get("resume"):
         check_resume(catalog, run, every)
-    run = run or new_run(catalog, bool(request.get("dry")))
+    warnings += clock(every)
+    run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
     archives = [archive for archive in every if archive["set"] == settings.set]
     hosts = {}
     # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
@@ -86,8 +88,23 @@ def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
         raise Problem("the request cannot be read: %r" % exc) from None
 
 
-def new_run(catalog: "Catalog", dry: bool) -> str:
-    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them."""
+def clock(archives: "list[catalogs.Archive]") -> "list[str]":
+    """Whether the clock of this host has gone backwards: the order of archives does not suffer, retention does."""
+    now, newest = time.time(), max([archive["time"] for archive in archives] or [""])
+    if not newest or now + SLACK > parse_time(newest):
+        return []
+    text = (
+        "the clock of the tape host says %s, and its newest archive is of %s: set the clock. The archives of this run "
+        "count as newer all the same, but are kept only as long after the clock's time as tape_retention says"
+    )
+    return [text % (iso(now), newest)]
+
+
+def new_run(catalog: "Catalog", dry: bool, known: "set[str]") -> str:
+    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them.
+
+    ``known``: the names that the catalog has, also of the future, should the clock have been wrong.
+    """
     folder = os.path.join(catalog.folder, "runs")
     now = time.time()
     if dry:
@@ -99,11 +116,11 @@ def new_run(catalog: "Catalog", dry: bool) -> str:
                 os.rmdir(os.path.join(folder, old))
     while True:
         name = time.strftime(STAMP, time.gmtime(now))
-        try:
-            os.mkdir(os.path.join(folder, name))
-            return name
-        except FileExistsError:
-            now += 1
+        now += 1
+        if name not in known:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(folder, name))
+                return name
 
 
 def check_resume(catalog: "Catalog", run: str, archives: "list[catalogs.Archive]") -> None:

@@ -209,7 +209,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "set": words[4] if known and len(words) > 4 else "all",
         "level": int(level),
         "base": None,  # catalog.base_of finds it
-        "time": time,
+        **catalogs.times_of(run, time),
         "paths": [],
         "file": number,
         "block_size": len(block) if len(block) % 512 == 0 and 0 < len(block) < FAR else label["block_size"],

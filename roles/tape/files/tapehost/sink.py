@@ -63,6 +63,7 @@ def new_archive(
         "level": level,
         "base": base,
         "time": iso(started),
+        "host_time": None,
         "paths": settings.paths,
         "block_size": settings.block_size,
         "bytes": None,
@@ -80,6 +81,7 @@ def put(
     archive["file"] = tapes.next_place(settings, catalog, holding, archive["run"])
     places.forget(catalog, holding.drive)
     with catalog.change(name) as tape:  # in the place of one that is reclaimed
+        archive.update(catalogs.after_all(catalog.archives(), archive))
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
