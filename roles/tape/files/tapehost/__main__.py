@@ -3,6 +3,7 @@
 """The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
 
 import argparse
+import errno
 import importlib
 import os
 import signal
@@ -115,9 +116,17 @@ def main() -> int:
     except Problem as exc:
         return fail(asked is not None, exc.kind, str(exc))
     except OSError as exc:
-        where = "%s: " % exc.filename if exc.filename else ""
-        return fail(asked is not None, "failed", "%s%s" % (where, exc.strerror or exc))
+        return fail(asked is not None, "failed", say_error(exc))
     return 0
+
+
+def say_error(exc: OSError) -> str:
+    """What happened to which file, and what to try."""
+    text = "%s%s" % ("%s: " % exc.filename if exc.filename else "", exc.strerror or exc)
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        text += ": this program runs as the user with the number %d: set tape_become, or give that user what it needs"
+        text %= os.geteuid()
+    return text
 
 
 def fail(by_module: bool, kind: str, text: str) -> int:

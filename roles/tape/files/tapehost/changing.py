@@ -10,6 +10,7 @@ import holding as holdings
 import leases
 import places
 from problem import Problem
+from units import say_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 TRIES = 20  # tapes that a command of the site may load before one will do
 READY = 300.0  # seconds that a drive may take to thread a tape
+CALIBRATION = 3 * 3600.0  # and to calibrate one for LTO-9 or later, once in its life: up to two hours
 PAUSE = 0.5
 
 
@@ -105,11 +107,20 @@ def idle(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str,
 
 
 def wait_ready(held: "Holding") -> None:
-    """Wait until the drive has threaded its tape; raises Problem."""
-    until = time.monotonic() + READY
-    while not held.drive.status().loaded:
-        if time.monotonic() >= until:
-            raise Problem(
-                "drive %s is not ready %d seconds after it was loaded" % (held.drive.path, READY), "look at it"
-            )
+    """Wait until the drive has threaded its tape, and calibrated it if it must; raises Problem."""
+    began, said = time.monotonic(), False
+    while True:
+        now = held.drive.status()
+        if now.loaded:
+            return
+        waited = time.monotonic() - began
+        if waited >= (READY if now.empty else CALIBRATION):
+            has = "no tape" if now.empty else "not got its tape ready"
+            what = "drive %s has %s %s after it was loaded" % (held.drive.path, has, say_duration(waited))
+            raise Problem(what, "look at its panel; is tape_devices in the changer's order?")
+        if waited >= READY and not said:
+            said = True
+            text = "drive %s is getting its tape ready: %s; waiting for up to %s\n"
+            sys.stderr.write(text % (held.drive.path, holdings.GETTING_READY, say_duration(CALIBRATION)))
+            sys.stderr.flush()
         time.sleep(PAUSE)

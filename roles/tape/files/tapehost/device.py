@@ -111,6 +111,11 @@ class Device:
             self.sure = False
             raise problem_of(self.path, exc, "status") from None
 
+    def is_loading(self) -> bool:
+        """Whether there is a tape that is not ready yet; raises Problem."""
+        now = self.status()
+        return not (now.loaded or now.empty)
+
     def tell(self) -> int:
         """Where the tape stands, as the drive says: the number of a block; raises Problem."""
         try:

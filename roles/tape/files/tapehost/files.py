@@ -26,6 +26,9 @@ def sync_folder(path: str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:  # a file system that has none for directories, such as CIFS
+            raise
     finally:
         os.close(fd)
 

@@ -88,7 +88,7 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
     """
     drive = holding.drive
     status = drive.status()
-    if not status.loaded and not status.empty:
+    if drive.is_loading():
         raise Problem("drive %s is getting its tape ready" % drive.path, GETTING_READY, kind=LOADING)
     if not status.loaded:
         return "there is no tape in it"

@@ -6,6 +6,7 @@ import os
 import zlib
 
 import catalog as catalogs
+import changing
 import holding as holdings
 import label as labels
 import leases
@@ -40,6 +41,8 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     catalog = Catalog(settings.catalog_dir)
     holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"), LOOKING)
     try:
+        if holding.drive.is_loading():
+            changing.wait_ready(holding)
         stranger = holdings.identify(holding, catalog)
         status = holding.drive.status()
         if not status.loaded:

@@ -22,8 +22,8 @@ RECIPE = """
 This tape was written by plumbing.socketpipe, but it needs nothing of it to be read.
 Tape file 0 is this label, one block of 8192 bytes. Each of the others is one
 archive of GNU tar, in blocks of %(block_size)d bytes. Tape files are counted from 0. With
-the packages mt-st, tar and coreutils, and DEV the drive that does not rewind, such
-as /dev/nst0:
+the packages mt-st (some call it mt), tar and coreutils, and DEV the drive that does
+not rewind, such as /dev/nst0:
 
   mt-st -f DEV rewind
   mt-st -f DEV setblk 0
@@ -40,11 +40,16 @@ tapes (JSON). An archive that was broken off looks like any other, so trust
 the catalog, or tar's own complaint about an unexpected end of file.
 """
 
+LTFS = (
+    "an LTFS volume, files on a tape with two partitions: labelled as it is, only the small first one would be used, so "
+    "make it one partition again first (mkltfs --wipe, or mt-st mkpartition 0 with stoptions can-partitions)"
+)
 FOREIGN = (
     (b"socketpipe tape label ", 0, "a label of this collection that is damaged, or of a later version"),
     (b"AMANDA: TAPESTART", 0, "a tape of Amanda"),
     (b"Bacula", 0, "a tape of Bacula or Bareos"),
     (b"BB02", 12, "a tape of Bacula or Bareos"),
+    (b"LTFS ", 24, LTFS),  # in its VOL1 label, the implementation identifier
     (b"VOL1", 0, "a tape with an ANSI label"),
     (b"ustar", 257, "a tar archive without a label"),
     (b"070701", 0, "a cpio archive"),

@@ -38,6 +38,7 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     last archive of this level had is taken.
     """
     request = read_request(args.input)
+    pool.need(settings)
     run, asked = request.get("run") or "", request["hosts"]
     catalog = Catalog(settings.catalog_dir)
     every = catalog.archives()

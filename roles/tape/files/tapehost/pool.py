@@ -11,7 +11,7 @@ import files
 import holding as holdings
 import leases
 import wants
-from problem import ABSENT, BUSY, NO_TAPE, SETTINGS, Problem
+from problem import ABSENT, BUSY, LOADING, NO_TAPE, SETTINGS, Problem
 from units import say_duration
 
 TYPE_CHECKING = False
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0  # seconds between two looks at drives that will not do
 SUGGESTED = 5  # tapes in a sentence
-NO_DRIVES = "set tape_devices in its variables: devices such as /dev/nst0, or a directory"
+NO_DRIVES = (
+    "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
+    "virtual tape; where no host of the inventory has any, and tape_host names none, the controller is the tape host"
+)
+
+
+def need(settings: "Settings") -> None:
+    """Raises Problem if there are no drives: before anything is made on what may not be a tape host at all."""
+    if not settings.devices:
+        raise Problem("this host has no drives", NO_DRIVES, kind=SETTINGS)
 
 
 @contextlib.contextmanager
@@ -37,6 +46,7 @@ def take(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str,
 
     ``who``: for whom, as others will read it: what, host, run, pid, since.
     """
+    need(settings)
     ticket = files.Ticket(catalog.queue, "read-" + want.label if want.label else "write", str(who["run"]))
     try:
         held = wait(settings, catalog, want, who, ticket)
@@ -52,10 +62,10 @@ def wait(
     settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", ticket: "files.Ticket"
 ) -> "Holding":
     """The waiting of take()."""
-    until = time.monotonic() + settings.wait
+    began = time.monotonic()
     said, tried = "", set()  # type: str, set[str]
     while True:
-        reasons, pause, busy = ["others have been waiting for longer"], files.PAUSE, True
+        reasons, pause, busy = ["others have been waiting for longer"], files.PAUSE, BUSY
         # whoever waits for a tape that is leased to us must not hold us up
         if ticket.first(of_run=not want.label and bool(leases.of_run(catalog, ticket.run))):
             held, reasons, busy = look(settings, catalog, want.judge, who)
@@ -67,8 +77,9 @@ def wait(
                 pause = PATIENCE
                 ticket.drop()  # whoever waits for a person holds up nobody who has a tape
         text = "; ".join(reasons + ([] if busy else suggestion(catalog, want)))
-        if time.monotonic() >= until:
-            raise too_late(settings, want, text, busy)
+        limit = max(settings.wait, changing.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
+        if time.monotonic() >= began + limit:
+            raise too_late(limit, want, text, busy)
         if text != said:
             wanted = "tape " + want.label if want.label else "a drive" if busy else "a tape"
             sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
@@ -89,9 +100,9 @@ def suggestion(catalog: "Catalog", want: "Want") -> "list[str]":
     return ["these may be written: " + ", ".join(labels[:SUGGESTED] + more)] if labels else []
 
 
-def too_late(settings: "Settings", want: "Want", text: str, busy: bool) -> Problem:
+def too_late(limit: float, want: "Want", text: str, busy: str) -> Problem:
     """That nothing came of the waiting."""
-    within = " within %s" % say_duration(settings.wait) if settings.wait else ""
+    within = " within %s" % say_duration(limit) if limit else ""
     if want.label:
         return Problem("tape %s is in no drive%s" % (want.label, within), text, kind=ABSENT)
     if busy:
@@ -119,28 +130,28 @@ def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "
 
 def look(
     settings: "Settings", catalog: "Catalog", judge: "Judge", who: "dict[str, Any]"
-) -> "tuple[Holding | None, list[str], bool]":
-    """The best drive that will do (locked), or why each will not, and whether one of them may do later."""
+) -> "tuple[Holding | None, list[str], str]":
+    """The best drive that will do (locked), or why each will not, and if one may do later: BUSY, LOADING, or ""."""
     found: "list[tuple[int, int, Holding]]" = []
-    reasons, busy = [], False
-    if not settings.devices:
-        raise Problem("this host has no drives", NO_DRIVES, kind=SETTINGS)
+    reasons, kinds = [], set()  # type: list[str], set[str]
+    need(settings)
     for index, path in enumerate(settings.devices):
         try:
             held = holdings.hold(settings, catalog, path, who)
         except Problem as exc:
-            busy = busy or exc.busy
+            kinds.add(exc.kind)
             reasons.append(str(exc))
             continue
         try:
             rank, reason = judge(held)
         except Problem as exc:
             rank, reason = wants.UNFIT, str(exc)
+            kinds.add(exc.kind)
         except BaseException:
             held.release()
             raise
         if reason:
-            busy = busy or rank == wants.BUSY
+            kinds.update([BUSY] if rank == wants.BUSY else [])
             reasons.append(reason if reason.startswith("drive ") else "drive %s: %s" % (path, reason))
             held.release()
         else:
@@ -148,4 +159,5 @@ def look(
     found.sort(key=lambda each: each[:2])
     for _rank, _index, held in found[1:]:
         held.release()
-    return (found[0][2] if found else None), reasons, busy
+    later = LOADING if LOADING in kinds else BUSY if BUSY in kinds else ""
+    return (found[0][2] if found else None), reasons, later

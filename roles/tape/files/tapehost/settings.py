@@ -20,6 +20,7 @@ VARIABLE = "SOCKETPIPE_TAPE"
 REUSE = ("never", "scratch", "expired")
 YES = ("true", "yes", "on", "1")  # as -e on a command line gives them
 NO = ("false", "no", "off", "0")
+NUMBERS = 'write each in quotes ("042142"): without, YAML reads it as a number, and with a 0 before it as an octal one'
 LEAST_BUFFER = 10  # blocks: mbuffer wants 5
 DEFAULTS: "dict[str, Any]" = {
     "devices": [],
@@ -57,7 +58,7 @@ class Settings:
         self.block_size = self.parsed("block_size", parse_size)
         self.retention = self.parsed("retention", parse_duration)
         self.reuse = self.value["reuse"]
-        self.labels = self.words("labels")
+        self.labels = self.words("labels", NUMBERS)
         self.paths = self.words("paths")
         self.capacity = self.parsed("capacity", parse_size)
         self.compression = None if self.value["compression"] is None else self.flag("compression")
@@ -67,7 +68,7 @@ class Settings:
         self.steal = self.flag("steal")
         self.reclaim = self.flag("reclaim")
         self.changer = self.word("changer")
-        self.barcodes = self.words("barcodes")
+        self.barcodes = self.words("barcodes", NUMBERS)
         self.next_command = self.word("next_command")
         self.encryption = self.value["encryption"]
         self.piece = self.parsed("piece", parse_size)  # characters of an answer that one request gets; 0: all
@@ -113,13 +114,15 @@ class Settings:
             raise Problem("tape_%s: %r" % (name, value), "it must be one word")
         return str(value)
 
-    def words(self, name: str) -> "list[str]":
-        """A list of words; one word is a list, too."""
+    def words(self, name: str, numbers: str = "") -> "list[str]":
+        """A list of words; one word is a list, too. ``numbers``: why there may be none among them."""
         value = [self.value[name]] if isinstance(self.value[name], str) else self.value[name]
         if not isinstance(value, list) or not all(
             isinstance(each, (str, int)) and not isinstance(each, bool) and "\0" not in str(each) for each in value
         ):
             raise Problem("tape_%s: %r is not a list" % (name, value), "it must be a list of words")
+        if numbers and any(not isinstance(each, str) for each in value):
+            raise Problem("tape_%s: %r has a number in it" % (name, value), numbers)
         return [str(each) for each in value]
 
     def flag(self, name: str) -> bool:

@@ -60,6 +60,9 @@ class VirtualTape:
     def status(self) -> "Status":
         return Status(True, not os.stat(self.path).st_mode & 0o222, -1, 0, False, False)
 
+    def is_loading(self) -> bool:
+        return False
+
     def tell(self) -> int:
         return 0
 
