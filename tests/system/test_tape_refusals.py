@@ -59,8 +59,9 @@ def test_what_has_nothing_to_do(site: Site) -> None:
     assert messages == [
         "the role plumbing.socketpipe.tape does nothing by itself, so that no tape is touched by accident: give "
         "tasks_from, one of backup, verify, restore, tape_label, tape_inventory, tape_find",
-        "localhost: this host has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a "
-        "directory. " + nothing,
+        "localhost: this host has no drives: set tape_devices in the variables of the host that has them: devices such "
+        "as /dev/nst0, or a directory as a virtual tape; where no host of the inventory has any, and tape_host names "
+        "none, the controller is the tape host. " + nothing,
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",
         "whose archives? Give restore_host, and restore_target if they go to another host",
         f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: nobody",

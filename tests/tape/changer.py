@@ -26,6 +26,8 @@ class Changer:
 
     def clear(self) -> None:
         self.slots[:] = [None] * len(self.slots)
+        self.in_order = self.drives  # as it numbers them
+        self.identifies = True  # it says which drives it serves
         self.unloads = True  # a tape that is still loaded is unloaded before it is moved, as most libraries do
         self.moves: list[tuple[int, int]] = []
         self._from: dict[int, int] = {}  # address of a drive, the slot that its tape has come from
@@ -64,6 +66,7 @@ class Changer:
 
     def _status(self, cdb: bytes) -> Answer:
         with_barcodes, wanted = cdb[1] & 0x10, cdb[1] & 0x0F
+        with_drives = bool(cdb[6] & 1) and self.identifies
         start, count = struct.unpack_from(">HH", cdb, 2)
         pages = b""
         first, number = 0xFFFF, 0
@@ -74,31 +77,37 @@ class Changer:
             for address in range(FIRST[kind], FIRST[kind] + self._counts()[kind]):
                 if address >= start and number < count:
                     first, number = min(first, address), number + 1
-                    elements += self._element(address, bool(with_barcodes))
+                    name = self._identifier(address) if with_drives and kind == DRIVE else b""
+                    element = self._element(address, bool(with_barcodes), name)
+                    elements += element
             if elements:
-                size = 52 if with_barcodes else 16
-                pages += struct.pack(">BBHI", kind, 0x80 if with_barcodes else 0, size, len(elements)) + elements
+                flags = 0x80 if with_barcodes else 0
+                pages += struct.pack(">BBHI", kind, flags, len(element), len(elements)) + elements
         return Answer(struct.pack(">HHI", first, number, len(pages)) + pages)
 
-    def _element(self, address: int, with_barcode: bool) -> bytes:
+    def _element(self, address: int, with_barcode: bool, name: bytes) -> bytes:
         tape = self._at(address)
         came_from = self._from.get(address)
         element = struct.pack(">HBB", address, 8 | (tape is not None), 0) + bytes(5)
         element += struct.pack(">BH", 0x80 if came_from else 0, came_from or 0)
         if with_barcode:
             element += (tape.barcode if tape else "").encode().ljust(32) + bytes(4)
-        return element + bytes(4)
+        return element + (struct.pack(">BBBB", 2, 1, 0, len(name)) if name else bytes(4)) + name
+
+    def _identifier(self, address: int) -> bytes:
+        """Maker, model and serial number of a drive."""
+        return b"SOCKETPIUltrium 6-SCSI  " + self.in_order[address - FIRST[DRIVE]].serial.encode()
 
     def _at(self, address: int) -> Tape | None:
         if address >= FIRST[SLOT]:
             return self.slots[address - FIRST[SLOT]]
-        return self.drives[address - FIRST[DRIVE]].tape if address >= FIRST[DRIVE] else None
+        return self.in_order[address - FIRST[DRIVE]].tape if address >= FIRST[DRIVE] else None
 
     def _put(self, address: int, tape: Tape | None) -> None:
         if address >= FIRST[SLOT]:
             self.slots[address - FIRST[SLOT]] = tape
         else:
-            self.drives[address - FIRST[DRIVE]].insert(tape)
+            self.in_order[address - FIRST[DRIVE]].insert(tape)
 
     def _move(self, source: int, target: int) -> Answer:
         known = [range(FIRST[kind], FIRST[kind] + self._counts()[kind]) for kind in (SLOT, DRIVE)]
@@ -109,7 +118,7 @@ class Changer:
             return sense(ILLEGAL_REQUEST, 0x3B0E)
         if self._at(target) is not None:
             return sense(ILLEGAL_REQUEST, 0x3B0D)
-        if source < FIRST[SLOT] and not self.unloads and not self.drives[source - FIRST[DRIVE]].ejected:
+        if source < FIRST[SLOT] and not self.unloads and not self.in_order[source - FIRST[DRIVE]].ejected:
             return sense(NOT_READY, 0x5302)
         self.moves.append((source, target))
         self._put(source, None)

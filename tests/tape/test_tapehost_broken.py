@@ -194,35 +194,3 @@ def test_another_tape_while_the_drive_is_ours(tapehost: TapeHost, library: Libra
     refusal = tapehost.refused("sink", "--run", "R2", "--host", "h2", input=blocks(1), steal=True)
     assert "tape ONE was in it, and now its tape holds data without a label" in refusal
     assert (tape.records, other.records) == before
-
-
-def test_the_next_tape_of_the_changer(tapehost: TapeHost, library: Library) -> None:
-    first = library.tape("A00001L6", slot=1, capacity=8 * BLOCK)
-    second = library.tape("B00002L6", slot=2)
-    settings: dict[str, t.Any] = {"changer": library.robot, "barcodes": ["A00001L6", "B00002L6"]}
-    for number, (name, tape) in enumerate((("ONE", first), ("TWO", second)), 1):
-        tapehost.guest.mtx("load", str(number), "0")
-        tapehost.label(name, "--barcode", tape.barcode)
-        tapehost.guest.mt("offline")
-        tapehost.guest.mtx("unload", str(number), "0")
-    assert tapehost.sink("R1", "h1", blocks(2), **settings)["tape"] == "ONE"
-    assert "the tape is full" in tapehost.refused("sink", "--run", "R1", "--host", "h2", input=blocks(20), **settings)
-    assert tapehost.sink("R1", "h2", blocks(20), **settings)["tape"] == "TWO"
-    back = tapehost.run("source", "--tape", "ONE", "--file", "1", **settings).stdout
-    assert back.encode() == blocks(2)
-    assert library.drives[0].tape is first
-
-
-def test_the_site_s_own_way_to_the_next_tape(tapehost: TapeHost, library: Library, scratch: Path) -> None:
-    library.tape("A00001L6", drive=0, capacity=4 * BLOCK)
-    tapehost.label("ONE")
-    tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(8))
-    library.tape("B00002L6", slot=3)
-    tapehost.guest.mtx("load", "3", "1")
-    tapehost.label("TWO", devices=library.devices[1:])
-    tapehost.guest.sh("mt-st -f /dev/nst1 offline; mtx -f /dev/sg2 unload 3 1")
-    command = "echo $TAPE_DEVICE $TAPE_REASON >> %s/asked; mt-st -f $TAPE_DEVICE offline; " % scratch
-    command += "mtx -f /dev/sg2 unload 1 0 && mtx -f /dev/sg2 load 3 0"
-    assert tapehost.sink("R1", "h1", blocks(8), next_command=command)["tape"] == "TWO"
-    assert (scratch / "asked").read_text() == "/dev/nst0 full\n"
-    assert "did not load" in tapehost.refused("source", "--tape", "ONE", "--file", "1", next_command="exit 3")

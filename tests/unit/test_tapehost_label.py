@@ -70,10 +70,15 @@ def test_what_is_no_label_of_ours(block: bytes) -> None:
     assert labels.parse(block) is None
 
 
+LTFS = (
+    "an LTFS volume, which has two partitions: labelled as it is, only the small first one of them would be used, so "
+    "make it one again first with mkltfs --wipe"
+)
 FOREIGN = [
     (b"AMANDA: TAPESTART DATE 20260101 TAPE DAILY-1\n", "a tape of Amanda"),
     (b"\0" * 12 + b"BB02" + b"\0" * 900, "a tape of Bacula or Bareos"),
     (b"VOL1WEEK01", "a tape with an ANSI label"),
+    (b"VOL1A00001L" + b" " * 13 + b"LTFS" + b" " * 51 + b"4", LTFS),
     (archive("R1", "h1", pax=False), "a tar archive without a label"),
     (b"070701" + b"0" * 100, "a cpio archive"),
     (b"what is this", "data without a label"),
@@ -111,6 +116,10 @@ def test_a_directory_that_has_something_and_no_label(names: list[str], tape_host
     said = host.fails("label", "--label", "A")
     assert said.startswith("the tape in %s holds data without a label: " % host.tapes[0])
     assert "holds data without a label" in host.sink("R1", "h1").said
+    # what lets this one be overwritten is no proof for the next
+    proof = said.split("tape_overwrite=")[1]
+    (host.tapes[0] / "000007").write_bytes(b"")
+    assert "is neither its fingerprint" in host.fails("label", "--label", "A", "--overwrite", proof)
 
 
 def test_a_blank_tape(tape_host: Maker) -> None:

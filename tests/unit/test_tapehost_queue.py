@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +150,38 @@ def test_two_runs_and_two_tapes(tape_host: Maker) -> None:
     host.ok("finish", "--run", "R2")
     assert host.end(third, archive("R3", "y1")).answer["tape"] == "B"
     host.never_wrong()
+
+
+def test_a_job_with_another_catalog_is_kept_out(tape_host: Maker) -> None:
+    host = tape_host()
+    other = str(host.folder / "another")
+    process = begin(host, "R1", "h1")
+    said = host.fails("label", "--label", "B", catalog_dir=other)
+    assert said == "the virtual tape %s is in use by a job with another catalog: fuser -v %s shows which" % (
+        host.tapes[0],
+        host.tapes[0],
+    )
+    assert host.end(process, archive("R1", "h1")).status == 0
+    assert "holds tape A, which this catalog does not know" in host.fails("label", "--label", "B", catalog_dir=other)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_a_file_system_without_fsync_of_directories(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CIFS; any other error is one."""
+
+    def fsync(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    if number == errno.EINVAL:
+        files.write_json(str(tmp_path / "x"), [1])
+        assert files.read_json(str(tmp_path / "x")) == [1]
+    else:
+        with pytest.raises(OSError, match="Input/output error"):
+            files.write_json(str(tmp_path / "x"), [1])
 
 
 def test_a_lease_ends_by_itself(tape_host: Maker) -> None:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import report
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command, loaded
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
@@ -80,6 +82,7 @@ def test_no_time(text: str) -> None:
 
 
 LIST = "it must be a list of words"
+QUOTES = 'write each in quotes ("042142"): without, YAML reads it as a number, and with a 0 before it as an octal one'
 YES = "it is true or false"
 SIZE = "write it as 256K, 2G or 2.5T"
 DURATION = "write it as 28d, 12h, 90m or 30s, and at most 1000 years"
@@ -90,6 +93,8 @@ WRONG = [
     ({"devices": ["a", ["b"]]}, "tape_devices: ['a', ['b']] is not a list: " + LIST),
     ({"devices": False}, "tape_devices: False is not a list: " + LIST),
     ({"barcodes": [None]}, "tape_barcodes: [None] is not a list: " + LIST),
+    ({"barcodes": ["A00001L6", 17506]}, "tape_barcodes: ['A00001L6', 17506] has a number in it: " + QUOTES),
+    ({"labels": [17506]}, "tape_labels: [17506] has a number in it: " + QUOTES),
     ({"labels": 1.5}, "tape_labels: 1.5 is not a list: " + LIST),
     ({"paths": True}, "tape_paths: True is not a list: " + LIST),
     ({"devices": ["a\0b"]}, "tape_devices: ['a\\x00b'] is not a list: " + LIST),
@@ -202,7 +207,7 @@ REFUSED = [
     (["sink", "--run", "R1", "--host", ".."], "'..' cannot be the name of a host: it is one word, without /"),
     (["sink", "--run", "R1", "--host", "h1", "--level", "10"], "level 10: it is from 0 (everything) to 9"),
     (["sink", "--run", "R1", "--host", "h1", "--level", "-1"], "level -1: it is from 0 (everything) to 9"),
-    (["sink", "--run", "R1", "--host", "h1"], "this host has no drives: set tape_devices in its variables: "),
+    (["sink", "--run", "R1", "--host", "h1"], "this host has no drives: set tape_devices in the variables of the "),
     (["commit", "--run", "R1", "--host", "h1"], "the report of h1 for run R1 cannot be read: "),
     (["source", "--tape", "../A", "--file", "1"], "'../A' cannot be the name of a tape: " + NAME),
     (["source", "--tape", "A", "--file", "1"], "tape A is not in the catalog "),
@@ -286,3 +291,24 @@ def test_a_report_that_does_not_belong_here_is_no_traceback(tape_host: Callable[
     host = tape_host()
     words = ["commit", "--run", "R1", "--host", "h1"]
     assert host.fails(*words, data=report("R1", "h1", b"x")).startswith("run R1 has no whole archive of h1")
+
+
+@pytest.mark.parametrize("words", [["plan"], ["sink", "--run", "R1", "--host", "h1"], ["label", "--label", "A"]])
+def test_without_drives_nothing_is_made(words: list[str], tape_host: Callable[..., TapeHost]) -> None:
+    """It may be the controller, of which nobody thinks as a tape host."""
+    host = tape_host(tapes=0)
+    host.fails(*words, data=b'{"hosts": {"h1": {}}}')
+    assert not host.catalog_dir.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_what_a_user_may_not_do(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as to take a lock that root has made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    said = loaded()[0].say_error(OSError(number, os.strerror(number), "/var/lib/socketpipe/tape/locks/st0"))
+    assert said == "/var/lib/socketpipe/tape/locks/st0: %s%s" % (
+        os.strerror(number),
+        ""
+        if number == errno.EROFS
+        else ": this program runs as the user with the number 1000: set tape_become, or give that user what it needs",
+    )

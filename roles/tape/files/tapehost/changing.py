@@ -8,6 +8,7 @@ import time
 import changer
 import holding as holdings
 import leases
+import order
 import places
 from problem import Problem
 from units import say_duration
@@ -46,7 +47,8 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
             tried.add(barcode)
             sys.stderr.write("loading %s into %s\n" % (barcode, path))
             library = changer.Changer(settings.changer, catalog.locks, settings.wait)
-            library.load(barcode, held.index, held.drive.eject, lambda: wait_ready(held))
+            eject = order.ejector(settings, held, library.inventory())
+            library.load(barcode, held.index, eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
             why = "restore" if want.label else "full"

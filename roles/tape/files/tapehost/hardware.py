@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What drives and cartridges tell beyond st(4): TapeAlert, and the memory chip.  Nothing here can fail a job.
 
-Before each question st must be asked something (mt-st status, or any open): a drive says once that there is another
-tape in it (unit attention), to whoever asks next.  If that is sg, st never hears of it and goes on with the file number
-of the tape before, at the beginning of the new one (seen with Linux 6.1: "File number=3").
+They are asked through sg, as st's device is open.  A drive says once that there is another tape in it, or that it was
+reset (unit attention), to whoever asks next.  If that is sg, st never hears of it, and goes on with the file number of
+before at the beginning of the tape (seen with Linux 6.1): so nothing here is asked between the check of a tape's place
+and the mark of an archive, and device.Device believes the drive alone.
 """
 
+import errno
 import os
 import re
 import stat
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     Alert = Dict[str, Any]  # {"flag": 20, "name": "cleaning required", "severity": "critical"}
     Alerts = List[Alert]
 
+NO_SG = "the host has no generic device of this drive, and the other one is open: load the kernel's module sg"
 LIMIT = 120.0  # seconds: a drive that is loading answers late
 PAGE = "0x2e"  # the log page TapeAlert
 SEVERITY = {"C": "critical", "W": "warning", "I": "information"}
@@ -154,8 +157,14 @@ def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
     except programs.TooLong:
         return "", "%s is not known: %s has not answered within %d seconds" % (what, argv[0], LIMIT)
     if status:
-        return "", "%s is not known: %s" % (what, programs.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
+        text = "%s is not known: %s" % (what, programs.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
+        return "", text + (" (%s)" % NO_SG if is_busy(err) else "")
     return out, ""
+
+
+def is_busy(err: str) -> bool:
+    """Whether a tool says that the device is open: then it was given st's, as there is none of sg."""
+    return os.strerror(errno.EBUSY) in err
 
 
 def ask(argv: "list[str]") -> "tuple[int, str, str]":

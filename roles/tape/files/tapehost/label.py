@@ -41,8 +41,8 @@ the catalog, or tar's own complaint about an unexpected end of file.
 """
 
 LTFS = (
-    "an LTFS volume, files on a tape with two partitions: labelled as it is, only the small first one would be used, so "
-    "make it one partition again first (mkltfs --wipe, or mt-st mkpartition 0 with stoptions can-partitions)"
+    "an LTFS volume, which has two partitions: labelled as it is, only the small first one of them would be used, so "
+    "make it one again first with mkltfs --wipe"
 )
 FOREIGN = (
     (b"socketpipe tape label ", 0, "a label of this collection that is damaged, or of a later version"),
