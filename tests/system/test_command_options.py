@@ -207,6 +207,16 @@ def test_commands_that_answer_each_other(shell: Shell, work: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.parametrize("option", ["", "--full-reads"])
+def test_an_output_that_has_had_enough_ends_the_rest_without_a_word(shell: Shell, option: str) -> None:
+    """By SIGPIPE, as in a shell's pipeline: no command complains of a connection."""
+    line = f"{option} {SSH} -r {{ dd if=/dev/zero bs=64k status=none }} -o {{ head -c 10 }}"
+    ended = shell.run(f"socketpipe -b {line}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "\0" * 10, "")
+    ended = shell.run(f"socketpipe -b -i {{ yes }} {SSH} -r {{ cat }} -o {{ head -n 1 }}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "y\n", "")
+
+
 def test_live_streams_flow(shell: Shell, work: Path) -> None:
     """The source says no more until its first line was read by a dd, which would wait for a block."""
     source = f"sh -c 'sleep 1; echo one; until test -e {work}/read; do sleep 0.1; done; echo two'"

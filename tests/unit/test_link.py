@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -237,6 +239,108 @@ def test_the_reader_goes_after_a_commit(pair: Pair) -> None:
     pair.writer.commit()
     pair.reader.sock.close()
     pair.until(pair.writer, link.RESET)
+
+
+# -- a reader that has shut down its own sending side
+
+
+def test_a_reader_that_is_half_closed(pair: Pair) -> None:
+    """It has no use for that side, and socat for one shuts it: both ends still see an end of file."""
+    pair.reader.sock.shutdown(socket.SHUT_WR)
+    sent = fill(pair.writer.sock)
+    assert pair.look(pair.writer).state == link.OPEN
+    pair.writer.commit()
+    pair.look(pair.writer)
+    assert pair.writer.state == link.COMMITTED and pair.writer.wanted() == -1
+    assert received(pair.reader.sock) == (sent, "eof")
+    pair.until(pair.reader, link.EOF)
+    pair.reader.finish()
+    pair.reader.part()
+    eventually(lambda: pair.writer.drained() or pair.writer.state == link.DONE, "not done", 10)
+    eventually(lambda: not pair.look(pair.writer).lingers, "it still waits", 10)
+    assert (pair.writer.bytes(), pair.reader.bytes(), pair.reader.unread()) == (sent, sent, 0)
+
+
+def test_a_half_closed_reader_dies(pair: Pair) -> None:
+    pair.reader.sock.shutdown(socket.SHUT_WR)
+    fill(pair.writer.sock)
+    pair.writer.commit()
+    pair.look(pair.writer)
+    pair.reader.abort()
+    eventually(lambda: pair.writer.drained() or pair.writer.state == link.RESET, "not seen", 10)
+
+
+def test_a_reset_of_a_half_closed_reader_is_no_end_of_file(pair: Pair) -> None:
+    """poll(2) says the same of both, once the error was read."""
+    pair.reader.sock.shutdown(socket.SHUT_WR)
+    pair.writer.abort()
+    eventually(lambda: tcp_info(pair.reader.sock)["state"] == CLOSE, "no reset", 10)
+    with pytest.raises(ConnectionResetError):
+        pair.reader.sock.recv(10)
+    pair.until(pair.reader, link.RESET)
+
+
+def test_addresses_as_the_kernel_shows_them(pair: Pair) -> None:
+    table, row = pair.reader.row
+    with open(table, encoding="ascii") as lines:
+        assert any(" %s 01 " % row in line for line in lines)  # 01: established
+    assert not kernel.in_time_wait((table, row)) and not kernel.in_time_wait(("/no/such/table", row))
+
+
+# -- a kernel that does not let us reset what somebody sleeps in
+
+
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EOPNOTSUPP])
+def test_abort_never_raises(pair: Pair, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    answers = [code, code]
+    real = kernel.c_connect
+
+    def connect(*args: Any) -> int:
+        if not answers:
+            return int(real(*args))
+        ctypes.set_errno(answers.pop())
+        return -1
+
+    monkeypatch.setattr(kernel, "c_connect", connect)
+    pair.writer.sock.send(b"x")
+    pair.writer.abort("why", "text")
+    assert (pair.writer.state, pair.writer.busy, pair.writer.problem) == (link.ABORTED, True, "why: text")
+    pair.writer.insist()
+    assert pair.writer.busy
+    pair.writer.insist()
+    assert not pair.writer.busy
+    assert received(pair.reader.sock)[1] == "ECONNRESET"
+
+
+@pytest.mark.parametrize(("asked", "got"), [(6, 1), (120, 20), (10**9, 32767)])
+def test_keepalive_takes_any_time(pair: Pair, asked: int, got: int) -> None:
+    kernel.keep_alive(pair.writer.sock, asked)
+    assert pair.writer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == got
+
+
+@pytest.mark.parametrize(
+    ("answer", "rate", "second"),
+    [
+        (lambda given: given, 5 * MEGA, None),
+        (lambda given: given, 2**40, None),
+        (lambda given: given[:4], 5 * MEGA, None) if sys.byteorder == "little" else (lambda given: given[4:], 5, None),
+        (lambda given: struct.pack("=I", 0), 5 * MEGA, 5 * MEGA),  # the wrong half, where the highest byte is first
+        (lambda given: struct.pack("=I", 0), 2**40, 0xFFFFFFFF),
+    ],
+)
+def test_pace_sees_what_the_kernel_took(answer: Callable[[bytes], bytes], rate: int, second: int | None) -> None:
+    """Before Linux 4.20 it takes 32 of the 64 bits."""
+    given: list[bytes] = []
+
+    class Kernel:
+        def setsockopt(self, level: int, option: int, value: bytes) -> None:
+            given.append(value)
+
+        def getsockopt(self, level: int, option: int, size: int) -> bytes:
+            return answer(given[-1])
+
+    kernel.pace(cast(Any, Kernel()), rate)
+    assert given == [struct.pack("=Q", rate)] + ([] if second is None else [struct.pack("=I", second)])
 
 
 # -- FIN or RST

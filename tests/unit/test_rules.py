@@ -43,7 +43,7 @@ Rule = Callable[[Launch, Path, tuple[Change, ...]], bool]
 MEGA = 1 << 20
 
 WRITE_FOREVER = "import os\nwhile True: os.write(1, b'x' * 65536)"
-BREAKS = ("ECONNRESET", "ENOTCONN")  # how a broken link reads; never "eof"
+BREAKS = ("ECONNRESET", "ENOTCONN", "EPIPE")  # how a broken link reads; never "eof"
 
 
 def two(source: dict[str, Any], sink: dict[str, Any], **options: Any) -> Plan:
@@ -76,7 +76,7 @@ def failed_source_is_no_end_of_file(launch: Launch, tmp_path: Path, changes: tup
 def failed_neighbour_is_no_end_of_file(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> bool:
     """The same between two stages of one host, by a signal: a pipe would give a clean end."""
     source = sh("input", "echo all; " + started(tmp_path / "seen") + "kill -9 $$")
-    ends = launch(one_end(source, record("output", tmp_path / "seen")), changes)
+    ends = launch(one_end(source, record("output", tmp_path / "seen"), full_reads=True), changes)
     how = recorded(tmp_path / "seen")["how"]
     ends.wait()
     return how in BREAKS
@@ -240,7 +240,13 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "no waiting reads from a neighbour": (  # unix(7) loses the reset to a read that waits with a part of its bytes
         failed_neighbour_is_no_end_of_file,
-        (("link", "if size and self.tcp:", "if size:"),),
+        (
+            (
+                "link",
+                "        if size and self.tcp:\n",
+                "        if not self.tcp:\n            full_reads(self.sock, size)\n        if size and self.tcp:\n",
+            ),
+        ),
     ),
     "linger": (
         death_of_all_watchers_is_no_end_of_file,
@@ -302,6 +308,91 @@ def test_without_its_lines_the_rule_does_not_hold(
 
 
 dies_within = dies
+
+
+HALF_CLOSE = """
+import os, socket, sys
+socket.socket(fileno=os.dup(0)).shutdown(socket.SHUT_WR)
+count = 0
+while True:
+    chunk = os.read(0, 65536)
+    if not chunk:
+        break
+    count += len(chunk)
+print(count)
+"""
+
+
+@pytest.mark.parametrize("size", [0, 100, 3 * MEGA])
+def test_a_reader_that_shuts_its_own_sending_side(launch: Launch, size: int) -> None:
+    ends = launch(two(sh("input", "head -c %d /dev/zero" % size), py("output", HALF_CLOSE))).wait().ok()
+    assert ends.stage("output")["stdout"] == "%d\n" % size
+
+
+def test_a_failed_source_of_a_reader_that_shuts_its_own_sending_side(launch: Launch, tmp_path: Path) -> None:
+    script = "echo; while [ ! -e %s/seen ]; do sleep 0.01; done; exit 3" % tmp_path
+    sink = HALF_CLOSE.replace("count = 0", "open('%s/seen', 'w').close(); count = 0" % tmp_path)
+    ends = launch(two(sh("input", script), py("output", sink))).wait()
+    assert ends.cause()["stage"] == "input" and ends.side("input", "R")["state"] == "reset"
+
+
+@where
+@pytest.mark.parametrize("early", [True, False])
+def test_who_writes_to_a_reader_that_has_gone_gets_sigpipe(
+    launch: Launch, shape: Callable[..., Plan], early: bool
+) -> None:
+    """As in a shell: it ends without a word about a connection."""
+    sink = sh("output", "head -c 10 > /dev/null" + ("" if early else "; exit 3"), early_exit=early)
+    ends = launch(shape(stage("input", ["dd", "if=/dev/zero", "bs=64k", "status=none"]), sink)).wait()
+    assert (ends.stage("input")["rc"], ends.stage("input")["stderr"]) == (-signal.SIGPIPE, "")
+    assert ends.verdict().ok == early
+    ends.gone()
+
+
+# 4faeee0cf8a5, for a stage on this side that says by a file that it sleeps
+BUSY = """def busy(fd: int, *rest: "Any") -> int:
+    if any(os.path.exists("%s/" + str(pid)) for pid in descendants(os.getpid())):
+        _ctypes.set_errno(errno.EBUSY)
+        return -1
+    return int(c_connect(fd, *rest))
+
+
+def disconnect("""
+
+
+def sleeper(tmp_path: Path) -> tuple[dict[str, Any], tuple[Change, ...]]:
+    """A stage that sleeps, and a kernel that resets no link while it does."""
+    changes = (
+        ("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 600.0"),
+        ("kernel", "def disconnect(", BUSY % tmp_path),
+        ("kernel", "if c_connect(", "if busy("),
+    )
+    return sh("remote", "echo; touch %s/$$; exec sleep 600" % tmp_path), changes
+
+
+def test_a_kernel_that_resets_nothing_somebody_sleeps_in(launch: Launch, tmp_path: Path) -> None:
+    """The stage is ended for it at once, which lets the reset through; and the cause stays the true one."""
+    sleeping, changes = sleeper(tmp_path)
+    fails = 'echo; while [ -z "$(ls %s)" ]; do sleep 0.01; done; exit 3' % tmp_path
+    ends = launch(
+        make_plan(("b", sh("input", fails)), ("a", sleeping), ("b", stage("output", ["cat"]))), changes
+    ).wait()
+    assert ends.cause()["rc"] == 3
+    assert ends.side("remote", "R")["state"] == "reset" and ends.stage("remote")["rc"] == -15
+    ends.gone()
+
+
+def test_a_guard_that_may_reset_nothing_somebody_sleeps_in(launch: Launch, tmp_path: Path) -> None:
+    """It ends the stage first."""
+    sleeping, changes = sleeper(tmp_path)
+    ends = launch(make_plan(("a", sleeping), ("b", stage("output", ["cat"]))), changes)
+    eventually(lambda: list(tmp_path.iterdir()), "it does not sleep")
+    os.kill(ends.end("a"), signal.SIGKILL)
+    ends.wait()
+    assert (
+        next(side["state"] for side in ends.report("b")["links"]) == "reset" and "SIGKILL" in ends.report("a")["died"]
+    )
+    ends.gone()
 
 
 # -- a stage fails

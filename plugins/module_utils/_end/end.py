@@ -132,6 +132,7 @@ class End(Rules):
     def tick(self, now: float) -> None:
         for side in self.sides:
             side.drained()
+            side.insist()
             side.wake(now)
         if now >= self.tick_at:
             self.tick_at = now + TICK

@@ -119,6 +119,30 @@ def disconnect(sock: socket.socket) -> bool:
     return _ctypes.get_errno() in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE)
 
 
+def table_row(sock: socket.socket) -> "tuple[str, str]":
+    """(file, row) of proc(5) where the kernel shows a connection: its addresses, as they stand there."""
+
+    def shown(name: "tuple[str, int]") -> str:
+        packed = socket.inet_pton(sock.family, name[0].partition("%")[0])
+        words = struct.unpack("=%dI" % (len(packed) // 4), packed)
+        return "%s:%04X" % ("".join("%08X" % word for word in words), name[1])
+
+    table = "/proc/net/tcp6" if sock.family == socket.AF_INET6 else "/proc/net/tcp"
+    try:
+        return table, "%s %s" % (shown(sock.getsockname()), shown(sock.getpeername()))
+    except OSError:  # it was reset just now
+        return table, "no row"
+
+
+def in_time_wait(row: "tuple[str, str]") -> bool:
+    """Whether both sides have closed that connection in order, this one first; False when the table cannot be read."""
+    try:
+        with open(row[0], "rb") as table:
+            return (" %s %02X " % (row[1], TCP_TIME_WAIT)).encode() in table.read()
+    except OSError:
+        return False
+
+
 def keep_alive(sock: socket.socket, seconds: int) -> None:
     """Probe an idle connection six times in that time; the kernel itself gives up later than the end does."""
     interval = min(KEEPALIVE_MOST, max(1, seconds // 6))

@@ -19,9 +19,11 @@ from .kernel import (
     TCP_TIME_WAIT,
     disconnect,
     full_reads,
+    in_time_wait,
     keep_alive,
     pace,
     set_linger,
+    table_row,
     tcp_info,
     unread,
     unsent,
@@ -71,6 +73,9 @@ class Side:
         self.counter = "bytes_acked" if writer else "bytes_received"
         self.base = (counted or {}).get(self.counter)
         self.seen = self.heard = 0
+        self.row = table_row(sock) if self.tcp else ("", "")
+        self.busy = False  # it is broken, but the kernel has not let us reset it yet
+        self.halved = False  # writer: the reader's stage has shut down its own sending side, so that nobody parts later
         self.parted = False  # writer: the reader's whole host has come to its end
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
         self.final: "dict[str, Any] | None" = None
@@ -81,7 +86,17 @@ class Side:
         """The poll(2) events that matter now; errors and hang-ups always do."""
         if self.twin or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return -1
+        if self.state == COMMITTED and self.halved:
+            return -1  # poll(2) would say no more than that it is: ``drained`` looks
         return 0 if self.writer else FIN
+
+    def _closed(self, found: int) -> bool:
+        """Reader: whether a hang-up without an error is the end of both directions, and not a reset.
+
+        A stage may have shut down its own sending side, which it has no use for.  The same events come when it has
+        eaten the error of a reset; but only a connection that was closed by both stays in TIME_WAIT.
+        """
+        return self.tcp and not found & select.POLLERR and in_time_wait(self.row)
 
     @property
     def lingers(self) -> bool:
@@ -94,11 +109,12 @@ class Side:
         A child that reads the error clears POLLERR, and then HUP is all there is; reading SO_ERROR
         here would take the error away from the child.
         """
-        if self.state == OPEN and not self.writer and found & FIN and not found & HANGUP:
+        if self.state == OPEN and not self.writer and found & FIN and (not found & HANGUP or self._closed(found)):
             self._settle(EOF)
-        elif (
-            self.state == COMMITTED and found & select.POLLHUP and not found & select.POLLERR and not unsent(self.sock)
-        ):
+        elif self.state == COMMITTED and found & select.POLLHUP and not found & select.POLLERR:
+            if unsent(self.sock):
+                self.halved = True  # both directions are shut, but not all has arrived
+                return
             self._settle(DONE)
         elif found & HANGUP and self.state in (OPEN, COMMITTED):
             self._settle(RESET)
@@ -202,8 +218,12 @@ class Side:
 
     def drained(self) -> None:
         """After a commit: is everything acknowledged, the end included?"""
-        if self.state == COMMITTED and unsent(self.sock) == 0:
+        if self.state != COMMITTED:
+            return
+        if unsent(self.sock) == 0:
             self._settle(DONE)
+        elif self.halved and tcp_info(self.sock)["state"] == TCP_CLOSE:
+            self._settle(RESET)
 
     def abort(self, kind: str = "", text: str = "") -> None:
         """Break the link: the other side gets an error, not an end of file."""
@@ -223,13 +243,26 @@ class Side:
     def _break(self) -> None:
         self._keep()
         if self.twin is None:
-            disconnect(self.sock)
+            if not self.writer:
+                self._shut(socket.SHUT_WR)  # a reset after that is a SIGPIPE for the writer's stage, as in a shell
+            self.busy = not disconnect(self.sock)
         elif self.writer:
             self.sock.close()  # with our byte unread: ECONNRESET for the reader
         else:
             self.sock.shutdown(socket.SHUT_RDWR)  # EPIPE for the writer
         if self.twin is not None and self.twin.state == OPEN:
             self.twin._settle(RESET)
+
+    def insist(self) -> None:
+        """Reset what the kernel did not let us reset while somebody slept in it."""
+        if self.busy:
+            self.busy = not disconnect(self.sock)
+
+    def _shut(self, how: int) -> None:
+        try:
+            self.sock.shutdown(how)
+        except OSError:
+            pass  # it is shut already
 
     def drain(self) -> "bool | None":
         """Read what a stage left: True at the end after nothing but NUL, False after data, None for not yet."""
@@ -262,10 +295,8 @@ class Side:
     def part(self) -> None:
         """Close what was read, now that all of this host's stages are over: the writer's host has waited for that."""
         if self.tcp and self.state == READ:
-            try:
-                self.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # all was read long after it came: the writer's host has forgotten us (tcp_fin_timeout)
+            # if all was read long after it came, the writer's host has forgotten us (tcp_fin_timeout)
+            self._shut(socket.SHUT_RDWR)
 
     def _settle(self, state: str) -> None:
         self.state = state

@@ -86,7 +86,9 @@ class Rules:
             if any(side.state in link.BROKEN for side in stage.ins):
                 for side in stage.outs:
                     side.abort()
-            stage.term_at = stage.term_at or now + RESET_GRACE
+            # while it sleeps in a link that cannot be reset for that, it cannot notice either
+            grace = 0.0 if any(side.busy for side in stage.fds.values()) else RESET_GRACE
+            stage.term_at = stage.term_at or now + grace
         if stage.term_at and now >= stage.term_at and not stage.kill_at:
             self.signal_tree(stage, signal.SIGTERM)
             stage.kill_at = now + TERM_GRACE
