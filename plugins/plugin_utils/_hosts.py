@@ -21,7 +21,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
 
-from ..module_utils._end.connect import socket_name, with_zone
+from ..module_utils._end.names import socket_name, with_zone
 from ..module_utils._run.plan import Plan
 
 LOOPBACK = ["127.0.0.1", "::1"]

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
+    CONFIRM,
+    FILL_MOST,
     HELLO,
     MAC,
     MAGIC,
@@ -34,6 +36,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PLAN, LINK, SECRET = bytes(range(16)), 5, bytes(range(100, 132))
+FILLING = bytes(100)
 BOTH = pytest.mark.parametrize("side", [WRITER, READER], ids=["writer dials", "reader dials"])
 Mangle = Callable[[int, bytes], bytes]
 
@@ -103,11 +106,15 @@ class Talk:
                 ("listener", self.listener, self.dialler),
             ):
                 if source.want == PARKED and not source.done and not source.sent:
-                    source.hear(b"")  # chosen
+                    source.hear(FILLING)  # chosen
                 message = source.take_sent()
                 if message:
                     self.messages.append((name, message))
-                    target.hear(self.mangle(len(self.messages) - 1, message))
+                    message = self.mangle(len(self.messages) - 1, message)
+                    while message:
+                        part = message[: target.want]
+                        message = message[len(part) :]
+                        target.hear(part)
                     moved = True
         return self
 
@@ -126,7 +133,8 @@ def test_both_become_sure(side: bytes) -> None:
 @BOTH
 def test_messages_have_a_fixed_size(side: bytes) -> None:
     talk = Talk(side).run()
-    assert [len(message) for _name, message in talk.messages] == [HELLO.size, NONCE + MAC, MAC, MAC, MAC]
+    sizes = [HELLO.size, NONCE + MAC, MAC, CONFIRM.size + len(FILLING), MAC]
+    assert [len(message) for _name, message in talk.messages] == sizes
 
 
 @BOTH
@@ -147,7 +155,7 @@ def test_the_writer_waits_to_be_chosen(side: bytes) -> None:
     talk.listener.hear(talk.dialler.take_sent())
     talk.dialler.hear(talk.listener.take_sent())
     talk.listener.hear(talk.dialler.take_sent())
-    assert (talk.writer.want, talk.reader.want) == (PARKED, MAC)
+    assert (talk.writer.want, talk.reader.want) == (PARKED, CONFIRM.size)
     assert not talk.writer.sent and not talk.reader.sent
 
 
@@ -235,10 +243,16 @@ def test_an_end_is_not_its_own_peer(side: bytes) -> None:
 @BOTH
 def test_a_confirmation_is_not_a_proof_nor_the_other_way_round(side: bytes) -> None:
     talk = Talk(side).run()
-    proofs = [message[-MAC:] for _name, message in talk.messages[1:]]
+    head = CONFIRM.size - MAC
+    said = [message for _name, message in talk.messages]
+    proofs = [said[1][-MAC:], said[2], said[3][head : head + MAC], said[4]]
     assert len(set(proofs)) == 4
     for wrong in (0, 1, 3):  # the listener's, the dialler's and the reader's, where the writer's is due
-        again = Talk(side, mangle=lambda number, message, w=wrong: proofs[w] if number == 3 else message)  # type: ignore[misc]
+
+        def swap(number: int, message: bytes, proof: bytes = proofs[wrong]) -> bytes:
+            return message[:head] + proof + message[CONFIRM.size :] if number == 3 else message
+
+        again = Talk(side, mangle=swap)
         with pytest.raises(Stranger):
             again.run()
 
@@ -280,6 +294,38 @@ def test_every_changed_bit_is_noticed(side: bytes, number: int) -> None:
         assert talk.reader.done == (number == 4)  # who has said its last word cannot know of its fate
 
 
+@BOTH
+@pytest.mark.parametrize("size", [0, 1, FILL_MOST])
+def test_any_filling_up_to_the_most(side: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "FILLING", bytes(size))
+    talk = Talk(side).run()
+    assert talk.dialler.done and talk.listener.done
+
+
+@BOTH
+def test_more_filling_is_not_waited_for(side: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for who has proved itself, and with a MAC that is right."""
+    monkeypatch.setattr(sys.modules[__name__], "FILLING", bytes(FILL_MOST + 1))
+    talk = Talk(side)
+    with pytest.raises(Stranger, match="wrong filling"):
+        talk.run()
+    assert not talk.reader.done and not talk.reader.sent
+
+
+@BOTH
+def test_the_size_of_the_filling_is_proved(side: bytes) -> None:
+    """Nothing is waited for that the writer has not said."""
+    for size in (0, len(FILLING) - 1, len(FILLING) + 1, FILL_MOST):
+
+        def lie(number: int, message: bytes, size: int = size) -> bytes:
+            proof = message[CONFIRM.size - MAC : CONFIRM.size]
+            return CONFIRM.pack(size, proof) + bytes(size) if number == 3 else message
+
+        talk = Talk(side, mangle=lie)
+        with pytest.raises(Stranger, match="wrong confirm proof"):
+            talk.run()
+
+
 def pair() -> tuple[socket.socket, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = socket.create_connection(server.getsockname())
@@ -315,7 +361,7 @@ def test_messages_may_come_in_pieces() -> None:
         said = b""
         while not listener.done:
             if dialler.want == PARKED and not dialler.sent:
-                dialler.hear(b"")
+                dialler.hear(FILLING)
             for byte in dialler.take_sent():
                 near.send(bytes([byte]))
                 select.select([far], [], [], 10)

@@ -135,7 +135,7 @@ def test_one_end_is_late(launch: Launch, tmp_path: Path) -> None:
 def test_a_dead_address_beside_a_good_one(launch: Launch, tmp_path: Path) -> None:
     plan = plan_for(tmp_path, "a")
     plan.reach("a", "b", ["127.0.0.1", "192.0.2.1"])
-    ends = launch(plan, (("meeting", "DIAL_TIME = 3.0", "DIAL_TIME = 1.0"),)).wait()
+    ends = launch(plan, (("dialler", "DIAL_TIME = 3.0", "DIAL_TIME = 1.0"),)).wait()
     found = {(entry["address"], entry["outcome"] == "ok") for entry in ends.report("a")["connect"]["dialled"]}
     assert found == {("127.0.0.1", True), ("192.0.2.1", False)}
     nothing_ran(ends, tmp_path)

@@ -220,7 +220,7 @@ def survivor_is_ended_on_failure(launch: Launch, tmp_path: Path, changes: tuple[
 
 
 NO_LINGER: tuple[Change, ...] = (
-    ("connect", "set_linger(self.sock, True)", "pass"),
+    ("dialler", "set_linger(self.sock, True)", "pass"),
     ("connect", "set_linger(sock, True)", "pass"),
 )
 RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {

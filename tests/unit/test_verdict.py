@@ -401,7 +401,7 @@ def test_not_launched(kind: str) -> None:
 
 
 def connect(**more: Any) -> dict[str, Any]:
-    return {"listening": [], "taken": [], "dialled": [], "dials": True, "strangers": 0, **more}
+    return {"listening": [], "taken": [], "dialled": [], "dials": True, "strangers": 0, "large": 0, **more}
 
 
 def tried(end: str, address: str, port: int, how: str) -> dict[str, Any]:
@@ -457,6 +457,21 @@ def test_not_connected_tells_who_tried_what() -> None:
     assert "dialled db1 at ::1 port 5000 (refused)." in text
     for word in ("address", "ports", "firewall", "listen", "preflight: true"):
         assert word in text.partition("Try")[2]
+
+
+@pytest.mark.parametrize(("remote", "peer"), [(1, 0), (0, 3)])
+def test_large_packets_that_get_lost_are_the_cause(remote: int, peer: int) -> None:
+    """Whichever end has seen it; then nothing else is to be tried."""
+    said: dict[str, dict[str, Any]] = {
+        name: {"end": name, "not_connected": ONE, "connect": connect(listening=[1], large=large)}
+        for name, large in (("remote", remote), ("peer", peer))
+    }
+    cause = judge(pipe(connect_timeout=7), said).cause
+    assert cause is not None and cause["kind"] == "not connected"
+    assert (
+        "large packets get lost on the way: probably a router or tunnel between them has a smaller MTU" in cause["msg"]
+    )
+    assert "preflight" not in cause["msg"]
 
 
 def test_nothing_to_dial() -> None:

@@ -13,12 +13,19 @@ exactly that many.  Every message has a fixed size::
     MAC "dialler"                    ->
     now both know each other; then, whoever dialled:
     writer                           reader
-    MAC "confirm"                    ->     this connection is the link
+    size, MAC "confirm", size NULs   ->     this connection is the link
                                      <- MAC "taken"   data may follow
 
 Each MAC is HMAC-SHA256 with the link's secret over its own label, the plan, the
-link, the dialler's side and both nonces, so that none can be replayed, echoed or
-moved to another place.  A conversation that goes wrong raises Stranger.
+link, the dialler's side and both nonces (and the size), so that none can be
+replayed, echoed or moved to another place.  A conversation that goes wrong
+raises Stranger.
+
+The NULs fill the largest packet that the connection has, in the direction of the
+data.  Where a router drops such packets, and what it says of it (ICMP) is lost,
+small messages and keepalives pass, and data does not: a path like that is never
+taken.  They come from and go to an end that has proved itself; nobody else can
+make us send, or wait for, more than the messages above.
 """
 
 import os
@@ -34,7 +41,9 @@ if TYPE_CHECKING:
 MAGIC = b"SKTPIPE1"
 WRITER, READER = b"W", b"R"
 HELLO = struct.Struct("!8s16sI1s32s")
+CONFIRM = struct.Struct("!I32s")
 NONCE = MAC = 32
+FILL_MOST = 64 * 1024  # bytes of filling: no packet of IP is larger
 WRONG = "a wrong"  # begins what is said of a MAC
 PARKED = -1  # as a number of bytes: nothing to read, the writer's end resumes this one if it chooses it
 
@@ -80,12 +89,12 @@ class Key:
     def __init__(self, plan: bytes, link: int, secret: bytes) -> None:
         self.plan, self.link, self._secret = plan, link, secret
 
-    def prove(self, label: bytes, side: bytes, nonces: bytes) -> bytes:
-        text = struct.pack("!16s16sI1s", label, self.plan, self.link, side) + nonces
+    def prove(self, label: bytes, side: bytes, nonces: bytes, size: int = 0) -> bytes:
+        text = struct.pack("!16s16sI1sI", label, self.plan, self.link, side, size) + nonces
         return hmac_sha256(self._secret, text)
 
-    def check(self, label: bytes, side: bytes, nonces: bytes, proof: bytes) -> None:
-        if not compare_digest(proof, self.prove(label, side, nonces)):
+    def check(self, label: bytes, side: bytes, nonces: bytes, proof: bytes, size: int = 0) -> None:
+        if not compare_digest(proof, self.prove(label, side, nonces, size)):
             raise Stranger("%s %s proof" % (WRONG, label.decode()))
 
 
@@ -118,10 +127,16 @@ def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]") ->
 def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes) -> "Conversation":
     """Both know each other: the writer says which connection is the link, the reader agrees."""
     if own_side == WRITER:
-        yield Step(last, PARKED, True, "")
-        taken = yield Step(key.prove(b"confirm", side, nonces), MAC, True, "")
+        filling = yield Step(last, PARKED, True, "")
+        size = len(filling)
+        confirm = CONFIRM.pack(size, key.prove(b"confirm", side, nonces, size))
+        taken = yield Step(confirm + filling, MAC, True, "")
         key.check(b"taken", side, nonces, taken)
     else:
-        confirm = yield Step(last, MAC, True, "")
-        key.check(b"confirm", side, nonces, confirm)
+        size, proof = CONFIRM.unpack((yield Step(last, CONFIRM.size, True, "")))
+        key.check(b"confirm", side, nonces, proof, size)
+        if size > FILL_MOST:
+            raise Stranger("%s filling" % WRONG)
+        if size and (yield Step(b"", size, True, "")).strip(b"\0"):
+            raise Stranger("%s filling" % WRONG)
         yield Step(key.prove(b"taken", side, nonces), 0, True, "")

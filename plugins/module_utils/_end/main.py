@@ -6,11 +6,11 @@ import os
 import sys
 import time
 
-from .connect import address_of
 from .end import End
 from .guard import DONE, split
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
+from .names import address_of
 from .preflight import Preflight
 from .spawn import encode, find_command, full_environment
 from .watch import Cancelled, Watch
@@ -18,6 +18,7 @@ from .watch import Cancelled, Watch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 
 
 def main(plan: "dict[str, Any]") -> int:
@@ -85,7 +86,10 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
         else:
             connection = made[spec["id"]]
             spec.update(address=address_of(connection.sock), peer=address_of(connection.sock, peer=True))
-            sides.append(tcp_side(spec, connection))
+            side = tcp_side(spec, connection)
+            if connection.attempt and connection.attempt.segment:
+                side.warning = SMALL_PACKETS % (spec["address"], spec["peer"], connection.attempt.segment)
+            sides.append(side)
     channel = split(
         plan["end"],
         [side.sock for side in sides if side.tcp],

@@ -11,9 +11,11 @@ writer confirms is the link.  Wrong addresses and strangers do no harm.
 import select
 import time
 
-from .connect import WORDLESS, Attempt, Connection, listen_on, numbers, reason, ssh_client
+from .connect import WORDLESS, Connection, listen_on
+from .dialler import STAGGER, Attempt, Dialler, reason
 from .handshake import PARKED, READER, WRITER, WRONG, Key, Stranger, dial, listen
 from .kernel import accept
+from .names import numbers, ssh_client
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,61 +27,20 @@ else:
     import _socket as socket
 
 HANDSHAKE_TIME = 5.0  # seconds a connection has to prove itself
-DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition after 1 s
+FILL_TIME = 3.0  # seconds in which large packets arrive, their repetitions counted, or never do
+STUCK = 0.5  # seconds after which large packets that have not arrived are the likely cause of what else goes wrong
 HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
-STAGGER = 0.2  # seconds until the next port is tried beside one that has not answered
-REDIAL = (0.01, 0.25)  # seconds between rounds of attempts: from, growing to
+BIND = 0.25  # seconds between attempts to listen
 # why callers are turned away that are no strangers
 MIRROR = "asked for our own side of a link"  # it may be us: both ends on one host, with the same ports
 TAKEN = "asked for a link that is made"
 NEIGHBOUR = "asked for another run"  # which listens on another of the same ports
 OURS = (MIRROR, TAKEN, NEIGHBOUR, WORDLESS)  # an attempt that was not needed any more has said nothing
+LARGE = "large packets did not arrive: check the MTU"
 
 
 class NotConnected(Exception):
     """The time is over and a link is missing."""
-
-
-class Dialler:
-    """All attempts to reach the other side of one link at one address, port by port."""
-
-    def __init__(self, end: str, link: str, address: str, ports: "list[int]"):
-        self.link = link
-        self.attempts = [Attempt(end, link, address, port) for port in ports]
-        self.cursor = 0
-        self.next_at = 0.0
-        self.pause = REDIAL[0]
-
-    def step(self, now: float) -> None:
-        """Give up what took too long, start the next batch when it is time."""
-        for attempt in self.attempts:
-            if attempt.sock and now - attempt.started > DIAL_TIME:
-                attempt.drop()
-        if now < self.next_at:
-            return
-        attempt = self.attempts[self.cursor]
-        if attempt.sock is None:
-            try:
-                attempt.start()
-            except OSError as exc:
-                attempt.fail(exc)
-        self.cursor = (self.cursor + 1) % len(self.attempts)
-        self.next_at = now + STAGGER
-        self.hurry(now)
-
-    def hurry(self, now: float) -> None:
-        """Nothing is under way any more: the next port need not wait for its time."""
-        if any(attempt.sock for attempt in self.attempts):
-            return
-        if self.cursor:
-            self.next_at = now
-        else:
-            self.next_at = now + self.pause
-            self.pause = min(REDIAL[1], self.pause * 1.5)
-
-    def drop(self) -> None:
-        for attempt in self.attempts:
-            attempt.drop()
 
 
 class Exchange:
@@ -98,17 +59,18 @@ class Exchange:
         self.connections: "list[Connection]" = []
         # one for each address: one that does not answer must not hold up the others
         self.diallers = {name: self._diallers(link) for name, link in self.links.items()}
-        self.strangers = 0
+        self.strangers = 0  # callers that were not ours
+        self.large = 0  # connections that large packets did not get through
 
     def _diallers(self, link: "dict[str, Any]") -> "list[Dialler]":
         target = self.plan["dial"].get(link["end"], {})
-        addresses = list(target.get("addresses", []))
         client = ssh_client() if target.get("ssh_client") else ""
-        if client and client not in addresses:
-            addresses.insert(0, client)
+        addresses = [client] if client else []
+        addresses += target.get("addresses", [])
         numeric = [found for address in addresses for found in numbers(address)]
         ports = target.get("ports", [])
-        return [Dialler(link["end"], link["id"], address, ports) for address in dict.fromkeys(numeric) if ports]
+        each = enumerate(dict.fromkeys(numeric) if ports else ())
+        return [Dialler(link["end"], link["id"], address, ports, rank) for rank, address in each]
 
     def all_diallers(self) -> "list[Dialler]":
         return [dialler for diallers in self.diallers.values() for dialler in diallers]
@@ -117,7 +79,7 @@ class Exchange:
         """Listen on the first free ports of our list; try again later when none is free."""
         if not self.plan["listen"] or self.listeners or now < self.bind_at:
             return
-        self.bind_at = now + REDIAL[1]
+        self.bind_at = now + BIND
         for port in self.plan["ports"]:
             if len(self.listeners) < most:
                 try:
@@ -143,13 +105,14 @@ class Exchange:
                 for attempt in dialler.attempts:
                     if attempt.sock and attempt.sock.fileno() in found:
                         self._connected(name, attempt)
-                        dialler.hurry(now)
         for connection in list(self.connections):
             fd = connection.sock.fileno()  # -1: closed since
             if fd in found:
                 self._talk(connection, connection.advance)
             elif fd >= 0 and not connection.known and now - connection.born > HANDSHAKE_TIME:
                 self.drop(connection, "said nothing for %d s" % HANDSHAKE_TIME)
+            if connection.is_stuck(FILL_TIME):
+                self.drop(connection, LARGE, small=True)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -180,6 +143,8 @@ class Exchange:
     def _begin(self, sock: socket.socket, talk: "Any", attempt: "Attempt | None", link: str = "") -> None:
         connection = Connection(sock, talk, attempt, link)
         self.connections.append(connection)
+        if attempt is not None:
+            attempt.talk = connection
         self._talk(connection, connection.start)
 
     def _talk(self, connection: Connection, step: "Callable[[], None]") -> None:
@@ -208,10 +173,22 @@ class Exchange:
         """Whether this link still takes callers."""
         return True
 
-    def drop(self, connection: Connection, why: str) -> None:
-        """Close a connection that did not become a link, and remember what was wrong with it."""
-        if connection.attempt is not None:
-            connection.attempt.outcome = "connected, then " + why
+    def drop(self, connection: Connection, why: str, small: bool = False) -> None:
+        """Close a connection that did not become a link, and remember what was wrong with it.
+
+        ``small``: only small packets get through.  A reader's end does not see that itself: its writer,
+        which had proved itself, gives up after a while.  And the other end may lose its patience before us.
+        """
+        attempt, reads = connection.attempt, connection.known and self.links[connection.link]["side"] == "R"
+        waited = reads and attempt and not connection.done and time.monotonic() - connection.born > FILL_TIME - 1
+        if waited or connection.is_stuck(STUCK):
+            why, small = LARGE, True
+        self.large += small
+        if attempt is not None:
+            attempt.outcome = "connected, then " + why
+            for dialler in self.diallers[connection.link]:
+                if attempt in dialler.attempts:
+                    dialler.ended(attempt, small)
         elif not connection.known and why not in OURS and (not connection.link or why.startswith(WRONG)):
             self.strangers += 1
         connection.sock.close()
@@ -227,13 +204,17 @@ class Exchange:
             connection.sock.close()
         self.connections = []
 
+    def last_word(self, one: str, other: str) -> str:
+        """What is said of an address and port that two links have dialled."""
+        return one if one == "connected" else other
+
     def report(self) -> "dict[str, Any]":
-        # the last word on each address and port, whichever link asked
         tried: "dict[tuple[str, str, int], str]" = {}
         for dialler in self.all_diallers():
             for a in dialler.attempts:
-                if a.outcome != "not tried" and tried.get((a.end, a.host, a.port)) != "connected":
-                    tried[(a.end, a.host, a.port)] = a.outcome
+                if a.outcome != "not tried":
+                    place = (a.end, a.host, a.port)
+                    tried[place] = self.last_word(tried.get(place, a.outcome), a.outcome)
         return {
             "listening": sorted(self.listeners),
             "taken": ["%d: %s" % item for item in sorted(self.taken.items())],
@@ -243,6 +224,7 @@ class Exchange:
             ],
             "dials": bool(self.plan["dial"]),
             "strangers": self.strangers,
+            "large": self.large,
         }
 
 
@@ -262,12 +244,13 @@ class Meeting(Exchange):
         while len(self.made) < len(self.links):
             now = time.monotonic()
             if now > deadline:
+                self.large += sum(connection.is_stuck(STUCK) for connection in self.connections)
                 raise NotConnected(", ".join(sorted(set(self.links) - set(self.made))))
             self.bind(now)
             wanted = [dialler for dialler in self.all_diallers() if self.wants(dialler.link)]
             for dialler in wanted:
                 dialler.step(now)
-            times = [dialler.next_at - now for dialler in wanted]
+            times = [dialler.wait(now) for dialler in wanted]
             found = poll(self.fds(), max(0.0, min(times + [STAGGER])))
             self.serve(found, time.monotonic())
             self.settle()
@@ -278,13 +261,12 @@ class Meeting(Exchange):
         """Let the writer choose among those that proved themselves, and again if its choice falls silent."""
         for connection in list(self.chosen.values()):
             waits = connection in self.connections and connection.want != PARKED
-            if waits and time.monotonic() - connection.born > HANDSHAKE_TIME:
+            if waits and time.monotonic() - connection.chosen_at > HANDSHAKE_TIME:
                 self.drop(connection, "did not take the link")
         for connection in list(self.connections):
             if connection.want == PARKED and connection.known and connection.link not in self.chosen:
                 self.chosen[connection.link] = connection
-                connection.born = time.monotonic()
-                self._talk(connection, lambda c=connection: c.resume(b""))  # type: ignore[misc]
+                self._talk(connection, connection.choose)
 
     def _talk(self, connection: Connection, step: "Callable[[], None]") -> None:
         super()._talk(connection, step)
@@ -301,7 +283,7 @@ class Meeting(Exchange):
             if other is not connection:
                 other.sock.close()
 
-    def drop(self, connection: Connection, why: str) -> None:
-        super().drop(connection, why)
+    def drop(self, connection: Connection, why: str, small: bool = False) -> None:
+        super().drop(connection, why, small)
         if self.chosen.get(connection.link) is connection:
             del self.chosen[connection.link]

@@ -3,54 +3,57 @@
 """A firewall check: which address and port works in which direction, and how the others fail.
 
 Each end listens on every free port of its list, dials every address and port of
-the others, and proves itself on each connection.  No stage runs.
+the others, and goes through the whole handshake on each connection.  No stage runs.
 """
 
+import select
 import time
 
-from .meeting import DIAL_TIME, Exchange
+from .connect import Connection
+from .dialler import DIAL_TIME, Attempt
+from .handshake import PARKED
+from .kernel import FIN
+from .meeting import Exchange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import Any
+    from typing import Any, Callable
 
-    from .connect import Attempt, Connection
     from .meeting import Poll
 else:
     import _socket as socket
 
 OK = "ok"
-RETRY = 0.25  # seconds between attempts while the other end may not be up yet
+RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: from, growing to
 
 
 class Preflight(Exchange):
     """One end of a preflight: dials everything, answers everything, reports what came of it."""
 
     def __init__(self, plan: "dict[str, Any]"):
-        one_each = {link["end"]: link for link in plan["links"] if link["side"] != "local"}
+        # a direction of the data is checked once, however many links it has
+        links = [link for link in plan["links"] if link["side"] != "local"]
+        one_each = {(link["end"], link["side"]): link for link in links}
         super().__init__(dict(plan, links=list(one_each.values())))
         self.attempts: "list[Attempt]" = [a for d in self.all_diallers() for a in d.attempts]
         self.over: "list[Connection]" = []  # the other end has said that it is done
-        self.end_of: "dict[str, str]" = {link["id"]: end for end, link in one_each.items()}
+        self.told: "list[Connection]" = []  # that we are done
         self.met_at: "dict[str, float]" = {}  # each of the other ends, when it was first heard of
-        self.retry_at = 0.0
+        self.retry_at, self.pause = 0.0, RETRY[0]
 
     def run(self, poll: "Poll", deadline: float) -> "dict[str, Any]":
         """Returns {"preflight": True, "connect": what was tried}; never raises NotConnected."""
-        said_goodbye = False
         while time.monotonic() < deadline:
             now = time.monotonic()
             self.bind(now, len(self.plan["ports"]))
             self.dial_all(now)
             self.serve(poll(self.fds(), 0.05), time.monotonic())
             self.note_known(time.monotonic())
-            if self.met_at and self.done() and not said_goodbye:
-                said_goodbye = True
-                for connection in self.known():
-                    self.say_goodbye(connection)
-            if said_goodbye and all(c in self.over for c in self.known()):
-                break
+            if self.met_at and self.done():
+                self.say_goodbye()
+                if all(connection in self.over for connection in self.proved()):
+                    break
         report = self.report()
         self.close()
         return {"preflight": True, "connect": report}
@@ -62,46 +65,61 @@ class Preflight(Exchange):
                 attempt.drop()
         if now < self.retry_at:
             return
-        self.retry_at = now + RETRY
+        self.retry_at, self.pause = now + self.pause, min(RETRY[1], self.pause * 1.25)
         for attempt in self.attempts:
-            if attempt.sock or attempt.outcome == OK or self.is_final(attempt):
+            if attempt.busy or attempt.outcome == OK or self.is_final(attempt):
                 continue
             try:
                 attempt.start()
             except OSError as exc:
                 attempt.fail(exc)
 
-    def is_final(self, attempt: "Attempt") -> bool:
+    def is_final(self, attempt: Attempt) -> bool:
         met_at = self.met_at.get(attempt.end)
-        return met_at is not None and attempt.sock is None and attempt.started > met_at
+        return attempt.lossy or met_at is not None and not attempt.busy and attempt.started > met_at
 
     def done(self) -> bool:
-        talking = any(c.attempt is not None and not c.known for c in self.connections)
+        """Whether each attempt has had its last word, and nobody of ours is in the middle of a conversation."""
+        talking = any((c.attempt is not None or c.known) and not c.done for c in self.connections)
         return not talking and all(a.outcome == OK or self.is_final(a) for a in self.attempts)
 
-    def known(self) -> "list[Connection]":
-        return [connection for connection in self.connections if connection.known]
+    def proved(self) -> "list[Connection]":
+        """Connections that could be a link."""
+        return [connection for connection in self.connections if connection.done]
 
     def note_known(self, now: float) -> None:
-        for connection in self.known():
-            if connection.attempt is not None:
+        for connection in self.connections:
+            if connection.known and self.links[connection.link]["end"] not in self.met_at:
+                self.met_at[self.links[connection.link]["end"]] = now
+                self.retry_at, self.pause = now, RETRY[0]
+            if connection.done and connection.attempt is not None:
                 connection.attempt.outcome = OK
-            self.met_at.setdefault(self.end_of[connection.link], now)
+
+    def last_word(self, one: str, other: str) -> str:
+        return other if one == OK else one
 
     def fds(self) -> "dict[int, int]":
         wanted = super().fds()
+        for connection in self.proved():
+            wanted[connection.sock.fileno()] = select.POLLIN | FIN
         for connection in self.over:
             wanted.pop(connection.sock.fileno(), None)
         return wanted
 
-    def say_goodbye(self, connection: "Connection") -> None:
-        try:
-            connection.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+    def say_goodbye(self) -> None:
+        """To those that have not been told yet.  Closing says the same, but then nothing more would be heard."""
+        for connection in self.proved():
+            if connection not in self.told:
+                self.told.append(connection)
+                try:
+                    connection.sock.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
 
-    def drop(self, connection: "Connection", why: str) -> None:
-        if connection.known:
-            self.over.append(connection)  # stays open: closing it would say that we are done too
-        else:
-            super().drop(connection, why)
+    def _talk(self, connection: Connection, step: "Callable[[], None]") -> None:
+        if connection.done:
+            self.over.append(connection)
+            return
+        super()._talk(connection, step)
+        if connection in self.connections and connection.want == PARKED and not connection.chosen_at:
+            super()._talk(connection, connection.choose)

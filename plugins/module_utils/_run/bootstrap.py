@@ -26,6 +26,8 @@ MODULES = [
     "_end.kernel",
     "_end.processes",
     "_end.handshake",
+    "_end.names",
+    "_end.dialler",
     "_end.connect",
     "_end.meeting",
     "_end.preflight",

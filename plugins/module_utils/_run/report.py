@@ -222,6 +222,7 @@ CONNECT = record(
         "dialled": each(record({"end": word, "address": word, "port": number, "outcome": word}), DIALLED_MOST),
         "dials": flag,
         "strangers": number,
+        "large": number,
     }
 )
 

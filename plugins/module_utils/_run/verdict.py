@@ -24,6 +24,10 @@ ADVICE = {
     "not connected": "Try address (what to dial), ports (what a firewall lets through), listen (who may be dialled), "
     "or preflight: true to see what works.",
 }
+MTU = (
+    "They can reach each other, but large packets get lost on the way: probably a router or tunnel between them has a "
+    "smaller MTU than the hosts, and a firewall drops the ICMP that says so. Let that pass, or lower the hosts' MTU."
+)
 
 
 class Verdict:
@@ -236,12 +240,13 @@ class Verdict:
         if not late or gone:
             return None
         names = sorted(set(self.hosts.values()))
+        large = any(report["connect"]["large"] for report in self.reports.values() if report.get("connect"))
         sentence = "no connection between %s within %d s (%s). %s %s" % (
             " and ".join(names) if len(names) > 1 else names[0],
             self.plan.options.get("connect_timeout", 30),
             self.advice["timeout"],
             self.who_tried_what(),
-            self.advice["not connected"],
+            MTU if large else self.advice["not connected"],
         )
         return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
 
