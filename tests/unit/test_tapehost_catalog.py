@@ -66,7 +66,7 @@ def test_an_entry_that_is_not_whole(tape_host: Maker) -> None:
 
 def test_what_a_damaged_file_may_need_is_not_overwritten(tape_host: Maker) -> None:
     """An increment to an archive on the tape that has expired may be in it."""
-    host = tape_host(2, lease=0, reuse="expired")
+    host = tape_host(2, lease=0, reuse="expired", expire_last=True)
     host.backup("R1", "h1", on="A")
     host.backup("R2", "h2", on="A")
     for each in ("A", "B"):
@@ -123,7 +123,7 @@ def test_a_list_of_the_first_catalogs(tape_host: Maker) -> None:
 
 @pytest.mark.parametrize("how", ["label", "expired"])
 def test_a_list_goes_with_its_archive(how: str, tape_host: Maker) -> None:
-    host = tape_host(2, lease=0, reuse="expired")
+    host = tape_host(2, lease=0, reuse="expired", expire_last=True)
     host.backup("R1", "h1", on="A")
     host.backup("R1", "h2", on="B")
     host.backup("R2", "h1", on="A")

@@ -73,6 +73,29 @@ KEPT: list[tuple[list[dict[str, Any]], set[int]]] = [
 
 @pytest.mark.parametrize(("archives", "expected"), KEPT)
 def test_what_must_be_kept(archives: list[dict[str, Any]], expected: set[int]) -> None:
+    kept = catalogs.needed(archives, 10, expire_last=True)
+    assert {run for run, _host, _set in kept} == {"R%d" % number for number in expected}
+
+
+LAST: list[tuple[list[dict[str, Any]], set[int]]] = [
+    ([], set()),
+    ([FULL], {1}),
+    ([FULL, known(2, 0)], {2}),
+    ([FULL, known(2, 1, 1)], {1, 2}),
+    ([FULL, known(2, 1, 1), known(3, 2, 2), known(4, 1, 1)], {1, 4}),
+    ([FULL, known(2, 0, state="written")], {1}),
+    ([FULL, known(2, 0, state="failed")], {1}),
+    ([FULL, known(3, 1, 2)], {1}),  # its base is gone
+    # either may be what is wanted: a drive may be wrong
+    ([FULL, known(2, 0, verified={"ok": False})], {1, 2}),
+    ([FULL, known(2, 0, incomplete=True)], {1, 2}),
+    ([FULL, known(2, 0, host="h2"), known(3, 0, set="www")], {1, 2, 3}),
+    ([known(1, 0, keep_until=11), known(2, 0)], {1, 2}),
+]
+
+
+@pytest.mark.parametrize(("archives", "expected"), LAST)
+def test_the_last_good_ones_are_kept(archives: list[dict[str, Any]], expected: set[int]) -> None:
     assert {run for run, _host, _set in catalogs.needed(archives, 10)} == {"R%d" % number for number in expected}
 
 

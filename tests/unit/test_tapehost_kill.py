@@ -139,7 +139,7 @@ def test_a_sink_that_reclaims_crashes_anywhere(tape_host: Maker) -> None:
 
 def test_a_tape_that_is_begun_afresh_crashes_anywhere(tape_host: Maker) -> None:
     """The catalog forgets what was on it first; the tape is then begun afresh by whoever comes next."""
-    host = tape_host(lease=0, retention=0, reuse="expired")
+    host = tape_host(lease=0, retention="0d", reuse="expired", expire_last=True)
     old = host.tape()["id"]
     host.backup("R1", "h1")
     ids = set()

@@ -214,7 +214,7 @@ def past(host: TapeHost, label: str = "A", runs: tuple[str, ...] = ()) -> None:
 
 @pytest.mark.parametrize("reuse", ["scratch", "never", "expired"])
 def test_an_expired_tape(reuse: str, tape_host: Maker) -> None:
-    host = tape_host(reuse=reuse, lease=0)
+    host = tape_host(reuse=reuse, lease=0, expire_last=True)
     host.backup("R1", "h1")
     host.backup("R2", "h1")
     past(host, runs=("R1",))
@@ -232,8 +232,33 @@ def test_an_expired_tape(reuse: str, tape_host: Maker) -> None:
         assert (entry["file"], host.tape()["id"]) == (4, before["id"])
 
 
-def test_a_base_is_kept_for_its_increments(tape_host: Maker) -> None:
+def test_the_last_good_archive_of_a_host_does_not_expire(tape_host: Maker) -> None:
+    """Whatever came of the backups of the last weeks; and a sentence says why the tape is not written."""
+    host = tape_host(2, reuse="expired", lease=0, capacity=8192 + 3 * 4096)
+    host.backup("R1", "h1", on="A")
+    host.backup("R2", "h2", on="B")
+    past(host)
+    tapes = host.ok("inventory")["tapes"]
+    assert [(tape["expired"], tape["last_of"]) for tape in tapes] == [(False, ["h1"]), (False, [])]
+    host.edit("A", lambda tape: tape.update(full=True))
+    said = host.sink("R3", "h2", labels=["A"]).said
+    assert "its tape A is full, and has the last good archive of h1 (tape_expire_last lets it go); drive " in said
+    host.edit("A", lambda tape: tape.update(full=False))
+    said = host.run("sink", "--run", "R3", "--host", "h2", "--expect", 5000, labels=["A"]).said
+    assert "its tape A has less than 4.9 KiB left, and has the last good archive of h1 (tape_exp" in said
+    said = host.fails("label", "--label", "A", "--device", host.tapes[0])
+    assert "holds the 1 archive of tape A, among them the last good one of h1: to overwrite it, " in said
+    assert host.sink("R3", "h2", labels=["A"], expire_last=True).answer["file"] == 1
+    # as soon as there is another one it goes
     host = tape_host(2, reuse="expired", lease=0)
+    host.backup("R1", "h1", on="A")
+    host.backup("R2", "h1", on="B")
+    past(host)
+    assert host.sink("R3", "h1", labels=["A"]).answer["file"] == 1
+
+
+def test_a_base_is_kept_for_its_increments(tape_host: Maker) -> None:
+    host = tape_host(2, reuse="expired", lease=0, expire_last=True)
     host.backup("R1", "h1", on="A")
     host.backup("R2", "h1", 1, "R1", on="B")
     past(host, "A")
@@ -246,7 +271,7 @@ def test_a_base_is_kept_for_its_increments(tape_host: Maker) -> None:
 
 def test_a_run_does_not_write_over_itself(tape_host: Maker) -> None:
     """However short the retention is, and whatever comes of the archives."""
-    host = tape_host(reuse="expired", retention=0)
+    host = tape_host(reuse="expired", retention="0d", expire_last=True)
     for number, data in enumerate((archive("R1", "h1"), b"x", archive("R1", "h3")), 1):
         host.sink("R1", "h%d" % number, data)
     assert host.states() == [(1, "h1", "written"), (2, "h2", "failed"), (3, "h3", "written")]
@@ -256,7 +281,7 @@ def test_a_run_does_not_write_over_itself(tape_host: Maker) -> None:
 
 
 def test_a_full_tape_that_expires(tape_host: Maker) -> None:
-    host = tape_host(reuse="expired", lease=0, capacity=8192 + 3 * 4096)
+    host = tape_host(reuse="expired", expire_last=True, lease=0, capacity=8192 + 3 * 4096)
     host.backup("R1", "h1")
     assert host.sink("R2", "h2").status == 1
     assert host.tape()["full"]
@@ -279,7 +304,7 @@ def older(host: TapeHost, number: int) -> None:
 @pytest.mark.parametrize("forgotten", [1, 2])
 @pytest.mark.parametrize("how", ["expired", "empty", "named", "interrupted", "reclaim"])
 def test_what_an_old_catalog_does_not_know_is_not_overwritten(how: str, forgotten: int, tape_host: Maker) -> None:
-    host = tape_host(labelled=False, reuse="expired", lease=0)
+    host = tape_host(labelled=False, reuse="expired", expire_last=True, lease=0)
     host.ok("label", "--label", "A", "--barcode", "X1L6")
     for number in range(1, 4):
         host.backup("R%d" % number, "h1")
@@ -316,7 +341,7 @@ def test_what_an_old_catalog_does_not_know_is_not_overwritten(how: str, forgotte
 
 
 def test_a_tape_that_has_less_than_the_catalog_knows_may_go(tape_host: Maker) -> None:
-    host = tape_host(reuse="expired", lease=0)
+    host = tape_host(reuse="expired", expire_last=True, lease=0)
     for number in range(1, 4):
         host.backup("R%d" % number, "h1")
     past(host)

@@ -66,12 +66,14 @@ def test_nothing_to_be_based_on(change: dict[str, Any], tape_host: Maker) -> Non
 
 def test_a_base_that_may_be_gone_before_the_run_ends(tape_host: Maker) -> None:
     """With tape_reuse expired an archive of this very run may be written over it."""
-    host = tape_host(lease=0)
+    host = tape_host(lease=0, expire_last=True)
     host.backup("R1", "h1")
     for seconds, reuse, level in ((90_000, "expired", 1), (3600, "expired", 0), (3600, "scratch", 1), (-1, "never", 1)):
         until = time.time() + seconds
         host.edit("A", lambda tape, until=until: tape["archives"][0].update(keep_until=until))
         assert plan(host, hosts={"h1": {"level": 1}}, reuse=reuse)["hosts"]["h1"]["level"] == level
+        # the last good one is not
+        assert plan(host, hosts={"h1": {"level": 1}}, reuse=reuse, expire_last=False)["hosts"]["h1"]["level"] == 1
 
 
 def test_order(tape_host: Maker) -> None:
@@ -163,8 +165,8 @@ def test_a_clock_that_runs_backwards(tape_host: Maker) -> None:
 K = 1024
 PACKED: list[tuple[list[int | None], int, str]] = [
     ([], 1, "0 archives, 0 B: fits on the tape"),
-    ([10 * K], 1, "1 archives, 10.0 KiB: fits on the tape"),
-    ([92 * K], 1, "1 archives, 92.0 KiB: fits on the tape"),
+    ([10 * K], 1, "1 archive, 10.0 KiB: fits on the tape"),
+    ([92 * K], 1, "1 archive, 92.0 KiB: fits on the tape"),
     ([50 * K, 42 * K], 1, "2 archives, 92.0 KiB: fits on the tape"),
     ([50 * K, 43 * K], 2, "2 archives, 93.0 KiB: needs 2 tapes"),
     ([50 * K, 50 * K, 50 * K], 3, "3 archives, 150.0 KiB: needs 3 tapes"),
@@ -177,7 +179,8 @@ def test_packing(sizes: list[int | None], tapes: int, sentence: str, tape_host: 
     host = tape_host(capacity="100K")
     hosts = {"h%d" % number: {"level": 0, "bytes": size} for number, size in enumerate(sizes)}
     answer = plan(host, hosts=hosts)
-    assert (answer["tapes"], answer["fits"]) == (tapes, sentence)
+    kept = time.strftime("; kept until %Y-%m-%d", time.gmtime(time.time() + 28 * 86400))
+    assert (answer["tapes"], answer["fits"]) == (tapes, sentence + kept)
     assert plan(host, hosts=hosts, capacity="")["tapes"] is None
 
 
@@ -185,7 +188,7 @@ def test_what_is_on_the_tape_takes_room(tape_host: Maker) -> None:
     host = tape_host(capacity="100K", lease=0)
     data = archive("R1", "h1", size=60 * K)
     host.backup("R1", "h1", data=data)
-    assert plan(host)["fits"] == "1 archives, %.1f KiB: needs 2 tapes" % (len(data) / K)
+    assert plan(host)["fits"].startswith("1 archive, %.1f KiB: needs 2 tapes; kept until " % (len(data) / K))
     drive = plan(host)["drives"][0]
     assert (drive["free"], drive["state"], drive["file"]) == (100 * K - LABEL - len(data), "append", 2)
 
@@ -257,7 +260,7 @@ def test_a_level_that_is_none(tape_host: Maker) -> None:
 
 
 def test_a_plan_writes_nothing(tape_host: Maker) -> None:
-    host = tape_host(retention=0, reuse="expired", lease=0)
+    host = tape_host(retention="0d", reuse="expired", lease=0, expire_last=True)
     host.backup("R1", "h1")
     before = host.tape(), host.files()
     drive = plan(host)["drives"][0]

@@ -37,6 +37,34 @@ def test_no_duration(text: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("28d", 28),
+        ("0d", 0),
+        ("4w", 28),
+        ("6mo", 186),
+        ("1y", 366),
+        ("1y6mo", 552),
+        ("6 months", 186),
+        ("1 day", 1),
+        ("2 Weeks", 14),
+        (" 1 year, 2 months ", 428),
+    ],
+)
+def test_retention(text: str, days: int) -> None:
+    assert units.parse_retention(text) == days * 86400
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "d", "28", 28, 0, "6m", "6 m", "90min", "12h", "30s", "-1d", "1.5d", "1001y", "1d 5", None, [], True],
+)
+def test_no_retention(text: object) -> None:
+    with pytest.raises(problem.Problem, match="is not a retention: .*it needs a unit of days or more, such as 28d, 4w"):
+        units.parse_retention(text)
+
+
+@pytest.mark.parametrize(
     ("text", "size"),
     [
         ("256K", 262144),
@@ -86,6 +114,7 @@ QUOTES = 'write each in quotes ("042142"): without, YAML reads it as a number, a
 YES = "it is true or false"
 SIZE = "write it as 256K, 2G or 2.5T"
 DURATION = "write it as 28d, 12h, 90m or 30s, and at most 1000 years"
+RETENTION = "it needs a unit of days or more, such as 28d, 4w, 6mo or 1y, and is at most 1000 years"
 BLOCK = "it must be a multiple of 512, and at most 4M"
 WRONG = [
     ({"devices": 5}, "tape_devices: 5 is not a list: " + LIST),
@@ -106,8 +135,13 @@ WRONG = [
     ({"capacity": [1]}, "tape_capacity: [1] is not a size: " + SIZE),
     ({"buffer": -1}, "tape_buffer: -1 is not a size: " + SIZE),
     ({"buffer": "1M"}, "tape_buffer: 1.0 MiB: it must be at least 10 blocks of tape_block_size, or empty"),
-    ({"retention": "4 weeks"}, "tape_retention: '4 weeks' is not a duration: " + DURATION),
-    ({"retention": "9" * 400 + "d"}, "tape_retention: '%sd' is not a duration: %s" % ("9" * 400, DURATION)),
+    (
+        {"retention": "6m"},
+        "tape_retention: '6m' is not a retention: for months write 6mo; " + RETENTION,
+    ),
+    ({"retention": 28}, "tape_retention: 28 is not a retention: for days write 28d; " + RETENTION),
+    ({"retention": "12h"}, "tape_retention: '12h' is not a retention: " + RETENTION),
+    ({"expire_last": "perhaps"}, "tape_expire_last: 'perhaps': " + YES),
     ({"wait": {}}, "tape_wait: {} is not a duration: " + DURATION),
     ({"lease": True}, "tape_lease: True is not a duration: " + DURATION),
     ({"reuse": "always"}, "tape_reuse: 'always': it is one of never, scratch, expired"),

@@ -17,7 +17,7 @@ import files
 import records
 from label import LABEL_BLOCK
 from problem import DAMAGED, Problem
-from units import iso, parse_duration, parse_time
+from units import iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,8 +222,19 @@ def complete(good: "list[Archive]") -> "list[Archive]":
     return found
 
 
-def needed(archives: "list[Archive]", now: "float | None" = None) -> "set[tuple[str, str, str]]":
-    """The archives (run, host, set) that must be kept: within retention, or the base of one that must be kept."""
+def is_sound(archive: "Archive") -> bool:
+    """Whether all of its host is in it, as far as is known."""
+    verified = archive.get("verified", {"ok": True})["ok"]
+    return bool(archive["state"] == GOOD and verified and not archive.get("incomplete"))
+
+
+def needed(
+    archives: "list[Archive]", now: "float | None" = None, expire_last: bool = False
+) -> "set[tuple[str, str, str]]":
+    """The archives (run, host, set) that must be kept: within retention, or the base of one that must be kept.
+
+    And the last good one of each host and set, unless ``expire_last``.
+    """
     moment = time.time() if now is None else now
     groups: "dict[tuple[str, str], list[Archive]]" = {}
     for archive in archives:
@@ -234,6 +245,9 @@ def needed(archives: "list[Archive]", now: "float | None" = None) -> "set[tuple[
         by_run = {archive["run"]: archive for archive in group}
         good = [archive for archive in group if archive["state"] == GOOD]
         todo = [archive for archive in group if archive.get("keep_until", 0) > moment]
+        if not expire_last:  # what verify has found bad may be good in another drive, or not
+            sound = [archive for archive in good if is_sound(archive)]
+            todo += complete(good)[-1:] + complete(sound)[-1:]
         seen = set()
         while todo:
             archive = todo.pop()
@@ -255,6 +269,11 @@ def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]", run: str = "") -
     return not any((archive["run"], archive["host"], archive["set"]) in keep for archive in whole)
 
 
-def keep_until(started: float, retention: object) -> float:
-    """When an archive expires (seconds since 1970)."""
-    return started + parse_duration(retention)
+def only_last(archives: "list[Archive]") -> "set[tuple[str, str, str]]":
+    """Those that are past their retention, and kept as the last good ones of their hosts."""
+    return needed(archives) - needed(archives, expire_last=True)
+
+
+def hosts_on(tape: "Tape", which: "set[tuple[str, str, str]]") -> "list[str]":
+    """The hosts of those archives (run, host, set) that are on a tape."""
+    return sorted({each["host"] for each in tape["archives"] if (each["run"], each["host"], each["set"]) in which})

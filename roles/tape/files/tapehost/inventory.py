@@ -16,7 +16,7 @@ import rebuild
 import tapes
 from catalog import Catalog
 from problem import CONFIRM, DAMAGED, NOT_FOUND, Problem
-from units import count, iso, parse_time
+from units import count, iso, parse_time, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def may_overwrite(
         what = "the %s of tape %s" % (count(len(tape["archives"]), "archive"), tape["label"])
         if more:
             what += "; but " + more
-        elif not catalogs.is_expired(tape, catalogs.needed(catalog.archives())):
-            what += ", not all of which are past their retention"
+        else:
+            what += not_expired(tape, catalog.archives())
     else:
         what = (
             labels.describe(block)
@@ -116,6 +116,14 @@ def may_overwrite(
     if args.overwrite:
         hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
     raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint, kind=CONFIRM)
+
+
+def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> str:
+    """What a person should know before the archives of a tape are overwritten, for the end of a sentence."""
+    if not catalogs.is_expired(tape, catalogs.needed(archives, expire_last=True)):
+        return ", not all of which are past their retention"
+    hosts = catalogs.hosts_on(tape, catalogs.only_last(archives))
+    return ", among them the last good one of " + some(hosts) if hosts else ""
 
 
 def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -144,8 +152,10 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
             % ", ".join("%s of %s" % (count(each["added"], "archive"), each["label"]) for each in rebuilt),
             kind=DAMAGED,
         )
-    keep = catalogs.needed(catalog.archives())
-    known = [summary(catalog, tape, keep) for tape in catalog.tapes()]
+    archives = catalog.archives()
+    keep = catalogs.needed(archives, expire_last=settings.expire_last)
+    last = catalogs.only_last(archives)
+    known = [dict(summary(catalog, tape, keep), last_of=catalogs.hosts_on(tape, last)) for tape in catalog.tapes()]
     warnings = catalog.warnings() + [text for each in rebuilt for text in each["warnings"]]
     rebuilt = [{key: each[key] for key in ("label", "archives", "added")} for each in rebuilt]
     return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": warnings}

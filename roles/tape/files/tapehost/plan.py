@@ -17,7 +17,7 @@ import pool
 import wants
 from catalog import Catalog
 from problem import BUSY, NO_TAPE, NOT_FOUND, SETTINGS, Problem
-from units import STAMP, iso, parse_time, say_size
+from units import STAMP, count, iso, parse_time, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     hosts = {}
     # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
     soon = time.time() + min(SOON, settings.retention // 4)
-    keep = catalogs.needed(archives, soon) if settings.reuse == "expired" else None
+    keep = catalogs.needed(archives, soon, settings.expire_last) if settings.reuse == "expired" else None
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
         hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
@@ -69,7 +69,7 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         "order": order,
         "drives": drives,
         "tapes": tapes,
-        "fits": sentence,
+        "fits": "%s; kept until %s" % (sentence, iso(time.time() + settings.retention)[:10]),
         "warnings": warnings,
     }
 
@@ -153,7 +153,7 @@ def for_host(
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
-    good = [archive for archive in own if is_base(archive) and archive["run"] != run]
+    good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != run]
     bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
     level = wish["level"]
     if not 0 <= level <= names.HIGHEST:
@@ -185,11 +185,6 @@ def for_host(
             )
         )
     return entry
-
-
-def is_base(archive: "catalogs.Archive") -> bool:
-    """Whether an increment may rely on it."""
-    return archive["state"] == catalogs.GOOD and archive.get("verified", {"ok": True})["ok"]
 
 
 def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
@@ -243,7 +238,7 @@ def packing(
     """How many tapes these archives need, in this order, and a sentence that says so."""
     known = [size for size in sizes if size is not None]
     total = sum(known)
-    text = "%d archives, %s" % (len(sizes), say_size(total))
+    text = "%s, %s" % (count(len(sizes), "archive"), say_size(total))
     if len(known) < len(sizes):
         text += " and %d of which nothing is known" % (len(sizes) - len(known))
     if not settings.capacity:

@@ -12,7 +12,7 @@ import holding as holdings
 import leases
 import wants
 from problem import ABSENT, BUSY, LOADING, NO_TAPE, SETTINGS, Problem
-from units import say_duration
+from units import say_duration, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Judge = Callable[[Holding], "tuple[int, str]"]
 
 PATIENCE = 2.0  # seconds between two looks at drives that will not do
-SUGGESTED = 5  # tapes in a sentence
 NO_DRIVES = (
     "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
     "virtual tape; where no host of the inventory has any, and tape_host names none, the controller is the tape host"
@@ -96,8 +95,7 @@ def suggestion(catalog: "Catalog", want: "Want") -> "list[str]":
         return []
     labels = [tape["label"] for tape in catalog.tapes() if not want.suits(tape)[1]]
     labels = [label for label in labels if label not in want.refused]
-    more = ["%d more" % (len(labels) - SUGGESTED)] if len(labels) > SUGGESTED else []
-    return ["these may be written: " + ", ".join(labels[:SUGGESTED] + more)] if labels else []
+    return ["these may be written: " + some(labels)] if labels else []
 
 
 def too_late(limit: float, want: "Want", text: str, busy: str) -> Problem:

@@ -9,7 +9,7 @@ import encryption
 import names
 from drive import FAR
 from problem import Problem
-from units import parse_duration, parse_size, say_size
+from units import parse_duration, parse_retention, parse_size, say_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ DEFAULTS: "dict[str, Any]" = {
     "lease": "1h",
     "steal": False,
     "reclaim": False,
+    "expire_last": False,
+    "accept_new_machine": False,
     "changer": "",
     "barcodes": [],
     "next_command": "",
@@ -56,7 +58,7 @@ class Settings:
         if not self.catalog_dir.startswith("/"):
             raise Problem("tape_catalog_dir: %r is not a path" % self.catalog_dir, "it must begin with /")
         self.block_size = self.parsed("block_size", parse_size)
-        self.retention = self.parsed("retention", parse_duration)
+        self.retention = self.parsed("retention", parse_retention)
         self.reuse = self.value["reuse"]
         self.labels = self.words("labels", NUMBERS)
         self.paths = self.words("paths")
@@ -67,6 +69,8 @@ class Settings:
         self.lease = self.parsed("lease", parse_duration)
         self.steal = self.flag("steal")
         self.reclaim = self.flag("reclaim")
+        self.expire_last = self.flag("expire_last")
+        self.accept_new_machine = self.flag("accept_new_machine")
         self.changer = self.word("changer")
         self.barcodes = self.words("barcodes", NUMBERS)
         self.next_command = self.word("next_command")
@@ -104,7 +108,7 @@ class Settings:
         try:
             return parse(self.value[name])
         except Problem as exc:
-            raise Problem("tape_%s: %s" % (name, exc.what), exc.hint) from None
+            raise Problem("tape_%s: %s" % (name, exc.what), exc.hint, kind=exc.kind) from None
 
     def word(self, name: str) -> str:
         value = self.value[name]

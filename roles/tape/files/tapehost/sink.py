@@ -69,7 +69,7 @@ def new_archive(
         "bytes": None,
         "sha256": None,
         "state": catalogs.WRITING,
-        "keep_until": catalogs.keep_until(started, settings.retention),
+        "keep_until": started + settings.retention,
     }
 
 

@@ -6,9 +6,11 @@ import calendar
 import re
 import time
 
-from problem import Problem
+from problem import SETTINGS, Problem
 
 DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+DAY = 86400
+DAYS = {"d": 1, "day": 1, "w": 7, "week": 7, "mo": 31, "month": 31, "y": 366, "year": 366}  # never less than was meant
 SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 LONGEST = 1000 * 366 * 86400  # seconds; with much more, times have no date any more
 LARGEST = 2**62  # bytes
@@ -23,6 +25,25 @@ def parse_duration(text: object) -> int:
     if not match or seconds > LONGEST:
         raise Problem("%r is not a duration" % (text,), "write it as 28d, 12h, 90m or 30s, and at most 1000 years")
     return seconds
+
+
+def parse_retention(text: object) -> int:
+    """Seconds of 28d, 4w, 6mo, 1y, 6 months or 1y 6mo: an m is minutes to some programs and months to others."""
+    words = str(text).strip().lower()
+    parts = re.findall(r"([0-9]{1,9})\s*([a-z]+)[\s,]*", words)
+    whole = re.match(r"([0-9]{1,9}\s*[a-z]+[\s,]*)+\Z", words)
+    units = [unit if unit in DAYS else unit.rstrip("s") for _number, unit in parts]
+    if whole and all(unit in DAYS for unit in units):
+        seconds = sum(int(number) * DAYS[unit] * DAY for (number, _unit), unit in zip(parts, units))
+        if seconds <= LONGEST:
+            return seconds
+    hint = "it needs a unit of days or more, such as 28d, 4w, 6mo or 1y, and is at most 1000 years"
+    months = re.match(r"([0-9]+)\s*m\Z", words)
+    if months:
+        hint = "for months write %smo; " % months.group(1) + hint
+    elif words.isdigit():
+        hint = "for days write %sd; " % words + hint
+    raise Problem("%r is not a retention" % (text,), hint, kind=SETTINGS)
 
 
 def parse_size(text: object) -> int:
@@ -52,6 +73,12 @@ def say_duration(seconds: "int | float") -> str:
 def count(number: int, thing: str) -> str:
     """So many of a thing: 1 archive, 2 archives."""
     return "%d %s%s" % (number, thing, "" if number == 1 else "s")
+
+
+def some(names: "list[str]", most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    more = ["%d more" % (len(names) - most)] if len(names) > most else []
+    return ", ".join(names[:most] + more)
 
 
 def now_iso() -> str:

@@ -7,7 +7,7 @@ import fnmatch
 import catalog as catalogs
 import holding as holdings
 import leases
-from units import iso, say_size
+from units import iso, say_size, some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Writing:
         self.catalog = catalog
         self.run = run
         self.expect = expect
-        self.keep = catalogs.needed(catalog.archives())
+        self.archives = catalog.archives()
+        self.keep = catalogs.needed(self.archives, expire_last=settings.expire_last)
         self.damaged = catalog.warnings()
         self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
 
@@ -77,9 +78,14 @@ class Writing:
 
     def kept(self, tape: "Tape") -> str:
         """Why a tape is not begun afresh although the archives on it have expired, for the end of a sentence."""
-        if self.settings.reuse == "expired" and self.damaged and catalogs.is_expired(tape, self.keep, self.run):
+        if self.settings.reuse != "expired":
+            return ""
+        if self.damaged and catalogs.is_expired(tape, self.keep, self.run):
             return ", and is not begun afresh as long as the catalog is damaged (%s)" % "; ".join(self.damaged)
-        return ""
+        hosts = [] if self.settings.expire_last else catalogs.hosts_on(tape, catalogs.only_last(self.archives))
+        if not hosts or not catalogs.is_expired(tape, catalogs.needed(self.archives, expire_last=True), self.run):
+            return ""
+        return ", and has the last good archive of %s (tape_expire_last lets it go)" % some(hosts)
 
     def fits(self, taken: int) -> bool:
         return not self.settings.capacity or taken + self.expect <= self.settings.capacity
