@@ -71,6 +71,7 @@ def test_levels_and_the_way_back(site: Site) -> None:
     taping.next_second()
     (first,) = [archive["time"] for archive in site.archives() if archive["host"] == "h1"]
     site.fill("h1", one="changed", three="new", two=None)
+    site.fleet["h1"].run(["ln", f"{site.data('h1')}/one", f"{site.data('h1')}/same"])
 
     # the levels may differ; in check mode there is an estimate of each, and nothing is written
     before = site.everything()
@@ -88,7 +89,8 @@ def test_levels_and_the_way_back(site: Site) -> None:
 
     back, data = site.top / "back", site.data("h1").relative_to("/")
     done = site.run("restore", restore_host="h1", restore_target="h2", restore_to=str(back / "now"))
-    assert taping.read(back / "now" / data) == {"one": "changed", "three": "new"}
+    assert taping.read(back / "now" / data) == {"one": "changed", "same": "changed", "three": "new"}
+    assert taping.shown(done, "Show what was removed")[0] == "removed: 1, which were not there any more"
     assert (back / "now" / data / "one").stat().st_uid == 5001
     options = {"restore_host": "h1", "restore_target": "h2", "restore_as_of": first}
     done = site.run("restore", **options, restore_to=str(back / "then"))
@@ -96,12 +98,13 @@ def test_levels_and_the_way_back(site: Site) -> None:
     # a directory that has something in it is not mixed with what comes
     done = site.run("restore", rc=2, **options, restore_to=str(back / "then"))
     assert "then is not empty" in taping.failures(done, "Say why not")["h2"]
-    paths = [f"/{data}/three", f"/{data}/four"]
+    # one that was deleted before does not come back, and one of two names of a file is read once more
+    paths = [f"/{data}/{name}" for name in ("three", "four", "two", "same")]
     done = site.run("restore", rc=2, restore_host="h1", restore_paths=paths, restore_to=str(back / "some"))
-    assert [path.name for path in (back / "some" / data).iterdir()] == ["three"]
+    assert taping.read(back / "some" / data) == {"same": "changed", "three": "new"}
     assert taping.failures(done, "Fail if there is something that none of them has") == {
-        "h1": f"not in the archives of h1: /{data}/four. The rest is in {back}/some. tape_find says which archive has "
-        "a path"
+        "h1": f"not in the archives of h1: /{data}/four, /{data}/two. The rest is in {back}/some. "
+        "tape_find says which archive has a path"
     }
 
 

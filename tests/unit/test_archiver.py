@@ -212,8 +212,8 @@ def test_there_and_back_with_each_python(tmp_path: Path, version: str) -> None:
     (host.root / "a/c").symlink_to("b")
     second = host.create("R1", 1, "R0")
     to = host.top / "back"
-    host.extract(first, to)
-    host.extract(second, to, "--incremental", "--into-existing")
+    host.extract(first, to, "--more")
+    host.extract(second, to, "--incremental")
     assert tree(host.restored_as(to)) == tree(host.root)
     said = host.said("extract", "--to", str(to), *first.expected, data=b"x" * 512)
     assert said.startswith(f"archiver extract: {to} is not empty")

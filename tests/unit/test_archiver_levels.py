@@ -40,7 +40,9 @@ def short(host: Host, archive: Archive) -> list[str]:
 
 def restore(host: Host, to: Path, archives: list[Archive]) -> Path:
     for number, archive in enumerate(archives):
-        host.extract(archive, to, "--incremental", *(["--into-existing"] if number else []))
+        more = ["--more"] if archive is not archives[-1] else []
+        host.extract(archive, to, *more, *(["--incremental"] if number else []))
+    assert not (to / ".socketpipe-restore").exists()
     return host.restored_as(to)
 
 

@@ -50,7 +50,18 @@ def arguments() -> argparse.ArgumentParser:
     extract.add_argument("--to", required=True, metavar="DIR", help="made if it is not there; else it must be empty")
     extract.add_argument("--sha256", required=True, help="what the archive's checksum must be")
     extract.add_argument("--bytes", required=True, type=int, help="how long the archive must be")
-    extract.add_argument("--incremental", action="store_true", help="also remove what was deleted since the last level")
+    extract.add_argument(
+        "--incremental", action="store_true", help="it goes on where the one before it, with --more, has ended"
+    )
+    extract.add_argument("--more", action="store_true", help="another archive of the same restore follows")
+    extract.add_argument(
+        "--may-repeat", action="store_true", help="if the answer is {again: true}, the same follows with --again"
+    )
+    extract.add_argument("--again", action="store_true", help="the same archive once more, as the answer has said")
+    extract.add_argument("--delete", action="store_true", help="remove what is in DIR and was not in what is restored")
+    extract.add_argument(
+        "--keep-going", action="store_true", help="what tar cannot do is in the answer, and no failure"
+    )
     extract.add_argument("--into-existing", action="store_true", help="DIR may have something in it")
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")

@@ -9,6 +9,7 @@ import sys
 import time
 
 import mounts
+from command import tar_argv
 from crew import DEVNULL, KEPT, Child, Crew, pipe
 from gnutar import Tar, TarSays, checksum_argv, complaint
 from names import List
@@ -21,60 +22,9 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-# what tar says of every directory and every socket of a host, each night
-SILENT = ("new-directory", "rename-directory", "file-ignored")
 TOLD = 1000  # characters of a name in an answer
 ROOM = 64 * 1024  # characters of a list in a report
 KEEPING = "; tape_keep_incomplete keeps such an archive"
-# of each file the times that cannot be restored, or would only say when it was backed up
-NO_TIMES = "--pax-option=delete=atime,delete=ctime"
-
-
-def literal(name: bytes) -> bytes:
-    """A pattern that only this name matches."""
-    return re.sub(rb"[\\*?[]", rb"\\\g<0>", name)
-
-
-def exclude_options(states: States, settings: Settings, more: "list[bytes]") -> "list[bytes]":
-    """A pattern that begins with / is of the whole name, any other one of its last parts, as tar has it.
-
-    ``more`` are names, each from /.  Never --wildcards: it is about the names to archive too, and then tar 1.34 leaves
-    out all directories.
-    """
-    more = [literal(each) for each in more] + [literal(settings.state_top) + b"/*"]
-    whole = [b"." + each for each in more + settings.excludes if each.startswith(b"/")]
-    parts = [each for each in settings.excludes if not each.startswith(b"/")]
-    found = []
-    for option, patterns in ((b"--anchored", whole), (b"--no-anchored", parts)):
-        # tar does not read these two from a file as they are
-        words = [each for each in patterns if b"\n" in each or each[-1:].isspace()]
-        lines = [each + b"\n" for each in patterns if each not in words]
-        found += [option, b"--exclude-from=" + states.unnamed(lines)] + [b"--exclude=" + each for each in words]
-    return found
-
-
-def tar_argv(tar: Tar, plan: "Plan", snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
-    """tar's command line, for an archive and for the estimate of one.
-
-    Names are relative to /, where it runs, and begin with "./": then "/" itself is one like the others.
-    """
-    settings, states = plan.settings, plan.states
-    names = [b"." + path + b"\0" if path != b"/" else b".\0" for path in settings.paths]
-    return tar.argv(
-        "--create",
-        "--format=posix",  # whole names, large numbers, fractions of a second; extended attributes need it
-        NO_TIMES,
-        "--sparse",
-        "--blocking-factor=%d" % (settings.block_size // 512),
-        b"--listed-incremental=" + snapshot,
-        "--no-check-device",
-        *words,
-        *["--warning=no-" + each for each in SILENT],  # after --verbose, which turns them on
-        *(["--one-file-system"] if settings.one_file_system else []),
-        *exclude_options(states, settings, plan.out_of_reach),
-        "--null",
-        b"--files-from=" + states.unnamed(names),
-    )
 
 
 class Plan:

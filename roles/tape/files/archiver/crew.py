@@ -6,44 +6,29 @@ The archive goes from program to program through the kernel.  What is read here
 is what they say beside it: their messages, and the names of the files.
 """
 
-import _ctypes
 import fcntl
 import os
 import select
 import signal
 import subprocess
 import time
-from subprocess import DEVNULL, PIPE
+from subprocess import DEVNULL
 
+from process import Forked, die_with, plain_environment
 from settings import shown
 from trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Callable
 
 F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl only since 3.10
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PIPE_SIZE = 1024**2  # what an unprivileged user may have
 CHUNK = 256 * 1024
 KEPT = 20  # lines of what a program says: the first ones, and the last ones
 LONGEST = 2000  # bytes of a line
 GRACE = 2.0  # seconds that the others have when one has failed: most end by themselves, by the end of a pipe
 PAUSE = 0.005  # seconds in which names gather: tar writes each by itself
-
-
-class Int(_ctypes._SimpleCData):
-    _type_ = "i"
-
-
-class Function(_ctypes.CFuncPtr):
-    """A function of the C library; the module ctypes would take longer to load than all of ours."""
-
-    _flags_ = _ctypes.FUNCFLAG_CDECL
-    _restype_ = Int
-
-
-prctl = Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ignore[arg-type]
 
 
 def pipe() -> "tuple[int, int]":
@@ -85,7 +70,7 @@ class Lines:
 class Child:
     """A program and what became of it."""
 
-    def __init__(self, name: str, process: "subprocess.Popen[bytes]", ok: "tuple[int, ...]", says: Lines):
+    def __init__(self, name: str, process: "subprocess.Popen[bytes] | Forked", ok: "tuple[int, ...]", says: Lines):
         self.name = name
         self.process = process
         self.ok = ok
@@ -172,6 +157,18 @@ class Crew:
         self.children.append(child)
         return child
 
+    def fork(self, name: str, work: "Callable[[], None]", stdin: int, stdout: int, fds: "tuple[int, ...]") -> Child:
+        """A copy of us that does this work; the same is true of its descriptors."""
+        says = Lines()
+        stderr = self.listen(says)
+        try:
+            process = Forked(work, (stdin, stdout, stderr), fds)
+        finally:
+            os.close(stderr)
+        child = Child(name, process, (0,), says)
+        self.children.append(child)
+        return child
+
     def wait(self, out: int = -1) -> None:
         """Until all have ended and all that they said is read.  ``out``: where the archive goes, -1 for nowhere."""
         deadline = None  # type: float | None
@@ -230,39 +227,3 @@ class Crew:
                 child.process.kill()
         for child in self.children:
             child.process.wait()
-
-
-def plain_environment() -> "dict[bytes, bytes]":
-    """Our own, without what would change how programs behave, or what they say."""
-    dropped = (b"TAR_OPTIONS", b"TAPE", b"POSIXLY_CORRECT", b"LANGUAGE", b"SOCKETPIPE_TAPE")
-    environment = {name: value for name, value in os.environb.items() if name not in dropped}
-    environment[b"LC_ALL"] = b"C"
-    return environment
-
-
-def die_with(parent: int) -> "Callable[[], Any]":
-    """Called in a child before its program starts: it is killed when its parent is gone, whatever became of that."""
-
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(127)
-
-    return ask
-
-
-def output(argv: "list[bytes]") -> "tuple[int, bytes]":
-    """(status, both outputs) of a short command; 127 if there is no such program."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=subprocess.STDOUT,
-            env=plain_environment(),
-            preexec_fn=die_with(os.getpid()),
-        )
-    except OSError:
-        return 127, b""
-    text = process.communicate()[0]
-    return process.returncode, text

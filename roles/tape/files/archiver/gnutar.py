@@ -4,12 +4,16 @@
 
 import re
 
-from crew import Lines, output
+from crew import Lines
+from names import unescaped
+from process import output
 from settings import shown
 from trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Container
+
     from crew import Child
 
 LEAST = (1, 26)  # RHEL 7
@@ -18,6 +22,7 @@ OTHER_FILE_SYSTEM = re.compile(r"tar: (.*?)/?: (?:file|directory) is on a differ
 TOTAL = re.compile(r"Total bytes (?:written|read): (\d+) ")
 AT_THE_END = "tar: Exiting with failure status due to previous errors"
 NOT_FOUND = ": Not found in archive"
+UNLINKED = re.compile(r'tar: "(\./(?:[^"\\]|\\.)*)": Cannot hard link to ')
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # the SHA-256 of no byte
 
 
@@ -66,18 +71,31 @@ class TarSays(Lines):
         super().__init__()
         self.total = -1
         self.missing = 0  # of the members asked for
+        self.links: "list[tuple[bytes, str]]" = []  # where only some are asked for: what could not be linked, and why
+        self.unlinked = 0  # of those
         self.elsewhere: "list[str]" = []
 
     def add(self, line: str) -> None:
-        total, elsewhere = TOTAL.match(line), OTHER_FILE_SYSTEM.match(line)
+        total, elsewhere, unlinked = TOTAL.match(line), OTHER_FILE_SYSTEM.match(line), UNLINKED.match(line)
         if total:
             self.total = int(total.group(1))
         elif elsewhere:
             if elsewhere.group(1) not in self.elsewhere and len(self.elsewhere) < 100:
                 self.elsewhere.append(elsewhere.group(1))
+        elif unlinked:
+            self.links.append((unescaped(unlinked.group(1).encode()), line))
+        elif line.endswith(NOT_FOUND):
+            self.missing += 1
         elif line != AT_THE_END:
-            self.missing += line.endswith(NOT_FOUND)
             super().add(line)
+
+    def settle(self, expected: "Container[bytes]") -> None:
+        """Of what could not be linked, that was to be expected of these; anything else is an error like others."""
+        for name, line in self.links:
+            if name in expected:
+                self.unlinked += 1
+            else:
+                super().add(line)
 
 
 def escaped(name: bytes) -> bytes:

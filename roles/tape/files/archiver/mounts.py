@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NO_FILES = ["autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs"]
 NO_FILES += ["efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "overlay", "proc", "pstore", "ramfs", "rpc_pipefs"]
 NO_FILES += ["securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs"]
+REMOTE = ("nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "afs", "ocfs2", "gfs2", "lustre", "glusterfs")
 
 
 class Mount:
@@ -29,6 +30,10 @@ class Mount:
     @property
     def is_fuse(self) -> bool:
         return self.kind in ("fuse", "fuseblk") or self.kind.startswith("fuse.")
+
+    @property
+    def is_remote(self) -> bool:
+        return self.kind in REMOTE
 
     def refuses(self, user: int) -> bool:
         """Whether it is a file system in user space of somebody else, who lets nobody see it, not even root."""

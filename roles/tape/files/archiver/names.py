@@ -2,12 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The names of files, as tar writes them: one a line, which begins with "./"."""
 
+import re
 import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+# a line of --verbose twice with --quoting-style=c: type, name, and what a link is a link to
+LONG = re.compile(rb'(.)\S{9,10} [-+0-9/:., ]*"(\./(?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?\Z')
+ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
+LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+LETTERS.update((each, each) for each in (b"\\", b'"', b"?", b" "))
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 
 
@@ -37,21 +43,53 @@ class List:
 
 
 class Found:
-    """The names that tar takes out of an archive: how many, and which of those asked for."""
+    """The names that tar takes out of an archive: how many, which of those asked for, and what is only a link."""
 
-    def __init__(self, asked: "list[bytes]"):
-        """``asked``: as tar writes them, without a slash at the end."""
+    def __init__(self, asked: "list[bytes]", record: "BinaryIO | None" = None):
+        """``asked``: none for all of them; then tar says the names alone, else the long lines of --verbose twice."""
+        self.asked = set(asked)
         self.missing = set(asked)
+        self.record = record
         self.count = 0
-        self.deleted = 0
+        self.links: "dict[bytes, bytes]" = {}  # names that are asked for, and those that have their data and are not
         self.rest = b""
 
     def __call__(self, chunk: bytes) -> None:
         *lines, self.rest = (self.rest + chunk).split(b"\n")
         for line in lines:
-            if not line.startswith(b"./"):  # the archive's label, or what an incremental removes
-                self.deleted += line.startswith(b"tar: Deleting ")
-                continue
-            self.count += 1
-            if self.missing:
-                self.missing -= {name for name in self.missing if line == name or line.startswith(name + b"/")}
+            name = self.short(line) if not self.asked else self.long(line)
+            if name:
+                self.count += 1
+                if self.record:
+                    self.record.write(name + b"\0")
+
+    def short(self, line: bytes) -> bytes:
+        """The name; none for the archive's label."""
+        if not line.startswith(b"./"):
+            return b""
+        return unescaped(line) if self.record else line
+
+    def long(self, line: bytes) -> bytes:
+        found = LONG.match(line)
+        if not found:
+            return b""
+        name, link = unescaped(found.group(2)), found.group(3)
+        self.missing -= above(name.rstrip(b"/"), self.missing)
+        if found.group(1) == b"h" and link is not None and not above(unescaped(link), self.asked):
+            self.links[name] = unescaped(link)
+        return name
+
+
+def above(name: bytes, names: "set[bytes]") -> "set[bytes]":
+    """Those of the names that are this one or a directory above it."""
+    found = set()
+    while name and names:
+        if name in names:
+            found.add(name)
+        name = name.rpartition(b"/")[0]
+    return found
+
+
+def unescaped(name: bytes) -> bytes:
+    """A name that tar has written with --quoting-style=escape or c, in the locale C."""
+    return ESCAPED.sub(lambda found: LETTERS.get(found.group(1)) or bytes([int(found.group(1), 8)]), name)
