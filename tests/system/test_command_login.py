@@ -4,17 +4,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import marshal
 import os
 import re
 import signal
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.hosts import Fleet
 
+from . import anatomy
 from .conftest import SCRATCH
-from .shell import Shell
+from .shell import Shell, gate
 from .test_interpreters import PYTHONS
 
 SSH = "-l { ssh h1 }"
@@ -72,14 +79,28 @@ TO_H1 = {
     "two shells": "ssh h1 ssh h2",
     "network namespace": "nsenter --net=/proc/1/ns/net --",
     "script": "{scratch}/login",
+    # the standard input, which carries the program otherwise, does not get there, or only as what somebody types
+    "ssh, no input": "ssh -n h1",
+    "ssh, in the background": "ssh -f h1",
+    "ssh, a terminal": "ssh -tt h1",
+    "sudo, no input": "{scratch}/deaf sudo -n -u backup1",
+    "a terminal": "{scratch}/typist",
+}
+
+SCRIPTS = {
+    "login": '#!/bin/sh\nssh h1 "$@"\n',
+    "deaf": '#!/bin/sh\nexec "$@" </dev/null\n',
+    "typist": "#!/usr/bin/python3\nimport pty, sys\npty.spawn(sys.argv[1:])\n",
 }
 
 
 @pytest.mark.parametrize("login", TO_H1)
 def test_words_arrive_unharmed(fleet: Fleet, shell: Shell, login: str) -> None:
     """Whether the login command runs a shell, none, or two."""
-    script = f"printf '#!/bin/sh\\nssh h1 \"$@\"\\n' >{SCRATCH}/login; chmod 755 {SCRATCH}/login"
-    fleet.controller.run(["sh", "-c", script])
+    for name, text in SCRIPTS.items():
+        path = fleet.controller.outside(f"{SCRATCH}/{name}")
+        path.write_text(text, encoding="ascii")
+        path.chmod(0o755)
     words = TO_H1[login].format(scratch=SCRATCH).split()
     remote = ["/usr/bin/python3", "-IS", "-c", ECHO, *WORDS]
     output = f"{SCRATCH}/out"
@@ -196,14 +217,94 @@ def test_a_far_side_with_an_old_python_only(shell: Shell, work: Path) -> None:
     )
 
 
+def needed(version: str) -> str:
+    if version not in PYTHONS:
+        pytest.skip(f"there is no CPython {version} on this machine")
+    return PYTHONS[version]
+
+
+def test_a_far_side_with_python_2_only(shell: Shell) -> None:
+    """It says so itself, whether it is told on its standard input or in its command line."""
+    python = needed("2.7")
+    for words in ("ssh h1", "ssh -n h1"):
+        ended = shell.run(f"socketpipe --python {python} -i {{ echo x }} -l {{ {words} }} -r {{ cat }}")
+        assert ended.returncode == 2
+        assert re.fullmatch(
+            rf"no end could be started on the far side \({words}\): no usable Python \(Python 3\.6 or later is needed, "
+            r"this is 2\.7\.\d+\): install Python 3\.6 or later there, or say where it is with --python",
+            ended.said,
+        )
+
+
+@pytest.mark.parametrize("login", ["ssh -n h1", "ssh -tt h1"])
+@pytest.mark.parametrize("python", ["3.6", "3.13"])
+def test_every_python_reads_its_command_line(shell: Shell, login: str, python: str) -> None:
+    line = f"socketpipe --python {needed(python)} -i {{ seq 3 }} -l {{ {login} }} -r {{ cat }} -o {{ cat }}"
+    ended = shell.run(line)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1\n2\n3\n", "")
+
+
+def test_where_a_terminal_mixes_the_streams_the_last_words_are_told(shell: Shell) -> None:
+    remote = "sh -c 'cat; echo no space on tape >&2; exit 4'"
+    ended = shell.run(f"socketpipe -i {{ seq 3 }} -l {{ ssh -tt h1 }} -r {{ {remote} }}")
+    assert ended.returncode == 4
+    assert ended.said == "remote (sh) on the far side (ssh -tt h1) failed with exit status 4: no space on tape"
+
+
+@pytest.mark.parametrize("there", ["ssh h1", "ssh -n h1"])
+def test_no_secret_is_in_a_command_line(fleet: Fleet, shell: Shell, work: Path, there: str) -> None:
+    """Everybody may read those (ps)."""
+    source = f"sh -c 'touch {work}/runs; {gate(work / 'go')}'"
+    process = shell.start(f"exec socketpipe -i {{ {source} }} -l {{ {there} }} -r {{ sh -c 'cat; :' mark-there }}")
+    anatomy.until("it runs", (work / "runs").exists)
+    words = [word for proc in anatomy.processes(fleet.controller, *fleet) for word in proc.argv]
+    found = [text for word in words for text in re.findall(r"[\w+/=]{5000,}", word)]
+    (work / "go").touch()
+    assert shell.finish(process).returncode == 0
+    assert bool(found) is (there != "ssh h1")
+    for text in found:
+        plans = [plan for plan in unpacked(base64.b64decode(text)) if isinstance(plan, dict)]
+        assert [link["secret"] for plan in plans for link in plan["links"]] == [""]
+
+
+def unpacked(data: bytes) -> Iterator[Any]:
+    while data:
+        size = 8 + int(data[:8])
+        with contextlib.suppress(zlib.error):
+            yield marshal.loads(zlib.decompress(data[8:size]))
+        data = data[size:]
+
+
 # -- those that fail
 
+DEAF = "it must run the command line after it, and hand on its standard input (no ssh -n or -f, no </dev/null)"
+TERMINAL = "a terminal is in the way of its standard input (ssh -tt, RequestTTY force)"
 LOGINS = {
     "false": ("false", r"the login command ended without a report \(exit status 1\)"),
     "refused": ("ssh -p 9 h1", r"the login command ended without a report \(exit status 255\)"),
     "missing": ("no-such-login", r"the login command: there is no 'no-such-login' in PATH .*"),
     "killed": ("sh -c 'kill -9 $$'", r"the login command ended without a report \(exit status -9\)"),
-    "silent": ("true", r"the login command ended without a report \(exit status 0\)"),
+    "silent": ("true", rf"the login command has started nothing \(exit status 0\): {re.escape(DEAF)}"),
+    "no input, two shells": (
+        "ssh -n h1 ssh h2",
+        rf"the login command has started nothing \(exit status \d+\): {re.escape(DEAF)}",
+    ),
+    "a terminal, two shells": (
+        "ssh -tt h1 ssh h2",
+        rf"the login command has started nothing \(exit status \d+\): {re.escape(TERMINAL)}",
+    ),
+    "closes its output": (
+        "sh -c 'exec sleep 7411 >/dev/null' -",
+        r"the login command ended without a report \(exit status -15\)",
+    ),
+    "hangs with our input": (
+        "sh -c 'cat >/dev/null; sleep 7411; :'",
+        r"the login command has not got there within 1 s \(-t/--timeout\)",
+    ),
+    "hangs, says something": (
+        "sh -c 'echo welcome; sleep 7411; :'",
+        r"the login command has not got there within 1 s \(-t/--timeout\)",
+    ),
     "no shell": ("cat", r".*"),
 }
 
@@ -212,9 +313,10 @@ LOGINS = {
 @pytest.mark.parametrize("batch", ["", "-b"])
 def test_a_login_that_fails(shell: Shell, work: Path, case: str, batch: str) -> None:
     """Nothing is run, and the sentence names the login command as it was given."""
-    login, message = LOGINS[case]
+    words, message = LOGINS[case]
     touch = f"{{ touch {work}/ran }}"
-    ended = shell.run(f"socketpipe {batch} -i {touch} -l {{ {login} }} -r {touch}")
+    limit = "-t 1" if "hangs" in case else ""
+    ended = shell.run(f"socketpipe {batch} {limit} -i {touch} -l {{ {words} }} -r {touch}")
     assert ended.returncode == 2
     last = ended.stderr.splitlines()[-1]
     assert re.fullmatch(rf"socketpipe: no end could be started on the far side \([^)]*\): {message}", last), last

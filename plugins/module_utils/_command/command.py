@@ -17,7 +17,7 @@ from .._run.run import Run
 from .._run.verdict import Verdict
 from . import arguments, manual, plain
 from .addresses import own_addresses
-from .login import ForkLaunch, LoginLaunch
+from .login import TERMINAL, ForkLaunch, LoginLaunch
 from .meter import Meter
 from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say, shell_status
 
@@ -57,10 +57,11 @@ def main(words: "list[str]") -> int:
 
 
 class CommandRun(Run):
-    """The run of one command line, which a signal ends."""
+    """The run of one command line, which a signal ends; so does a login that leads to nothing."""
 
-    def __init__(self, launches: "Any", on_sample: "Callable[[dict[str, Any]], None]"):
-        super().__init__(launches, on_sample)
+    def __init__(self, here: ForkLaunch, login: LoginLaunch, on_sample: "Callable[[Any], None]", timeout: int):
+        super().__init__({HERE: here, THERE: login}, on_sample)
+        self.here, self.login, self.timeout = here, login, timeout
         self.signal = 0
         signal.set_wakeup_fd(self.wake_in)
         catch(self.signalled)
@@ -69,19 +70,32 @@ class CommandRun(Run):
         self.signal = self.signal or number
         self.give_up_at = min(self.give_up_at, time.monotonic())
 
+    def beat(self) -> None:
+        here, login, now = self.here, self.login, time.monotonic()
+        if login.secrets and not here.pid and not here.ready:
+            here.learn(login.secrets)
+        login.silent = login.silent or login.hopeless(now, self.timeout)
+        if login.silent or login.obstacle and not login.in_words:
+            self.give_up_at = min(self.give_up_at, now)
+
+
+def attempt(options: "SimpleNamespace", meter: Meter, obstacle: str = "") -> "tuple[Plan, CommandRun, Any]":
+    """Run the plan; ``obstacle``: why the far side cannot be told on the login command's standard input."""
+    plan = make_plan(options, obstacle)
+    login = LoginLaunch(plan.for_end(THERE), options.login, options.python or "python3", options.batch, obstacle)
+    running = CommandRun(ForkLaunch(plan.for_end(HERE), login), login, meter.feed, options.timeout)
+    outcomes = running.outcomes()
+    if login.obstacle and not obstacle and not login.begun and not running.signal:
+        return attempt(options, meter, login.obstacle)
+    return plan, running, outcomes
+
 
 def run(options: "SimpleNamespace") -> int:
     """Run the commands and say what came of it; returns the exit status."""
     began = time.monotonic()
-    plan = make_plan(options)
     names = {HERE: "this host", THERE: "the far side (%s)" % " ".join(options.login)[:200]}
-    launches = {
-        HERE: ForkLaunch(plan.for_end(HERE), []),
-        THERE: LoginLaunch(plan.for_end(THERE), options.login, options.python or "python3", options.batch),
-    }
     meter = Meter(2)
-    running = CommandRun(launches, meter.feed)
-    outcomes = running.outcomes()
+    plan, running, outcomes = attempt(options, meter)
     meter.clear()
     verdict = Verdict(plan, outcomes, names, ADVICE)
     status = exit_status(verdict, "output" if options.output else "remote")
@@ -101,8 +115,8 @@ def run(options: "SimpleNamespace") -> int:
     return die(running.signal) if running.signal else status
 
 
-def make_plan(options: "SimpleNamespace") -> Plan:
-    """Two ends, up to three stages, and who dials whom."""
+def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
+    """Two ends, up to three stages, and who dials whom; without secrets if it goes there for all to see."""
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
     plan.options.update(connect_timeout=options.timeout or 30, full_reads=whole_blocks(options))
@@ -111,6 +125,10 @@ def make_plan(options: "SimpleNamespace") -> Plan:
     plan.add_end(THERE, options.listen == "remote")
     stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]
     plan.chain([(end, stage(options, name)) for end, name in stages if getattr(options, name)])
+    if obstacle == TERMINAL:  # which mixes its outputs: what the remote command says comes in the report
+        del plan.stage("remote")["inherit"]["2"]
+    for link in plan.links if obstacle else ():
+        link["secret"] = ""
     given = options.host.split(",") if options.host else []
     if options.listen == "remote":
         plan.reach(HERE, THERE, given)

@@ -5,13 +5,15 @@
 import os
 import select
 import sys
+import time
 
 from .._end import main
-from .._end.kernel import exit_status
+from .._end.kernel import events, exit_status
 from .._end.processes import descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
+from .._end.watch import MARK
 from .._run import bootstrap
-from .._run.launch import PipedLaunch
+from .._run.launch import NO_PYTHON, PipedLaunch
 from .streams import own_description
 
 TYPE_CHECKING = False
@@ -21,9 +23,28 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-# a login command may run a shell or none: these words mean the same to both, so all else comes on standard input
-WORDS = ["-IS", "-"]
-PROGRAM = "import binascii,io;r=io.BytesIO(binascii.a2b_base64('%s')).read;exec(r(int(r(8))))\n"
+# As -I, which Python 2 does not know, so that it could not say what it is; PROGRAM does the rest of it
+ISOLATED = "-ESs"
+# says that it has begun, and executes what is in the text or the word that it names
+PROGRAM = (
+    "import sys;sys.path=[entry for entry in sys.path if entry];import binascii,io;"
+    'sys.stdout.write("\\n%s{\\"begun\\": 1}\\n");sys.stdout.flush();'
+    "r=io.BytesIO(binascii.a2b_base64(%s)).read;exec(r(int(r(8))))"
+)
+# PROGRAM as one word, whether a shell reads it or none: a shell's quotes are in comments of Python.
+# The backslashes are for csh; to Python they continue lines on which nothing more comes
+WORD = "0#'\\\n%s#\\\n#'"
+# before PROGRAM, where that comes on standard input: Python would take a terminal for somebody who types it
+NO_TERMINAL = "import sys;sys.stdin.isatty() and sys.exit();"
+ECHO = NO_TERMINAL.encode("ascii")
+SILENT = 60.0  # seconds for an end to begin when the login command has taken all of its program
+CLOSED = 3.0  # seconds from the end of the login command's output to its own, and to that of one that we end
+# what is in the way of the login command's standard input
+DEAF = "it must run the command line after it, and hand on its standard input (no ssh -n or -f, no </dev/null)"
+TERMINAL = "a terminal is in the way of its standard input (ssh -tt, RequestTTY force)"
+NOTHING = "the login command has started nothing (exit status %d): %s"
+LATE = "the login command has not got there within %d s (-t/--timeout)"
+MUTE = "the login command has taken the program, and nothing has begun in %d s: does it run the command line after it?"
 
 
 class ForkLaunch(PipedLaunch):
@@ -31,13 +52,29 @@ class ForkLaunch(PipedLaunch):
 
     pid = 0
 
+    def __init__(self, plan: "dict[str, Any]", login: "LoginLaunch"):
+        super().__init__(plan, [])
+        self.login = login
+
     def start(self) -> None:
+        if all(link["secret"] for link in self.plan["links"]):
+            self.fork()
+
+    def learn(self, secrets: "dict[str, str]") -> None:
+        """The far side has made the secrets."""
+        for link in self.plan["links"]:
+            link["secret"] = secrets[link["id"]]
+        self.fork()
+
+    def fork(self) -> None:
         self.out, theirs = os.pipe()
         os.set_blocking(self.out, False)
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                os.close(self.out)  # else it would never see that its reader is gone
+                for fd in (self.out, self.login.out):  # else those who write to them would not see that we are gone
+                    if fd >= 0:
+                        os.close(fd)
                 os.dup2(theirs, 1)
                 main.main(self.plan)
             except BaseException:
@@ -46,24 +83,44 @@ class ForkLaunch(PipedLaunch):
                 os._exit(1)
         os.close(theirs)
 
+    def wanted(self) -> "dict[int, int]":
+        return super().wanted() if self.pid else {}
+
     def wait(self) -> "tuple[int, str]":
         return exit_status(os.waitpid(self.pid, 0)[1]), ""
 
     def processes(self) -> "list[int]":
         return [pid for pid in descendants(os.getpid()) if pid == self.pid]
 
+    def cancel(self, number: int = signal.SIGTERM) -> None:
+        super().cancel(number)
+        if not self.pid:
+            self.over()
+
 
 class LoginLaunch(PipedLaunch):
-    """The end on the far side: the login command, with the program and its plan on its standard input."""
+    """The end on the far side: the login command, with the program and its plan on its standard input.
+
+    ``obstacle``: why that does not get through, if that is known; then all is in the command line, but the secrets.
+    """
 
     subject = "the login command"
     how_to_set_python = "say where it is with --python"
-    pid, into = 0, -1
+    pid, into, taken = 0, -1, -1
     pending = b""
 
-    def __init__(self, plan: "dict[str, Any]", login: "list[str]", python: str, batch: bool):
+    def __init__(self, plan: "dict[str, Any]", login: "list[str]", python: str, batch: bool, obstacle: str = ""):
         super().__init__(plan, [python])
-        self.command, self.batch = login + [python] + WORDS + [self.label], batch
+        self.batch, self.in_words, self.obstacle = batch, bool(obstacle), obstacle
+        self.begun, self.taken_at = False, self.began
+        self.secrets: "dict[str, str]" = {}
+        self.command = login + [python, ISOLATED] + ([] if obstacle else ["-"]) + [self.label]
+        if obstacle:
+            program = bootstrap.program(bootstrap.sources(), small=True)
+            self.command[-1:-1] = ["-c", WORD % PROGRAM % (MARK, "sys.argv[1]"), self.text(program)]
+
+    def text(self, program: bytes) -> str:
+        return bootstrap.as_text(bootstrap.stream(program, self.plan))
 
     def start(self) -> None:
         problem = find_command(self.command[0], full_environment({}), None)
@@ -71,22 +128,23 @@ class LoginLaunch(PipedLaunch):
             self.error = "the login command: %s" % problem
             self.over()
             return
-        stdin, self.into = os.pipe()
+        self.taken, self.into = os.pipe()
         self.out, stdout = os.pipe()
         stderr = own_description(2)
         for fd in (self.into, self.out):
             os.set_blocking(fd, False)
-        fds = {0: stdin, 1: stdout, 2: stderr}
+        fds = {0: self.taken, 1: stdout, 2: stderr}
         try:
             self.pid = spawn(self.command, full_environment({}), None, fds, self.batch, signal.SIGTERM)
         except (NotStarted, OSError) as exc:
             self.error = "the login command %s" % exc
             self.over()
         finally:
-            for fd in (stdin, stdout, stderr):
+            for fd in (stdout, stderr):
                 os.close(fd)
-        program = bootstrap.program(bootstrap.sources())  # dear, and done while the login takes its time
-        self.pending = (PROGRAM % bootstrap.as_text(bootstrap.stream(program, self.plan))).encode("ascii")
+        if not self.in_words:  # compiling is dear, and done while the login takes its time
+            text = NO_TERMINAL + PROGRAM % (MARK, '"%s"' % self.text(bootstrap.program(bootstrap.sources())))
+            self.pending = text.encode("ascii") + b"\n"
 
     def wanted(self) -> "dict[int, int]":
         fds = super().wanted()
@@ -98,7 +156,10 @@ class LoginLaunch(PipedLaunch):
         if fd == self.into:
             self.feed()
             return []
-        return super().serve(fd)
+        samples = super().serve(fd)
+        if not self.begun and ECHO in self.heard.noise:
+            self.obstacle = TERMINAL
+        return samples
 
     def feed(self) -> None:
         """Write as much of the program as the login command takes."""
@@ -109,11 +170,55 @@ class LoginLaunch(PipedLaunch):
         except OSError:
             self.pending = b""  # it has ended: its exit status says why
         if not self.pending:
+            self.taken_at = time.monotonic()
             os.close(self.into)
             self.into = -1
 
+    def parse(self, message: "dict[str, Any]") -> "dict[str, Any] | None":
+        """Messages before any other say that there is an end, and which secrets it has made."""
+        if message.get("begun"):
+            self.begun = True
+        elif self.in_words and are_secrets(message.get("secrets"), self.plan):
+            self.secrets = message["secrets"]
+        return super().parse(message)
+
+    def hopeless(self, now: float, timeout: int) -> str:
+        """Why to wait no longer for an end to begin; "" if it has, or may."""
+        if self.begun or self.ready:
+            return ""
+        if timeout and now > self.began + timeout:
+            return LATE % timeout
+        if self.in_words or self.pending or events({self.taken: select.POLLIN}).get(self.taken, 0) & select.POLLIN:
+            self.taken_at = now
+        return MUTE % SILENT if now > self.taken_at + SILENT else ""
+
+    def over(self) -> None:
+        super().over()
+        for fd in (self.into, self.taken):
+            if fd >= 0:
+                os.close(fd)
+        self.into = self.taken = -1
+
     def wait(self) -> "tuple[int, str]":
-        return exit_status(os.waitpid(self.pid, 0)[1]), ""
+        """One that lives on without its output will never report: it is ended."""
+        for number in (0, signal.SIGTERM, signal.SIGKILL):
+            kill(self.processes() if number else [], number)
+            deadline = time.monotonic() + CLOSED
+            while time.monotonic() < deadline:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    return exit_status(status), ""
+                time.sleep(0.005)
+        return -signal.SIGKILL, ""
+
+    def conclude(self, rc: int, stdout: str, stderr: str) -> None:
+        super().conclude(rc, stdout, stderr)
+        if self.report and "end" not in self.report:  # the loader's last word, of a Python that is too old
+            self.error, self.kind = NO_PYTHON % (self.report["refused"], self.how_to_set_python), "no python"
+            self.report = None
+        elif not self.begun and self.kind == "launch":
+            self.obstacle = self.obstacle or (DEAF if rc == 0 else "")
+            self.error = NOTHING % (rc, self.obstacle) if self.obstacle else self.error
 
     def processes(self) -> "list[int]":
         """The login command and, where that is a script, what it runs."""
@@ -126,3 +231,10 @@ class LoginLaunch(PipedLaunch):
             os.close(self.out)
             self.error = "it was not ours to end"
             self.over()
+
+
+def are_secrets(found: "Any", plan: "dict[str, Any]") -> bool:
+    """Whether these are keys for the plan's links, and no more."""
+    if not isinstance(found, dict) or set(found) != {link["id"] for link in plan["links"]}:
+        return False
+    return all(isinstance(key, str) and len(key) == 64 and not key.strip("0123456789abcdef") for key in found.values())

@@ -87,9 +87,11 @@ OPTIONS = [
         "{ command }",
         COMMAND,
         "Run this command to get to the far side, such as ssh with the name of a host. Any command will do that runs "
-        "a command line elsewhere and hands its standard input on: ssh(1) with its options, sudo(8), ip netns exec, "
-        "docker exec -i. It only starts things: no byte of the stream goes through it. Its standard input carries "
-        "socketpipe itself, so a command that asks for a password must ask on the terminal, as ssh and sudo do.",
+        "a command line elsewhere: ssh(1) with its options, sudo(8), ip netns exec, docker exec -i. It only starts "
+        "things: no byte of the stream goes through it. Its standard input carries socketpipe itself, so a command "
+        "that asks for a password must ask on the terminal, as ssh and sudo do. If that does not get there (ssh with "
+        "-n or -f, or with a terminal), the command is run a second time, with socketpipe in its command line. That "
+        "goes through one shell at most, and has no room for a nested socketpipe.",
     ),
     Option(
         "-r",

@@ -29,6 +29,7 @@ def main(plan: "dict[str, Any]") -> int:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     watch = Watch(plan["heartbeat"])
+    make_secrets(plan, watch)
     report = before(plan)
     if not report:
         try:
@@ -42,6 +43,15 @@ def main(plan: "dict[str, Any]") -> int:
     report["python"] = "%d.%d.%d" % sys.version_info[:3]
     watch.say(report)
     return 0
+
+
+def make_secrets(plan: "dict[str, Any]", watch: Watch) -> None:
+    """A plan that came in a command line, for everybody to see, has no secrets: they go the other way."""
+    missing = [link for link in plan["links"] if not link["secret"]]
+    for link in missing:
+        link["secret"] = os.urandom(32).hex()
+    if missing:
+        watch.say({"secrets": {link["id"]: link["secret"] for link in missing}})
 
 
 def before(plan: "dict[str, Any]") -> "dict[str, Any]":

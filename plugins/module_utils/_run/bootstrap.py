@@ -120,11 +120,11 @@ def pack(value: "Any") -> bytes:
     return frame(zlib.compress(marshal.dumps(plain, 2), 9))
 
 
-def program(modules: "list[tuple[str, str]]") -> bytes:
-    """The loader and the modules: the same for every end."""
-    code = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in modules]
-    compiled = frame(MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9))
-    return frame(LOADER.encode("ascii")) + compiled + pack(modules)
+def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
+    """The loader and the modules: the same for every end.  Without the compiled ones it is small."""
+    code = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in modules if not small]
+    compiled = b"" if small else MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9)
+    return frame(LOADER.encode("ascii")) + frame(compiled) + pack(modules)
 
 
 def stream(program: bytes, plan: "Any") -> bytes:

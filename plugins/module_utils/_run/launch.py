@@ -42,6 +42,7 @@ class Launch:
         self.error, self.kind = "", "launch"
         self.silent = ""  # why it was given up, when that is a failure of its own
         self.lost = False  # it may have run, but there is no report
+        self.begun = True  # an end may run already: False only where it says so when it begins
 
     def start(self) -> None:
         raise NotImplementedError
@@ -140,5 +141,9 @@ class PipedLaunch(Launch):
             self.over()
             return []
         messages = [read_marked(line) for line in self.heard.feed(chunk)]
-        samples = [parse_sample(message, self.plan) for message in messages if message]
+        samples = [self.parse(message) for message in messages if message]
         return [sample for sample in samples if sample]
+
+    def parse(self, message: "dict[str, Any]") -> "dict[str, Any] | None":
+        """A message as a sample; None if it is another, or none that can be used."""
+        return parse_sample(message, self.plan)

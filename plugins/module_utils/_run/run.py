@@ -112,6 +112,8 @@ class Run:
         """Seconds that the others get after this end is over."""
         report = launch.report
         if report is None:
+            if not launch.begun:
+                return 0.0
             soon = launch.lived < LOST_EARLY or all(isinstance(each, PipedLaunch) for each in others)
             return LOST if soon else UNAWARE
         if report.get("preflight"):

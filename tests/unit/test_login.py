@@ -1,0 +1,110 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The login of the command: its program as a word, the secrets that the far side makes, and one that fails at once."""
+
+from __future__ import annotations
+
+import select
+import shlex
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login import (
+    ISOLATED,
+    WORD,
+    LoginLaunch,
+    are_secrets,
+)
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
+from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+
+SAYS = 'import sys;sys.stdout.write("%s %s" % (sys.argv[1], (sys.version_info > (3, 6))))'
+KEY = "0123456789abcdef" * 4
+
+
+def plan() -> dict[str, Any]:
+    made = Plan({})
+    for name in ("here", "there"):
+        made.add_end(name)
+    made.chain([("here", {"name": "input"}), ("there", {"name": "remote"}), ("here", {"name": "output"})])
+    return made.for_end("there")
+
+
+@pytest.mark.parametrize("version", ["2.7", *pythons.TARGETS])
+def test_a_word_is_the_same_with_a_shell_and_without(version: str) -> None:
+    argv = [pythons.needed(version), ISOLATED, "-c", WORD % SAYS, "label"]
+    shell = ["sh", "-c", " ".join([shlex.quote(argv[0]), *argv[1:]])]  # as ssh does it: nothing is quoted
+    for words in (argv, shell):
+        done = subprocess.run(words, capture_output=True, check=False, timeout=20)
+        assert (done.stdout.decode(), done.stderr) == (f"label {version != '2.7'}", b"")
+
+
+@pytest.mark.parametrize(
+    ("found", "good"),
+    [
+        ({"input → remote": KEY, "remote → output": KEY[::-1]}, True),
+        ({"input → remote": KEY}, False),
+        ({"input → remote": KEY, "remote → output": KEY, "other": KEY}, False),
+        ({"input → remote": KEY, "remote → output": KEY[1:]}, False),
+        ({"input → remote": KEY, "remote → output": "x" + KEY[1:]}, False),
+        ({"input → remote": KEY, "remote → output": None}, False),
+        ([KEY, KEY], False),
+        (None, False),
+    ],
+)
+def test_secrets_that_the_far_side_has_made(found: Any, good: bool) -> None:
+    assert are_secrets(found, plan()) is good
+    launch = LoginLaunch(plan(), ["login"], "python3", False, "an obstacle")
+    assert launch.parse({"secrets": found}) is None
+    assert launch.secrets == (found if good else {})
+
+
+def test_secrets_that_nobody_has_asked_for() -> None:
+    """The program has gone through its standard input, with ours."""
+    launch = LoginLaunch(plan(), ["login"], "python3", False)
+    assert launch.parse({"secrets": {"input → remote": KEY, "remote → output": KEY}}) is None
+    assert launch.secrets == {}
+
+
+def test_nobody_is_waited_for_after_a_login_that_has_begun_nothing() -> None:
+    launch = LoginLaunch(plan(), ["login"], "python3", False)
+    launch.conclude(1, "", "")
+    assert Run.patience(launch, []) == 0.0
+    launch.parse({"begun": 1})
+    assert Run.patience(launch, []) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("at", "timeout", "begun", "hopeless"),
+    [
+        (0.5, 1, False, ""),
+        (2.0, 1, False, "the login command has not got there within 1 s (-t/--timeout)"),
+        (2.0, 1, True, ""),
+        (3000.0, 0, False, ""),
+    ],
+)
+def test_how_long_a_login_may_take(at: float, timeout: int, begun: bool, hopeless: str) -> None:
+    launch = LoginLaunch(plan(), ["login"], "python3", False)
+    launch.pending, launch.begun = b"the program", begun
+    assert launch.hopeless(launch.began + at, timeout) == hopeless
+
+
+def test_a_login_that_takes_everything_and_begins_nothing() -> None:
+    launch = LoginLaunch(plan(), ["sh", "-c", "cat >/dev/null; sleep 60"], "python3", False)
+    launch.start()
+    try:
+        while launch.pending:
+            launch.feed()
+        patience = 60.0
+        assert launch.hopeless(launch.taken_at + patience - 1, 0) == ""
+        while events({launch.taken: select.POLLIN})[launch.taken] & select.POLLIN:
+            time.sleep(0.01)
+        text = launch.hopeless(launch.taken_at + patience + 1, 0)
+        assert text.startswith("the login command has taken the program, and nothing has begun in 60 s: ")
+    finally:
+        launch.cancel(9)
+        launch.wait()
