@@ -17,17 +17,20 @@ BLOCK = 262144
 
 
 class TapeHost:
-    """`settings` are the role's variables without their prefix."""
+    """`settings` are the role's variables without their prefix; without `python` it is the machine's own."""
 
-    def __init__(self, guest: Guest, place: Path, **settings: t.Any) -> None:
+    def __init__(self, guest: Guest, place: Path, python: str = "", **settings: t.Any) -> None:
         self.guest = guest
         self.catalog = place / "catalog"
         cache = f"pycache_prefix={guest.scratch / 'pycache'}"  # a process takes long enough to start there
-        self.program = ["/usr/bin/python3", "-I", "-X", cache, str(PROGRAM)]
+        start = [python, "-I", "-B"] if python else ["/usr/bin/python3", "-I", "-X", cache]
+        self.program = [*start, str(PROGRAM)]
+        self.path = ""  # the PATH of the program, if it is not the machine's
         self.settings = {"devices": guest.library.devices[:1], "catalog_dir": str(self.catalog), "wait": 0, **settings}
 
     def _env(self, settings: dict[str, t.Any]) -> dict[str, str]:
-        return {"SOCKETPIPE_TAPE": json.dumps({**self.settings, **settings})}
+        known = json.dumps({**self.settings, **settings})
+        return {"SOCKETPIPE_TAPE": known, **({"PATH": self.path} if self.path else {})}
 
     def run(self, *words: str, input: bytes | None = None, check: bool = True, **settings: t.Any) -> Run:
         return self.guest.run([*self.program, *words], input=input, check=check, env=self._env(settings))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit import pythons
+
 from .guest import Guest
 from .library import Library
 from .medium import MEDIUM_ERROR, sense
@@ -31,7 +33,10 @@ def sizes(library: Library, drive: int = 0) -> list[list[int]]:
     return [[len(record) for record in file] for file in tape.files()]
 
 
-def test_archives_follow_each_other_and_come_back(tapehost: TapeHost, library: Library) -> None:
+@pytest.mark.parametrize("version", ["", "3.6"], ids=["own", "3.6"])
+def test_archives_follow_each_other_and_come_back(guest: Guest, scratch: Path, library: Library, version: str) -> None:
+    """With the oldest Python, too: what the ioctls are given and give is bytes."""
+    tapehost = TapeHost(guest, scratch, pythons.needed(version) if version else "")
     library.tape("A00001L6", drive=0)
     tapehost.label("ONE")
     first, second = blocks(3), blocks(2, fill=2)
@@ -50,6 +55,15 @@ def test_archives_follow_each_other_and_come_back(tapehost: TapeHost, library: L
         f"{mt} rewind && {mt} fsf 3 && dd if=/dev/nst0 bs=256k | (tar -tf -; cat > /dev/null)"
     ).stdout
     assert "tapes/ONE.json" in names.splitlines()
+
+
+def test_no_mt_is_needed_whatever_it_is_called(tapehost: TapeHost, library: Library) -> None:
+    library.tape("A00001L6", drive=0)
+    tapehost.guest.sh("mkdir -p /dev/shm/bin && ln -sf /usr/bin/dd /dev/shm/bin/dd")
+    tapehost.path = "/dev/shm/bin"
+    tapehost.label("ONE")
+    assert tapehost.sink("R1", "h1", blocks(1))["file"] == 1
+    assert len(tapehost.run("source", "--tape", "ONE", "--file", "1").stdout) == BLOCK
 
 
 def test_the_label_says_to_a_person_how_to_get_the_data_back(tapehost: TapeHost, library: Library) -> None:

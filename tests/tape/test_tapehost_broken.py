@@ -132,7 +132,10 @@ ATTENTION = sense(UNIT_ATTENTION, 0x2900)
 def test_a_reset_at_any_moment_before_the_archive(
     tapehost: TapeHost, library: Library, opcode: int, after: int, heard: bool
 ) -> None:
-    """Whether st hears of it or not: the archive goes where it belongs, or nothing is written."""
+    """Whether st hears of it or not: the archive goes where it belongs, or nothing is written.
+
+    Of what st hears all is done again, from the label on.
+    """
     tape = library.tape("A00001L6", drive=0)
     tapehost.label("ONE")
     tapehost.sink("R1", "h1", blocks(1))
@@ -146,6 +149,7 @@ def test_a_reset_at_any_moment_before_the_archive(
     drive.trouble = once(opcode, reset, after)
     done = tapehost.run("sink", "--run", "R2", "--host", "h2", input=blocks(1), check=False, steal=True)
     assert tape.records[:4] == before
+    assert done.returncode == 0 or not heard or opcode == WHERE, done.stderr
     assert sizes(library) == ([[8192], [BLOCK], [BLOCK], []] if done.returncode == 0 else [[8192], [BLOCK], []])
     drive.trouble = None
     tapehost.sink("R2", "h3", blocks(1), steal=True)

@@ -5,6 +5,7 @@
 A state is only ever a base when the catalog has called its run good; nothing here decides that.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -114,6 +115,9 @@ class States:
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)
+        except OSError as exc:
+            if exc.errno != errno.EINVAL:  # a file system that has none for directories, such as CIFS
+                raise
         finally:
             os.close(folder)
 

@@ -51,19 +51,20 @@ class Drive(Device):
 
         Of a tape that begins with file marks: as many zeros, and the first record.
         """
-        for size in (LABEL_BLOCK, FAR):
-            self.rewind()
-            self.do(mtio.SETBLK, 0)  # its last user may have left others, which no record fits
+        why: "Problem | None" = None
+        for size in (LABEL_BLOCK, FAR):  # the second time after any error: the first may have been news of a reset
             try:
+                self.rewind()
+                self.do(mtio.SETBLK, 0)  # its last user may have left others, which no record fits
                 return self.beginning(size)
             except Problem as exc:
-                why = exc
-                if exc.kind != LONG:
-                    break
+                if exc.kind not in (LONG, UNREADABLE):
+                    raise
+                why = exc if why is None or why.kind == LONG else why
         # nothing of it could be repeated by a person to say that just this content may be lost
         self.sure = False
         raise Problem(
-            "the beginning of the tape in %s cannot be read: %s" % (self.path, why.what),
+            "the beginning of the tape in %s cannot be read: %s" % (self.path, why.what if why else ""),
             "clean the drive, or try another one; a tape that is wanted by nobody can be made blank with "
             "mt-st -f %s rewind, and then erase" % self.path,
             kind=UNREADABLE,
@@ -77,7 +78,7 @@ class Drive(Device):
                 return b""
             if block:
                 return bytes(marks) + block
-        raise Problem("it begins with more than %d file marks" % MARKS)
+        raise Problem("it begins with more than %d file marks" % MARKS, kind=UNREADABLE)
 
     def write_label(self, block: bytes) -> None:
         """Begin the tape afresh; raises Problem."""
