@@ -125,7 +125,8 @@ options:
         input to the end, as C(head) does.
         What then happens to the commands before it is a consequence, and not held against them.
         Without this, a command that leaves data unread fails the task. Only NUL bytes may be left, for GNU tar
-        does not read the padding at the end of an archive."
+        does not read the padding at the end of an archive: 1 MiB by C(tar), C(bsdtar), C(star), C(cpio) and C(pax), the
+        largest record of a tape, 10 KiB by other programs, the usual one, and none by C(dd)."
       - "C(creates) (a path) - When this exists on the command's host, the whole task is skipped.
         A relative path is looked up in C(chdir). It may be a pattern with wildcards. C(~) means nothing in it."
       - "C(removes) (a path) - When this does not exist on the command's host, the whole task is skipped."

@@ -556,6 +556,7 @@ def test_a_link_is_made_ready(pair: Pair) -> None:
         (b"", True),
         (b"\0", True),
         (b"\0" * 200_000, True),
+        (b"\0" * 200_001, False),
         (b"x", False),
         (b"\0" * 100_000 + b"x", False),
         (b"x" + b"\0" * 100_000, False),
@@ -566,7 +567,7 @@ def test_drain(pair: Pair, data: bytes, result: bool) -> None:
     pair.writer.sock.sendall(data)
     pair.writer.commit()
     pair.until(pair.reader, link.EOF)
-    assert pair.reader.drain() is result
+    assert pair.reader.drain(200_000) is result
     if result:
         pair.reader.finish()
         pair.reader.part()
@@ -576,17 +577,17 @@ def test_drain(pair: Pair, data: bytes, result: bool) -> None:
 def test_drain_waits_for_the_end(pair: Pair) -> None:
     pair.writer.sock.sendall(b"\0" * 10)
     eventually(lambda: pair.reader.unread() == 10, "nothing came", 10)
-    assert pair.reader.drain() is None
-    assert pair.reader.drain() is None
+    assert pair.reader.drain(10) is None
+    assert pair.reader.drain(10) is None
     pair.writer.commit()
-    eventually(pair.reader.drain, "no end", 10)
+    eventually(lambda: pair.reader.drain(10), "no end", 10)
     assert pair.reader.state == link.EOF and pair.reader.padding == 10
 
 
 def test_drain_of_a_reset(pair: Pair) -> None:
     pair.writer.abort()
     eventually(lambda: tcp_info(pair.reader.sock)["state"] == CLOSE, "no reset", 10)
-    assert pair.reader.drain() is False
+    assert pair.reader.drain(10) is False
     assert pair.reader.state == link.RESET
 
 
@@ -723,9 +724,9 @@ def test_local_drain_and_full_reads(local: tuple[Side, Side]) -> None:
     reader.start_reading()
     writer.sock.send(b"\0" * 100)
     assert reader.unread() == 100
-    assert reader.drain() is None
+    assert reader.drain(100) is None
     writer.commit()
-    assert reader.drain() is True
+    assert reader.drain(100) is True
 
 
 def test_a_stage_that_reads_its_own_output(local: tuple[Side, Side]) -> None:

@@ -206,6 +206,24 @@ def test_who_gets_whole_blocks(argv: list[str], blocks: bool) -> None:
         assert [(link["full_reads"], link["polled"]) for link in plan.for_end("b")["links"]] == [(size, not blocks)]
 
 
+@pytest.mark.parametrize(
+    ("argv", "most"),
+    [
+        (["tar", "xf", "-"], 1024 * 1024),
+        (["/bin/sh", "-c", "dd bs=512 count=1 of=label; exec tar xf -"], 1024 * 1024),
+        (["sudo", "cpio", "-i"], 1024 * 1024),
+        (["dd", "count=1"], 0),
+        (["python3", "unpack.py"], 10240),
+        (["sh", "-c", "cat > lastweek.tar"], 10240),
+    ],
+)
+def test_how_much_padding_may_stay_unread(argv: list[str], most: int) -> None:
+    plan = Plan({})
+    plan.add_end("a")
+    plan.add_stage("a", {**stage("one"), "argv": argv})
+    assert plan.stage("one")["padding"] == most
+
+
 def test_a_plan_is_plain_data() -> None:
     told = pipe().for_end("remote")
     assert json.loads(json.dumps(told)) == told

@@ -351,6 +351,8 @@ def test_who_writes_to_a_reader_that_has_gone_gets_sigpipe(
 
 # 4faeee0cf8a5, for a stage on this side that says by a file that it sleeps
 BUSY = """def busy(fd: int, *rest: "Any") -> int:
+    from .processes import descendants
+
     if any(os.path.exists("%s/" + str(pid)) for pid in descendants(os.getpid())):
         _ctypes.set_errno(errno.EBUSY)
         return -1
@@ -501,7 +503,8 @@ PADDING = {
     "none": (b"", True),
     "one": (b"\0", True),
     "a tape record": (b"\0" * 10240, True),
-    "many": (b"\0" * 3_000_000, True),
+    "more than a record": (b"\0" * 10241, False),
+    "many": (b"\0" * 3_000_000, False),
     "data": (b"x", False),
     "data after NUL": (b"\0" * 100_000 + b"x", False),
 }
@@ -527,6 +530,15 @@ def test_tar_leaves_padding(launch: Launch, tmp_path: Path) -> None:
     source = stage("input", ["tar", "-C", str(tmp_path), "-b", "2048", "-cf", "-", "tree"])
     launch(two(source, stage("output", ["tar", "-C", str(tmp_path / "out"), "-xf", "-"]))).wait().ok()
     assert (tmp_path / "out" / "tree" / "file").read_text() == "content"
+
+
+@where
+@pytest.mark.parametrize("rest", [1, 500, 50_000_000])
+def test_what_dd_leaves_is_data(launch: Launch, shape: Callable[..., Plan], rest: int) -> None:
+    """The rest of a disk image is often NUL."""
+    image = sh("input", "echo image; head -c 507 /dev/zero; head -c %d /dev/zero" % (rest - 1))
+    ends = launch(shape(image, stage("output", ["dd", "of=/dev/null", "bs=512", "count=1"])), HASTY).wait()
+    assert ends.cause()["kind"] == "stopped reading", ends.cause()
 
 
 # -- early_exit

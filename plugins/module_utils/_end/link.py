@@ -51,7 +51,6 @@ RESET = "reset"  # the other side, or something between, has broken the link
 ABORTED = "aborted"  # we have broken it
 BROKEN = (RESET, ABORTED)
 LOOK = (0.04, 0.25)  # seconds between looks whether a reader sleeps on what it asked for: from, growing to
-DRAIN_MOST = 64 * 1024 * 1024  # bytes of NUL padding read for a stage that stopped before it
 
 
 class Side:
@@ -264,11 +263,11 @@ class Side:
         except OSError:
             pass  # it is shut already
 
-    def drain(self) -> "bool | None":
-        """Read what a stage left: True at the end after nothing but NUL, False after data, None for not yet."""
+    def drain(self, most: int) -> "bool | None":
+        """Read what a stage left: True at the end after NUL, ``most`` bytes; False after more, None for not yet."""
         if self.tcp:
             full_reads(self.sock, 1)
-        while self.padding < DRAIN_MOST:
+        while self.padding <= most:
             try:
                 chunk = self.sock.recv(65536, socket.MSG_DONTWAIT)
             except BlockingIOError:

@@ -142,7 +142,7 @@ class Rules:
             stage.drain_until, stage.hold_until = now + DRAIN_GRACE, 0.0
             count, stage.left_unread = at_rest(side)
             stage.consumed = "" if count is None else " after %d bytes" % (count - stage.left_unread)
-        at_end = side.drain()
+        at_end = side.drain(stage.spec["padding"])
         if at_end:
             side.finish()
             return True

@@ -43,6 +43,7 @@ MODULES = [
 ]
 # what the command needs beside those, here and where it is nested
 COMMAND_MODULES = [
+    "_run.readers",
     "_run.plan",
     "_run.words",
     "_run.verdict",

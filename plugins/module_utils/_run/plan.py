@@ -8,8 +8,9 @@ the ends can reach each other; ``for_end`` is what one end is then told.
 """
 
 import random
-import re
 import secrets
+
+from .readers import padding, reads_blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ CHECKED = 2  # ports that a preflight checks where any port would do
 HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
 DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
 FULL_READS = 1024 * 1024  # bytes: what a reader's socket waits for, at most (SO_RCVLOWAT)
-BLOCKWISE = ("dd", "gdd")  # programs for which a short read is a short block
 
 
 class PlanError(ValueError):
@@ -40,12 +40,6 @@ def parse_ports(text: str) -> "list[int]":
             raise PlanError("ports: %r is not within 1-65535, lowest first" % part.strip())
         ports.extend(range(low, high + 1))
     return list(dict.fromkeys(ports))
-
-
-def reads_blocks(argv: "list[str]") -> bool:
-    """Whether dd is among these words, or those of a shell's script within them."""
-    words = [word for text in argv for word in re.split(r"[^\w./+-]+", text)]
-    return any(word.rpartition("/")[2] in BLOCKWISE for word in words)
 
 
 class Plan:
@@ -71,7 +65,7 @@ class Plan:
         self.ends[name]["connect_timeout"] = connect_timeout or self.options.get("connect_timeout", 30)
 
     def add_stage(self, end: str, stage: "dict[str, Any]") -> None:
-        self.ends[end]["stages"].append(dict(stage, fds={}, end=end))
+        self.ends[end]["stages"].append(dict(stage, fds={}, end=end, padding=padding(stage["argv"])))
 
     def stage(self, name: str) -> "dict[str, Any]":
         for end in self.ends.values():
