@@ -464,6 +464,20 @@ def test_a_machine_s_own_name(host: Host, text: str, found: str | None) -> None:
     assert host.create().facts["machine_id"] == found
 
 
+@as_root
+def test_another_machine_than_the_tape_host_knows(host: Host) -> None:
+    """It is refused before anything is read; a machine without such a name is not."""
+    mine, other = "0" * 31 + "1", "0" * 31 + "2"
+    file = host.top / "machine-id"
+    file.write_text(mine + "\n", encoding="ascii")
+    host.within_mounts(f"[ -e /etc/machine-id ] || exit 77; mount --bind {file} /etc/machine-id")
+    assert host.run(*host.words(), "--machine", mine).returncode == 0
+    said = host.said(*host.words(), "--machine", other)
+    assert said.startswith(f"archiver create: this is the machine {mine}, and the last good archive of ")
+    file.write_text("", encoding="ascii")
+    assert host.run(*host.words(), "--machine", other).returncode == 0
+
+
 def test_report_of_a_run_that_was_never_completed(host: Host) -> None:
     host.create("R0")
     (host.state_dir / "R0.json").unlink()

@@ -25,10 +25,11 @@ def packed(lines: int) -> bytes:
 
 
 def test_a_report_makes_an_archive_good(tape_host: Maker) -> None:
-    host = tape_host()
+    host = tape_host(lease=0)
+    host.backup("R0", "h1")
     host.sink("R1", "h1", DATA)
     said = host.commit("R1", "h1", DATA, level=1, base="R0", tar=1, warnings=["tar: it changed"], warning_count=1)
-    kept = host.tape()["archives"][0]
+    kept = host.tape()["archives"][1]
     assert said.answer == {**kept, "tape": "A", "paths": [], "mounted": 0}  # which may be long
     assert (kept["state"], kept["level"], kept["base"], kept["tar"], kept["files"]) == ("good", 1, "R0", 1, 2)
     listing = (host.catalog_dir / "lists" / "R1" / "all,h1.gz").read_bytes()
@@ -75,6 +76,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"warnings": [1]}, UNREADABLE),
     ({"other_file_systems": "/home"}, UNREADABLE),
     ({"files": None}, UNREADABLE),
+    ({"machine_id": "db1"}, UNREADABLE),
+    ({"machine_id": 5}, UNREADABLE),
+    ({"incomplete": "no"}, UNREADABLE),
+    ({"level_problem": None}, UNREADABLE),
     ({"files": 3}, NOT_WHOLE),
     ({"listing": b""}, NOT_WHOLE),
     ({"listing": b"garbage"}, NOT_WHOLE),
@@ -174,3 +179,75 @@ def test_the_catalog_that_it_makes(tape_host: Maker) -> None:
         *("state", "keep_until", "elapsed", "rate", "tar", "warnings", "warning_count", "files"),
         "other_file_systems",
     }
+
+
+OLD, NEW = "0" * 32, "1" * 32
+
+
+def test_another_machine_of_the_same_name(tape_host: Maker) -> None:
+    """It is refused until somebody says that it is the host's now; and then it is the other one that is refused."""
+    host = tape_host(lease=0)
+    host.backup("R1", "h1", machine_id=OLD)
+    host.backup("R2", "h1", machine_id=None)  # of an older archiver, or of a container that has none
+    host.backup("R3", "h1", machine_id=OLD)
+    host.backup("R3", "h2", machine_id=NEW)
+    data = archive("R4", "h1")
+    host.sink("R4", "h1", data)
+    assert host.commit("R4", "h1", data, machine_id=NEW).said == (
+        "tape A, file 5: it is of the machine %s, and the last good archive of h1 is of the machine %s "
+        "(/etc/machine-id): two hosts of one name must not share a tape host; after a new installation "
+        "set tape_accept_new_machine once" % (NEW, OLD)
+    )
+    assert host.states()[-1] == (5, "h1", "failed")
+    assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R3"]
+    host.backup("R5", "h1", machine_id=OLD)
+    host.settings["accept_new_machine"] = True
+    host.backup("R7", "h1", machine_id=NEW)
+    host.settings["accept_new_machine"] = False
+    host.backup("R8", "h1", machine_id=NEW)
+    data = archive("R9", "h1")
+    host.sink("R9", "h1", data)
+    assert "it is of the machine %s, and" % OLD in host.commit("R9", "h1", data, machine_id=OLD).said
+    # the archiver is told before anything is read
+    request = json.dumps({"run": "R10", "hosts": {name: {"level": 0} for name in ("h1", "h2", "h3")}}).encode()
+    hosts = host.ok("plan", data=request)["hosts"]
+    assert [hosts[name]["machine_id"] for name in ("h1", "h2", "h3")] == [NEW, NEW, None]
+    assert host.ok("plan", data=request, accept_new_machine=True)["hosts"]["h1"]["machine_id"] is None
+
+
+def test_a_level_that_the_host_could_not_make(tape_host: Maker) -> None:
+    """Its state was lost: it says so, and the next archive is based on the new level 0."""
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    data = archive("R2", "h1")
+    host.sink("R2", "h1", data, 1, "R1")
+    why = "level 0 instead of 1: no state of run R1 is on this host"
+    done = host.commit("R2", "h1", data, level=0, base=None, level_problem=why, warnings=[why], warning_count=1)
+    assert (done.answer["level"], done.answer["base"], done.answer["level_problem"]) == (0, None, why)
+    assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R2"]
+    request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
+    assert host.ok("plan", data=request)["hosts"]["h1"]["base"] == "R2"
+
+
+def test_an_increment_to_what_is_not_known(tape_host: Maker) -> None:
+    """The catalog was lost between the plan and the report, or the base's tape was begun afresh."""
+    host = tape_host(lease=0)
+    data = archive("R2", "h1", 1)
+    host.sink("R2", "h1", data, 1, "R1")
+    answer = host.commit("R2", "h1", data, level=1, base="R1", warnings=["x"], warning_count=1).answer
+    text = "what it is an increment to, run R1, is not in the catalog: run level 0"
+    assert (answer["warnings"], answer["warning_count"]) == ([text], 2)
+    request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
+    answer = host.ok("plan", data=request)
+    assert answer["hosts"]["h1"]["level"] == 0
+    assert answer["warnings"] == ["h1: level 0 instead of 1, as there is no archive that it could be based on"]
+
+
+def test_an_archive_with_errors_is_no_base(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    host.backup("R2", "h1", incomplete=True)
+    request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
+    assert host.ok("plan", data=request)["hosts"]["h1"]["base"] == "R1"
+    (found,) = host.ok("chain", "--host", "h1")["archives"]
+    assert (found["run"], found["incomplete"]) == ("R2", True)

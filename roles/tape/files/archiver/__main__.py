@@ -32,6 +32,7 @@ def arguments() -> argparse.ArgumentParser:
     create = commands.add_parser("create", help="write an archive of this host to standard output")
     create.add_argument("--run", required=True, help="the run that this archive is of")
     create.add_argument("--host", required=True, help="this host's name in the inventory")
+    create.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
     create.add_argument("--keep", default="", help="runs whose states stay, with commas between them")
 
     report = commands.add_parser(

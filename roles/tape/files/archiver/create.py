@@ -66,6 +66,7 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
     if os.isatty(1):
         raise Trouble("the archive goes to standard output, which is a terminal", 2)
     kept = [checked("run", each) for each in words.keep.split(",") if each]
+    same_machine(host, words.machine)
     tar = Tar()
     plan = Plan(settings, words)
     if plan.base == run:
@@ -157,6 +158,18 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
         "files": names.count,
         "elapsed": round(time.time() - plan.started, 3),
     }
+
+
+def same_machine(host: str, wanted: str) -> None:
+    """Raises Trouble if the archives of this name are those of another machine."""
+    found = machine_id()
+    if wanted and found not in (None, wanted):
+        raise Trouble(
+            "this is the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id): "
+            "two hosts of one name must not share a tape host; after a new installation set "
+            "tape_accept_new_machine once" % (found, host, wanted),
+            kind="other machine",
+        )
 
 
 def machine_id() -> "str | None":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Archive = dict[str, Any]
 
 WRITING, WRITTEN, GOOD, FAILED = "writing", "written", "good", "failed"
+ACCEPT = "two hosts of one name must not share a tape host; after a new installation set tape_accept_new_machine once"
 ARCHIVE, CATALOG = "archive", "catalog"  # an archive's kind
 
 
@@ -148,6 +149,16 @@ def times_of(run: str, host_time: str) -> "dict[str, str]":
         return {"time": iso(parse_time(run)), "host_time": host_time}
     except Problem:
         return {"time": host_time, "host_time": host_time}
+
+
+def machine_of(archives: "list[Archive]", host: str) -> "str | None":
+    """The machine-id of the last good archive of a host, whatever its set; None if none has said."""
+    known = [
+        each.get("machine_id")
+        for each in archives
+        if (each["host"], each["state"]) == (host, GOOD) and each.get("machine_id")
+    ]
+    return known[-1] if known else None
 
 
 def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]":

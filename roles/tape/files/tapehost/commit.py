@@ -11,7 +11,7 @@ import catalog as catalogs
 import files
 import lists
 from catalog import Catalog
-from problem import Problem
+from problem import FAILED, MACHINE, Problem
 from units import parse_time
 
 TYPE_CHECKING = False
@@ -26,7 +26,9 @@ LINE = 2**20  # bytes: the report is shorter
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 LISTS = ("paths", "warnings", "other_file_systems")
-KEYS = ("level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
+# what a report of an older archiver does not have
+OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # type: dict[str, Any]
+KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
 def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -52,6 +54,8 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         )
     # of several tapes, that of the last attempt
     label = max(having)[1]
+    archives = catalog.archives()
+    stranger = other_machine(settings, archives, said)
     with catalog.change(label) as tape:
         archive = catalogs.find(tape, args.run, args.host, settings.set)
         if archive is None:
@@ -68,20 +72,51 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         if archive["bytes"] not in (None, said["bytes"]):
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
+        elif stranger:
+            archive.update(state=catalogs.FAILED, problem=stranger)
         else:
+            add_warning(said, without_base(archives, said))
             files.write_whole(lists.path(catalog, archive), listing)
             archive.update((key, said[key]) for key in KEYS)
             archive.update(host_time=said["time"], state=catalogs.GOOD)
     if archive["state"] == catalogs.FAILED:
-        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), "run it again")
+        hint = catalogs.ACCEPT if stranger else "run it again"
+        kind = MACHINE if stranger else FAILED
+        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
     told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
     told = {key: [line[:TOLD] for line in lines] for key, lines in told.items()}
     return dict(archive, tape=label, paths=[], mounted=len(archive["other_file_systems"]), **told)
 
 
+def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
+    """Why the archive is not its host's, "" if it is: two hosts of one name must not be one chain of archives."""
+    before = catalogs.machine_of(archives, said["host"])
+    if settings.accept_new_machine or None in (before, said["machine_id"]) or before == said["machine_id"]:
+        return ""
+    return "it is of the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id)" % (
+        said["machine_id"],
+        said["host"],
+        before,
+    )
+
+
+def without_base(archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
+    """Why an increment cannot be restored now, "" if it can: what it is to must be known and good."""
+    whose = (said["base"], said["host"], said["set"], catalogs.GOOD)
+    if not said["level"] or any((each["run"], each["host"], each["set"], each["state"]) == whose for each in archives):
+        return ""
+    return "what it is an increment to, run %s, is not in the catalog: run level 0" % said["base"]
+
+
+def add_warning(said: "dict[str, Any]", text: str) -> None:
+    if text:
+        said["warnings"] = [text] + said["warnings"]
+        said["warning_count"] += 1
+
+
 def parse(line: bytes) -> "dict[str, Any]":
     """The line of JSON, each value of which is what it must be: the catalog is read for years; raises many things."""
-    said = json.loads(line.decode())
+    said = dict(OPTIONAL, **json.loads(line.decode()))
     for key in ("run", "host", "set"):
         if not isinstance(said[key], str):
             raise ValueError("%s: %r" % (key, said[key]))
@@ -92,6 +127,10 @@ def parse(line: bytes) -> "dict[str, Any]":
         raise ValueError("level %r, base %r" % (said["level"], said["base"]))
     if not said["bytes"] or not re.match(r"[0-9a-f]{64}\Z", said["sha256"]):
         raise ValueError("%r bytes, SHA-256 %r" % (said["bytes"], said["sha256"]))
+    if said["machine_id"] is not None and not re.match(r"[0-9a-f]{32}\Z", said["machine_id"]):
+        raise ValueError("machine_id %r" % (said["machine_id"],))
+    if not isinstance(said["incomplete"], bool) or not isinstance(said["level_problem"], str):
+        raise ValueError("incomplete %r, level_problem %r" % (said["incomplete"], said["level_problem"]))
     for key in LISTS:
         if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
             raise ValueError("%s: %r" % (key, said[key]))

@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     from settings import Settings
 
 LOOKING = 10.0  # seconds that others may take to look at our tape
-SHOWN = ("host", "set", "level", "tape", "file", "bytes", "state", "elapsed", "rate", "problem", "warning_count")
+SHOWN = (
+    "host",
+    "set",
+    "level",
+    "tape",
+    "file",
+    "bytes",
+    "state",
+    "elapsed",
+    "rate",
+    "problem",
+    "warning_count",
+    "incomplete",
+)
 
 
 def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":

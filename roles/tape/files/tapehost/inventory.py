@@ -232,6 +232,7 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         "bytes",
         "sha256",
         "verified",
+        "incomplete",
     )
     names = list(dict.fromkeys(archive["tape"] for archive in archives))
     return {

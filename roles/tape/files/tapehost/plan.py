@@ -55,6 +55,7 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     for host, wish in asked.items():
         own = [archive for archive in archives if archive["host"] == host]
         hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
+        hosts[host]["machine_id"] = None if settings.accept_new_machine else catalogs.machine_of(every, host)
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )

@@ -11,6 +11,7 @@ ABSENT = "absent"  # the tape is in no drive
 NO_TAPE = "no tape"  # no drive has a tape that may be written
 NOT_FOUND = "not found"  # the catalog does not have it
 CONFIRM = "confirm"  # it would be lost, and nobody has said that it may
+MACHINE = "other machine"  # of a host of this name there is a good archive of another machine
 NO_TOOL = "no tool"  # a program is not installed
 DAMAGED = "damaged"  # it is not what was written
 UNREADABLE = "unreadable"  # the drive cannot read, or write, what is there; nobody knows where the tape stands now
