@@ -176,7 +176,7 @@ def test_a_host_with_a_very_long_name_has_a_label_too(host: Host) -> None:
 def test_its_state_is_for_its_owner_alone(host: Host) -> None:
     host.state_dir.mkdir(mode=0o755, parents=True)
     host.create()
-    assert host.states() == ["R0.json", "R0.list.gz", "R0.snar", "lock"]
+    assert host.states() == ["R0.json", "R0.list.gz", "R0.reported", "R0.snar", "lock"]
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [host.state_dir, *host.state_dir.glob("*")]}
     assert set(modes.values()) == {0o600, 0o700}
     assert modes["all"] == 0o700

@@ -120,7 +120,7 @@ def test_it_is_killed(host: Host, halfway: Started) -> None:
     assert within(10, lambda: not any(is_alive(pid) for pid in children))
     assert host.states() == ["R0.list.gz.tmp", "R0.snar.tmp", "lock"]
     host.create("R1")
-    assert host.states() == ["R1.json", "R1.list.gz", "R1.snar", "lock"]
+    assert host.states() == ["R1.json", "R1.list.gz", "R1.reported", "R1.snar", "lock"]
 
 
 def test_a_run_that_is_made_again_and_killed_counts_for_nothing(host: Host) -> None:
@@ -211,17 +211,43 @@ def test_the_disk_of_the_state_is_full(host: Host) -> None:
 
 
 def test_two_at_once(host: Host, halfway: Started) -> None:
-    holder = halfway.process.pid
-    assert host.said(*host.words("R1")) == (
-        f"archiver create: another backup of this set is running on this host, as process {holder} "
-        f"(it holds {host.state_dir}/lock)"
+    """The second one waits, and does not take away what the first one has still to report."""
+    second = Started([*host.argv, *host.words("R1")], host.environment(), 0)
+    assert second.process.stderr
+    assert second.process.stderr.readline().decode() == (
+        f"waiting for process {halfway.process.pid}, another backup of this set on this host "
+        f"(it holds {host.state_dir}/lock)\n"
+    )
+    gone = Started([*host.argv, *host.words("R2")], host.environment(), 0)
+    assert gone.process.stderr
+    assert gone.process.stderr.readline().startswith(b"waiting for process ")
+    gone.link.close()
+    assert gone.end() == (
+        1,
+        "archiver create: whoever was to read the archive is gone, and it was not begun: another backup ran\n",
     )
     host.settings["set"] = "other"
     host.create("R1")
+    host.settings["set"] = "all"
     halfway.read()
     assert halfway.end()[0] == 0
-    host.settings["set"] = "all"
+    second.read()
+    assert second.end()[0] == 0
+    assert [host.report(run)[0]["bytes"] for run in ("R0", "R1")] == [len(halfway.data), len(second.data)]
+    host.create("R2")
+    assert {name.partition(".")[0] for name in host.states()} == {"R2", "lock"}
+
+
+def test_a_state_whose_report_never_comes(host: Host) -> None:
+    """Its job was killed: for a day it may still be asked for."""
+    assert host.run(*host.words("R0")).returncode == 0
     host.create("R1")
+    assert host.report("R0")[0]["run"] == "R0"
+    (host.state_dir / "R0.reported").unlink()
+    old = time.time() - 90000
+    os.utime(host.state_dir / "R0.json", (old, old))
+    host.create("R2")
+    assert {name.partition(".")[0] for name in host.states()} == {"R2", "lock"}
 
 
 def test_nothing_of_ours_is_left_open_in_the_programs(halfway: Started) -> None:

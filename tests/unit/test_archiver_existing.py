@@ -297,6 +297,9 @@ def test_what_has_the_other_name_today_is_left_alone(host: Host, to: Path) -> No
         (back / name).write_text("today", encoding="utf-8")
     (back / "b/f").unlink()
     os.link(back / "a/f", back / "b/f")
+    said = host.said("extract", "--to", str(to), *archive.expected, INTO, "--", f"{host.root}/b", data=archive.data)
+    assert "are in the archive under another name of the same file" in said
+    assert not (back / "b/f").exists(), "what it has today is not what was archived"
     again(host, archive, to, INTO, "--", f"{host.root}/b")
     today = {"a/f": "today", "a 'link to' \"x\"": "today"}
     assert texts(back) == {**today, "b/f": "archived", "b/g": "archived", **MINE}
@@ -410,6 +413,9 @@ def test_what_a_restore_that_was_killed_has_left(host: Host, to: Path) -> None:
     host.extract(other, to, INTO, "--keep-going")
     assert not (to / ".socketpipe-restore").exists()
     assert (host.restored_as(to) / "dir/old").exists()
+    for _attempt in range(2):
+        host.extract(other, to, INTO, MORE, "--keep-going")
+    host.extract(other, to, INTO, "--keep-going")
     said = host.said("extract", "--to", str(to), *second.expected, INTO, INCREMENTAL, data=second.data, rc=2)
     assert said.startswith(f"archiver extract: {to} has no record of an archive that this one could go on from: ")
 

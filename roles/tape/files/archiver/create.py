@@ -72,7 +72,7 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
     if plan.base == run:
         raise Trouble("run %s cannot be its own base" % run, 2)
     states = plan.states
-    states.open()
+    states.open(1)
     kept += [run] + ([plan.base] if plan.base else [])
     states.prune(kept)
     states.forget(run)
@@ -232,6 +232,7 @@ def report(settings: Settings, words: "argparse.Namespace") -> None:
         out.write(facts.read().rstrip(b"\n") + b"\n")
         shutil.copyfileobj(names, out, 1024**2)
         out.flush()
+    states.reported(run)
 
 
 def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":

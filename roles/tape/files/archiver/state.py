@@ -10,7 +10,10 @@ import fcntl
 import json
 import os
 import re
+import select
+import sys
 import tempfile
+import time
 
 from settings import shown
 from trouble import Trouble
@@ -19,7 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO, Iterable
 
-SUFFIXES = (".json", ".list.gz", ".snar")  # a run is there only with its first one
+REPORTED = ".reported"
+SUFFIXES = (".json", ".list.gz", ".snar", REPORTED)  # a run is there only with its first one
+UNREPORTED = 86400  # seconds that a state is kept for its report
+PAUSE = 0.5  # seconds between two looks at the lock
 CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"GNU tar-[^\n]*-2\n\d+\0\d+\0")  # the manual's "Format 2" of snapshot files
@@ -42,28 +48,51 @@ class States:
     def path(self, run: str, suffix: str) -> bytes:
         return os.path.join(self.folder, (run + suffix).encode())
 
-    def open(self) -> None:
-        """Make the folder, for its owner alone, and be the only one that works on it."""
+    def open(self, out: int) -> None:
+        """Make the folder, for its owner alone, and be the only one that works on it.  ``out``: who waits for us."""
         os.makedirs(self.folder, 0o700, exist_ok=True)
         os.chmod(self.folder, 0o700)
         self.lock = os.open(os.path.join(self.folder, b"lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not self.locked():
+            sys.stderr.write(
+                "waiting for process %s, another backup of this set on this host (it holds %s/lock)\n"
+                % (os.read(self.lock, 20).decode("ascii", "replace") or "?", shown(self.folder))
+            )
+            sys.stderr.flush()
+            while not self.locked():
+                if reader_gone(out):
+                    raise Trouble("whoever was to read the archive is gone, and it was not begun: another backup ran")
+        os.ftruncate(self.lock, 0)
+        os.pwrite(self.lock, b"%d" % os.getpid(), 0)
+
+    def locked(self) -> bool:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.read(self.lock, 20).decode("ascii", "replace") or "?"
-            raise Trouble(
-                "another backup of this set is running on this host, as process %s (it holds %s/lock)"
-                % (holder, shown(self.folder))
-            ) from None
-        os.ftruncate(self.lock, 0)
-        os.write(self.lock, b"%d" % os.getpid())
+            return False
+        return True
 
     def prune(self, keep: "Iterable[str]") -> None:
-        """Remove the states of other runs, and what an earlier run that was killed has left."""
+        """Remove the states of other runs, and what an earlier run that was killed has left.
+
+        The report of another job's run may be still to come, and without it that whole archive would be worth nothing.
+        """
         kept = {run + suffix for run in keep for suffix in SUFFIXES}
-        for name in sorted(os.fsdecode(each) for each in os.listdir(self.folder)):
+        names = sorted(os.fsdecode(each) for each in os.listdir(self.folder))
+        for name in names:
+            run = name[: -len(".json")]
+            if name.endswith(".json") and run + REPORTED not in names and self.age(name) < UNREPORTED:
+                kept.update(run + suffix for suffix in SUFFIXES)
+        for name in names:
             if name.endswith(SUFFIXES + (UNFINISHED,)) and name not in kept:
                 os.unlink(os.path.join(self.folder, os.fsencode(name)))
+
+    def age(self, name: str) -> float:
+        return time.time() - os.stat(os.path.join(self.folder, os.fsencode(name))).st_mtime
+
+    def reported(self, run: str) -> None:
+        """Whoever keeps the catalog knows of it."""
+        os.close(os.open(self.path(run, REPORTED), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def forget(self, run: str) -> None:
         """An earlier attempt of the same run is no longer worth anything."""
@@ -152,6 +181,13 @@ class States:
     def descriptors(self) -> "tuple[int, ...]":
         """Those of all such files."""
         return tuple(file.fileno() for file in self.files)
+
+
+def reader_gone(out: int) -> bool:
+    """Whether nobody can read any more what is written there; it is known after a pause."""
+    poller = select.poll()
+    poller.register(out, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(int(PAUSE * 1000)))
 
 
 def private(path: "Any", flags: int) -> int:
