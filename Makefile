@@ -95,7 +95,7 @@ tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
-hit: $(VENV)/test $(TREE)   ## 360 tasks and 168 command lines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
+hit: $(VENV)/test $(TREE)   ## 360 tasks and 192 command lines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
 	@$(PYTEST) -n 2 tests/faults
 
 faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command): the tables of docs/reliability.md (needs root)

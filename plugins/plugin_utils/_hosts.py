@@ -25,6 +25,8 @@ from ..module_utils._end.names import socket_name, with_zone
 from ..module_utils._run.plan import Plan
 
 LOOPBACK = ["127.0.0.1", "::1"]
+# connections that close an end's standard output when we are gone; behind others, as a container's, somebody reads on
+TELLING = ("ssh", "local", "paramiko_ssh", "libssh")
 LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
 
 
@@ -60,6 +62,14 @@ class Host:
         if become is not None and not getattr(become, "pipelining", become.name.rpartition(".")[2] != "su"):
             return False  # core 2.16 has no such attribute; its su does not take it either
         return bool(connection.has_pipelining)
+
+    @property
+    def tells(self) -> bool:
+        """Whether an end there notices by itself that the controller is gone."""
+        if self.executor is None:
+            return True
+        connection = self.executor._connection
+        return str(getattr(connection, "_load_name", connection.transport)).rpartition(".")[2] in TELLING
 
 
 def check_connection(name: str, connection: Any) -> None:

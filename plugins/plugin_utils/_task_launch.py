@@ -17,10 +17,12 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._run import bootstrap
+from ..module_utils._run.labels import ENDS
 from ..module_utils._run.launch import Launch, PipedLaunch
 from ..module_utils._run.report import NOISE_MOST
 from ..module_utils._run.words import printable
 from ._hosts import Host
+from ._watcher import PROGRAM as ENDING
 
 # sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
 # to ssh at that moment it only says that the pipe is broken; to launch an end of the same plan twice does no harm
@@ -73,6 +75,7 @@ class ExecLaunch(Launch):
     def __init__(self, host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> None:
         super().__init__(plan, host.interpreters)
         self.host, self.wake = host, wake
+        self.second: threading.Thread | None = None  # the exec that ends the first one's end
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=self.label, daemon=True).start()
@@ -94,34 +97,54 @@ class ExecLaunch(Launch):
         """Many logins at once may be turned away before they begin: those come again, at different times."""
         for tries in range(1, BUSY_TRIES):
             try:
-                return self._execute()
+                return self._execute(self.label, PROGRAM, self.plan)
             except AnsibleConnectionFailure as exc:
                 if self.cancelled or not BUSY.search(str(exc)):
                     raise
                 time.sleep(random.uniform(0.2, 0.6) * tries)
-        return self._execute()
+        return self._execute(self.label, PROGRAM, self.plan)
 
-    def _execute(self) -> dict[str, Any]:
+    def cancel(self, age: float = 0.0) -> bool:
+        """Where its end cannot notice that we are gone, it is ended by an exec of its own, and then reports."""
+        if self.host.tells:
+            return super().cancel(age)
+        self.cancelled = True
+        if self.second is None:
+            self.second = threading.Thread(target=self.end_there, daemon=True)
+            self.second.start()
+        if self.second.is_alive() and age < ENDS:
+            return True
+        return super().cancel(age)
+
+    def end_there(self) -> None:
+        """Also called in a process of its own, when this one was killed: the host's end is ended by its label."""
+        try:
+            self._execute(f"socketpipe:{self.plan['run']}:ending", ENDING, {"labels": [self.label]})
+        except Exception:
+            pass  # the host cannot be reached: nothing more can be done
+
+    def _execute(self, label: str, program: bytes, plan: dict[str, Any]) -> dict[str, Any]:
+        """Run a program of ours on the host; what it is told comes with it."""
         executor = cast(ActionBase, self.host.executor)
         if self.host.takes_stdin:
             return executor._low_level_execute_command(
-                bootstrap.command(self.host.interpreters, self.label),
-                in_data=bootstrap.stream(PROGRAM, self.plan),
+                bootstrap.command(self.host.interpreters, label),
+                in_data=bootstrap.stream(program, plan),
             )
-        return self._execute_from_files(executor)
+        return self._execute_from_files(executor, label, program, plan)
 
-    def _execute_from_files(self, executor: ActionBase) -> dict[str, Any]:
+    def _execute_from_files(
+        self, executor: ActionBase, label: str, program: bytes, told: dict[str, Any]
+    ) -> dict[str, Any]:
         """Where nothing can be sent on standard input: through Ansible's own temporary directory."""
         folder = executor._make_tmp_path()
         try:
             join = executor._connection._shell.join_path
             source, plan = join(folder, "socketpipe.py"), join(folder, "plan.json")
-            executor._transfer_data(source, bootstrap.file_program(PROGRAM))
-            executor._transfer_data(plan, bootstrap.pack(self.plan))
+            executor._transfer_data(source, bootstrap.file_program(program))
+            executor._transfer_data(plan, bootstrap.pack(told))
             executor._fixup_perms2((folder, source, plan), execute=False)
-            return executor._low_level_execute_command(
-                bootstrap.command(self.host.interpreters, self.label, [source, plan])
-            )
+            return executor._low_level_execute_command(bootstrap.command(self.host.interpreters, label, [source, plan]))
         finally:
             executor._remove_tmp_path(folder)
 

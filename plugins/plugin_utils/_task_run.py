@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..module_utils._run.plan import Plan
-from ..module_utils._run.run import LINGER, Run
+from ..module_utils._run.run import Run
 from ._hosts import Host
-from ._task_launch import make_launch
+from ._task_launch import ExecLaunch, make_launch
 from ._watcher import Watcher
 
 
@@ -22,7 +22,8 @@ class TaskRun(Run):
         launches = {end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()}
         super().__init__(launches, on_sample)
         self.parent = os.getppid()
-        self.watcher = Watcher([launch.label for launch in launches.values()])
+        afar = [each.end_there for each in launches.values() if isinstance(each, ExecLaunch) and not each.host.tells]
+        self.watcher = Watcher([launch.label for launch in launches.values()], afar)
 
     def wake(self) -> None:
         """Called by the thread of an exec that has come to its end."""
@@ -31,7 +32,7 @@ class TaskRun(Run):
     def beat(self) -> None:
         if os.getppid() != self.parent:
             # ansible-playbook was killed: nobody will read a result (from core 2.19 on we live in another session)
-            self.cancel_all(LINGER)
+            self.cancel_all()
             os._exit(1)
 
     def dismiss(self) -> None:

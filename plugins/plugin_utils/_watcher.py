@@ -4,43 +4,74 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from typing import IO, cast
+import threading
+from collections.abc import Callable, Sequence
 
-# the labels come on standard input, so that none is in a watcher's own command line; each run has a watcher, from
-# before anything else of it: hence a shell, which starts in 1 ms, and Python only when it is needed
-WAIT = 'read -r labels && read -r word && exit 0; printf "%s\\n" "$labels" | exec "$0" -IS -c "$1"'
-END = """
-import os, signal, sys
-labels = sys.stdin.buffer.readline().split()
-for entry in os.listdir("/proc"):
-    if entry.isdigit():
-        try:
-            with open("/proc/" + entry + "/cmdline", "rb") as cmdline:
-                text = cmdline.read()
-            if any(label in text for label in labels):
-                os.kill(int(entry), signal.SIGTERM)
-        except OSError:
-            pass
-"""
+from ansible.utils.display import Display
+
+from ..module_utils._run import bootstrap
+from ..module_utils._run.labels import OVER
+
+# each run has a watcher, from before anything else of it: hence a shell, which starts in 1 ms, and Python only when it
+# is needed
+WAIT = 'read -r word && exit 0; exec "$0" -IS -c "$1"'
+# made when Ansible's main process loads the action, once for all of its workers
+PROGRAM = bootstrap.program(bootstrap.sources(["_end.processes", "_run.labels"]))
+# the labels are in the plan, which is not to be read, so that none is in a watcher's own command line
+START = "import binascii,io;r=io.BytesIO(binascii.a2b_base64('%s')).read;exec(r(int(r(8))))"
+
+
+def program(labels: list[str]) -> bytes:
+    """What ends the processes that carry these labels: a program on its standard input, as an end is."""
+    return bootstrap.stream(PROGRAM, {"labels": labels})
 
 
 class Watcher:
-    """Waits for a word from this worker; when there is none, SIGTERM for all that carries a run's labels."""
+    """Waits for a word from this worker; when there is none, it ends all that carries a run's labels."""
 
-    def __init__(self, labels: list[str]) -> None:
+    def __init__(self, labels: list[str], afar: Sequence[Callable[[], None]] = ()) -> None:
+        """``afar``: what ends those that do not end when their logins do; it needs Ansible, hence a fork of us."""
+        self.afar = fork(afar) if afar else None
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", WAIT, sys.executable, END],
+            ["/bin/sh", "-c", WAIT, sys.executable, START % bootstrap.as_text(program(labels))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the worker
         )
-        stdin = cast(IO[bytes], self.process.stdin)
-        stdin.write(" ".join(labels).encode() + b"\n")
-        stdin.flush()
 
     def dismiss(self) -> None:
         """The run is over, and has cleaned up itself."""
         self.process.communicate(b".\n")
+        if self.afar:
+            pid, channel = self.afar
+            os.write(channel, b".")
+            os.close(channel)
+            os.waitpid(pid, 0)
+
+
+def fork(afar: Sequence[Callable[[], None]]) -> tuple[int, int]:
+    """A process that does this when we are gone without a word: (its pid, the descriptor for that word)."""
+    word, channel = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(word)
+        return pid, channel
+    try:
+        os.setsid()  # Ctrl-C is for the worker
+        os.close(channel)
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            os.dup2(null, fd)
+        if not os.read(word, 1):
+            Display()._final_q = None  # the playbook is gone, and with it whoever would show what a connection says
+            threads = [threading.Thread(target=each) for each in afar]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(OVER)
+    finally:
+        os._exit(0)

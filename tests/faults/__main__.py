@@ -1,10 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [--command] [--seed S] [--runs N] [--lanes L] [--only NUMBER]
+"""python -m tests.faults [--command] [--seed S] [--runs N] [--lanes L] [--only NUMBER | --fault WORD ...]
 
 Runs that many tasks, or command lines of socketpipe, with a fault each, and prints what each came to, by fault and
 moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats the batch of one
-run.
+run, and --fault WORD takes only runs whose fault has that word in its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.hosts import requirements
 
 from .catalogue import MOMENTS
-from .draw import COMMAND, TASK, Kind, batches, draw
+from .draw import COMMAND, TASK, Kind, batches, chosen, draw
 from .lanes import Lines, perform
 
 KEPT = Path(__file__).resolve().parents[2] / ".build" / "faults"
@@ -48,6 +48,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 2))
     parser.add_argument("--only", type=int, help="repeat the batch of this run")
+    parser.add_argument("--fault", action="append", default=[], help="only faults with this word in their names")
     arguments = parser.parse_args()
     if reason := requirements():
         raise SystemExit(f"faults need hosts: {reason}")
@@ -58,6 +59,9 @@ def main() -> int:
     lines: Lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if arguments.only is not None:
         wanted = batches(arguments.seed, arguments.only, arguments.only + 1, kind)
+        lines = []
+    elif arguments.fault:
+        wanted = chosen(arguments.seed, arguments.runs, kind, arguments.fault)
         lines = []
     else:
         known = {line["number"] for line in lines}
@@ -70,7 +74,7 @@ def main() -> int:
                 run = draw(arguments.seed, line["number"], kind)
                 print(f"run {line['number']} {line['fault']} at {line['moment']} {run.shape} {run.peer} {run.sink}:")
                 print("".join(f"    {problem}\n" for problem in line["problems"]), end="", flush=True)
-        if arguments.only is None:
+        if arguments.only is None and not arguments.fault:
             with path.open("a") as out:
                 out.writelines(json.dumps(line) + "\n" for line in new)
     bad = [line["number"] for line in lines if line["problems"]]

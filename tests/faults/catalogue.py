@@ -70,6 +70,11 @@ OF_COMMANDS = [
     Fault("source says nothing", ("connect",), kinds=("failed",), blamed="source"),
     Fault("source closes early", ("last",), "ok"),
     Fault("grandchild holds", ("last",), kinds=("held",), blamed="source"),
+    Fault("thread holds", ("last",), kinds=("held",), blamed="source"),
+    Fault("generations hold", ("last",), kinds=("held",), blamed="source"),
+    Fault("hidden holds", ("last",), kinds=("held",), blamed="source"),
+    Fault("thread writes late", ("last",), "ok"),
+    Fault("generations write late", ("last",), "ok"),
     Fault("sink exits 1", ("stream",), kinds=("failed",), blamed="sink"),
     Fault("sink exits 0", ("stream",), kinds=("stopped reading",), blamed="sink"),
     Fault("sink is full", ("stream",), kinds=("failed",), blamed="sink"),
@@ -77,8 +82,22 @@ OF_COMMANDS = [
     Fault("sink ignores all", ("stream", "last"), kinds=("failed",), blamed="source"),
     Fault("command missing", ("connect",), kinds=("refused",)),
     Fault("timeout", RUNNING),
+    Fault("sink ignores timeout", RUNNING),
 ]
-EACH = [*of_stages(), *of_parts(), *OF_COMMANDS]
+
+
+def that_stop() -> list[Fault]:
+    """Parts that stand still, until the task's timeout; the ends of such a run are ended all the same."""
+    parts = [part for part in PARTS if part.endswith((" end", " guard"))]
+    outcome = {True: "ok", False: "failed"}  # an end wakes its guard when it is done
+    return [
+        Fault(f"stop {part}", RUNNING, outcome[part.endswith("guard")], victim=part, number=signal.SIGSTOP)
+        for part in parts
+    ]
+
+
+EACH = [*of_stages(), *of_parts(), *that_stop(), *OF_COMMANDS]
+OF_TIMEOUT = ("timeout", "sink ignores timeout", *(fault.name for fault in that_stop()))
 
 # what hits all runs of a batch at once; a dead peer is also found by a login that fails
 LOST = ("dead peer", "link", *ENDED)
@@ -98,5 +117,5 @@ GROUPS = [
 ]
 
 # of the command: it has no time-out of its own, nobody launches its ends again, and what hits Ansible does not hit it
-EACH_OF_COMMAND = [fault for fault in EACH if fault.name not in ("timeout", "cut and retried")] + of_socketpipe()
+EACH_OF_COMMAND = [fault for fault in EACH if fault.name not in (*OF_TIMEOUT, "cut and retried")] + of_socketpipe()
 GROUPS_OF_COMMAND = [fault for fault in GROUPS if not fault.number]

@@ -16,6 +16,7 @@ from .catalogue import RUNNING
 from .draw import HONEST, Run
 
 SOURCE = Path(__file__).with_name("source.py")
+HOLDER = Path(__file__).with_name("holder.py")
 SIZE = 3 * 1024 * 1024
 OLD = "last week's backup\n"
 FULL = "/var/tmp/full"  # a small file system on each host
@@ -40,8 +41,19 @@ ODD = {
     "sink exits 0": f'head -c {EARLY} > "$1.out"',
     "sink is full": f'dd of={FULL}/"${{1##*/}}" obs=32k status=none',
     "sink pauses": f'head -c 1000 > "$1.out"; sleep {PAUSE}; cat >> "$1.out"',
+    "sink ignores timeout": "trap '' TERM PIPE INT HUP; cat > \"$1.out\"; while :; do sleep 1; done",
     "sink ignores all": "trap '' TERM PIPE INT HUP; cat > \"$1.out\"; while :; do sleep 1; done",
 }
+# {fault: (what is left in the background, whether it writes the rest)}
+HOLDERS = {
+    "thread holds": ("thread", False),
+    "generations hold": ("generations", False),
+    "hidden holds": ("hidden", False),
+    "thread writes late": ("thread", True),
+    "generations write late": ("generations", True),
+}
+WITHOUT_PTRACE = "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "
+OTHER_USER = "setpriv --reuid=1 --regid=1 --clear-groups "
 
 
 def payload(folder: Path) -> Path:
@@ -61,6 +73,8 @@ class Commands:
         self.base = work / run.name
         self.payload = work / "payload.tar"
         self.reads = run.sink if shutil.which(run.sink) or run.sink == "noerror" else "cat"
+        if "held" in run.fault.kinds and self.reads == "tar":
+            self.reads = "cat"  # tar stops by itself at the end of the archive, so soon that it may be blamed instead
         self.odd = run.fault.name in ODD  # the sink does something else
         self.honest = self.reads in HONEST and not self.odd
 
@@ -75,8 +89,9 @@ class Commands:
         """The sink's old file, and a Python that waits at the moment "connect" and before a handshake."""
         self.file("out").write_text(OLD, encoding="ascii")
         python = self.file("python")
-        wait = f"echo > {self.base}.at; while [ ! -e {self.base}.start ]; do sleep 0.05; done"
-        python.write_text(f'#!/bin/sh\n{wait}\nexec /usr/bin/python3 "$@"\n', encoding="ascii")
+        wait = f"echo > {self.base}.at; while [ ! -e {self.base}.start ]; do sleep 0.05; done" if self.late else ""
+        rights = WITHOUT_PTRACE if self.blinded else ""
+        python.write_text(f'#!/bin/sh\n{wait}\nexec {rights}/usr/bin/python3 "$@"\n', encoding="ascii")
         python.chmod(0o755)
 
     @property
@@ -85,8 +100,13 @@ class Commands:
         return self.run.moment in ("connect", "handshake")
 
     @property
+    def blinded(self) -> bool:
+        """Whether the end on the task's host may not look at other users' processes, as in most containers."""
+        return self.run.fault.name == "hidden holds"
+
+    @property
     def interpreter(self) -> str:
-        return str(self.file("python")) if self.late else "/usr/bin/python3"
+        return str(self.file("python")) if self.late or self.blinded else "/usr/bin/python3"
 
     def stop(self) -> int:
         """The byte at which the source waits."""
@@ -95,8 +115,9 @@ class Commands:
 
     def source(self) -> list[str]:
         fault = self.run.fault.name
+        kind, late = HOLDERS.get(fault, ("", False))
         ends = {"source exits 1": "1", "source kills itself": "9", "sink ignores all": "1"}
-        end = {**ends, "source closes early": "close"}.get(fault, "0")
+        end = "leave" if late else {**ends, "source closes early": "close"}.get(fault, "0")
         words = [str(SOURCE), str(self.payload), str(self.stop()), f"{self.base}.at", f"{self.base}.go", end]
         argv = ["/usr/bin/python3", "-IS", *words]
         if fault == "source says nothing":
@@ -105,6 +126,12 @@ class Commands:
             argv = ["no-such-command"]
         elif fault == "kill child":
             return ["sh", "-c", '"$@" & wait $!', self.mark("source"), *argv, self.mark("child")]
+        elif kind == "hidden":
+            return ["sh", "-c", f'"$@"; {OTHER_USER}sleep 30 & exit 0', self.mark("source"), *argv]
+        elif kind:
+            name = str(self.payload) if late else "-"
+            holder = f"/usr/bin/python3 -IS {HOLDER} {kind} {name} {self.mark('holder')}"
+            return ["sh", "-c", f'"$@"; {holder} & sleep 0.5; exit 0', self.mark("source"), *argv]
         elif fault == "grandchild holds":
             return ["sh", "-c", '"$@"; sleep 900 & exit 0', self.mark("source"), *argv]
         return [*argv, self.mark("source")] if argv[0] != "false" else argv

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 
 from .catalogue import EACH, EACH_OF_COMMAND, GROUPS, GROUPS_OF_COMMAND, Fault
@@ -87,6 +88,8 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
     shape = chance.choice(kind.shapes)
     if fault.victim == "middle":
         shape = chance.choice([shape for shape in ("through", "beside") if shape in kind.shapes])
+    if fault.name == "hidden holds":
+        shape = "pull"  # the source must be where there is another Python
     return Run(
         number=number,
         fault=fault,
@@ -98,6 +101,14 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         delay=chance.uniform(0, 0.06),
         command=kind is COMMAND,
     )
+
+
+def chosen(seed: int, count: int, kind: Kind, words: list[str]) -> list[list[Run]]:
+    """The first so many runs whose fault's name has one of these words in it, in batches."""
+    named = {fault.name for fault in kind.each if any(word in fault.name for word in words)}
+    every = (draw(seed, number, kind) for number in itertools.count())
+    found = list(itertools.islice((run for run in every if run.fault.name in named), count if named else 0))
+    return [found[start : start + kind.each_size] for start in range(0, len(found), kind.each_size)]
 
 
 def batches(seed: int, first: int, last: int, kind: Kind = TASK) -> list[list[Run]]:

@@ -5,7 +5,8 @@
     python source.py FILE STOP AT GO END MARK
 
 STOP is a number of bytes, negative for nowhere; there it makes the file AT and waits for the file GO.
-END: "0", "1" an exit status; "9" kills itself; "close" closes its output, works on for a second, and ends well.
+END: "0", "1" an exit status; "9" kills itself; "close" closes its output, works on for a second, and ends well;
+"leave" leaves the last LEFT bytes to holder.py.
 """
 
 import os
@@ -14,6 +15,7 @@ import sys
 import time
 
 PIECE = 64 * 1024
+LEFT = 1000
 
 
 def write(data: bytes) -> None:
@@ -25,6 +27,8 @@ def main() -> int:
     name, stop, at, go, end = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
     with open(name, "rb") as file:
         data = file.read()
+    if end == "leave":
+        data, end = data[:-LEFT], "0"
     first = data if stop < 0 else data[:stop]
     for start in range(0, len(first), PIECE):
         write(first[start : start + PIECE])

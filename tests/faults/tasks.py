@@ -15,7 +15,7 @@ from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import OWN_LOGIN, Case
 from tests.system.playbook import pipe
 
-from .catalogue import Fault
+from .catalogue import OF_TIMEOUT, Fault
 from .draw import Run
 from .machine import CLEAN, CONNECT_TIMEOUT, DEAD_PEER, LIMIT, Batch, Outcome
 
@@ -40,7 +40,7 @@ class Tasks(Batch):
             whole = run.moment not in ("first", "stream")  # else a reader would wait for the rest of its block
             options = {"dead_peer": DEAD_PEER, "connect_timeout": CONNECT_TIMEOUT, "progress": 0, "peer": run.peer}
             task = pipe(**commands.options(), **options, full_reads=whole)
-            if run.fault.name == "timeout":
+            if run.fault.name in OF_TIMEOUT:
                 task["timeout"] = TIMEOUT
             own = OWN_LOGIN if run.fault.victim in ("remote login", "remote session") else {}
             retried = {"ansible_ssh_retries": 2} if run.fault.name == "cut and retried" else {}

@@ -19,7 +19,7 @@ from .lanes import Lane, Lines, perform
 
 SEED = 1
 TASKS = int(os.environ.get("SOCKETPIPE_FAULTS", "360"))
-COMMANDS = int(os.environ.get("SOCKETPIPE_COMMAND_FAULTS", "168"))  # as many as it takes to have each fault and moment
+COMMANDS = int(os.environ.get("SOCKETPIPE_COMMAND_FAULTS", "192"))  # as many as it takes to have each fault and moment
 # what an end does to break a link, and what its guard does for what is left: each in one place
 NO_RESET = (
     ("kernel", "    set_linger(sock, True)\n    if c_connect(", "    sock.shutdown(2)\n    if c_connect("),
@@ -48,7 +48,7 @@ def bad(lines: Lines) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("kind", "count"), [(TASK, 360), (COMMAND, 168)], ids=["task", "command"])
+@pytest.mark.parametrize(("kind", "count"), [(TASK, 360), (COMMAND, 192)], ids=["task", "command"])
 def test_every_fault_and_moment_is_drawn(kind: Kind, count: int) -> None:
     """In these rounds each group, and of the others as many as there are."""
     runs = [run for each in batches(SEED, 0, count, kind) for run in each]

@@ -554,6 +554,20 @@ def test_the_timeout_of_the_task(timed_out: Streams, peer: str, way: str) -> Non
     assert outcome.at - outcome.started < 30
 
 
+@pytest.mark.parametrize("stopped", ["", "remote-end", "peer-end"])
+def test_nothing_on_the_controller_outlives_ansible_playbook(fleet: Fleet, stopped: str) -> None:
+    """Both ends are here (connection: local), both commands ignore SIGTERM, and one end may stand still."""
+    name = f"here-{stopped}"
+    command = ["sh", "-c", "trap '' TERM PIPE INT HUP; echo data; while :; do sleep 1; done", mark(name)]
+    task = {**pipe(input=command, remote=command), "timeout": 8}
+    streams = Streams(fleet, {name: Case(task, variables={"ansible_connection": "local"})})
+    streams.parts = anatomy.running(fleet, [mark(name)], 30)
+    if stopped:
+        anatomy.send(streams.of(name).part(stopped.replace("-", " ")), signal.SIGSTOP)
+    streams.finish(60, clean=0.0)
+    assert not streams.left_of(name)
+
+
 # -- the network again
 
 

@@ -149,7 +149,7 @@ def test_a_hidden_child_may_hold_the_link(surrounded: Surrounded) -> None:
 @needs_root
 @where
 def test_an_agent_without_the_link_is_not_said_to_have_it(surrounded: Surrounded) -> None:
-    ends = surrounded.run("echo data; CHILD sleep 600 <>/dev/null >&0 2>&0 & exit 0", *HASTY)
+    ends = surrounded.run("echo data; CHILD sleep 600 <>/dev/null >&0 2>&0 & sleep 1; exit 0", *HASTY)
     assert "may still have the link open: it cannot be looked at" in ends.cause()["msg"]
     surrounded.over(ends)
 

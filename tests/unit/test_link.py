@@ -786,7 +786,7 @@ def test_signal_name(number: int, name: str) -> None:
 
 
 def test_kill_of_nobody() -> None:
-    assert kernel.kill([2**22 + 1], 9) == []
+    assert processes.kill([2**22 + 1], 9) == []
 
 
 @pytest.mark.parametrize(("timeout", "least"), [(0.0, 0.0), (0.0001, 0.0001), (0.05, 0.05), (-5.0, 0.0)])

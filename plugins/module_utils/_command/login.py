@@ -9,7 +9,7 @@ import time
 
 from .._end import main
 from .._end.kernel import events, exit_status
-from .._end.processes import descendants, kill
+from .._end.processes import children, descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
 from .._end.watch import MARK
 from .._run import bootstrap
@@ -45,6 +45,15 @@ TERMINAL = "a terminal is in the way of its standard input (ssh -tt, RequestTTY 
 NOTHING = "the login command has started nothing (exit status %d): %s"
 LATE = "the login command has not got there within %d s (-t/--timeout)"
 MUTE = "the login command has taken the program, and nothing has begun in %d s: does it run the command line after it?"
+
+
+def words_of(pid: int) -> bytes:
+    """A process's command line; empty for a zombie."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
+            return cmdline.read()
+    except OSError:
+        return b""
 
 
 class ForkLaunch(PipedLaunch):
@@ -89,13 +98,19 @@ class ForkLaunch(PipedLaunch):
     def wait(self) -> "tuple[int, str]":
         return exit_status(os.waitpid(self.pid, 0)[1]), ""
 
-    def processes(self) -> "list[int]":
-        return [pid for pid in descendants(os.getpid()) if pid == self.pid]
+    def processes(self) -> "dict[int, int]":
+        """The guard, and the end as long as it lives: it has no label, but our own command line."""
+        if self.pid not in children(os.getpid()):
+            return {}
+        found = {self.pid: os.getpid()}
+        found.update((pid, self.pid) for pid in children(self.pid) if words_of(pid) == words_of(self.pid) != b"")
+        return found
 
-    def cancel(self, number: int = signal.SIGTERM) -> None:
-        super().cancel(number)
+    def cancel(self, age: float = 0.0) -> bool:
+        left = super().cancel(age)
         if not self.pid:
             self.over()
+        return left
 
 
 class LoginLaunch(PipedLaunch):
@@ -202,7 +217,7 @@ class LoginLaunch(PipedLaunch):
     def wait(self) -> "tuple[int, str]":
         """One that lives on without its output will never report: it is ended."""
         for number in (0, signal.SIGTERM, signal.SIGKILL):
-            kill(self.processes() if number else [], number)
+            kill(self.everyone() if number else [], number)
             deadline = time.monotonic() + CLOSED
             while time.monotonic() < deadline:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -220,17 +235,21 @@ class LoginLaunch(PipedLaunch):
             self.obstacle = self.obstacle or (DEAF if rc == 0 else "")
             self.error = NOTHING % (rc, self.obstacle) if self.obstacle else self.error
 
-    def processes(self) -> "list[int]":
+    def everyone(self) -> "set[int]":
         """The login command and, where that is a script, what it runs."""
-        alive = self.pid in descendants(os.getpid())
-        return [self.pid] + list(descendants(self.pid)) if alive else []
+        return {self.pid, *descendants(self.pid)} if self.pid in children(os.getpid()) else set()
 
-    def cancel(self, number: int = signal.SIGTERM) -> None:
+    def cancel(self, age: float = 0.0) -> bool:
+        """All of it is asked at once, a script and what it runs; of an end on this very host the end first."""
         self.cancelled = True
-        if kill(self.processes(), number) and not self.ready:  # sudo's, which is not ours to end: it sees our end go
+        everyone = self.everyone()
+        found = self.processes() or dict.fromkeys(everyone, 0)
+        meant, refused = self.ending.press(found, age, everyone | set(found))
+        if refused and not self.ready:  # sudo's, which is not ours to end: it sees our end go
             os.close(self.out)
             self.error = "it was not ours to end"
             self.over()
+        return bool(found) and not meant == len(refused) > 0
 
 
 def are_secrets(found: "Any", plan: "dict[str, Any]") -> bool:

@@ -8,10 +8,12 @@ all until the end is done or gone.
 """
 
 import os
+import select
 import time
 
-from .kernel import become_subreaper, disconnect, signal_name
+from .kernel import HANGUP, become_subreaper, disconnect, events, signal_name
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups
+from .rules import KILL_GRACE, TERM_GRACE
 from .watch import catch
 
 TYPE_CHECKING = False
@@ -27,6 +29,8 @@ else:
 
 DONE = b"."  # what the end says when it has ended everything itself
 PATIENCE = 5.0  # seconds to wait for killed processes to be gone
+# seconds for an end that is to stop, more than it may need: a stage that ignores it, and what it has left running
+ENOUGH = TERM_GRACE + KILL_GRACE + TERM_GRACE + 2.0
 
 
 def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]", watch: "Watch") -> socket.socket:
@@ -43,11 +47,7 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
         theirs.close()
         for sock in local:
             sock.close()  # these must be closed by all to be broken: the stages' death does it
-        signal.set_wakeup_fd(-1)
-        catch(lambda number, frame: kill([end], number))
-        if watch.signal > 0:  # it came just now, to this process only
-            kill([end], watch.signal)
-        said = ours.recv(1000)
+        said = attend(end, ours, watch)
         if said != DONE:
             watch.say(clean_up(name, end, links, said.decode("utf-8", "replace")))
         else:
@@ -56,6 +56,41 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
     finally:
         os._exit(status)
     raise AssertionError("not reached")
+
+
+def attend(end: int, ours: socket.socket, watch: "Watch") -> bytes:
+    """Wait for the end's last word.  One that is to stop, by a signal or as nobody listens any more, must do so."""
+    wake, wake_in = os.pipe()
+    for fd in (wake, wake_in):
+        os.set_blocking(fd, False)
+    told: "list[float]" = []
+
+    def tell(number: int, frame: "Any" = None) -> None:
+        told.append(time.monotonic())
+        kill([end], number)
+        kill([end], signal.SIGCONT)  # a stopped one would not notice
+
+    signal.set_wakeup_fd(wake_in)
+    catch(tell)
+    if watch.signal > 0:  # it came just now, to this process only
+        tell(watch.signal)
+    patient = True
+    while True:
+        wanted = {ours.fileno(): select.POLLIN, wake: select.POLLIN}
+        if not told:
+            wanted[watch.out] = 0
+        found = events(wanted, told[0] + ENOUGH - time.monotonic() if told and patient else None)
+        if ours.fileno() in found:
+            signal.set_wakeup_fd(-1)
+            catch(lambda number, frame: None)  # the rest is soon done
+            return ours.recv(1000)
+        if wake in found:
+            os.read(wake, 4096)
+        if found.get(watch.out, 0) & HANGUP:
+            tell(signal.SIGCONT)
+        if told and patient and time.monotonic() >= told[0] + ENOUGH:
+            kill([end], signal.SIGKILL)
+            patient = False
 
 
 def clean_up(name: str, end: int, links: "list[socket.socket]", said: str) -> "dict[str, Any]":

@@ -49,6 +49,7 @@ COMMAND_MODULES = [
     "_run.verdict",
     "_run.result",
     "_run.report",
+    "_run.labels",
     "_run.launch",
     "_run.run",
     "_run.bootstrap",

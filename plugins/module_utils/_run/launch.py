@@ -10,17 +10,14 @@ import os
 import select
 import time
 
-from .._end.processes import descendants, kill
 from .._end.wire import read_marked
+from .labels import Ending, labelled
 from .report import NOISE_MOST, Heard, parse, parse_sample, report_most
 from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any
-else:
-    import _signal as signal
 
 CHUNK = 64 * 1024  # bytes that are heard at once
 NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
@@ -43,6 +40,7 @@ class Launch:
         self.silent = ""  # why it was given up, when that is a failure of its own
         self.lost = False  # it may have run, but there is no report
         self.begun = True  # an end may run already: False only where it says so when it begins
+        self.ending = Ending()
 
     def start(self) -> None:
         raise NotImplementedError
@@ -91,22 +89,19 @@ class Launch:
             self.lost = True
             self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, said and ": " + said)
 
-    def processes(self) -> "list[int]":
-        """Our processes on this machine that carry this end's label: ssh, docker, a shell, or the end itself."""
-        found = []
-        for pid in descendants(os.getpid()):
-            try:
-                with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
-                    if self.label.encode() in cmdline.read():
-                        found.append(pid)
-            except OSError:
-                continue
-        return found
+    def processes(self) -> "dict[int, int]":
+        """{pid: parent's pid} of its processes on this machine: ssh, docker, a shell, or the end and its guard."""
+        return labelled([self.label])
 
-    def cancel(self, number: int = signal.SIGTERM) -> None:
-        """End it: the end sees that its output has no reader any more, and cleans up."""
+    def cancel(self, age: float = 0.0) -> bool:
+        """End it; called again and again: ``age`` is how many seconds ago for the first time.
+
+        The end of a login sees that its output has no reader any more.  False when nothing is left that is ours to end.
+        """
         self.cancelled = True
-        kill(self.processes(), number)
+        found = self.processes()
+        meant, refused = self.ending.press(found, age)
+        return bool(found) and not meant == len(refused) > 0
 
 
 class PipedLaunch(Launch):

@@ -6,20 +6,18 @@ import os
 import select
 import time
 
+from .labels import BEAT as PRESS
+from .labels import OVER
 from .launch import PipedLaunch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any, Callable, Mapping
 
     from .launch import Launch
-else:
-    import _signal as signal
 
 BEAT = 0.5  # seconds between looks at what nothing tells us
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
-LINGER = 15.0  # seconds for an end that was cancelled to clean up (it may have to kill) and report
 LOST = 1.0  # seconds for the others to report that this end's death has broken their links
 LOST_EARLY = 3.0  # seconds in which a login fails that never began
 UNAWARE = 12.0  # seconds until an end ends a stage that has not noticed its broken link (rules: 5 + 5), and reports
@@ -36,7 +34,6 @@ class Run:
         for fd in (self.wake_out, self.wake_in):
             os.set_blocking(fd, False)
         self.give_up_at = float("inf")
-        self.force_at = float("inf")
 
     def outcomes(self) -> "dict[str, dict[str, Any]]":
         """Run to the end; returns {end: outcome} for a Verdict."""
@@ -51,7 +48,7 @@ class Run:
                     break
             return {end: launch.outcome() for end, launch in self.launches.items()}
         finally:
-            self.cancel_all(LINGER)
+            self.cancel_all()
             self.dismiss()
 
     # -- what a front-end adds
@@ -91,14 +88,11 @@ class Run:
                 launch.silent = "it has said nothing for %d s after the end of its connections" % LATE
                 self.give_up_at = min(self.give_up_at, now)
         if now >= self.give_up_at:
-            for launch in self.launches.values():
-                if not launch.ready:
-                    launch.cancel(signal.SIGTERM if now < self.force_at else signal.SIGKILL)
-            self.force_at = min(self.force_at, now + LINGER)
-            waiting = [launch for launch in self.launches.values() if not launch.ready]
-            if now >= self.give_up_at + LOST and not any(launch.processes() for launch in waiting):
+            age = now - self.give_up_at
+            left = [launch.cancel(age) for launch in self.launches.values() if not launch.ready]
+            if age >= LOST and not any(left):
                 return True  # nothing is left of it, though ssh's master, for example, holds its output open
-        return now >= self.force_at + LINGER
+        return now >= self.give_up_at + OVER
 
     def last_contact(self, launch: "Launch") -> float:
         """When the last of the ends that this one has links with was over; infinite while one is not."""
@@ -127,13 +121,12 @@ class Run:
             return FOLLOW
         return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage has been started
 
-    def cancel_all(self, patience: float) -> None:
+    def cancel_all(self) -> None:
         """Nothing outlives the run: also called for an exception such as a task's timeout."""
         waiting = [launch for launch in self.launches.values() if not launch.ready]
-        for launch in waiting:
-            launch.cancel()
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and any(launch.processes() for launch in waiting):
-            time.sleep(0.05)
-        for launch in waiting:
-            launch.cancel(signal.SIGKILL)
+        began = time.monotonic()
+        # a list: each of them is asked, and not only the first
+        while any([launch.cancel(time.monotonic() - began) for launch in waiting]):  # noqa: C419
+            if time.monotonic() > began + OVER:
+                break
+            time.sleep(PRESS)
