@@ -65,3 +65,13 @@ attributes:
     membership:
       - plumbing.socketpipe.all
 """
+
+    ACTIONGROUP_TAPE = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/plumbing.socketpipe.tape) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - plumbing.socketpipe.tape
+"""

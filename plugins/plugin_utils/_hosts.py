@@ -156,18 +156,21 @@ def of_task(action: ActionBase, name: str, task_vars: Mapping[str, Any]) -> Host
     return Host(name, action, pythons, str(action._get_remote_addr(task_vars)))
 
 
+def join(task_vars: Mapping[str, Any], name: str, variables: Mapping[str, Any]) -> None:
+    """Add a host to the inventory, as this worker alone sees it, so that it has what all hosts have, too."""
+    inventory = task_vars["hostvars"]._inventory._inventory
+    inventory.add_host(name, "all")
+    for key, value in variables.items():
+        inventory.set_variable(name, key, value)
+
+
 def other(
-    action: ActionBase,
-    name: str,
-    task_vars: Mapping[str, Any],
-    become: bool,
-    become_user: str | None = None,
-    variables: Mapping[str, Any] | None = None,
+    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None = None
 ) -> Host:
-    """A host beside the task's; raises HostError.  ``variables``: of one that is not in the inventory."""
+    """A host beside the task's; raises HostError."""
     if is_controller(name, task_vars) and not (become or become_user):
         return controller(action._loader.get_basedir())
-    return inventory_host(action, name, task_vars, become, become_user, variables)
+    return inventory_host(action, name, task_vars, become, become_user)
 
 
 def environment_of(action: ActionBase) -> dict[str, str]:
@@ -206,18 +209,12 @@ def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
 
 
 def inventory_host(
-    action: ActionBase,
-    name: str,
-    task_vars: Mapping[str, Any],
-    become: bool,
-    become_user: str | None,
-    variables: Mapping[str, Any] | None = None,
+    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
 ) -> Host:
     """Another inventory host, by its own variables; raises HostError.  Main thread only: it templates."""
-    if name in task_vars["hostvars"]:
-        variables = task_vars["hostvars"][name]
-    elif not variables:
+    if name not in task_vars["hostvars"]:
         raise HostError(f"peer: there is no host {name!r} in the inventory")
+    variables = task_vars["hostvars"][name]
     become = become or boolean(variables.get("ansible_become", False))
     if become_user and not become:
         raise HostError("peer_become_user: it says as whom, but peer_become does not say that")

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import re
 import shutil
 import time
 from collections.abc import Mapping
@@ -122,12 +124,19 @@ def statistic(done: playbook.Done) -> dict[str, Any]:
     return dict(json.loads(line.partition(": ")[2])["tape_backup"])
 
 
-def shown(done: playbook.Done, task: str) -> list[str]:
-    """The lines that a task shows, on whichever host."""
-    rows = [each.result["msg"] for each in done.outcomes if each.task == ROLE + task and each.status == "ok"]
-    assert len(rows) == 1, done.output
-    (found,) = rows
-    return [found] if isinstance(found, str) else list(found)
+def result(done: playbook.Done, task: str) -> dict[str, Any]:
+    """What a task of the role has returned, on whichever host."""
+    found = [each.result for each in done.outcomes if each.task == ROLE + task and each.status in ("ok", "failed")]
+    assert len(found) == 1, done.output
+    return found[0]
+
+
+def table(done: playbook.Done, head: str) -> list[list[str]]:
+    """What a person sees: the lines from this one on, up to the line of the task's own result, in columns."""
+    lines = done.stdout.splitlines()
+    (first,) = [number for number, line in enumerate(lines) if line.startswith(head + " ")]
+    rest = itertools.takewhile(lambda line: not re.match("(ok|changed|fatal|skipping): ", line), lines[first:])
+    return [re.split("  +", line.rstrip()) for line in rest if not line.startswith("[")]
 
 
 def failures(done: playbook.Done, task: str) -> dict[str, str]:

@@ -16,8 +16,8 @@ from . import taping
 from .conftest import make_fleet
 from .taping import Site
 
-FAILED = "Fail where there is no good archive"
-TABLE = "Show what came of it"
+FAILED = "Fail if there is no good archive"
+RESTORE = "Restore"
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +35,34 @@ def site(fleet: Fleet) -> Site:
 def test_a_host_that_fails_and_the_run_that_is_resumed(site: Site) -> None:
     """h1 has not what it is to back up: h2 is not stopped by that, h1 is a failed host, and resuming does h1 alone."""
     nowhere = {"h1": {"tape_paths": ["/no/such/place"]}}
-    done = site.run("backup", rc=2, own=nowhere)
+    done = site.run("backup", rc=2, own=nowhere, args=["--become"])
     assert site.states() == [("h2", 0, "good")]
     (why,) = taping.failures(done, FAILED).values()
     run = site.archives()[0]["run"]
-    command = re.escape("plumbing.socketpipe.backup -e tape_resume=" + run + " --limit h1")
+    command = rf"ansible-playbook -i \S+ --become \S+\.yml -e '\{{.*\}}' -e tape_resume={run} --limit h1"
+    assert re.fullmatch(r"h1: not on this host: /no/such/place \(.*\)\. To try again: " + command, why)
+    head, names, *rows = taping.table(done, "BACKUP")
+    assert head[:4] == [f"BACKUP {run}", "1 good, 1 failed", "256.0 KiB", head[3]]
+    assert re.fullmatch(r"0:\d\d", head[3]) and head[4] == "tape WEEK01"
+    assert names == ["HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE"]
+    cells = {row[0]: row[1:] for row in rows}
+    assert cells["h1"][:6] == ["FAILED"] + ["-"] * 5 and cells["h1"][6].startswith("not on this host: /no/such/place (")
+    assert cells["h2"][:3] == ["good", "0", "256.0 KiB"] and cells["h2"][5] == "WEEK01:1"
+    assert cells["tape1"] == ["left out"] + ["-"] * 5 + ["the tape host, which has no tape_paths"]
     assert re.fullmatch(
-        r"h1: archiver create: not on this host: /no/such/place \(.*\)\. To try again what failed, with all else that "
-        r"you have given: ansible-playbook -i \S+ " + command,
-        why,
+        "Retry   " + command, "  ".join([line for line in done.stdout.splitlines() if "Retry " in line])
     )
-    rows = taping.shown(done, TABLE)
-    assert re.fullmatch(rf"run {run}: 1 good, 1 failed, 256.00 KB on WEEK01, \d+ s", rows[0])
-    assert rows[1].startswith("h1     FAILED: h1: archiver create: not on this host")
-    assert re.fullmatch(r"h2     level 0, 256.00 KB in 0 s \(.*/s\), tape WEEK01, file 1.*", rows[2])
-    assert rows[3] == "tape1  left out, as it is the tape host and has no tape_paths"
     told = taping.statistic(done)
     assert (told["run"], told["good"], told["failed"], told["tapes"]) == (run, 1, 1, ["WEEK01"])
     assert told["bytes"] == 262144 and told["resume"].endswith("--limit h1") and set(told["hosts"]) == set(taping.HOSTS)
+    assert (told["hosts"]["h2"]["bytes"], told["hosts"]["h2"]["file"]) == (262144, 1), "numbers are numbers"
 
     # what is good is left alone, whoever is asked for; a job that is launched again for its failed hosts has a limit
     done = site.run("backup", tape_resume=run)
     assert [archive["run"] for archive in site.archives()] == [run, run]
     assert site.states() == [("h2", 0, "good"), ("h1", 0, "good")]
-    assert taping.shown(done, TABLE)[2] == "h2     has a good archive of this run already"
+    (row,) = [row for row in taping.table(done, "BACKUP") if row[0] == "h2"]
+    assert (row[1], row[-1]) == ("good before", "has a good archive of this run already")
     done = site.run("backup", args=["--limit", "h1"])
     assert [archive["host"] for archive in site.archives()] == ["h2", "h1", "h1"]
     assert taping.statistic(done)["resume"] == ""
@@ -76,33 +80,36 @@ def test_levels_and_the_way_back(site: Site) -> None:
     # the levels may differ; in check mode there is an estimate of each, and nothing is written
     before = site.everything()
     done = site.run("backup", own={"h1": {"tape_level": 1}}, args=["--check"])
-    rows = taping.shown(done, TABLE)
-    assert rows[0].startswith("check: 2 archives, 512.0 KiB; tape_capacity is not set")
-    assert rows[1:3] == ["h1     level 1, 256.00 KB", "h2     level 0, 256.00 KB"]
+    head, _names, *rows = taping.table(done, "CHECK")
+    assert head[1].startswith("2 archives, 512.0 KiB; tape_capacity is not set")
+    assert {row[0]: row[1:4] for row in rows if row[0] != "tape1"} == {
+        "h1": ["estimated", "1", "256.0 KiB"],
+        "h2": ["estimated", "0", "256.0 KiB"],
+    }
     assert site.everything() == before
     site.run("backup", own={"h1": {"tape_level": 1}})
     assert sorted(site.states()) == [("h1", 0, "good"), ("h1", 1, "good"), ("h2", 0, "good"), ("h2", 0, "good")]
 
     # found in the newest first, and on no tape if it never was
-    lines = taping.shown(site.run("tape_find", path=f"{site.data('h1')}/one"), "Show where it is")
-    assert [re.sub(r" run .*| \d{4}-.*", "", line).split(", ", 2)[2] for line in lines] == ["level 1,", "level 0,"]
+    _names, *rows = taping.table(site.run("tape_find", path=f"{site.data('h1')}/one"), "PATH")
+    assert [(row[1], row[3]) for row in rows] == [("h1", "1"), ("h1", "0")]
 
     back, data = site.top / "back", site.data("h1").relative_to("/")
     done = site.run("restore", restore_host="h1", restore_target="h2", restore_to=str(back / "now"))
     assert taping.read(back / "now" / data) == {"one": "changed", "same": "changed", "three": "new"}
-    assert taping.shown(done, "Show what was removed")[0] == "removed: 1, which were not there any more"
+    assert "REMOVED 1 file that was not there any more: " in done.stdout
     assert (back / "now" / data / "one").stat().st_uid == 5001
     options = {"restore_host": "h1", "restore_target": "h2", "restore_as_of": first}
     done = site.run("restore", **options, restore_to=str(back / "then"))
     assert taping.read(back / "then" / data) == {"one": "h1 one", "two": "h1 two"}
     # a directory that has something in it is not mixed with what comes
     done = site.run("restore", rc=2, **options, restore_to=str(back / "then"))
-    assert "then is not empty" in taping.failures(done, "Say why not")["h2"]
+    assert "then is not empty" in taping.failures(done, RESTORE)["h2"]
     # one that was deleted before does not come back, and one of two names of a file is read once more
     paths = [f"/{data}/{name}" for name in ("three", "four", "two", "same")]
     done = site.run("restore", rc=2, restore_host="h1", restore_paths=paths, restore_to=str(back / "some"))
     assert taping.read(back / "some" / data) == {"same": "changed", "three": "new"}
-    assert taping.failures(done, "Fail if there is something that none of them has") == {
+    assert taping.failures(done, RESTORE) == {
         "h1": f"not in the archives of h1: /{data}/four, /{data}/two. The rest is in {back}/some. "
         "tape_find says which archive has a path"
     }
@@ -123,8 +130,8 @@ def test_what_is_mounted_below_the_paths_is_named(site: Site) -> None:
     finally:
         host.run(["umount", point])
         host.run(["rm", "-r", "/run/mount"])  # mount's own
-    for table in (taping.shown(checked, TABLE), taping.shown(done, TABLE)):
-        assert f", not in it, as they are file systems of their own: {point}" in table[1]
+    for table in (taping.table(checked, "CHECK"), taping.table(done, "BACKUP")):
+        assert table[2][-1].split("; ")[0] == f"not in it, as they are file systems of their own: {point}"
     (archive,) = site.archives()
     assert archive["other_file_systems"] == [str(point)]
 
@@ -133,31 +140,31 @@ def test_verify_says_which(site: Site) -> None:
     """A byte of an archive is not what it was: its host is named, the others are good, and the catalog knows."""
     site.run("backup")
     done = site.run("verify")
-    rows = taping.shown(done, "Show what was found")
-    assert [row.split(":")[0] for row in rows] == ["ok      WEEK01, file 1", "ok      WEEK01, file 2"]
+    head, _names, *rows = taping.table(done, "VERIFY")
+    assert head == ["VERIFY 2 good, 0 failed", "512.0 KiB"]
+    assert [(row[1], row[5]) for row in rows] == [("good", "WEEK01:1"), ("good", "WEEK01:2")]
     (bad,) = [archive for archive in site.archives() if archive["host"] == "h2"]
     path = site.tape() / f"{bad['file']:06d}"
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
     path.write_bytes(content)
     done = site.run("verify", rc=2)
-    (why,) = taping.failures(done, "Fail if one of them is not what was written").values()
-    assert why.startswith(f"1 of 2 archives are not what was written: tape WEEK01, file {bad['file']}: its SHA-256 is ")
+    (why,) = taping.failures(done, "Verify").values()
+    assert why.startswith(f"1 of 2 archives is not what was written: tape WEEK01, file {bad['file']}: its SHA-256 is ")
     assert why.endswith("Back up those hosts again (h2), at tape_level 0.")
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
     # one whose tape is on the shelf is neither good nor bad
     done = site.run("verify", rc=2, own={"tape1": {"tape_devices": [str(site.tape("other"))]}})
-    (why,) = taping.failures(done, "Fail if a tape was not there").values()
-    assert why.startswith(
-        "2 of the archives were not looked at, and nothing new is known of them: tape WEEK01 is in no "
-    )
+    (why,) = taping.failures(done, "Verify").values()
+    assert why.startswith("2 archives were not looked at, and nothing new is known of them: tape WEEK01 is in no ")
+    assert [row[1] for row in taping.table(done, "VERIFY")[2:]] == ["not read"] * 2
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
     # whoever wants it back reads so before anything is read
     done = site.run("restore", restore_host="h2", args=["--check"])
-    row = taping.shown(done, "Say which tapes will be asked for")[2]
-    assert re.search(r": was not what was written when it was verified \(20\d\d-\S+\), so this may fail", row)
+    row = taping.table(done, "RESTORE")[2]
+    assert re.match(r"was not what was written when it was verified \(20\d\d-\S+\): this may fail", row[-1])
     done = site.run("restore", restore_host="h1", args=["--check"])
-    assert "verified" not in taping.shown(done, "Say which tapes will be asked for")[2]
-    rows = taping.shown(site.run("tape_inventory"), "Show it")
-    assert rows[0] == f"drive {site.tape()}: tape WEEK01"
-    assert rows[2].startswith("WEEK01           -                 2      0")
+    assert taping.table(done, "RESTORE")[2][-1] == f"WEEK01:{3 - bad['file']}"
+    drive, _names, row, *_hosts = taping.table(site.run("tape_inventory"), "DRIVE")
+    assert drive == [f"DRIVE {site.tape()}: tape WEEK01"]
+    assert row[:4] == ["WEEK01", "-", "2", "0"]

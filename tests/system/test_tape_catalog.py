@@ -43,9 +43,10 @@ def test_copies_and_back(site: Site) -> None:
     down = {"all": {"tape_catalog_hosts": ["h2"], "tape_connect_timeout": 3}, "h2": {"ansible_port": 9}}
     down["tape1"] = {"tape_paths": ["/no/such/place"]}
     done = site.run("backup", rc=2, own=down)
-    warning = next(row for row in taping.shown(done, "Show what came of it") if row.startswith("warning: "))
-    assert warning.startswith("warning: the catalog was not copied to h2: ") and "Connection refused" in warning
-    why = taping.failures(done, "Fail where there is no good archive")
+    (warning,) = taping.statistic(done)["warnings"]
+    assert warning.startswith("the catalog was not copied to h2: ") and "Connection refused" in warning
+    assert f"Warning {warning}" in done.stdout
+    why = taping.failures(done, "Fail if there is no good archive")
     assert set(why) == {"h2", "tape1"} and "Connection refused" in why["h2"] and "/no/such/place" in why["tape1"]
 
     site.run("tape_inventory", rc=2, own=own, tape_catalog_from="h2")  # there is a catalog
@@ -74,11 +75,20 @@ def test_an_inventory_without_the_tape_host(site: Site) -> None:
     assert site.states() == [("h1", 0, "good")]
 
 
-def test_a_long_answer_comes_in_pieces(site: Site) -> None:
-    """As of a plan for a thousand hosts: a task's result has 64 KiB of what a command says."""
+def test_what_is_there_is_told_and_not_changed(site: Site) -> None:
+    """For a playbook of anybody: numbers as numbers, and not a file of tapes, catalog and states is another one."""
     site.label()
-    site.run("backup", tape_piece=700)
-    assert sorted(site.states()) == [("h1", 0, "good"), ("h2", 0, "good")]
-    rows = taping.shown(site.run("tape_inventory", tape_piece=100), "Show it")
-    assert rows[0] == f"drive {site.tape()}: tape WEEK01"
-    assert list((site.catalog / "answers").iterdir()) == []
+    site.run("backup")
+    before = site.everything()
+    task = {"plumbing.socketpipe.tape_info": {"show": True}, "run_once": True}
+    done = playbook.run(site.fleet, task, hosts="fleet", inventory=site.variables())
+    told = done.result
+    assert [(each["device"], each["label"]) for each in told["drives"]] == [(str(site.tape()), "WEEK01")]
+    assert [(each["label"], each["archives"], each["good"]) for each in told["tapes"]] == [("WEEK01", 2, 2)]
+    assert [(each["host"], each["level"], each["bytes"]) for each in told["hosts"]] == [
+        ("h1", 0, 262144),
+        ("h2", 0, 262144),
+    ]
+    assert {each["keep_until"] > each["time"] for each in told["archives"]} == {True}
+    assert told["next"] == "WEEK01" and "The next backup wants tape WEEK01" in done.stdout
+    assert site.everything() == before

@@ -72,7 +72,7 @@ def test_from_the_first_label_to_the_restore(site: Site) -> None:
 
     role.run("verify", tape_of_tape="WEEK01")
     found = role.run("tape_find", path=str(role.data("h1") / "two")).output
-    assert "tape WEEK01, file" in found
+    assert "WEEK01:" in found
     back = role.top / "back"
     role.run("restore", restore_host="h1", restore_target="h2", restore_to=str(back))
     restored = back / role.data("h1").relative_to("/")

@@ -48,6 +48,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--overwrite", {"default": ""}),
         ],
     ),
+    "info": ("info.info", [("--gather", {"default": "drives,tapes,archives,hosts"}), SOME_HOST]),
     "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
     "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
     "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),

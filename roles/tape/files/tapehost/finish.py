@@ -49,7 +49,21 @@ def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     now = [archive for archive in catalog.archives() if archive["run"] == args.run]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
-    return {"run": args.run, "tapes": names, "archives": rows, "warnings": warnings + catalog.warnings()}
+    full = {name: percent(settings, catalog.tape(name)) for name in names}
+    return {
+        "run": args.run,
+        "tapes": names,
+        "full": full,
+        "archives": rows,
+        "warnings": warnings + catalog.warnings(),
+    }
+
+
+def percent(settings: "Settings", tape: "catalogs.Tape | None") -> "int | None":
+    """How full a tape is, None if that is not known."""
+    if tape is None or not settings.capacity:
+        return None
+    return 100 if tape["full"] else min(100, round(100 * catalogs.used(tape) / settings.capacity))
 
 
 def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "list[str]") -> "list[str]":

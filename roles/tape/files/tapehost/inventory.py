@@ -93,7 +93,8 @@ def may_overwrite(
             return
         if settings.reuse == "never":
             raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
-        what = "the %s of tape %s" % (count(len(tape["archives"]), "archive"), tape["label"])
+        own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
+        what = "%s of tape %s" % (count(len(own), "archive"), tape["label"])
         if more:
             what += "; but " + more
         else:

@@ -175,6 +175,7 @@ def for_host(
         "keep": sorted(set(newest.values()) | unreported(own, run)),
         "bytes": size,
         "elapsed": last.get("elapsed") if last else None,
+        "room": settings.capacity - labels.LABEL_BLOCK if settings.capacity else None,  # of a tape, for one archive
         "problem": "",
     }
     if settings.capacity and size and size + labels.LABEL_BLOCK > settings.capacity:

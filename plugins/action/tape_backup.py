@@ -1,0 +1,104 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.tape_backup: one host's archive on tape, and its commit; or its estimate."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+
+from ..plugin_utils._tape_action import TapeAction, option
+from ..plugin_utils._tape_run import Failure, ask
+from ..plugin_utils._tape_spec import BACKUP
+from ..plugin_utils._tape_table import bytes_of
+from ..plugin_utils._task_launch import one_line
+
+NEXT_TAPE = "full"  # the kind of a failure that another tape mends
+PAUSE = 1.0  # seconds before that
+# of the answer to a commit, what is in the result
+KEPT = ("level", "base", "time", "bytes", "sha256", "elapsed", "rate", "tape", "file", "files")
+NOTED = ("incomplete", "level_problem", "warning_count", "other_file_systems", "mounted")
+
+
+class ActionModule(TapeAction):
+    """The archive and its commit are one task: with two, a job that is killed would lose every archive of the run."""
+
+    SPEC = BACKUP
+
+    def outcome(self) -> dict[str, Any]:
+        """Never unreachable: Ansible would take the host out of the play, and with it the reason."""
+        try:
+            result = super().outcome()
+        except AnsibleConnectionFailure as exc:
+            result = self.failed(Failure("unreachable", one_line(exc)))
+        plan = self._task.args.get("plan")
+        run = plan.get("run") if isinstance(plan, dict) else None
+        return {"host": self.name, "run": run, "state": "failed", **result}
+
+    def work(self) -> dict[str, Any]:
+        plan = self.args["plan"]
+        mine = (plan.get("hosts") or {}).get(self.name)
+        if mine is None:
+            raise Failure("settings", f"the plan has no host {self.name}: name it in hosts of tape_plan")
+        self.args["tape_set"] = plan["tape_set"]
+        if mine["out"]:
+            return {"state": "left out", "msg": "the tape host, which has no tape_paths"}
+        if mine["skip"]:
+            return {"state": "good before", "level": mine["level"], "msg": "has a good archive of this run already"}
+        if mine.get("problem"):
+            raise Failure("too large", mine["problem"])
+        if self._task.check_mode or self.args["tape_estimate"]:
+            estimate = self.estimate(mine)
+            if self._task.check_mode:
+                return {"state": "estimated", "level": mine["level"], **estimate}
+            mine = {**mine, "bytes": estimate["bytes"]}
+        return self.archive(plan["run"], mine)
+
+    def estimate(self, mine: dict[str, Any]) -> dict[str, Any]:
+        """How large the archive will be; reads no file of the host; raises Failure."""
+        words = ["estimate", f"--level={mine['level']}", *option("base", mine["base"])]
+        found = ask(self.own, self.of_host(words))
+        room = mine.get("room")
+        if room is not None and found["bytes"] > room:
+            size = f"{self.name} has {bytes_of(found['bytes'])}"
+            why = "does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
+            raise Failure("too large", f"{size}, which {why}")
+        return {key: found.get(key) for key in ("bytes", *NOTED)} | {"tar_warnings": found.get("warnings")}
+
+    def archive(self, run: str, mine: dict[str, Any]) -> dict[str, Any]:
+        """With what is left of the attempts, each on another tape than the one before."""
+        began = time.time()
+        for attempt in range(1, self.args["tape_retries"] + 2):
+            try:
+                outcome = self.to_tape(self.create_words(run, mine), self.sink_words(run, mine))
+                break
+            except Failure as exc:
+                if exc.kind != NEXT_TAPE or attempt > self.args["tape_retries"]:
+                    raise
+                self.show([f"{self.name}: {exc.msg}"])
+                time.sleep(PAUSE)
+        report = ["report", f"--run={run}"]
+        commit = ["commit", f"--run={run}", f"--host={self.name}"]
+        committed = self.to_tape(report, commit, progress=False).answer
+        return {
+            "changed": True,
+            "state": "good",
+            "msg": "ok",
+            "attempts": attempt,
+            "slow": outcome.link["slow"],
+            "tar_warnings": committed.get("warnings"),
+            "waited": outcome.answer.get("waited"),
+            "total": round(time.time() - began, 1),
+            **{key: committed.get(key) for key in KEPT + NOTED},
+        }
+
+    def create_words(self, run: str, mine: dict[str, Any]) -> list[str]:
+        words = ["create", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
+        words += option("base", mine["base"]) + option("machine", mine["machine_id"])
+        return words + option("keep", ",".join(mine["keep"]))
+
+    def sink_words(self, run: str, mine: dict[str, Any]) -> list[str]:
+        words = ["sink", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
+        return words + option("base", mine["base"]) + [f"--expect={mine['bytes'] or 0}"]

@@ -1,0 +1,55 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.tape_catalog: copies of the catalog, and the ways to get it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..plugin_utils._tape_action import TapeAction
+from ..plugin_utils._tape_run import Failure
+from ..plugin_utils._tape_spec import CATALOG
+from ..plugin_utils._tape_table import count
+
+
+class ActionModule(TapeAction):
+    """copy: to other hosts; import: from one of them; rebuild: from the tapes in the drives."""
+
+    SPEC = CATALOG
+    NEEDS_DRIVES = False
+
+    def work(self) -> dict[str, Any]:
+        mode = self.args["mode"]
+        if mode == "import" and not self.args["tape_catalog_from"]:
+            raise Failure("settings", "tape_catalog_from: name the host that keeps a copy")
+        if mode == "rebuild" and not self.args["tape_devices"]:
+            raise Failure(
+                "settings", f"{self.tape_host} has no drives to rebuild from: set tape_devices in its variables"
+            )
+        if self._task.check_mode:
+            return {
+                "changed": True,
+                "msg": f"would {mode} the catalog of {self.tape_host}",
+                "rebuilt": [],
+                "notes": [],
+            }
+        result: dict[str, Any] = {"changed": True, "rebuilt": [], "notes": []}
+        if mode == "copy":
+            result["notes"] = self.copy_catalog()
+            result["msg"] = f"copied the catalog of {self.tape_host}"
+        elif mode == "import":
+            self.import_catalog(self.args["tape_catalog_from"], self.args["tape_copy_of"] or self.tape_host)
+            result["msg"] = f"imported the catalog from {self.args['tape_catalog_from']}"
+        else:
+            self.rebuild(result)
+        self.show([f"CATALOG {result['msg']}", *(f"Warning {each}" for each in result["notes"])])
+        return result
+
+    def rebuild(self, result: dict[str, Any]) -> None:
+        said = self.ask(["inventory", "--rebuild"])
+        result["rebuilt"] = said["rebuilt"]
+        result["notes"] = [each["message"] for each in said["drives"] if each["message"]] + said.get("warnings", [])
+        result["notes"] += self.copy_catalog()
+        added = sum(each["added"] for each in said["rebuilt"])
+        tapes = ", ".join(each["label"] for each in said["rebuilt"]) or "no tape"
+        result["msg"] = f"rebuilt from {tapes}: {count(added, 'archive')} added"

@@ -1,0 +1,138 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.tape_finish: the end of a run, its table, and its statistic."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.errors import AnsibleError
+
+from ..plugin_utils import _tape_table as table
+from ..plugin_utils._hosts import HostError
+from ..plugin_utils._tape_action import TapeAction
+from ..plugin_utils._tape_again import again
+from ..plugin_utils._tape_run import Failure
+from ..plugin_utils._tape_spec import FINISH
+from ..plugin_utils._task_launch import one_line
+
+GOOD = ("good", "good before")
+# of a host, what the table and the statistic have
+KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "kind")
+HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
+KEPT_FOR_IT = "the run was not finished, so its tapes are kept for it until tape_lease is over: "
+
+
+class ActionModule(TapeAction):
+    """It never fails: the archives are good whatever comes of the end of a run, and who failed must be told."""
+
+    SPEC = FINISH
+    NEEDS_DRIVES = False
+
+    def work(self) -> dict[str, Any]:
+        plan = self.args["plan"]
+        self.args["tape_set"] = plan["tape_set"]
+        self.rows = self.rows_of(plan)
+        self.warnings = list(plan["notes"])
+        tapes: list[str] = []
+        if self._task.check_mode:
+            head = f"CHECK {plan['run']}  {self.fits(plan)}"
+        else:
+            tapes = self.finish(plan["run"])
+            self.warnings += self.copy_catalog()
+            head = ""
+        totals = self.totals(plan)
+        failed = [name for name, row in self.rows.items() if not row["ok"]]
+        retry = (
+            again("", {"tape_resume": plan["run"]}, ",".join(failed)) if failed and not self._task.check_mode else ""
+        )
+        for row in self.rows.values():
+            row["msg"] += f". To try again: {retry}" if retry and not row["ok"] else ""
+        self.show([head or self.headline(totals, tapes), *self.table(), *self.advice(plan, retry, totals)])
+        result = {"summary": totals, "hosts": self.rows, "notes": self.warnings, "resume": retry}
+        if not self._task.check_mode:
+            told = {name: {key: row.get(key) for key in (*KEYS, "ok", "note")} for name, row in self.rows.items()}
+            data = {"tape_backup": {**totals, "hosts": told, "warnings": self.warnings, "resume": retry}}
+            result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": False}
+        return {**result, "changed": bool(tapes), "msg": head or self.headline(totals, tapes)}
+
+    # -- what came of it
+
+    def rows_of(self, plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """A row for each host of the plan, in its order, from the result of its tape_backup."""
+        results = {r["host"]: r for r in self.args["results"] if isinstance(r, dict) and r.get("run") == plan["run"]}
+        lost = {"state": "failed", "kind": "lost", "msg": "the play has lost this host before its archive was begun"}
+        return {name: self.row(name, results.get(name, lost)) for name in plan["order"]}
+
+    @staticmethod
+    def row(name: str, result: dict[str, Any]) -> dict[str, Any]:
+        ok = result["state"] != "failed"
+        row = {key: result.get(key) for key in KEYS} | {"ok": ok, "msg": result["msg"]}
+        notes = [] if result["state"] in ("good", "estimated") else [result["msg"].removeprefix(f"{name}: ")]
+        return {**row, "note": "; ".join(notes + table.notes_of(result))}
+
+    def finish(self, run: str) -> list[str]:
+        """The catalog goes to the tapes, and they are free for others; returns them with how full they are."""
+        try:
+            said = self.ask(["finish", f"--run={run}"])
+        except (Failure, HostError, AnsibleError) as exc:
+            self.warnings.append(KEPT_FOR_IT + one_line(exc))
+            return []
+        self.warnings += said["warnings"]
+        for archive in said["archives"]:
+            row = self.rows.get(archive["host"])
+            if row and not row["ok"] and row["kind"] == "lost" and archive["state"] == "good":
+                # it is on tape all the same: only what the task said was lost
+                row.update({key: archive.get(key) for key in KEYS if key in archive}, ok=True, msg="ok", note="")
+        full = said.get("full") or {}
+        return [name + (f" ({full[name]} % full)" if full.get(name) is not None else "") for name in said["tapes"]]
+
+    def fits(self, plan: dict[str, Any]) -> str:
+        """What the tape host says of the estimated sizes."""
+        hosts = {
+            name: {"level": row["level"], "bytes": row["bytes"]}
+            for name, row in self.rows.items()
+            if row["state"] == "estimated"
+        }
+        try:
+            return str(self.ask(["plan"], {"run": plan["run"], "dry": True, "hosts": hosts})["fits"])
+        except (Failure, HostError, AnsibleError) as exc:
+            return one_line(exc)
+
+    def totals(self, plan: dict[str, Any]) -> dict[str, Any]:
+        rows = self.rows.values()
+        return {
+            "run": plan["run"],
+            "good": sum(row["state"] in GOOD for row in rows),
+            "failed": sum(not row["ok"] for row in rows),
+            "bytes": sum(row["bytes"] or 0 for row in rows if row["state"] == "good"),
+            "tapes": list(dict.fromkeys(row["tape"] for row in rows if row["tape"])),
+            "elapsed": round(time.time() - plan["began"]),
+        }
+
+    # -- for people
+
+    def headline(self, totals: dict[str, Any], tapes: list[str]) -> str:
+        named = tapes or totals["tapes"]
+        where = f"{'tape' if len(named) == 1 else 'tapes'} {', '.join(named)}" if named else "no tape"
+        counts = f"{totals['good']} good, {totals['failed']} failed"
+        size = table.bytes_of(totals["bytes"])
+        return f"BACKUP {totals['run']}  {counts}  {size}  {table.duration(totals['elapsed'])}  {where}"
+
+    def table(self) -> list[str]:
+        def cells(name: str, row: dict[str, Any]) -> list[Any]:
+            level = table.NONE if row["level"] is None or not row["ok"] else row["level"]
+            size = table.bytes_of(row["bytes"] if row["ok"] else None)
+            result = row["state"] if row["ok"] else "FAILED"
+            times = table.duration(row["elapsed"]), table.rate_of(row["rate"])
+            return [name, result, level, size, *times, table.where(row), row["note"]]
+
+        return table.lines(HEADS, [cells(name, row) for name, row in self.rows.items()])
+
+    def advice(self, plan: dict[str, Any], retry: str, totals: dict[str, Any]) -> list[str]:
+        found = [f"Warning {warning}" for warning in self.warnings]
+        found += [f"Retry   {retry}"] if retry else []
+        if totals["bytes"]:
+            found.append(f"Verify  {again('plumbing.socketpipe.verify', {'tape_of_run': plan['run']})}")
+        return found

@@ -1,0 +1,81 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.tape_plan: what a backup is going to do, before any host's tar starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.loader import lookup_loader
+
+from ..plugin_utils._tape_action import TapeAction, validated
+from ..plugin_utils._tape_run import Failure
+from ..plugin_utils._tape_spec import PLAN, PLANNED
+
+
+class ActionModule(TapeAction):
+    """Asks the tape host for the level, the base and the order of each host's archive."""
+
+    SPEC = PLAN
+    CHANGES = False
+
+    def work(self) -> dict[str, Any]:
+        args = self.args
+        self.check_pattern(args["pattern"])
+        hosts = [self.host(each) for each in args["hosts"]]
+        self.check_places(hosts)
+        out = [each["host"] for each in hosts if each["host"] == self.tape_host and each["tape_paths"] == []]
+        try:
+            plan = self.ask(
+                ["plan"],
+                {
+                    "run": args["tape_resume"],
+                    "resume": bool(args["tape_resume"]),
+                    "dry": bool(self._task.check_mode),
+                    "hosts": {h["host"]: {"level": h["tape_level"]} for h in hosts if h["host"] not in out},
+                },
+            )
+        except Failure as exc:
+            exc.msg += ". Nothing has been written, and no host's tar was started."
+            raise
+        for entry in plan["hosts"].values():
+            entry["out"] = False
+        plan["hosts"].update((name, {"out": True, "skip": False, "level": None, "bytes": None}) for name in out)
+        # those that have nothing to do come last: they are in the table, too
+        plan["order"] += [each["host"] for each in hosts if each["host"] not in plan["order"]]
+        plan.update(tape_host=self.tape_host, tape_set=args["tape_set"], began=round(time.time(), 3))
+        plan["notes"] = plan.pop("warnings")  # core takes a result's warnings for itself
+        plan["writers"] = max(1, len(plan["drives"]))
+        self.show([f"PLAN {plan['run']}  {plan['fits']}"])
+        facts = {"socketpipe_order": plan["order"]}  # for the hosts of the next play
+        return {**plan, "ansible_facts": facts, "msg": plan["fits"]}
+
+    def check_pattern(self, pattern: str) -> None:
+        """Raises Failure for one that no host matches: with it Ansible would do nothing, with success."""
+        if pattern:
+            lookup = lookup_loader.get(
+                "ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar
+            )
+            if not lookup.run([pattern], variables=self.task_vars):
+                raise Failure("settings", f"no host of the inventory matches tape_hosts: {pattern}")
+
+    def host(self, given: Any) -> dict[str, Any]:
+        """A host by its name, or with what it says of itself; raises Failure."""
+        entry = dict(given) if isinstance(given, Mapping) else {"host": given}
+        return validated(PLANNED, {name: value for name, value in entry.items() if value not in (None, "")}, "hosts")
+
+    def check_places(self, hosts: list[dict[str, Any]]) -> None:
+        """Raises Failure unless all archives go to one place."""
+        found = [
+            f"tape_host {each['tape_host'] or self.tape_host}, tape_set {each['tape_set'] or self.args['tape_set']}"
+            for each in hosts
+        ]
+        places = list(dict.fromkeys(found))
+        if len(places) > 1:
+            raise Failure(
+                "settings",
+                f"these hosts do not agree where their archives go ({'; '.join(places)}): "
+                "back them up in a run each, with --limit",
+            )

@@ -1,0 +1,113 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.tape_restore: the files of a host, from tape, to the task's host."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from ..plugin_utils import _tape_table as table
+from ..plugin_utils._tape_action import TapeAction, option
+from ..plugin_utils._tape_run import Failure
+from ..plugin_utils._tape_spec import RESTORE
+
+HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
+BAD = (
+    "was not what was written when it was verified (%s): this may fail, an earlier restore_as_of takes what was before"
+)
+
+
+class ActionModule(TapeAction):
+    """The last full archive up to a time, and the increments to it, one after the other."""
+
+    SPEC = RESTORE
+
+    def arguments(self) -> dict[str, Any]:
+        if not self._task.args.get("restore_host"):
+            what = "whose archives? Give restore_host, and restore_target if they go to another host"
+            raise Failure("settings", what)
+        return super().arguments()
+
+    def work(self) -> dict[str, Any]:
+        args = self.args
+        host = args["restore_host"]
+        said = self.ask(["chain", f"--host={host}", *option("as-of", args["restore_as_of"])])
+        chain = said["archives"]
+        # a directory that nobody could have guessed
+        to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
+        tapes = list(dict.fromkeys(archive["tape"] for archive in chain))
+        self.show([*self.beginning(chain, to, tapes), *(f"Warning {each}" for each in said["warnings"])])
+        result = {"to": to, "tapes": tapes, "archives": chain}
+        if self._task.check_mode:
+            return {**result, "changed": True, "msg": f"would restore {table.count(len(chain), 'archive')} to {to}"}
+        missing, done = list(args["restore_paths"]), []
+        for number, archive in enumerate(chain):
+            part = self.extract(archive, to, number < len(chain) - 1)
+            missing = [path for path in missing if path in part["missing"]]
+            missing += [path for path in part["gone"] if path not in missing]
+            done.append(part)
+            if part["again"]:  # of a file that has several names the data may be under one that has gone by
+                done.append(self.extract(archive, to, number < len(chain) - 1, again=True))
+        return {**result, **self.ending(to, missing, done)}
+
+    def ending(self, to: str, missing: list[str], done: list[dict[str, Any]]) -> dict[str, Any]:
+        """What came of all of them, for people, too."""
+        host, as_of = self.args["restore_host"], self.args["restore_as_of"]
+        files = sum(each["files"] for each in done)
+        removed = {
+            "count": sum(each["deleted"] for each in done),
+            "names": [name for each in done for name in each["deleted_names"]],
+        }
+        failed = sum(each["error_count"] for each in done)
+        errors = [error for each in done for error in each["errors"]]
+        warnings = [warning for each in done for warning in each["warnings"]]
+        msg = f"{table.count(files, 'file')} in {to} of {self.own.name}"
+        lines = [f"RESTORED {msg}", *(f"Warning {warning}" for warning in warnings)]
+        if removed["count"]:
+            counted = table.count(removed["count"], "file that was", "files that were")
+            lines.append(f"REMOVED {counted} not there any more: {table.few(removed['names'], removed['count'])}")
+        self.show(lines)
+        result: dict[str, Any] = {"changed": True, "files": files, "missing": missing, "removed": removed}
+        result.update(errors=errors, tar_warnings=warnings, msg=msg)
+        if failed:
+            counted = table.count(failed, "file")
+            msg = f"{counted} could not be restored as they were, the rest is in {to}: {'; '.join(errors)}"
+            result.update(failed=True, kind="failed", msg=msg)
+        elif missing:
+            up_to = f" up to {as_of}" if as_of else ""
+            msg = f"not in the archives of {host}{up_to}: {', '.join(missing)}. The rest is in {to}. "
+            result.update(failed=True, kind="not found", msg=msg + "tape_find says which archive has a path")
+        return result
+
+    def beginning(self, chain: list[dict[str, Any]], to: str, tapes: list[str]) -> list[str]:
+        """What is going to be read, and which tapes will be asked for."""
+        rows = []
+        for archive in chain:
+            verified = archive["verified"] or {"ok": True}
+            note = "" if verified["ok"] else BAD % verified["time"]
+            rows.append(
+                [archive["level"], table.bytes_of(archive["bytes"]), archive["time"], table.where(archive), note]
+            )
+        head = f"RESTORE {self.args['restore_host']} as of {chain[-1]['time']}, to {to} of {self.own.name}"
+        return [f"{head}, from {'tape' if len(tapes) == 1 else 'tapes'} {', '.join(tapes)}", *table.lines(HEADS, rows)]
+
+    def extract(self, archive: dict[str, Any], to: str, more: bool, again: bool = False) -> dict[str, Any]:
+        """One archive; ``more``: another one follows; ``again``: the same once more; raises Failure."""
+        args = self.args
+        words = ["extract", f"--to={to}", f"--sha256={archive['sha256']}", f"--bytes={archive['bytes']}"]
+        words += ["--again" if again else "--may-repeat", "--keep-going"]
+        for flag, given in {
+            "--incremental": archive["level"] > 0,
+            "--more": more,
+            "--delete": args["restore_delete"],
+            "--into-existing": args["restore_into_existing"],
+            "--allow-root": args["restore_allow_root"],
+        }.items():
+            words += [flag] if given else []
+        source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
+        try:
+            return self.from_tape(source, [*words, "--", *args["restore_paths"]]).answer
+        except Failure as exc:
+            exc.msg += ". This restore is not complete: begin again, with another restore_to"
+            raise

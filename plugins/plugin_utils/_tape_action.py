@@ -1,0 +1,270 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions of the tape modules share: their options, the tape host, its program, and how they fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils._run.plan import PlanError, parse_ports
+from ..module_utils._run.words import parse_rate
+from . import _hosts as hosts_of
+from ._script import read_file
+from ._tape_run import FILES, HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
+from ._tape_spec import OF_TAPE_HOST, SITE, Spec
+from ._task_launch import one_line
+
+ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once for every host
+NO_DRIVES = (
+    "%s has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a virtual tape"
+)
+NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
+# of a catalog, what a copy of it has
+COPIED = ["--anchored", *(f"--exclude=./{name}" for name in ("locks", "queue", "leases", "runs", "answers"))]
+COPIED += ["--no-anchored", "--exclude=*.part"]
+
+display = Display()
+
+
+class TapeAction(ActionBase):
+    """An action on a tape host and, perhaps, on the task's host."""
+
+    TRANSFERS_FILES = False
+    _supports_async = False
+    _supports_check_mode = True
+    _supports_diff = False
+    SPEC: Spec = SITE
+    NEEDS_DRIVES = True
+    CHANGES = True
+    args: dict[str, Any]
+    task_vars: dict[str, Any]
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        self.task_vars = task_vars or {}
+        super().run(tmp, task_vars)
+        result = self.outcome()
+        if self._task.no_log:
+            result["_ansible_no_log"] = True
+            if result.get("failed"):  # core shows a failure's message whatever no_log says, from 2.19 on
+                result["msg"] = f"{result['kind']} (no_log hides the rest)"
+        return result
+
+    def outcome(self) -> dict[str, Any]:
+        """What work() returns, or its failure: one sentence, and a kind."""
+        try:
+            self.check_how()
+            self.args = self.arguments()
+            return {"changed": False, "msg": "ok", **self.work()}
+        except Failure as exc:
+            return self.failed(exc)
+        except (hosts_of.HostError, AnsibleError) as exc:
+            return self.failed(Failure("settings", one_line(exc)))
+
+    def failed(self, failure: Failure) -> dict[str, Any]:
+        changed = self.CHANGES and failure.started and not self._task.check_mode
+        return {"failed": True, "changed": changed, "kind": failure.kind, "msg": failure.msg}
+
+    def work(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def show(self, lines: list[str]) -> None:
+        """On the terminal, and in a runner's events, whatever the callback is told to leave out."""
+        for line in lines:
+            display.display(line)
+
+    # -- what is given
+
+    def check_how(self) -> None:
+        """Raises Failure where Ansible would run this in a way that cannot be right."""
+        name = self._task.action.rpartition(".")[2]
+        if self._task.async_val:
+            raise Failure("settings", f"{name} does not work with async: to limit a long one use the task's timeout")
+        strategy = self.strategy()
+        if self._task.run_once and strategy.rpartition(".")[2] in ONE_BY_ONE:
+            raise Failure(
+                "settings",
+                f"{name} is to run once, but strategy {strategy} would run it for each host: "
+                "set strategy: ansible.builtin.linear for this play",
+            )
+
+    def strategy(self) -> str:
+        """That of the play, "" if it cannot be told."""
+        above = self._task._parent
+        while above is not None:
+            play = getattr(above, "_play", None)
+            if play is not None:
+                return str(play.strategy)
+            above = getattr(above, "_parent", None)
+        return ""
+
+    def arguments(self) -> dict[str, Any]:
+        """The options, validated and converted, whoever has set them; raises Failure and AnsibleError."""
+        given = {name: value for name, value in self._task.args.items() if value is not None and value != ""}
+        self.tape_host, variables = self.find_tape_host(given)
+        for name in OF_TAPE_HOST:
+            if name in self.SPEC and variables.get(name) not in (None, ""):
+                given[name] = variables[name]
+        self._task.args = given
+        try:
+            _validation, args = self.validate_argument_spec(argument_spec=self.SPEC)
+        except AnsibleActionFail as exc:
+            raise Failure("settings", one_line(exc)) from None
+        if self.NEEDS_DRIVES and not args["tape_devices"]:
+            named = bool(given.get("tape_host"))
+            raise Failure("settings", NO_DRIVES % self.tape_host if named else NOBODY)
+        return dict(args)
+
+    def find_tape_host(self, given: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """The name of the tape host, and its variables; raises Failure."""
+        hosts = self.task_vars["hostvars"]
+        planned = given.get("plan")
+        name = str(given.get("tape_host") or (planned.get("tape_host") if isinstance(planned, Mapping) else "") or "")
+        if not name:
+            # not templated: that of a large fleet takes long, and one host's variables may not be templated now
+            found = [each for each in self.task_vars["groups"]["all"] if "tape_devices" in hosts.raw_get(each)]
+            if len(found) > 1:
+                several = f"several hosts have tape_devices ({', '.join(found)})"
+                raise Failure("settings", f"{several}, and tape_host does not say which of them: set it")
+            name = found[0] if found else "localhost"
+        own = given.get("tape_host_variables")
+        if name not in hosts and isinstance(own, Mapping) and own:
+            hosts_of.join(self.task_vars, name, own)
+        if name in hosts:
+            return name, hosts[name]
+        if name in hosts_of.LOCALHOSTS:
+            return name, {}
+        raise Failure(
+            "settings",
+            f"tape_host: there is no host {name!r} in the inventory (tape_host_variables can say how it is reached)",
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the programs are told."""
+        found = {name[len("tape_") :]: value for name, value in self.args.items() if name.startswith("tape_")}
+        return {**found, "tape_host": self.tape_host}
+
+    @property
+    def network(self) -> Network:
+        """Raises Failure."""
+        args = self.args
+        try:
+            ports = parse_ports(",".join(args["tape_ports"])) if args["tape_ports"] else []
+            rate = parse_rate(args["tape_rate_limit"]) if args.get("tape_rate_limit") else 0
+        except PlanError as exc:
+            raise Failure("settings", f"tape_{exc}") from None
+        except ValueError as exc:
+            raise Failure("settings", f"tape_rate_limit: {exc}") from None
+        for name, least in (("tape_connect_timeout", 1), ("tape_stall_timeout", 0)):
+            if args.get(name, least) < least:
+                raise Failure("settings", f"{name} must be at least {least} seconds")
+        return Network(
+            ports,
+            args["tape_listen"],
+            args["tape_address"],
+            args["tape_connect_timeout"],
+            rate,
+            args.get("tape_stall_timeout", 0),
+        )
+
+    # -- the hosts, and what they do
+
+    @cached_property
+    def name(self) -> str:
+        """The task's host."""
+        return str(self.task_vars.get("inventory_hostname", ""))
+
+    @cached_property
+    def tape(self) -> hosts_of.Host:
+        """The tape host; raises HostError."""
+        return self.another(self.tape_host)
+
+    @cached_property
+    def own(self) -> hosts_of.Host:
+        """The task's host; raises HostError."""
+        return hosts_of.of_task(self, str(self._task.delegate_to or self.name), self.task_vars)
+
+    def another(self, name: str) -> hosts_of.Host:
+        return hosts_of.other(self, name, self.task_vars, self.args["tape_become"])
+
+    def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What the tape host's program answers; raises Failure."""
+        return ask(self.tape, self.of_tape(words, given))
+
+    def of_tape(self, words: list[str], given: Mapping[str, Any] | None = None) -> Request:
+        return Request("tapehost", words, self.settings, given)
+
+    def of_host(self, words: list[str]) -> Request:
+        return Request("archiver", words, self.settings)
+
+    def to_tape(self, of_host: list[str], of_tape: list[str], progress: bool = True) -> Outcome:
+        """From the archiver on the task's host to the tape host's program; raises Failure."""
+        source = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
+        sink = self.tape, self.of_tape(of_tape).stage(TAPE)
+        return stream(source, sink, self.network, "sink", self.name if progress else "")
+
+    def from_tape(self, of_tape: list[str], of_host: list[str]) -> Outcome:
+        """From the tape host's program to the archiver on the task's host; raises Failure."""
+        source = self.tape, self.of_tape(of_tape).stage(TAPE)
+        sink = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
+        return stream(source, sink, self.network, "source", self.name)
+
+    # -- the catalog's copies
+
+    def copy_catalog(self) -> list[str]:
+        """To each of tape_catalog_hosts; a copy that fails is a warning: what is on the tapes is good without it."""
+        warnings = []
+        for name in self.args["tape_catalog_hosts"]:
+            if name != self.tape_host:
+                try:
+                    self.copy_catalog_to(name)
+                except (Failure, hosts_of.HostError, AnsibleError) as exc:
+                    warnings.append(f"the catalog was not copied to {name}: {one_line(exc)}")
+        return warnings
+
+    def copy_catalog_to(self, name: str) -> None:
+        folder = self.args["tape_catalog_dir"]
+        tar = ["tar", "--create", "--file=-", f"--directory={folder}", *COPIED, "."]
+        # 1: another job has replaced a file meanwhile, so that it is there, the old one or the new one
+        source = {**command("the catalog", tar), "ok_rc": [0, 1]}
+        sink = script("the copy", "keep_catalog.sh", f"{folder}-of-{self.tape_host}")
+        stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source")
+
+    def import_catalog(self, name: str, copy_of: str) -> None:
+        """Bring the copy that a host keeps to a tape host that has no catalog; raises Failure."""
+        folder = self.args["tape_catalog_dir"]
+        tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
+        sink = script("the catalog", "return_catalog.sh", folder)
+        stream((self.another(name), tar), (self.tape, sink), self.network_of_copies, "sink")
+
+    @property
+    def network_of_copies(self) -> Network:
+        """Between the tape host and hosts for which tape_address and tape_listen were not meant."""
+        return Network(self.network.ports, "auto", [], self.args["tape_connect_timeout"])
+
+
+def script(name: str, file: str, *words: str) -> dict[str, Any]:
+    """A stage that is a shell script of the role."""
+    text = read_file(os.path.join(FILES, file)).decode("utf-8")
+    return command(name, ["/bin/sh", "-c", text, file, *words])
+
+
+def validated(spec: Spec, given: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A part of an option, validated as options are; raises Failure."""
+    result = ArgumentSpecValidator(spec).validate(dict(given))
+    if result.error_messages:
+        raise Failure("settings", f"{what}: {'; '.join(result.error_messages)}")
+    return dict(result.validated_parameters)
+
+
+def option(name: str, value: object) -> list[str]:
+    """A word of a program's command line, none for what is not given."""
+    return [] if value in (None, "") else [f"--{name}={value}"]

@@ -1,0 +1,85 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line that a person typed, for another one like it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible import context
+
+# of ansible-playbook's options those that another run needs, too: by their names in CLIARGS
+VALUES = {
+    "remote_user": "-u",
+    "private_key_file": "--private-key",
+    "connection": "-c",
+    "become_method": "--become-method",
+    "become_user": "--become-user",
+}
+FLAGS = {"become": "--become", "become_ask_pass": "-K", "ask_pass": "-k", "ask_vault_pass": "-J"}
+LISTS = {"vault_ids": "--vault-id", "vault_password_files": "--vault-password-file"}
+DEFAULTS = {"become_method": "sudo", "connection": "ssh"}
+SECRET = re.compile("pass|secret|token|key|credential", re.IGNORECASE)
+HIDDEN = "..."  # in a log there is no password
+
+
+def again(playbook: str, extra: Mapping[str, str], limit: str = "") -> str:
+    """The command, of this playbook ("" for the one that runs), with these variables beside those that were given."""
+    given = context.CLIARGS
+    words = ["ansible-playbook"]
+    for source in given.get("inventory") or ():
+        words += ["-i", str(source)]
+    words += [flag for name, flag in FLAGS.items() if given.get(name)]
+    for name, flag in VALUES.items():
+        if given.get(name) and given[name] != DEFAULTS.get(name):
+            words += [flag, str(given[name])]
+    for name, flag in LISTS.items():
+        for value in given.get(name) or ():
+            words += [flag, str(value)]
+    words.append(playbook or str((given.get("args") or ["plumbing.socketpipe.backup"])[0]))
+    for value in given.get("extra_vars") or ():
+        for word in without_secrets(str(value), extra):
+            words += ["-e", word]
+    for name, value in extra.items():
+        words += ["-e", f"{name}={value}"]
+    return " ".join(map(shlex.quote, words + (["--limit", limit] if limit else [])))
+
+
+def without_secrets(text: str, replaced: Mapping[str, str]) -> Iterator[str]:
+    """Extra variables as they were given: name=value …, JSON, YAML, or a file of them (@file)."""
+    text = text.strip()
+    if text.startswith("@"):
+        yield text
+    elif text.startswith(("{", "[")):
+        try:
+            variables: Any = json.loads(text)
+        except ValueError:
+            yield HIDDEN  # YAML: what of it is a secret is not clear
+            return
+        if isinstance(variables, dict):
+            shown = {name: hide(name, value) for name, value in variables.items() if name not in replaced}
+            if shown:
+                yield json.dumps(shown)
+    else:
+        try:
+            words = shlex.split(text)
+        except ValueError:
+            yield HIDDEN
+            return
+        for word in words:
+            name, equals, value = word.partition("=")
+            if equals and name not in replaced:
+                yield f"{name}={hide(name, value)}"
+
+
+def hide(name: str, value: Any) -> Any:
+    """A value that may be shown."""
+    if SECRET.search(name) and not isinstance(value, (bool, int)) and value:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {key: hide(key, each) for key, each in value.items()}
+    return value

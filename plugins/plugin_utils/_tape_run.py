@@ -1,0 +1,193 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The programs of the tape modules, run over pipe's engine: a request in, an answer out, a failure with a kind."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import io
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ..module_utils._end.spawn import PROGRAM_PATH
+from ..module_utils._end.stage import KEPT_MOST
+from ..module_utils._run import bootstrap
+from ..module_utils._run.plan import Plan
+from ..module_utils._run.progress import Progress
+from ..module_utils._run.result import link_result
+from ..module_utils._run.verdict import Verdict
+from ..module_utils._run.words import printable
+from ._hosts import Host, reach
+from ._script import read_program
+from ._task_run import TaskRun
+
+FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles", "tape", "files")
+# read when Ansible's main process loads an action, once for all of its workers
+PROGRAMS = {name: read_program(os.path.join(FILES, name)) for name in ("archiver", "tapehost")}
+ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
+SAMPLE = 1.0  # seconds between an end's samples for progress
+PROGRESS = 30  # seconds until the first line of it
+# what a person sees of a stage: the programs mean nothing to whoever only wants a backup
+HOST, TAPE = "the host", "the tape"
+ADVICE = {
+    "early exit": "",
+    "timeout": "tape_connect_timeout",
+    "not connected": "Try tape_address (what to dial), tape_ports (what a firewall lets through) or tape_listen (who "
+    "may be dialled).",
+}
+
+display = Display()
+
+
+class Failure(Exception):
+    """It could not be done; ``kind`` is for whoever decides what next, ``started``: something may have been changed."""
+
+    def __init__(self, kind: str, msg: str, host: str = "", started: bool = False):
+        super().__init__(msg)
+        self.kind, self.msg, self.host, self.started = kind, msg, host, started
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """How two hosts find each other, and how fast they may be."""
+
+    ports: list[int]
+    listen: str  # auto, peer (the tape host) or remote (the other)
+    address: list[str]
+    connect_timeout: int
+    rate_limit: int = 0
+    stall_timeout: int = 0
+
+    def options(self) -> dict[str, Any]:
+        names = ("ports", "connect_timeout", "rate_limit", "stall_timeout")
+        return {"full_reads": True, "dead_peer": 120, **{name: getattr(self, name) for name in names}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a program is asked for: of any length, and in no list of processes."""
+
+    program: str
+    words: list[str]
+    settings: Mapping[str, Any]
+    given: Mapping[str, Any] | None = None
+
+    def stage(self, name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+        data = io.BytesIO(PROGRAMS[self.program])
+        request = {"words": self.words, "settings": self.settings, "input": self.given}
+        with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("request.json", json.dumps(request, default=str))
+        return {
+            **command(name, [self.program], environment),
+            "launcher": [None, "-I", PROGRAM_PATH],
+            "program": bootstrap.as_text(data.getvalue()),
+            "keep": KEPT_MOST,
+        }
+
+
+def command(name: str, argv: list[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A stage that is a command of its host."""
+    return {"name": name, "argv": argv, "ok_rc": [0], "early_exit": False, "environment": dict(environment or {})}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A run that went well: what the last stage has answered, and what is known of its link."""
+
+    answer: dict[str, Any]
+    link: dict[str, Any]
+
+
+def ask(host: Host, request: Request) -> dict[str, Any]:
+    """One program on one host, without a link: nothing goes over the network but Ansible's connection."""
+    plan = Plan({})
+    plan.add_end("alone", listen=False)
+    plan.add_stage("alone", request.stage(TAPE if request.program == "tapehost" else HOST))
+    verdict = execute(plan, {"alone": host}, None)
+    return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name)
+
+
+def stream(
+    source: tuple[Host, dict[str, Any]],
+    sink: tuple[Host, dict[str, Any]],
+    network: Network,
+    tape_side: str,
+    progress_of: str = "",
+) -> Outcome:
+    """From a stage of one host to a stage of another, over one link.
+
+    ``tape_side``: "source" or "sink", that of the tape host; ``progress_of``: whose name is before a line of progress.
+    """
+    other = "sink" if tape_side == "source" else "source"
+    dialled = other if network.listen == "remote" else tape_side
+    plan = Plan(network.options())
+    hosts = {"source": source[0], "sink": sink[0]}
+    for side, host in hosts.items():
+        # of an exec nothing is heard before its end
+        sample = SAMPLE if progress_of and host.executor is None else 0.0
+        plan.add_end(side, listen=network.listen == "auto" or side == dialled, sample=sample)
+    plan.chain([("source", source[1]), ("sink", sink[1])])
+    reach(plan, hosts, dialled, network.address)
+    progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit) if progress_of else None
+    verdict = execute(plan, hosts, progress)
+    names = {end: host.name for end, host in hosts.items()}
+    link = link_result(plan.links[0], names, verdict, network.rate_limit)
+    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name) if "keep" in sink[1] else {}, link)
+
+
+def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None) -> Verdict:
+    """Run a plan; raises Failure."""
+
+    def show(sample: dict[str, Any]) -> None:
+        for line in progress.feed(sample["sample"], sample["at"]) if progress else ():
+            display.display(line)
+
+    names = {end: host.name for end, host in hosts.items()}
+    verdict = Verdict(plan, TaskRun(plan, hosts, show).outcomes(), names, ADVICE)
+    for report in verdict.reports.values():
+        for warning in report.get("warnings", ()):
+            display.warning(warning)
+    if verdict.cause:
+        raise failure_of(verdict, verdict.cause)
+    return verdict
+
+
+def failure_of(verdict: Verdict, cause: dict[str, Any]) -> Failure:
+    """What the program itself says, where it does; else what the engine has seen."""
+    said = verdict.stages.get(cause.get("stage", ""), {}).get("stderr") or ""
+    try:
+        problem = json.loads(said.rstrip("\n").rpartition("\n")[2])["problem"]
+        kind, msg = str(problem["kind"]), f"{cause['host']}: {printable(str(problem['msg']))}"
+    except (ValueError, KeyError, TypeError):
+        kind, msg = cause["kind"], cause["msg"]
+    return Failure(kind, msg, cause["host"], verdict.started)
+
+
+def answer_of(verdict: Verdict, stage: str, host: str) -> dict[str, Any]:
+    """The answer of a program; raises Failure if there is none, for it comes from a host, which may say anything."""
+    text = verdict.stages[stage]["stdout"]
+    try:
+        data = zlib.decompressobj().decompress(base64.b64decode(text.strip(), validate=True), ANSWER_MOST)
+        answer = json.loads(data)
+        if isinstance(answer, dict):
+            return clean(answer)
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
+        pass
+    raise Failure("answer", f"{host}: its answer cannot be read ({len(text)} bytes)", host, True)
+
+
+def clean(value: Any) -> Any:
+    """Without characters that would do something to a terminal."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [clean(each) for each in value]
+    return {printable(key): clean(each) for key, each in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,149 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the tape modules.  Each has the name of the role's variable, so that a message names what was set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, dict[str, Any]]
+
+# what a host with drives says of itself, in its own variables, comes before what a task says
+OF_TAPE_HOST = (
+    "tape_devices",
+    "tape_changer",
+    "tape_barcodes",
+    "tape_next_command",
+    "tape_capacity",
+    "tape_encryption",
+    "tape_compression",
+    "tape_buffer",
+    "tape_catalog_dir",
+)
+
+# all tape modules have these, so that module_defaults can set them for the group
+SITE: Spec = {
+    "tape_host": {"type": "str", "default": ""},
+    "tape_host_variables": {"type": "dict", "default": {}},
+    "tape_become": {"type": "bool", "default": False},
+    "tape_catalog_dir": {"type": "str", "default": "/var/lib/socketpipe/tape"},
+    "tape_devices": {"type": "list", "elements": "str", "default": []},
+    "tape_changer": {"type": "str", "default": ""},
+    "tape_barcodes": {"type": "list", "elements": "raw", "default": []},
+    "tape_next_command": {"type": "str", "default": ""},
+    "tape_encryption": {"type": "dict", "default": {}},
+    "tape_wait": {"type": "str", "default": "1h"},
+    "tape_ports": {"type": "list", "elements": "str", "default": []},
+    "tape_listen": {"type": "str", "default": "auto", "choices": ["auto", "peer", "remote"]},
+    "tape_address": {"type": "list", "elements": "str", "default": []},
+    "tape_connect_timeout": {"type": "int", "default": 30},
+}
+STREAM: Spec = {
+    "tape_rate_limit": {"type": "str", "default": ""},
+    "tape_stall_timeout": {"type": "int", "default": 0},
+}
+COPIES: Spec = {"tape_catalog_hosts": {"type": "list", "elements": "str", "default": []}}
+SET: Spec = {"tape_set": {"type": "str", "default": "all"}}
+EXPIRY: Spec = {"tape_expire_last": {"type": "bool", "default": False}}
+REUSE: Spec = {
+    **EXPIRY,
+    "tape_reuse": {"type": "str", "default": "scratch", "choices": ["never", "scratch", "expired"]},
+    "tape_block_size": {"type": "str", "default": "256K"},
+    "tape_compression": {"type": "bool"},
+}
+WRITING: Spec = {
+    **SET,
+    **REUSE,
+    "tape_capacity": {"type": "str", "default": ""},
+    "tape_labels": {"type": "list", "elements": "str", "default": ["*"]},
+    "tape_retention": {"type": "str", "default": "28d"},
+    "tape_accept_new_machine": {"type": "bool", "default": False},
+    "tape_lease": {"type": "str", "default": "1h"},
+    "tape_steal": {"type": "bool", "default": False},
+}
+
+PLAN: Spec = {
+    **SITE,
+    **WRITING,
+    "hosts": {"type": "list", "elements": "raw", "required": True},
+    "pattern": {"type": "str", "default": ""},
+    "tape_resume": {"type": "str", "default": ""},
+}
+# one of the hosts of a plan
+PLANNED: Spec = {
+    "host": {"type": "str", "required": True},
+    "tape_host": {"type": "str", "default": ""},
+    "tape_set": {"type": "str"},
+    "tape_level": {"type": "int", "default": 0},
+    "tape_paths": {"type": "list", "elements": "str"},
+}
+BACKUP: Spec = {
+    **SITE,
+    **STREAM,
+    **WRITING,
+    "plan": {"type": "dict", "required": True},
+    "tape_paths": {"type": "list", "elements": "str", "default": []},
+    "tape_excludes": {"type": "list", "elements": "str", "default": []},
+    "tape_one_file_system": {"type": "bool", "default": True},
+    "tape_keep_incomplete": {"type": "bool", "default": False},
+    "tape_state_dir": {"type": "str", "default": "/var/lib/socketpipe/tape-state"},
+    "tape_buffer": {"type": "str", "default": ""},
+    "tape_reclaim": {"type": "bool", "default": False},
+    "tape_estimate": {"type": "bool", "default": False},
+    "tape_retries": {"type": "int", "default": 1},
+}
+FINISH: Spec = {
+    **SITE,
+    **WRITING,
+    **COPIES,
+    "plan": {"type": "dict", "required": True},
+    "results": {"type": "list", "elements": "raw", "required": True},
+}
+VERIFY: Spec = {
+    **SITE,
+    **COPIES,
+    "tape_of_run": {"type": "str", "default": ""},
+    "tape_of_tape": {"type": "str", "default": ""},
+    "tape_of_host": {"type": "str", "default": ""},
+}
+RESTORE: Spec = {
+    **SITE,
+    **STREAM,
+    **SET,
+    "restore_host": {"type": "str", "required": True},
+    "restore_as_of": {"type": "str", "default": ""},
+    "restore_paths": {"type": "list", "elements": "str", "default": []},
+    "restore_to": {"type": "str", "default": ""},
+    "restore_delete": {"type": "bool", "default": False},
+    "restore_into_existing": {"type": "bool", "default": False},
+    "restore_allow_root": {"type": "bool", "default": False},
+}
+LABEL: Spec = {
+    **SITE,
+    **REUSE,
+    **COPIES,
+    "tape_label": {"type": "str", "required": True},
+    "tape_device": {"type": "str", "default": ""},
+    "tape_barcode": {"type": "str", "default": ""},
+    "tape_overwrite": {"type": "str", "default": ""},
+}
+INFO: Spec = {
+    **SITE,
+    **EXPIRY,
+    "gather": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["drives", "tapes", "archives", "hosts"],
+        "default": ["drives", "tapes", "archives", "hosts"],
+    },
+    "tape_path": {"type": "str", "default": ""},
+    "tape_of_host": {"type": "str", "default": ""},
+    "show": {"type": "bool", "default": False},
+}
+CATALOG: Spec = {
+    **SITE,
+    **COPIES,
+    "mode": {"type": "str", "required": True, "choices": ["copy", "import", "rebuild"]},
+    "tape_catalog_from": {"type": "str", "default": ""},
+    "tape_copy_of": {"type": "str", "default": ""},
+}

@@ -1,0 +1,68 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results of the tape modules for people: sizes, durations, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..module_utils._run.words import size
+
+NONE = "-"
+
+
+def bytes_of(count: Any) -> str:
+    return NONE if count is None else size(count)
+
+
+def rate_of(count: Any) -> str:
+    """MiB/s, as sizes are MiB."""
+    return NONE if not count else f"{size(count)}/s"
+
+
+def duration(seconds: Any) -> str:
+    """1:09:40, or 0:04."""
+    if seconds is None:
+        return NONE
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """1 file, 2 files."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def few(names: Sequence[str], total: int | None = None, most: int = 3) -> str:
+    """The first of them, and how many more there are."""
+    more = (len(names) if total is None else total) - min(len(names), most)
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def lines(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """A table in columns, each as wide as its widest cell."""
+    cells = [[str(cell) for cell in row] for row in [heads, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+
+
+def where(row: Mapping[str, Any]) -> str:
+    """WEEK01:3, the third tape file of a tape."""
+    return f"{row['tape']}:{row['file']}" if row.get("tape") else NONE
+
+
+def notes_of(row: Mapping[str, Any]) -> list[str]:
+    """What a person should know of a good archive."""
+    notes = ["not all of it could be read"] if row.get("incomplete") else []
+    notes += [row["level_problem"]] if row.get("level_problem") else []
+    if row.get("mounted"):
+        names = few(row.get("other_file_systems") or [], row["mounted"])
+        notes.append(f"not in it, as they are file systems of their own: {names}")
+    if row.get("warning_count"):
+        first = (row.get("tar_warnings") or [""])[0]
+        notes.append(f"{count(row['warning_count'], 'warning')} of tar ({first})")
+    if row.get("slow"):
+        notes.append(row["slow"])
+    return notes

@@ -1,0 +1,70 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is: drives, tapes, archives, and of each host the newest good archive.  Nothing is changed."""
+
+import catalog as catalogs
+import holding as holdings
+import inventory
+import wants
+from catalog import Catalog
+from problem import Problem
+from units import iso
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from catalog import Archive
+    from settings import Settings
+
+KEYS = ("host", "set", "run", "time", "level", "base", "tape", "file", "bytes", "state", "verified")
+
+
+def info(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """As much of it as --gather names; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    gather = args.gather.split(",")
+    archives = [archive for archive in catalog.archives() if args.host in ("", archive["host"])]
+    found: "dict[str, Any]" = {"warnings": catalog.warnings()}
+    if "drives" in gather:
+        found["drives"] = [look(settings, catalog, path) for path in settings.devices]
+    if "tapes" in gather:
+        keep = catalogs.needed(catalog.archives())
+        found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
+        found["next"] = wanted_next(settings, catalog)
+    if "archives" in gather:
+        found["archives"] = [entry_of(archive) for archive in archives]
+    if "hosts" in gather:
+        newest = {(each["host"], each["set"]): each for each in archives if each["state"] == catalogs.GOOD}
+        found["hosts"] = [entry_of(newest[key]) for key in sorted(newest)]
+    return found
+
+
+def entry_of(archive: "Archive") -> "dict[str, Any]":
+    entry = {key: archive.get(key) for key in KEYS}
+    entry["keep_until"] = iso(archive["keep_until"])
+    return entry
+
+
+def look(settings: "Settings", catalog: "Catalog", path: str) -> "dict[str, Any]":
+    """The tape in a drive, or why that cannot be told."""
+    entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
+    try:
+        holding = holdings.hold(settings, catalog, path, holdings.somebody("looking at it"), inventory.LOOKING)
+        try:
+            entry["message"] = holdings.identify(holding, catalog)
+            entry["label"] = holding.label.get("label")
+        finally:
+            holding.release()
+    except Problem as exc:
+        entry["message"] = str(exc)
+    return entry
+
+
+def wanted_next(settings: "Settings", catalog: "Catalog") -> "str | None":
+    """The tape that a backup would rather have than any other, wherever it is."""
+    want = wants.Writing(settings, catalog, "-", 0)
+    ranked = [(want.suits(tape), tape["label"]) for tape in catalog.tapes()]
+    usable = [(rank, label) for (rank, reason), label in ranked if not reason]
+    return min(usable)[1] if usable else None
