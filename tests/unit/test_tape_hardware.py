@@ -187,6 +187,10 @@ def test_no_sg_logs(tools: Path) -> None:
             "echo 'error opening file: /dev/x: No such file or directory\nsg_logs failed: No such file' >&2; exit 52",
             "error opening file: /dev/x: No such file or directory / sg_logs failed: No such file",
         ),
+        (
+            "echo 'sg_logs failed: Device or resource busy' >&2; exit 66",
+            "sg_logs failed: Device or resource busy (%s)" % hardware.NO_SG,
+        ),
         ("exit 99", "sg_logs: status 99"),
         ("echo '    QUANTUM   X   1'", "this drive does not have it"),
     ],
@@ -522,6 +526,18 @@ def test_news_hide_nothing(drive: Drive) -> None:
     drive.state("on August")
     (drive.folder / "news").touch()
     assert refusal("/dev/nst0", None).what.startswith("drive /dev/nst0 encrypts what it writes with the key 'August'")
+
+
+def test_without_sg_the_device_is_busy(drive: Drive, tools: Path) -> None:
+    """stenc 1.0.7, here: st's device is open, and there is no other one."""
+    busy = "Could not open device '/dev/nst0': ERROR: Device Busy"
+    script(
+        tools, "stenc", '#!/bin/sh\ncase $* in --version) echo stenc v1.0.7;; *) echo "%s" >&2; exit 1;; esac\n' % busy
+    )
+    note = "stenc -f /dev/nst0: " + hardware.NO_SG
+    assert encryption.encryption("/dev/nst0", None) == {"mode": None, "algorithm": None, "key": None, "note": note}
+    problem = refusal("/dev/nst0", drive.setting())
+    assert problem.what.endswith(": the device is busy") and problem.hint == hardware.NO_SG
 
 
 def test_no_stenc(tools: Path, tmp_path: Path) -> None:

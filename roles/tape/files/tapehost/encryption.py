@@ -6,7 +6,6 @@ The key goes from its file to stenc and to nobody else: this program does not op
 that stenc says of the key (1.x prints a checksum of it) but its description, which the drive writes on the tape anyway.
 """
 
-import errno
 import os
 import re
 import stat
@@ -151,7 +150,7 @@ def _look(path: str) -> "tuple[dict[str, Any] | None, str]":
     except programs.TooLong:
         return None, "stenc has not answered within %d seconds" % hardware.LIMIT
     found = None if status else parse_status(out)
-    if hardware.is_busy(err + out):
+    if hardware.is_busy(err):
         return None, "stenc -f %s: %s" % (path, hardware.NO_SG)
     return found, "" if found else "stenc -f %s: %s" % (path, _said(err) or "nothing of the drive's encryption")
 
@@ -177,13 +176,13 @@ def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
     if mode != "off":
         argv += ["-k", setting["key_file"]]
     try:
-        status, out, err = hardware.ask(argv)
+        status, _out, err = hardware.ask(argv)
     except programs.TooLong:
         raise Problem(
             "%s has not ended within %d seconds" % (" ".join(argv), hardware.LIMIT), "is a tape in the drive?"
         ) from None
-    if hardware.is_busy(err + out):
-        raise Problem("%s: %s" % (" ".join(argv), os.strerror(errno.EBUSY)), hardware.NO_SG)
+    if hardware.is_busy(err):
+        raise Problem("%s: the device is busy" % " ".join(argv), hardware.NO_SG)
     if status:
         raise Problem("%s: %s" % (" ".join(argv), _said(err) or "exit status %d" % status), _help(version, mode))
 

@@ -8,7 +8,6 @@ before at the beginning of the tape (seen with Linux 6.1): so nothing here is as
 and the mark of an archive, and device.Device believes the drive alone.
 """
 
-import errno
 import os
 import re
 import stat
@@ -163,8 +162,8 @@ def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
 
 
 def is_busy(err: str) -> bool:
-    """Whether a tool says that the device is open: then it was given st's, as there is none of sg."""
-    return os.strerror(errno.EBUSY) in err
+    """Whether a tool (sg3-utils, stenc) says that the device is open: it was given st's, as there is none of sg."""
+    return "resource busy" in err or "Device Busy" in err
 
 
 def ask(argv: "list[str]") -> "tuple[int, str, str]":
