@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compi
 FIRST  := system tape sanity unit integration molecule edges
 SECOND := hit nox galaxy docs ee lint release-check
 
-.PHONY: help demo socketpipe test quick units faults bench clean matrix changelog release $(FIRST) $(SECOND)
+.PHONY: help demo socketpipe test quick units faults mutants bench clean matrix changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -100,6 +100,9 @@ hit: $(VENV)/test $(TREE)   ## 360 tasks and 192 command lines with a fault each
 
 faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)
+
+mutants: $(VENV)/test $(TREE)   ## N small changes of the code (SEED=1), each with the unit tests that should notice it: hours
+	$(BIN)/python -m tests.workshop.mutants --count $(N) --seed $(SEED)
 
 bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3; nc, mbuffer, socat)
 	$(BIN)/python -m tests.bench
