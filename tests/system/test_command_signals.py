@@ -167,3 +167,17 @@ def find_part(fleet: Fleet, part: str) -> anatomy.Proc:
     while part == "session" and not guard.name.startswith("sshd"):
         guard = by_pid[guard.ppid]
     return end if part == "end" else guard
+
+
+def test_children_were_ignored_when_it_was_started(shell: Shell) -> None:
+    """Some daemons leave SIGCHLD so: the kernel then keeps no exit status for anybody."""
+    line = "-b -l { ssh h1 } -r { echo hello } -o { cat }"
+    ended = shell.run(f"env --ignore-signal=CHLD socketpipe {line}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "hello\n", "")
+
+
+def test_descriptors_of_the_shell_are_for_the_commands_here(shell: Shell, work: Path) -> None:
+    (work / "three").write_text("three", encoding="ascii")
+    line = "-i { sh -c 'cat <&3' } -l { ssh h1 } -r { cat } -o { sh -c 'cat; cat /proc/self/fd/3' }"
+    ended = shell.run(f"socketpipe -b {line} 3<{work}/three")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "threethree", "")

@@ -239,6 +239,15 @@ def test_an_older_python_3_says_what_it_needs() -> None:
     assert result.returncode == 0
 
 
+def test_an_incomplete_python_says_what_is_missing() -> None:
+    """Such as one that was built without libffi."""
+    code = "import sys; sys.modules['_ctypes'] = None\n" + bootstrap.START
+    result = run([sys.executable, "-IS", "-c", code], bootstrap.stream(program(), PLAN))
+    refused = said(result)["refused"]
+    assert refused.startswith("the Python here, %s, is not complete (" % sys.executable) and "_ctypes" in refused
+    assert result.returncode == 0 and result.stderr == b""
+
+
 def test_the_loader_is_python_of_any_age() -> None:
     """Or else it could not say so."""
     python = pythons.needed("2.7")

@@ -238,9 +238,11 @@ def test_a_stage_has_default_signals(launch: Launch, tmp_path: Path) -> None:
     plan = two(sh("input", "%s > %s/input" % (SIGNALS, tmp_path)), sh("output", SIGNALS + "; cat"))
     ignored = [signal.SIGINT, signal.SIGQUIT]  # as a shell has it for what it runs in the background
     before = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1})
     try:
         ends = launch(plan).wait().ok()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in zip(ignored, before):
             signal.signal(number, handler)
     masks = [int(line, 16) for line in ends.stage("output")["stdout"].split()]

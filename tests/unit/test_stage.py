@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import (
@@ -159,6 +162,64 @@ def test_a_command_that_cannot_be_run(argv: list[str], chdir: str | None, text: 
         os.waitpid(-1, os.WNOHANG)
     for fd in fds.values():
         os.close(fd)
+
+
+def output_of(argv: list[str], environment: dict[str, str] | None = None, **more: Any) -> bytes:
+    """What a command writes that is run so."""
+    reading, writing = os.pipe()
+    fds = descriptors()
+    pid = spawn(argv, full_environment({"environment": environment or {}}), None, {**fds, 1: writing}, **more)
+    for fd in (writing, *fds.values()):
+        os.close(fd)
+    with os.fdopen(reading, "rb") as stream:
+        said = stream.read()
+    assert os.waitpid(pid, 0)[1] == 0
+    return said
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_script_without_its_first_line(tmp_path: Path, by_path: bool) -> None:
+    """As execvp(3) has it, which the original used: the shell runs it."""
+    script = tmp_path / "without"
+    script.write_text('echo "$0 $1"\n')
+    script.chmod(0o755)
+    path = "%s:%s" % (tmp_path, os.environ["PATH"])
+    assert output_of([str(script) if by_path else "without", "a b"], {"PATH": path}) == b"%s a b\n" % bytes(script)
+
+
+def test_a_program_for_another_processor_is_no_script(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF" + b"\0" * 100)
+    program.chmod(0o755)
+    fds = descriptors()
+    with pytest.raises(NotStarted) as caught:
+        spawn([str(program)], full_environment({}), None, fds)
+    assert "Exec format error" in str(caught.value) and "another kind of processor" in str(caught.value)
+    for fd in fds.values():
+        os.close(fd)
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_what_we_have_inherited_is_not_the_stages(others: bool) -> None:
+    fd = os.open(os.devnull, os.O_RDONLY)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD, 200)
+    os.set_inheritable(fd, True)
+    try:
+        found = {int(name) for name in output_of(["ls", "/proc/self/fd"], others=others).split()}
+    finally:
+        os.close(fd)
+        os.close(high)
+    assert (fd in found, high in found) == (others, others)
+    assert {0, 1, 2} < found
+
+
+def test_no_signal_is_blocked() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        said = output_of(["grep", "SigBlk", "/proc/self/status"])
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert int(said.split()[1], 16) == 0
 
 
 def test_descriptors_in_each_others_places() -> None:

@@ -40,6 +40,14 @@ def test_flags_are_not_shared(kind: str, opened: list[int]) -> None:
     assert os.read(reader, 100) == b"hello"
 
 
+def test_a_fifo_that_nobody_reads_is_not_waited_for(tmp_path: Path, opened: list[int]) -> None:
+    os.mkfifo(tmp_path / "errors")
+    reader = os.open(tmp_path / "errors", os.O_RDONLY | os.O_NONBLOCK)
+    opened.append(os.open(tmp_path / "errors", os.O_WRONLY))
+    os.close(reader)
+    opened.append(own_description(opened[0]))
+
+
 def test_a_file_keeps_its_one_offset(tmp_path: Path, opened: list[int]) -> None:
     """Else what two write to it would be written over."""
     path = tmp_path / "errors"

@@ -43,6 +43,7 @@ ADVICE = {
 def main(words: "list[str]") -> int:
     """Do what the command line says; returns the exit status."""
     hold_places()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it was ignored, no child would leave us an exit status
     if words[:1] == ["-s"]:
         return plain.serve(words[1:])
     try:
@@ -151,7 +152,8 @@ def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
     elif name == "output":
         inherit["1"] = keep(1)
     found = {"name": name, "argv": argv, "ok_rc": options.ok_rc.get(name, [0]), "early_exit": not options.whole}
-    found.update(environment={}, inherit=inherit, own_session=name == "remote")
+    # a shell's 3<file is for the commands here
+    found.update(environment={}, inherit=inherit, own_session=name == "remote", others=name != "remote")
     if argv[0] == "socketpipe":
         modules = bootstrap.MODULES + bootstrap.COMMAND_MODULES
         words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]

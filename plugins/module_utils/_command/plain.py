@@ -16,7 +16,7 @@ import time
 from .._end.connect import listen_on
 from .._end.kernel import FIN, accept, disconnect, events, exit_status, set_linger, unread
 from .._end.processes import descendants, kill
-from .._end.spawn import NotStarted, encode, find_command, full_environment, own_environment, spawn
+from .._end.spawn import NotStarted, execute, find_command, full_environment, own_environment, spawn
 from .._end.watch import catch
 from .._run.plan import DEFAULT_PORTS
 from .streams import FAILURE, USAGE, die, keep, own_description, say, shell_status
@@ -54,7 +54,7 @@ def serve(words: "list[str]") -> int:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvpe(encode(words[2]), [encode(word) for word in words[2:]], own_environment())
+        execute(words[2:], own_environment())
     except OSError as exc:
         return say("-s: cannot run %r: %s" % (words[2], exc.strerror), FAILURE)
 

@@ -71,9 +71,12 @@ def own_description(fd: int) -> int:
     try:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             return os.dup(fd)
-        return os.open("/proc/self/fd/%d" % fd, os.O_WRONLY | os.O_NOCTTY)
+        # without waiting: a FIFO may have no reader any more
+        found = os.open("/proc/self/fd/%d" % fd, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError:  # a socket, as sshd has it, or somebody else's pipe
         return relay(fd)
+    os.set_blocking(found, True)
+    return found
 
 
 def relay(fd: int) -> int:

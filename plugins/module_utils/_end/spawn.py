@@ -12,7 +12,7 @@ from .watch import SIGNALS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from typing import Any
+    from typing import Any, NoReturn
 else:
     import _signal as signal
 
@@ -20,6 +20,12 @@ else:
 PROGRAM_FD = 3
 PROGRAM_PATH = "/proc/self/fd/%d" % PROGRAM_FD
 PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
+
+
+HINTS = {
+    errno.ENOENT: " (its interpreter, the #! line?)",
+    errno.ENOEXEC: " (a program for another kind of processor?)",
+}
 
 
 class NotStarted(Exception):
@@ -71,6 +77,30 @@ def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | Non
     return seen or "there is no %r%s" % (name, where)
 
 
+def execute(argv: "list[str]", environment: "dict[bytes, bytes]") -> "NoReturn":
+    """Become this command, as execvp(3) does it: a script without a #! line is run by /bin/sh.  Raises OSError."""
+    words = [encode(word) for word in argv]
+    try:
+        os.execvpe(words[0], words, environment)
+    except OSError as exc:
+        if exc.errno != errno.ENOEXEC:
+            raise
+        path = environment.get(b"PATH") or os.defpath.encode()
+        paths = [os.path.join(folder, words[0]) for folder in ([b""] if "/" in argv[0] else path.split(b":"))]
+        script = next(filter(is_script, paths), None)
+        if script is None:
+            raise
+        os.execve(b"/bin/sh", [b"/bin/sh", script] + words[1:], environment)
+
+
+def is_script(path: bytes) -> bool:
+    """Whether this can be run and is text: a program for another kind of processor cannot be run by a shell."""
+    if not os.path.isfile(path) or not os.access(path, os.X_OK | os.R_OK):
+        return False
+    with open(path, "rb") as file:
+        return b"\0" not in file.read(256)
+
+
 def in_memory(text: str) -> int:
     """A descriptor of a file without a name that contains this (base64): memfd_create(2), or open(2)'s O_TMPFILE."""
     import binascii  # few have a program with them
@@ -93,11 +123,13 @@ def spawn(
     fds: "dict[int, int]",
     own_session: bool = True,
     orphaned: int = 0,
+    others: bool = True,
 ) -> int:
-    """Run a command with exactly these descriptors {its fd: ours}, in a session of its own if it need not ask anybody.
+    """Run a command with these descriptors {its fd: ours}, in a session of its own if it need not ask anybody.
 
     Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
     tells an exec that worked from one that did not.  ``orphaned``: the signal that it gets when we die.
+    ``others``: with those descriptors, too, that whoever started us meant to be inherited.
     """
     result, result_in = os.pipe()
     pid = os.fork()
@@ -112,6 +144,8 @@ def spawn(
             report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, 64)
             for fd, source in high.items():
                 os.dup2(source, fd)
+            if not others:
+                close_all_but(set(fds))
             signal.set_wakeup_fd(-1)
             stay = {signal.SIGHUP}  # ignored, as under nohup
             if not own_session:
@@ -119,11 +153,12 @@ def spawn(
             for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD) + SIGNALS:
                 if caught not in stay or signal.getsignal(caught) != signal.SIG_IGN:
                     signal.signal(caught, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             step = "change to directory %r" % chdir
             if chdir:
                 os.chdir(encode(chdir))
             step = "run %r" % argv[0]
-            os.execvpe(encode(argv[0]), [encode(word) for word in argv], environment)
+            execute(argv, environment)
         except BaseException as exc:  # whatever it is, this process must not go on as a second end
             code = exc.errno if isinstance(exc, OSError) else 0
             os.write(report, ("%d cannot %s: %s" % (code or 0, step, exc)).encode("utf-8", "replace"))
@@ -142,6 +177,15 @@ def spawn(
     if message:
         os.waitpid(pid, 0)
         number, _space, text = message.decode("utf-8", "replace").partition(" ")
-        hint = " (its interpreter, the #! line?)" if int(number) == errno.ENOENT else ""
-        raise NotStarted(text + hint)
+        raise NotStarted(text + HINTS.get(int(number), ""))
     return pid
+
+
+def close_all_but(kept: "set[int]") -> None:
+    """The next exec closes all other descriptors."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                pass  # that of the listing itself

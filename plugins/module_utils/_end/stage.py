@@ -101,7 +101,10 @@ class Stage:
                 program = targets[PROGRAM_FD] = in_memory(self.spec["program"])
                 argv = [sys.executable if word is None else word for word in self.spec["launcher"]] + argv[1:]
             own_session = self.spec.get("own_session", True)
-            self.pid = spawn(argv, full_environment(self.spec), self.spec.get("chdir"), targets, own_session)
+            others = self.spec.get("others", False)
+            self.pid = spawn(
+                argv, full_environment(self.spec), self.spec.get("chdir"), targets, own_session, others=others
+            )
             self.started_at, self.state = now, RUNNING
         except BaseException:
             self.ended_at = now  # when it failed; it never ran

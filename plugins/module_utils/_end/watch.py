@@ -47,6 +47,7 @@ class Watch:
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_in)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS + (signal.SIGCHLD,))  # whoever started us may block them
         catch(self._signalled)
         signal.signal(signal.SIGTERM, self._signalled)  # even if it was ignored: it is how we are ended
         signal.signal(signal.SIGCHLD, lambda number, frame: None)

@@ -71,11 +71,17 @@ PROBE = "import sys; sys.exit(sys.version_info < (3, 6))"
 
 LOADER = """
 import sys
+answer = ""
 if sys.version_info < (3, 6):
     answer = "Python 3.6 or later is needed, this is " + sys.version.split()[0]
+else:
+    try:
+        import _ctypes, _json, _socket, fcntl, marshal, select, termios, zlib
+    except ImportError as exc:
+        answer = "the Python here, " + sys.executable + ", is not complete (" + str(exc) + "); name another one"
+if answer:
     sys.stdout.write('SOCKETPIPE {"refused": "%s"}\\n' % answer)
     raise SystemExit(0)
-import marshal, zlib
 compiled, source, plan = [r(int(r(8))) for part in range(3)]
 magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
 if compiled.startswith(magic):
