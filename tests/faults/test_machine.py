@@ -32,6 +32,14 @@ NO_KILL = (
     ("processes", "            os.killpg(group, number)\n", "            pass\n"),
     ("watch", "        if found.pop(self.out, 0) & HANGUP:\n", "        if found.pop(self.out, 0) & 0:\n"),
 )
+NO_WAIT = (
+    (
+        "processes",
+        "        if not has_children():\n            return {}\n        found",
+        "        return {}\n        found",
+    ),
+)
+OF_HOLDERS = ("thread writes late", "generations write late", "hidden holds", "thread holds")
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +104,10 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
     [
         (TASK, NO_RESET, OF_SOURCE, "on a stream that was not whole"),
         (TASK, NO_KILL, ("sink ignores all",), "left behind"),
+        (TASK, NO_WAIT, OF_HOLDERS, "it is ok, and the sink has not got everything"),
         (COMMAND, NO_RESET, OF_SOURCE, "on a stream that was not whole"),
     ],
-    ids=["nothing is broken", "nothing is killed", "nothing is broken by the command"],
+    ids=["nothing is broken", "nothing is killed", "nobody is waited for", "nothing is broken by the command"],
 )
 def test_the_machine_can_fail(
     tmp_path: Path, lane_of: list[Lane], kind: Kind, changes: tuple[Change, ...], faults: tuple[str, ...], words: str
