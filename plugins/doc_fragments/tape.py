@@ -121,10 +121,16 @@ options:
 options:
   tape_catalog_hosts:
     description:
-      - Hosts that get a copy of the catalog, in C(CATALOG-of-TAPEHOST). A copy that fails is one of RV(notes).
+      - Hosts that get a copy of the catalog, in C(CATALOG-of-TAPEHOST), a link to the newest of the last ten.
+        A copy that fails is one of RV(notes).
     type: list
     elements: str
     default: []
+  tape_accept_catalog:
+    description:
+      - Whether O(tape_catalog_hosts) take a catalog that knows fewer tapes or good archives than their last copy.
+    type: bool
+    default: false
 """
 
     SET = r"""

@@ -235,7 +235,7 @@ class TapeAction(ActionBase):
         tar = ["tar", "--create", "--file=-", f"--directory={folder}", *COPIED, "."]
         # 1: another job has replaced a file meanwhile, so that it is there, the old one or the new one
         source = {**command("the catalog", tar), "ok_rc": [0, 1]}
-        sink = script("the copy", "keep_catalog.sh", f"{folder}-of-{self.tape_host}")
+        sink = self.of_tape(["keep", "--of", self.tape_host]).stage("the copy")
         stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source")
 
     def import_catalog(self, name: str, copy_of: str) -> None:

@@ -42,7 +42,10 @@ STREAM: Spec = {
     "tape_rate_limit": {"type": "str", "default": ""},
     "tape_stall_timeout": {"type": "int", "default": 0},
 }
-COPIES: Spec = {"tape_catalog_hosts": {"type": "list", "elements": "str", "default": []}}
+COPIES: Spec = {
+    "tape_catalog_hosts": {"type": "list", "elements": "str", "default": []},
+    "tape_accept_catalog": {"type": "bool", "default": False},
+}
 SET: Spec = {"tape_set": {"type": "str", "default": "all"}}
 EXPIRY: Spec = {"tape_expire_last": {"type": "bool", "default": False}}
 REUSE: Spec = {

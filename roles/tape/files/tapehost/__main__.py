@@ -54,6 +54,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+    "keep": ("keep.keep", [("--of", {"required": True})]),
     "answer": ("answers.answer", [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
 }
 

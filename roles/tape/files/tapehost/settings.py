@@ -39,6 +39,7 @@ DEFAULTS: "dict[str, Any]" = {
     "steal": False,
     "reclaim": False,
     "expire_last": False,
+    "accept_catalog": False,
     "accept_new_machine": False,
     "changer": "",
     "barcodes": [],
@@ -70,6 +71,7 @@ class Settings:
         self.steal = self.flag("steal")
         self.reclaim = self.flag("reclaim")
         self.expire_last = self.flag("expire_last")
+        self.accept_catalog = self.flag("accept_catalog")
         self.accept_new_machine = self.flag("accept_new_machine")
         self.changer = self.word("changer")
         self.barcodes = self.words("barcodes", NUMBERS)

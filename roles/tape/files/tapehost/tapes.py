@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holding import Holding
     from settings import Settings
 
+FORMER = 100  # identities of a tape that are remembered
 REBUILD = "nothing was written; tape_inventory with tape_rebuild reads it in"
 
 
@@ -38,12 +39,18 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
     places.forget(catalog, holding.drive)
     holding.drive.write_label(labels.block_of(label))
     tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
-    tape.update(archives=[], full=False, medium=holding.drive.kind)
+    tape.update(archives=[], full=False, medium=holding.drive.kind, former=former_ids(holding, known))
     with catalog.lock():
         catalog.save(tape)
         lists.prune(catalog)
     holding.label, holding.tape = label, tape
     return tape
+
+
+def former_ids(holding: "Holding", known: "Tape | None") -> "list[str]":
+    """As which tapes this one was known before: whoever misses them finds them here."""
+    found = [each for tape in (known, holding.tape) if tape for each in tape.get("former", []) + [tape["id"]]]
+    return list(dict.fromkeys(each for each in found + [holding.label.get("id", "")] if each))[-FORMER:]
 
 
 def end_of(tape: "Tape", holding: "Holding") -> "int | None":
