@@ -30,7 +30,8 @@ def plan() -> dict[str, Any]:
     made = Plan({})
     for name in ("here", "there"):
         made.add_end(name)
-    made.chain([("here", {"name": "input"}), ("there", {"name": "remote"}), ("here", {"name": "output"})])
+    stages = [("here", "input"), ("there", "remote"), ("here", "output")]
+    made.chain([(end, {"name": name, "argv": ["cat"]}) for end, name in stages])
     return made.for_end("there")
 
 
