@@ -6,18 +6,19 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.hosts import Fleet
 
-from .shell import Shell, gate, stats
+from .shell import Shell, stats
 
 SSH = "-l { ssh h1 }"
 THROUGH = f"-i {{ seq 1 10000 }} {SSH} -r {{ sort -rn }} -o {{ tail -1 }}"
 SIZE = 48894  # of `seq 1 10000`
-BAR = r"\r\[[# ]{20}\] 0:00:\d\d  (\S+ → \S+ [\d.]+ (bytes|KiB|MiB) [\d.]+ (B/s|kB/s|MB/s)(, )?)+\x1b\[K"
+BAR = r"\r(?:\[[# ]{5,20}\] )?0:00:\d\d  (\S+ → \S+ [\d.]+ (bytes|KiB|MiB) [\d.]+ (B/s|kB/s|MB/s)(, )?)+\x1b\[K"
 
 
 # -- --stats
@@ -75,31 +76,38 @@ def test_stats_that_cannot_be_written(shell: Shell) -> None:
 
 
 def watching(work: Path, more: str) -> str:
-    """A run that lasts until the test has seen enough."""
-    source = f"sh -c 'head -c 1M /dev/zero; {gate(work / 'go')}'"
-    return f"socketpipe {more} -i {{ {source} }} {SSH} -r {{ cat }} -o {{ wc -c }}"
+    """A run that goes on until the test has seen enough."""
+    source = f"sh -c 'until [ -e {work}/go ]; do echo x; sleep 0.2; done'"
+    return f"socketpipe {more} -i {{ {source} }} {SSH} -r {{ cat }} -o {{ wc -l }}"
 
 
 @pytest.mark.parametrize("batch", ["", "-b"])
 def test_progress_on_a_terminal(shell: Shell, work: Path, batch: str) -> None:
     """One line that is written over, and gone in the end."""
-    with shell.terminal(watching(work, batch)) as terminal:
+    with shell.terminal(f"{watching(work, batch)} >{work}/out") as terminal:
         terminal.expect(BAR)
         terminal.expect(BAR + BAR)
         assert "input → remote" in terminal.shown and "remote → output" in terminal.shown
         (work / "go").touch()
         assert terminal.wait() == 0
-        assert re.search(r"\r\x1b\[K(1048576\r\n)?$", terminal.shown), terminal.shown
+        assert terminal.shown.endswith("\r\x1b[K"), terminal.shown
 
 
-QUIET = {"-q": ("-q", ""), "to a file": ("", "2>error"), "in the background": ("", "&"), "nested": ("", "")}
+QUIET = {
+    "-q": ("-q", ">out"),
+    "to a file": ("", ">out 2>error"),
+    "in the background": ("", ">out &"),
+    "nested": ("", ""),
+    "beside the output": ("", ""),  # whose text it would mix into
+}
 
 
 @pytest.mark.parametrize("case", QUIET)
 def test_no_progress(shell: Shell, work: Path, case: str) -> None:
     """Where nobody would look at it, or wants to. The run lasts for three samples."""
     option, redirection = QUIET[case]
-    line = f"socketpipe {option} -i {{ sleep 3.5 }} {SSH} -r {{ cat }} -o {{ wc -c }}"
+    source = "sh -c 'for n in 1 2 3 4 5 6 7; do echo x; sleep 0.5; done'"
+    line = f"socketpipe {option} -i {{ {source} }} {SSH} -r {{ cat }} -o {{ wc -c }}"
     if case == "nested":
         line = f"socketpipe -q -i {{ {line} }} -l {{ ssh h2 }} -r {{ cat }} -o {{ wc -c }}"
     with shell.terminal(["bash", "--norc", "-i"]) as terminal:
@@ -110,7 +118,37 @@ def test_no_progress(shell: Shell, work: Path, case: str) -> None:
         terminal.type("exit\n")
         terminal.wait()
         assert "→" not in terminal.shown and "[ " not in terminal.shown
-    assert not redirection.startswith("2>") or (work / "error").read_bytes() == b""
+    assert case != "to a file" or (work / "error").read_bytes() == b""
+
+
+def test_progress_waits_while_somebody_is_asked(shell: Shell, work: Path) -> None:
+    """Before the first byte, and when none moves: what a command writes to the terminal stays as it is."""
+    ask = 'printf "%s: " >/dev/tty; read -r answer </dev/tty'
+    source = f"sh -c '{ask % 'passphrase'}; echo x; sleep 3; {ask % 'next tape'}; echo y'"
+    line = f"socketpipe -b -i {{ {source} }} {SSH} -r {{ cat }} -o {{ cat }} >{work}/out"
+    with shell.terminal(f"stty -echo; {line}") as terminal:
+        terminal.expect("passphrase: ")
+        time.sleep(2.5)  # of samples
+        assert terminal.shown == "passphrase: "
+        terminal.type("one\n")
+        terminal.expect(BAR)
+        terminal.expect("next tape: ")
+        time.sleep(2.5)
+        assert terminal.shown.endswith("next tape: ")
+        terminal.type("two\n")
+        assert terminal.wait() == 0
+    assert (work / "out").read_text(encoding="ascii") == "x\ny\n"
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_progress_of_two_links_stays_on_one_line(shell: Shell, work: Path, columns: int) -> None:
+    with shell.terminal(f"stty columns {columns}; {watching(work, '')} >{work}/out") as terminal:
+        terminal.expect("\r[^\r]+\x1b\\[K\r[^\r]+\x1b\\[K")
+        (work / "go").touch()
+        assert terminal.wait() == 0
+        lines = re.findall("\r([^\r]*?)\x1b\\[K", terminal.shown)
+        assert max(map(len, lines)) <= columns - 1 and "input → remote" in terminal.shown
+        assert columns < 80 or "remote → output" in terminal.shown
 
 
 # -- who listens, and where

@@ -201,6 +201,22 @@ def test_a_terminal_stays_blocking(fleet: Fleet, shell: Shell, work: Path, batch
         assert terminal.wait() == 0
 
 
+# -- a host with little left
+
+
+def test_few_descriptors(shell: Shell) -> None:
+    """Enough of them are 24, here and there; with fewer there is a sentence, and never a traceback."""
+    line = "socketpipe -i { seq 3 } -l { ssh h1 prlimit --nofile=24 } -r { cat } -o { cat }"
+    for limit in (64, 24):
+        ended = shell.run(f"ulimit -n {limit}; {line}")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1\n2\n3\n", "")
+    for limit in range(8, 22):
+        ended = shell.run(f"ulimit -n {limit}; {line}")
+        assert ended.returncode in (0, 2), ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert ended.returncode == 0 or "Too many open files" in ended.stderr
+
+
 # -- in the background of an interactive shell
 
 

@@ -95,6 +95,19 @@ def test_it_runs_by_its_name(command: Path) -> None:
     assert done.stderr == b"socketpipe: -x: there is no such option (see socketpipe --help)\n"
 
 
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_modules_in_pythonpath_are_not_ours(command: Path, version: str, tmp_path: Path) -> None:
+    """They may have the names of those of the standard library. Those that Python itself needs to begin break that."""
+    for name in ("json", "socket", "textwrap", "zlib", "struct", "random", "secrets", "zipfile", "shlex", "select"):
+        (tmp_path / f"{name}.py").write_text(f"raise Exception('the wrong {name}')\n", encoding="ascii")
+    for folders in (str(tmp_path), "", "."):
+        words = [pythons.needed(version), str(command), "--version"]
+        done = subprocess.run(
+            words, env={"PYTHONPATH": folders}, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, manual.version(), "")
+
+
 # -- a program that finds its own sources, to send them further
 
 PROBE = """

@@ -13,8 +13,13 @@ import zipfile
 from .._run import bootstrap
 from . import manual
 
-# until there is something to clean up, Ctrl-C ends us at once and without a word
-MAIN = """import signal, sys
+# nothing but the standard library is found, whatever PYTHONPATH leads to; and until there is something to clean up,
+# Ctrl-C ends us at once and without a word
+MAIN = """import os, sys
+library = os.path.dirname(getattr(os, "__file__", ""))
+if library:
+    sys.path[1:] = [each for each in sys.path[1:] if each == library or os.path.basename(each) == "lib-dynload"]
+import signal
 if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 from %s._command.command import main
@@ -25,7 +30,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same sources give the same bytes
 
 def archive(python: str = "python3") -> bytes:
     """The engine and what the command needs beside it, and nothing else."""
-    first = "#!%s%s\n" % ("" if python.startswith("/") else "/usr/bin/env ", python)
+    first = "#!%s -IS\n" % python if python.startswith("/") else "#!/usr/bin/env %s\n" % python
     modules = bootstrap.sources(bootstrap.MODULES + bootstrap.COMMAND_MODULES)
     rooms = dict.fromkeys(name.partition(".")[0] + "/" for name, _text in modules)
     files = [("__main__.py", MAIN % bootstrap.PACKAGE)]
@@ -35,7 +40,9 @@ def archive(python: str = "python3") -> bytes:
     data.write(first.encode("utf-8"))
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as target:
         for name, text in files:
-            target.writestr(zipfile.ZipInfo(name, EPOCH), text.encode("utf-8"), zipfile.ZIP_DEFLATED)
+            # the first is read before anything is put right, so without zlib
+            kind = zipfile.ZIP_DEFLATED if "/" in name else zipfile.ZIP_STORED
+            target.writestr(zipfile.ZipInfo(name, EPOCH), text.encode("utf-8"), kind)
     return data.getvalue()
 
 

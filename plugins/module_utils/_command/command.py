@@ -54,7 +54,10 @@ def main(words: "list[str]") -> int:
         if getattr(options, wanted):
             sys.stdout.write(text())
             return 0
-    return (plain.drive if options.plain else run)(options)
+    try:
+        return (plain.drive if options.plain else run)(options)
+    except OSError as exc:
+        return say("this host has not enough left to go on: %s (see ulimit -a)" % (exc.strerror or exc), FAILURE)
 
 
 class CommandRun(Run):
@@ -95,7 +98,7 @@ def run(options: "SimpleNamespace") -> int:
     """Run the commands and say what came of it; returns the exit status."""
     began = time.monotonic()
     names = {HERE: "this host", THERE: "the far side (%s)" % " ".join(options.login)[:200]}
-    meter = Meter(2)
+    meter = Meter(2, at_terminal)
     plan, running, outcomes = attempt(options, meter)
     meter.clear()
     verdict = Verdict(plan, outcomes, names, ADVICE)
@@ -121,7 +124,7 @@ def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
     names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
     plan = Plan({name: getattr(options, name) for name in names})
     plan.options.update(connect_timeout=options.timeout or 30, full_reads=whole_blocks(options))
-    shown = at_terminal() and not options.quiet
+    shown = at_terminal() and not options.quiet and not (options.output and os.isatty(1))
     plan.add_end(HERE, options.listen == "local", SAMPLE if shown else 0.0, options.timeout or PATIENT)
     plan.add_end(THERE, options.listen == "remote")
     stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]

@@ -14,7 +14,7 @@ from .._end.spawn import NotStarted, find_command, full_environment, spawn
 from .._end.watch import MARK
 from .._run import bootstrap
 from .._run.launch import NO_PYTHON, PipedLaunch
-from .streams import own_description
+from .streams import own_description, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class ForkLaunch(PipedLaunch):
                         os.close(fd)
                 os.dup2(theirs, 1)
                 main.main(self.plan)
+            except OSError as exc:
+                say("the end on this host cannot go on: %s" % exc)
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"  # of galaxy.yml; make release-check compares
 DATE = "2026-11-26"  # of the last change of the text
 WIDTH = 79  # columns of the help
-COLUMN = 26  # where its texts begin
+COLUMN = 31  # where its texts begin
+ABOUT = ("--help", "--manual", "--version")  # the last options, on one line
 SOURCE = 64  # columns of a line in the manual page's source, which macros make longer
 SYNOPSIS = [
     "[options]",
@@ -142,22 +143,14 @@ def command_lines(command: str, width: int) -> "list[str]":
 
 
 def usage() -> str:
-    """What --help shows."""
+    """What --help shows: a line for each option, all on a screen of 24 lines."""
     lines = fill(["usage: socketpipe"] + SYNOPSIS, WIDTH, " " * 18)
-    lines += ["", "Join commands of two hosts by direct TCP connections.", ""]
     for option in OPTIONS:
-        indent = "" if len(option.names) > 1 or option.names[0][1] != "-" else "    "
-        names = "  " + indent + ", ".join(option.names) + after(option.follows, option.read is FILE)
-        first = option.text.partition(". ")[0].rstrip(".")
-        wrapped = textwrap.wrap(first, WIDTH, initial_indent=" " * COLUMN, subsequent_indent=" " * COLUMN)
-        if len(names) < COLUMN - 1:
-            wrapped[0] = names + wrapped[0][len(names) :]
-        else:
-            lines.append(names)
-        lines += wrapped
-    text, command = EXAMPLES[0]
-    lines += ["", text, ""] + ["  " + line for line in command_lines(command, WIDTH - 2)]
-    return "\n".join(lines + ["", "The manual page has all the rest: socketpipe --manual | man -l -", ""])
+        names = ", ".join(option.names) + after(option.follows, option.read is FILE)
+        lines.append(("  " + names).ljust(COLUMN) + option.brief)
+    about = OPTIONS[-len(ABOUT) :]
+    lines[-len(ABOUT) :] = [("  " + ", ".join(ABOUT)).ljust(COLUMN) + "; ".join(option.brief for option in about)]
+    return "\n".join(lines + [""])
 
 
 # -- the manual page, in the macros of man(7)

@@ -8,19 +8,24 @@ from .._run.words import size, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
-WIDTH = 20  # characters of the bar
+BAR = range(5, 21)  # characters of the bar, whatever fits into the line; none when it would be shorter
+COLUMNS = 80  # of a terminal that does not know
 SPAN = 5  # samples over which a rate is taken
 
 
 class Meter:
-    """Bytes, rate and elapsed time of each link; the bar is the rate, of the highest so far."""
+    """Bytes, rate and elapsed time of each link; the bar is the rate, of the highest so far.
 
-    def __init__(self, fd: int):
-        self.fd = fd
+    It writes only when a byte has moved: a command may be asking for something at the same terminal.
+    """
+
+    def __init__(self, fd: int, may_show: "Callable[[], bool]"):
+        self.fd, self.may_show = fd, may_show
         self.seen: "list[tuple[float, dict[str, int]]]" = []
         self.most = 0.0
+        self.total = 0
         self.shown = False
 
     def feed(self, sample: "dict[str, Any]") -> None:
@@ -35,8 +40,17 @@ class Meter:
             total = max(total, rate)
             texts.append("%s %s %s" % (name, size(count), speed(rate)))
         self.most = max(self.most, total)
-        full = int(WIDTH * total / self.most) if self.most else 0
-        self._write("\r[%s%s] %s  %s\033[K" % ("#" * full, " " * (WIDTH - full), clock(sample["at"]), ", ".join(texts)))
+        moved, self.total = sum(sides.values()) > self.total, sum(sides.values())
+        if moved and self.may_show():
+            self._show("%s  %s" % (clock(sample["at"]), ", ".join(texts)), total / self.most if self.most else 0.0)
+
+    def _show(self, text: str, share: float) -> None:
+        """One line, never longer than the terminal is wide: what is longer could not be written over."""
+        room = (columns(self.fd) or COLUMNS) - 1
+        width = min(BAR[-1], room - len(text) - len("[] "))
+        full = int(width * share)
+        bar = "[%s%s] " % ("#" * full, " " * (width - full)) if width in BAR else ""
+        self._write("\r%s\033[K" % (bar + text)[:room])
         self.shown = True
 
     def clear(self) -> None:
@@ -50,6 +64,14 @@ class Meter:
             os.write(self.fd, text.encode("utf-8"))
         except OSError:
             pass
+
+
+def columns(fd: int) -> int:
+    """Of this terminal, 0 if it does not know: they change with its window."""
+    try:
+        return os.get_terminal_size(fd).columns
+    except OSError:
+        return 0
 
 
 def clock(seconds: float) -> str:

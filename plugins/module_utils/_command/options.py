@@ -15,13 +15,16 @@ LONGEST = 10**9  # seconds that can be waited: 30 years
 
 
 class Option:
-    """One option: ``short`` may be "", ``follows`` names what it takes, ``read`` reads that or is one of the above."""
+    """One option: ``short`` may be "", ``follows`` names what it takes, ``read`` reads that or is one of the above.
 
-    def __init__(self, short: str, long: str, follows: str, read: "Any", text: str):
+    ``brief`` is for --help, ``text`` for the manual page.
+    """
+
+    def __init__(self, short: str, long: str, follows: str, read: "Any", brief: str, text: str):
         self.names = [name for name in (short, long) if name]
         self.title = "/".join(self.names)
         self.attribute = long[2:].replace("-", "_")
-        self.long, self.follows, self.read, self.text = long, follows, read, text
+        self.long, self.follows, self.read, self.brief, self.text = long, follows, read, brief, text
 
 
 # -- how a value is read; each raises ValueError with what is wrong with it
@@ -71,13 +74,13 @@ def statuses(text: str) -> "dict[str, list[int]]":
     return {command: [int(code) for code in codes.split(",")]}
 
 
-# --help shows the first sentence of each text, the manual page all
 OPTIONS = [
     Option(
         "-i",
         "--input",
         "{ command }",
         COMMAND,
+        "run this here: -r reads what it writes",
         "Run this command here: the remote command reads what it writes. It has the standard input that socketpipe "
         "was started with.",
     ),
@@ -86,6 +89,7 @@ OPTIONS = [
         "--login",
         "{ command }",
         COMMAND,
+        "get to the far side with this: ssh HOST",
         "Run this command to get to the far side, such as ssh with the name of a host. Any command will do that runs "
         "a command line elsewhere: ssh(1) with its options, sudo(8), ip netns exec, docker exec -i. It only starts "
         "things: no byte of the stream goes through it. Its standard input carries socketpipe itself, so a command "
@@ -98,6 +102,7 @@ OPTIONS = [
         "--remote",
         "{ command }",
         COMMAND,
+        "run this there, with no shell",
         "Run this command on the far side. Its words arrive there as they are: no shell looks at them. Without -i its "
         "standard input is empty. If its first word is socketpipe, that is this program, which need not be installed "
         "there.",
@@ -107,6 +112,7 @@ OPTIONS = [
         "--output",
         "{ command }",
         COMMAND,
+        "run this here: it reads what -r writes",
         "Run this command here: it reads what the remote command writes. It has the standard output that socketpipe "
         "was started with. Without -o nobody reads what the remote command writes, but --stats shows its first 64 KiB.",
     ),
@@ -115,6 +121,7 @@ OPTIONS = [
         "--batch",
         "",
         FLAG,
+        "take the terminal from -l, for the background",
         "Run the login command without a terminal. It cannot ask for anything then, and socketpipe can be put into the "
         "background without being stopped for reading (SIGTTIN). The input and output commands keep the terminal.",
     ),
@@ -123,6 +130,7 @@ OPTIONS = [
         "--host",
         "HOST",
         hosts,
+        "dial this address, not those found",
         "Dial this name or address, instead of those found. It is that of this host, as the far side sees it or, with "
         "--listen=remote, that of the far side. Several have commas between them. Without it the far side tries the "
         "address that its ssh session came from, and all addresses of this host.",
@@ -132,6 +140,7 @@ OPTIONS = [
         "--timeout",
         "SECONDS",
         seconds,
+        "wait no longer for the connection (0: no limit)",
         "Wait no longer than this for the connection. The time to log in counts. With 0, the default, that may take "
         "as long as it likes (somebody may have to type a password), and 30 seconds begin when it is done.",
     ),
@@ -140,6 +149,7 @@ OPTIONS = [
         "--listen",
         "WHO",
         side,
+        "who is dialled: local or remote",
         "Who is dialled: local, the default, or remote. With remote the far side is dialled, for where it can be "
         "reached and this host cannot. That needs -h.",
     ),
@@ -148,6 +158,7 @@ OPTIONS = [
         "--ports",
         "PORTS",
         ports,
+        "listen on one of these: 5000-5010,6000",
         "Listen on one of these ports, such as 5000 or 5000-5010,6000. Without it on any from 20000 to 32767.",
     ),
     Option(
@@ -155,6 +166,7 @@ OPTIONS = [
         "--stall-timeout",
         "SECONDS",
         seconds,
+        "give up when no byte has moved for so long",
         "Give up when no byte has moved for so long. Without it a command may pause for as long as it likes.",
     ),
     Option(
@@ -162,6 +174,7 @@ OPTIONS = [
         "--dead-peer",
         "SECONDS",
         silence,
+        "give up on a host silent for so long (120)",
         "Give up when the other host was silent for so long, 120 by default. A host that is up answers the kernel of "
         "the other, however long its commands pause. At least 6, or 0 for never.",
     ),
@@ -170,6 +183,7 @@ OPTIONS = [
         "--rate-limit",
         "RATE",
         parse_rate,
+        "bytes a second at most: 500K, 10M",
         "Send at most so many bytes a second, such as 500K, 10M or 1.5G. It holds for each connection.",
     ),
     Option(
@@ -177,6 +191,7 @@ OPTIONS = [
         "--live",
         "",
         FLAG,
+        "let dd read each piece as it comes",
         "Let dd read each piece as it comes. Without it dd waits for the whole of a block (see BUGS).",
     ),
     Option(
@@ -184,6 +199,7 @@ OPTIONS = [
         "--full-reads",
         "",
         FLAG,
+        "give every command whole blocks, as dd has them",
         "Let every command read whole blocks, not only dd. A read then waits for as much as it has asked for, up to "
         "1 MiB, so this is not for commands that answer each other.",
     ),
@@ -192,6 +208,7 @@ OPTIONS = [
         "--whole",
         "",
         FLAG,
+        "fail if a command stops before its input ends",
         "Fail if a command stops before the end of its input. Without it a command that exits with 0 has had enough, "
         "as head(1) in a pipeline of the shell.",
     ),
@@ -200,6 +217,7 @@ OPTIONS = [
         "--ok-rc",
         "COMMAND=STATUS,...",
         statuses,
+        "statuses that are no failure: input=0,1",
         "Take these exit statuses of a command for success, such as input=0,1. The command is input, remote or output; "
         "the option may be given for each. GNU tar(1), for example, exits with 1 when a file has changed while it was "
         "read.",
@@ -209,6 +227,7 @@ OPTIONS = [
         "--stats",
         "FILE",
         FILE,
+        "write a line of JSON when all is over",
         "Write a line of JSON to standard error, or to a file. It comes when all is over, however it went: every exit "
         "status, the bytes, rate and round trip time of each connection, and what failed first.",
     ),
@@ -217,20 +236,37 @@ OPTIONS = [
         "--quiet",
         "",
         FLAG,
-        "Show no progress. It is shown on standard error only if that is a terminal.",
+        "show no progress",
+        "Show no progress. It is shown on standard error only if that is a terminal and no output command writes to "
+        "one. It stands still while no byte moves.",
     ),
-    Option("", "--python", "PYTHON", name, "Run this Python on the far side, not python3. It must be 3.6 or later."),
+    Option(
+        "",
+        "--python",
+        "PYTHON",
+        name,
+        "run this Python there, not python3",
+        "Run this Python on the far side, not python3. It must be 3.6 or later.",
+    ),
     Option(
         "",
         "--plain",
         "",
         FLAG,
+        "drive an original socketpipe there",
         "Drive an original socketpipe on the far side. Its protocol proves and checks nothing: COMPATIBILITY says "
         "what is lost.",
     ),
-    Option("", "--help", "", FLAG, "Show this help."),
-    Option("", "--manual", "", FLAG, "Write the manual page: socketpipe --manual | man -l -"),
-    Option("", "--version", "", FLAG, "Show the version."),
+    Option("", "--help", "", FLAG, "this", "Show this help."),
+    Option(
+        "",
+        "--manual",
+        "",
+        FLAG,
+        "all of it, for man -l -",
+        "Write the manual page: socketpipe --manual | man -l -",
+    ),
+    Option("", "--version", "", FLAG, "the version", "Show the version."),
 ]
 DEFAULTS = {
     "timeout": 0,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command's own standard streams: who else gets them, and what it says itself."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-KEPT = 64  # descriptors from here on are copies of the standard streams
+KEPT = 10  # descriptors from here on may be copies of the standard streams; there may be few (ulimit -n)
+CLOSED = 128  # those below are closed where none may be left open
 CHUNK = 64 * 1024
 USAGE, FAILURE = 1, 2  # exit statuses, as the original's
 
@@ -59,7 +61,12 @@ def at_terminal() -> bool:
 
 def keep(fd: int) -> int:
     """A copy of one of our standard streams, which nobody gets by accident."""
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT)
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, KEPT)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None  # there are not that many
 
 
 def own_description(fd: int) -> int:
@@ -88,7 +95,7 @@ def relay(fd: int) -> int:
                 signal.signal(number, signal.SIG_IGN)
             os.dup2(theirs, 0)
             os.dup2(fd, 1)
-            os.closerange(2, 2 * KEPT)  # or the others would never see their ends
+            os.closerange(2, CLOSED)  # or the others would never see their ends
             data = os.read(0, CHUNK)
             while data:
                 data = data[os.write(1, data) :] or os.read(0, CHUNK)

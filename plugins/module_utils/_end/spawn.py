@@ -140,8 +140,9 @@ def spawn(
                 os.setsid()
             if orphaned:
                 signal_on_death(orphaned)
-            high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 64) for fd, source in fds.items()}
-            report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, 64)
+            above = max(fds) + 1  # and no higher: there may be few (ulimit -n)
+            high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, above) for fd, source in fds.items()}
+            report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, above)
             for fd, source in high.items():
                 os.dup2(source, fd)
             if not others:
