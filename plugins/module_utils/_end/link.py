@@ -27,8 +27,8 @@ from .kernel import (
     tcp_info,
     unread,
     unsent,
-    wake_readers,
 )
+from .reads import WholeReads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ LEFT = "left"  # reader: the stage was allowed to stop early, and did
 RESET = "reset"  # the other side, or something between, has broken the link
 ABORTED = "aborted"  # we have broken it
 BROKEN = (RESET, ABORTED)
-LOOK = (0.04, 0.25)  # seconds between looks whether a reader sleeps on what it asked for: from, growing to
 
 
 class Side:
@@ -67,7 +66,7 @@ class Side:
         self.padding = self.spilled = 0  # bytes that we read in the stage's place: NUL, and others
         self.since = self.moved_at = self.heard_at = time.monotonic()
         self.ended_at: "float | None" = None
-        self.look_at, self.look_pause, self.looked = float("inf"), LOOK[0], 0
+        self.reads: "WholeReads | None" = None
         self.inode = os.fstat(sock.fileno()).st_ino
         self.counter = "bytes_acked" if writer else "bytes_received"
         self.base = (counted or {}).get(self.counter)
@@ -168,31 +167,18 @@ class Side:
         """
         size = self.spec.get("full_reads") or 0
         if size and self.tcp:
-            granted = full_reads(self.sock, size, bool(self.spec.get("polled")))
-            self.look_at = time.monotonic() + self.look_pause
-            if granted < size:
-                self.warning = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)" % (
-                    granted,
-                    size,
-                )
+            self.reads = WholeReads(self.sock, size, bool(self.spec.get("polled")))
+            self.warning = self.reads.warning
+
+    @property
+    def look_at(self) -> float:
+        """When to look whether the reader sleeps on what it asked for; the end wakes it by itself."""
+        return self.reads.look_at if self.reads and self.state == OPEN else float("inf")
 
     def wake(self, now: float) -> None:
-        """Wake a reader that sleeps although all that it asked for is there, because it asked for little.
-
-        Nothing tells us of less than SO_RCVLOWAT, so we have to look: often while a little comes now and then, seldom
-        while nothing does, or so much that the kernel wakes the reader by itself.
-        """
-        if now < self.look_at:
-            return
-        if self.state != OPEN:
-            self.look_at = float("inf")  # the end has woken it
-            return
-        if self.unread():
-            wake_readers(self.sock)
-        count = self.bytes() or 0
-        little = 0 < count - self.looked < self.spec["full_reads"]
-        self.look_pause = LOOK[0] if little else min(LOOK[1], self.look_pause * 1.5)
-        self.look_at, self.looked = now + self.look_pause, count
+        """Wake a reader that sleeps although all that it asked for is there, because it asked for little."""
+        if self.reads and self.look_at <= now:
+            self.reads.look(now, self.bytes() or 0)
 
     def commit(self) -> None:
         """Say end of file: the one place that does."""

@@ -33,6 +33,7 @@ MODULES = [
     "_end.preflight",
     "_end.wire",
     "_end.watch",
+    "_end.reads",
     "_end.link",
     "_end.spawn",
     "_end.stage",
