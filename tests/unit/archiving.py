@@ -208,6 +208,14 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as status:
+            return status.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def begun(host: Host) -> Iterator[Started]:
     """An archive that is being made, and of which hardly anything has been read."""
     host.file("big", os.urandom(8 * 1024**2))

@@ -18,7 +18,15 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, within
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
+    PROGRAM,
+    TIMEOUT,
+    Host,
+    Started,
+    begun,
+    is_alive,
+    within,
+)
 
 MiB = 1024**2
 KEEPING = "; tape_keep_incomplete keeps such an archive"
@@ -131,14 +139,6 @@ def test_a_run_that_is_made_again_and_killed_counts_for_nothing(host: Host) -> N
     again.process.communicate()
     again.link.close()
     assert "no archive of run R0 was completed" in host.said("report", "--run", "R0")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as status:
-            return status.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 def links(kind: str) -> tuple[socket.socket, socket.socket]:

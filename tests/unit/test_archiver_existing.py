@@ -4,15 +4,32 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import os
 import shutil
 import socket
 import stat
+import struct
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import TIMEOUT, Archive, Host, tree
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, processes
+from ansible_collections.plumbing.socketpipe.tests.unit.archives import tar_of
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
+    PROGRAM,
+    TIMEOUT,
+    Archive,
+    Host,
+    is_alive,
+    tree,
+    within,
+)
 
 MiB = 1024**2
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
@@ -22,6 +39,16 @@ INTO, MORE, INCREMENTAL = "--into-existing", "--more", "--incremental"
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The archiver's own module of this name, which is for no other test to find."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(PROGRAM))
+    yield importlib.import_module("gate")
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
 
 
 @pytest.fixture
@@ -231,6 +258,84 @@ def test_no_byte_of_a_file_goes_through_python(host: Host, to: Path) -> None:
     ours.close()
     process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
+
+
+def cut(data: bytes) -> list[int]:
+    """Where a stream may break off: in a header, between two, in a file, before the end of the last block."""
+    return [0, 1, 511, 512, 1000, 1536, 2600, 4096, 5000, 8192, 100000, len(data) - 262144, len(data) - 1]
+
+
+def test_a_stream_that_breaks_off(host: Host, to: Path) -> None:
+    """Wherever it does, nobody is told that it was whole, and nothing of anybody is removed."""
+    first, second = two_levels(host)
+    host.file("big", os.urandom(150000).hex())
+    second = host.create("R2", 1, "R0", keep="R0")
+    for size in cut(second.data):
+        host.extract(first, to, INTO, MORE, "--delete")
+        data = second.data[:size]
+        done = host.run("extract", "--to", str(to), *second.expected, INTO, INCREMENTAL, "--delete", data=data)
+        assert (done.returncode, done.stdout) == (1, b""), size
+        assert texts(host.restored_as(to)).items() >= MINE.items(), size
+        assert not (to / ".socketpipe-restore").exists()
+    assert "not one byte has come" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate", "reset"])
+def test_it_ends_at_the_gate(host: Host, to: Path, how: str) -> None:
+    """Before the first file: nothing is left running, and nothing is restored."""
+    host.file("a", "x")
+    archive = host.create()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _address = listener.accept()
+    argv = [*host.argv, "extract", "--to", str(to), *archive.expected, INTO, MORE]
+    with theirs:
+        process = subprocess.Popen(argv, env=host.environment(), stdin=theirs.fileno(), stdout=-1, stderr=-1)
+    ours.sendall(archive.data[:700])
+    assert within(20, lambda: len(processes.descendants(process.pid)) == 3)
+    children = processes.descendants(process.pid)
+    if how == "reset":
+        assert within(20, lambda: kernel.unsent(ours) == 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ours.close()
+    else:
+        getattr(process, how)()
+    said = process.communicate(timeout=TIMEOUT)[1].decode()
+    ours.close()
+    assert within(20, lambda: not any(is_alive(pid) for pid in children))
+    if how != "kill":
+        assert said.startswith(
+            {
+                "terminate": "archiver extract: ended by SIGTERM\n",
+                "reset": f"archiver extract: the archive broke off: Connection reset by peer; what is in {to} now",
+            }[how]
+        )
+        assert not (to / ".socketpipe-restore").exists()
+    assert texts(host.restored_as(to)) == MINE
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_headers_that_are_damaged(seed: int, gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever they say, all that is read is passed on, and nothing but what the stream has."""
+    random = Random(seed)
+    data = bytearray(tar_of("label", 3000, "x" * 150) + tar_of("label", 100, "a", pax=False))
+    for _number in range(random.randrange(1, 5)):
+        start = random.randrange(0, len(data), 512)
+        data[start + random.choice([0, 100, 124, 130, 156, 257, 345])] = random.randrange(256)
+        if random.random() < 0.8:  # with a checksum that is right
+            data[start + 148 : start + 156] = b" " * 8
+            data[start + 148 : start + 156] = b"%07o\0" % sum(data[start : start + 512])
+    source, out = io.BytesIO(data), io.BytesIO()
+    headers = gate.header.Headers(source.read)
+    while True:
+        member = headers.next()
+        out.write(headers.raw)
+        if member is None:
+            break
+        assert member.size >= 0
+        out.write(source.read(min(member.size, len(data))))
+    out.write(source.read())
+    assert out.getvalue() == data
 
 
 def test_a_path_that_was_deleted_before_the_last_level(host: Host) -> None:

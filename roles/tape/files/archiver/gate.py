@@ -155,9 +155,10 @@ class Gate:
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def compare_one(self, name: bytes, letter: "bytes | None", device: int) -> None:
+        if letter == b"N":
+            return
         path = self.path(name)
-        at = os.lstat(path)
-        is_directory = stat.S_ISDIR(at.st_mode)
+        is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
         if (letter is None) or (letter == b"D" and not is_directory) or (letter == b"Y" and is_directory):
             self.remove(name, device, False)
             if not self.delete or not os.path.lexists(path):

@@ -109,4 +109,6 @@ def member(block: bytes, kind: bytes, size: int, more: "dict[bytes, bytes]") -> 
         name = block[345:500].split(b"\0")[0] + b"/" + name
     name = more.get(b"GNU.sparse.name", more.get(b"path", name))
     size = 0 if kind == LINK else int(more.get(b"size", b"%d" % size))
+    if size < 0:
+        raise ValueError("no size")
     return Member(normal(name), kind == DIRECTORY or name.endswith(b"/"), blocks(size), more.get(DUMPDIR))

@@ -19,13 +19,14 @@ class Mover:
 
     def take(self, count: int) -> bytes:
         """So many bytes, fewer only at the end; they are for ``give``."""
-        found = b""
-        while len(found) < count:
-            chunk = os.read(0, count - len(found))
+        found, missing = [], count
+        while missing:
+            chunk = os.read(0, missing)
             if not chunk:
                 break
-            found += chunk
-        return found
+            found.append(chunk)
+            missing -= len(chunk)
+        return b"".join(found)
 
     def give(self, data: bytes) -> None:
         for output in self.outputs:

@@ -65,7 +65,8 @@ class Forked:
             work()
             status = 0
         except BaseException as exc:
-            os.write(2, ("%s: %s\n" % (type(exc).__name__, exc)).encode("utf-8", "backslashreplace"))
+            said = exc.strerror if isinstance(exc, OSError) and exc.strerror else "%s: %s" % (type(exc).__name__, exc)
+            os.write(2, (said + "\n").encode("utf-8", "backslashreplace"))
         finally:
             os._exit(status)
 
