@@ -74,7 +74,8 @@ attributes:
     details:
       - Any connection that runs commands on a Linux host will do.
         Where the connection, or the C(become) method, cannot pass data on standard input, the end is sent through
-        Ansible's own temporary directory.
+        Ansible's own temporary directory. So it is where a terminal stands between (C(ssh -tt), C(RequestTTY force)),
+        and where one is asked for (sudo's C(requiretty), C(machinectl)).
   delegation:
     support: full
     details:

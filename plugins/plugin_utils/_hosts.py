@@ -61,7 +61,10 @@ class Host:
         become = connection.become
         if become is not None and not getattr(become, "pipelining", become.name.rpartition(".")[2] != "su"):
             return False  # core 2.16 has no such attribute; its su does not take it either
-        return bool(connection.has_pipelining)
+        if become is not None and getattr(become, "require_tty", False):
+            return False  # such as machinectl; a terminal takes no program
+        asks_for_tty = getattr(connection, "_is_tty_requested", bool)  # of ssh's options; not of its configuration
+        return bool(connection.has_pipelining) and not asks_for_tty()
 
     @property
     def tells(self) -> bool:

@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
 from ..module_utils._run.labels import ENDS
 from ..module_utils._run.launch import Launch, PipedLaunch
@@ -32,6 +33,8 @@ BUSY = re.compile(
     re.I | re.S,
 )
 BUSY_TRIES = 6
+# sudo's requiretty, in any language; with data on standard input ssh asks for no terminal, without it does
+TTY = re.compile(r"\btty\b", re.I)
 
 # made when Ansible's main process loads the action, once for all of its workers
 PROGRAM = bootstrap.program(bootstrap.sources())
@@ -127,10 +130,12 @@ class ExecLaunch(Launch):
         """Run a program of ours on the host; what it is told comes with it."""
         executor = cast(ActionBase, self.host.executor)
         if self.host.takes_stdin:
-            return executor._low_level_execute_command(
+            result = executor._low_level_execute_command(
                 bootstrap.command(self.host.interpreters, label),
                 in_data=bootstrap.stream(program, plan),
             )
+            if not wants_files(result, executor._connection.become):
+                return result
         return self._execute_from_files(executor, label, program, plan)
 
     def _execute_from_files(
@@ -147,6 +152,15 @@ class ExecLaunch(Launch):
             return executor._low_level_execute_command(bootstrap.command(self.host.interpreters, label, [source, plan]))
         finally:
             executor._remove_tmp_path(folder)
+
+
+def wants_files(result: dict[str, Any], become: Any) -> bool:
+    """Whether the program did not get there because a terminal stands between, or because there is none."""
+    message = read_marked(result["stdout"][-NOISE_MOST:])
+    if message:
+        return bool(message.get("terminal"))
+    said = result["stdout"][-NOISE_MOST:] + result["stderr"][-NOISE_MOST:]
+    return become is not None and result["rc"] == 1 and bool(TTY.search(said))
 
 
 def one_line(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
 import time
@@ -80,6 +82,32 @@ def test_all_that_an_end_imports_is_shipped() -> None:
     shipped = {"connect", "end", "guard", "handshake", "kernel", "link", "main", "meeting", "preflight", "stage"}
     assert {"_end." + name for name in shipped} <= set(bootstrap.MODULES)
     assert len(set(bootstrap.MODULES)) == len(bootstrap.MODULES)
+
+
+def test_at_a_terminal_nothing_is_read(tmp_path: Path) -> None:
+    """Nor executed, and no byte of ours is a signal; the terminal repeats nothing but the lines that come first."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    told = bootstrap.stream(program(), PLAN)
+    with open(tmp_path / "out", "w+b") as out:
+        argv = [sys.executable, "-IS", "-c", bootstrap.START, LABEL]
+        process = subprocess.Popen(argv, stdin=theirs, stdout=out, start_new_session=True)
+        heard = b""
+        while process.poll() is None:
+            try:
+                told = told[os.write(ours, told) :]
+            except BlockingIOError:
+                pass
+            time.sleep(0.01)
+        while select.select([ours], [], [], 0)[0]:
+            heard += os.read(ours, 65536)
+        out.seek(0)
+        said = out.read().decode()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0 and read_marked(said) == {"terminal": 1}
+    assert told, "it was not read"
+    assert heard.strip(b"0123456789#\r\n") == b"", "an echo of what comes first only"
 
 
 def test_the_size_of_the_stream() -> None:
