@@ -1,10 +1,12 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every example of the manual, run as it stands but for the paths, which become a test's own."""
+"""Every example of the manual and of the first guide, run as it stands but for the paths, which become a test's own."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,3 +94,31 @@ def test_every_example(fleet: Fleet, done: Done) -> None:
     assert archive.endswith("/etc/d\n")
     assert fleet[HERE].run(["ls", f"{SCRATCH}/backup"]).stdout.split() == ["a", "b", "etc.tar", "home.tar.zst"]
     assert [tried["ok"] for tried in done.of("Check the firewalls before the night of the backup").result["preflight"]]
+
+
+# -- the guide "First pipe", from its first to its last line
+
+
+def guide() -> list[Any]:
+    """Its plays and, where a block is of tasks only, those."""
+    text = (REPOSITORY / "docs/docsite/rst/first_pipe.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"^\.\. code-block:: yaml\+jinja\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+    assert len(blocks) == text.count(".. code-block::")
+    return [each for block in blocks for each in yaml.safe_load(textwrap.dedent(block))]
+
+
+def test_the_guide(fleet: Fleet) -> None:
+    """Nothing is left of it, but for the archives of the fleet, which only root can read."""
+    for host in (fleet.controller, *fleet):
+        host.run(["sh", "-ec", 'mkdir -p "$0/home" "$0/srv" && seq 1 300000 >"$0/home/numbers"', SCRATCH])
+    plays = [{**each, "hosts": each["hosts"].replace("fleet", "h1")} for each in guide() if "hosts" in each]
+    tasks = [each for each in guide() if "hosts" not in each]
+    plays.append({"hosts": "h1", "gather_facts": False, "tasks": tasks})
+    done = playbook.run(fleet, plays=[plays[0], *moved(plays[1:])], rc=None)  # the first reads /etc/hosts
+    assert done.rc == 0, done.output
+    messages = [outcome.result["msg"] for outcome in done.outcomes if outcome.task == "Show it"]
+    assert len(messages) == 2 and messages[0].endswith("bytes over the link") and messages[1] == "Hello"
+    assert re.fullmatch(r"\d.* in [\d.]+ s", done.of("Say what was backed up").result["msg"])
+    assert "No such file or directory" in done.of("Tell").result["msg"]  # the controller has no such directory
+    assert fleet[HERE].run(["stat", "-c", "%a %n", "srv/backup"], cwd=SCRATCH).stdout == "700 srv/backup\n"
+    assert fleet[HERE].run(["ls", f"{SCRATCH}/srv/backup"]).stdout.split() == ["h1.tar", "home.tar.zst"]
