@@ -61,7 +61,8 @@ class Host:
         words = [program("nsenter"), "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--", "setsid"]
         if user not in (None, "root"):
             words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
-        return [*words, "env", "-C", cwd or home, *(os.fspath(word) for word in argv)]
+        # nohup, or a script's background, has the tests ignore signals that a login does not
+        return [*words, "env", "--default-signal", "-C", cwd or home, *(os.fspath(word) for word in argv)]
 
     def _env(self, user: str | None, env: t.Mapping[str, str] | None) -> dict[str, str]:
         name = user or "root"

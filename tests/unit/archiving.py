@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import default_signals
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles/tape/files/archiver"
 TIMEOUT = 120
@@ -39,11 +39,6 @@ class Archive:
         return ["--bytes", str(len(self.data)), "--sha256", hashlib.sha256(self.data).hexdigest()]
 
 
-def not_as_under_nohup() -> None:
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
-
-
 class Started:
     """A create whose archive waits for us to read it: nothing has ended yet."""
 
@@ -58,7 +53,7 @@ class Started:
                 stdin=null,
                 stdout=theirs.fileno(),
                 stderr=subprocess.PIPE,
-                preexec_fn=not_as_under_nohup,
+                preexec_fn=default_signals,
             )
         self.data = b""
         while len(self.data) < first:

@@ -109,6 +109,12 @@ def make_plan(*stages: tuple[str, dict[str, Any]], **options: Any) -> Plan:
     return plan
 
 
+def default_signals() -> None:
+    """For a process that a test starts: what nohup, or a script's background, has this one ignore it would too."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Ends:
     """The ends of one plan as processes of this machine."""
 
@@ -149,6 +155,7 @@ class Ends:
                 stderr=subprocess.PIPE,
                 env={**os.environ, MARKER: self.marker},
                 user=self.user,
+                preexec_fn=default_signals,
             )
             self.processes[name] = process
             stdin = cast(IO[bytes], process.stdin)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import FULL_READS, Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
@@ -284,9 +284,24 @@ def test_whole_blocks_for_programs_that_do_not_loop(launch: Launch, tmp_path: Pa
         ends = launch(plan).wait().ok()
         line = next(line for line in ends.stage("output")["stderr"].splitlines() if "records in" in line)
         counts[whole] = [int(number) for number in line.split()[0].split("+")]
-        assert not ends.report("b")["warnings"] or "full_reads" in ends.report("b")["warnings"][0]
+        asked = 0 if whole is False else FULL_READS
+        assert ends.report("b")["warnings"] == ungranted(asked)
     assert counts[None] == counts[True] == [1500 * 5000 // 32768, 1]
     assert counts[False][1] > 1
+
+
+def ungranted(asked: int) -> list[str]:
+    """The warning that the kernel grants no such reads: half of the largest receive buffer is the most."""
+    most = int(Path("/proc/sys/net/ipv4/tcp_rmem").read_text().split()[2]) // 2
+    text = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
+    return [text % (most, asked)] if most < asked else []
+
+
+def test_reads_that_the_kernel_does_not_grant_are_told(launch: Launch) -> None:
+    asked = 1 << 30
+    plan = two(sh("input", "echo"), stage("output", ["dd", "of=/dev/null"]), full_reads=True)
+    ends = launch(plan, told=lambda spec: spec["links"][0].update(full_reads=asked)).wait().ok()
+    assert ends.report("a")["warnings"] == [] and ends.report("b")["warnings"] == ungranted(asked) != []
 
 
 def wait_for(path: Path) -> str:

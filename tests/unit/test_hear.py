@@ -25,6 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report im
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_launch import ProcessLaunch
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
+    LINK,
     MEGA,
     PLAN,
     anything,
@@ -103,13 +104,14 @@ def test_any_output_is_no_error(parts: list[bytes], lengths: list[int]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_sample_may_have_anything_in_it(data: st.DataObject) -> None:
-    """What cannot be shown is not."""
+    """What cannot be shown is not, and what is shown is a line for a person."""
     message = copy.deepcopy(sample(1.0))
     container, key = data.draw(st.sampled_from(list(places(message))))
     container[key] = data.draw(anything)
     shown = Progress("db1", 0, PLAN.neighbours())
     for heard in fed(launch_of(), cut(marked(message).encode(), [])):
-        shown.feed(heard["sample"], heard["at"])
+        for line in shown.feed(heard["sample"], heard["at"]):
+            assert line.startswith("db1: " + LINK) and line.isprintable() and len(line) < 500
 
 
 # -- output that never ends

@@ -239,6 +239,9 @@ def test_the_reader_goes_after_a_commit(pair: Pair) -> None:
     pair.writer.commit()
     pair.reader.sock.close()
     pair.until(pair.writer, link.RESET)
+    pair.writer.drained()
+    pair.look(pair.writer)
+    assert pair.writer.report(0.0)["state"] == link.RESET
 
 
 # -- a reader that has shut down its own sending side

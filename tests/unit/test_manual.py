@@ -113,15 +113,25 @@ def test_version() -> None:
 # -- the examples
 
 
+def understood(line: str) -> None:
+    """Each pair of braces is a command, word by word, also those of a socketpipe in another's braces."""
+    words = shlex.split(line)
+    typed, found = " ".join(words), []
+    while words[:1] == ["socketpipe"]:
+        options = parse(words[1:])
+        found += [each for each in (options.input, options.login, options.remote, options.output) if each]
+        words = options.remote
+    assert len(found) == typed.split().count("{") > 0
+    assert [each for each in found if "{ %s }" % " ".join(each) not in typed] == []
+
+
 def test_the_examples_of_the_original_come_first() -> None:
     assert [command for _text, command in manual.EXAMPLES[:3]] == ORIGINAL
 
 
 @pytest.mark.parametrize("line", [command for _text, command in manual.EXAMPLES])
 def test_an_example_is_understood(line: str) -> None:
-    words = shlex.split(line)
-    while words[:1] == ["socketpipe"]:
-        words = parse(words[1:]).remote
+    understood(line)
 
 
 @pytest.mark.parametrize("line", [command for _text, command in manual.EXAMPLES])
@@ -140,9 +150,7 @@ def lines_of_the_guide() -> list[str]:
 
 @pytest.mark.parametrize("line", lines_of_the_guide())
 def test_what_the_guide_says_to_type_is_understood(line: str) -> None:
-    words = shlex.split(line)
-    while words[:1] == ["socketpipe"]:
-        words = parse(words[1:]).remote
+    understood(line)
 
 
 def test_the_guide_has_the_examples_of_the_original() -> None:

@@ -140,6 +140,8 @@ def test_a_kernel_that_does_not_count_shows_nothing(screen: Screen) -> None:
 def test_a_terminal_that_is_gone_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        os.write(writer, b"x")
     meter = Meter(writer, lambda: True)
     meter.feed(sample(1.0, into=1))
     assert meter.shown

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import watch as watch_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import Cancelled, Watch
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked, to_json
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import default_signals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,7 +123,11 @@ def process() -> Iterator[Any]:
     def start(code: str, heartbeat: float = 1000) -> subprocess.Popen[str]:
         tree = next(path for path in sys.path if os.path.isdir(os.path.join(path, "ansible_collections/plumbing")))
         command = [sys.executable, "-IS", "-c", IN_A_PROCESS + code, tree, str(heartbeat)]
-        made.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        made.append(
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals
+            )
+        )
         assert made[-1].stderr is not None and made[-1].stderr.readline() == "ready\n"
         return made[-1]
 
@@ -140,6 +145,16 @@ def test_a_signal_cancels_once(process: Any, number: signal.Signals) -> None:
     started = process("until_cancelled(); watch.poll({}, 0.1); watch.poll({}, 0.1); sys.stderr.write('on\\n')")
     started.send_signal(number)
     assert started.stderr.readline() == "the end was ended by %s\n" % number.name
+    assert started.stderr.readline() == "on\n"
+
+
+def test_a_signal_that_was_ignored_stays_ignored(process: Any) -> None:
+    """As under nohup; but SIGTERM is how an end is ended."""
+    ignore = "for each in watch_signals: signal.signal(each, signal.SIG_IGN)\nwatch = Watch(1000)\n"
+    raise_all = "for each in watch_signals: os.kill(os.getpid(), each)\nuntil_cancelled()\nwatch.poll({}, 0.1)\n"
+    names = "watch_signals = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)\n"
+    started = process(names + ignore + raise_all + "sys.stderr.write('on\\n')")
+    assert started.stderr.readline() == "the end was ended by SIGTERM\n"
     assert started.stderr.readline() == "on\n"
 
 
