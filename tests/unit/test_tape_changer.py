@@ -406,7 +406,7 @@ def test_failed_move(library: Library) -> None:
 def test_busy_for_ever(library: Library) -> None:
     library.set(fail={"status": [REFUSED % ("Not Ready", "04", "01", "READ ELEMENT STATUS Command Failed")] * 99})
     problem = refusal(library.open(wait=0.2).inventory)
-    assert problem.busy and problem.hint == "it has been busy for 0 seconds: look at its panel"
+    assert problem.busy and problem.hint == "it has been busy for 0:00:00: look at its panel"
 
 
 def test_busy_for_a_while(library: Library) -> None:
@@ -474,7 +474,7 @@ def test_lock(library: Library) -> None:
         other.flush()
         fcntl.flock(other, fcntl.LOCK_EX)
         problem = refusal(library.open(wait=0.1).load, "ABC002L6", 1, library.eject)
-        assert problem.what == "changer %s is in use: process 7 to load X has had it for 0 seconds" % library.path
+        assert problem.what == "changer %s is in use: process 7 to load X has had it for 0:00:00" % library.path
         assert problem.busy and library.moves() == []
     link = library.path.with_name("link")
     link.symlink_to(library.path)
@@ -526,7 +526,7 @@ def test_next_command_takes_too_long(tmp_path: Path) -> None:
     command = "sleep 60 & echo $! > %s; echo robot is stuck >&2; wait" % child
     began = time.monotonic()
     problem = refusal(changer.next_command, command, "/dev/nst0", "", "full", 0.5)
-    assert problem.what.endswith("it had not ended after 0 seconds") and problem.hint == "robot is stuck"
+    assert problem.what.endswith("it had not ended after 0:00:00") and problem.hint == "robot is stuck"
     assert time.monotonic() - began < 10 and soon(lambda: not alive(child))
 
 

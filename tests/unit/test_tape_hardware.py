@@ -206,7 +206,7 @@ def test_slow_drive(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tools, "sg_logs", "#!/bin/sh\nexec %s 60\n" % shutil.which("sleep", path=os.defpath))
     assert hardware.alerts("/dev/x") == (
         [],
-        "TapeAlert of /dev/x is not known: sg_logs has not answered within 0 seconds",
+        "TapeAlert of /dev/x is not known: sg_logs has not answered within 0:00:00",
     )
 
 

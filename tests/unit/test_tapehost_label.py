@@ -136,7 +136,7 @@ def test_a_blank_tape(tape_host: Maker) -> None:
 
 
 def archives_of(tape: str) -> str:
-    return "the 1 archive of tape %s, not all of which are past their retention" % tape
+    return "1 archive of tape %s, not all of which are past their retention" % tape
 
 
 @pytest.mark.parametrize("reuse", ["scratch", "expired", "never"])
@@ -247,7 +247,7 @@ def test_the_last_good_archive_of_a_host_does_not_expire(tape_host: Maker) -> No
     said = host.run("sink", "--run", "R3", "--host", "h2", "--expect", 5000, labels=["A"]).said
     assert "its tape A has less than 4.9 KiB left, and has the last good archive of h1 (tape_exp" in said
     said = host.fails("label", "--label", "A", "--device", host.tapes[0])
-    assert "holds the 1 archive of tape A, among them the last good one of h1: to overwrite it, " in said
+    assert "holds 1 archive of tape A, among them the last good one of h1: to overwrite it, " in said
     assert host.sink("R3", "h2", labels=["A"], expire_last=True).answer["file"] == 1
     # as soon as there is another one it goes
     host = tape_host(2, reuse="expired", lease=0)

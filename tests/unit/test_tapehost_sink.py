@@ -120,7 +120,7 @@ def test_what_does_not_fit_anywhere(tape_host: Maker) -> None:
     host = tape_host(capacity=LABEL + 3 * BLOCK)
     words = ["sink", "--run", "R1", "--host", "h1", "--expect"]
     assert host.fails(*words, 3 * BLOCK + 1) == (
-        "an archive of %d bytes does not fit on any tape: split tape_paths, or raise tape_capacity" % (3 * BLOCK + 1)
+        "an archive of 12.0 KiB does not fit on any tape: split tape_paths, or raise tape_capacity"
     )
     host.sink("R1", "h0")
     assert host.fails(*words, 3 * BLOCK).endswith("its tape A has less than 12.0 KiB left")

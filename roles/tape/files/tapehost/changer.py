@@ -10,6 +10,7 @@ import time
 
 import programs
 from problem import Problem
+from units import say_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Changer:
             except programs.Missing:
                 raise Problem("there is no mtx on this host", "install the package mtx") from None
             except programs.TooLong as exc:
-                what = "%s has not ended within %d seconds %s" % (" ".join(command), limit, exc)
+                what = "%s has not ended within %s %s" % (" ".join(command), say_duration(limit), exc)
                 raise Problem(what.rstrip(), "look at the library: a tape may be stuck") from None
             if status == 0:
                 return out
@@ -219,7 +220,7 @@ class Changer:
         what = "%s: %s%s" % (" ".join(command), text, " (%s, %s)" % (key, codes) if key else "")
         hints = [hint for pattern, hint in SAID if pattern in err] or [SENSE.get(codes, "")]
         if waits:
-            hints = ["it has been busy for %d seconds: look at its panel" % self.wait]
+            hints = ["it has been busy for %s: look at its panel" % say_duration(self.wait)]
         raise Problem(what, hints[0], busy=waits)
 
     @contextlib.contextmanager
@@ -235,7 +236,11 @@ class Changer:
                 except BlockingIOError:
                     if time.monotonic() >= until:
                         holder = os.pread(fd, 200, 0).decode("utf-8", "replace") or "another process"
-                        what = "changer %s is in use: %s has had it for %d seconds" % (self.device, holder, self.wait)
+                        what = "changer %s is in use: %s has had it for %s" % (
+                            self.device,
+                            holder,
+                            say_duration(self.wait),
+                        )
                         raise Problem(what, "is a tape stuck?", busy=True) from None
                     time.sleep(min(PAUSE, 0.2))
             os.ftruncate(fd, 0)
@@ -270,7 +275,7 @@ def next_command(command: str, device: str, label: str, reason: str, limit: floa
     try:
         status, out, err = programs.run(["/bin/sh", "-c", command], limit, env)
     except programs.TooLong as exc:
-        raise Problem(what + "it had not ended after %d seconds" % limit, str(exc)) from None
+        raise Problem(what + "it had not ended after %s" % say_duration(limit), str(exc)) from None
     if status:
         how = "exit status %d" % status if status > 0 else "ended by signal %d" % -status
         raise Problem(what + how, programs.last_lines(err, 3) or programs.last_lines(out, 3))

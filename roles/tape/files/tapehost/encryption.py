@@ -13,6 +13,7 @@ import stat
 import hardware
 import programs
 from problem import Problem
+from units import say_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _look(path: str) -> "tuple[dict[str, Any] | None, str]":
     except programs.Missing:
         return None, "there is no stenc on this host"
     except programs.TooLong:
-        return None, "stenc has not answered within %d seconds" % hardware.LIMIT
+        return None, "stenc has not answered within %s" % say_duration(hardware.LIMIT)
     found = None if status else parse_status(out)
     if hardware.is_busy(err):
         return None, "stenc -f %s: %s" % (path, hardware.NO_SG)
@@ -179,7 +180,7 @@ def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
         status, _out, err = hardware.ask(argv)
     except programs.TooLong:
         raise Problem(
-            "%s has not ended within %d seconds" % (" ".join(argv), hardware.LIMIT), "is a tape in the drive?"
+            "%s has not ended within %s" % (" ".join(argv), say_duration(hardware.LIMIT)), "is a tape in the drive?"
         ) from None
     if hardware.is_busy(err):
         raise Problem("%s: the device is busy" % " ".join(argv), hardware.NO_SG)

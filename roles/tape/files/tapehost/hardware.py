@@ -13,6 +13,7 @@ import re
 import stat
 
 import programs
+from units import say_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
     except programs.Missing:
         return "", "%s is not known: there is no %s on this host (package sg3-utils)" % (what, argv[0])
     except programs.TooLong:
-        return "", "%s is not known: %s has not answered within %d seconds" % (what, argv[0], LIMIT)
+        return "", "%s is not known: %s has not answered within %s" % (what, argv[0], say_duration(LIMIT))
     if status:
         text = "%s is not known: %s" % (what, programs.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
         return "", text + (" (%s)" % NO_SG if is_busy(err) else "")

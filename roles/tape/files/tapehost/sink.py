@@ -15,7 +15,7 @@ import wants
 import writer
 from catalog import Catalog
 from problem import FAILED, FULL, TOO_LARGE, Problem
-from units import iso
+from units import iso, say_size
 from virtual import VirtualTape
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     expect = args.expect or 0
     if settings.capacity and expect > settings.capacity - labels.LABEL_BLOCK:
         raise Problem(
-            "an archive of %d bytes does not fit on any tape" % expect,
+            "an archive of %s does not fit on any tape" % say_size(expect),
             "split tape_paths, or raise tape_capacity",
             kind=TOO_LARGE,
         )
