@@ -175,6 +175,23 @@ def test_a_directory_that_is_a_link_here_stays_one(host: Host, delete: list[str]
     assert texts(there / "usr/lib") == {"a": "new", "b": "b", "mine": ""}, "what has two names is not missing by one"
 
 
+def test_a_path_that_is_a_link_itself(host: Host, to: Path) -> None:
+    """It may lead anywhere, and is replaced; what is asked for below it may not be written there."""
+    (host.root / "link").symlink_to("/nowhere")
+    host.file("dir/a", "x")
+    archive = host.create()
+    (host.top / "outside").mkdir()
+    for name in ("link", "dir"):
+        path = host.restored_as(to) / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.symlink_to(host.top / "outside")
+    host.extract(archive, to, INTO, "--", f"{host.root}/link")
+    assert os.readlink(host.restored_as(to) / "link") == "/nowhere"
+    words = [INTO, "--", f"{host.root}/dir/a"]
+    assert "leads out of" in host.said("extract", "--to", str(to), *archive.expected, *words, data=archive.data)
+    assert os.listdir(host.top / "outside") == []
+
+
 def test_a_link_that_an_earlier_archive_had_is_none_any_more(host: Host, to: Path) -> None:
     """It led to a place outside, and now there is a directory."""
     victim = host.top / "victim"
@@ -201,6 +218,8 @@ def test_files_that_are_paths_by_themselves(host: Host, to: Path, size: int, kin
     host.settings["paths"] = [f"{host.root}/{name}" for name in ("a", "b.file", "c.file", "d", "d/x.file")]
     first = host.create("R0")
     shutil.rmtree(host.root / "d/e")
+    for name in ("b.file", "c.file", "d/x.file"):
+        host.file(name, os.urandom(size + 1))
     for name in ("a", "d"):
         (host.root / name / "gone").unlink()
     second = host.create("R1", 1, "R0")

@@ -69,8 +69,6 @@ class Gate:
         sys.setrecursionlimit(DEEP)
         mover = Mover((1, branch))
         try:
-            for path in self.selection.asked:
-                self.place(path)
             self.pass_on(mover)
         except Refused as exc:
             self.say(answer, {"refused": str(exc)})
@@ -138,8 +136,6 @@ class Gate:
         for step, paths in (steps or {}).items():
             if step not in entries:
                 self.gone.update(paths)
-        if name in self.selection.asked:
-            self.gone.discard(name)
         if not self.record and not self.delete:
             return
         path = self.path(name)
