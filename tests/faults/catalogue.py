@@ -7,8 +7,9 @@ from __future__ import annotations
 import dataclasses
 import signal
 
-# in the order of a run; "connect": one host's Python has not started yet; "after": the sink has all and still works
-MOMENTS = ("connect", "handshake", "first", "stream", "last", "after")
+# in the order of a run; "connect": one host's Python has not started yet; "linked": its connections are made and it has
+# split off no guard; "after": the sink has all and still works
+MOMENTS = ("connect", "handshake", "linked", "first", "stream", "last", "after")
 RUNNING = ("first", "stream", "last")
 NUMBERS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 STAGES = ("source", "middle", "sink")

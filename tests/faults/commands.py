@@ -16,6 +16,7 @@ from .catalogue import RUNNING
 from .draw import HONEST, Run
 
 SOURCE = Path(__file__).with_name("source.py")
+LINKED = Path(__file__).with_name("hold_linked.py")
 HOLDER = Path(__file__).with_name("holder.py")
 SIZE = 3 * 1024 * 1024
 OLD = "last week's backup\n"
@@ -52,6 +53,15 @@ HOLDERS = {
     "thread writes late": ("thread", True),
     "generations write late": ("generations", True),
 }
+# what an end is run with (-IS -c CODE LABEL, or -IS - LABEL), with our hold before it
+AFTER_HOLD = """options=$1 how=$2; shift 2
+case $how in
+-c) code=$1; shift;;
+*) code='exec(sys.stdin.read())';;
+esac
+set -- "$options" -c "$(cat {hold})
+$code" "$@"
+"""
 WITHOUT_PTRACE = "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "
 OTHER_USER = "setpriv --reuid=1 --regid=1 --clear-groups "
 
@@ -91,7 +101,10 @@ class Commands:
         python = self.file("python")
         wait = f"echo > {self.base}.at; while [ ! -e {self.base}.start ]; do sleep 0.05; done" if self.late else ""
         rights = WITHOUT_PTRACE if self.blinded else ""
-        python.write_text(f'#!/bin/sh\n{wait}\nexec {rights}/usr/bin/python3 "$@"\n', encoding="ascii")
+        run = f'exec {rights}/usr/bin/python3 "$@"\n'
+        if self.run.moment == "linked":
+            run = f"export HOLD={self.base}\n{AFTER_HOLD.format(hold=LINKED)}{run}"
+        python.write_text(f"#!/bin/sh\n{wait}\n{run}", encoding="ascii")
         python.chmod(0o755)
 
     @property
@@ -106,7 +119,8 @@ class Commands:
 
     @property
     def interpreter(self) -> str:
-        return str(self.file("python")) if self.late or self.blinded else "/usr/bin/python3"
+        own = self.late or self.blinded or self.run.moment == "linked"
+        return str(self.file("python")) if own else "/usr/bin/python3"
 
     def stop(self) -> int:
         """The byte at which the source waits."""

@@ -56,6 +56,8 @@ def of_the_stream(run: Run, commands: Commands, status: str, result: dict[str, A
         codes = {stage["name"]: stage["rc"] for stage in result.get("stages", ())}
         if set(codes.values()) != {0}:
             problems.append(f"it is ok with exit statuses {codes}")
+    elif (run.moment, run.fault.name) == ("linked", "kill remote end") and not commands.untouched():
+        problems.append("an end was killed before its stages began, and the old file is not what it was")
     elif commands.honest and commands.sink_status() == "0" and not whole:
         problems.append("its sink ended well on a stream that was not whole")
     if run.fault.name in ("source says nothing", "command missing") and not commands.untouched():

@@ -22,10 +22,20 @@ TASKS = int(os.environ.get("SOCKETPIPE_FAULTS", "360"))
 COMMANDS = int(os.environ.get("SOCKETPIPE_COMMAND_FAULTS", "192"))  # as many as it takes to have each fault and moment
 # what an end does to break a link, and what its guard does for what is left: each in one place
 NO_RESET = (
-    ("kernel", "    set_linger(sock, True)\n    if c_connect(", "    sock.shutdown(2)\n    if c_connect("),
+    (
+        "kernel",
+        "    set_linger(sock, True)\n    if c_connect(",
+        "    sock.shutdown(2)\n    return True\n    if c_connect(",
+    ),
     ("kernel", 'struct.pack("ii", 1 if on else 0, 0)', 'struct.pack("ii", 0, 0)'),
-    ("kernel", 'sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) != 0:', "-1, b'', 0) == 0:"),
 )
+# from birth: it begins with the link, as it once did
+LATE_LINGER = (
+    ("dialler", "        set_linger(self.sock, True)", "        pass"),
+    ("connect", "            set_linger(sock, True)", "            pass"),
+    ("link", '    if spec.get("dead_peer"):\n', '    set_linger(sock, True)\n    if spec.get("dead_peer"):\n'),
+)
+LATER = ("stream", "last")
 OF_SOURCE = ("source exits 1", "source kills itself", "kill source")
 NO_KILL = (
     ("processes", "            os.kill(pid, number)\n", "            pass\n"),
@@ -86,9 +96,9 @@ def spoiled(folder: Path, changes: tuple[Change, ...]) -> str:
     return str(folder)
 
 
-def runs_of(kind: Kind, *names: str) -> list[Run]:
+def runs_of(kind: Kind, names: tuple[str, ...], moments: tuple[str, ...]) -> list[Run]:
     every = [draw(SEED, number, kind) for number in range(3000)]
-    return [run for run in every if run.fault.name in names and run.moment in ("stream", "last")][:10]
+    return [run for run in every if run.fault.name in names and run.moment in moments][:10]
 
 
 @pytest.fixture
@@ -100,19 +110,32 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "faults", "words"),
+    ("kind", "changes", "faults", "moments", "words"),
     [
-        (TASK, NO_RESET, OF_SOURCE, "on a stream that was not whole"),
-        (TASK, NO_KILL, ("sink ignores all",), "left behind"),
-        (TASK, NO_WAIT, OF_HOLDERS, "it is ok, and the sink has not got everything"),
-        (COMMAND, NO_RESET, OF_SOURCE, "on a stream that was not whole"),
+        (TASK, NO_RESET, OF_SOURCE, LATER, "on a stream that was not whole"),
+        (TASK, NO_KILL, ("sink ignores all",), LATER, "left behind"),
+        (TASK, NO_WAIT, OF_HOLDERS, LATER, "it is ok, and the sink has not got everything"),
+        (TASK, LATE_LINGER, ("kill remote end",), ("linked",), "the old file is not what it was"),
+        (COMMAND, NO_RESET, OF_SOURCE, LATER, "on a stream that was not whole"),
     ],
-    ids=["nothing is broken", "nothing is killed", "nobody is waited for", "nothing is broken by the command"],
+    ids=[
+        "nothing is broken",
+        "nothing is killed",
+        "nobody is waited for",
+        "nothing is broken before it is a link",
+        "nothing is broken by the command",
+    ],
 )
 def test_the_machine_can_fail(
-    tmp_path: Path, lane_of: list[Lane], kind: Kind, changes: tuple[Change, ...], faults: tuple[str, ...], words: str
+    tmp_path: Path,
+    lane_of: list[Lane],
+    kind: Kind,
+    changes: tuple[Change, ...],
+    faults: tuple[str, ...],
+    moments: tuple[str, ...],
+    words: str,
 ) -> None:
     lane = Lane(tmp_path / "fleet", spoiled(tmp_path / "spoiled", changes))
     lane_of.append(lane)
-    found = bad(lane.run(runs_of(kind, *faults)))
+    found = bad(lane.run(runs_of(kind, faults, moments)))
     assert any(words in each for each in found), found

@@ -37,7 +37,7 @@ class Proc(t.NamedTuple):
 
     @property
     def is_python(self) -> bool:
-        return "-IS" in self.argv and self.name != "ssh"
+        return self.name != "ssh" and ("-IS" in self.argv or "-ESs" in self.argv)  # a task's, a command's
 
 
 def processes(*hosts: Host) -> list[Proc]:
