@@ -33,6 +33,7 @@ FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "ro
 # read when Ansible's main process loads an action, once for all of its workers
 PROGRAMS = {name: read_program(os.path.join(FILES, name)) for name in ("archiver", "tapehost")}
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
+LIMIT = "tape_rate_limit"  # the name of that option, for a sentence
 SAMPLE = 1.0  # seconds between an end's samples for progress
 PROGRESS = 30  # seconds until the first line of it
 # what a person sees of a stage: the programs mean nothing to whoever only wants a backup
@@ -40,6 +41,7 @@ HOST, TAPE = "the host", "the tape"
 ADVICE = {
     "early exit": "",
     "timeout": "tape_connect_timeout",
+    "stalled": "tape_stall_timeout",
     "not connected": "Try tape_address (what to dial), tape_ports (what a firewall lets through) or tape_listen (who "
     "may be dialled).",
 }
@@ -68,7 +70,7 @@ class Network:
 
     def options(self) -> dict[str, Any]:
         names = ("ports", "connect_timeout", "rate_limit", "stall_timeout")
-        return {"full_reads": True, "dead_peer": 120, **{name: getattr(self, name) for name in names}}
+        return {"dead_peer": 120, **{name: getattr(self, name) for name in names}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Request:
             "launcher": [None, "-I", PROGRAM_PATH],
             "program": bootstrap.as_text(data.getvalue()),
             "keep": KEPT_MOST,
+            "blocks": self.words[0] == "sink",  # its dd, or mbuffer, wants whole ones, and does not poll
         }
 
 
@@ -136,10 +139,10 @@ def stream(
         plan.add_end(side, listen=network.listen == "auto" or side == dialled, sample=sample)
     plan.chain([("source", source[1]), ("sink", sink[1])])
     reach(plan, hosts, dialled, network.address)
-    progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit) if progress_of else None
+    progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
     verdict = execute(plan, hosts, progress)
     names = {end: host.name for end, host in hosts.items()}
-    link = link_result(plan.links[0], names, verdict, network.rate_limit)
+    link = link_result(plan.links[0], names, verdict, network.rate_limit, LIMIT)
     return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name) if "keep" in sink[1] else {}, link)
 
 

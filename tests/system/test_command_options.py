@@ -18,7 +18,7 @@ from .shell import Shell, stats
 SSH = "-l { ssh h1 }"
 THROUGH = f"-i {{ seq 1 10000 }} {SSH} -r {{ sort -rn }} -o {{ tail -1 }}"
 SIZE = 48894  # of `seq 1 10000`
-BAR = r"\r(?:\[[# ]{5,20}\] )?0:00:\d\d  (\S+ → \S+ [\d.]+ (bytes|KiB|MiB) [\d.]+ (B/s|kB/s|MB/s)(, )?)+\x1b\[K"
+BAR = r"\r(?:\[[# ]{5,20}\] )?0:00:\d\d  (\S+ → \S+ [\d.]+ (bytes|KiB|MiB) [\d.]+ (bytes|KiB|MiB)/s(, )?)+\x1b\[K"
 
 
 # -- --stats

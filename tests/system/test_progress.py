@@ -17,7 +17,7 @@ from .conftest import make_fleet
 from .playbook import Done, Outcome, pipe
 
 AMOUNT = r"[\d.]+ (bytes|KiB|MiB)"
-SPEED = r"[\d.]+ (B/s|kB/s|MB/s|GB/s)"
+SPEED = r"[\d.]+ (bytes|KiB|MiB|GiB)/s"
 QUIET = "argv-word; echo stderr-word >&2; "
 
 

@@ -181,7 +181,7 @@ CASES: dict[str, Case] = {
         {},
         "stalled",
         ONE,
-        "the link input → remote between tape1 and db1 was given up: no byte moved for 5 s",
+        "the link input → remote between tape1 and db1 was given up: no byte moved for 5 s (stall_timeout)",
     ),
     "a peer is dead": (
         {name: {"rc": -15, "problem": FAILED, "blame": [TWO]} for name in ("remote", "output")},

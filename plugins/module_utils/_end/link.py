@@ -152,7 +152,7 @@ class Side:
         stall = self.spec.get("stall_timeout") or 0
         dead = self.spec.get("dead_peer") or 0
         if stall and now - self.moved_at > stall and not self.lingers:
-            self.abort("stalled", "no byte moved for %d s (stall_timeout)" % stall)
+            self.abort("stalled", "no byte moved for %d s" % stall)
         elif dead and info["segs_in"] is not None and now - self.heard_at > dead:
             self.abort("dead peer", "nothing was heard from the other host for %d s" % dead)
 

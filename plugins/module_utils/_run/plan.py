@@ -114,7 +114,8 @@ class Plan:
             if name in (link["writer"], link["reader"]):
                 both = link["writer"] == link["reader"]
                 side = "local" if both else "W" if link["writer"] == name else "R"
-                blocks = reads_blocks(self.stage(link["destination"])["argv"])
+                reader = self.stage(link["destination"])
+                blocks = reader.get("blocks", reads_blocks(reader["argv"]))
                 whole = options.get("full_reads")
                 links.append(
                     {

@@ -15,9 +15,12 @@ STALLED = 10.0  # seconds without a byte; doubled with each stall that is told, 
 class Progress:
     """Turns an end's samples into few lines: one at ``first`` seconds, then ever more rarely."""
 
-    def __init__(self, host: str, first: float, links: "dict[str, tuple[str, str]]", limit: int = 0):
+    def __init__(
+        self, host: str, first: float, links: "dict[str, tuple[str, str]]", limit: int = 0, limit_name: str = ""
+    ):
         """``links``: {link id: (writer's name, reader's name)}; ``limit``: bytes a second, 0 for none."""
         self.host, self.links, self.limit = host, links, limit
+        self.limit_name = limit_name or "rate_limit"
         self.next_at = float(first)
         self.said = 0
         self.total = -1
@@ -60,7 +63,13 @@ class Progress:
                 key: None if value is None else value - (old.get("waited", {}).get(key) or 0)
                 for key, value in side["waited"].items()
             }
-            seen = {"waited": waited, "elapsed": span, "moved": moved, "limit": self.limit}
+            seen = {
+                "waited": waited,
+                "elapsed": span,
+                "moved": moved,
+                "limit": self.limit,
+                "limit_name": self.limit_name,
+            }
             slow = who_is_slow(dict(seen, writer=writer, reader=reader))
             parts += [slow] if slow else []
         elif side["unread"]:

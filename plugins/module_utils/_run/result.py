@@ -90,7 +90,11 @@ def stage_result(
 
 
 def link_result(
-    spec: "dict[str, Any]", hosts: "dict[str, str]", verdict: "Verdict | None", limit: int
+    spec: "dict[str, Any]",
+    hosts: "dict[str, str]",
+    verdict: "Verdict | None",
+    limit: int,
+    limit_name: str = "rate_limit",
 ) -> "dict[str, Any]":
     """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
     sides = verdict.sides if verdict else {}
@@ -102,7 +106,7 @@ def link_result(
     source, destination = spec["source"], spec["destination"]
     slow = ""
     if waited and elapsed and elapsed >= 1.0:  # of less, nothing can be said
-        seen = {"waited": waited, "elapsed": elapsed, "moved": count or 0, "limit": limit}
+        seen = {"waited": waited, "elapsed": elapsed, "moved": count or 0, "limit": limit, "limit_name": limit_name}
         slow = who_is_slow({**seen, "writer": source, "reader": destination})
     return {
         "source": source,

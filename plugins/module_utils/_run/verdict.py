@@ -21,6 +21,7 @@ MSG_MOST = 4 * 1024  # characters of JSON: a result has the sentence twice
 ADVICE = {
     "early exit": "if that is what you want, set early_exit for it",
     "timeout": "connect_timeout",
+    "stalled": "stall_timeout",
     "not connected": "Try address (what to dial), ports (what a firewall lets through), listen (who may be dialled), "
     "or preflight: true to see what works.",
 }
@@ -136,6 +137,7 @@ class Verdict:
             if kind and kind != "cancelled" and link not in self.excused:
                 hosts = self._link_hosts(link)
                 sentence = "the link %s between %s and %s was given up: %s" % ((link,) + hosts + (text,))
+                sentence += " (%s)" % self.advice[kind] if kind in self.advice else ""
                 at = LATE if said["ended_at"] is None else said["ended_at"]
                 found.append(
                     (at, {"kind": kind, "link": link, "host": hosts[0 if side == "W" else 1], "msg": sentence})

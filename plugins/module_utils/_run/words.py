@@ -48,13 +48,8 @@ def size(count: "float | None") -> str:
 
 
 def speed(rate: "float | None") -> str:
-    """ "410 MB/s" for bytes a second."""
-    if rate is None:
-        return "? MB/s"
-    for unit, scale in (("GB/s", 1e9), ("MB/s", 1e6), ("kB/s", 1e3)):
-        if rate >= scale:
-            return "%.3g %s" % (rate / scale, unit) if rate < 100 * scale else "%.0f %s" % (rate / scale, unit)
-    return "%.0f B/s" % rate
+    """ "391.0 MiB/s" for bytes a second: in the units of sizes."""
+    return "? MiB/s" if rate is None else "%s/s" % size(rate)
 
 
 def parse_size(text: str) -> int:
@@ -113,7 +108,7 @@ def who_is_slow(link: "dict[str, Any]") -> str:
     if full is None or idle is None:
         return ""
     if link.get("limit") and elapsed and link["moved"] / elapsed > 0.8 * link["limit"]:
-        return "rate_limit holds it to %s" % speed(link["limit"])
+        return "%s holds it to %s" % (link.get("limit_name", "rate_limit"), speed(link["limit"]))
     if max(full, idle) < NOTABLE:
         return "the network is slow" if elapsed > 1 else ""
     if full >= idle:
