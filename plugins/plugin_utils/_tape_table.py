@@ -60,9 +60,11 @@ def notes_of(row: Mapping[str, Any]) -> list[str]:
     if row.get("mounted"):
         names = few(row.get("other_file_systems") or [], row["mounted"])
         notes.append(f"not in it, as they are file systems of their own: {names}")
-    if row.get("warning_count"):
-        first = (row.get("tar_warnings") or [""])[0]
-        notes.append(f"{count(row['warning_count'], 'warning')} of tar ({first})")
+    warnings = row.get("tar_warnings") or []
+    told = [each for each in warnings if each != row.get("level_problem")]
+    number = (row.get("warning_count") or 0) - (len(warnings) - len(told))
+    if number:
+        notes.append(f"{count(number, 'warning')} of tar ({few(told, number, 1)})")
     if row.get("slow"):
         notes.append(row["slow"])
     return notes

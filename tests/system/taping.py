@@ -146,6 +146,11 @@ def failures(done: playbook.Done, task: str) -> dict[str, str]:
     }
 
 
+def states_of(site: Site, state: str) -> list[str]:
+    """The hosts of the archives in this state."""
+    return sorted(host for host, _level, found in site.states() if found == state)
+
+
 def read(folder: Path) -> dict[str, str]:
     """The files in a directory, by name."""
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}

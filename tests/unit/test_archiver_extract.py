@@ -22,7 +22,10 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import ke
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Archive, Host, tree, within
 
 MiB = 1024**2
-OVER_ROOT = "restoring over this host's own / must be asked for: --allow-root, or another directory"
+OVER_ROOT = (
+    "restoring over this host's own / must be asked for: set both restore_allow_root and restore_into_existing, "
+    "or choose another directory"
+)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
 
 
@@ -74,7 +77,7 @@ def test_into_a_directory_that_is_there(host: Host, archive: Archive) -> None:
     said = host.said("extract", "--to", str(to), *archive.expected, data=archive.data)
     assert said == (
         f"archiver extract: {to} is not empty, and what is in it would be mixed with what is restored: "
-        "choose a new directory, or --into-existing"
+        "choose a new directory, or set restore_into_existing"
     )
     shutil.rmtree(to / str(host.top.parts[1]))
     (to / "mine").touch()

@@ -22,6 +22,12 @@ NO_RECORD = (
 )
 
 
+OVER_ROOT = (
+    "restoring over this host's own / must be asked for: set both restore_allow_root and restore_into_existing, "
+    "or choose another directory"
+)
+
+
 class Target:
     """What it is itself stays as it is, but for /."""
 
@@ -29,8 +35,8 @@ class Target:
         self.path = os.fsencode(words.to)
         if not self.path.startswith(b"/"):
             raise Trouble("%r: the directory to restore to must begin with /" % words.to, 2)
-        if os.path.realpath(self.path) == b"/" and not words.allow_root:
-            raise Trouble("restoring over this host's own / must be asked for: --allow-root, or another directory", 2)
+        if os.path.realpath(self.path) == b"/" and not (words.allow_root and words.into_existing):
+            raise Trouble(OVER_ROOT, 2)
         refuse_a_trap(self.path)
         goes_on = words.incremental or words.again
         made = not os.path.lexists(self.path)
@@ -49,7 +55,7 @@ class Target:
         if not self.is_new and not words.into_existing and not self.record.is_there:
             raise Trouble(
                 "%s is not empty, and what is in it would be mixed with what is restored: "
-                "choose a new directory, or --into-existing" % words.to
+                "choose a new directory, or set restore_into_existing" % words.to
             )
         self.before = os.stat(self.real)
         try:

@@ -1,0 +1,109 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tape modules say: sizes and durations, tables, and the command for another run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ansible", reason="ansible-core is not installed")
+
+from ansible import context
+from ansible.module_utils.common.collections import ImmutableDict
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_again, _tape_table
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0.4, "0:00"), (59.6, "1:00"), (61, "1:01"), (4180, "1:09:40"), (100 * 3600, "100:00:00")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert _tape_table.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(None, "-"), (0, "-"), (153_092_096, "146.0 MiB/s"), (1023, "1023 bytes/s"), (2**30, "1.0 GiB/s")],
+)
+def test_rates(rate: int | None, text: str) -> None:
+    assert _tape_table.rate_of(rate) == text
+
+
+def test_counts_have_no_1_files() -> None:
+    assert [_tape_table.count(number, "file") for number in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert _tape_table.few(["a", "b"]) == "a, b"
+    assert _tape_table.few(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+    assert _tape_table.few(["a"], 7) == "a and 6 more"
+
+
+def test_a_table_is_as_wide_as_its_cells() -> None:
+    rows = [["web1", "FAILED", "-", "/srv/www: no such directory"], ["a-host", "good", 0, ""]]
+    assert _tape_table.lines(["HOST", "RESULT", "LEVEL", "NOTE"], rows) == [
+        "HOST    RESULT  LEVEL  NOTE",
+        "web1    FAILED  -      /srv/www: no such directory",
+        "a-host  good    0",
+    ]
+
+
+NOTES = [
+    ({"mounted": 5, "other_file_systems": ["/a", "/b", "/c"]}, ["/a, /b, /c and 2 more"]),
+    ({"warning_count": 1, "tar_warnings": ["changed"]}, ["1 warning of tar (changed)"]),
+    ({"warning_count": 3, "tar_warnings": ["changed"]}, ["3 warnings of tar (changed and 2 more)"]),
+    ({"warning_count": 1, "tar_warnings": ["level 0"], "level_problem": "level 0"}, ["level 0"]),
+    ({"slow": "the tape is slow"}, ["the tape is slow"]),
+    ({"incomplete": True}, ["not all of it could be read"]),
+]
+
+
+@pytest.mark.parametrize(("row", "notes"), NOTES)
+def test_what_a_person_should_know_of_a_good_archive(row: dict[str, Any], notes: list[str]) -> None:
+    apart = "not in it, as they are file systems of their own: "
+    assert [note.removeprefix(apart) for note in _tape_table.notes_of(row)] == notes
+
+
+# -- another run
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, **given: Any) -> None:
+    given = {"inventory": ["/etc/an inventory"], "args": ["site.yml"], **given}
+    monkeypatch.setattr(context, "CLIARGS", ImmutableDict(given))
+
+
+def test_the_command_has_all_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed(
+        monkeypatch,
+        become=True,
+        become_ask_pass=True,
+        remote_user="backup",
+        become_method="sudo",
+        become_user="root",
+        private_key_file=None,
+        vault_password_files=["/root/vault"],
+        check=True,
+        subset="db1",
+        extra_vars=["tape_host=tape1 tape_level=1", '{"tape_paths": ["/a b"], "tape_resume": "old"}', "@more.yml"],
+    )
+    assert _tape_again.again("", {"tape_resume": "RUN"}, "db1,web1") == (
+        "ansible-playbook -i '/etc/an inventory' --become -K -u backup --become-user root "
+        "--vault-password-file /root/vault site.yml -e tape_host=tape1 -e tape_level=1 "
+        """-e '{"tape_paths": ["/a b"]}' -e @more.yml -e tape_resume=RUN --limit db1,web1"""
+    )
+    assert " plumbing.socketpipe.verify " in _tape_again.again("plumbing.socketpipe.verify", {"tape_of_run": "RUN"})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "ansible_become_password=hunter2",
+        '{"vault": {"api_token": "hunter2"}}',
+        '{"SecretKey": "hunter2"}',
+        "{a: {password: hunter2}}",
+        "password='hunter2",
+    ],
+)
+def test_a_secret_is_in_no_log(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    typed(monkeypatch, extra_vars=[given, "tape_level=1"])
+    command = _tape_again.again("", {"tape_resume": "RUN"})
+    assert "hunter2" not in command and "..." in command and "-e tape_level=1" in command
