@@ -631,10 +631,10 @@ class Host:
 def test_a_host_that_refuses_is_not_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
     """608 calls at 16 ports in 8 s were a port scan to an intrusion detector."""
     calls = Host(monkeypatch).dial(8.0)
-    assert len(calls) < 50 and len({port for _at, port in calls}) <= 4
-    # a host that comes up is found soon: within a third of the time that it has taken, at its first port
+    assert len(calls) < 80 and len({port for _at, port in calls}) <= 5
+    # a host that comes up is found soon: within a fifth of the time that it has taken, at its first port
     first = [at for at, port in calls if port == 0]
-    assert all(later - at < max(0.05, at / 3) for at, later in zip(first, first[1:]))
+    assert all(later - at < max(0.05, at / 5) for at, later in zip(first, first[1:]))
 
 
 def test_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition aft
 HEAD_START = 0.1  # seconds of an address before the second, twice that before the fourth, and so on
 STAGGER = 0.2  # seconds until another port is tried beside one that has not answered: at first, then ever longer
 REDIAL = (0.01, 2.0)  # seconds between rounds of attempts: from, growing to
-ROUNDS = 8  # until one more port is tried of a host that refuses
+GROWTH = 1.15  # a host that is dialled for so long is dialled again after a seventh of that time, about
+WIDEN = (0.5, 4.0)  # seconds until one more port is tried of a host that refuses: from, growing to
 SMALL = 1220  # bytes in a segment (TCP_MAXSEG): with its headers it passes wherever IPv6 does, which is tunnels too
 
 
@@ -108,12 +109,13 @@ class Dialler:
     def __init__(self, end: str, link: str, address: str, ports: "list[int]", rank: int = 0):
         self.link, self.rank = link, rank
         self.attempts = [Attempt(end, link, address, port) for port in ports]
-        self.reach, self.cursor, self.rounds = 1, 0, 0  # ports in a round, the next one of them, rounds so far
+        self.reach, self.cursor = 1, 0  # ports in a round, the next one of them
         self.last: "Attempt | None" = None  # the last one dialled, while it may yet come to something
         self.strange = False  # somebody else has answered in this round
         self.segment = 0
         self.next_at = -1.0
         self.pause, self.stagger = REDIAL[0], STAGGER
+        self.patience, self.widen_at = WIDEN[0], 0.0
 
     def step(self, now: float) -> None:
         """Give up what took too long, dial the next port when it is time."""
@@ -122,6 +124,7 @@ class Dialler:
                 attempt.drop()
         if self.next_at < 0:
             self.next_at = now + HEAD_START * self.rank.bit_length()
+            self.widen_at = self.next_at + self.patience
         if self.last and not self.busy():
             self._go_on(now)
         if self.has_met() or now < self.next_at:
@@ -147,12 +150,13 @@ class Dialler:
         if self.cursor:
             self.next_at = now
             return
-        self.rounds += 1
         self.next_at = now + self.pause
-        self.pause = min(REDIAL[1], self.pause * 1.25)
-        if self.rounds % ROUNDS == 0:
+        self.pause = min(REDIAL[1], self.pause * GROWTH)
+        if now >= self.widen_at:
             self._widen()
             self.cursor = 0
+            self.patience = min(WIDEN[1], self.patience * 2)
+            self.widen_at = now + self.patience
 
     def _widen(self) -> None:
         """One more port in each round, and that one next."""
