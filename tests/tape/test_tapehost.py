@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import pythons
+from tests.unit.archives import archive
 
 from .guest import Guest
 from .library import Library
@@ -188,6 +189,62 @@ def test_more_on_the_tape_than_the_catalog_knows_stops_it(tapehost: TapeHost, li
     del tape.records[2:]
     library.load(0, tape)
     assert "fewer than" in tapehost.refused("sink", "--run", "R2", "--host", "h1", input=blocks(1), steal=True)
+
+
+def test_an_old_catalog_costs_no_archive(tapehost: TapeHost, library: Library) -> None:
+    """It calls the tape empty, or expired: whoever would begin it afresh looks first, and a rebuild reads it in."""
+    tape = library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    old = tapehost.guest.run(["cat", tapehost.catalog / "tapes" / "ONE.json"]).stdout
+    for number in (1, 2):
+        data = archive(f"R{number}", "h1", block=BLOCK)
+        tapehost.sink(f"R{number}", "h1", data, steal=True)
+        tapehost.commit(f"R{number}", "h1", data)
+    before = list(tape.records)
+    known = json.loads(old)
+    entry = {"kind": "archive", "run": "R1", "host": "h1", "set": "all", "level": 0, "time": "2026-11-01T01:00:00Z"}
+    entry.update(file=1, state="good", block_size=BLOCK, keep_until=0, bytes=BLOCK, sha256=None, base=None)
+    for archives in ([], [entry]):
+        text = json.dumps({**known, "archives": archives})
+        tapehost.guest.run(["tee", tapehost.catalog / "tapes" / "ONE.json"], input=text.encode())
+        more = f"more on it than the catalog knows: there is data at tape file {len(archives) + 1}"
+        refusal = tapehost.refused("label", "--label", "ONE")
+        assert more in refusal and "tape_overwrite=" in refusal
+        words = ("sink", "--run", "R9", "--host", "h9")
+        options = {"steal": True, "reuse": "expired", "expire_last": True}
+        assert more in tapehost.refused(*words, input=blocks(1), **options)
+        assert tape.records == before
+    tapehost.ask("inventory", "--rebuild")
+    assert tapehost.archives("ONE") == [(1, "h1", "good"), (2, "h1", "written")]
+
+
+def test_a_spot_that_cannot_be_read_is_not_the_end_of_the_tape(tapehost: TapeHost, library: Library) -> None:
+    """A rebuild reads on behind it, keeps what was known, and fails; without a bad spot nothing is wrong."""
+    tape = library.tape("A00001L6", drive=0)
+    tapehost.label("ONE")
+    for number in range(1, 5):
+        data = archive(f"R{number}", "h1", block=BLOCK)
+        tapehost.sink(f"R{number}", "h1", data, steal=True)
+        tapehost.commit(f"R{number}", "h1", data)
+    before = tapehost.archives("ONE")
+    drive = library.drives[0]
+    bad = tape.records.index(None, tape.records.index(None) + 1) + 1  # the first record of tape file 2
+
+    def trouble(cdb: bytes) -> object:
+        return sense(MEDIUM_ERROR, 0x1100) if cdb[0] == READ and drive.position == bad else None
+
+    drive.trouble = trouble  # type: ignore[assignment]
+    said = tapehost.refused("inventory", "--rebuild")
+    assert said.startswith("tape ONE could not be read: tape file 2: "), said
+    assert tapehost.archives("ONE") == before
+    tapehost.guest.run(["rm", "-r", tapehost.catalog])
+    assert "4 archives of ONE added" in tapehost.refused("inventory", "--rebuild")
+    states = [(1, "h1", "written"), (2, "unknown", "failed"), (3, "h1", "written"), (4, "h1", "written")]
+    assert tapehost.archives("ONE") == states
+    drive.trouble = None
+    answer = tapehost.ask("inventory", "--rebuild")
+    assert answer["rebuilt"] == [{"label": "ONE", "archives": 4, "added": 0}]
+    assert tapehost.sink("R5", "h1", blocks(1))["file"] == 5
 
 
 def test_another_block_size_restores_all_the_same(tapehost: TapeHost, library: Library) -> None:
