@@ -340,7 +340,7 @@ def test_an_archive_that_another_one_has_replaced(tape_host: Maker) -> None:
     assert answer["warnings"] == [
         gone % (2, 2),
         gone % (3, 3),
-        "1 archive of tape A is known from the tape alone, and not good before verify has read it: tape_of_tape=A",
+        "1 archive of tape A is not known to be good before verify has read it: tape_of_tape=A",
     ]
     assert [each["run"] for each in host.tape()["lost"]] == ["R2", "R3"]
     assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R1"]
@@ -352,9 +352,7 @@ def test_a_run_that_was_not_finished(tape_host: Maker) -> None:
     host.backup("R1", "h1")
     host.backup("R1", "h2")
     host.forget()
-    text = (
-        "2 archives of tape A are known from the tape alone, and not good before verify has read them: tape_of_tape=A"
-    )
+    text = "2 archives of tape A are not known to be good before verify has read them: tape_of_tape=A"
     assert sure(host)["warnings"] == [text]
     assert "h1 has 1 archive that verify has to read first: verify with tape_of_host=h1" in host.fails(
         "chain", "--host", "h1"

@@ -167,7 +167,7 @@ def todo(label: str, unsure: int) -> "list[str]":
     """What a person should do next."""
     if not unsure:
         return []
-    text = "%s of tape %s %s known from the tape alone, and not good before verify has read %s: tape_of_tape=%s" % (
+    text = "%s of tape %s %s not known to be good before verify has read %s: tape_of_tape=%s" % (
         count(unsure, "archive"),
         label,
         "is" if unsure == 1 else "are",
