@@ -441,7 +441,7 @@ cause:
         - V(end) - the end of a host was ended or lost.
         - V(not connected) - no link within O(connect_timeout).
         - V(refused) - an end found that it cannot do its part, such as a command that is not there.
-        - V(no python), V(unreachable), V(launch) - no end could be started on a host.
+        - V(no python), V(no become), V(unreachable), V(launch) - no end could be started on a host.
       returned: always
       type: str
       sample: failed

@@ -53,6 +53,12 @@ class Host:
             check_connection(name, executor._connection)
 
     @property
+    def becomes_by(self) -> str:
+        """The name of the program by which its commands become another user, "" for none."""
+        plugin = self.executor._connection.become if self.executor is not None else None
+        return "" if plugin is None else os.path.basename(str(plugin.get_option("become_exe") or plugin.name))
+
+    @property
     def takes_stdin(self) -> bool:
         """Whether the program can be sent on standard input, whatever the pipelining setting says."""
         if self.executor is None:

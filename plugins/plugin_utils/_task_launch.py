@@ -78,6 +78,7 @@ class ExecLaunch(Launch):
     def __init__(self, host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> None:
         super().__init__(plan, host.interpreters)
         self.host, self.wake = host, wake
+        self.become = host.becomes_by
         self.second: threading.Thread | None = None  # the exec that ends the first one's end
 
     def start(self) -> None:

@@ -187,6 +187,19 @@ def test_interpreters_with_words_and_templates(fleet: Fleet) -> None:
 # -- wrong ones
 
 
+def test_a_program_to_become_another_user_that_is_not_there(fleet: Fleet) -> None:
+    """It is not Python that is missing."""
+    task = pipe(
+        input="date", remote="cat", _become=True, _become_user="backup1", _vars={"ansible_become_exe": "/no/such/sudo"}
+    )
+    own = {"h2": {"ansible_become_exe": "/no/such/doas", "ansible_become": True, "ansible_become_user": "backup1"}}
+    done = playbook.run(fleet, [task, pipe(input="date", remote="cat", peer="h2")], inventory=own, ignore_errors=True)
+    for result, program, host in zip(done.results, ("sudo", "doas"), ("h1", "h2"), strict=True):
+        why = f"there is no {program}, by which to become another user"
+        assert result["msg"].startswith(f"no end could be started on {host}: {why}"), result["msg"]
+        assert result["cause"]["kind"] == "no become"
+
+
 def test_no_usable_python(fleet: Fleet, work: Path) -> None:
     touch = {"shell": f"touch {work}/ran; cat"}
     none: dict[str, Any] = {"ansible_interpreter_python_fallback": ["no-such-python", "/no/such/python3"]}

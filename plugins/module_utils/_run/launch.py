@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNK = 64 * 1024  # bytes that are heard at once
+NO_BECOME = "there is no %s, by which to become another user: install it there, or set ansible_become_method"
 NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 
 
@@ -28,6 +29,7 @@ class Launch:
 
     subject = "it"  # what has ended, in a sentence
     how_to_set_python = "set ansible_python_interpreter"
+    become = ""  # the program by which the end becomes another user
 
     def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
         self.plan, self.interpreters = plan, interpreters
@@ -82,6 +84,9 @@ class Launch:
             self.report = report
         elif wrong:
             self.lost, self.error = True, "its report cannot be used, %s" % wrong
+        elif rc == 127 and self.become and any(self.become + ": " in line and "not found" in line for line in lines):
+            self.error = NO_BECOME % self.become
+            self.kind = "no become"
         elif rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
             self.error = NO_PYTHON % (", ".join(self.interpreters), self.how_to_set_python)
             self.kind = "no python"

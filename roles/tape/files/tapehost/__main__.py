@@ -126,8 +126,8 @@ def say_error(exc: OSError) -> str:
     """What happened to which file, and what to try."""
     text = "%s%s" % ("%s: " % exc.filename if exc.filename else "", exc.strerror or exc)
     if exc.errno in (errno.EACCES, errno.EPERM):
-        text += ": this program runs as the user with the number %d: set tape_become, or give that user what it needs"
-        text %= os.geteuid()
+        who = ": this program runs as the user with the number %d: set tape_become, or give that user what it needs"
+        text += who % os.geteuid()
     return text
 
 
