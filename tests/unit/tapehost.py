@@ -252,10 +252,11 @@ class TapeHost:
             entries = self.tape(tape.name)["archives"]
             assert [each["file"] for each in entries] == list(range(1, len(entries) + 1))
             for each in entries:
+                path = tape / ("%06d" % each["file"])
+                if each["state"] != "writing":  # it counts for how full the tape is
+                    assert each["bytes"] == path.stat().st_size
                 if each["state"] in ("written", "good") and each["kind"] == "archive":
-                    assert (tape / ("%06d" % each["file"])).read_bytes() == archive(
-                        each["run"], each["host"], each["level"]
-                    )
+                    assert path.read_bytes() == archive(each["run"], each["host"], each["level"])
 
 
 def wait_for(what: Callable[[], Any], limit: float = LONG) -> Any:

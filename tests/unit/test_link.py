@@ -315,6 +315,31 @@ def test_abort_never_raises(pair: Pair, monkeypatch: pytest.MonkeyPatch, code: i
     assert received(pair.reader.sock)[1] == "ECONNRESET"
 
 
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        (kernel.become_subreaper, (kernel.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)),
+        (lambda: kernel.signal_on_death(15), (kernel.PR_SET_PDEATHSIG, 15, 0, 0, 0)),
+    ],
+    ids=["become_subreaper", "signal_on_death"],
+)
+def test_a_kernel_that_refuses_to_look_after_orphans(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[[], None], asked: tuple[int, ...]
+) -> None:
+    """As under seccomp: whoever goes on without would leave something running."""
+    said: list[tuple[int, ...]] = []
+
+    def prctl(*args: int) -> int:
+        said.append(args)
+        ctypes.set_errno(errno.EPERM)
+        return -1
+
+    monkeypatch.setattr(kernel, "c_prctl", prctl)
+    with pytest.raises(PermissionError, match=os.strerror(errno.EPERM)):
+        call()
+    assert said == [asked]
+
+
 @pytest.mark.parametrize(("asked", "got"), [(6, 1), (120, 20), (10**9, 32767)])
 def test_keepalive_takes_any_time(pair: Pair, asked: int, got: int) -> None:
     kernel.keep_alive(pair.writer.sock, asked)

@@ -480,8 +480,8 @@ def test_of_two_launches_at_once_one_gets_the_link(meet: Meet, again: str) -> No
 class Writer:
     """A writer that dials, step by step."""
 
-    def __init__(self, plan: Plan, port: int) -> None:
-        link = plan.links[0]
+    def __init__(self, plan: Plan, port: int, number: int = 0) -> None:
+        link = plan.links[number]
         key = Key(bytes.fromhex(plan.run), link["index"], bytes.fromhex(link["secret"]))
         sock = socket.create_connection((LOCAL, port))
         sock.setblocking(False)
@@ -529,24 +529,65 @@ def test_a_reader_says_taken_once(meet: Meet) -> None:
     assert len(done) == 1
 
 
+def test_a_second_launch_gets_no_link_that_is_made_while_another_is_pending(meet: Meet) -> None:
+    """It knows the secret, but is too late: the link stays whose it is, and the second launch is no stranger."""
+    plan = plan_for(("a", "b"), ("a", "b"), silent=("a",))
+    reader = meet.start(plan.for_end("b"))
+    port = reader.listens_on()
+
+    def take(number: int) -> socket.socket:
+        writer = Writer(plan, port, number).move(lambda c: c.known and c.want == PARKED and not c.out)
+        writer.connection.choose()
+        return writer.move(lambda c: c.done).connection.sock
+
+    first = take(0)
+    late = Writer(plan, port, 0)
+    with pytest.raises((OSError, Stranger)):
+        late.move(lambda c: c.known)
+    second = take(1)
+    made = reader.over().made
+    for sock, link in zip((first, second), plan.links):
+        assert address_of(sock) == address_of(made[link["id"]].sock, peer=True)
+        sock.close()
+    late.connection.sock.close()
+    assert reader.meeting.report()["strangers"] == 0
+
+
+def chosen(plan: Plan, port: int) -> socket.socket:
+    """A reader that has proved itself, and was chosen by the writer who listens there: it has the writer's word."""
+    link = plan.links[0]
+    key = Key(bytes.fromhex(plan.run), link["index"], bytes.fromhex(link["secret"]))
+    sock = socket.create_connection((LOCAL, port), timeout=SOON)
+    talk = dial(key, READER)
+    sock.sendall(next(talk).send)
+    sock.sendall(talk.send(sock.recv(64, socket.MSG_WAITALL)).send)
+    size, _proof = CONFIRM.unpack(sock.recv(CONFIRM.size, socket.MSG_WAITALL))
+    assert sock.recv(size, socket.MSG_WAITALL) == bytes(size)
+    assert size >= min(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), FILL_MOST), "a full packet"
+    return sock
+
+
+def test_who_falls_silent_when_it_is_chosen(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its host may have lost its power: another one is chosen after a while, and gets the link."""
+    monkeypatch.setattr(meeting, "HANDSHAKE_TIME", 0.5)
+    plan = plan_for(("a", "b"), silent=("b",))
+    writer = meet.start(plan.for_end("a"))
+    with chosen(plan, writer.listens_on()) as silent:
+        reader = meet.start(plan.for_end("b"))
+        agree(plan, [writer.over(), reader.over()])
+        assert is_reset(silent)
+
+
 @pytest.mark.parametrize("says", [b"", b"x" * 32, b"x" * 8], ids=["nothing", "a wrong word", "half a word"])
 def test_who_leaves_when_it_is_chosen(meet: Meet, monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
     """At the very moment at which the writer would give it up: another one is chosen, and gets the link."""
     monkeypatch.setattr(meeting, "FILL_TIME", 0.0)
     monkeypatch.setattr(meeting, "STUCK", 0.0)
     plan = plan_for(("a", "b"), silent=("b",))
-    link = plan.links[0]
-    key = Key(bytes.fromhex(plan.run), link["index"], bytes.fromhex(link["secret"]))
     writer = meet.start(plan.for_end("a"))
     port = writer.listens_on()
     for _time in range(5):
-        with socket.create_connection((LOCAL, port)) as sock:
-            talk = dial(key, READER)
-            sock.sendall(next(talk).send)
-            sock.sendall(talk.send(sock.recv(64, socket.MSG_WAITALL)).send)
-            size, _proof = CONFIRM.unpack(sock.recv(CONFIRM.size, socket.MSG_WAITALL))
-            assert sock.recv(size, socket.MSG_WAITALL) == bytes(size)
-            assert size >= min(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), FILL_MOST), "a full packet"
+        with chosen(plan, port) as sock:
             sock.sendall(says)
     reader = meet.start(plan.for_end("b"))
     agree(plan, [writer.over(), reader.over()])

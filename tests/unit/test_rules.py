@@ -15,9 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import rules as rules_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import Stage
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
@@ -61,6 +65,36 @@ where = pytest.mark.parametrize("shape", WHERE.values(), ids=WHERE.keys())
 def broken(path: Path) -> bool:
     """The recording sink has seen an error; it says so soon, or never."""
     return recorded(path)["how"] in BREAKS
+
+
+@where
+def test_a_stage_that_never_started_is_not_to_blame(launch: Launch, tmp_path: Path, shape: Callable[..., Plan]) -> None:
+    """Its link was broken before it could: who broke it is."""
+    plan = shape(sh("input", "exit 3"), sh("output", "touch %s/started; cat" % tmp_path))
+    ends = launch(plan).wait()
+    said = ends.stage("output")
+    assert (said["state"], said["rc"], said["problem"], said["blame"]) == ("waiting", None, None, [plan.links[0]["id"]])
+    assert ends.cause()["stage"] == "input" and not (tmp_path / "started").exists()
+
+
+def test_each_of_two_holders_in_succession_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still reads, and, when that is gone, what still writes."""
+    found: list[dict[int, tuple[str, str]]] = []
+    monkeypatch.setattr(rules_module, "holders", lambda inodes, others: found.pop(0))
+    decides, held = rules_module.Rules(), list[bool]()
+    judged = Stage({"name": "remote", "fds": {}, "argv": ["sh"], "ok_rc": [0]}, {})
+    side = cast(Any, SimpleNamespace(inode=7))
+    one, other = {5: ("cat", processes.HAS)}, {6: ("tee", processes.HAS)}
+    for now, holding in ((0.0, one), (4.0, one), (6.0, {}), (7.0, other), (11.0, other)):
+        found.append(holding)
+        held.append(decides.held(judged, [side], now))
+    assert (held, judged.problem) == ([True, True, False, True, True], None)
+    found.append(other)
+    assert decides.held(judged, [side], 7.0 + rules_module.HOLD_GRACE) is False
+    assert judged.problem == {
+        "kind": "held",
+        "text": "has exited, but tee (pid 6), which it started, still has the link open",
+    }
 
 
 # -- the rules that are also tried without the lines that make them

@@ -443,6 +443,30 @@ def test_a_writer_that_was_killed(records: str, there: bool, loaded: Make) -> No
     assert drive.at_end(5 if there else 4)
 
 
+def test_an_error_on_the_way_to_the_mark_of_a_killed_writer_writes_none(loaded: Make) -> None:
+    """It may stand anywhere: only where the data ends the mark may be missing."""
+    drive, tape = loaded(TAPE + "rr")
+    tape.here, tape.file = 11, 4
+    drive.sure = True
+    tape.fails[mtio.FSF] = errno.EIO
+    with pytest.raises(Problem) as raised:
+        drive.settle(4)
+    assert (raised.value.kind, tape.records) == ("unreadable", TAPE + "rr")
+    assert str(raised.value).startswith("drive /dev/tape/site gives an input/output error (space forward)")
+
+
+@pytest.mark.parametrize("operation", ["REW", "EOM", "WEOF"])
+def test_an_error_while_a_killed_writer_is_settled(operation: str, loaded: Make) -> None:
+    """Is told, and not taken for an answer: it stays to be settled, and then is."""
+    drive, tape = loaded(TAPE + "rr")
+    tape.fails[getattr(mtio, operation)] = errno.EIO
+    with pytest.raises(Problem) as raised:
+        drive.settle(4)
+    assert (raised.value.kind, drive.sure, tape.records) == ("unreadable", False, TAPE + "rr")
+    assert drive.settle(4) is True
+    assert tape.records == TAPE + "rrm"
+
+
 def test_a_drive_without_a_compression_page(loaded: Make, capsys: pytest.CaptureFixture[str]) -> None:
     drive, tape = loaded()
     drive.sure = True

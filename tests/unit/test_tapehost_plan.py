@@ -76,6 +76,19 @@ def test_a_base_that_may_be_gone_before_the_run_ends(tape_host: Maker) -> None:
         assert plan(host, hosts={"h1": {"level": 1}}, reuse=reuse, expire_last=False)["hosts"]["h1"]["level"] == 1
 
 
+def test_folders_of_old_runs(tape_host: Maker) -> None:
+    """They are there for a day, so that nobody gets that name again; and whatever else is in one stays."""
+    host = tape_host()
+    runs = host.catalog_dir / "runs"
+    names = [time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() - days * 86400)) for days in (30, 1.5, 1.2, 0.5)]
+    for name in names:
+        (runs / name).mkdir(parents=True)
+    (runs / names[1] / "notes").touch()
+    begun = plan(host, run="")["run"]
+    assert sorted(path.name for path in runs.iterdir()) == sorted([names[1], names[3], begun])
+    assert (runs / names[1] / "notes").exists()
+
+
 def test_order(tape_host: Maker) -> None:
     """Those of which nothing is known, and then those that took longest."""
     host = tape_host(lease=0)

@@ -9,6 +9,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-(rebuilds,) = load("tapehost", "rebuild")
+rebuilds, mtio, problems = load("tapehost", "rebuild", "mtio", "problem")
 LABEL = {"label": "A", "block_size": 4096, "host": "tape1"}
 NAMED = [
     ("R1 h1 0 2026-11-01T01:00:00Z", ("archive", "R1", "h1", "all", 0, "2026-11-01T01:00:00Z", "written")),
@@ -52,6 +53,15 @@ def test_what_an_archive_says_of_itself(name: str, expected: tuple[Any, ...], pa
 def test_an_archive_that_is_not_ours(name: str) -> None:
     entry = rebuilds.archive_of(tar_of(name)[:BLOCK] if name else b"what is this?", 3, LABEL)
     assert (entry["run"], entry["host"], entry["state"]) == ("unknown", "unknown", "failed")
+
+
+def test_a_drive_without_a_tape_is_not_read() -> None:
+    """It would be waited for, for two minutes."""
+    empty = mtio.Status(False, False, -1, -1, False, True)
+    drive = SimpleNamespace(path="/dev/nst0", status=lambda: empty)  # and no more may be asked of it
+    with pytest.raises(problems.Problem) as raised:
+        rebuilds.rebuild(None, None, SimpleNamespace(drive=drive))
+    assert str(raised.value) == "there is no tape in /dev/nst0"
 
 
 def sure(host: TapeHost, **more: Any) -> dict[str, Any]:
