@@ -54,7 +54,7 @@ def test_man_has_no_warning_and_shows_every_option_and_text(page: Path) -> None:
     for option in OPTIONS:
         follows = f"[={option.follows}]" if option.long == "--stats" else option.follows and f" {option.follows}"
         assert f" {', '.join(option.names)}{follows} {option.text} " in text
-    for paragraph in [*manual.DESCRIPTION, *manual.COMPATIBILITY, *manual.BUGS, *manual.AUTHORS]:
+    for paragraph in [*manual.DESCRIPTION, *manual.COMPATIBILITY, *manual.DIFFERENCES, *manual.BUGS, *manual.AUTHORS]:
         assert f" {paragraph} " in text
     for status, meaning in manual.EXIT_STATUS:
         assert f" {status} {meaning} " in text
@@ -155,3 +155,11 @@ def test_what_the_guide_says_to_type_is_understood(line: str) -> None:
 
 def test_the_guide_has_the_examples_of_the_original() -> None:
     assert lines_of_the_guide()[1:4] == ORIGINAL
+
+
+def test_the_guide_has_every_difference_in_the_same_words() -> None:
+    guide = (ROOT / "docs/docsite/rst/command.rst").read_text(encoding="utf-8")
+    text = guide.partition("What is different from the original\n")[2].partition("Old friends\n")[0].replace("``", "")
+    assert [
+        " ".join(each.split()) for each in re.findall(r"^- ((?:.+\n)+?)(?=- |\n)", text, re.M)
+    ] == manual.DIFFERENCES

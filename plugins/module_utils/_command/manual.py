@@ -87,10 +87,50 @@ EXAMPLES = [
     ),
 ]
 
+# each is tried by tests/system/test_command_differences.py, and stands in the guide in the same words
+DIFFERENCES = [
+    "The far side needs Linux and Python, and no socketpipe.",
+    (
+        "No shell on the far side sees the words of the remote command: * or $HOME needs sh -c there, and an "
+        "empty word arrives."
+    ),
+    "Each direction has a connection of its own: what a command writes to its standard input goes nowhere.",
+    (
+        "The failure of any command is a failure, not only that of the last, and the next command reads an error "
+        "(ECONNRESET), not the end of its input. Where an exit status is no failure, say so: --ok-rc input=0,1 "
+        "for a tar that reads files while they change."
+    ),
+    (
+        "The end of a command is the end of its output only when nothing that it has started has that open still."
+        " Such a process is waited for, and after 5 seconds it is a failure."
+    ),
+    "A command that is not there is found before any other is started.",
+    (
+        "Without -i the remote command reads an empty input, where that of the original waits for ever. Without "
+        "-o only --stats shows what it writes."
+    ),
+    "Only the far side of this very run can connect. The original takes whoever comes first.",
+    (
+        "This host listens on a port from 20000 to 32767, not on any that the kernel chooses: a firewall may know"
+        " other ports, see --ports."
+    ),
+    "It speaks IPv6, and gives up 30 seconds after the login when nobody has connected.",
+    (
+        "There is one login, whose standard input carries the program. It cannot be asked for anything there, "
+        "only on the terminal."
+    ),
+    "A signal ends the commands of both sides.",
+    (
+        "dd reads whole blocks. Every other command reads each piece as it comes, as with the original: see "
+        "--live and --full-reads."
+    ),
+    "Commands that start with SIGPIPE or SIGXFSZ ignored have them back at their defaults.",
+    "At a terminal there is a line of progress, but for -q.",
+    "No command can be given twice, and -t takes a number only.",
+]
+
 COMPATIBILITY = [
-    "The command line is that of socketpipe 1.10. What differs: the words of the remote command arrive unharmed, while "
-    "those of the original are seen by a shell on the far side if the login command is ssh. The failure of any command "
-    "is a failure, not only that of the last. A second -i, -l, -r or -o is a mistake.",
+    "The command line is that of socketpipe 1.10. Scripts for that run as they are, but for what DIFFERENCES says.",
     "The original starts its far side as socketpipe -s host port command. This program understands that, so an "
     "original works with this one on the far side as it always did. The other way round, --plain drives an original on "
     "the far side. The words of the remote command are then passed on as the original does, and without -h there must "
@@ -226,6 +266,7 @@ def page() -> str:
         lines += sentences(text)
     lines += examples()
     lines += section("COMPATIBILITY", COMPATIBILITY)
+    lines += section("DIFFERENCES", DIFFERENCES)
     lines += section("BUGS", BUGS)
     lines += [".SH SEE ALSO"]
     lines += [".BR %s (1)%s" % (name, "," if name != SEE[-1] else "") for name in SEE]
