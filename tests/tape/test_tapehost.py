@@ -14,6 +14,7 @@ import pytest
 from tests.unit import pythons
 from tests.unit.archives import archive
 
+from .encryption import OFF, Sealed
 from .guest import Guest
 from .library import Library
 from .medium import MEDIUM_ERROR, sense
@@ -245,6 +246,35 @@ def test_a_spot_that_cannot_be_read_is_not_the_end_of_the_tape(tapehost: TapeHos
     answer = tapehost.ask("inventory", "--rebuild")
     assert answer["rebuilt"] == [{"label": "ONE", "archives": 4, "added": 0}]
     assert tapehost.sink("R5", "h1", blocks(1))["file"] == 5
+
+
+def test_archives_are_encrypted_and_labels_are_not(tapehost: TapeHost, library: Library) -> None:
+    """Also when a tape is begun afresh between two archives; in between the drive encrypts for nobody."""
+    tape = library.tape("A00001L6", drive=0)
+    drive = library.drives[0].encryption
+    tapehost.guest.sh("umask 077; printf '%064d\\nbackup2026\\n' 7 > /dev/shm/key")
+    tapehost.settings["encryption"] = {"key_file": "/dev/shm/key"}
+
+    def sealed() -> list[list[bool]]:
+        assert drive.writing == OFF
+        return [[isinstance(record, Sealed) for record in file] for file in tape.files()]
+
+    tapehost.label("ONE")
+    assert sealed() == [[False], []]
+    entry = tapehost.sink("R1", "h1", blocks(2))
+    assert (entry["encryption"]["mode"], entry["encryption"]["key"]) == ("mixed", "backup2026")
+    assert sealed() == [[False], [True, True], []]
+    tapehost.commit("R1", "h1", blocks(2))
+    tapehost.ask("finish", "--run", "R1")
+    assert sealed()[:2] == [[False], [True, True]] and set(sealed()[2]) == {True}
+    again = {"retention": "0d", "reuse": "expired", "expire_last": True, "steal": True}
+    tapehost.guest.sh(f"rm -r {tapehost.catalog}")
+    assert tapehost.ask("inventory", "--rebuild")["rebuilt"] == [{"label": "ONE", "archives": 2, "added": 2}]
+    assert tapehost.archives("ONE")[0] == (1, "h1", "good")
+    assert len(tapehost.run("source", "--tape", "ONE", "--file", "1").stdout) == 2 * BLOCK
+    tapehost.guest.sh(f"""sed -i 's/"keep_until": [0-9.]*/"keep_until": 0/g' {tapehost.catalog}/tapes/ONE.json""")
+    assert tapehost.sink("R2", "h1", blocks(1), **again)["file"] == 1
+    assert sealed() == [[False], [True], []]
 
 
 def test_another_block_size_restores_all_the_same(tapehost: TapeHost, library: Library) -> None:

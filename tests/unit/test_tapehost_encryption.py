@@ -46,7 +46,17 @@ def recording(log: Path) -> None:
             with super().output(number) as fd:
                 yield fd
 
-    def encryption(_device: str, setting: dict[str, Any]) -> dict[str, Any]:
+        def read_first(self, number: int) -> bytes:
+            note("look")
+            return bytes(super().read_first(number))
+
+        @contextmanager
+        def input(self, number: int) -> Iterator[int]:
+            note("read")
+            with super().input(number) as fd:
+                yield fd
+
+    def encryption(_device: str, setting: dict[str, Any], writing: bool = True) -> dict[str, Any]:
         note("encryption %s" % setting.get("mode", "mixed" if setting else "as it is"))
         return {"mode": setting.get("mode"), "note": "recorded"}
 
@@ -97,6 +107,22 @@ def test_a_tape_that_is_begun_afresh(key: dict[str, Any], tape_host: Maker) -> N
     host.backup("R1", "h1")
     done, said = recorded(host, *SINK, data=archive("R2", "h1"))
     assert (done.answer["file"], said) == (1, [*BEGIN, "label", *ARCHIVE])
+
+
+def test_what_is_read_is_decrypted(key: dict[str, Any], tape_host: Maker) -> None:
+    """By a restore, a verification, and a rebuild of the catalog, whose copies on the tape are encrypted, too."""
+    host = tape_host(encryption=key, lease=0)
+    host.backup("R1", "h1")
+    host.ok("finish", "--run", "R1")
+    done, said = recorded(host, "source", "--tape", "A", "--file", "1")
+    assert (done.out, said) == (archive("R1", "h1"), ["encryption mixed", "prepare", "read", "encryption off"])
+    done, said = recorded(host, "verify")
+    assert len(done.answer["verified"]) == 1
+    assert said == ["encryption mixed", "prepare", "read", "encryption off"]
+    host.forget()
+    done, said = recorded(host, "inventory", "--rebuild")
+    assert done.answer["rebuilt"] == [{"label": "A", "archives": 2, "added": 2}]
+    assert said == ["prepare", "encryption mixed", "look", "look", "prepare", "read", "look", "encryption off"]
 
 
 @pytest.mark.parametrize("data", [b"", b"x"], ids=["nothing came", "half a block"])

@@ -9,6 +9,7 @@ import adopt
 import catalog as catalogs
 import label as labels
 import names
+import source
 from drive import FAR
 from problem import Problem
 from units import count, now_iso, parse_time
@@ -47,7 +48,8 @@ def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "di
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
     known_as(catalog, label)
     drive.prepare(None)
-    found = read_tape(settings, holding, label)
+    with source.decrypting(settings, holding):
+        found = read_tape(settings, holding, label)
     with catalog.lock():
         tape = known_as(catalog, label)
         if tape is None or tape["id"] != label["id"]:

@@ -13,6 +13,7 @@ import catalog as catalogs
 import encryption
 import holding as holdings
 import pool
+import tapes
 import wants
 import writer
 from catalog import Catalog
@@ -22,6 +23,7 @@ from units import now_iso
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from typing import IO, Any
 
     from catalog import Archive, Tape
@@ -56,17 +58,31 @@ def tape_of(catalog: "Catalog", label: str) -> "Tape":
     return tape
 
 
-def holding_of(settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str) -> "Any":
-    """Hold the drive that has this tape in it, as soon as it has."""
+@contextlib.contextmanager
+def holding_of(
+    settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str
+) -> "Iterator[Holding]":
+    """Hold the drive that has this tape in it, as soon as it has, and have it decrypt."""
     who = holdings.somebody(what, archive["host"], archive["run"])
-    return pool.take(settings, catalog, wants.Reading(catalog, label), who)
+    with pool.take(settings, catalog, wants.Reading(catalog, label), who) as holding, decrypting(settings, holding):
+        yield holding
+
+
+@contextlib.contextmanager
+def decrypting(settings: "Settings", holding: "Holding") -> "Iterator[None]":
+    """The drive has the key for what is read; afterwards it encrypts nothing that others write; raises Problem."""
+    if holding.drive.kind == "drive":
+        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Problem):  # what was read is none the worse, and whoever writes tries it again
+            tapes.encrypt(settings, holding, False)
 
 
 def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
     """Copy a tape file in the blocks in which it was written."""
     holding.drive.prepare(None)
-    if holding.drive.kind == "drive":
-        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
     with holding.drive.input(archive["file"]) as stdin:
         copied = writer.run(writer.read_command(archive["block_size"]), holding.locks, stdin, stdout)
     if not copied.ok:
