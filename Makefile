@@ -29,7 +29,7 @@ SECOND := hit nox galaxy docs ee lint release-check
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-demo: $(VENV)/demo $(TREE)   ## three hosts on a virtual tape, a lost file back, the manual's three examples; on this machine, without root
+demo: $(VENV)/demo $(TREE)   ## back up three hosts to a virtual tape, restore a lost file, run the manual's three examples; on this machine, without root
 	$(BIN)/python tests/demo/demo.py
 
 quick: lint unit   ## for daily work: linters, types, and the tests that need no root; under two minutes

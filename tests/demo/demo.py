@@ -13,6 +13,7 @@ import filecmp
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def make_tree(root: Path) -> None:
     noise = random.Random(1)
     (root / "etc").mkdir(parents=True)
     (root / "srv" / "data").mkdir(parents=True)
-    (root / "etc" / "motd").write_text("Nothing of ours is in the data path.\n", encoding="utf-8")
+    (root / "etc" / "motd").write_text("Zero bytes pass through our code.\n", encoding="utf-8")
     (root / "etc" / "empty").touch()
     (root / "srv" / "a name with spaces, ünïcödé").write_text("x\n", encoding="utf-8")
     (root / "srv" / "link").symlink_to("../etc/motd")
@@ -50,7 +51,7 @@ def play(name: str, inventory: Path, variables: dict[str, object]) -> None:
     """Run one of the collection's playbooks, shown as it runs."""
     command = [str(BIN / "ansible-playbook"), "-i", str(inventory), f"plumbing.socketpipe.{name}"]
     command += ["-e", json.dumps(variables)] if variables else []
-    print(f"\n$ ansible-playbook plumbing.socketpipe.{name} {json.dumps(variables) if variables else ''}", flush=True)
+    print(f"\n$ ansible-playbook {shlex.join(command[1:])}", flush=True)
     environment = {**os.environ, **QUIET}
     subprocess.run(command, check=True, env=environment)
 
@@ -83,11 +84,11 @@ def tapes(root: Path, inventory: Path) -> str:
     play("restore", inventory, {"restore_host": "db1", "restore_paths": [str(lost)], "restore_to": str(restored)})
     back = restored / lost.relative_to("/")
     if not back.exists() or back.read_bytes() != content:
-        return f"{back} is not what was lost"
+        return f"{back} differs from the lost file"
     whole = root / "restored-whole"
     play("restore", inventory, {"restore_host": "web1", "restore_to": str(whole)})
     if not same(root / "web1", whole / (root / "web1").relative_to("/")):
-        return "what came back of web1 is not what was there"
+        return "the restored tree of web1 differs from the source"
     return ""
 
 
@@ -99,12 +100,13 @@ def examples(root: Path, inventory: Path) -> str:
     variables: dict[str, object] = {"socketpipe_hosts": "tape1", "socketpipe_source": str(root / "web1")}
     variables.update(socketpipe_archive=str(root / "file"), socketpipe_target=str(target), socketpipe_compress=compress)
     play("examples", inventory, variables)
-    return "" if same(root / "web1", target) else "what came back of the examples is not what was there"
+    return "" if same(root / "web1", target) else "the tree that the examples restored differs from the source"
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="socketpipe-demo-") as folder:
         root = Path(folder).resolve()
+        print(f"\nThree hosts, a tape host and its tape, all below {root}, which is removed at the end.")
         for name in FLEET:
             make_tree(root / name)
         (root / "tape").mkdir()
