@@ -32,7 +32,14 @@ LINES: dict[str, list[tuple[str, int, str, str]]] = {
         )
     ],
     "The failure of": [
-        ("-i { sh -c 'echo x; exit 1' } -r { cat } -o { sh -c 'cat >&2 || echo error' }", 2, "error\n", FAILED),
+        # the sink has begun, or it would never be started
+        (
+            "-i { sh -c 'echo x; until [ -e seen ]; do sleep 0.1; done; exit 1' } -r { cat } "
+            "-o { sh -c 'read -r line; touch seen; cat || echo error' }",
+            2,
+            "error\n",
+            FAILED,
+        ),
         ("--ok-rc input=0,1 -i { sh -c 'echo x; exit 1' } -r { cat } -o { cat }", 0, "x\n", ""),
     ],
     "The end of": [
