@@ -158,8 +158,8 @@ def test_thousands_of_excludes_and_of_paths(site: Site) -> None:
     assert good(done)["h1"] == "good"
     top = site.data("h1")
     paths = [f"{top}/keep{number}" for number in range(30)] + [f"{top}/{number:0200}" for number in range(1000)]
-    own = {"all": {"restore_paths": paths, "restore_to": str(site.top / "back"), "restore_host": "h1"}}
+    own = {"all": {"restore_paths": paths, "restore_to": str(site.top / "many"), "restore_host": "h1"}}
     done = site.run("restore", rc=2, own=own, args=["-e", json.dumps({"restore_target": "h1"})])
     result = taping.result(done, "Restore")
     assert len(result.get("missing", ())) == 1001, result["msg"]
-    assert len(list((site.top / "back" / str(top)[1:]).iterdir())) == 29
+    assert len(list((site.top / "many" / str(top)[1:]).iterdir())) == 29
