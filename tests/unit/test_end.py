@@ -556,6 +556,20 @@ def test_refused_before_anything_starts(launch: Launch, tmp_path: Path, name: st
     ends.gone()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: a PID namespace")
+def test_refused_where_proc_is_of_another_pid_namespace(launch: Launch) -> None:
+    """It would tell of others' processes: what the source has left running would be overlooked, and others killed."""
+    source = sh("input", "(sleep 1; echo late) & echo early")
+    plan = two(source, sh("output", "cat"), connect_timeout=0.3)
+    ends = launch(plan, inside=["unshare", "--fork", "--pid", "--kill-child"]).wait()
+    assert not ends.verdict().ok and not ends.verdict().started
+    assert "/proc does not show the processes of this PID namespace" in ends.cause()["msg"]
+    ends.gone()
+    mounted = ["unshare", "--fork", "--pid", "--kill-child", "--mount-proc"]
+    here = launch(two(source, sh("output", "cat")), inside=mounted).wait().ok()
+    assert here.stage("output")["stdout"] == "early\nlate\n"
+
+
 def test_a_command_is_found_as_execvp_does(launch: Launch, tmp_path: Path) -> None:
     """Not the first of that name, but the first that can be executed; relative to where it runs."""
     for name in ("first", "second"):

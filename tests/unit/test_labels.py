@@ -49,6 +49,34 @@ def test_a_label_is_a_word(text: bytes, there: bool) -> None:
     assert labels.is_word(b"r:h1", text) is there
 
 
+@pytest.mark.parametrize("words", [["pgrep", "-f", "%s"], ["tail", "-f", "/log/%s"], ["sh", "-c", "watch ps %s"]])
+def test_who_only_names_a_run_is_none_of_its_ends(words: list[str]) -> None:
+    """People look for a run by its label; to cancel it is not to kill them, their shells and all below."""
+    name = "socketpipe:%s:peer" % uuid.uuid4().hex
+    command = [word % name if "%" in word else word for word in words]
+    script = "import time; print(flush=True); time.sleep(1000)"
+    seen = {}
+    for flags, argv in (("-I", command), ("-IS", [name])):
+        process = subprocess.Popen([sys.executable, flags, "-c", script, *argv], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        seen[flags] = process.pid in labels.labelled([name])
+        process.kill()
+        process.communicate()
+    assert seen == {"-I": False, "-IS": True}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: a PID namespace")
+def test_nobody_is_found_in_the_proc_of_another_pid_namespace() -> None:
+    """Its pids are those of others here: to end them would be to end whoever has the same ones."""
+    name = "socketpipe:%s:peer" % uuid.uuid4().hex
+    script = "import sys; sys.path[:] = %r; from %s import labelled; print(len(labelled([sys.argv[-1]])))"
+    command = [sys.executable, "-c", script % (sys.path, labels.__name__), "-IS", name]
+    with subprocess.Popen(["sh", "-c", "read go; : -IS " + name], stdin=subprocess.PIPE):
+        for namespace, found in (([], b"1\n"), (["--fork", "--pid"], b"0\n")):
+            assert subprocess.run(["unshare", *namespace, *command], stdout=subprocess.PIPE).stdout == found
+
+
 @pytest.mark.parametrize(
     ("found", "inner"),
     [({}, []), ({5: 1}, [5]), ({5: 1, 6: 5, 7: 6}, [7]), ({5: 1, 6: 5, 8: 1}, [6, 8]), ({6: 1}, [6])],

@@ -12,6 +12,7 @@ from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .names import address_of
 from .preflight import Preflight
+from .processes import proc_is_ours
 from .spawn import encode, find_command, full_environment
 from .watch import Cancelled, Watch
 
@@ -23,6 +24,11 @@ else:
     import _signal as signal
 
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
+
+FOREIGN_PROC = (
+    "/proc does not show the processes of this PID namespace, and an end must see those that it has started: "
+    "mount proc inside the namespace (unshare --mount-proc, bwrap --proc /proc)"
+)
 
 
 def main(plan: "dict[str, Any]") -> int:
@@ -62,6 +68,8 @@ def before(plan: "dict[str, Any]") -> "dict[str, Any]":
     """Reasons not to start at all, found before anything is opened: {} when there is none."""
     if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/stat"):
         return {"refused": "an end needs Linux with /proc mounted; this is %s" % sys.platform}
+    if not proc_is_ours():
+        return {"refused": FOREIGN_PROC}
     for spec in [] if plan["preflight"] else plan["stages"]:
         for key, wanted in (("creates", True), ("removes", False)):
             path = spec.get(key)

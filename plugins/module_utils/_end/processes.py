@@ -39,6 +39,16 @@ class Stat:
         return self.state in "ZX" and self.threads <= 1
 
 
+def proc_is_ours() -> bool:
+    """Whether /proc shows our own PID namespace; the pids of another one mean other processes to us, or nobody."""
+    try:
+        own, seen = os.readlink("/proc/self"), stat(os.getpid())
+    except OSError:
+        return False
+    # our pid can be the same in both by chance; group and session as well, unless we lead them
+    return own == str(os.getpid()) and seen is not None and (seen.group, seen.session) == (os.getpgrp(), os.getsid(0))
+
+
 def stat(pid: int) -> "Stat | None":
     """None for a process that is gone, and for one that is hidden from us."""
     try:

@@ -9,7 +9,7 @@ first, which is the end itself (or ssh): its guard then ends what it has started
 import os
 import time
 
-from .._end.processes import descendants, kill, pids, stat
+from .._end.processes import descendants, kill, pids, proc_is_ours, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,19 +22,22 @@ ENDS = 25.0  # seconds for an end that is told to stop; more than it may need it
 GUARDS = 8.0  # seconds for the guard of an end that was killed; more than it may need (guard: 5)
 OVER = ENDS + GUARDS + 1.0  # seconds after which nothing more can be done
 BEAT = 0.1
+# an end's Python has this option, and so have the shells, sudo, ssh or docker around it, which have its whole command
+# line; somebody's pgrep, grep, strace or tail that names the run does not
+ISOLATED = b"-IS"
 
 
 def labelled(labels: "Iterable[str]") -> "dict[int, int]":
     """{pid: parent's pid} of what carries one of these labels: an end, its guard, the shells or ssh before."""
     wanted = [label.encode() for label in labels]
     found = {}
-    for pid in pids():
+    for pid in pids() if proc_is_ours() else ():
         try:
             with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
                 text = cmdline.read()
         except OSError:
             continue
-        if any(is_word(label, text) for label in wanted):
+        if ISOLATED in text and any(is_word(label, text) for label in wanted):
             seen = stat(pid)
             if seen and pid != os.getpid():
                 found[pid] = seen.parent
