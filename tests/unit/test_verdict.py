@@ -428,6 +428,20 @@ def test_a_host_that_cannot_run_an_end() -> None:
     }
 
 
+@pytest.mark.parametrize("fate", ["broken", "whole", "died"])
+def test_a_login_that_is_run_again_is_not_skipped(fate: str) -> None:
+    """The connection was lost and Ansible has run it again: its sink's file, half of it perhaps, is there by then."""
+    skipped = {"end": "remote", "skipped": "remote: /there exists"}
+    others = reports(pipe(), sides={(ONE, "W"): RESET, (TWO, "R"): RESET} if fate == "broken" else {})["peer"]
+    if fate == "died":
+        others = {"end": "peer", "died": "the end was ended by SIGKILL", "killed": [], "left": []}
+    verdict = judge(pipe(), {"remote": skipped, "peer": others})
+    assert not verdict.skipped and not verdict.ok and verdict.started
+    assert verdict.cause is not None and verdict.cause["kind"] == "end"
+    if fate != "died":
+        assert verdict.cause["msg"].startswith("on db1: the connection to it was lost, and made again")
+
+
 def test_skipped() -> None:
     skipped = {"end": "remote", "skipped": "remote: /there exists"}
     late = {"end": "peer", "not_connected": ONE, "connect": connect()}

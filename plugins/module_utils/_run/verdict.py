@@ -52,6 +52,8 @@ class Verdict:
             self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
         self.excused = self._excused()
         self.skipped = next((r["skipped"] for r in self.reports.values() if r.get("skipped")), "")
+        if any(r.get("links") or r.get("died") for r in self.reports.values()):
+            self.skipped = ""  # it exists since our own sink has made it: Ansible has run that login a second time
         self.cause = None if self.skipped else self._cause()
         if self.cause:
             self.cause["msg"] = bounded(self.cause["msg"], MSG_MOST, last=False)
@@ -118,7 +120,7 @@ class Verdict:
                 text += ": %s" % said if said else ", and said nothing on standard error"
             if stage["signal"] == 9:
                 text += " (SIGKILL: was the host out of memory?)"
-            if "failed" in self.advice and stage["rc"] > 0 and self._writes(name):
+            if "failed" in self.advice and (stage["rc"] or 0) > 0 and self._writes(name):
                 codes = sorted({*self.plan.stage(name)["ok_rc"], stage["rc"]})
                 text += "; " + self.advice["failed"] % (name, ",".join(map(str, codes)))
         elif kind == "not started":
@@ -157,7 +159,8 @@ class Verdict:
             if not report and outcome["error"]:
                 lost = "the connection to it was lost" if outcome["kind"] == "unreachable" else "its end was lost"
                 text = "%s: %s" % (lost, outcome["error"])
-            elif report.get("not_connected"):  # but the others had links: Ansible has run the login a second time
+            elif report.get("not_connected") or report.get("skipped"):
+                # but the others had links: Ansible has run the login a second time
                 text = "the connection to it was lost, and made again in vain: a run cannot be resumed"
             if not text or self._by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
                 continue
