@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from ..module_utils._run.labels import OVER
 
 # each run has a watcher, from before anything else of it: hence a shell, which starts in 1 ms, and Python only when it
 # is needed
-WAIT = 'read -r word && exit 0; exec "$0" -IS -c "$1"'
+WAIT = 'read -r word; exec "$0" -IS -c "$1"'
 # made when Ansible's main process loads the action, once for all of its workers
 PROGRAM = bootstrap.program(bootstrap.sources(["_end.processes", "_run.labels"]))
 # the labels are in the plan, which is not to be read, so that none is in a watcher's own command line
@@ -30,7 +31,7 @@ def program(labels: list[str]) -> bytes:
 
 
 class Watcher:
-    """Waits for a word from this worker; when there is none, it ends all that carries a run's labels."""
+    """Waits for this worker's death; then it ends all that carries a run's labels."""
 
     def __init__(self, labels: list[str], afar: Sequence[Callable[[], None]] = ()) -> None:
         """``afar``: what ends those that do not end when their logins do; it needs Ansible, hence a fork of us."""
@@ -44,21 +45,22 @@ class Watcher:
         )
 
     def dismiss(self) -> None:
-        """The run is over, and has cleaned up itself."""
-        self.process.communicate(b".\n")
+        """The run is over, and has cleaned up itself.  Killed, not told: a stopped one would not hear it."""
+        self.process.kill()
+        self.process.communicate()
         if self.afar:
             pid, channel = self.afar
-            os.write(channel, b".")
-            os.close(channel)
+            os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            os.close(channel)
 
 
 def fork(afar: Sequence[Callable[[], None]]) -> tuple[int, int]:
-    """A process that does this when we are gone without a word: (its pid, the descriptor for that word)."""
-    word, channel = os.pipe()
+    """A process that does this when we are gone: (its pid, the descriptor whose closing tells it)."""
+    news, channel = os.pipe()
     pid = os.fork()
     if pid:
-        os.close(word)
+        os.close(news)
         return pid, channel
     try:
         os.setsid()  # Ctrl-C is for the worker
@@ -66,12 +68,12 @@ def fork(afar: Sequence[Callable[[], None]]) -> tuple[int, int]:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
-        if not os.read(word, 1):
-            Display()._final_q = None  # the playbook is gone, and with it whoever would show what a connection says
-            threads = [threading.Thread(target=each) for each in afar]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(OVER)
+        os.read(news, 1)  # nobody writes: it ends with the worker
+        Display()._final_q = None  # the playbook is gone, and with it whoever would show what a connection says
+        threads = [threading.Thread(target=each) for each in afar]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(OVER)
     finally:
         os._exit(0)

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -15,6 +18,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._watcher import Watcher
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import LONG
 
@@ -50,10 +54,34 @@ def test_a_killed_worker(logins: Logins) -> None:
     assert logins.other.poll() is None
 
 
-def test_a_worker_that_has_come_to_its_end(logins: Logins) -> None:
-    watcher = Watcher(logins.labels)
-    watcher.dismiss()
-    assert watcher.process.returncode == 0
+def nobody(pid: int) -> None:
+    pass
+
+
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("fault", [nobody, stop, kill])
+def test_a_worker_that_has_come_to_its_end(logins: Logins, fault: Callable[[int], None]) -> None:
+    """Whatever has become of the watcher's two processes: none is left, and it does not hold up the worker."""
+    watcher = Watcher(logins.labels, [lambda: kill(logins.ours[0].pid)])
+    assert watcher.afar is not None
+    both = [watcher.process.pid, watcher.afar[0]]
+    for pid in both:
+        fault(pid)
+    dismissing = threading.Thread(target=watcher.dismiss, daemon=True)
+    dismissing.start()
+    dismissing.join(20)
+    left = [pid for pid in both if processes.exists(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left and not dismissing.is_alive()
     assert all(process.poll() is None for process in [*logins.ours, logins.other])
 
 
