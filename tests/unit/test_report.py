@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.command import ADVICE, exit_status
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import report_most
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
@@ -34,6 +35,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MISSING = object()
+FAILED = {"kind": "failed", "text": "exit status 1"}
 EVENT_MOST = 200_000  # characters of the event of a failed task; AWX drops those of more than 700,000
 
 
@@ -45,6 +47,7 @@ def judge(reports: dict[str, str]) -> tuple[Verdict, dict[str, Any]]:
         launch.conclude(0, reports.get(end, ""), "")
         Run.patience(launch, [])
         outcomes[end] = launch.outcome()
+    exit_status(Verdict(PLAN, outcomes, NAMES, ADVICE), "output")  # as the command does
     verdict = Verdict(PLAN, outcomes, NAMES)
     result = shape(PLAN, NAMES, verdict, 1.0)
     preflight_result(NAMES, verdict.reports)
@@ -137,6 +140,16 @@ def test_what_is_wrong_with_it_is_said(path: tuple[Any, ...], why: str) -> None:
     verdict, result = judge({end: marked(report) for end, report in reports.items()})
     assert not verdict.ok and result["changed"]
     assert verdict.cause and verdict.cause["msg"] == "on db1: its end was lost: its report cannot be used, " + why
+
+
+@pytest.mark.parametrize("rc", [None, 1, -9, 256, -1000, 2**40, 0.5])
+def test_an_exit_status_is_one(rc: Any) -> None:
+    """Whatever it is said to be, the command has a verdict, and exits with a status that is not that of success."""
+    failed = real()["failed"]
+    stage = {**failed["peer"]["stages"][0], "rc": rc, "problem": FAILED, "blame": []}
+    reports = {**failed, "peer": {**failed["peer"], "stages": [stage]}}
+    verdict, _result = judge({end: marked(report) for end, report in reports.items()})
+    assert not verdict.ok and 0 < exit_status(verdict, stage["name"]) < 256
 
 
 def flooded() -> dict[str, Any]:

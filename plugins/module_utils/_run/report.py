@@ -136,6 +136,17 @@ def number(value: "Any", where: str) -> "Any":
     return figure(value, where)
 
 
+def within(least: int, most: int) -> "Parser":
+    """A whole number, or None: an exit status of more than 8 bits would be another one, or none, to our caller."""
+
+    def parse(value: "Any", where: str) -> "int | None":
+        if value is None or type(value) is int and least <= value <= most:
+            return value
+        raise Misfit(where)
+
+    return parse
+
+
 def flag(value: "Any", where: str) -> bool:
     if not isinstance(value, bool):
         raise Misfit(where)
@@ -184,8 +195,8 @@ word, sentence = brief(WORD), brief(SENTENCE)
 STAGE = record(
     {
         "name": word,
-        "rc": figure,
-        "signal": figure,
+        "rc": within(-127, 255),
+        "signal": within(1, 127),
         "elapsed": figure,
         "started_at": figure,
         "ended_at": figure,
