@@ -89,44 +89,44 @@ EXAMPLES = [
 
 # each is tried by tests/system/test_command_differences.py, and stands in the guide in the same words
 DIFFERENCES = [
-    "The far side needs Linux and Python, and no socketpipe.",
+    "The far side needs Linux and Python, but no socketpipe.",
     (
-        "No shell on the far side sees the words of the remote command: * or $HOME needs sh -c there, and an "
-        "empty word arrives."
+        "No shell on the far side interprets the remote command. For * or $HOME use sh -c there. An empty word is "
+        "passed on."
     ),
-    "Each direction has a connection of its own: what a command writes to its standard input goes nowhere.",
+    "Each direction uses a separate connection. Data that a command writes to its standard input goes nowhere.",
     (
-        "The failure of any command is a failure, not only that of the last, and the next command reads an error "
-        "(ECONNRESET), not the end of its input. Where an exit status is no failure, say so: --ok-rc input=0,1 "
-        "for a tar that reads files while they change."
+        "The failure of any command is a failure, not only that of the last. The next command gets a read error "
+        "(ECONNRESET), not the end of its input. If an exit status is no failure, accept it: --ok-rc input=0,1 for "
+        "a tar that reads changing files."
     ),
     (
-        "The end of a command is the end of its output only when nothing that it has started has that open still."
-        " Such a process is waited for, and after 5 seconds it is a failure."
+        "A command's output ends only when no process that it started still has the output open. socketpipe waits "
+        "5 seconds for such a process, then fails."
     ),
-    "A command that is not there is found before any other is started.",
+    "If a command does not exist, no other command is started.",
     (
-        "Without -i the remote command reads an empty input, where that of the original waits for ever. Without "
-        "-o only --stats shows what it writes."
+        "Without -i the remote command reads an empty input. In the original it waits for ever. Without -o only "
+        "--stats shows the remote command's output."
     ),
-    "Only the far side of this very run can connect. The original takes whoever comes first.",
+    "Only the far side of this run can connect. The original accepts the first connection from anyone.",
     (
-        "This host listens on a port from 20000 to 32767, not on any that the kernel chooses: a firewall may know"
-        " other ports, see --ports."
+        "This host listens on a port from 20000 to 32767, not on one that the kernel chooses. If a firewall allows "
+        "other ports, use --ports."
     ),
-    "It speaks IPv6, and gives up 30 seconds after the login when nobody has connected.",
+    "It supports IPv6. It gives up if nobody has connected 30 seconds after the login.",
     (
-        "There is one login, whose standard input carries the program. It cannot be asked for anything there, "
-        "only on the terminal."
+        "There is one login. Its standard input carries the program, so the login can ask questions only on the "
+        "terminal."
     ),
-    "A signal ends the commands of both sides.",
+    "A signal stops the commands on both sides.",
     (
-        "dd reads whole blocks. Every other command reads each piece as it comes, as with the original: see "
+        "dd reads whole blocks. Every other command reads each piece as it arrives, as with the original. See "
         "--live and --full-reads."
     ),
-    "Commands that start with SIGPIPE or SIGXFSZ ignored have them back at their defaults.",
-    "At a terminal there is a line of progress, but for -q.",
-    "No command can be given twice, and -t takes a number only.",
+    "Commands start with the default action for SIGPIPE and SIGXFSZ, even if these were ignored.",
+    "At a terminal it shows a progress line, unless -q is given.",
+    "No command can be given twice, and -t takes only a number.",
 ]
 
 COMPATIBILITY = [
