@@ -29,14 +29,8 @@ LONG = 60.0  # seconds after which something that must happen has not happened
 MARKER = "SOCKETPIPE_TEST"  # this variable is in the environment of all that a test starts
 T = TypeVar("T")
 
-# the same program with less patience, for tests in which it must lose it
-HASTY: tuple[Change, ...] = (
-    ("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 0.5"),
-    ("rules", "TERM_GRACE = 5.0", "TERM_GRACE = 1.0"),
-    ("rules", "HOLD_GRACE = 5.0", "HOLD_GRACE = 0.5"),
-    ("rules", "DRAIN_GRACE = 8.0", "DRAIN_GRACE = 1.0"),
-    ("end", "TICK = 1.0", "TICK = 0.2"),
-)
+# less patience, for tests in which an end must lose it
+HASTY = {"reset": 0.5, "term": 1.0, "hold": 0.5, "drain": 1.0, "tick": 0.2}
 
 
 def sources(changes: Iterable[Change] = ()) -> list[tuple[str, str]]:
@@ -128,13 +122,16 @@ class Ends:
         told: Callable[[dict[str, Any]], None] | None = None,
         user: int | None = None,
         inside: Sequence[str] = (),
+        patience: dict[str, float] | None = None,
     ) -> None:
-        """``changes`` to the program; ``only`` these ends; ``told`` may alter what an end is told.
+        """``changes`` break the program; ``only`` these ends; ``told`` may alter what an end is told.
 
         ``inside``: the words of a command that makes a surrounding and runs the end in its own place.
         """
         self.plan, self.program, self.told, self.user = plan, program(tuple(changes)), told, user
         self.inside = list(inside)
+        if patience:
+            plan.options = {**plan.options, "patience": patience}
         self.names = list(plan.ends if only is None else only)
         self.pythons = {name: (pythons or {}).get(name, python) for name in self.names}
         self.marker = uuid.uuid4().hex

@@ -35,6 +35,7 @@ PLAN: dict[str, Any] = {
     "connect_timeout": 1,
     "preflight": False,
     "heartbeat": 30,
+    "patience": {},
     "sample": 0,
 }
 

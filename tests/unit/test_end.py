@@ -594,7 +594,7 @@ def test_a_missing_interpreter_is_no_start(launch: Launch, tmp_path: Path, posit
     if position == "output":
         good = sh("input", "echo; sleep 600")
     plan = two(bad, good) if position == "input" else two(good, bad)
-    ends = launch(plan, HASTY).wait()
+    ends = launch(plan, patience=HASTY).wait()
     cause = ends.cause()
     assert (cause["kind"], cause["stage"]) == ("not started", position)
     assert "could not be started" in cause["msg"] and "#! line" in cause["msg"]
@@ -682,7 +682,7 @@ def test_a_neighbour_that_we_may_not_look_at_is_not_a_holder(launch: Launch, tmp
         ("a", sh("first", "echo data; sleep 1")),
         ("a", stage("second", ["/usr/bin/python3", "-IS", "-c", hidden])),
     )
-    ends = launch(plan, HASTY, python="/usr/bin/python3", user=65534).wait()
+    ends = launch(plan, patience=HASTY, python="/usr/bin/python3", user=65534).wait()
     assert ends.verdict().ok, ends.cause()
     assert ends.stage("second")["stdout"] == "done\n"
 

@@ -103,11 +103,12 @@ class Surrounded:
         self.launch, self.folder, self.where = launch, folder, WHERE[name]
         self.child = self.where.child % {"setuid": set_user_id(folder)}
 
-    def run(self, script: str, *changes: Change) -> Ends:
+    def run(self, script: str, *changes: Change, patience: dict[str, float] | None = None) -> Ends:
         """A source that runs this script, in which CHILD stands before what runs as another user."""
         plan = two(sh("input", script.replace("CHILD ", self.child)), sink(self.folder / "seen"))
         every = (*changes, *self.where.changes)
-        return self.launch(plan, every, python=PYTHON, inside=self.where.inside).wait()
+        ends = self.launch(plan, every, python=PYTHON, inside=self.where.inside, patience=patience)
+        return ends.wait()
 
     def over(self, ends: Ends) -> None:
         """Nothing is left; but nobody can end what is listed nowhere: that is said."""
@@ -135,7 +136,7 @@ def test_a_hidden_child_is_waited_for(surrounded: Surrounded) -> None:
 @needs_root
 @where
 def test_a_hidden_child_may_hold_the_link(surrounded: Surrounded) -> None:
-    ends = surrounded.run("echo data; CHILD sleep 600 & echo $! > %s/pid; exit 0" % surrounded.folder, *HASTY)
+    ends = surrounded.run("echo data; CHILD sleep 600 & echo $! > %s/pid; exit 0" % surrounded.folder, patience=HASTY)
     cause = ends.cause()
     assert cause["kind"] == "held"
     pid = " (pid %s)" % written(surrounded.folder / "pid").strip() if surrounded.where.pid else ""
@@ -149,7 +150,7 @@ def test_a_hidden_child_may_hold_the_link(surrounded: Surrounded) -> None:
 @needs_root
 @where
 def test_an_agent_without_the_link_is_not_said_to_have_it(surrounded: Surrounded) -> None:
-    ends = surrounded.run("echo data; CHILD sleep 600 <>/dev/null >&0 2>&0 & sleep 1; exit 0", *HASTY)
+    ends = surrounded.run("echo data; CHILD sleep 600 <>/dev/null >&0 2>&0 & sleep 1; exit 0", patience=HASTY)
     assert "may still have the link open: it cannot be looked at" in ends.cause()["msg"]
     surrounded.over(ends)
 
@@ -177,7 +178,7 @@ UNDUMPABLE = "import ctypes; ctypes.CDLL(None).prctl(4, 0)"
 def test_a_holder_that_is_known_is_named_alone(launch: Launch, folder: Path) -> None:
     agent = "%s sleep 600 <>/dev/null >&0 2>&0 &" % set_user_id(folder)
     source = sh("input", "echo data; %s sleep 600 & echo $! > %s/pid; exit 0" % (agent, folder))
-    ends = launch(two(source, sink(folder / "seen")), HASTY, python=PYTHON, inside=AS_NOBODY).wait()
+    ends = launch(two(source, sink(folder / "seen")), patience=HASTY, python=PYTHON, inside=AS_NOBODY).wait()
     who = "sleep (pid %s), which it started, still has the link open" % written(folder / "pid").strip()
     assert "has exited, but " + who in ends.cause()["msg"]
     ends.gone()
@@ -190,7 +191,7 @@ def test_what_another_stage_started_is_not_blamed(launch: Launch, folder: Path) 
     plan = two(source, sink(folder / "seen"))
     agent = "%s sleep 600 <>/dev/null >&0 2>&0 & touch %s/agent" % (set_user_id(folder), folder)
     plan.add_stage("a", sh("agent", agent))
-    launch(plan, HASTY, python=PYTHON, inside=AS_NOBODY).wait().ok()
+    launch(plan, patience=HASTY, python=PYTHON, inside=AS_NOBODY).wait().ok()
 
 
 # -- a main thread that has ended, and generations of processes that each live for a moment
@@ -249,7 +250,7 @@ def test_an_elusive_child_is_waited_for(
 def test_an_elusive_child_does_not_survive(launch: Launch, tmp_path: Path, script: str, how: str) -> None:
     then = "echo data; " + started(tmp_path / "seen") + ("exec sleep 600" if how == "end killed" else how)
     plan = two(in_background(script, tmp_path / "pid", 600, then), sink(tmp_path / "seen"))
-    ends = launch(plan, HASTY)
+    ends = launch(plan, patience=HASTY)
     first = int(written(tmp_path / "pid"))
     if how == "end killed":
         eventually((tmp_path / "seen.started").exists, "the sink has not started")

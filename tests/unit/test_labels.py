@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import guard, processes, rules
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import labels, run
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
@@ -87,18 +88,19 @@ def test_innermost(found: dict[int, int], inner: list[int]) -> None:
 
 def test_patience_is_longer_than_what_is_waited_for() -> None:
     """An end that is told to stop: a stage that notices nothing, then one that cannot be killed, then what it left."""
-    worst = rules.TERM_GRACE + rules.KILL_GRACE + rules.TERM_GRACE
-    assert worst < guard.ENOUGH < labels.ENDS
-    assert guard.PATIENCE < labels.GUARDS
+    patience = Patience()
+    assert patience.term + patience.kill + patience.term < patience.stop < labels.ENDS
+    assert patience.gone < labels.GUARDS
     assert labels.ENDS + labels.GUARDS < labels.OVER
-    assert rules.RESET_GRACE + rules.TERM_GRACE < run.UNAWARE
+    assert patience.reset + patience.term < run.UNAWARE
 
 
-def stubborn(launch: Launch, tmp_path: Path, changes: tuple[Change, ...] = ()) -> Ends:
+def stubborn(launch: Launch, tmp_path: Path, changes: tuple[Change, ...] = (), **patience: float) -> Ends:
     """In full flow, with a source that ignores every signal it can."""
     path = tmp_path / "seen"
     source = sh("input", "trap '' TERM INT HUP PIPE; echo data; while :; do sleep 600; done")
-    ends = launch(make_plan(("a", source), ("b", record("output", path)), full_reads=False), (*HASTY, *changes))
+    plan = make_plan(("a", source), ("b", record("output", path)), full_reads=False)
+    ends = launch(plan, changes, patience={**HASTY, **patience})
     eventually(Path("%s.started" % path).exists, "the sink has not started")
     return ends
 
@@ -140,8 +142,7 @@ def test_nothing_is_left_when_an_end_is_ended(
 def test_a_guard_ends_an_end_that_does_not(launch: Launch, tmp_path: Path) -> None:
     """Nobody listens any more, and the end takes no notice: behind a dead ssh there is only the guard."""
     deaf = ("watch", "if found.pop(self.out, 0) & HANGUP:", "if found.pop(self.out, 0) & 0:")
-    hasty = ("guard", "ENOUGH = TERM_GRACE + KILL_GRACE + TERM_GRACE + 2.0", "ENOUGH = 1.0")
-    ends = stubborn(launch, tmp_path, (deaf, hasty))
+    ends = stubborn(launch, tmp_path, (deaf,), stop=1.0)
     stdout = ends.processes["a"].stdout
     assert stdout is not None
     stdout.close()

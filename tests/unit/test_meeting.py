@@ -40,6 +40,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.names imp
     socket_name,
     with_zone,
 )
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 
 LOCAL = "127.0.0.1"
@@ -82,9 +83,10 @@ def plan_for(
     ports: dict[str, list[int]] | None = None,
     silent: tuple[str, ...] = (),
     addresses: dict[str, list[str]] | None = None,
+    patience: dict[str, float] | None = None,
 ) -> Plan:
     """A plan with these links (writer's end, reader's end); ``silent`` ends do not listen."""
-    plan = Plan({})
+    plan = Plan({"patience": patience or {}})
     names = list(dict.fromkeys(name for link in links for name in link))
     for name in names:
         plan.add_end(name, listen=name not in silent)
@@ -329,16 +331,15 @@ def test_strangers_do_not_hold_up_the_true_peer(meet: Meet) -> None:
         reader = meet.start(plan.for_end("b"))
         agree(plan, [writer.over(), reader.over()])
         # less than it would take to wait for the silent ones
-        assert reader.took < meeting.HANDSHAKE_TIME - 1
+        assert reader.took < reader.meeting.patience.handshake - 1
         assert writer.meeting.report()["strangers"] >= 200
     finally:
         for sock in strangers:
             sock.close()
 
 
-def test_silent_strangers_are_dropped_after_a_while(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "HANDSHAKE_TIME", 0.3)
-    plan = plan_for(("a", "b"))
+def test_silent_strangers_are_dropped_after_a_while(meet: Meet) -> None:
+    plan = plan_for(("a", "b"), patience={"handshake": 0.3})
     party = meet.start(plan.for_end("a"), timeout=1.5)
     with socket.create_connection((LOCAL, party.listens_on())) as stranger:
         assert is_reset(stranger)
@@ -567,10 +568,9 @@ def chosen(plan: Plan, port: int) -> socket.socket:
     return sock
 
 
-def test_who_falls_silent_when_it_is_chosen(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_falls_silent_when_it_is_chosen(meet: Meet) -> None:
     """Its host may have lost its power: another one is chosen after a while, and gets the link."""
-    monkeypatch.setattr(meeting, "HANDSHAKE_TIME", 0.5)
-    plan = plan_for(("a", "b"), silent=("b",))
+    plan = plan_for(("a", "b"), silent=("b",), patience={"handshake": 0.5})
     writer = meet.start(plan.for_end("a"))
     with chosen(plan, writer.listens_on()) as silent:
         reader = meet.start(plan.for_end("b"))
@@ -579,11 +579,9 @@ def test_who_falls_silent_when_it_is_chosen(meet: Meet, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("says", [b"", b"x" * 32, b"x" * 8], ids=["nothing", "a wrong word", "half a word"])
-def test_who_leaves_when_it_is_chosen(meet: Meet, monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
+def test_who_leaves_when_it_is_chosen(meet: Meet, says: bytes) -> None:
     """At the very moment at which the writer would give it up: another one is chosen, and gets the link."""
-    monkeypatch.setattr(meeting, "FILL_TIME", 0.0)
-    monkeypatch.setattr(meeting, "STUCK", 0.0)
-    plan = plan_for(("a", "b"), silent=("b",))
+    plan = plan_for(("a", "b"), silent=("b",), patience={"fill": 0.0, "stuck": 0.0})
     writer = meet.start(plan.for_end("a"))
     port = writer.listens_on()
     for _time in range(5):
@@ -662,7 +660,7 @@ class Host:
 
     def dial(self, seconds: float, count: int = 16, rank: int = 0) -> list[tuple[float, int]]:
         """All calls within so many seconds."""
-        self.dialler = Dialler("peer", "link", LOCAL, list(range(count)), rank)
+        self.dialler = Dialler("peer", "link", LOCAL, list(range(count)), rank, Patience().dial)
         while self.now < seconds:
             self.dialler.step(self.now)
             self.now = round(self.now + max(0.001, min(0.05, self.dialler.wait(self.now))), 6)
@@ -718,7 +716,7 @@ def test_a_dead_address_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> No
                 raise ConnectionRefusedError(111, "refused")
 
         monkeypatch.setattr(Attempt, "start", start)
-        diallers = [Dialler("peer", "link", address, list(range(16))) for address in addresses]
+        diallers = [Dialler("peer", "link", address, list(range(16)), 0, Patience().dial) for address in addresses]
         now = 0.0
         while now < 2.0:
             for dialler in diallers:

@@ -28,7 +28,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake
     listen,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.meeting import HALF_OPEN, HANDSHAKE_TIME, Meeting
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.meeting import HALF_OPEN, Meeting
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually, make_plan, stage
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -243,7 +243,7 @@ def test_many_strangers_at_once(callers: list[tuple[list[bytes], list[int], bool
             serve(meeting, time.monotonic())
             assert not meeting.made and not any(connection.known for connection in meeting.connections)
         serve(meeting, time.monotonic())
-        serve(meeting, time.monotonic() + HANDSHAKE_TIME + 1)
+        serve(meeting, time.monotonic() + meeting.patience.handshake + 1)
         assert meeting.connections == [], "its time is over"
         comes_through(meeting, port)
         for sock in socks:

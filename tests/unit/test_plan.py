@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import (
     CANDIDATES,
     CHECKED,
@@ -222,6 +223,33 @@ def test_how_much_padding_may_stay_unread(argv: list[str], most: int) -> None:
     plan.add_end("a")
     plan.add_stage("a", {**stage("one"), "argv": argv})
     assert plan.stage("one")["padding"] == most
+
+
+def test_how_patient_an_end_is() -> None:
+    """As the program has it, unless a test says otherwise; nothing else can be told by that name."""
+    assert pipe().for_end("remote")["patience"] == {}
+    assert pipe(patience={"term": 1, "dial": 0.5}).for_end("peer")["patience"] == {"term": 1, "dial": 0.5}
+    hasty, patient = Patience({"term": 1.0}), Patience()
+    assert (hasty.term, hasty.kill, patient.term) == (1.0, patient.kill, 5.0)
+    assert (hasty.stop, Patience({"stop": 3.0}).stop) == (2 + patient.kill + 2, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"terms": 1}, "patience: there is no 'terms': there are dial, drain, fill, "),
+        ({"__class__": 1}, "patience: there is no '__class__': there are "),
+        ({"term": -1}, "patience: term must be a number of seconds, not -1"),
+        ({"term": "1"}, "patience: term must be a number of seconds, not '1'"),
+        ({"term": True}, "patience: term must be a number of seconds, not True"),
+        ({"term": float("inf")}, "patience: term must be a number of seconds, not inf"),
+        ({"term": float("nan")}, "patience: term must be a number of seconds, not nan"),
+    ],
+)
+def test_what_no_end_may_be_told(told: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError) as raised:
+        pipe(patience=told).for_end("remote")
+    assert str(raised.value).startswith(sentence)
 
 
 def test_a_plan_is_plain_data() -> None:

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import CHECKED, Plan
-from ansible_collections.plumbing.socketpipe.tests.unit.ends import Change, Ends, make_plan, sh
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh
 
 Launch = Callable[..., Ends]
-QUICK: tuple[Change, ...] = (("meeting", "HANDSHAKE_TIME = 5.0", "HANDSHAKE_TIME = 1.0"),)
 
 
 def plan_for(tmp_path: Path, silent: str = "", names: str = "aba", **options: Any) -> Plan:
@@ -135,7 +134,7 @@ def test_one_end_is_late(launch: Launch, tmp_path: Path) -> None:
 def test_a_dead_address_beside_a_good_one(launch: Launch, tmp_path: Path) -> None:
     plan = plan_for(tmp_path, "a")
     plan.reach("a", "b", ["127.0.0.1", "192.0.2.1"])
-    ends = launch(plan, (("dialler", "DIAL_TIME = 3.0", "DIAL_TIME = 1.0"),)).wait()
+    ends = launch(plan, patience={"dial": 1.0}).wait()
     found = {(entry["address"], entry["outcome"] == "ok") for entry in ends.report("a")["connect"]["dialled"]}
     assert found == {("127.0.0.1", True), ("192.0.2.1", False)}
     nothing_ran(ends, tmp_path)
@@ -146,7 +145,7 @@ def test_a_port_that_somebody_else_has(launch: Launch, tmp_path: Path) -> None:
     plan = plan_for(tmp_path, "a")
     foreign = socket.create_server(("", plan.ends["b"]["ports"][0]))
     with foreign:
-        ends = launch(plan, QUICK).wait()
+        ends = launch(plan, patience={"handshake": 1.0}).wait()
     taken, good = plan.ends["b"]["ports"]
     found = outcomes(ends, "a")
     assert found[("b", good)] == "ok"

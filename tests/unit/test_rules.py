@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -21,6 +21,7 @@ from typing import Any, cast
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import rules as rules_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import Stage
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
@@ -81,7 +82,7 @@ def test_each_of_two_holders_in_succession_has_its_time(monkeypatch: pytest.Monk
     """What still reads, and, when that is gone, what still writes."""
     found: list[dict[int, tuple[str, str]]] = []
     monkeypatch.setattr(rules_module, "holders", lambda inodes, others: found.pop(0))
-    decides, held = rules_module.Rules(), list[bool]()
+    decides, held = rules_module.Rules(Patience()), list[bool]()
     judged = Stage({"name": "remote", "fds": {}, "argv": ["sh"], "ok_rc": [0]}, {})
     side = cast(Any, SimpleNamespace(inode=7))
     one, other = {5: ("cat", processes.HAS)}, {6: ("tee", processes.HAS)}
@@ -90,7 +91,7 @@ def test_each_of_two_holders_in_succession_has_its_time(monkeypatch: pytest.Monk
         held.append(decides.held(judged, [side], now))
     assert (held, judged.problem) == ([True, True, False, True, True], None)
     found.append(other)
-    assert decides.held(judged, [side], 7.0 + rules_module.HOLD_GRACE) is False
+    assert decides.held(judged, [side], 7.0 + Patience().hold) is False
     assert judged.problem == {
         "kind": "held",
         "text": "has exited, but tee (pid 6), which it started, still has the link open",
@@ -211,7 +212,7 @@ def end_killed_leaves_nothing(launch: Launch, tmp_path: Path, changes: tuple[Cha
 def guard_killed_leaves_nothing(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> bool:
     """kill -9 of the guard: the end ends the stages and all they have started, orphans too."""
     orphan = "(setsid sh -c 'echo $$ > %s/pid; exec sleep 600' &); exec sleep 600" % tmp_path
-    ends = launch(two(sh("input", orphan), stage("output", ["cat"])), (*HASTY, *changes))
+    ends = launch(two(sh("input", orphan), stage("output", ["cat"])), changes, patience=HASTY)
     pid = int(written(tmp_path / "pid"))
     end = ends.end("a")
     # its parent, a subshell, is gone: it must have come to the end already
@@ -230,7 +231,7 @@ def dies(pid: int, seconds: float = 15.0) -> bool:
 def lost_reader_ends_all(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]) -> bool:
     """The controller's ssh is gone: nobody waits for the result any more."""
     source = sh("input", "echo $$ > %s/pid; exec sleep 600" % tmp_path)
-    ends = launch(two(source, stage("output", ["cat"])), (*HASTY, *changes))
+    ends = launch(two(source, stage("output", ["cat"])), changes, patience=HASTY)
     pid = int(written(tmp_path / "pid"))
     stdout = ends.processes["a"].stdout
     assert stdout is not None
@@ -396,10 +397,12 @@ BUSY = """def busy(fd: int, *rest: "Any") -> int:
 def disconnect("""
 
 
+PATIENT = {"reset": 600.0}
+
+
 def sleeper(tmp_path: Path) -> tuple[dict[str, Any], tuple[Change, ...]]:
     """A stage that sleeps, and a kernel that resets no link while it does."""
     changes = (
-        ("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 600.0"),
         ("kernel", "def disconnect(", BUSY % tmp_path),
         ("kernel", "if c_connect(", "if busy("),
     )
@@ -411,7 +414,9 @@ def test_a_kernel_that_resets_nothing_somebody_sleeps_in(launch: Launch, tmp_pat
     sleeping, changes = sleeper(tmp_path)
     fails = 'echo; while [ -z "$(ls %s)" ]; do sleep 0.01; done; exit 3' % tmp_path
     ends = launch(
-        make_plan(("b", sh("input", fails)), ("a", sleeping), ("b", stage("output", ["cat"]))), changes
+        make_plan(("b", sh("input", fails)), ("a", sleeping), ("b", stage("output", ["cat"]))),
+        changes,
+        patience=PATIENT,
     ).wait()
     assert ends.cause()["rc"] == 3
     assert ends.side("remote", "R")["state"] == "reset" and ends.stage("remote")["rc"] == -15
@@ -421,7 +426,7 @@ def test_a_kernel_that_resets_nothing_somebody_sleeps_in(launch: Launch, tmp_pat
 def test_a_guard_that_may_reset_nothing_somebody_sleeps_in(launch: Launch, tmp_path: Path) -> None:
     """It ends the stage first."""
     sleeping, changes = sleeper(tmp_path)
-    ends = launch(make_plan(("a", sleeping), ("b", stage("output", ["cat"]))), changes)
+    ends = launch(make_plan(("a", sleeping), ("b", stage("output", ["cat"]))), changes, patience=PATIENT)
     eventually(lambda: list(tmp_path.iterdir()), "it does not sleep")
     os.kill(ends.end("a"), signal.SIGKILL)
     ends.wait()
@@ -510,7 +515,7 @@ while left:
 def test_sink_stops_reading(launch: Launch, tmp_path: Path, shape: Callable[..., Plan], count: int) -> None:
     """Exit status 0 with bytes unread is a failure, and says how many were read."""
     plan = shape(sh("input", "yes | head -c 500000"), py("output", READ_EXACTLY, count))
-    ends = launch(plan, HASTY).wait()
+    ends = launch(plan, patience=HASTY).wait()
     cause = ends.cause()
     assert (cause["kind"], cause["stage"], cause["rc"]) == ("stopped reading", "output", 0)
     assert "early_exit" in cause["msg"] and "with exit status 0" in cause["msg"]
@@ -522,12 +527,12 @@ def test_sink_stops_reading(launch: Launch, tmp_path: Path, shape: Callable[...,
 
 def test_sink_stops_reading_while_nothing_comes(launch: Launch, tmp_path: Path) -> None:
     plan = two(sh("input", "echo data; sleep 600"), sh("output", "read line"), full_reads=False)
-    cause = launch(plan, HASTY).wait().cause()
+    cause = launch(plan, patience=HASTY).wait().cause()
     assert cause["stage"] == "output" and "its input had not ended" in cause["msg"]
 
 
 def test_what_is_left_unread_is_told_exactly(launch: Launch, tmp_path: Path) -> None:
-    ends = launch(two(sh("input", "yes | head -c 70000"), py("output", READ_EXACTLY, 10_000)), HASTY).wait()
+    ends = launch(two(sh("input", "yes | head -c 70000"), py("output", READ_EXACTLY, 10_000)), patience=HASTY).wait()
     side = ends.side("input", "R")
     assert (side["bytes"], side["unread"]) == (70_000, 60_000)
     assert "after 10000 bytes" in ends.cause()["msg"] and "60000 left unread" in ends.cause()["msg"]
@@ -571,7 +576,7 @@ def test_tar_leaves_padding(launch: Launch, tmp_path: Path) -> None:
 def test_what_dd_leaves_is_data(launch: Launch, shape: Callable[..., Plan], rest: int) -> None:
     """The rest of a disk image is often NUL."""
     image = sh("input", "echo image; head -c 507 /dev/zero; head -c %d /dev/zero" % (rest - 1))
-    ends = launch(shape(image, stage("output", ["dd", "of=/dev/null", "bs=512", "count=1"])), HASTY).wait()
+    ends = launch(shape(image, stage("output", ["dd", "of=/dev/null", "bs=512", "count=1"])), patience=HASTY).wait()
     assert ends.cause()["kind"] == "stopped reading", ends.cause()
 
 
@@ -650,7 +655,7 @@ def test_the_first_byte_starts_the_sink(launch: Launch, tmp_path: Path, shape: C
 @where
 def test_a_child_that_keeps_the_link_is_named(launch: Launch, tmp_path: Path, shape: Callable[..., Plan]) -> None:
     source = sh("input", "sleep 600 & echo $! > %s/pid; echo data" % tmp_path)
-    ends = launch(shape(source, record("output", tmp_path / "seen")), HASTY).wait()
+    ends = launch(shape(source, record("output", tmp_path / "seen")), patience=HASTY).wait()
     cause = ends.cause()
     pid = int(written(tmp_path / "pid"))
     assert (cause["kind"], cause["stage"]) == ("held", "input")
@@ -672,7 +677,7 @@ def test_a_child_of_a_reader_that_keeps_the_link_is_named(
 ) -> None:
     """It may still read: whether all was read cannot be said."""
     sink = sh("output", "read line; " + KEEP % "exec sleep 600" + "echo $! > %s/pid; sleep 0.2" % tmp_path)
-    ends = launch(shape(sh("input", "echo one; echo two"), sink), HASTY).wait()
+    ends = launch(shape(sh("input", "echo one; echo two"), sink), patience=HASTY).wait()
     cause = ends.cause()
     assert (cause["kind"], cause["stage"]) == ("held", "output")
     assert "sleep (pid %s)" % written(tmp_path / "pid").strip() in cause["msg"]
@@ -739,7 +744,7 @@ def test_a_stage_that_does_not_notice_is_ended(launch: Launch, tmp_path: Path, s
     """It neither reads nor writes: its broken link says nothing to it."""
     seen = tmp_path / "seen"
     sink = sh("output", "touch %s.started; exec sleep 600" % seen)
-    ends = launch(shape(sh("input", "echo; " + started(seen) + "exit 3"), sink), HASTY).wait()
+    ends = launch(shape(sh("input", "echo; " + started(seen) + "exit 3"), sink), patience=HASTY).wait()
     assert ends.stage("output")["rc"] == -15
     assert ends.cause()["stage"] == "input"
     ends.gone()
@@ -749,7 +754,7 @@ def test_a_stage_that_does_not_notice_is_ended(launch: Launch, tmp_path: Path, s
 def test_a_stage_that_ignores_sigterm_is_killed(launch: Launch, tmp_path: Path, shape: Callable[..., Plan]) -> None:
     seen = tmp_path / "seen"
     script = "trap '' TERM; touch %s.started; while :; do sleep 600; done" % seen
-    ends = launch(shape(sh("input", "echo; " + started(seen) + "exit 3"), sh("output", script)), HASTY).wait()
+    ends = launch(shape(sh("input", "echo; " + started(seen) + "exit 3"), sh("output", script)), patience=HASTY).wait()
     assert ends.stage("output")["rc"] == -9
     assert ends.cause()["stage"] == "input"
     assert any("/bin/sh" in line for line in ends.report("b" if "b" in ends.names else "a")["killed"])
@@ -759,13 +764,13 @@ def test_a_stage_that_ignores_sigterm_is_killed(launch: Launch, tmp_path: Path, 
 def test_a_stage_that_has_children_is_ended_with_them(launch: Launch, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     sink = sh("output", "(setsid sleep 600 &) ; sleep 600 & touch %s.started; wait" % seen)
-    launch(two(sh("input", "echo; " + started(seen) + "exit 3"), sink), HASTY).wait().gone()
+    launch(two(sh("input", "echo; " + started(seen) + "exit 3"), sink), patience=HASTY).wait().gone()
 
 
 def test_standard_error_without_end_holds_nothing_up(launch: Launch, tmp_path: Path) -> None:
     """A stage that floods its standard error must not keep the end from its other work."""
     source = sh("input", "echo; yes flood >&2 & yes flood >&2")
-    ends = launch(two(source, sh("output", "read line; exit 1"), full_reads=False), HASTY)
+    ends = launch(two(source, sh("output", "read line; exit 1"), full_reads=False), patience=HASTY)
     ends.wait(40)
     assert ends.cause()["stage"] == "output"
     assert len(ends.stage("input")["stderr"]) > 1000
@@ -775,14 +780,12 @@ def test_standard_error_without_end_holds_nothing_up(launch: Launch, tmp_path: P
 # -- the end, the guard, the controller
 
 
-def watched(
-    launch: Launch, tmp_path: Path, shape: Callable[..., Plan] = two, changes: Iterable[Change] = HASTY
-) -> Ends:
+def watched(launch: Launch, tmp_path: Path, shape: Callable[..., Plan] = two) -> Ends:
     """A run in full flow, with a grandchild that has left its session and still holds the link."""
     source = "(setsid sleep 600 &); exec " + " ".join(
         [sys.executable, "-IS", "-c", '"import os\nwhile True: os.write(1, bytes(65536))"']
     )
-    ends = launch(shape(sh("input", source), record("output", tmp_path / "seen")), changes)
+    ends = launch(shape(sh("input", source), record("output", tmp_path / "seen")), patience=HASTY)
     eventually((tmp_path / "seen.started").exists, "the sink has not started")
     return ends
 
@@ -813,8 +816,9 @@ def test_readers_end_killed(launch: Launch, tmp_path: Path) -> None:
 def test_an_error_of_ours_is_no_end_of_file_and_is_told(launch: Launch, tmp_path: Path) -> None:
     """The end fails by itself, in the middle of a run: as good as killed, and it says why."""
     wrong = "stall = self.spec[1] if self.writer and self.moved_at < now - 1 else 0"
-    changes = (*HASTY, ("link", 'stall = self.spec.get("stall_timeout") or 0', wrong))
-    ends = launch(two(sh("input", "echo data; sleep 600"), record("output", tmp_path / "seen")), changes).wait()
+    changes = (("link", 'stall = self.spec.get("stall_timeout") or 0', wrong),)
+    plan = two(sh("input", "echo data; sleep 600"), record("output", tmp_path / "seen"))
+    ends = launch(plan, changes, patience=HASTY).wait()
     report = ends.report("a")
     assert report["died"].startswith("an error in socketpipe itself: KeyError") and report["left"] == []
     assert "an error in socketpipe itself" in ends.cause()["msg"]
@@ -876,7 +880,7 @@ def test_nobody_listens_any_more_on_one_host(launch: Launch, tmp_path: Path) -> 
 def test_signal_while_stages_ignore_everything(launch: Launch, tmp_path: Path, shape: Callable[..., Plan]) -> None:
     script = "trap '' TERM INT HUP; echo; touch %s/%s; while :; do sleep 600; done"
     plan = shape(sh("input", script % (tmp_path, "one")), sh("output", script % (tmp_path, "two")), full_reads=False)
-    ends = launch(plan, HASTY)
+    ends = launch(plan, patience=HASTY)
     eventually(lambda: len(list(tmp_path.iterdir())) == 2, "not started")
     for name in ends.names:
         os.kill(ends.end(name), signal.SIGTERM)
@@ -895,8 +899,7 @@ def test_waiting_costs_nothing(launch: Launch, tmp_path: Path) -> None:
     """Ended while it waits for a stage that ignores SIGTERM: it still sleeps until SIGKILL is due."""
     seen = tmp_path / "seen"
     sink = sh("output", "trap 'touch %s.term' TERM; touch %s.started; while :; do sleep 0.1; done" % (seen, seen))
-    changes = (("rules", "RESET_GRACE = 5.0", "RESET_GRACE = 0.2"), ("rules", "TERM_GRACE = 5.0", "TERM_GRACE = 3.0"))
-    ends = launch(two(sh("input", "echo; " + started(seen) + "exit 3"), sink), changes)
+    ends = launch(two(sh("input", "echo; " + started(seen) + "exit 3"), sink), patience={"reset": 0.2, "term": 3.0})
     eventually(Path("%s.term" % seen).exists, "no SIGTERM")
     end = ends.end("b")
     os.kill(end, signal.SIGTERM)
@@ -930,7 +933,7 @@ def test_nobody_listens_before_the_links_are_made(launch: Launch, tmp_path: Path
 
 def test_stall_timeout(launch: Launch, tmp_path: Path) -> None:
     plan = two(sh("input", "echo data; sleep 600"), record("output", tmp_path / "seen"), stall_timeout=1)
-    ends = launch(plan, HASTY).wait()
+    ends = launch(plan, patience=HASTY).wait()
     cause = ends.cause()
     assert cause["kind"] == "stalled" and cause["link"] == plan.links[0]["id"]
     assert "no byte moved for 1 s (stall_timeout)" in cause["msg"]
@@ -941,7 +944,7 @@ def test_stall_timeout(launch: Launch, tmp_path: Path) -> None:
 
 def test_an_idle_link_without_a_stall_timeout_lives(launch: Launch, tmp_path: Path) -> None:
     plan = two(sh("input", "echo data; sleep 4"), stage("output", ["cat"]), dead_peer=3)
-    launch(plan, HASTY).wait().ok()
+    launch(plan, patience=HASTY).wait().ok()
 
 
 def test_three_runs_at_once_do_not_meet(launch: Launch, tmp_path: Path) -> None:

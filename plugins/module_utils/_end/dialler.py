@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 else:
     import _socket as socket
 
-DIAL_TIME = 3.0  # seconds for one attempt: the first SYN and its repetition after 1 s
 HEAD_START = 0.1  # seconds of an address before the second, twice that before the fourth, and so on
 STAGGER = 0.2  # seconds until another port is tried beside one that has not answered: at first, then ever longer
 REDIAL = (0.01, 2.0)  # seconds between rounds of attempts: from, growing to
@@ -106,8 +105,8 @@ class Dialler:
     now and then when all have refused.  All of them each time is what a port scan looks like.
     """
 
-    def __init__(self, end: str, link: str, address: str, ports: "list[int]", rank: int = 0):
-        self.link, self.rank = link, rank
+    def __init__(self, end: str, link: str, address: str, ports: "list[int]", rank: int, dial_time: float):
+        self.link, self.rank, self.dial_time = link, rank, dial_time
         self.attempts = [Attempt(end, link, address, port) for port in ports]
         self.reach, self.cursor = 1, 0  # ports in a round, the next one of them
         self.last: "Attempt | None" = None  # the last one dialled, while it may yet come to something
@@ -115,16 +114,16 @@ class Dialler:
         self.segment = 0
         self.next_at = -1.0
         self.pause, self.stagger = REDIAL[0], STAGGER
-        self.patience, self.widen_at = WIDEN[0], 0.0
+        self.widen_after, self.widen_at = WIDEN[0], 0.0
 
     def step(self, now: float) -> None:
         """Give up what took too long, dial the next port when it is time."""
         for attempt in self.attempts:
-            if attempt.sock and now - attempt.started > DIAL_TIME:
+            if attempt.sock and now - attempt.started > self.dial_time:
                 attempt.drop()
         if self.next_at < 0:
             self.next_at = now + HEAD_START * self.rank.bit_length()
-            self.widen_at = self.next_at + self.patience
+            self.widen_at = self.next_at + self.widen_after
         if self.last and not self.busy():
             self._go_on(now)
         if self.has_met() or now < self.next_at:
@@ -139,7 +138,7 @@ class Dialler:
             except OSError as exc:
                 attempt.fail(exc)
         self.next_at = now + self.stagger
-        self.stagger = min(DIAL_TIME, self.stagger * 2)
+        self.stagger = min(self.dial_time, self.stagger * 2)
 
     def _go_on(self, now: float) -> None:
         """What was dialled has come to nothing: the next port of this round at once, the next round after a pause."""
@@ -155,8 +154,8 @@ class Dialler:
         if now >= self.widen_at:
             self._widen()
             self.cursor = 0
-            self.patience = min(WIDEN[1], self.patience * 2)
-            self.widen_at = now + self.patience
+            self.widen_after = min(WIDEN[1], self.widen_after * 2)
+            self.widen_at = now + self.widen_after
 
     def _widen(self) -> None:
         """One more port in each round, and that one next."""

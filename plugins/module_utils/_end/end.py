@@ -8,8 +8,9 @@ import time
 
 from . import link
 from .kernel import events
+from .patience import Patience
 from .processes import HIDDEN, blind, descendants, has_children, kill_with_groups
-from .rules import TERM_GRACE, Rules
+from .rules import Rules
 from .stage import ENDED, RUNNING, WAITING, Stage
 from .watch import Cancelled
 
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
 else:
     import _signal as signal
 
-TICK = 1.0  # seconds between looks at the counters
-
 
 class End(Rules):
     """All stages and links of one host in one run."""
 
     def __init__(self, plan: "dict[str, Any]", sides: "list[Side]", watch: "Watch", guard: "socket.socket"):
-        super().__init__()
+        super().__init__(Patience(plan["patience"]))
         self.plan, self.sides, self.watch, self.guard = plan, sides, watch, guard
         by_key = {(side.id, side.writer): side for side in sides}
         self.stages = [Stage(spec, by_key) for spec in plan["stages"]]
@@ -46,7 +45,7 @@ class End(Rules):
         """Supervise until every stage and link is settled; returns the report."""
         while not self.settled():
             try:
-                self.notice(self.watch.poll(self.fds(), self.patience()))
+                self.notice(self.watch.poll(self.fds(), self.pause()))
                 self.tick(time.monotonic())
             except Cancelled as exc:
                 self.cancel(str(exc))
@@ -85,7 +84,7 @@ class End(Rules):
                     wanted[side.sock.fileno()] = max(0, side.wanted()) | select.POLLIN
         return wanted
 
-    def patience(self) -> float:
+    def pause(self) -> float:
         """Seconds until there is something to do even if nothing happens."""
         now = time.monotonic()
         if any(side.state == link.COMMITTED for side in self.sides):
@@ -135,7 +134,7 @@ class End(Rules):
             side.insist()
             side.wake(now)
         if now >= self.tick_at:
-            self.tick_at = now + TICK
+            self.tick_at = now + self.patience.tick
             for side in self.sides:
                 side.check(now)
         if now >= self.sample_at:
@@ -164,10 +163,10 @@ class End(Rules):
         """On failure nothing that was started lives on; on success what holds no link may, and is named."""
         if self.failed() or any(side.state in link.BROKEN for side in self.sides):
             began = time.monotonic()
-            while has_children() and time.monotonic() < began + TERM_GRACE:
+            while has_children() and time.monotonic() < began + self.patience.term:
                 alive = descendants(os.getpid())
                 self.killed.update(alive)
-                number = signal.SIGTERM if time.monotonic() < began + TERM_GRACE / 5 else signal.SIGKILL
+                number = signal.SIGTERM if time.monotonic() < began + self.patience.term / 5 else signal.SIGKILL
                 if len(kill_with_groups(alive, number)) == len(alive) > 0:
                     break  # none of them is ours to end
                 time.sleep(0.05)

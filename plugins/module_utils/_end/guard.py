@@ -13,7 +13,6 @@ import time
 
 from .kernel import HANGUP, become_subreaper, disconnect, events, signal_name
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups
-from .rules import KILL_GRACE, TERM_GRACE
 from .watch import catch
 
 TYPE_CHECKING = False
@@ -22,18 +21,22 @@ if TYPE_CHECKING:
     import socket
     from typing import Any
 
+    from .patience import Patience
     from .watch import Watch
 else:
     import _signal as signal
     import _socket as socket
 
 DONE = b"."  # what the end says when it has ended everything itself
-PATIENCE = 5.0  # seconds to wait for killed processes to be gone
-# seconds for an end that is to stop, more than it may need: a stage that ignores it, and what it has left running
-ENOUGH = TERM_GRACE + KILL_GRACE + TERM_GRACE + 2.0
 
 
-def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]", watch: "Watch") -> socket.socket:
+def split(
+    name: str,
+    links: "list[socket.socket]",
+    local: "list[socket.socket]",
+    watch: "Watch",
+    patience: "Patience",
+) -> socket.socket:
     """Fork: returns, in the child, the end's channel to its guard; the parent never returns."""
     become_subreaper()
     ours, theirs = socket.socketpair()
@@ -47,9 +50,9 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
         theirs.close()
         for sock in local:
             sock.close()  # these must be closed by all to be broken: the stages' death does it
-        said = attend(end, ours, watch)
+        said = attend(end, ours, watch, patience.stop)
         if said != DONE:
-            watch.say(clean_up(name, end, links, said.decode("utf-8", "replace")))
+            watch.say(clean_up(name, end, links, said.decode("utf-8", "replace"), patience.gone))
         else:
             os.waitpid(end, 0)
         status = 0
@@ -58,7 +61,7 @@ def split(name: str, links: "list[socket.socket]", local: "list[socket.socket]",
     raise AssertionError("not reached")
 
 
-def attend(end: int, ours: socket.socket, watch: "Watch") -> bytes:
+def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> bytes:
     """Wait for the end's last word.  One that is to stop, by a signal or as nobody listens any more, must do so."""
     wake, wake_in = os.pipe()
     for fd in (wake, wake_in):
@@ -79,7 +82,7 @@ def attend(end: int, ours: socket.socket, watch: "Watch") -> bytes:
         wanted = {ours.fileno(): select.POLLIN, wake: select.POLLIN}
         if not told:
             wanted[watch.out] = 0
-        found = events(wanted, told[0] + ENOUGH - time.monotonic() if told and patient else None)
+        found = events(wanted, told[0] + enough - time.monotonic() if told and patient else None)
         if ours.fileno() in found:
             signal.set_wakeup_fd(-1)
             catch(lambda number, frame: None)  # the rest is soon done
@@ -88,19 +91,19 @@ def attend(end: int, ours: socket.socket, watch: "Watch") -> bytes:
             os.read(wake, 4096)
         if found.get(watch.out, 0) & HANGUP:
             tell(signal.SIGCONT)
-        if told and patient and time.monotonic() >= told[0] + ENOUGH:
+        if told and patient and time.monotonic() >= told[0] + enough:
             kill([end], signal.SIGKILL)
             patient = False
 
 
-def clean_up(name: str, end: int, links: "list[socket.socket]", said: str) -> "dict[str, Any]":
+def clean_up(name: str, end: int, links: "list[socket.socket]", said: str, enough: float) -> "dict[str, Any]":
     """The end is gone: break its links at once, kill what it started, report in its place.
 
     ``said``: its own last words, an error in this program; empty when it was killed.
     """
     for sock in links:
         disconnect(sock)  # refused while somebody sleeps in it: that ends now, and then our own end resets it
-    left, killed, status = kill_all(end)
+    left, killed, status = kill_all(end, enough)
     if status is None:
         how = "its death"
     else:
@@ -109,12 +112,12 @@ def clean_up(name: str, end: int, links: "list[socket.socket]", said: str) -> "d
     return {"end": name, "died": died, "killed": killed, "left": left}
 
 
-def kill_all(end: int) -> "tuple[list[str], list[str], int | None]":
+def kill_all(end: int, enough: float) -> "tuple[list[str], list[str], int | None]":
     """SIGKILL every descendant until wait(2) says that there is none, or those that are left are not ours to end.
 
     Returns (who is left, who was killed, the status of the end as wait(2) gives it).
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + enough
     killed: "dict[int, str]" = {}
     status = None
     while True:

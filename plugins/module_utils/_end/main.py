@@ -117,6 +117,7 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
         [side.sock for side in sides if side.tcp],
         [side.sock for side in sides if not side.tcp],
         watch,
+        meeting.patience,
     )
     try:
         report = End(plan, sides, watch, channel).run()

@@ -16,6 +16,7 @@ from .dialler import STAGGER, Attempt, Dialler, reason
 from .handshake import PARKED, READER, WRITER, WRONG, Key, Stranger, dial, listen
 from .kernel import accept
 from .names import numbers, ssh_client
+from .patience import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 else:
     import _socket as socket
 
-HANDSHAKE_TIME = 5.0  # seconds a connection has to prove itself
-FILL_TIME = 3.0  # seconds in which large packets arrive, their repetitions counted, or never do
-STUCK = 0.5  # seconds after which large packets that have not arrived are the likely cause of what else goes wrong
 HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
 BIND = 0.25  # seconds between attempts to listen
 # why callers are turned away that are no strangers
@@ -47,7 +45,7 @@ class Exchange:
     """A listener, diallers and the conversations on them: what a meeting and a preflight share."""
 
     def __init__(self, plan: "dict[str, Any]"):
-        self.plan = plan
+        self.plan, self.patience = plan, Patience(plan["patience"])
         self.links = {link["id"]: link for link in plan["links"] if link["side"] != "local"}
         run = bytes.fromhex(plan["run"])
         self.keys = {n: Key(run, link["index"], bytes.fromhex(link["secret"])) for n, link in self.links.items()}
@@ -70,7 +68,7 @@ class Exchange:
         numeric = [found for address in addresses for found in numbers(address)]
         ports = target.get("ports", [])
         each = enumerate(dict.fromkeys(numeric) if ports else ())
-        return [Dialler(link["end"], link["id"], address, ports, rank) for rank, address in each]
+        return [Dialler(link["end"], link["id"], address, ports, rank, self.patience.dial) for rank, address in each]
 
     def all_diallers(self) -> "list[Dialler]":
         return [dialler for diallers in self.diallers.values() for dialler in diallers]
@@ -109,9 +107,9 @@ class Exchange:
             fd = connection.sock.fileno()  # -1: closed since
             if fd in found:
                 self._talk(connection, connection.advance)
-            elif fd >= 0 and not connection.known and now - connection.born > HANDSHAKE_TIME:
-                self.drop(connection, "said nothing for %d s" % HANDSHAKE_TIME)
-            if connection.is_stuck(FILL_TIME):
+            elif fd >= 0 and not connection.known and now - connection.born > self.patience.handshake:
+                self.drop(connection, "said nothing for %d s" % self.patience.handshake)
+            if connection.is_stuck(self.patience.fill):
                 self.drop(connection, LARGE, small=True)
 
     def _accept(self, listener: socket.socket) -> None:
@@ -180,8 +178,10 @@ class Exchange:
         which had proved itself, gives up after a while.  And the other end may lose its patience before us.
         """
         attempt, reads = connection.attempt, connection.known and self.links[connection.link]["side"] == "R"
-        waited = reads and attempt and not connection.done and time.monotonic() - connection.born > FILL_TIME - 1
-        if waited or connection.is_stuck(STUCK):
+        waited = (
+            reads and attempt and not connection.done and time.monotonic() - connection.born > self.patience.fill - 1
+        )
+        if waited or connection.is_stuck(self.patience.stuck):
             why, small = LARGE, True
         self.large += small
         if attempt is not None:
@@ -244,7 +244,7 @@ class Meeting(Exchange):
         while len(self.made) < len(self.links):
             now = time.monotonic()
             if now > deadline:
-                self.large += sum(connection.is_stuck(STUCK) for connection in self.connections)
+                self.large += sum(connection.is_stuck(self.patience.stuck) for connection in self.connections)
                 raise NotConnected(", ".join(sorted(set(self.links) - set(self.made))))
             self.bind(now)
             wanted = [dialler for dialler in self.all_diallers() if self.wants(dialler.link)]
@@ -261,7 +261,7 @@ class Meeting(Exchange):
         """Let the writer choose among those that proved themselves, and again if its choice falls silent."""
         for connection in list(self.chosen.values()):
             waits = connection in self.connections and connection.want != PARKED
-            if waits and time.monotonic() - connection.chosen_at > HANDSHAKE_TIME:
+            if waits and time.monotonic() - connection.chosen_at > self.patience.handshake:
                 self.drop(connection, "did not take the link")
         for connection in list(self.connections):
             if connection.want == PARKED and connection.known and connection.link not in self.chosen:

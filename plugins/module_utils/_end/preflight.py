@@ -10,7 +10,7 @@ import select
 import time
 
 from .connect import Connection
-from .dialler import DIAL_TIME, Attempt
+from .dialler import Attempt
 from .handshake import PARKED
 from .kernel import FIN
 from .meeting import Exchange
@@ -61,7 +61,7 @@ class Preflight(Exchange):
     def dial_all(self, now: float) -> None:
         """Start what has no answer yet; after the first contact with an end each once more, for its last word."""
         for attempt in self.attempts:
-            if attempt.sock and now - attempt.started > DIAL_TIME:
+            if attempt.sock and now - attempt.started > self.patience.dial:
                 attempt.drop()
         if now < self.retry_at:
             return

@@ -22,14 +22,9 @@ if TYPE_CHECKING:
     from typing import Iterable
 
     from .link import Side
+    from .patience import Patience
 else:
     import _signal as signal
-
-RESET_GRACE = 5.0  # seconds for a stage whose link is broken to notice it, before SIGTERM
-TERM_GRACE = 5.0  # seconds from SIGTERM to SIGKILL
-KILL_GRACE = 10.0  # seconds from SIGKILL to giving up on a process
-HOLD_GRACE = 5.0  # seconds for what a stage has left running to let go of its link
-DRAIN_GRACE = 8.0  # seconds for the rest of a stream whose reader has stopped; more than its writer may be held
 
 
 def at_rest(side: "Side") -> "tuple[int | None, int]":
@@ -56,7 +51,8 @@ def whose(found: "dict[int, tuple[str, str]]") -> str:
 class Rules:
     """What becomes of a stage and its links; each method is idempotent and is asked again until all is settled."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: "Patience") -> None:
+        self.patience = patience
         self.stages: "list[Stage]" = []
         self.cancelled = ""
         self.killed: "dict[int, str]" = {}
@@ -87,15 +83,15 @@ class Rules:
                 for side in stage.outs:
                     side.abort()
             # while it sleeps in a link that cannot be reset for that, it cannot notice either
-            grace = 0.0 if any(side.busy for side in stage.fds.values()) else RESET_GRACE
+            grace = 0.0 if any(side.busy for side in stage.fds.values()) else self.patience.reset
             stage.term_at = stage.term_at or now + grace
         if stage.term_at and now >= stage.term_at and not stage.kill_at:
             self.signal_tree(stage, signal.SIGTERM)
-            stage.kill_at = now + TERM_GRACE
+            stage.kill_at = now + self.patience.term
             stage.term_at = float("inf")
         elif stage.kill_at and now >= stage.kill_at:
             self.signal_tree(stage, signal.SIGKILL)
-            if now >= stage.kill_at + KILL_GRACE:
+            if now >= stage.kill_at + self.patience.kill:
                 stage.fail("not killed", "could not be killed (pid %d)" % stage.pid)
                 self.break_links(stage)
                 stage.settled, stage.state = True, ENDED
@@ -139,7 +135,7 @@ class Rules:
         if stage.problem is not None:
             return True
         if stage.drain_until == 0:
-            stage.drain_until, stage.hold_until = now + DRAIN_GRACE, 0.0
+            stage.drain_until, stage.hold_until = now + self.patience.drain, 0.0
             count, stage.left_unread = at_rest(side)
             stage.consumed = "" if count is None else " after %d bytes" % (count - stage.left_unread)
         at_end = side.drain(stage.spec["padding"])
@@ -167,7 +163,7 @@ class Rules:
                 stage.hold_until = 0.0
                 return False
             text = whose(found)
-        stage.hold_until = stage.hold_until or now + HOLD_GRACE
+        stage.hold_until = stage.hold_until or now + self.patience.hold
         if now < stage.hold_until:
             return True
         stage.fail("held", "has exited, but " + text)

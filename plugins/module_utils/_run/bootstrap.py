@@ -29,6 +29,7 @@ MODULES = [
     "_end.processes",
     "_end.handshake",
     "_end.names",
+    "_end.patience",
     "_end.dialler",
     "_end.connect",
     "_end.meeting",

@@ -10,6 +10,7 @@ the ends can reach each other; ``for_end`` is what one end is then told.
 import random
 import secrets
 
+from .._end.patience import checked
 from .readers import padding, reads_blocks
 
 TYPE_CHECKING = False
@@ -46,7 +47,10 @@ class Plan:
     """The ends, stages and links of one run, with fresh secrets."""
 
     def __init__(self, options: "dict[str, Any]"):
-        """``options``: ports, listeners (end names or None for all), the links' and the ends' settings by name."""
+        """``options``: ports, listeners (end names or None for all), the links' and the ends' settings by name.
+
+        ``patience``: for tests, see _end.patience.
+        """
         self.run = secrets.token_hex(16)
         self.options = options
         self.ends: "dict[str, dict[str, Any]]" = {}
@@ -147,4 +151,5 @@ class Plan:
             "preflight": bool(options.get("preflight", False)),
             "heartbeat": HEARTBEAT,
             "sample": end["sample"],
+            "patience": checked(options.get("patience", {})),
         }
