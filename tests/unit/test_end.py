@@ -362,7 +362,7 @@ def test_a_live_stream_is_seen_as_it_comes(launch: Launch, tmp_path: Path) -> No
 
 def test_rate_limit(launch: Launch, tmp_path: Path) -> None:
     """The kernel paces; only the order of magnitude is asked for, and that it makes a difference."""
-    size, limit = 6 * MEGA, 4 * MEGA
+    size, limit = 2 * MEGA, MEGA
     data = random_file(tmp_path / "data", size)
     rates = {}
     for rate in (limit, 0):
