@@ -163,7 +163,7 @@ MOMENTS: dict[str, Change] = {
     "as it hears that the link is taken": dies_before("handshake", '        key.check(b"taken",', "'a'"),
     "as the handshake ends": dies_before("meeting", "        self.made[connection.link] =", 'self.plan["end"]'),
     "before the link is made": BEFORE_LINK,
-    "before the guard is split off": dies_before("main", "    channel = split(\n", 'plan["end"]'),
+    "before the guard is split off": dies_before("main", "        channel = split(\n", 'plan["end"]'),
     "as the end begins": dies_before("guard", "        ours.close()\n", "name"),
     "as the guard begins": dies_before("guard", "        theirs.close()\n", "name"),
     "by an error of ours": dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]', "raise KeyError"),
@@ -801,6 +801,22 @@ def test_end_killed(launch: Launch, tmp_path: Path) -> None:
     assert any("sleep" in line for line in report["killed"])
     cause = ends.cause()
     assert (cause["kind"], cause["host"]) == ("end", "host-a") and "SIGKILL" in cause["msg"]
+    ends.gone()
+
+
+def test_end_and_guard_killed_together(launch: Launch, tmp_path: Path) -> None:
+    """By somebody's pkill, for example: a stage that neither reads nor writes would sleep on for ever."""
+    source = sh("input", "echo $$ > %s/pid; echo data; exec sleep 600" % tmp_path)
+    ends = launch(two(source, record("output", tmp_path / "seen"), full_reads=False))
+    pid = int(written(tmp_path / "pid"))
+    eventually((tmp_path / "seen.started").exists, "the sink has not started")
+    both = [ends.guard("a"), ends.end("a")]
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # so that neither hears of the other's death
+        for process in both:
+            os.kill(process, number)
+    eventually(lambda: not alive(pid), "the source lives on")
+    ends.wait()
+    assert recorded(tmp_path / "seen")["how"] in BREAKS
     ends.gone()
 
 

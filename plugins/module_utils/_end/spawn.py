@@ -132,6 +132,7 @@ def spawn(
     ``others``: with those descriptors, too, that whoever started us meant to be inherited.
     """
     result, result_in = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         step, report = "fork", result_in
@@ -140,6 +141,8 @@ def spawn(
                 os.setsid()
             if orphaned:
                 signal_on_death(orphaned)
+                if os.getppid() != parent:  # dead already
+                    os.kill(os.getpid(), orphaned)
             above = max(fds) + 1  # and no higher: there may be few (ulimit -n)
             high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, above) for fd, source in fds.items()}
             report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, above)

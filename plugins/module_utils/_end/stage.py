@@ -13,9 +13,12 @@ from .wire import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from .link import Side
+else:
+    import _signal as signal
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by "keep"
@@ -100,10 +103,15 @@ class Stage:
             if "program" in self.spec:
                 program = targets[PROGRAM_FD] = in_memory(self.spec["program"])
                 argv = [sys.executable if word is None else word for word in self.spec["launcher"]] + argv[1:]
-            own_session = self.spec.get("own_session", True)
-            others = self.spec.get("others", False)
+            own_session, others = self.spec.get("own_session", True), self.spec.get("others", False)
             self.pid = spawn(
-                argv, full_environment(self.spec), self.spec.get("chdir"), targets, own_session, others=others
+                argv,
+                full_environment(self.spec),
+                self.spec.get("chdir"),
+                targets,
+                own_session,
+                orphaned=signal.SIGKILL,  # as the guard does; the guard may be dead as well
+                others=others,
             )
             self.started_at, self.state = now, RUNNING
         except BaseException:
