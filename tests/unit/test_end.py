@@ -556,6 +556,14 @@ def test_refused_before_anything_starts(launch: Launch, tmp_path: Path, name: st
     ends.gone()
 
 
+def test_refused_where_no_process_can_be_started(launch: Launch, tmp_path: Path) -> None:
+    full = ("guard", "    end = os.fork()\n", "    raise OSError(11, os.strerror(11))\n")
+    ends = launch(two(sh("input", "echo data"), sh("output", "touch %s/started" % tmp_path)), (full,)).wait()
+    assert not any(ends.errors.values()) and not ends.verdict().started and not (tmp_path / "started").exists()
+    text = "it cannot start a process: Resource temporarily unavailable; is there a limit (ulimit -u, "
+    assert ends.cause()["kind"] == "refused" and text in ends.cause()["msg"]
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: a PID namespace")
 def test_refused_where_proc_is_of_another_pid_namespace(launch: Launch) -> None:
     """It would tell of others' processes: what the source has left running would be overlooked, and others killed."""

@@ -25,6 +25,7 @@ else:
 
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 
+NO_FORK = "it cannot start a process: %s; is there a limit (ulimit -u, pids.max of a control group)?"
 FOREIGN_PROC = (
     "/proc does not show the processes of this PID namespace, and an end must see those that it has started: "
     "mount proc inside the namespace (unshare --mount-proc, bwrap --proc /proc)"
@@ -112,13 +113,16 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
             if connection.attempt and connection.attempt.segment:
                 side.warning = SMALL_PACKETS % (spec["address"], spec["peer"], connection.attempt.segment)
             sides.append(side)
-    channel = split(
-        plan["end"],
-        [side.sock for side in sides if side.tcp],
-        [side.sock for side in sides if not side.tcp],
-        watch,
-        meeting.patience,
-    )
+    try:
+        channel = split(
+            plan["end"],
+            [side.sock for side in sides if side.tcp],
+            [side.sock for side in sides if not side.tcp],
+            watch,
+            meeting.patience,
+        )
+    except OSError as exc:
+        return {"refused": NO_FORK % exc.strerror}
     try:
         report = End(plan, sides, watch, channel).run()
     except Exception as exc:
