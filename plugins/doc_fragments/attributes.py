@@ -1,7 +1,7 @@
 # Copyright: the plumbing.socketpipe contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an attribute means stands here once; how far a module has it stands in the module.
+"""The descriptions of attributes, shared by all modules.  Each module documents its own level of support.
 
 This documentation fragment is private to the collection and may change at any time.
 """

@@ -11,11 +11,11 @@ module: tape_backup
 short_description: Put the archive of a host on tape
 version_added: 0.1.0
 description:
-  - C(tar) on the task's host writes an archive, which goes straight to the tape host over one TCP connection and is
-    written to tape there. It counts when the host has reported what was in it, which is part of this task.
-  - When the tape turns out to be full, the archive is written again on the next one.
-  - A host that cannot be reached is a failure of the kind V(unreachable), and stays in the play. With
-    C(failed_when=false) the other hosts go on, and M(plumbing.socketpipe.tape_finish) tells them apart.
+  - Runs C(tar) on the task's host. The archive goes straight to the tape host over one TCP connection and is written to
+    tape there. It counts as good only after the host has reported its length and checksum, which is part of this task.
+  - If the tape fills up, the archive is written again on the next tape.
+  - If the host is unreachable, the task fails with RV(kind=unreachable), and the host stays in the play. Set
+    C(failed_when=false) to continue with the other hosts. M(plumbing.socketpipe.tape_finish) then reports each result.
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -38,17 +38,17 @@ attributes:
   become:
     support: full
     details:
-      - C(become) applies to the task's host. For the tape host there is O(tape_become).
+      - C(become) applies to the task's host. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
-      - Estimates the archive. No file is read, and nothing is written.
+      - Estimates the size of the archive. Reads no file and writes nothing.
   connection:
     support: full
   delegation:
     support: full
     details:
-      - With C(delegate_to), the files are those of the host that is named there.
+      - With C(delegate_to), backs up the files of the delegated host.
   diff_mode:
     support: none
   facts:
@@ -56,63 +56,64 @@ attributes:
   idempotent:
     support: none
     details:
-      - Writes an archive each time, unless the run of the plan has a good one.
+      - Writes an archive each time, unless the plan's run already has a good one.
   platform:
     platforms: linux
     support: full
 options:
   plan:
     description:
-      - What M(plumbing.socketpipe.tape_plan) has returned.
+      - The result of M(plumbing.socketpipe.tape_plan).
     type: dict
     required: true
   tape_paths:
     description:
-      - What of the host is backed up, directories and files.
+      - The directories and files to back up.
     type: list
     elements: str
     default: []
   tape_excludes:
     description:
-      - What is not, patterns of C(tar). One that begins with V(/) is of the whole path, any other of its last parts.
+      - Patterns of C(tar) for files to leave out. A pattern that begins with V(/) matches the whole path. Any other
+        matches the last parts of the path.
     type: list
     elements: str
     default: []
   tape_one_file_system:
     description:
-      - Whether to stay on the file systems that O(tape_paths) are on.
+      - Whether to stay on the file systems of O(tape_paths).
     type: bool
     default: true
   tape_keep_incomplete:
     description:
-      - Whether to keep an archive although C(tar) could not read all of it. It has what could be read, and can be
-        restored. No later level is based on it.
+      - Whether to keep an archive if C(tar) could not read every file. Such an archive can be restored, but no later
+        level is based on it.
     type: bool
     default: false
   tape_state_dir:
     description:
-      - The directory on the host in which C(tar) keeps what it knows for the next level, for each tape host by itself.
+      - The directory on the host for the incremental state of C(tar), with a separate state for each tape host.
     type: str
     default: /var/lib/socketpipe/tape-state
   tape_buffer:
     description:
-      - A buffer before the drive, such as V(2G), with C(mbuffer).
+      - The size of a buffer in front of the drive, such as V(2G). It uses C(mbuffer).
       - The tape host's variable of this name comes first.
     type: str
     default: ""
   tape_reclaim:
     description:
-      - Whether the archive overwrites a failed one at the end of a tape.
+      - Whether to overwrite a failed archive at the end of the tape.
     type: bool
     default: false
   tape_estimate:
     description:
-      - Whether to estimate the archive first, so that one that does not fit is not begun.
+      - Whether to estimate the size first, and fail before writing if the archive does not fit.
     type: bool
     default: false
   tape_retries:
     description:
-      - How often the archive is written again, on the next tape, when its tape turns out to be full.
+      - How often to write the archive again, on the next tape, if its tape fills up.
     type: int
     default: 1
 seealso:
@@ -123,19 +124,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Put the databases on tape
+- name: Back up the databases
   hosts: databases
   become: true
   strategy: ansible.builtin.linear
   tasks:
-    - name: Plan
+    - name: Plan the run
       plumbing.socketpipe.tape_plan:
         hosts: "{{ ansible_play_batch }}"
         tape_host: tape1
       run_once: true
       register: planned
 
-    - name: Back up
+    - name: Back up each host
       plumbing.socketpipe.tape_backup:
         plan: "{{ planned }}"
         tape_paths: [/etc, /var/lib/postgresql]
@@ -143,7 +144,7 @@ EXAMPLES = r"""
       failed_when: false
       register: archive
 
-    - name: Finish
+    - name: Finish the run
       plumbing.socketpipe.tape_finish:
         plan: "{{ planned }}"
         results: "{{ ansible_play_hosts_all | map('extract', hostvars) | map(attribute='archive', default={}) }}"
@@ -169,8 +170,11 @@ run:
   sample: 20261125T232035Z
 state:
   description:
-    - V(good) - there is a good archive now, V(good before) - there was one of this run already, V(left out) - the tape
-      host without O(tape_paths), V(estimated) - check mode, V(failed) - there is none.
+    - V(good) - wrote a good archive.
+    - V(good before) - the run already had a good archive.
+    - V(left out) - the tape host has no O(tape_paths).
+    - V(estimated) - check mode.
+    - V(failed) - there is no good archive.
   returned: always
   type: str
   sample: good
@@ -180,47 +184,47 @@ level:
   type: int
   sample: 0
 base:
-  description: The run that it is an increment to.
+  description: The run of its base, null for level 0.
   returned: success, if it is RV(state=good)
   type: str
   sample: null
 time:
-  description: When the host began it, in UTC.
+  description: When it was started, in UTC.
   returned: success, if it is RV(state=good)
   type: str
   sample: "2026-11-25T23:20:40Z"
 bytes:
-  description: Its size, or the estimate.
+  description: Its size, or the estimated size.
   returned: success
   type: int
   sample: 1048576
 sha256:
-  description: Its checksum.
+  description: Its SHA-256.
   returned: success, if it is RV(state=good)
   type: str
   sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 elapsed:
-  description: Seconds that the tape took for it.
+  description: Seconds it took to write the archive to tape.
   returned: success, if it is RV(state=good)
   type: float
   sample: 0.5
 rate:
-  description: Bytes a second.
+  description: The rate in bytes a second.
   returned: success, if it is RV(state=good)
   type: int
   sample: 2097152
 waited:
-  description: Seconds that it waited for a drive.
+  description: Seconds spent waiting for a drive.
   returned: success, if it is RV(state=good)
   type: float
   sample: 0.1
 total:
-  description: Seconds that all of it took.
+  description: Seconds in total.
   returned: success, if it is RV(state=good)
   type: float
   sample: 3.2
 attempts:
-  description: How often it was begun.
+  description: The number of attempts.
   returned: success, if it is RV(state=good)
   type: int
   sample: 1
@@ -230,69 +234,69 @@ tape:
   type: str
   sample: WEEK01
 file:
-  description: The tape file that it is.
+  description: Its tape file number.
   returned: success, if it is RV(state=good)
   type: int
   sample: 1
 files:
-  description: How many files it has.
+  description: The number of files in it.
   returned: success, if it is RV(state=good)
   type: int
   sample: 230
 incomplete:
-  description: Whether not all could be read (O(tape_keep_incomplete)).
+  description: Whether some files could not be read (O(tape_keep_incomplete)).
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: bool
   sample: false
 level_problem:
-  description: Why it has another level than was planned, empty if it has not.
+  description: Why the level differs from the planned one. Empty if it does not.
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: str
   sample: ""
 tar_warnings:
-  description: The first of the warnings of C(tar).
+  description: The first warnings of C(tar).
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: list
   elements: str
   sample: []
 warning_count:
-  description: How many there were.
+  description: The number of warnings.
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: int
   sample: 0
 other_file_systems:
-  description: Some of what is mounted below the paths, and therefore not in the archive.
+  description: Some of the file systems mounted below the paths, which are not in the archive.
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: list
   elements: str
   sample: []
 mounted:
-  description: How many of those there are.
+  description: The number of these file systems.
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: int
   sample: 0
 slow:
-  description: Which side the connection has waited for, empty if for none.
+  description: The side that slowed down the transfer. Empty if none did.
   returned: success, if it is RV(state=good)
   type: str
   sample: ""
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

@@ -11,7 +11,8 @@ module: tape_catalog
 short_description: Copy, import or rebuild the catalog of tapes
 version_added: 0.1.0
 description:
-  - The catalog is on the tape host. This copies it to other hosts, imports such a copy, or reads it from the tapes.
+  - The catalog is on the tape host. This module copies it to other hosts, imports such a copy, or rebuilds it from the
+    tapes.
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -30,7 +31,7 @@ attributes:
   become:
     support: none
     details:
-      - C(become) is not used. For the tape host there is O(tape_become).
+      - C(become) is ignored. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
@@ -40,7 +41,7 @@ attributes:
   delegation:
     support: none
     details:
-      - The work is done on the tape host, whichever host the task is for, so use C(run_once).
+      - Always works on the tape host, whatever the task's host, so use C(run_once).
   diff_mode:
     support: none
   facts:
@@ -55,21 +56,21 @@ attributes:
 options:
   mode:
     description:
-      - V(copy) - to O(tape_catalog_hosts).
-      - V(import) - from O(tape_catalog_from), to a tape host that has no catalog.
-      - V(rebuild) - from the tapes in the drives, each of which has a copy of the catalog as the last file of each run,
-        and then copy it.
+      - V(copy) - copy it to O(tape_catalog_hosts).
+      - V(import) - import it from O(tape_catalog_from). The tape host must not have a catalog.
+      - V(rebuild) - rebuild it from the tapes in the drives, then copy it to O(tape_catalog_hosts). The last file of
+        each run on a tape is a copy of the catalog.
     type: str
     choices: [copy, import, rebuild]
     required: true
   tape_catalog_from:
     description:
-      - The host whose copy is imported.
+      - The host to import the copy from.
     type: str
     default: ""
   tape_copy_of:
     description:
-      - The tape host that the copy is of, where another one takes its place.
+      - The tape host that the copy came from, if a new tape host replaces it. V(TAPEHOST.TIME) selects an older copy.
     type: str
     default: ""
 seealso:
@@ -79,14 +80,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Bring the catalog back
+- name: Import the catalog from a copy
   plumbing.socketpipe.tape_catalog:
     mode: import
     tape_host: tape1
     tape_catalog_from: db1
   run_once: true
 
-- name: Read the tapes in the drives
+- name: Rebuild the catalog from the tapes in the drives
   plumbing.socketpipe.tape_catalog:
     mode: rebuild
     tape_host: tape1
@@ -95,34 +96,34 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rebuilt:
-  description: How many archives each tape has, and how many of them the catalog did not know.
+  description: The number of archives on each tape, and how many of them were added to the catalog.
   returned: success
   type: list
   elements: dict
   sample: [{label: WEEK01, archives: 3, added: 1}]
 notes:
-  description: What a person should know, such as a copy of the catalog that failed.
+  description: Warnings for the operator, such as a failed copy of the catalog.
   returned: success
   type: list
   elements: str
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

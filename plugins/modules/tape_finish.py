@@ -11,12 +11,12 @@ module: tape_finish
 short_description: Finish a run of tape backups
 version_added: 0.1.0
 description:
-  - Appends a copy of the catalog to each tape of the run, frees the tapes for others, and copies the catalog to
+  - Appends a copy of the catalog to each tape of the run, releases the tapes, and copies the catalog to
     O(tape_catalog_hosts).
-  - Prints a table of all hosts, which is shown whatever the callback is told to leave out, with the command that tries
-    again what failed. Values of extra variables that look like secrets are left out of it.
-  - Sets the statistic C(tape_backup), an artifact for the next job of a workflow of AWX.
-  - It never fails because of what happens on another host. What goes wrong is one of RV(notes).
+  - Prints a table of all hosts, whatever the callback's display settings, and the command to retry the failed hosts.
+    The command omits values of extra variables that look like secrets.
+  - Sets the statistic C(tape_backup), in AWX an artifact for the next job of a workflow.
+  - Never fails because of an error on another host. Such errors are reported in RV(notes).
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -39,17 +39,17 @@ attributes:
   become:
     support: none
     details:
-      - C(become) is not used. For the tape host there is O(tape_become).
+      - C(become) is ignored. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
-      - Says whether the estimated archives fit.
+      - Reports whether the estimated archives fit.
   connection:
     support: full
   delegation:
     support: none
     details:
-      - The work is done on the tape host, whichever host the task is for, so use C(run_once).
+      - Always works on the tape host, whatever the task's host, so use C(run_once).
   diff_mode:
     support: none
   facts:
@@ -57,20 +57,20 @@ attributes:
   idempotent:
     support: none
     details:
-      - Appends the catalog each time.
+      - Appends a copy of the catalog each time.
   platform:
     platforms: linux
     support: full
 options:
   plan:
     description:
-      - What M(plumbing.socketpipe.tape_plan) has returned.
+      - The result of M(plumbing.socketpipe.tape_plan).
     type: dict
     required: true
   results:
     description:
-      - What M(plumbing.socketpipe.tape_backup) has returned on each host. What is of another run, or no result, is
-        ignored. A host of the plan without a result has failed.
+      - The results of M(plumbing.socketpipe.tape_backup) on all hosts. Results of another run, and entries that are not
+        results, are ignored. A host of the plan without a result counts as failed.
     type: list
     elements: raw
     required: true
@@ -82,7 +82,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Finish
+- name: Finish the run
   plumbing.socketpipe.tape_finish:
     plan: "{{ planned }}"
     results: "{{ ansible_play_hosts_all | map('extract', hostvars) | map(attribute='archive', default={}) }}"
@@ -93,31 +93,31 @@ EXAMPLES = r"""
 
 RETURN = r"""
 summary:
-  description: Of the run. The statistic C(tape_backup) has the same, and RV(hosts), RV(resume) and the warnings.
+  description: The totals of the run. The statistic C(tape_backup) also has RV(hosts), RV(resume) and the warnings.
   returned: success
   type: dict
   contains:
     run:
-      description: Its name.
+      description: The name of the run.
       type: str
     good:
-      description: How many hosts have a good archive.
+      description: The number of hosts with a good archive.
       type: int
     failed:
-      description: How many have none.
+      description: The number of hosts without one.
       type: int
     bytes:
-      description: The size of all archives.
+      description: The total size of the archives.
       type: int
     tapes:
-      description: The tapes that they are on.
+      description: The tapes of these archives.
       type: list
       elements: str
     elapsed:
       description: Seconds since the plan.
       type: int
 hosts:
-  description: Of each host whether it is well, C(ok), why not, C(msg), and the figures of its archive.
+  description: For each host, C(ok), the reason in C(msg) if it is not, and the figures of its archive.
   returned: success
   type: dict
   sample:
@@ -125,33 +125,33 @@ hosts:
       {ok: true, msg: ok, state: good, level: 0, bytes: 1048576, elapsed: 0.5, rate: 2097152, tape: WEEK01, file: 1,
        kind: null, note: ""}
 resume:
-  description: The command that tries again what failed, empty if nothing did.
+  description: The command to retry the failed hosts. Empty if none failed.
   returned: success
   type: str
   sample: ""
 notes:
-  description: What a person should know, such as a copy of the catalog that failed.
+  description: Warnings for the operator, such as a failed copy of the catalog.
   returned: success
   type: list
   elements: str
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

@@ -8,12 +8,12 @@
 
 DOCUMENTATION = r"""
 module: tape_info
-short_description: Show drives, tapes, archives, and who has a file
+short_description: Show drives, tapes and archives, and find files
 version_added: 0.1.0
 description:
-  - What is in each drive, what the catalog knows of each tape and of each archive, the last good archive of each host,
-    when each archive expires, and which tape a backup would want next.
-  - With O(tape_path), the archives that have that path, the newest first. No tape is needed for it.
+  - Returns the tape in each drive, the tapes and archives in the catalog, the last good archive of each host, when each
+    archive expires, and the tape for the next backup.
+  - With O(tape_path), returns the archives that have this path, newest first. This needs no tape.
   - Changes nothing.
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
@@ -33,7 +33,7 @@ attributes:
   become:
     support: none
     details:
-      - C(become) is not used. For the tape host there is O(tape_become).
+      - C(become) is ignored. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
@@ -43,7 +43,7 @@ attributes:
   delegation:
     support: none
     details:
-      - The work is done on the tape host, whichever host the task is for, so use C(run_once).
+      - Always works on the tape host, whatever the task's host, so use C(run_once).
   diff_mode:
     support: none
   facts:
@@ -58,14 +58,14 @@ attributes:
 options:
   gather:
     description:
-      - What to look at.
+      - The information to return.
     type: list
     elements: str
     choices: [drives, tapes, archives, hosts]
     default: [drives, tapes, archives, hosts]
   tape_path:
     description:
-      - A path to look for, or a pattern of the shell. Fails if no good archive has it.
+      - A path to find, or a shell pattern. Fails if no good archive has it.
     type: str
     default: ""
   tape_of_host:
@@ -86,7 +86,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the last good archive of each host
+- name: Get the last good archive of each host
   plumbing.socketpipe.tape_info:
     tape_host: tape1
     gather: [hosts]
@@ -103,13 +103,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 drives:
-  description: What is in each drive, or why that cannot be told.
+  description: The tape in each drive, or why it could not be determined.
   returned: success, if O(gather) has it
   type: list
   elements: dict
   sample: [{device: /dev/nst0, label: WEEK01, message: ""}]
 tapes:
-  description: What the catalog knows of each tape.
+  description: The tapes in the catalog.
   returned: success, if O(gather) has it
   type: list
   elements: dict
@@ -117,7 +117,7 @@ tapes:
     - {label: WEEK01, barcode: "", archives: 2, good: 2, failed: 0, bytes: 532480, full: false, expired: false,
        first: "2026-11-25T23:20:40Z", last: "2026-11-25T23:20:41Z", keep_until: "2026-12-23T23:20:41Z", run: null}
 next:
-  description: The tape that a backup would want next, null if none will do.
+  description: The tape for the next backup, null if no tape is suitable.
   returned: success, if O(gather) has V(tapes)
   type: str
   sample: WEEK01
@@ -137,28 +137,28 @@ archives:
       description: Its set.
       type: str
     time:
-      description: When it was begun, in UTC.
+      description: When it was started, in UTC.
       type: str
     level:
-      description: Its level, 0 is everything.
+      description: Its level. 0 is a full archive.
       type: int
     tape:
       description: The label of its tape.
       type: str
     file:
-      description: The tape file that it is, counted from 0, the label.
+      description: Its tape file number. The label is file 0.
       type: int
     bytes:
       description: Its size.
       type: int
     base:
-      description: The run that it is an increment to.
+      description: The run of its base, if it is an increment.
       type: str
     state:
-      description: V(good), V(failed), V(writing), or V(written) if its host has not reported.
+      description: V(good), V(failed), V(writing), or V(written) if its host has not reported yet.
       type: str
     verified:
-      description: When it was verified, and whether it was good then.
+      description: The time and the result of its last verification.
       type: dict
     keep_until:
       description: When it expires, in UTC.
@@ -170,7 +170,7 @@ hosts:
   elements: dict
   sample: [{host: db1, set: all, time: "2026-11-25T23:20:40Z", level: 0, tape: WEEK01, file: 1}]
 found:
-  description: The archives that have O(tape_path), with the C(path) that was found in each.
+  description: The archives that have O(tape_path), with the matching C(path) in each.
   returned: success, if O(tape_path) is given
   type: list
   elements: dict
@@ -178,39 +178,39 @@ found:
     - {path: /etc/fstab, host: db1, set: all, run: 20261125T232035Z, time: "2026-11-25T23:20:40Z", level: 0,
        tape: WEEK01, file: 1}
 more:
-  description: Whether there are more than these.
+  description: Whether there are more matches.
   returned: success, if O(tape_path) is given
   type: bool
   sample: false
 unread:
-  description: The archives whose list of files could not be read.
+  description: The archives whose file list could not be read.
   returned: success, if O(tape_path) is given
   type: list
   elements: str
   sample: []
 notes:
-  description: What a person should know, such as a file of the catalog that is damaged.
+  description: Warnings for the operator, such as a damaged catalog file.
   returned: success
   type: list
   elements: str
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

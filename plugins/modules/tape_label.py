@@ -11,9 +11,9 @@ module: tape_label
 short_description: Label a tape
 version_added: 0.1.0
 description:
-  - Writes a label to the tape in a drive. Only a tape with a label, which the catalog knows, is ever written to by a
-    backup.
-  - A tape that has something on it is refused, with what it is, and with the word that says that it may be lost.
+  - Writes a label to the tape in a drive. Backups only write to labelled tapes in the catalog.
+  - Refuses a tape with data. The message names the contents, and prints the value of O(tape_overwrite) that would
+    overwrite them.
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -34,17 +34,17 @@ attributes:
   become:
     support: none
     details:
-      - C(become) is not used. For the tape host there is O(tape_become).
+      - C(become) is ignored. Use O(tape_become) for the tape host.
   check_mode:
     support: partial
     details:
-      - Does not look at the tape.
+      - Does not check the tape.
   connection:
     support: full
   delegation:
     support: none
     details:
-      - The work is done on the tape host, whichever host the task is for, so use C(run_once).
+      - Always works on the tape host, whatever the task's host, so use C(run_once).
   diff_mode:
     support: none
   facts:
@@ -59,22 +59,23 @@ attributes:
 options:
   tape_label:
     description:
-      - The name that the tape gets, of letters, digits, V(-), V(_) and V(.), at most 64.
+      - The name for the tape, at most 64 characters of letters, digits, V(-), V(_) and V(.).
     type: str
     required: true
   tape_device:
     description:
-      - The drive with the tape, where there are several.
+      - The drive that has the tape. Required if there are several drives.
     type: str
     default: ""
   tape_barcode:
     description:
-      - The tape's barcode, by which a changer finds it.
+      - The barcode of the tape. A changer finds the tape by it.
     type: str
     default: ""
   tape_overwrite:
     description:
-      - Says that what is on the tape may be lost. It is its barcode, or the fingerprint that the refusal names.
+      - Confirms that the data on the tape may be overwritten. Give the barcode of the tape, or the fingerprint that the
+        refusal printed.
     type: str
     default: ""
 seealso:
@@ -98,7 +99,7 @@ label:
   type: str
   sample: WEEK01
 id:
-  description: What tells it from another tape of this name.
+  description: A random identifier, to distinguish tapes of the same name.
   returned: success
   type: str
   sample: 0123456789abcdef
@@ -108,38 +109,38 @@ barcode:
   type: str
   sample: ""
 block_size:
-  description: The size of its blocks.
+  description: Its block size in bytes.
   returned: success
   type: int
   sample: 262144
 labelled:
-  description: When, in UTC.
+  description: When it was labelled, in UTC.
   returned: success
   type: str
   sample: "2026-11-25T23:20:35Z"
 notes:
-  description: What a person should know, such as a copy of the catalog that failed.
+  description: Warnings for the operator, such as a failed copy of the catalog.
   returned: success
   type: list
   elements: str
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

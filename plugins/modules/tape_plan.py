@@ -11,11 +11,11 @@ module: tape_plan
 short_description: Plan a run of tape backups
 version_added: 0.1.0
 description:
-  - Looks at the drives and at what is in them, chooses the level and the base of each host's archive, and says whether
-    it can work. Nothing is written to a tape, and no host's C(tar) is started.
-  - What it returns is the O(plumbing.socketpipe.tape_backup#module:plan) of M(plumbing.socketpipe.tape_backup) and of
+  - Checks the drives and their tapes, and chooses the level and the base of each host's archive. It writes nothing to a
+    tape and does not start C(tar) on any host.
+  - Pass its result as O(plumbing.socketpipe.tape_backup#module:plan) to M(plumbing.socketpipe.tape_backup) and
     M(plumbing.socketpipe.tape_finish).
-  - Fails under a strategy that runs a task of C(run_once) for each host, such as C(free).
+  - Fails under a strategy that ignores C(run_once), such as C(free).
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -37,17 +37,17 @@ attributes:
   become:
     support: none
     details:
-      - C(become) is not used. For the tape host there is O(tape_become).
+      - C(become) is ignored. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
-      - The run gets no name of its own.
+      - Does not reserve a name for the run.
   connection:
     support: full
   delegation:
     support: none
     details:
-      - The work is done on the tape host, whichever host the task is for, so use C(run_once).
+      - Always works on the tape host, whatever the task's host, so use C(run_once).
   diff_mode:
     support: none
   facts:
@@ -55,7 +55,7 @@ attributes:
   idempotent:
     support: full
     details:
-      - A run that was planned, and not begun, leaves nothing on a tape.
+      - A run that was planned but not started leaves nothing on a tape.
   platform:
     platforms: linux
     support: full
@@ -63,19 +63,19 @@ options:
   hosts:
     description:
       - The hosts to back up, by name, or each as a mapping with C(host), C(tape_level), C(tape_set), C(tape_host) and
-        C(tape_paths). Without C(tape_level) it is level 0.
-      - A tape host whose C(tape_paths) is empty is left out.
+        C(tape_paths). C(tape_level) defaults to 0.
+      - A tape host with empty C(tape_paths) is skipped.
     type: list
     elements: raw
     required: true
   pattern:
     description:
-      - The pattern that the hosts were chosen by. One that no host matches fails the task.
+      - The pattern that selected the hosts. The task fails if no host matches it.
     type: str
     default: ""
   tape_resume:
     description:
-      - A run that did not get to its end. What it has good archives of is not written again.
+      - The name of an unfinished run to resume. Its good archives are not written again.
     type: str
     default: ""
 seealso:
@@ -86,7 +86,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Plan
+- name: Plan the run
   plumbing.socketpipe.tape_plan:
     hosts: "{{ ansible_play_batch }}"
     tape_host: tape1
@@ -109,7 +109,7 @@ run:
   type: str
   sample: 20261125T232035Z
 began:
-  description: When it was planned, in seconds since 1970.
+  description: When it was planned, in seconds since the epoch.
   returned: success
   type: float
   sample: 1795648835.1
@@ -124,40 +124,40 @@ tape_set:
   type: str
   sample: all
 hosts:
-  description: Of each host its level, its base, what its last archive was like, and why it cannot be backed up, if so.
+  description: For each host its level, its base, the figures of its last archive, and a C(problem) that prevents a backup.
   returned: success
   type: dict
   sample:
     db1: {level: 0, base: null, keep: [], bytes: 1048576, elapsed: 0.5, room: null, problem: ""}
 order:
-  description: The hosts in the order in which they should be backed up, those that took longest last time first.
+  description: The hosts in the order to back them up. Those that took longest last time come first.
   returned: success
   type: list
   elements: str
   sample: [db1]
 drives:
-  description: What is in each drive, and whether it may be written.
+  description: The tape in each drive, and whether it can be written.
   returned: success
   type: list
   elements: dict
   sample: [{device: /dev/nst0, label: WEEK01, state: append, free: null, message: "", file: 3}]
 writers:
-  description: How many hosts can be backed up at once, for C(throttle).
+  description: The number of hosts to back up at once, for C(throttle).
   returned: success
   type: int
   sample: 1
 tapes:
-  description: How many tapes the archives need, null if that is not known.
+  description: The number of tapes that the archives need, null if unknown.
   returned: success
   type: int
   sample: 1
 fits:
-  description: A sentence that says so.
+  description: A message that says whether the archives fit.
   returned: success
   type: str
   sample: "3 archives, 12.0 GiB: fits on the tape"
 ansible_facts:
-  description: The fact C(socketpipe_order) is RV(order), for the C(hosts) of a next play.
+  description: The fact C(socketpipe_order) is the same as RV(order), for C(hosts) of a later play.
   returned: success
   type: dict
   contains:
@@ -168,28 +168,28 @@ ansible_facts:
       elements: str
       sample: [db1]
 notes:
-  description: What a person should know, such as a level that became 0.
+  description: Warnings for the operator, such as a level that became 0.
   returned: success
   type: list
   elements: str
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

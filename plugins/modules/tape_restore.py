@@ -11,8 +11,8 @@ module: tape_restore
 short_description: Restore files of a host from tape
 version_added: 0.1.0
 description:
-  - Extracts the last full archive of O(restore_host) and the increments to it, one after the other, on the task's host.
-  - An archive whose SHA-256 is not the catalog's fails the task, and so does a path that no archive has.
+  - Extracts the last full archive of O(restore_host) and its increments, one after the other, on the task's host.
+  - Fails if the SHA-256 of an archive differs from the catalog's, or if no archive has a requested path.
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -32,17 +32,17 @@ attributes:
   become:
     support: full
     details:
-      - C(become) applies to the task's host. For the tape host there is O(tape_become).
+      - C(become) applies to the task's host. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
-      - Says which tapes it takes.
+      - Lists the tapes that the restore needs.
   connection:
     support: full
   delegation:
     support: full
     details:
-      - With C(delegate_to), the files go to the host that is named there.
+      - With C(delegate_to), restores to the delegated host.
   diff_mode:
     support: none
   facts:
@@ -57,44 +57,44 @@ attributes:
 options:
   restore_host:
     description:
-      - The host whose files are restored. It need not be there any more.
+      - The host whose files to restore. It need not exist any more.
     type: str
     required: true
   restore_as_of:
     description:
-      - Restore what was there at this time, in UTC, such as V(2026-11-23 01:46), or V(2026-11-23), its end.
+      - Restore the files as of this time in UTC, such as V(2026-11-23 01:46), or as of the end of a day, such as
+        V(2026-11-23). If empty, the newest.
     type: str
     default: ""
   restore_paths:
     description:
-      - Restore only these, as they were named on their host.
+      - Restore only these paths, as they were on their host. If empty, restore everything.
     type: list
     elements: str
     default: []
   restore_to:
     description:
-      - The directory to restore to, a new one unless O(restore_into_existing) is set. Without it,
+      - The directory to restore to. It must be new or empty, unless O(restore_into_existing) is set. If not given,
         C(/var/tmp/restore-HOST-RUN-RANDOM).
-      - In a directory that everybody may write to, it must not be there already, unless root or the user who restores
-        has made it.
+      - Inside a world-writable directory, it must not exist yet, unless root or the restoring user owns it.
     type: str
     default: ""
   restore_into_existing:
     description:
-      - Whether there may be something in it. Files of the archives replace those of the same name, and all others stay,
-        unless O(restore_delete) is set.
+      - Whether O(restore_to) may contain files. Files from the archives replace files of the same name. All others
+        stay, unless O(restore_delete) is set.
     type: bool
     default: false
   restore_delete:
     description:
-      - Whether to remove, below the directories that are restored, what was not there at the time of the last archive.
-        Without it, only what this restore itself has brought from an earlier archive is removed, when a later one says
-        that it was deleted.
+      - Whether to delete files, below the restored directories, that did not exist at the time of the last archive.
+      - Otherwise only files that this restore extracted from an earlier archive are deleted, if a later archive records
+        their deletion.
     type: bool
     default: false
   restore_allow_root:
     description:
-      - Whether it may be V(/), which needs O(restore_into_existing) as well.
+      - Whether O(restore_to) may be V(/), which needs O(restore_into_existing) as well.
     type: bool
     default: false
 seealso:
@@ -116,18 +116,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 to:
-  description: The directory that it was restored to.
+  description: The directory with the restored files.
   returned: success
   type: str
   sample: /srv/restored
 tapes:
-  description: The tapes that it takes.
+  description: The tapes that the restore needs.
   returned: success
   type: list
   elements: str
   sample: [WEEK01]
 archives:
-  description: The archives that it takes.
+  description: The archives that the restore needs.
   returned: success
   type: list
   elements: dict
@@ -142,50 +142,50 @@ archives:
       description: Its set.
       type: str
     time:
-      description: When it was begun, in UTC.
+      description: When it was started, in UTC.
       type: str
     level:
-      description: Its level, 0 is everything.
+      description: Its level. 0 is a full archive.
       type: int
     tape:
       description: The label of its tape.
       type: str
     file:
-      description: The tape file that it is, counted from 0, the label.
+      description: Its tape file number. The label is file 0.
       type: int
     bytes:
       description: Its size.
       type: int
     host_time:
-      description: The host's own time then.
+      description: The time by the host's own clock.
       type: str
     block_size:
-      description: The size of its blocks.
+      description: Its block size in bytes.
       type: int
     sha256:
-      description: Its checksum.
+      description: Its SHA-256.
       type: str
     verified:
-      description: When it was verified, and whether it was good then.
+      description: The time and the result of its last verification.
       type: dict
 files:
-  description: How many files were extracted.
+  description: The number of files extracted.
   returned: success
   type: int
   sample: 230
 missing:
-  description: Those of O(restore_paths) that no archive has. If there are any, the task has failed.
+  description: The O(restore_paths) that no archive has. If there are any, the task fails.
   returned: success
   type: list
   elements: str
   sample: []
 removed:
-  description: How many files were removed, and some of their names.
+  description: The files that were deleted.
   returned: success
   type: dict
   contains:
     count:
-      description: How many.
+      description: The number of files.
       type: int
       sample: 0
     names:
@@ -194,7 +194,7 @@ removed:
       elements: str
       sample: []
 errors:
-  description: Some of what could not be restored as it was. If there is any, the task has failed.
+  description: Some of the files that could not be restored as they were. If there are any, the task fails.
   returned: success
   type: list
   elements: str
@@ -207,21 +207,21 @@ tar_warnings:
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

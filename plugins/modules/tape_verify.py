@@ -8,12 +8,12 @@
 
 DOCUMENTATION = r"""
 module: tape_verify
-short_description: Read archives on tape again
+short_description: Verify archives on tape
 version_added: 0.1.0
 description:
-  - Reads each archive from its tape, and compares its length and its SHA-256 with what its host has reported. C(tar)
-    must be able to list it. The catalog keeps the result.
-  - Prints a table. Fails if an archive is not what was written, or if there is none to read.
+  - Reads each archive from its tape, and compares its length and its SHA-256 with those that its host reported. C(tar)
+    must be able to list it. The catalog records the result.
+  - Prints a table. Fails if an archive is damaged, if its tape is in no drive, or if there is no archive to read.
 author:
   - the plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -32,7 +32,7 @@ attributes:
   become:
     support: none
     details:
-      - C(become) is not used. For the tape host there is O(tape_become).
+      - C(become) is ignored. Use O(tape_become) for the tape host.
   check_mode:
     support: full
     details:
@@ -42,7 +42,7 @@ attributes:
   delegation:
     support: none
     details:
-      - The work is done on the tape host, whichever host the task is for, so use C(run_once).
+      - Always works on the tape host, whatever the task's host, so use C(run_once).
   diff_mode:
     support: none
   facts:
@@ -62,7 +62,7 @@ options:
     default: ""
   tape_of_tape:
     description:
-      - Only archives on the tape of this label.
+      - Only archives on the tape with this label.
     type: str
     default: ""
   tape_of_host:
@@ -77,7 +77,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Verify what is on a tape
+- name: Verify all archives on a tape
   plumbing.socketpipe.tape_verify:
     tape_host: tape1
     tape_of_tape: WEEK01
@@ -86,46 +86,46 @@ EXAMPLES = r"""
 
 RETURN = r"""
 verified:
-  description: The archives that are as they were written.
-  returned: success, or an archive is not
+  description: The good archives.
+  returned: success, or an archive is damaged or not read
   type: list
   elements: dict
   sample: [{run: 20261125T232035Z, host: db1, set: all, level: 0, tape: WEEK01, file: 1, bytes: 1048576, elapsed: 0.5}]
 damaged:
-  description: The archives that are not. If there are any, the task has failed.
-  returned: success, or an archive is not as it was written
+  description: The damaged archives. If there are any, the task fails.
+  returned: success, or an archive is damaged or not read
   type: list
   elements: dict
   sample: []
 not_verified:
-  description: The archives whose tape is in no drive, and which were not read.
-  returned: success, or an archive is not as it was written
+  description: The archives that were not read because their tape is in no drive.
+  returned: success, or an archive is damaged or not read
   type: list
   elements: dict
   sample: []
 notes:
-  description: What a person should know, such as a copy of the catalog that failed.
+  description: Warnings for the operator, such as a failed copy of the catalog.
   returned: success
   type: list
   elements: str
   sample: []
 kind:
   description:
-    - Why the task failed, for whoever decides what to do next. The sentence for people is RV(ignore:msg).
-    - V(settings) - the options cannot be meant.
-    - V(unreachable) - a host could not be reached.
-    - V(not connected) - the two hosts could not reach each other.
-    - V(busy) - somebody else has the drive or the tape.
-    - V(no tape) - no drive has a tape that may be written.
+    - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.
+    - V(settings) - an option is missing or invalid.
+    - V(unreachable) - a host is unreachable.
+    - V(not connected) - the two hosts could not connect to each other.
+    - V(busy) - another job or program uses the drive or the tape.
+    - V(no tape) - no drive has a writable tape.
     - V(absent) - the tape is in no drive.
-    - V(full) - the tape was full before the archive's end.
-    - V(too large) - the archive fits on no tape.
-    - V(not found) - the catalog does not have it.
-    - V(confirm) - something would be lost, and nobody has said that it may.
-    - V(machine) - the host is another machine than its last archive is of.
-    - V(damaged) - it is not what was written.
-    - V(lost) - the play lost the host before its archive was begun.
-    - V(failed) - RV(ignore:msg) says why.
+    - V(full) - the tape was full before the end of the archive.
+    - V(too large) - the archive does not fit on a tape.
+    - V(not found) - it is not in the catalog.
+    - V(confirm) - data would be lost, and no option allows that.
+    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(damaged) - the data read differs from the data written.
+    - V(lost) - the play lost the host before its archive was started.
+    - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).
   returned: on failure
   type: str

@@ -57,8 +57,8 @@ def test_what_has_nothing_to_do(site: Site) -> None:
     done = playbook.run(site.fleet, tasks, hosts="h1", inventory=site.variables())
     messages = [each.result["msg"] for each in done.outcomes if each.status == "failed"]
     assert messages == [
-        "the role plumbing.socketpipe.tape does nothing by itself, so that no tape is touched by accident: give "
-        "tasks_from, one of backup, verify, restore, tape_label, tape_inventory, tape_find",
+        "the role plumbing.socketpipe.tape needs an entry point, so that no tape is written by accident: set "
+        "tasks_from to one of backup, verify, restore, tape_label, tape_inventory, tape_find",
         "localhost has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a "
         "virtual tape",
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",
@@ -66,7 +66,7 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: nobody",
         "the catalog has no archive like that, so nothing was verified: tape_inventory shows what there is",
         "no good archive has /etc/fstab: is it within tape_paths? A pattern may find it: -e 'path=*/fstab'",
-        "which path? Give it as -e path=/etc/motd, or as tape_path",
+        "path is required: set it with -e path=/etc/motd, or set tape_path",
         "tape_label is empty: give the tape a name, such as WEEK01",
     ]
 
