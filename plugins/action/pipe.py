@@ -26,7 +26,7 @@ REMOTE = "remote"
 PEER = "peer"
 SAMPLE = 1.0  # seconds between an end's samples for progress
 ASYNC = (
-    "pipe does not work with async: an end stops when the connection that started it is gone. "
+    "pipe does not support async: an end stops when the connection that started it is gone. "
     "To run many at once use forks and strategy: free; to limit a long one use the task's timeout"
 )
 
@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
     def _plan(self, args: dict[str, Any]) -> tuple[Plan, list[str]]:
         """Stages and links; the addresses come later, when the hosts are known."""
         if args["input"] is None and args["output"] is None:
-            raise OptionError("one of input and output is needed: there is nothing on the peer to join remote to")
+            raise OptionError("input or output is required: the command on the peer to join remote to")
         parsed = {option: parse_stages(option, args[option], self._read) for option in ("input", "remote", "output")}
         if not parsed["remote"][0]:
             raise OptionError("remote: the command is empty")

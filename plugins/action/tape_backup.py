@@ -41,7 +41,7 @@ class ActionModule(TapeAction):
         plan = self.args["plan"]
         mine = (plan.get("hosts") or {}).get(self.name)
         if mine is None:
-            raise Failure("settings", f"the plan has no host {self.name}: name it in hosts of tape_plan")
+            raise Failure("settings", f"the plan does not include {self.name}: add it to hosts of tape_plan")
         self.args["tape_set"] = plan["tape_set"]
         if mine["out"]:
             return {"state": "left out", "msg": "the tape host, which has no tape_paths"}

@@ -21,7 +21,7 @@ GOOD = ("good", "good before")
 # of a host, what the table and the statistic have
 KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "kind")
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
-KEPT_FOR_IT = "the run was not finished, so its tapes are kept for it until tape_lease is over: "
+KEPT_FOR_IT = "the run was not finished, so its tapes stay reserved until tape_lease expires: "
 
 
 class ActionModule(TapeAction):
@@ -48,7 +48,7 @@ class ActionModule(TapeAction):
             again("", {"tape_resume": plan["run"]}, ",".join(failed)) if failed and not self._task.check_mode else ""
         )
         for row in self.rows.values():
-            row["msg"] += f". To try again: {retry}" if retry and not row["ok"] else ""
+            row["msg"] += f". To retry: {retry}" if retry and not row["ok"] else ""
         self.show([head or self.headline(totals, tapes), *self.table(), *self.advice(plan, retry, totals)])
         result = {"summary": totals, "hosts": self.rows, "notes": self.warnings, "resume": retry}
         if not self._task.check_mode:
@@ -62,7 +62,7 @@ class ActionModule(TapeAction):
     def rows_of(self, plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """A row for each host of the plan, in its order, from the result of its tape_backup."""
         results = {r["host"]: r for r in self.args["results"] if isinstance(r, dict) and r.get("run") == plan["run"]}
-        lost = {"state": "failed", "kind": "lost", "msg": "the play has lost this host before its archive was begun"}
+        lost = {"state": "failed", "kind": "lost", "msg": "the play lost this host before its archive was started"}
         return {name: self.row(name, results.get(name, lost)) for name in plan["order"]}
 
     @staticmethod

@@ -26,9 +26,7 @@ class ActionModule(TapeAction):
     def work(self) -> dict[str, Any]:
         args = self.args
         if not self.tape_host_is_known():
-            raise Failure(
-                "settings", "no host of the inventory has tape_devices, and tape_host names none: set one of them"
-            )
+            raise Failure("settings", "no host of the inventory has tape_devices: set it, or set tape_host")
         if args["tape_path"]:
             result = self.ask(["find", f"--path={args['tape_path']}", *option("host", args["tape_of_host"])])
             lines = self.of_files(result)
@@ -72,12 +70,12 @@ class ActionModule(TapeAction):
     def of_files(self, found: dict[str, Any]) -> list[str]:
         """Raises Failure if no archive has the path."""
         path, host = self.args["tape_path"], self.args["tape_of_host"]
-        unread = [f"Warning no list of files could be read of {each}" for each in found["unread"]]
+        unread = [f"Warning cannot read the file list of {each}" for each in found["unread"]]
         if not found["found"]:
             of_host = f" of {host}" if host else ""
-            hint = f"is it within tape_paths? A pattern may find it: -e 'path=*/{path.rpartition('/')[2]}'"
+            hint = f"check tape_paths, or try a pattern: -e 'path=*/{path.rpartition('/')[2]}'"
             if found["unread"]:
-                hint += f". Not all was looked through: no list of files could be read of {', '.join(found['unread'])}"
+                hint += f". The search is incomplete: cannot read the file lists of {', '.join(found['unread'])}"
             raise Failure("not found", f"no good archive{of_host} has {path}: {hint}")
         rows = [[e["path"], e["host"], e["time"], e["level"], table.where(e), e["run"]] for e in found["found"]]
         more = ["and more: give a longer path, or tape_of_host"] if found["more"] else []

@@ -13,9 +13,7 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import RESTORE
 
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
-BAD = (
-    "was not what was written when it was verified (%s): this may fail, an earlier restore_as_of takes what was before"
-)
+BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"
 
 
 class ActionModule(TapeAction):
@@ -25,7 +23,7 @@ class ActionModule(TapeAction):
 
     def arguments(self) -> dict[str, Any]:
         if not self._task.args.get("restore_host"):
-            what = "whose archives? Give restore_host, and restore_target if they go to another host"
+            what = "restore_host is required; to restore to another host, set restore_target as well"
             raise Failure("settings", what)
         return super().arguments()
 
@@ -65,19 +63,19 @@ class ActionModule(TapeAction):
         msg = f"{table.count(files, 'file')} in {to} of {self.own.name}"
         lines = [f"RESTORED {msg}", *(f"Warning {warning}" for warning in warnings)]
         if removed["count"]:
-            counted = table.count(removed["count"], "file that was", "files that were")
-            lines.append(f"REMOVED {counted} not there any more: {table.few(removed['names'], removed['count'])}")
+            counted = table.count(removed["count"], "file")
+            lines.append(f"REMOVED {counted}: {table.few(removed['names'], removed['count'])}")
         self.show(lines)
         result: dict[str, Any] = {"changed": True, "files": files, "missing": missing, "removed": removed}
         result.update(errors=errors, tar_warnings=warnings, msg=msg)
         if failed:
             counted = table.count(failed, "file")
-            msg = f"{counted} could not be restored as they were, the rest is in {to}: {'; '.join(errors)}"
+            msg = f"{counted} could not be restored as they were; the rest is in {to}: {'; '.join(errors)}"
             result.update(failed=True, kind="failed", msg=msg)
         elif missing:
             up_to = f" up to {as_of}" if as_of else ""
             msg = f"not in the archives of {host}{up_to}: {', '.join(missing)}. The rest is in {to}. "
-            result.update(failed=True, kind="not found", msg=msg + "tape_find says which archive has a path")
+            result.update(failed=True, kind="not found", msg=msg + "Find the archives of a path with tape_find")
         return result
 
     def beginning(self, chain: list[dict[str, Any]], to: str, tapes: list[str]) -> list[str]:
@@ -109,5 +107,5 @@ class ActionModule(TapeAction):
         try:
             return self.from_tape(source, [*words, "--", *args["restore_paths"]]).answer
         except Failure as exc:
-            exc.msg += ". This restore is not complete: begin again, with another restore_to"
+            exc.msg += ". This restore is incomplete: start again with another restore_to"
             raise

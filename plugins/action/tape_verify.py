@@ -33,7 +33,7 @@ class ActionModule(TapeAction):
         if not any(found.values()):
             raise Failure(
                 "not found",
-                "the catalog has no archive like that, so nothing was verified: tape_inventory shows what there is",
+                "no archive in the catalog matches, so nothing was verified: check the catalog with tape_inventory",
             )
         warnings = said.get("warnings", []) + self.copy_catalog()
         self.show([self.headline(found), *self.table(found), *(f"Warning {each}" for each in warnings)])
@@ -67,8 +67,8 @@ class ActionModule(TapeAction):
             return ""
         reasons = "; ".join(dict.fromkeys(each["problem"] for each in missing))
         tapes = ", ".join(dict.fromkeys(each["tape"] for each in missing))
-        counted = f"{table.count(len(missing), 'archive was', 'archives were')} not looked at"
-        return f"{counted}, and nothing new is known of them: {reasons}. Load {tapes} and verify again."
+        counted = f"{table.count(len(missing), 'archive was', 'archives were')} not read"
+        return f"{counted}, so their state is unknown: {reasons}. Load {tapes} and verify again."
 
     @staticmethod
     def why(found: dict[str, list[dict[str, Any]]]) -> str:
@@ -79,6 +79,6 @@ class ActionModule(TapeAction):
         hosts = ", ".join(dict.fromkeys(each["host"] for each in failed))
         verb = "is" if len(failed) == 1 else "are"
         return (
-            f"{len(failed)} of {table.count(total, 'archive')} {verb} not what was written: {problems}. "
+            f"{len(failed)} of {table.count(total, 'archive')} {verb} damaged: {problems}. "
             f"Back up those hosts again ({hosts}), at tape_level 0."
         )

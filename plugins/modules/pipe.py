@@ -437,7 +437,7 @@ cause:
         - V(held) - a command exited, but left something running that holds its link.
         - V(not started), V(not killed) - a command could not be run, or not be ended.
         - V(stalled), V(dead peer) - a link was given up because of O(stall_timeout) or O(dead_peer).
-        - V(link), V(stage) - the two sides of a link do not agree, or a command has not run to its end.
+        - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
         - V(end) - the end of a host was ended or lost.
         - V(not connected) - no link within O(connect_timeout).
         - V(refused) - an end found that it cannot do its part, such as a command that is not there.

@@ -124,7 +124,7 @@ tape_set:
   type: str
   sample: all
 hosts:
-  description: For each host its level, its base, the figures of its last archive, and a C(problem) that prevents a backup.
+  description: For each host its level, base, last archive, and in C(problem) what prevents a backup.
   returned: success
   type: dict
   sample:

@@ -87,7 +87,7 @@ def check_connection(name: str, connection: Any) -> None:
     unsuitable = getattr(connection, "_remote_is_local", False) or getattr(shell, "_IS_WINDOWS", False)
     if unsuitable or not hasattr(connection, "has_pipelining"):
         plugin = getattr(connection, "_load_name", connection.transport)
-        raise HostError(f"{name}: its connection plugin {plugin} cannot run commands on a Linux host, as an end needs")
+        raise HostError(f"{name}: its connection plugin {plugin} cannot run commands on a Linux host")
 
 
 def resolve(address: str) -> list[str]:
@@ -226,7 +226,7 @@ def inventory_host(
     variables = task_vars["hostvars"][name]
     become = become or boolean(variables.get("ansible_become", False))
     if become_user and not become:
-        raise HostError("peer_become_user: it says as whom, but peer_become does not say that")
+        raise HostError("peer_become_user needs peer_become: true")
     connection = make_connection(action, name, variables, typed(action, task_vars))
     if become:
         set_become(connection, name, variables, become_user)

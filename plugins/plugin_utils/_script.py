@@ -54,7 +54,7 @@ def archive(top: str, read: Reader) -> bytes:
             kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
             target.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
             if data.tell() > SCRIPT_MOST:  # the rest may be much, and need not be read
-                raise ScriptError(f"as a zip archive it has more than {SCRIPT_MOST} bytes, which are not sent along")
+                raise ScriptError(f"its zip archive exceeds the limit of {SCRIPT_MOST} bytes")
     return data.getvalue()
 
 
@@ -78,7 +78,7 @@ def members(top: str, inner: str = "", above: tuple[str, ...] = ()) -> Iterator[
         elif not stat.S_ISDIR(mode):  # reading it might never end
             raise ScriptError(f"{name} is neither a file nor a directory")
         elif any(os.path.commonpath([each, real]) == real for each in above):
-            raise ScriptError(f"{name} leads back to a directory that it is in")
+            raise ScriptError(f"{name} is a link to a directory that contains it")
         else:
             yield f"{name}/"
             yield from members(top, f"{name}/", above)

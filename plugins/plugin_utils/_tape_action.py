@@ -86,12 +86,12 @@ class TapeAction(ActionBase):
         """Raises Failure where Ansible would run this in a way that cannot be right."""
         name = self._task.action.rpartition(".")[2]
         if self._task.async_val:
-            raise Failure("settings", f"{name} does not work with async: to limit a long one use the task's timeout")
+            raise Failure("settings", f"{name} does not support async: use the task's timeout to limit a long run")
         strategy = self.strategy()
         if self._task.run_once and strategy.rpartition(".")[2] in ONE_BY_ONE:
             raise Failure(
                 "settings",
-                f"{name} is to run once, but strategy {strategy} would run it for each host: "
+                f"{name} must run once, but strategy {strategy} runs it for each host: "
                 "set strategy: ansible.builtin.linear for this play",
             )
 
@@ -132,7 +132,7 @@ class TapeAction(ActionBase):
             found = [each for each in self.task_vars["groups"]["all"] if "tape_devices" in hosts.raw_get(each)]
             if len(found) > 1:
                 several = f"several hosts have tape_devices ({', '.join(found)})"
-                raise Failure("settings", f"{several}, and tape_host does not say which of them: set it")
+                raise Failure("settings", f"{several}: set tape_host to one of them")
             name = found[0] if found else "localhost"
         own = given.get("tape_host_variables")
         if name not in hosts and isinstance(own, Mapping) and own:
@@ -143,7 +143,7 @@ class TapeAction(ActionBase):
             return name, {}
         raise Failure(
             "settings",
-            f"tape_host: there is no host {name!r} in the inventory (tape_host_variables can say how it is reached)",
+            f"tape_host: there is no host {name!r} in the inventory (add it, or set tape_host_variables)",
         )
 
     @property
@@ -165,7 +165,7 @@ class TapeAction(ActionBase):
             raise Failure("settings", f"tape_rate_limit: {exc}") from None
         for name, least in (("tape_connect_timeout", 1), ("tape_stall_timeout", 0)):
             if args.get(name, least) < least:
-                raise Failure("settings", f"{name} must be at least {least} seconds")
+                raise Failure("settings", f"{name} must be at least {least} second{'s'[least == 1 :]}")
         return Network(
             ports,
             args["tape_listen"],

@@ -184,7 +184,7 @@ def answer_of(verdict: Verdict, stage: str, host: str) -> dict[str, Any]:
             return clean(answer)
     except (binascii.Error, zlib.error, ValueError, RecursionError):
         pass
-    raise Failure("answer", f"{host}: its answer cannot be read ({len(text)} bytes)", host, True)
+    raise Failure("answer", f"{host}: invalid answer ({len(text)} bytes)", host, True)
 
 
 def clean(value: Any) -> Any:

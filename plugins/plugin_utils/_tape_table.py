@@ -55,11 +55,11 @@ def where(row: Mapping[str, Any]) -> str:
 
 def notes_of(row: Mapping[str, Any]) -> list[str]:
     """What a person should know of a good archive."""
-    notes = ["not all of it could be read"] if row.get("incomplete") else []
+    notes = ["incomplete: some files could not be read"] if row.get("incomplete") else []
     notes += [row["level_problem"]] if row.get("level_problem") else []
     if row.get("mounted"):
         names = few(row.get("other_file_systems") or [], row["mounted"])
-        notes.append(f"not in it, as they are file systems of their own: {names}")
+        notes.append(f"not archived (separate file systems): {names}")
     warnings = row.get("tar_warnings") or []
     told = [each for each in warnings if each != row.get("level_problem")]
     number = (row.get("warning_count") or 0) - (len(warnings) - len(told))

@@ -58,11 +58,10 @@ def settings(args: dict[str, Any]) -> dict[str, Any]:
     except ValueError as exc:
         raise OptionError(f"rate_limit: {exc}") from None
     for name in ("connect_timeout", "stall_timeout", "dead_peer", "progress"):
-        if args[name] < (1 if name == "connect_timeout" else 0):
-            raise OptionError(f"{name}: {args[name]} is not a number of seconds that can be waited")
-    if 0 < args["dead_peer"] < DEAD_PEER_LEAST:
-        least = f"dead_peer: {args['dead_peer']} s is less than a healthy but idle host may take to be heard from"
-        raise OptionError(f"{least}; give at least {DEAD_PEER_LEAST}, or 0 for never")
+        least = {"connect_timeout": 1, "dead_peer": DEAD_PEER_LEAST}.get(name, 0)
+        if args[name] < least and (args[name] or name != "dead_peer"):
+            disable = ", or 0 to disable it" if name == "dead_peer" else ""
+            raise OptionError(f"{name}: must be at least {least} second{'s'[least == 1 :]}{disable}, not {args[name]}")
     names = ("connect_timeout", "stall_timeout", "dead_peer", "full_reads", "preflight")
     return {"ports": ports, "rate_limit": rate, **{name: args[name] for name in names}}
 
@@ -75,7 +74,7 @@ def fact_name(value: Any) -> str:
         return "socketpipe" if value.lower() in ("true", "yes", "on") else value
     if isinstance(value, bool):
         return "socketpipe" if value else ""
-    raise OptionError(f"fact: {value!r} is neither a name for a variable nor false")
+    raise OptionError(f"fact: {value!r} is neither a variable name nor false")
 
 
 def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[list[dict[str, Any]], list[str]]:
@@ -114,11 +113,11 @@ def parse_stage(name: str, item: Any, read: Reader) -> tuple[dict[str, Any], str
     item = {"cmd": item} if isinstance(item, str) else dict(item)
     unknown = sorted(str(key) for key in item if key not in STAGE_KEYS)
     if unknown:
-        raise OptionError(f"{name}: there is no option {', '.join(unknown)} here, only {', '.join(STAGE_KEYS)}")
+        raise OptionError(f"{name}: unknown setting {', '.join(unknown)}; valid settings: {', '.join(STAGE_KEYS)}")
     forms = [form for form in COMMAND_FORMS if item.get(form) is not None]
     if len(forms) != 1:
-        given = " and ".join(forms) + " together" if forms else "none of them"
-        raise OptionError(f"{name}: give exactly one of {', '.join(COMMAND_FORMS)}; there is {given}")
+        given = " and ".join(forms) + " together" if forms else "none"
+        raise OptionError(f"{name}: give exactly one of {', '.join(COMMAND_FORMS)}; found {given}")
     argv, warning = parse_command(name, forms[0], item[forms[0]])
     stage = {
         "name": name,
@@ -140,7 +139,7 @@ def parse_script(name: str, form: str, argv: list[str], executable: Any, read: R
     """For a script, what a stage must have beside the others: its program, and what runs that."""
     if form != "script":
         if executable:
-            raise OptionError(f"{name}: executable: it is for a script, and this is {form}")
+            raise OptionError(f"{name}: executable: only valid with script, not with {form}")
         return {}
     if executable is not None and (not isinstance(executable, str) or not executable.strip()):
         raise OptionError(f"{name}: executable: {executable!r} is not a command line")
@@ -155,9 +154,7 @@ def parse_script(name: str, form: str, argv: list[str], executable: Any, read: R
     except OSError as exc:
         raise OptionError(f"{name}: script: {argv[0]}: {exc.strerror}") from None
     if len(content) > SCRIPT_MOST:
-        raise OptionError(
-            f"{name}: script: {argv[0]} has {len(content)} bytes, more than {SCRIPT_MOST} are not sent along"
-        )
+        raise OptionError(f"{name}: script: {argv[0]} has {len(content)} bytes; the limit is {SCRIPT_MOST}")
     return {"launcher": [*words, PROGRAM_PATH], "program": bootstrap.as_text(content)}
 
 
@@ -181,7 +178,7 @@ def parse_environment(name: str, environment: Any) -> dict[str, str]:
         raise OptionError(f"{name}: environment: {environment!r} is not a mapping of names to values")
     for variable, value in environment.items():
         if not str(variable) or "=" in str(variable) or "\0" in str(variable):
-            raise OptionError(f"{name}: environment: {str(variable)!r} is not a name for a variable")
+            raise OptionError(f"{name}: environment: {str(variable)!r} is not a valid variable name")
         if "\0" in str(value):
             raise OptionError(f"{name}: environment: {variable} cannot contain a NUL character")
     return {str(variable): str(value) for variable, value in environment.items()}

@@ -18,7 +18,7 @@ FORMS = (
     r"give a command as a string, a list of words, a mapping with one of cmd, argv, shell, script, "
     r"or a list of such mappings; not "
 )
-KEYS = "only cmd, argv, shell, script, executable, chdir, environment, ok_rc, early_exit, creates, removes"
+KEYS = "valid settings: cmd, argv, shell, script, executable, chdir, environment, ok_rc, early_exit, creates, removes"
 FINE = {"input": "echo x", "remote": "cat"}
 
 # name: (the task, its message as a regular expression that matches all of it)
@@ -27,7 +27,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no remote": (pipe(input="echo x"), r"missing required arguments: remote"),
     "no input and no output": (
         pipe(remote="cat"),
-        r"one of input and output is needed: there is nothing on the peer to join remote to",
+        r"input or output is required: the command on the peer to join remote to",
     ),
     "an unknown option": (
         pipe(**FINE, inptu="x"),
@@ -62,15 +62,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "cmd and argv": (
         pipe(input={"cmd": "echo", "argv": ["echo"]}, remote="cat"),
-        r"input: give exactly one of cmd, argv, shell, script; there is cmd and argv together",
+        r"input: give exactly one of cmd, argv, shell, script; found cmd and argv together",
     ),
     "all three": (
         pipe(input={"cmd": "echo", "argv": ["echo"], "shell": "echo"}, remote="cat"),
-        r"input: give exactly one of cmd, argv, shell, script; there is cmd and argv and shell together",
+        r"input: give exactly one of cmd, argv, shell, script; found cmd and argv and shell together",
     ),
     "none of the three": (
         pipe(remote={"chdir": "/"}, output="cat"),
-        r"remote: give exactly one of cmd, argv, shell, script; there is none of them",
+        r"remote: give exactly one of cmd, argv, shell, script; found none",
     ),
     "a number": (pipe(input="echo", remote=5), rf"remote: {FORMS}the number 5"),
     "a boolean": (pipe(input=True, remote="cat"), rf"input: {FORMS}the boolean True"),
@@ -88,11 +88,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     # a stage's other options
     "an unknown option of a stage": (
         pipe(input={"cmd": "echo", "cwd": "/"}, remote="cat"),
-        rf"input: there is no option cwd here, {KEYS}",
+        rf"input: unknown setting cwd; {KEYS}",
     ),
     "two unknown options of a stage": (
         pipe(remote=[{"cmd": "cat"}, {"cmd": "cat", "stdin": "x", "args": 1}], output="cat"),
-        rf"remote\[1\]: there is no option args, stdin here, {KEYS}",
+        rf"remote\[1\]: unknown setting args, stdin; {KEYS}",
     ),
     "ok_rc": (
         pipe(input={"cmd": "echo", "ok_rc": "some"}, remote="cat"),
@@ -140,24 +140,24 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "connect_timeout 0": (
         pipe(**FINE, connect_timeout=0),
-        r"connect_timeout: 0 is not a number of seconds that can be waited",
+        r"connect_timeout: must be at least 1 second, not 0",
     ),
     "connect_timeout in words": (pipe(**FINE, connect_timeout="long"), r".*connect_timeout.* int.*"),
     "stall_timeout": (
         pipe(**FINE, stall_timeout=-1),
-        r"stall_timeout: -1 is not a number of seconds that can be waited",
+        r"stall_timeout: must be at least 0 seconds, not -1",
     ),
-    "dead_peer": (pipe(**FINE, dead_peer=-1), r"dead_peer: -1 is not a number of seconds that can be waited"),
-    "progress": (pipe(**FINE, progress=-1), r"progress: -1 is not a number of seconds that can be waited"),
+    "dead_peer": (pipe(**FINE, dead_peer=-1), r"dead_peer: must be at least 6 seconds, or 0 to disable it, not -1"),
+    "progress": (pipe(**FINE, progress=-1), r"progress: must be at least 0 seconds, not -1"),
     "listen": (pipe(**FINE, listen="both"), r"value of listen must be one of: auto, peer, remote, got: both"),
     "full_reads": (pipe(**FINE, full_reads="perhaps"), r".*full_reads.*perhaps.* boolean.*"),
     "fact with a space": (
         pipe(**FINE, fact="last backup"),
-        r"fact: 'last backup' is neither a name for a variable nor false",
+        r"fact: 'last backup' is neither a variable name nor false",
     ),
-    "fact is a list": (pipe(**FINE, fact=["a"]), r"fact: \['a'\] is neither a name for a variable nor false"),
-    "fact is empty": (pipe(**FINE, fact=""), r"fact: '' is neither a name for a variable nor false"),
-    "fact is a number": (pipe(**FINE, fact=5), r"fact: '?5'? is neither a name for a variable nor false"),
+    "fact is a list": (pipe(**FINE, fact=["a"]), r"fact: \['a'\] is neither a variable name nor false"),
+    "fact is empty": (pipe(**FINE, fact=""), r"fact: '' is neither a variable name nor false"),
+    "fact is a number": (pipe(**FINE, fact=5), r"fact: '?5'? is neither a variable name nor false"),
     # hosts
     "an unknown peer": (pipe(**FINE, peer="nowhere"), r"peer: there is no host 'nowhere' in the inventory"),
     "an empty peer": (pipe(**FINE, peer=""), r"peer: .*"),
@@ -172,10 +172,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     # other keywords
     "async": (
         pipe(**FINE, _async=60, _poll=5),
-        r"pipe does not work with async: an end stops when the connection that started it is gone\. To run many at "
+        r"pipe does not support async: an end stops when the connection that started it is gone\. To run many at "
         r"once use forks and strategy: free; to limit a long one use the task's timeout",
     ),
-    "async without waiting": (pipe(**FINE, _async=60, _poll=0), r"pipe does not work with async: .*"),
+    "async without waiting": (pipe(**FINE, _async=60, _poll=0), r"pipe does not support async: .*"),
 }
 
 

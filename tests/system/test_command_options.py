@@ -205,7 +205,7 @@ def test_a_stream_that_stalls_is_given_up(shell: Shell, work: Path) -> None:
     line = f"-i {{ sh -c 'echo x; sleep 7441' }} {SSH} -r {{ dd of={work}/out status=none }}"
     ended = shell.run(f"socketpipe -b --stall-timeout 2 --stats={work}/stats {line}")
     assert ended.returncode != 0
-    assert re.search(r"^socketpipe: the link input → remote .* was given up: no byte moved for 2 s", ended.stderr, re.M)
+    assert re.search(r"^socketpipe: the link input → remote .* was aborted: no byte moved for 2 s", ended.stderr, re.M)
     assert stats(work / "stats")["cause"]["kind"] == "stalled"
 
 

@@ -195,7 +195,7 @@ def test_a_program_to_become_another_user_that_is_not_there(fleet: Fleet) -> Non
     own = {"h2": {"ansible_become_exe": "/no/such/doas", "ansible_become": True, "ansible_become_user": "backup1"}}
     done = playbook.run(fleet, [task, pipe(input="date", remote="cat", peer="h2")], inventory=own, ignore_errors=True)
     for result, program, host in zip(done.results, ("sudo", "doas"), ("h1", "h2"), strict=True):
-        why = f"there is no {program}, by which to become another user"
+        why = f"become needs {program}, which is not installed"
         assert result["msg"].startswith(f"no end could be started on {host}: {why}"), result["msg"]
         assert result["cause"]["kind"] == "no become"
 

@@ -40,7 +40,7 @@ def test_a_host_that_fails_and_the_run_that_is_resumed(site: Site) -> None:
     (why,) = taping.failures(done, FAILED).values()
     run = site.archives()[0]["run"]
     command = rf"ansible-playbook -i \S+ --become \S+\.yml -e '\{{.*\}}' -e tape_resume={run} --limit h1"
-    assert re.fullmatch(r"h1: not on this host: /no/such/place \(.*\)\. To try again: " + command, why)
+    assert re.fullmatch(r"h1: not on this host: /no/such/place \(.*\)\. To retry: " + command, why)
     head, names, *rows = taping.table(done, "BACKUP")
     assert head[:4] == [f"BACKUP {run}", "1 good, 1 failed", "256.0 KiB", head[3]]
     assert re.fullmatch(r"0:\d\d", head[3]) and head[4] == "tape WEEK01"
@@ -97,7 +97,7 @@ def test_levels_and_the_way_back(site: Site) -> None:
     back, data = site.top / "back", site.data("h1").relative_to("/")
     done = site.run("restore", restore_host="h1", restore_target="h2", restore_to=str(back / "now"))
     assert taping.read(back / "now" / data) == {"one": "changed", "same": "changed", "three": "new"}
-    assert "REMOVED 1 file that was not there any more: " in done.stdout
+    assert "REMOVED 1 file: " in done.stdout
     assert (back / "now" / data / "one").stat().st_uid == 5001
     options = {"restore_host": "h1", "restore_target": "h2", "restore_as_of": first}
     done = site.run("restore", **options, restore_to=str(back / "then"))
@@ -131,7 +131,7 @@ def test_what_is_mounted_below_the_paths_is_named(site: Site) -> None:
         host.run(["umount", point])
         host.run(["rm", "-r", "/run/mount"])  # mount's own
     for table in (taping.table(checked, "CHECK"), taping.table(done, "BACKUP")):
-        assert table[2][-1].split("; ")[0] == f"not in it, as they are file systems of their own: {point}"
+        assert table[2][-1].split("; ")[0] == f"not archived (separate file systems): {point}"
     (archive,) = site.archives()
     assert archive["other_file_systems"] == [str(point)]
 
@@ -150,19 +150,19 @@ def test_verify_says_which(site: Site) -> None:
     path.write_bytes(content)
     done = site.run("verify", rc=2)
     (why,) = taping.failures(done, "Verify").values()
-    assert why.startswith(f"1 of 2 archives is not what was written: tape WEEK01, file {bad['file']}: its SHA-256 is ")
+    assert why.startswith(f"1 of 2 archives is damaged: tape WEEK01, file {bad['file']}: its SHA-256 is ")
     assert why.endswith("Back up those hosts again (h2), at tape_level 0.")
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
     # one whose tape is on the shelf is neither good nor bad
     done = site.run("verify", rc=2, own={"tape1": {"tape_devices": [str(site.tape("other"))]}})
     (why,) = taping.failures(done, "Verify").values()
-    assert why.startswith("2 archives were not looked at, and nothing new is known of them: tape WEEK01 is in no ")
+    assert why.startswith("2 archives were not read, so their state is unknown: tape WEEK01 is in no ")
     assert [row[1] for row in taping.table(done, "VERIFY")[2:]] == ["not read"] * 2
     assert {each["host"]: each["verified"]["ok"] for each in site.archives()} == {"h1": True, "h2": False}
     # whoever wants it back reads so before anything is read
     done = site.run("restore", restore_host="h2", args=["--check"])
     row = taping.table(done, "RESTORE")[2]
-    assert re.match(r"was not what was written when it was verified \(20\d\d-\S+\): this may fail", row[-1])
+    assert re.match(r"was damaged when last verified \(20\d\d-\S+\): the restore may fail", row[-1])
     done = site.run("restore", restore_host="h1", args=["--check"])
     assert taping.table(done, "RESTORE")[2][-1] == f"WEEK01:{3 - bad['file']}"
     drive, _names, row, *_hosts = taping.table(site.run("tape_inventory"), "DRIVE")

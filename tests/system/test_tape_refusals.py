@@ -62,10 +62,10 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         "localhost has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a "
         "virtual tape",
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",
-        "whose archives? Give restore_host, and restore_target if they go to another host",
+        "restore_host is required; to restore to another host, set restore_target as well",
         f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: nobody",
-        "the catalog has no archive like that, so nothing was verified: tape_inventory shows what there is",
-        "no good archive has /etc/fstab: is it within tape_paths? A pattern may find it: -e 'path=*/fstab'",
+        "no archive in the catalog matches, so nothing was verified: check the catalog with tape_inventory",
+        "no good archive has /etc/fstab: check tape_paths, or try a pattern: -e 'path=*/fstab'",
         "path is required: set it with -e path=/etc/motd, or set tape_path",
         "tape_label is empty: give the tape a name, such as WEEK01",
     ]
@@ -137,5 +137,5 @@ def test_hosts_that_do_not_belong_together(site: Site) -> None:
     }
     done = site.run("backup", rc=2, own={"h2": {"tape_devices": [str(site.tape("B"))]}})
     assert taping.failures(done, "Plan") == {
-        "h1": "several hosts have tape_devices (h2, tape1), and tape_host does not say which of them: set it"
+        "h1": "several hosts have tape_devices (h2, tape1): set tape_host to one of them"
     }

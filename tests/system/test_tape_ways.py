@@ -87,7 +87,7 @@ def test_a_play_of_ones_own(site: Site) -> None:
     mine = {**mine, "strategy": "free", "serial": 2, "tasks": [{"name": "Once", "ansible.builtin.include_role": ROLE}]}
     done = run(site, [mine], rc=2)
     assert set(taping.failures(done, "Plan").values()) == {
-        "tape_plan is to run once, but strategy free would run it for each host: "
+        "tape_plan must run once, but strategy free runs it for each host: "
         "set strategy: ansible.builtin.linear for this play"
     }
 

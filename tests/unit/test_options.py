@@ -118,20 +118,20 @@ KEYS = ", ".join(STAGE_KEYS)
         (1.5, FORM + "the number 1.5"),
         (["tar", {"cmd": "x"}], FORM + "a list of mixed things"),
         ([["tar"], ["zstd"]], FORM + "a list of mixed things"),
-        ({}, "input: give exactly one of cmd, argv, shell, script; there is none of them"),
-        ({"chdir": "/"}, "input: give exactly one of cmd, argv, shell, script; there is none of them"),
-        ({"cmd": None}, "input: give exactly one of cmd, argv, shell, script; there is none of them"),
+        ({}, "input: give exactly one of cmd, argv, shell, script; found none"),
+        ({"chdir": "/"}, "input: give exactly one of cmd, argv, shell, script; found none"),
+        ({"cmd": None}, "input: give exactly one of cmd, argv, shell, script; found none"),
         (
             {"cmd": "x", "argv": ["x"]},
-            "input: give exactly one of cmd, argv, shell, script; there is cmd and argv together",
+            "input: give exactly one of cmd, argv, shell, script; found cmd and argv together",
         ),
         (
             {"cmd": "x", "argv": ["x"], "shell": "x"},
-            "input: give exactly one of cmd, argv, shell, script; there is cmd and argv and shell together",
+            "input: give exactly one of cmd, argv, shell, script; found cmd and argv and shell together",
         ),
-        ({"cmd": "x", "chdri": "/"}, "input: there is no option chdri here, only " + KEYS),
-        ({"command": "x", "b": 1}, "input: there is no option b, command here, only " + KEYS),
-        ({1: "x", "cmd": "x"}, "input: there is no option 1 here, only " + KEYS),
+        ({"cmd": "x", "chdri": "/"}, "input: unknown setting chdri; valid settings: " + KEYS),
+        ({"command": "x", "b": 1}, "input: unknown setting b, command; valid settings: " + KEYS),
+        ({1: "x", "cmd": "x"}, "input: unknown setting 1; valid settings: " + KEYS),
         ("echo 'a", 'input: unbalanced quotes in "echo \'a" (No closing quotation)'),
         ({"cmd": 'echo "a'}, "input: unbalanced quotes in 'echo \"a' (No closing quotation)"),
         ("echo \\", "input: unbalanced quotes in 'echo \\\\' (No escaped character)"),
@@ -151,7 +151,7 @@ KEYS = ", ".join(STAGE_KEYS)
         ({"cmd": "x", "chdir": ["/"]}, "input: chdir: ['/'] is not a path"),
         ({"cmd": "x", "creates": 5}, "input: creates: 5 is not a path"),
         ([{"cmd": "x"}, {"cmd": ""}], "input[1]: the command is empty"),
-        ([{"cmd": "x"}, {"what": ""}], "input[1]: there is no option what here, only " + KEYS),
+        ([{"cmd": "x"}, {"what": ""}], "input[1]: unknown setting what; valid settings: " + KEYS),
     ],
 )
 def test_what_cannot_be_meant(value: Any, message: str) -> None:
@@ -165,8 +165,8 @@ def test_what_cannot_be_meant(value: Any, message: str) -> None:
     [
         ({"cmd": ["tar"]}, "input: cmd: a list is not a command line"),
         ({"cmd": "x", "environment": {"A": "a\0b"}}, "input: environment: A cannot contain a NUL character"),
-        ({"cmd": "x", "environment": {"A=B": "1"}}, "input: environment: 'A=B' is not a name for a variable"),
-        ({"cmd": "x", "environment": {"": "1"}}, "input: environment: '' is not a name for a variable"),
+        ({"cmd": "x", "environment": {"A=B": "1"}}, "input: environment: 'A=B' is not a valid variable name"),
+        ({"cmd": "x", "environment": {"": "1"}}, "input: environment: '' is not a valid variable name"),
         ({"cmd": "x", "chdir": "/a\0b"}, "input: chdir: '/a\\x00b' is not a path"),
     ],
 )
@@ -264,10 +264,10 @@ def test_settings(given: dict[str, Any], found: dict[str, Any]) -> None:
             "rate_limit: 'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G",
         ),
         ({"rate_limit": "-1"}, "rate_limit: '-1' is not a number of bytes a second, such as 500K, 10M or 1.5G"),
-        ({"connect_timeout": 0}, "connect_timeout: 0 is not a number of seconds that can be waited"),
-        ({"stall_timeout": -1}, "stall_timeout: -1 is not a number of seconds that can be waited"),
-        ({"dead_peer": -5}, "dead_peer: -5 is not a number of seconds that can be waited"),
-        ({"progress": -1}, "progress: -1 is not a number of seconds that can be waited"),
+        ({"connect_timeout": 0}, "connect_timeout: must be at least 1 second, not 0"),
+        ({"stall_timeout": -1}, "stall_timeout: must be at least 0 seconds, not -1"),
+        ({"dead_peer": -5}, "dead_peer: must be at least 6 seconds, or 0 to disable it, not -5"),
+        ({"progress": -1}, "progress: must be at least 0 seconds, not -1"),
     ],
 )
 def test_settings_that_cannot_be_meant(given: dict[str, Any], message: str) -> None:
@@ -297,7 +297,7 @@ def test_fact_name(value: Any, name: str) -> None:
 def test_what_is_no_fact_name(value: Any) -> None:
     with pytest.raises(OptionError) as caught:
         fact_name(value)
-    assert str(caught.value) == "fact: %r is neither a name for a variable nor false" % (value,)
+    assert str(caught.value) == "fact: %r is neither a variable name nor false" % (value,)
 
 
 def test_defaults_can_be_meant() -> None:
@@ -338,7 +338,7 @@ def test_a_script_travels_with_its_stage() -> None:
             {"script": "/etc/passwd", "executable": "sh '"},
             'input: executable: unbalanced quotes in "sh \'" (No closing quotation)',
         ),
-        ({"cmd": "cat", "executable": "/bin/sh"}, "input: executable: it is for a script, and this is cmd"),
+        ({"cmd": "cat", "executable": "/bin/sh"}, "input: executable: only valid with script, not with cmd"),
         ({"script": ["x"]}, "input: script: a list is not a command line"),
     ],
 )
@@ -358,5 +358,5 @@ def test_a_script_that_is_not_to_be_had() -> None:
 
 
 def test_a_script_of_bounded_size() -> None:
-    with pytest.raises(OptionError, match="has 4194305 bytes, more than 4194304 are not sent along"):
+    with pytest.raises(OptionError, match="has 4194305 bytes; the limit is 4194304"):
         script_stage({"script": "'files/x y.py'"}, b"#" * (4 * 1024 * 1024 + 1))

@@ -117,20 +117,20 @@ def changed(report: dict[str, Any], *path: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        (("stages", 0, "rc", MISSING), "its stages[0].rc is not as it should be"),
-        (("stages", 0, "stderr", "x" * MEGA), "its stages[0].stderr is not as it should be"),
-        (("links", 0, "waited", []), "its links[0].waited is not as it should be"),
-        (("links", 0, "elapsed", float("nan")), "its links[0].elapsed is not as it should be"),
-        (("connect", "strangers", None), "its connect.strangers is not as it should be"),
-        (("left", {}), "its left is not as it should be"),
-        (("end", "peer"), "it is another end's"),
-        (("stages", 0, "name", "input"), "it is of a stage that is not this end's"),
-        (("stages", 0, "stdout", "x" * (KEPT + 1)), "it has more of an output than was to be kept"),
-        (("links", 0, "id", "x"), "it is of a link that is not this end's"),
-        (("links", 0, "side", "W"), "it is of a link that is not this end's"),
+        (("stages", 0, "rc", MISSING), "invalid value in stages[0].rc"),
+        (("stages", 0, "stderr", "x" * MEGA), "invalid value in stages[0].stderr"),
+        (("links", 0, "waited", []), "invalid value in links[0].waited"),
+        (("links", 0, "elapsed", float("nan")), "invalid value in links[0].elapsed"),
+        (("connect", "strangers", None), "invalid value in connect.strangers"),
+        (("left", {}), "invalid value in left"),
+        (("end", "peer"), "it belongs to another end"),
+        (("stages", 0, "name", "input"), "it names an unknown stage"),
+        (("stages", 0, "stdout", "x" * (KEPT + 1)), "an output is longer than allowed"),
+        (("links", 0, "id", "x"), "it names an unknown link"),
+        (("links", 0, "side", "W"), "it names an unknown link"),
         (
             ("connect", "dialled", [{"end": "x", "address": "", "port": 1, "outcome": ""}]),
-            "it is of an end that this one was not to dial",
+            "it names an unknown end",
         ),
     ],
     ids=lambda value: "" if isinstance(value, tuple) else value,
@@ -139,7 +139,7 @@ def test_what_is_wrong_with_it_is_said(path: tuple[Any, ...], why: str) -> None:
     reports = {**real()["ok"], "remote": changed(real()["ok"]["remote"], *path)}
     verdict, result = judge({end: marked(report) for end, report in reports.items()})
     assert not verdict.ok and result["changed"]
-    assert verdict.cause and verdict.cause["msg"] == "on db1: its end was lost: its report cannot be used, " + why
+    assert verdict.cause and verdict.cause["msg"] == "on db1: its end was lost: its report is invalid: " + why
 
 
 @pytest.mark.parametrize("rc", [None, 1, -9, 256, -1000, 2**40, 0.5])

@@ -59,9 +59,9 @@ def unreadable(path: str) -> bytes:
         ([MAIN, "lib/x.py -> gone"], "lib/x.py: No such file or directory"),
         ([MAIN, "x.py -> x.py"], "x.py: Too many levels of symbolic links"),
         ([MAIN, "lib/pipe|"], "lib/pipe is neither a file nor a directory"),
-        ([MAIN, "lib/up -> .."], "lib/up leads back to a directory that it is in"),
-        ([MAIN, "lib/far -> /"], "lib/far leads back to a directory that it is in"),
-        ([MAIN, "a/x -> ../b", "b/y -> ../a"], "a/x/y leads back to a directory that it is in"),
+        ([MAIN, "lib/up -> .."], "lib/up is a link to a directory that contains it"),
+        ([MAIN, "lib/far -> /"], "lib/far is a link to a directory that contains it"),
+        ([MAIN, "a/x -> ../b", "b/y -> ../a"], "a/x/y is a link to a directory that contains it"),
         ([MAIN, "\udcff.py"], "'\\udcff.py' is a name that is not UTF-8"),
         ([MAIN, "lib/a.py"], "lib/a.py: Decryption failed"),
         ([MAIN, "lib/b.py"], "lib/b.py: Permission denied"),
@@ -87,7 +87,7 @@ def test_an_archive_of_bounded_size(tmp_path: Path) -> None:
     noise, seen = random.Random(1).randbytes(most // 2), []
     with pytest.raises(ScriptError) as caught:
         read_program(str(top), read)
-    assert str(caught.value) == f"as a zip archive it has more than {most} bytes, which are not sent along"
+    assert str(caught.value) == f"its zip archive exceeds the limit of {most} bytes"
     assert seen == [f"{top}/{name}" for name in (MAIN, "a", "b")]
 
 

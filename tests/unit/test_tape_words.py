@@ -53,13 +53,13 @@ NOTES = [
     ({"warning_count": 3, "tar_warnings": ["changed"]}, ["3 warnings of tar (changed and 2 more)"]),
     ({"warning_count": 1, "tar_warnings": ["level 0"], "level_problem": "level 0"}, ["level 0"]),
     ({"slow": "the tape is slow"}, ["the tape is slow"]),
-    ({"incomplete": True}, ["not all of it could be read"]),
+    ({"incomplete": True}, ["incomplete: some files could not be read"]),
 ]
 
 
 @pytest.mark.parametrize(("row", "notes"), NOTES)
 def test_what_a_person_should_know_of_a_good_archive(row: dict[str, Any], notes: list[str]) -> None:
-    apart = "not in it, as they are file systems of their own: "
+    apart = "not archived (separate file systems): "
     assert [note.removeprefix(apart) for note in _tape_table.notes_of(row)] == notes
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CHUNK = 64 * 1024  # bytes that are heard at once
-NO_BECOME = "there is no %s, by which to become another user: install it there, or set ansible_become_method"
+NO_BECOME = "become needs %s, which is not installed: install it there, or set another ansible_become_method"
 NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 
 
@@ -83,7 +83,7 @@ class Launch:
         if not wrong and ("end" in report or "refused" in report):
             self.report = report
         elif wrong:
-            self.lost, self.error = True, "its report cannot be used, %s" % wrong
+            self.lost, self.error = True, "its report is invalid: %s" % wrong
         elif rc == 127 and self.become and any(self.become + ": " in line and "not found" in line for line in lines):
             self.error = NO_BECOME % self.become
             self.kind = "no become"

@@ -265,25 +265,25 @@ def parse(message: "dict[str, Any]", told: "dict[str, Any]") -> "tuple[dict[str,
     try:
         report = {key: parsers[key](value, key) for key, value in message.items() if key in parsers}
     except Misfit as exc:
-        return {}, "its %s is not as it should be" % exc
+        return {}, "invalid value in %s" % exc
     return report, stray(report, told)
 
 
 def stray(report: "dict[str, Any]", told: "dict[str, Any]") -> str:
     """What a report names that is not this end's; empty when there is nothing."""
     if report.get("end", told["end"]) != told["end"]:
-        return "it is another end's"
+        return "it belongs to another end"
     stages = {stage["name"]: stage.get("keep", KEPT) for stage in told["stages"]}
     sides = {(spec["id"], side) for spec in told["links"] for side in spec["side"].replace("local", "WR")}
     for stage in report.get("stages", ()):
         if stage["name"] not in stages:
-            return "it is of a stage that is not this end's"
+            return "it names an unknown stage"
         if len(stage["stdout"]) > stages[stage["name"]]:
-            return "it has more of an output than was to be kept"
+            return "an output is longer than allowed"
     if not {(side["id"], side["side"]) for side in report.get("links", ())} <= sides:
-        return "it is of a link that is not this end's"
+        return "it names an unknown link"
     if not {entry["end"] for entry in report.get("connect", {}).get("dialled", ())} <= set(told["dial"]):
-        return "it is of an end that this one was not to dial"
+        return "it names an unknown end"
     return ""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .launch import Launch
 
-BEAT = 0.5  # seconds between looks at what nothing tells us
+BEAT = 0.5  # seconds: polling interval for conditions that raise no event
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
 LOST = 1.0  # seconds for the others to report that this end's death has broken their links
 LOST_EARLY = 3.0  # seconds in which a login fails that never began
@@ -85,7 +85,7 @@ class Run:
                 others = [other for other in self.launches.values() if other is not launch]
                 self.give_up_at = min(self.give_up_at, now + self.patience(launch, others))
             elif now > self.last_contact(launch) + LATE:  # a dead login, of which ssh does not hear for hours
-                launch.silent = "it has said nothing for %d s after the end of its connections" % LATE
+                launch.silent = "no report within %d s after its connections closed" % LATE
                 self.give_up_at = min(self.give_up_at, now)
         if now >= self.give_up_at:
             age = now - self.give_up_at

@@ -117,7 +117,7 @@ class Verdict:
             text = "failed with %s" % text if not stage["signal"] else text
             if stage["stderr"] is not None:
                 said = explanation(stage["stderr"])
-                text += ": %s" % said if said else ", and said nothing on standard error"
+                text += ": %s" % said if said else ", with no output on standard error"
             if stage["signal"] == 9:
                 text += " (SIGKILL: was the host out of memory?)"
             if "failed" in self.advice and (stage["rc"] or 0) > 0 and self._writes(name):
@@ -138,7 +138,7 @@ class Verdict:
             kind, _colon, text = said["problem"].partition(": ")
             if kind and kind != "cancelled" and link not in self.excused:
                 hosts = self._link_hosts(link)
-                sentence = "the link %s between %s and %s was given up: %s" % ((link,) + hosts + (text,))
+                sentence = "the link %s between %s and %s was aborted: %s" % ((link,) + hosts + (text,))
                 sentence += " (%s)" % self.advice[kind] if kind in self.advice else ""
                 at = LATE if said["ended_at"] is None else said["ended_at"]
                 found.append(
@@ -161,7 +161,7 @@ class Verdict:
                 text = "%s: %s" % (lost, outcome["error"])
             elif report.get("not_connected") or report.get("skipped"):
                 # but the others had links: Ansible has run the login a second time
-                text = "the connection to it was lost, and made again in vain: a run cannot be resumed"
+                text = "the connection was lost; Ansible connected again, but a run cannot be resumed"
             if not text or self._by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
                 continue
             seen = [
@@ -191,14 +191,14 @@ class Verdict:
             if writer is None or reader is None:
                 text = "there is no report of the link %s between %s and %s" % ((link,) + hosts)
             elif writer["state"] == "reset" and reader["state"] == "read":
-                text = "on the link %s, the end of file was not ours: has %s shut down its own standard output?" % (
+                text = "on the link %s, the end of file came too early: did %s shut down its own standard output?" % (
                     (link, spec["source"])
                 )
             elif (writer["state"], reader["state"]) != ("done", "read"):
-                text = "the link %s between %s and %s was broken by neither of them (writer: %s, reader: %s)" % (
+                text = "the link %s between %s and %s broke, but neither host closed it (writer: %s, reader: %s)" % (
                     (link,) + hosts + (writer["state"], reader["state"])
                 )
-                text += "; a firewall, a NAT or a cable in between?"
+                text += "; check firewalls, NAT and cables between them"
             elif None not in (writer["bytes"], reader["bytes"]) and writer["bytes"] != reader["bytes"]:
                 text = "on the link %s, %s sent %s bytes and %s received %s" % (
                     (link, hosts[0], writer["bytes"], hosts[1], reader["bytes"])
@@ -209,7 +209,7 @@ class Verdict:
         for name, end in self.end_of.items():
             stage = self.stages.get(name)
             if name not in self.excused and (stage is None or stage["problem"] or stage["rc"] is None):
-                text = "%s on %s has not run to its end" % (name, self.hosts[end])
+                text = "%s on %s did not finish" % (name, self.hosts[end])
                 return {"kind": "stage", "stage": name, "host": self.hosts[end], "msg": text}
         return None
 

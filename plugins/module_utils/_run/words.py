@@ -108,7 +108,7 @@ def who_is_slow(link: "dict[str, Any]") -> str:
     if full is None or idle is None:
         return ""
     if link.get("limit") and elapsed and link["moved"] / elapsed > 0.8 * link["limit"]:
-        return "%s holds it to %s" % (link.get("limit_name", "rate_limit"), speed(link["limit"]))
+        return "limited to %s by %s" % (speed(link["limit"]), link.get("limit_name", "rate_limit"))
     if max(full, idle) < NOTABLE:
         return "the network is slow" if elapsed > 1 else ""
     if full >= idle:

@@ -73,7 +73,7 @@ def check(setting: "dict[str, Any]") -> None:
     """Raises Problem if tape_encryption is not what it may be, or the key's file is not as it must be."""
     strange = sorted(set(setting) - set(SETTINGS))
     if strange:
-        raise Problem("tape_encryption has no %s" % ", ".join(strange), "it has " + ", ".join(SETTINGS))
+        raise Problem("unknown key %s in tape_encryption" % ", ".join(strange), "valid keys are " + ", ".join(SETTINGS))
     if not setting:
         return
     mode = setting.get("mode", "mixed")
