@@ -303,3 +303,33 @@ def test_every_message_of_the_command_is_in_troubleshooting(name: str, piece: st
     text = (ROOT / "docs" / "docsite" / "rst" / "troubleshooting.rst").read_text(encoding="utf-8")
     quoted = " ".join(re.findall(r"``(.+?)``", text))
     assert piece.strip(" :") in quoted
+
+
+# -- the tree in CONTRIBUTING.md
+
+
+@pytest.mark.parametrize(
+    ("folder", "place"),
+    [
+        ("plugins/plugin_utils", "    plugins/plugin_utils/"),
+        ("plugins/module_utils/_end", "      _end/"),
+        ("plugins/module_utils/_run", "      _run/"),
+        ("plugins/module_utils/_command", "      _command/"),
+    ],
+)
+def test_the_tree_names_every_module_and_no_other(folder: str, place: str) -> None:
+    lines = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(place + " "))
+    named: set[str] = set()
+    for line in lines[start + 1 :]:
+        found = re.match(r" {8}([a-z_]+(?:, [a-z_]+)*) ", line)
+        if not found:
+            break
+        named.update(found[1].split(", "))
+    assert named == {path.stem for path in (ROOT / folder).glob("[_a-z]*.py") if path.stem != "__init__"}
+
+
+def test_every_path_of_the_tree_exists() -> None:
+    tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## The tree\n")[2].partition("\n## ")[0]
+    paths = re.findall(r"^    ([a-z_/]+/) ", tree, re.M)
+    assert len(paths) > 15 and [path for path in paths if not (ROOT / path).is_dir()] == []
