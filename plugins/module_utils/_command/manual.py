@@ -25,36 +25,36 @@ SYNOPSIS = [
 ]
 
 DESCRIPTION = [
-    "socketpipe runs one command on the far side, to which the login command leads, and one or two here. It joins them "
-    "by direct TCP connections: the remote command reads what the input command writes, and the output command reads "
-    "what the remote command writes. No byte of that goes through the login command or through socketpipe: the "
-    "connections are the commands' own standard input and output.",
-    "The far side needs Linux and Python 3.6 or later, and nothing else: socketpipe sends itself through the standard "
-    "input of the login command. No file is written there.",
-    "Each brace is a word of its own. A brace within a command belongs to that command, and has a partner there: so a "
-    "remote command may be socketpipe again, with a login command that leads one host further. It need not be "
+    "socketpipe runs one command on the far side, which the login command leads to, and one or two commands here. It "
+    "joins them by direct TCP connections: the remote command reads the output of the input command, and the output "
+    "command reads the output of the remote command. No data goes through the login command or through socketpipe. "
+    "The connections are the commands' own standard input and output.",
+    "The far side needs only Linux and Python 3.6 or later. socketpipe sends itself through the standard input of the "
+    "login command. It writes no file there.",
+    "Each brace is a separate word. Braces within a command belong to that command and must be balanced. So a remote "
+    "command may itself be socketpipe, with a login command that leads one host further. socketpipe need not be "
     "installed there either.",
-    "A command sees the end of its input only if the command before it has exited with 0 and every byte has arrived. "
-    "Whatever else happens, here, there or between, it sees an error instead (ECONNRESET), so that nobody takes for "
-    "complete what is not, and nothing that was started is left running. A connection is taken only from the other "
-    "side of this run, which proves that it knows a secret that has gone through the login command.",
-    "The data itself is neither encrypted nor protected against change: use socketpipe on networks that you trust.",
+    "A command sees the end of its input only if the command before it has succeeded and every byte has arrived. "
+    "After any failure, here, there or in between, it gets a read error (ECONNRESET) instead. So an incomplete stream "
+    "is never taken for a complete one. No process that socketpipe started is left running. It accepts connections "
+    "only from the other side of this run, which proves that it knows a secret sent through the login command.",
+    "The data itself is neither encrypted nor protected against change. Use socketpipe on networks that you trust.",
 ]
 
 EXIT_STATUS = [
-    ("0", "Every command was successful, and every byte has arrived."),
+    ("0", "Every command succeeded, and every byte arrived."),
     ("1", "The command line was wrong and nothing was started. The message names the option."),
-    ("2", "Something else than the last command has failed first. The message says what."),
+    ("2", "The first failure was not that of the last command. The message names it."),
     (
         "other",
-        "The last command has failed first, and this is its exit status, or 128 + n if signal n has ended it. The last "
-        "command is the output command or, without one, the remote command. It may exit with 1 or 2 as well: --stats "
-        "tells these apart.",
+        "The first failure was that of the last command, and this is its exit status, or 128 + n if signal n ended it. "
+        "The last command is the output command or, without one, the remote command. If it exits with 1 or 2 itself, "
+        "check cause in --stats.",
     ),
     (
         "128 + n",
-        "Signal n has ended socketpipe. SIGINT (Ctrl-C), SIGTERM and SIGHUP end both sides, and the output command "
-        "sees an error, not the end of its input.",
+        "Signal n ended socketpipe. SIGINT (Ctrl-C), SIGTERM and SIGHUP stop both sides, and the output command gets a "
+        "read error, not the end of its input.",
     ),
 ]
 
@@ -69,20 +69,20 @@ EXAMPLES = [
         "socketpipe -b -l { ssh remotehost } -r { dd if=/dev/st0 bs=32k } -o { tar xpf - /home/luser }",
     ),
     (
-        "Back this host up to its own tape drive, but let another one, with a faster processor, compress the data:",
+        "Back this host up to its own tape drive, but compress the data on another host with a faster processor:",
         "socketpipe -b -i { tar cf - / } -l { ssh remotehost } -r { bzip2 -c } -o { dd of=/dev/st0 bs=32k }",
     ),
     (
-        "Back this host up to a host that only the host between can reach:",
+        "Back this host up to a host that only the middle host can reach:",
         "socketpipe -b -i { tar cf - / } -l { ssh middle } "
         "-r { socketpipe -b -i { cat } -l { ssh behind } -r { dd of=/dev/st0 bs=32k } }",
     ),
     (
-        "Read what only root may read there, and keep the figures:",
+        "Read files there that only root may read, and record the results:",
         "socketpipe --stats=backup.json -l { ssh remotehost sudo -n } -r { tar cf - /home } -o { dd of=home.tar }",
     ),
     (
-        "Copy a directory into a container, which cannot be reached from here but can reach this host:",
+        "Copy a directory into a container that can reach this host but not be reached:",
         "socketpipe -i { tar cf - etc } -l { docker exec -i box } -r { tar xf - -C /srv }",
     ),
 ]
@@ -130,20 +130,20 @@ DIFFERENCES = [
 ]
 
 COMPATIBILITY = [
-    "The command line is that of socketpipe 1.10. Scripts for that run as they are, but for what DIFFERENCES says.",
-    "The original starts its far side as socketpipe -s host port command. This program understands that, so an "
-    "original works with this one on the far side as it always did. The other way round, --plain drives an original on "
-    "the far side. The words of the remote command are then passed on as the original does, and without -h there must "
-    "be a shell on the far side that knows SSH_CLIENT.",
-    "In both cases one connection serves both directions, and nobody proves anything: the death of a command looks "
-    "like the end of its output, whoever connects first is taken, and of all limits only -t holds. Without -s or "
-    "--plain no such connection is ever taken.",
+    "The command line is that of socketpipe 1.10. Scripts for it run unchanged, except for the points in DIFFERENCES.",
+    "The original starts its far side as socketpipe -s host port command. This program supports that, so an original "
+    "works with this program on the far side. In the other direction, --plain uses an original on the far side. The "
+    "words of the remote command are then passed on as by the original. Without -h, a shell on the far side takes the "
+    "address of this host from SSH_CLIENT.",
+    "In both cases one connection serves both directions, and nobody authenticates. The death of a command looks like "
+    "the end of its output, the first connection is accepted whoever makes it, and of the limits only -t applies. "
+    "Without -s or --plain no such connection is ever accepted.",
 ]
 
 BUGS = [
-    "dd(1) gets whole blocks, unlike with the original: its reads return as much as it asked for, up to 1 MiB or what "
-    "net.ipv4.tcp_rmem allows, unless the input has ended. Other commands read each piece as it comes. A program that "
-    "takes a short read for a short block needs --full-reads, and a dd(1) that must not wait needs --live.",
+    "dd(1) gets whole blocks, unlike with the original: its reads return as much as it asked for, up to 1 MiB or the "
+    "limit of net.ipv4.tcp_rmem, unless the input has ended. Other commands read each piece as it arrives. A program "
+    "that takes a short read for a short block needs --full-reads. A dd(1) that must not wait needs --live.",
     "A command on the far side has no terminal.",
 ]
 
