@@ -76,6 +76,6 @@ class ActionModule(TapeAction):
         if len(places) > 1:
             raise Failure(
                 "settings",
-                f"the hosts of a run must have the same tape_host and tape_set, not {'; '.join(places)}: "
+                f"the hosts of a run must have the same tape_host and tape_set ({'; '.join(places)}): "
                 "back them up in separate runs, with --limit",
             )

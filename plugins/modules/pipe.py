@@ -13,36 +13,36 @@ version_added: 0.1.0
 description:
   - Runs O(remote) on the task's host, and O(input), O(output) or both on its I(peer), which is the controller or any
     other host of the inventory.
-    What O(input) writes to its standard output is what O(remote) reads from its standard input, and what O(remote)
-    writes is what O(output) reads, as if a shell had run C(input | remote | output) across two hosts.
+    O(remote) reads the output of O(input), and O(output) reads the output of O(remote), as if a shell ran
+    C(input | remote | output) across two hosts.
   - Ansible's connection only starts the commands.
-    The data goes over a TCP connection of its own, straight from one host to the other, and nothing stands in its way.
-    The socket itself is the standard output of the one process and the standard input of the other,
-    so that no byte is copied, encoded or encrypted on its path, and none is kept in memory or on a disk.
+    The data goes over a separate TCP connection, straight from one host to the other.
+    The socket itself is the standard output of the one process and the standard input of the other.
+    No byte is copied, encoded or encrypted on the way, and none is stored in memory or on a disk.
     With a O(peer) other than the controller, the controller carries no data at all.
-  - This is what happens.
-    The options are checked, and a small supervisor, called an I(end), is started on both hosts through Ansible's
-    connection. It needs Python and installs nothing.
-    Each end looks up its commands, and tests what C(creates) and C(removes) name.
-    The ends then look for each other (see O(listen)) and prove with a secret that they belong together.
+  - B(How it works.)
+    The module checks the options and starts a small supervisor, called an I(end), on both hosts through Ansible's
+    connection. The end needs Python and installs nothing.
+    Each end looks up its commands, and tests C(creates) and C(removes).
+    The ends then connect to each other (see O(listen)) and prove with a secret that they belong together.
     When every connection, called a I(link), is made, the first command (the I(source)) starts.
-    Each of the others, up to the last (the I(sink)), starts when its first byte has arrived, or a proper end of file,
-    so that a source that dies at once never opens the tape and never truncates last week's file.
-    When all have ended, both ends report and the controller compares what they say.
+    Each of the others, up to the last (the I(sink)), starts when its first byte, or a proper end of file, has arrived.
+    So a source that dies at once never opens the tape and never truncates last week's file.
+    When all commands have ended, both ends report, and the controller compares the reports.
   - B(What ok is worth.)
-    The task is ok only when every command exited with an accepted status, every stream was read to its end,
-    as many bytes were read as were written, and both ends say so.
-    A command that dies, or a host that does, never looks like an end of file to the commands after it.
-    They get a read error (connection reset), and the task fails even if they overlook it.
-    RV(cause) then says what failed first, not what failed because of it.
-    What has been written by the last command up to that moment is there, and is not a backup.
+    The task is ok only if every command exited with an accepted status, every stream was read to its end,
+    as many bytes were read as were written, and both ends confirm it.
+    If a command or a host dies, the commands after it never see an end of file.
+    They get a read error (connection reset), and the task fails even if they ignore it.
+    RV(cause) then names what failed first, not what failed as a consequence.
+    The last command may already have written data. That data is not a complete backup.
   - B(What is not protected.)
-    The data crosses the network in clear.
-    Whoever can listen between the two hosts can read it, and whoever can forge packets there can change it,
-    so use it only on networks you trust, or encrypt in a command of your own.
+    The data crosses the network unencrypted.
+    An attacker who can listen between the two hosts can read it, and one who can forge packets there can change it.
+    Use it only on networks you trust, or add a command that encrypts.
     Nobody else can connect, though. Each link has a fresh 32-byte secret, which reaches both ends through Ansible's
-    connection only, and each side proves to the other that it has it before any command starts.
-    Others are turned away, and counted in RV(strangers).
+    connection only. Each side proves to the other that it has the secret before any command starts.
+    Other connections are refused, and counted in RV(strangers).
 author:
   - The plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -57,29 +57,29 @@ attributes:
   async:
     support: none
     details:
-      - An end stops everything when the connection that started it is gone, so that nothing outlives its task.
+      - An end stops everything if the connection that started it is lost, so that nothing outlives the task.
         An asynchronous task has no such connection.
-      - To run many at once raise C(forks) or use the C(free) strategy, to limit a long one use the task's C(timeout).
+      - To run many tasks at once, raise C(forks) or use the C(free) strategy. To limit a long task, use its C(timeout).
   become:
     support: full
     details:
-      - C(become) applies to the task's host. For the peer there are O(peer_become) and O(peer_become_user).
+      - C(become) applies to the task's host. Use O(peer_become) and O(peer_become_user) for the peer.
   check_mode:
     support: full
     details:
-      - Checks the options and the hosts and says what would run, but starts nothing and touches no host.
-        C(creates) and C(removes) are therefore not looked at.
+      - Checks the options and the hosts and reports what would run. It starts nothing and touches no host.
+        It therefore does not test C(creates) and C(removes).
   connection:
     support: full
     details:
-      - Any connection that runs commands on a Linux host will do.
-        Where the connection, or the C(become) method, cannot pass data on standard input, the end is sent through
-        Ansible's own temporary directory. So it is where a terminal stands between (C(ssh -tt), C(RequestTTY force)),
-        and where one is asked for (sudo's C(requiretty), C(machinectl)).
+      - Works with any connection that runs commands on a Linux host.
+        If the connection or the C(become) method cannot pass data on standard input, the end is sent through Ansible's
+        temporary directory. This also applies to logins with a terminal (C(ssh -tt), C(RequestTTY force)) and to
+        C(become) methods that need one (sudo's C(requiretty), C(machinectl)).
   delegation:
     support: full
     details:
-      - With C(delegate_to), O(remote) runs on the host that is named there.
+      - With C(delegate_to), O(remote) runs on the delegated host.
   diff_mode:
     support: none
   facts:
@@ -89,7 +89,7 @@ attributes:
   idempotent:
     support: none
     details:
-      - Runs its commands each time, unless C(creates) or C(removes) says that there is nothing to do.
+      - Runs its commands each time, unless C(creates) or C(removes) skips the task.
   platform:
     platforms: linux
     support: full
@@ -97,54 +97,51 @@ options:
   remote:
     description:
       - The command on the task's host, in one of four forms.
-      - "B(A string) is split into words as a shell would split it, with quotes and backslashes, but no shell is run.
-        Variables, C(~), wildcards, C(|) and C(>) mean nothing in it. For example V(dd of=/dev/nst0 obs=32k)."
-      - "B(A list of strings) is taken as it is, one word each.
+      - "B(A string) is split into words as a shell would split it, with quotes and backslashes, but no shell runs.
+        Variables, C(~), wildcards, C(|) and C(>) have no special meaning. For example V(dd of=/dev/nst0 obs=32k)."
+      - "B(A list of strings) is used as it is, one word each.
         For example V([tar, --create, --file=-, /srv/my files])."
       - "B(A mapping) has exactly one of C(cmd) (a string as above), C(argv) (a list of words), C(shell) (a string
-        that is given to C(/bin/sh -c)) and C(script), and any of the settings below."
+        for C(/bin/sh -c)) and C(script), and any of the settings below."
       - "C(script) (a string) is the name of a program on the controller, where M(ansible.builtin.script) would find it,
-        and its arguments, split like C(cmd). It travels to the command's host with everything else and is run from
-        memory, so that it is in no file there. Up to 4 MiB. A vault is decrypted."
-      - "A C(script) may be a directory with a C(__main__.py) in it, that is a Python program of several files, as
-        C(python DIRECTORY) runs it. It travels as a zip archive, without hidden files, C(__pycache__) and C(*.pyc).
-        The program has files of its own from C(pkgutil.get_data), since C(open) does not look into an archive. An
-        C(executable) is given the archive, so it can only be another Python, such as V(python3.9 -I)."
-      - "B(A list of mappings) is that many commands on this host, one after the other, each reading what the one
-        before it writes.
-        Unlike the commands of a pipeline in C(shell), each has its own exit status, and each is held to it."
-      - "The settings of a command in a mapping are these."
-      - "C(executable) (a string, by default the Python that the end runs with) - What runs a C(script), such as
-        V(/bin/sh) or V(perl -w). It is given the script as V(/proc/self/fd/3)."
-      - "C(chdir) (a path) - The directory to run it in. It must be there."
-      - "C(environment) (a mapping) - Variables that are added to its environment. They win over the task's
-        C(environment)."
-      - "C(ok_rc) (a list of integers, by default V([0])) - Exit statuses that are success.
-        Anything else fails the task. Minus a signal's number stands for a death by that signal.
-        With GNU tar, which exits with 1 when a file changed while it was being read, often V([0, 1])."
-      - "C(early_exit) (a boolean, by default V(false)) - It may exit, with an accepted status, before it has read its
-        input to the end, as C(head) does.
-        What then happens to the commands before it is a consequence, and not held against them.
-        Without this, a command that leaves data unread fails the task. Only NUL bytes may be left, for GNU tar
-        does not read the padding at the end of an archive: 1 MiB by C(tar), C(bsdtar), C(star), C(cpio) and C(pax), the
-        largest record of a tape, 10 KiB by other programs, the usual one, and none by C(dd)."
-      - "C(creates) (a path) - When this exists on the command's host, the whole task is skipped.
-        A relative path is looked up in C(chdir). It may be a pattern with wildcards. C(~) means nothing in it."
-      - "C(removes) (a path) - When this does not exist on the command's host, the whole task is skipped."
+        and its arguments, split like C(cmd). It is sent to the command's host and runs from memory, so that it is never
+        in a file there. Up to 4 MiB. A vault is decrypted."
+      - "A C(script) may be a directory with a C(__main__.py), a Python program of several files, as
+        C(python DIRECTORY) runs it. It is sent as a zip archive, without hidden files, C(__pycache__) and C(*.pyc).
+        The program reads its own files with C(pkgutil.get_data), because C(open) cannot read an archive. The
+        C(executable) gets the archive, so it must be another Python, such as V(python3.9 -I)."
+      - "B(A list of mappings) is a chain of commands on this host. Each reads the output of the one before it.
+        Unlike in a pipeline in C(shell), the exit status of each command is checked."
+      - "A mapping has these settings."
+      - "C(executable) (a string, by default the Python that runs the end) - The program that runs a C(script), such as
+        V(/bin/sh) or V(perl -w). It gets the script as V(/proc/self/fd/3)."
+      - "C(chdir) (a path) - The directory to run the command in. It must exist."
+      - "C(environment) (a mapping) - Variables to add to its environment. They override the task's C(environment)."
+      - "C(ok_rc) (a list of integers, by default V([0])) - Exit statuses that mean success.
+        Any other status fails the task. A negative number means a death by that signal.
+        For GNU tar, which exits with 1 if a file changed while it was being read, often V([0, 1])."
+      - "C(early_exit) (a boolean, by default V(false)) - Whether the command may exit, with an accepted status, before
+        it has read all its input, as C(head) does. The commands before it may then fail as a consequence.
+        Without this, a command that leaves data unread fails the task. Only NUL bytes may be left, because GNU tar
+        does not read the padding at the end of an archive. The limit is 1 MiB for C(tar), C(bsdtar), C(star), C(cpio)
+        and C(pax) (the largest record of a tape), 10 KiB for other programs (the usual record), and 0 for C(dd)."
+      - "C(creates) (a path) - If this exists on the command's host, the whole task is skipped.
+        A relative path is looked up in C(chdir). Wildcards are allowed. C(~) has no special meaning."
+      - "C(removes) (a path) - If this does not exist on the command's host, the whole task is skipped."
     type: raw
     required: true
   input:
     description:
-      - The command on the peer whose output O(remote) reads, in the same forms as O(remote).
+      - The command on the peer that writes to O(remote), in the same forms as O(remote).
       - At least one of O(input) and O(output) is required.
         Without O(input), O(remote) is the source and reads C(/dev/null).
     type: raw
   output:
     description:
-      - The command on the peer that reads what O(remote) writes, in the same forms as O(remote).
+      - The command on the peer that reads the output of O(remote), in the same forms as O(remote).
       - At least one of O(input) and O(output) is required.
-        Without O(output), O(remote) is the last command, and what it writes to its standard output is in the result,
-        in C(stdout) of RV(stages).
+        Without O(output), O(remote) is the last command, and its standard output is returned in C(stdout) of
+        RV(stages).
     type: raw
   peer:
     description:
@@ -157,11 +154,11 @@ options:
     default: localhost
   peer_become:
     description:
-      - Whether to become another user on the peer. Its variables, such as C(ansible_become_method), say how.
+      - Whether to become another user on the peer. Its variables, such as C(ansible_become_method), apply.
         Keywords of the task, such as C(become_method), do not.
-      - A password that was typed (C(--ask-pass), C(--ask-become-pass)) is used for the peer, too, unless the task's
-        host has one of its own in its variables. Nothing else that belongs to the task's host is told to the peer.
-      - A peer whose variables have C(ansible_become) set becomes another user without this.
+      - A typed password (C(--ask-pass), C(--ask-become-pass)) is also used for the peer, unless the task's host has its
+        own password in its variables. The peer gets no other settings of the task's host.
+      - A peer with C(ansible_become) in its variables becomes another user without this.
     type: bool
     default: false
   peer_become_user:
@@ -170,9 +167,9 @@ options:
     type: str
   listen:
     description:
-      - Which of the two hosts waits for the other to connect.
-      - V(auto) - both listen and both dial, and the first connection on which both prove themselves is taken.
-        So it is enough that either host can reach the other, through a firewall for example, or out of a container.
+      - Which of the two hosts listens for the other.
+      - V(auto) - both listen and both dial. The first connection on which both prove themselves is used.
+        So it is enough if one host can reach the other, for example through a firewall, or out of a container.
       - V(peer) - the peer listens, the task's host dials. This is what the original socketpipe does.
       - V(remote) - the task's host listens, the peer dials.
       - Each end that listens opens one port, on all its addresses, and closes it as soon as its links are made.
@@ -184,113 +181,111 @@ options:
     default: auto
   address:
     description:
-      - Addresses or names to dial instead of those that are found by themselves. All are tried.
-      - They are addresses of the peer, as the task's host sees it.
-        With O(listen=remote) they are addresses of the task's host, as the peer sees it.
+      - Addresses or names to dial instead of the auto-detected ones. All are tried.
+      - They are addresses of the peer, as seen from the task's host.
+        With O(listen=remote) they are addresses of the task's host, as seen from the peer.
         The zone of a link-local address (V(fe80::1%eth0)) is an interface of the host that dials.
-      - If not set, a host of the inventory is dialled at all addresses of its C(ansible_host) as the controller
-        resolves it, and the controller at the address that its routing table shows towards the other host,
-        and at the one from which the other host sees the ssh login.
-        A wrong address does no harm, for whoever answers there cannot prove itself.
-      - Set this when the two hosts know each other by addresses that the controller does not use,
-        such as those of a storage network, or when ssh reaches a host through a bastion or an alias.
+      - If not set, a host of the inventory is dialled at all addresses to which the controller resolves its
+        C(ansible_host). The controller is dialled at the address that its routing table gives towards the other host,
+        and at the source address of the ssh login.
+        A wrong address does no harm, because another program there cannot prove itself.
+      - Set this if the two hosts reach each other at addresses that the controller does not use,
+        such as those of a storage network, or if ssh reaches a host through a bastion or an alias.
     type: list
     elements: str
   ports:
     description:
-      - The TCP ports on which an end may listen. Ports (V(5000)), ranges (V(5000-5010)), or several of them
-        (V(5000,6000-6010), or as a list).
+      - The TCP ports on which an end may listen. Give ports (V(5000)), ranges (V(5000-5010)), or several of them
+        (V(5000,6000-6010), or a list).
       - Open them in the firewall, in at least one direction. One port is enough for a task, however many links it has.
-        Tasks that run at once on the same hosts need one each.
-      - Up to 16 ports are picked from it at random for each end, which takes the first that is free.
+        Concurrent tasks on the same hosts need one each.
+      - Up to 16 of these ports are chosen at random for each end, which uses the first free one.
       - If not set, ports from 20000 to 32767 are used.
     type: list
     elements: str
   connect_timeout:
     description:
-      - Seconds in which all links must be made.
-        The error at the end of it lists who listened where, what was dialled and how that failed.
+      - Seconds to wait until all links are made.
+        After that, the error lists who listened where, what was dialled, and how each attempt failed.
     type: int
     default: 30
   stall_timeout:
     description:
-      - Seconds without a single byte moving on a link after which the task fails. V(0) is never.
-      - A tape change, a slow C(find) or a source that waits for its data is such a pause, too.
+      - Seconds without a byte moving on a link after which the task fails. Set to V(0) to disable.
+      - A tape change, a slow C(find) or a source that waits for its data counts, too.
     type: int
     default: 0
   dead_peer:
     description:
-      - Seconds without any sign of life from the other host's kernel after which the task fails. V(0) is never,
-        and less than V(6) is not possible.
-      - A host that lives answers even when its command reads or writes nothing, however long.
+      - Seconds without any response from the other host's kernel after which the task fails. It must be at least V(6).
+        Set to V(0) to disable.
+      - A live host responds even if its command neither reads nor writes, however long.
     type: int
     default: 120
   rate_limit:
     description:
-      - The most bytes a second that each link may carry, as a number with an optional binary suffix, such as V(500K),
-        V(10M) or V(1.5G). The kernel keeps to it. If not set, there is no limit.
+      - The maximum rate of each link in bytes a second, a number with an optional binary suffix, such as V(500K),
+        V(10M) or V(1.5G). The kernel enforces it. If not set, there is no limit.
     type: str
   full_reads:
     description:
-      - Whether a command that reads from the network waits until as many bytes have come as it asked for (1 MiB at
-        most), or the end. A socket otherwise returns the bytes that have come so far, and C(dd bs=32k) would write
-        short blocks to the tape.
-      - If not set, C(dd) gets whole blocks, also where a wrapper or a shell runs it, and every other command reads each
-        piece as it comes. Commands that answer each other, and live streams such as the output of C(tail -f), flow.
-      - V(true) is for other programs that take a short read for a short block. Reads of 128 KiB and more are then
-        faster, too, where the network is faster than 1 GB/s. A program that asks for little gets it within 0.25
-        seconds. Not for programs that call C(poll) or C(select) before they read, which may wait for 1 MiB.
-      - V(false) is for a C(dd) that must see each piece as it comes.
-      - Between two commands on one host it has no effect. Reads there can be short, as from any pipe,
+      - Whether a read from the network waits until all requested bytes (at most 1 MiB) or the end of the stream have
+        arrived. A socket otherwise returns the bytes that have arrived so far, and C(dd bs=32k) would write short
+        blocks to the tape.
+      - If not set, C(dd) gets whole blocks, even inside a wrapper or a shell, and every other command reads data as it
+        arrives. Commands that answer each other, and live streams such as C(tail -f), are not delayed.
+      - V(true) is for other programs that turn a short read into a short block. Reads of 128 KiB and more are also
+        faster on networks above 1 GB/s. Small reads return within 0.25 seconds. Do not use it with programs that
+        call C(poll) or C(select) before they read, because they may wait for 1 MiB.
+      - V(false) is for a C(dd) that must read data as it arrives.
+      - It has no effect between two commands on one host. Reads there can be short, as from any pipe,
         so use C(dd obs=32k) or C(dd iflag=fullblock).
     type: bool
   progress:
     description:
-      - Seconds after which a first line says how much has gone through each link, how fast, and who is slow.
-        More follow after one, two, five and then every ten minutes, and at once when the stream stalls or resumes.
-        V(0) is no lines.
-      - They are shown while the task runs, if O(peer) is the controller. For two hosts of the inventory there are none.
+      - Seconds until the first progress line. It shows the bytes and the rate of each link, and the slow side.
+        More lines follow after one, two, five and then every ten minutes, and whenever the stream stalls or resumes.
+        Set to V(0) to disable progress lines.
+      - They are shown while the task runs, but only if O(peer) is the controller.
     type: int
     default: 30
   preflight:
     description:
-      - Only check the network. Both ends are started, listen, dial each other and prove themselves. No command is run,
-        but the commands are looked up.
-      - RV(preflight) says which address and port worked in which direction, which did not, and how it failed.
-        The task fails when none did.
-      - With O(ports), up to 16 of them are tried, else two ports of each host.
+      - Whether to check only the network. Both ends start, listen, dial each other and prove themselves. The commands
+        are looked up but not run.
+      - RV(preflight) lists each address and port, in each direction, with the outcome.
+        The task fails if none worked.
+      - With O(ports), up to 16 of them are tried. Otherwise two ports of each host are tried.
     type: bool
     default: false
   fact:
     description:
-      - The name of the fact that holds the summary of a successful run. V(false) is no fact.
-      - The fact holds no command, no output and no environment, as facts may be cached on a disk.
-        After a failure it is not touched.
-        The registered result (C(ansible_failed_result) in a C(rescue)) is the authority.
+      - The name of the fact for the summary of a successful run. Set to V(false) to disable the fact.
+      - The fact has no command, no output and no environment, because facts may be cached on a disk.
+        A failure does not change it.
+        The registered result (C(ansible_failed_result) in a C(rescue)) is authoritative.
     type: raw
     default: socketpipe
 notes:
-  - Both hosts need Linux and Python 3.6 or later. Nothing else, and nothing of Ansible, has to be installed there, and
-    nothing is left there.
+  - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible. Nothing is left there.
   - Each link is one TCP connection, and carries data one way.
     Commands that follow each other on one host are joined by a socket pair, to which the same rules apply.
-  - A command finds a socket, in blocking mode, as its standard input or output. Its standard error is a pipe, the last
-    64 KiB of which are kept. The source reads C(/dev/null). The last command writes to a pipe, the first 64 KiB
-    of which are kept. It inherits no other descriptor, has no terminal, and runs in a session of its own.
-  - A command runs with the environment that the connection gives it on its host.
-    For O(remote) the task's C(environment) is added.
-    It is looked up in C(PATH) as that stands there, before any command is started.
-  - 'In C(shell: tar ... | zstd) a C(tar) that dies is a proper end of file to C(zstd), and the status of the pipeline
-    is that of C(zstd). Give a list of mappings instead, or use a shell with C(pipefail). A warning says so.'
-  - Some programs take a read error for the end of their input and exit with 0, among them C(dd conv=noerror), C(while
-    read) in C(sh), and C(perl) and C(node) unless the script looks. The task fails all the same, but what they do on an
-    end of file, such as renaming a finished file into place, they have then done.
-  - A process that a command leaves behind in the background and that still holds a link fails the task after five
-    seconds, as it might still write. So does one that this user may not look at, such as one under C(sudo).
-    One that holds no link is left alone after a success, and named in
-    RV(left_running). After a failure everything that was started is ended.
-  - Nothing outlives the task. When the task is interrupted, or ansible-playbook is killed, or the connection to a host
-    is lost, the ends stop all commands on their hosts and break their links.
+  - The standard input or output of a command is a socket in blocking mode. Its standard error is a pipe, and the last
+    64 KiB are returned. The source reads C(/dev/null). The last command writes to a pipe, and the first 64 KiB are
+    returned. A command inherits no other descriptor, has no terminal, and runs in its own session.
+  - A command runs with the environment of the login on its host. For O(remote) the task's C(environment) is added.
+    The command is looked up in C(PATH) of that environment before any command starts.
+  - 'In C(shell: tar ... | zstd), C(zstd) sees a proper end of file if C(tar) dies, and the status of the pipeline
+    is that of C(zstd). Use a list of mappings instead, or a shell with C(pipefail). The module warns about this.'
+  - Some programs treat a read error as the end of their input and exit with 0, among them C(dd conv=noerror), C(while
+    read) in C(sh), and C(perl) and C(node) unless the script checks for errors. The task fails all the same. But such a
+    program may already have acted on the end of file, for example by renaming a finished file into place.
+  - A background process that a command leaves behind and that still holds a link fails the task after five seconds,
+    because it might still write. So does one that this user cannot inspect, such as one under C(sudo).
+    After a success, a process that holds no link is left alone and listed in RV(left_running). After a failure, all
+    processes that were started are ended.
+  - Nothing outlives the task. If the task is interrupted, ansible-playbook is killed, or the connection to a host is
+    lost, the ends stop all commands on their hosts and abort their links.
   - A task that fails after its commands have started is reported as changed.
   - A new run, by C(until) or C(retries) for example, makes new links with new secrets.
 seealso:
@@ -316,7 +311,7 @@ EXAMPLES = r"""
     remote: dd if=/dev/nst0 ibs=32k
     output: tar xpf - -C / home/luser
 
-- name: Back up the controller to its own tape drive, but let the host compress
+- name: Back up the controller to its own tape drive, compressed on the host
   plumbing.socketpipe.pipe:
     input: tar cf - /home
     remote: bzip2 -c
@@ -340,11 +335,11 @@ EXAMPLES = r"""
     remote:
       - cmd: tar cf - .
         chdir: /home
-      - cmd: zstd -c # were tar to die, zstd would not see an end of file
+      - cmd: zstd -c # if tar dies, zstd does not see an end of file
     output: dd of=/backup/home.tar.zst bs=1M
     peer: tapehost
 
-- name: Copy a directory to the peer, and leave some of the network to others
+- name: Copy a directory to the peer at a limited rate
   plumbing.socketpipe.pipe:
     remote: tar cf - -C /srv/data .
     output:
@@ -353,7 +348,7 @@ EXAMPLES = r"""
     peer: tapehost
     rate_limit: 50M
 
-- name: Look at the first lines of what is on the tape, and leave the rest unread
+- name: List the first files on the tape, and leave the rest unread
   plumbing.socketpipe.pipe:
     input: dd if=/dev/nst0 ibs=32k
     remote:
@@ -363,17 +358,17 @@ EXAMPLES = r"""
     peer: tapehost
   register: listing
 
-- name: Compute the checksum of what the controller has, on the host
+- name: Compute the checksum of a file of the controller on the host
   plumbing.socketpipe.pipe:
     input: cat /srv/disk.img
     remote: sha256sum
   register: checksum
 
-- name: Show it
+- name: Show the checksum
   ansible.builtin.debug:
     msg: "{{ checksum.stages[-1].stdout | split | first }}"
 
-- name: Change a dump on its way with a program that is kept beside the playbook and is in no file on the host
+- name: Anonymise a dump in transit with a program from the controller
   plumbing.socketpipe.pipe:
     input: cat /srv/shop.sql
     remote:
@@ -388,28 +383,28 @@ EXAMPLES = r"""
     ports: 5000-5010
     preflight: true
 
-- name: Set what is the same for the whole site once
+- name: Set common options once for the whole site
   module_defaults:
     group/plumbing.socketpipe.all:
       ports: 5000-5010
       listen: peer
       peer: tapehost
   block:
-    - name: Back up the configuration, unless that has been done
+    - name: Back up the configuration, unless the archive exists
       plumbing.socketpipe.pipe:
         remote: tar cf - /etc
         output:
           cmd: dd of=/backup/etc.tar
           creates: /backup/etc.tar
 
-- name: Back up, and say what failed first if that fails
+- name: Back up, and show the cause of a failure
   block:
     - name: Back up the database
       plumbing.socketpipe.pipe:
         remote: tar cf - /var/lib/db
         output: dd of=/backup/db.tar
   rescue:
-    - name: Say what failed first
+    - name: Show what failed first
       ansible.builtin.debug:
         msg: "{{ ansible_failed_result.cause.msg | default(ansible_failed_result.msg) }}"
 """
@@ -417,30 +412,30 @@ EXAMPLES = r"""
 RETURN = r"""
 msg:
   description:
-    - V(ok), or one sentence that says what failed first, why the task was skipped, what would run, or what a preflight
-      found.
-    - This is all there is when the task's host is unreachable.
+    - V(ok), or one sentence with what failed first, why the task was skipped, what would run, or the result of a
+      preflight.
+    - The only value if the task's host is unreachable.
   returned: always
   type: str
   sample: "output (dd) on tapehost failed with exit status 1: dd: writing to '/dev/nst0': No space left on device"
 cause:
   description:
-    - What failed first, and not what failed because of it. V(none) unless the task failed.
+    - What failed first, not what failed as a consequence. V(none) unless the task failed.
   returned: unless the task's host is unreachable
   type: dict
   contains:
     kind:
       description:
-        - V(options) - the task was refused before anything was started.
+        - V(options) - an option is invalid. Nothing was started.
         - V(failed) - a command ended with a status that is not accepted.
         - V(stopped reading) - a command exited before the end of its input.
         - V(held) - a command exited, but left something running that holds its link.
         - V(not started), V(not killed) - a command could not be run, or not be ended.
-        - V(stalled), V(dead peer) - a link was given up because of O(stall_timeout) or O(dead_peer).
+        - V(stalled), V(dead peer) - a link was aborted because of O(stall_timeout) or O(dead_peer).
         - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
-        - V(end) - the end of a host was ended or lost.
+        - V(end) - the end on a host was killed or lost.
         - V(not connected) - no link within O(connect_timeout).
-        - V(refused) - an end found that it cannot do its part, such as a command that is not there.
+        - V(refused) - an end cannot do its part, for example because a command does not exist.
         - V(no python), V(no become), V(unreachable), V(launch) - no end could be started on a host.
       returned: always
       type: str
@@ -456,7 +451,7 @@ cause:
       type: str
       sample: "remote → output"
     host:
-      description: Where it was. For a link, the host that gave it up, or the one that writes to it.
+      description: The host of the failure. For a link, the host that aborted it, or the host that writes to it.
       returned: always
       type: str
       sample: tapehost
@@ -477,68 +472,66 @@ stages:
   elements: dict
   contains:
     name:
-      description: The option, with the position in it if that is a list of mappings.
+      description: The option, with an index if it is a list of mappings.
       returned: always
       type: str
       sample: remote[1]
     host:
-      description: Where it ran. V(localhost) is the controller.
+      description: The host it ran on. V(localhost) is the controller.
       returned: always
       type: str
       sample: tapehost
     argv:
-      description: Its words, cut off after 2048 characters.
+      description: Its words, truncated after 2048 characters.
       returned: always
       type: list
       elements: str
       sample: [dd, of=/dev/nst0, obs=32k]
     rc:
-      description: Its exit status, minus the signal's number if a signal ended it. V(none) if it has not run.
+      description: Its exit status, or the negative signal number if a signal killed it. V(none) if it did not run.
       returned: always
       type: int
       sample: 0
     signal:
-      description: The number of the signal that ended it, else V(none).
+      description: The number of the signal that killed it, else V(none).
       returned: always
       type: int
       sample: 9
     elapsed:
-      description: Seconds from its start to its exit. V(none) if it has not run.
+      description: Seconds from its start to its exit. V(none) if it did not run.
       returned: always
       type: float
       sample: 341.806
     cpu:
       description:
-        - Seconds of processor time that it, and the children it waited for, used, in the program and in the kernel.
-          V(none) if it has not run.
+        - Seconds of user and system CPU time of the command and the children it waited for. V(none) if it did not run.
       returned: always
       type: float
       sample: 12.51
     stderr:
       description:
-        - The end of what it wrote to its standard error, up to 4 KiB, or 64 KiB for the command that is the cause of a
-          failure. Bytes that are not plain characters count more, and more than three commands share what three have.
-        - Control characters are spelled out, such as C(\\x1b), and a carriage return ends a line.
+        - The last part of its standard error, up to 4 KiB, or 64 KiB for the command that caused a failure.
+          Non-ASCII bytes count more. More than three commands share the limit of three.
+        - Control characters are escaped, such as C(\\x1b), and a carriage return ends a line.
       returned: always
       type: str
       sample: "10240+0 records in\n10240+0 records out\n"
     stdout:
       description:
-        - What it wrote to its standard output, up to the first 64 KiB, or 4 KiB after a failure.
-          Bytes that are not plain characters count more.
+        - The first part of its standard output, up to 64 KiB, or 4 KiB after a failure. Non-ASCII bytes count more.
       returned: for the last command
       type: str
       sample: "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03  -\n"
     stdout_truncated:
-      description: Whether it wrote more than was kept.
+      description: Whether C(stdout) is incomplete.
       returned: for the last command
       type: bool
       sample: false
 links:
   description:
-    - The links, from the source to the last command, one between each two commands.
-    - A figure that is not there, because the host's kernel does not count it, or nothing has run, or the link is
-      between two commands on one host, is V(none) and never zero.
+    - The links, one between each two commands, from the source to the last command.
+    - A figure is V(none), never zero, if the host's kernel does not count it, if nothing ran, or if the link is between
+      two commands on one host.
   returned: unless the task's host is unreachable
   type: list
   elements: dict
@@ -574,47 +567,47 @@ links:
       type: str
       sample: 192.0.2.5:24103
     bytes:
-      description: Bytes that were sent and acknowledged.
+      description: Bytes sent and acknowledged.
       returned: always
       type: int
       sample: 335544320
     unread:
-      description: Bytes that had arrived when the reader was done, and that it did not read.
+      description: Bytes that had arrived but were unread when the reader exited.
       returned: always
       type: int
       sample: 0
     padding:
-      description: Bytes that were read, and thrown away, in place of a command that had exited before the end.
+      description: Bytes read and discarded on behalf of a command that exited before the end.
       returned: always
       type: int
       sample: 0
     elapsed:
-      description: Seconds from when the link was made to its end.
+      description: Seconds from the start of the link to its end.
       returned: always
       type: float
       sample: 341.912
     rate:
-      description: Bytes a second, over that time.
+      description: Bytes a second over that time.
       returned: always
       type: int
       sample: 981376
     rtt:
-      description: The round trip time that the writer's kernel has estimated, in seconds.
+      description: The round-trip time in seconds, as estimated by the writer's kernel.
       returned: always
       type: float
       sample: 0.000212
     retransmits:
-      description: Packets that had to be sent again.
+      description: Retransmitted packets.
       returned: always
       type: int
       sample: 0
     waited:
-      description: What the writer's side has spent the time with, in seconds.
+      description: How the writer's side spent the time, in seconds.
       returned: always
       type: dict
       contains:
         receiver:
-          description: The other host's receive window was full, as its command did not read fast enough.
+          description: The other host's receive window was full, because its command did not read fast enough.
           returned: always
           type: float
           sample: 283.11
@@ -624,23 +617,23 @@ links:
           type: float
           sample: 0.0
         busy:
-          description: There was something to send. This includes the other two.
+          description: There was data to send. This includes the other two.
           returned: always
           type: float
           sample: 340.02
     slow:
       description:
-        - Who was slow, in words, if there was more than a second to judge it by. Else empty.
+        - Which side was slow, in words. Empty if the link lasted less than a second.
       returned: always
       type: str
       sample: output is slow (receive window full 83 % of the time)
 bytes:
-  description: Bytes that went over the last link between the two hosts. V(none) if none is counted.
+  description: Bytes on the last counted link. V(none) if no link is counted.
   returned: unless the task's host is unreachable
   type: int
   sample: 335544320
 elapsed:
-  description: Seconds that the run took, with starting both ends. V(none) in check mode and for a preflight.
+  description: Seconds that the run took, including the start of both ends. V(none) in check mode and for a preflight.
   returned: unless the task's host is unreachable
   type: float
   sample: 342.404
@@ -650,28 +643,28 @@ peer:
   type: str
   sample: tapehost
 run:
-  description: The identity of this run. It is on the command line of the ends while they run, and no secret.
+  description: The identifier of this run. It is on the command lines of the ends, and not secret.
   returned: unless the task's host is unreachable
   type: str
   sample: 1e2b604d58d918c5ceeac7a6fb3f4345
 strangers:
   description:
-    - Connections to the ends' ports that said something else than an end does, could not prove to be of this run,
-      or said nothing for five seconds. An end of another run that looks for its own peer on the same ports is none.
+    - Connections to the ends' ports that sent invalid data, could not prove that they belong to this run, or sent
+      nothing for five seconds. Ends of other runs that look for their own peer on the same ports are not counted.
   returned: unless the task's host is unreachable
   type: int
   sample: 0
 left_running:
   description:
-    - Processes that the commands have started and left running, each as C(host, number and name).
-      After a success they are let be. After a failure these are the ones that the end was not allowed to kill.
-      Of more than ten, the last entry is the number of the others.
+    - Processes that the commands started and left running, each with host, process ID and name.
+      After a success they are left alone. After a failure they are those that the end was not allowed to kill.
+      If there are more than ten, the last entry is the number of the others.
   returned: unless the task's host is unreachable
   type: list
   elements: str
   sample: ["db1: 4711 ssh-agent"]
 preflight:
-  description: What was dialled, and what came of it. Up to 200 attempts, those first that worked.
+  description: Each address and port dialled, with the outcome. Up to 200 attempts, successful ones first.
   returned: with O(preflight=true), when both ends were started
   type: list
   elements: dict
@@ -697,19 +690,19 @@ preflight:
       type: int
       sample: 5003
     ok:
-      description: Whether both sides have proved themselves on this connection.
+      description: Whether both sides proved themselves on this connection.
       returned: always
       type: bool
       sample: true
     outcome:
       description:
-        - V(ok), or how it failed, such as V(refused) (nothing listens there, or a firewall rejects), V(timed out) (a
-          firewall drops, or there is no such host), or V(no route).
+        - V(ok), or the error, such as V(refused) (nothing listens there, or a firewall rejects), V(timed out) (a
+          firewall drops packets, or there is no such host), or V(no route).
       returned: always
       type: str
       sample: ok
 ansible_facts:
-  description: A summary of the run, under the name that O(fact) gives.
+  description: A summary of the run, under the name in O(fact).
   returned: success, unless O(fact=false), O(preflight=true) or C(no_log) is set
   type: dict
   contains:
@@ -729,7 +722,7 @@ ansible_facts:
           type: str
           sample: "2026-11-22T16:12:02Z"
         ok:
-          description: V(true), as the fact is set on success only.
+          description: V(true), because the fact is set on success only.
           returned: always
           type: bool
           sample: true

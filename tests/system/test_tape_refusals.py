@@ -132,8 +132,8 @@ def test_a_tape_that_cannot_be_written(site: Site) -> None:
 def test_hosts_that_do_not_belong_together(site: Site) -> None:
     done = site.run("backup", rc=2, own={"h2": {"tape_set": "databases"}})
     assert taping.failures(done, "Plan") == {
-        "h1": "these hosts do not agree where their archives go (tape_host tape1, tape_set all; tape_host tape1, "
-        "tape_set databases): back them up in a run each, with --limit"
+        "h1": "the hosts of a run must have the same tape_host and tape_set (tape_host tape1, tape_set all; "
+        "tape_host tape1, tape_set databases): back them up in separate runs, with --limit"
     }
     done = site.run("backup", rc=2, own={"h2": {"tape_devices": [str(site.tape("B"))]}})
     assert taping.failures(done, "Plan") == {
