@@ -9,15 +9,17 @@ from the parent, {"ready": ...} or {"error": ...} from PID 1. TOKEN is there to 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import time
 import typing as t
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out
+
+from first import LIBC, Children, check, has_sshd, mount, reaped
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -27,19 +29,6 @@ CLONE_NEWNET = 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 MS_RDONLY, MS_REMOUNT = 1, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
-
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def check(result: int, what: str) -> None:
-    if result != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"{what}: {os.strerror(error)}")
-
-
-def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
-    words = [None if word is None else word.encode() for word in (source, target, kind, data)]
-    check(LIBC.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3]), f"mounting {source} on {target}")
 
 
 def start_time(pid: int) -> int:
@@ -116,7 +105,7 @@ def start_sshd(argv: list[str]) -> int:
     actions = [(os.POSIX_SPAWN_DUP2, 2, 0), (os.POSIX_SPAWN_DUP2, 2, 1)]
     pid = os.posix_spawn(argv[0], argv, {"PATH": os.environ["PATH"]}, file_actions=actions)
     deadline = time.monotonic() + 10
-    while not listening():
+    while not has_sshd("tcp", "tcp6"):
         if os.waitpid(pid, os.WNOHANG) != (0, 0):
             raise RuntimeError("sshd ended at once")
         if time.monotonic() > deadline:
@@ -125,46 +114,15 @@ def start_sshd(argv: list[str]) -> int:
     return pid
 
 
-def listening() -> bool:
-    for table in ("tcp", "tcp6"):
-        try:
-            with open(f"/proc/self/net/{table}", encoding="ascii") as lines:
-                for words in map(str.split, lines):
-                    if words[1].endswith(":0016") and words[3] == "0A":
-                        return True
-        except FileNotFoundError:
-            continue
-    return False
-
-
-def reap(sshd: int | None) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        name = "sshd" if pid == sshd else "orphan"
-        log(f"{name} {pid} ended: {os.waitstatus_to_exitcode(status)}")
-
-
 def live(sshd: int | None, creator: int | None) -> None:
     """Until the creator ends; the end of this process is the end of all processes of the host."""
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    poll = select.poll()
-    poll.register(reader, select.POLLIN)
-    if creator is not None:
-        poll.register(creator, select.POLLIN)
+    children = Children()
     while True:
-        reap(sshd)
-        for descriptor, _events in poll.poll():
-            if descriptor == creator:
-                log("the creator of this fleet has ended, and so does this host")
-                return
-            os.read(reader, 4096)
+        for pid, status in reaped():
+            log(f"{'sshd' if pid == sshd else 'orphan'} {pid} ended: {status}")
+        if children.wait(*([] if creator is None else [creator])):
+            log("the creator of this fleet has ended, and so does this host")
+            return
 
 
 def first_process(config: dict[str, t.Any], creator: int | None) -> int:

@@ -8,11 +8,8 @@ may be in them. The root is the machine's, below a file system in memory: what i
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -20,25 +17,18 @@ import termios
 import time
 import tty
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "hosts"))
+
+from first import LIBC, Children, check, has_sshd, mount, reaped
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # typing takes its time to import, here
     from collections.abc import Callable
 
-LIBC = ctypes.CDLL(None, use_errno=True)
 FINIT_MODULE = 313  # of x86_64
 MODULES = "/usr/lib/uml/modules/" + os.uname().release
 DRIVERS = ("st", "sg", "ch", "virtio_scsi")
 LINE = "/dev/ttyS0"
-
-
-def check(result: int, what: str) -> None:
-    if result:
-        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
-
-
-def mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
-    words = [word.encode() for word in (source, target, kind, data)]
-    check(LIBC.mount(*words[:3], ctypes.c_ulong(flags), words[3]), f"mounting {source} on {target}")
 
 
 class Modules:
@@ -97,13 +87,7 @@ def network(name: str, addresses: list[str]) -> None:
         os.makedirs("/run/sshd", mode=0o755)
         subprocess.run(["/usr/sbin/sshd", "-f", "/etc/ssh/sshd_config"], check=True)
         for family in {"tcp6" if ":" in each else "tcp" for each in addresses}:
-            wait_until(listening, "/proc/net/" + family)
-
-
-def listening(table: str) -> bool:
-    """Does anybody listen on port 22, by this table of the kernel?"""
-    with open(table, encoding="ascii") as lines:
-        return any(words[1].endswith(":0016") and words[3] == "0A" for words in map(str.split, lines))
+            wait_until(has_sshd, family)
 
 
 def wait_until(true: Callable[[str], bool], path: str) -> None:
@@ -141,16 +125,10 @@ class Work:
         self.running[child.pid] = number, child
 
     def reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in reaped():
             if pid in self.running:
                 number, child = self.running.pop(pid)
-                child.returncode = os.waitstatus_to_exitcode(status)
+                child.returncode = status
                 self.say(f"{number} {child.returncode}")
 
     def signal(self, number: str, which: str) -> None:
@@ -179,16 +157,12 @@ class Work:
 
 
 def live(work: Work) -> None:
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    children = Children()
     rest = b""
     while True:
-        ready = select.select([reader, work.line], [], [])[0]
-        if reader in ready:
-            os.read(reader, 4096)
-            work.reap()
-        if work.line in ready:
+        ready = children.wait(work.line)
+        work.reap()
+        if ready:
             *lines, rest = (rest + os.read(work.line, 4096)).split(b"\n")
             for line in lines:
                 words = line.decode().split()

@@ -4,5 +4,6 @@
 
 pythons  the interpreters of this machine          cores  the ansible-cores that run here, and where
 venvs    a virtual environment for each tool       tree   a copy of the sources, as ansible-test wants it
+programs runs what must succeed
 ansible_test, galaxy, matrix, release              the programs: python -m tests.workshop.NAME
 """

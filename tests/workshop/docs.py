@@ -4,37 +4,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from .programs import Wrong, run, search_path
 from .venvs import BUILD, ROOT
 
 NAME = "plumbing.socketpipe"
 SITE = BUILD / "docs"
 # labels of Ansible's own documentation: their inventory cannot be fetched without a network
 THEIRS = re.compile(r"undefined label: '(ansible_collections\.ansible\.|ansible_|action_plugins|common_return_values)")
-
-
-def run(command: list[str], cwd: Path, path: str) -> str:
-    """All that it says, on errors also shown; raises CalledProcessError."""
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env={**os.environ, "PATH": path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(done.stdout)
-        raise subprocess.CalledProcessError(done.returncode, command)
-    return done.stdout
 
 
 def pages() -> list[str]:
@@ -52,10 +33,10 @@ def build(path: str) -> list[str]:
     look = ["--sphinx-theme", "sphinx_ansible_theme", "--title", NAME, "--project", NAME]
     look += ["--copyright", f"the {NAME} contributors"]
     kind = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--lenient"]
-    run(["antsibull-docs", "sphinx-init", *kind, *look, "--dest-dir", str(SITE), NAME], ROOT, path)
+    run(["antsibull-docs", "sphinx-init", *kind, *look, "--dest-dir", SITE, NAME], PATH=path)
     with open(SITE / "conf.py", "a", encoding="utf-8") as settings:
         settings.write("\nintersphinx_mapping = {}  # would be fetched\n")
-    said = run(["./build.sh"], SITE, path)
+    said = run(["./build.sh"], SITE, PATH=path)
     (SITE / "build.log").write_text(said, encoding="utf-8")
     warnings = [line for line in said.splitlines() if re.search("WARNING|ERROR", line) and not THEIRS.search(line)]
     return warnings + [f"there is no page {page}" for page in pages() if not (SITE / "build/html" / page).exists()]
@@ -63,11 +44,10 @@ def build(path: str) -> list[str]:
 
 def main() -> int:
     (venv,) = sys.argv[1:]
-    path = f"{Path(venv).resolve() / 'bin'}:{os.environ['PATH']}"
     try:
-        problems = build(path)
-    except subprocess.CalledProcessError as exc:
-        problems = [f"{' '.join(exc.cmd[:2])}: exit status {exc.returncode}"]
+        problems = build(search_path(Path(venv)))
+    except Wrong as exc:
+        problems = [str(exc)]
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     if not problems:

@@ -8,41 +8,18 @@ environment that has ansible-core and no more.
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
 from . import cores, tree, venvs
+from .programs import Wrong, run
 
 FOLDER = venvs.BUILD / "galaxy"
 # what a user needs, by the first part of its name; all else is for those who work on the collection
 USER = {"CHANGELOG.md", "LICENSES", "README.md", "docs", "meta", "playbooks", "plugins", "roles"}
 MADE = {"FILES.json", "MANIFEST.json"}
-
-
-class Wrong(Exception):
-    """One sentence on what is wrong."""
-
-
-def run(command: list[str | Path], cwd: Path = venvs.ROOT, **environment: str) -> str:
-    """All that it says; its exit status must be 0."""
-    words = [str(word) for word in command]
-    done = subprocess.run(
-        words,
-        cwd=cwd,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise Wrong(f"{Path(words[0]).name} {' '.join(words[1:4])}: exit status {done.returncode}\n{done.stdout}")
-    return done.stdout
 
 
 def build(core: Path) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.hosts import requirements
 
+from .programs import search_path
 from .venvs import BUILD, ROOT
 
 STATE = BUILD / "molecule" / "fleet" / "fleet.json"
@@ -25,12 +26,11 @@ IN_A_NETWORK = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"'
 
 
 def start(venv: Path, words: list[str], quiet: bool = False) -> subprocess.Popen[bytes]:
-    path = f"{venv / 'bin'}:{os.environ['PATH']}"
     output = subprocess.DEVNULL if quiet else None
     return subprocess.Popen(
         [*IN_A_NETWORK, "molecule", *words],
         cwd=ROOT,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": search_path(venv)},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -10,13 +10,12 @@ release    the fragments become a release in changelogs/changelog.yaml, and are 
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 from . import tree
+from .programs import Wrong, run, search_path
 from .venvs import BUILD, ROOT
 
 CHANGELOG = ROOT / "CHANGELOG.md"
@@ -50,18 +49,11 @@ def fragments() -> list[Path]:
 
 def antsibull(venv: Path, words: list[str], folder: Path = ROOT) -> str:
     """Runs antsibull-changelog; "" or what it complains of."""
-    path = f"{venv / 'bin'}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["antsibull-changelog", *words],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return (done.stdout.strip() or f"exit status {done.returncode}") if done.returncode else ""
+    try:
+        run(["antsibull-changelog", *words], folder, PATH=search_path(venv))
+    except Wrong as exc:
+        return str(exc)
+    return ""
 
 
 def rendered(venv: Path) -> str:
@@ -70,7 +62,7 @@ def rendered(venv: Path) -> str:
     words = ["release", "--version", galaxy_version()] if fragments() else ["generate"]
     problem = antsibull(venv, words, copy)
     if problem:
-        raise SystemExit(f"antsibull-changelog {words[0]}: {problem}")
+        raise SystemExit(problem)
     return (copy / "CHANGELOG.md").read_text(encoding="utf-8")
 
 

@@ -4,43 +4,35 @@
 
 from __future__ import annotations
 
-import os
-import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
-WORK = Path(os.environ["SOCKETPIPE_MOLECULE"])
-ROOT = Path(__file__).resolve().parents[4]
-INVENTORY = str(ROOT / "extensions" / "molecule" / "inventory.py")
-LABEL = "socketpipe:"  # on the command line of every end and guard
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from verifying import (
+    NAMES,
+    WORK,
+    db1,
+    new_files,
+    tapehost,
+    test_no_process_of_ours_is_left,
+    test_no_process_of_ours_is_left_on_the_controller,
+    test_nothing_listens_but_sshd,
+)
+
+# they are tests and fixtures here, too
+__all__ = [
+    "db1",
+    "tapehost",
+    "test_no_process_of_ours_is_left",
+    "test_no_process_of_ours_is_left_on_the_controller",
+    "test_nothing_listens_but_sshd",
+]
+
 ARCHIVES = {"tapehost": "/var/tmp/tape", "db1": "/var/tmp/tape.bz2"}
-
-
-def get_host(name: str) -> Any:
-    return testinfra.get_host(f"ansible://{name}", ansible_inventory=INVENTORY)
-
-
-@pytest.fixture
-def tapehost() -> Any:
-    return get_host("tapehost")
-
-
-@pytest.fixture
-def db1() -> Any:
-    return get_host("db1")
-
-
-@pytest.fixture(params=sorted(ARCHIVES))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def each(name: str) -> Any:
-    return get_host(name)
 
 
 def files(directory: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -76,29 +68,6 @@ def test_the_peers_archive_is_whole_and_the_peers(db1: Any) -> None:
         assert db1.check_output(f"tar xjOf /var/tmp/tape.bz2 ./{member}") == member * 50_000
 
 
-def test_no_process_of_ours_is_left(each: Any) -> None:
-    assert [line for line in each.check_output("ps -eo args").splitlines() if LABEL in line] == []
-
-
-def test_nothing_listens_but_sshd(each: Any) -> None:
-    addresses = {line.split()[3] for line in each.check_output("ss -Hltn").splitlines()}
-    assert {address.rpartition(":")[2] for address in addresses} == {"22"}
-
-
-def test_no_file_of_ours_is_left(each: Any, name: str) -> None:
-    """Of what is newer than the end of prepare.yml, where this user, who is the one that the end ran as, may look."""
-    places = "/tmp /var/tmp /run /root /home /dev/shm"
-    # the hosts see this repository, which may be in one of these
-    found = each.run(f"find {places} -path {shlex.quote(str(ROOT))} -prune -o -type f -newer /var/tmp/prepared -print")
-    assert found.stdout.splitlines() == [ARCHIVES[name]]
-
-
-def test_no_process_of_ours_is_left_on_the_controller() -> None:
-    """In the network that we are in; other tests on this machine have their own."""
-    network = os.readlink("/proc/self/ns/net")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().decode(errors="replace")
-            assert LABEL not in words or os.readlink(process / "ns" / "net") != network, words
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+@pytest.mark.parametrize("name", NAMES)
+def test_no_file_of_ours_is_left(name: str) -> None:
+    assert new_files(name) == [ARCHIVES[name]]

@@ -5,43 +5,39 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
-WORK = Path(os.environ["SOCKETPIPE_MOLECULE"])
-ROOT = Path(__file__).resolve().parents[4]
-INVENTORY = str(ROOT / "extensions" / "molecule" / "inventory.py")
-LABEL = "socketpipe:"  # on the command line of every end and guard
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from verifying import (
+    NAMES,
+    db1,
+    new_files,
+    tapehost,
+    test_no_process_of_ours_is_left,
+    test_no_process_of_ours_is_left_on_the_controller,
+    test_nothing_listens_but_sshd,
+)
+
+# they are tests and fixtures here, too
+__all__ = [
+    "db1",
+    "tapehost",
+    "test_no_process_of_ours_is_left",
+    "test_no_process_of_ours_is_left_on_the_controller",
+    "test_nothing_listens_but_sshd",
+]
+
 TAPE = "/var/tmp/tape-a"
 # what each host keeps: that of db1 is of the user who logs in there
 KEPT = {
     "tapehost": [TAPE, "/var/tmp/catalog", "/var/tmp/tape-state"],
     "db1": ["/var/tmp/catalog-of-tapehost", "/var/tmp/tape-state", "/var/tmp/restored", "/var/tmp/source"],
 }
-
-
-def get_host(name: str) -> Any:
-    return testinfra.get_host(f"ansible://{name}", ansible_inventory=INVENTORY)
-
-
-@pytest.fixture
-def tapehost() -> Any:
-    return get_host("tapehost")
-
-
-@pytest.fixture
-def db1() -> Any:
-    return get_host("db1")
-
-
-@pytest.fixture(params=sorted(KEPT))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 def catalog(host: Any, folder: str = "/var/tmp/catalog") -> list[dict[str, Any]]:
@@ -85,16 +81,7 @@ def test_the_other_host_has_a_copy_of_the_catalog(tapehost: Any, db1: Any) -> No
     ]
 
 
-def test_no_process_and_no_listener_of_ours_is_left(name: str) -> None:
-    host = get_host(name)
-    assert [line for line in host.check_output("ps -eo args").splitlines() if LABEL in line] == []
-    addresses = {line.split()[3] for line in host.check_output("ss -Hltn").splitlines()}
-    assert {address.rpartition(":")[2] for address in addresses} == {"22"}
-
-
+@pytest.mark.parametrize("name", NAMES)
 def test_no_file_is_left_but_what_each_host_keeps(name: str) -> None:
-    """The hosts see this repository, which may be in one of these places."""
-    places = "/tmp /var/tmp /run /root /home /dev/shm"
-    words = f"find {places} -path {shlex.quote(str(ROOT))} -prune -o -type f -newer /var/tmp/prepared -print"
-    found = get_host(name).run(words).stdout.splitlines()
+    found = new_files(name)
     assert [path for path in found if not path.startswith(tuple(KEPT[name])) or path.endswith(".part")] == []
