@@ -152,6 +152,14 @@ def test_an_exit_status_is_one(rc: Any) -> None:
     assert not verdict.ok and 0 < exit_status(verdict, stage["name"]) < 256
 
 
+def test_half_a_character_is_none() -> None:
+    """JSON can spell it; whoever writes the result, to a terminal or a log, could not."""
+    ok = real()["ok"]
+    said = {end: marked(report).replace('"stdout": "', '"stdout": "\\ud800') for end, report in ok.items()}
+    verdict, result = judge(said)
+    assert verdict.ok and result["stages"][-1]["stdout"].startswith("?") and json.dumps(result, ensure_ascii=False).encode("utf-8")
+
+
 def flooded() -> dict[str, Any]:
     """Of everything that a report may have as much as is read of it, in the dearest characters."""
     dear = '\x1b"\u202e' * 40_000

@@ -102,7 +102,7 @@ def output(value: "Any", where: str) -> str:
     """Standard output of a command, as it is; how much of it this stage was to keep is seen in ``stray``."""
     if not isinstance(value, str) or len(value) > KEPT_MOST:
         raise Misfit(where)
-    return value
+    return value.encode("utf-8", "replace").decode("utf-8")  # JSON can spell halves of a character, UTF-8 cannot
 
 
 def errors(value: "Any", where: str) -> str:
