@@ -250,6 +250,50 @@ def test_the_first_port_is_taken(meet: Meet) -> None:
     assert report["taken"] == ["%d: %s" % (ports[0], os.strerror(errno.EADDRINUSE))]
 
 
+class Relay(threading.Thread):
+    """Another user of the host: it has the first port, and passes all that it hears on to the second."""
+
+    def __init__(self, ports: list[int]) -> None:
+        super().__init__(daemon=True)
+        self.server, self.beyond = socket.create_server(("", ports[0])), ports[1]
+        self.passed = 0
+
+    def run(self) -> None:
+        while True:
+            try:
+                near = self.server.accept()[0]
+                far = socket.create_connection((LOCAL, self.beyond))
+            except OSError:
+                return
+            for source, target in ((near, far), (far, near)):
+                threading.Thread(target=self.copy, args=(source, target), daemon=True).start()
+
+    def copy(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while chunk := source.recv(65536):
+                self.passed += len(chunk)
+                target.sendall(chunk)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+def test_who_passes_everything_on_is_not_in_the_middle(meet: Meet) -> None:
+    """It need not know the secret: it would read, and could change, all that goes through the link."""
+    ports = free_ports(2)
+    relay = Relay(ports)
+    plan = plan_for(("a", "b"), ports={"a": ports}, silent=("b",))
+    listener = meet.start(plan.for_end("a"))
+    assert listener.listens_on() == ports[1]
+    relay.start()
+    dialler = meet.start(plan.for_end("b"))
+    agree(plan, [listener.over(), dialler.over()])
+    relay.server.close()
+    assert relay.passed  # and in vain
+    tried = {tried["port"]: tried["outcome"] for tried in dialler.meeting.report()["dialled"]}
+    assert tried == {ports[0]: "connected, then a wrong listener proof", ports[1]: "connected"}
+
+
 def test_all_ports_are_taken(meet: Meet) -> None:
     ports = free_ports(2)
     with socket.create_server(("", ports[0])), socket.create_server(("", ports[1])):
@@ -486,7 +530,7 @@ class Writer:
         key = Key(bytes.fromhex(plan.run), link["index"], bytes.fromhex(link["secret"]))
         sock = socket.create_connection((LOCAL, port))
         sock.setblocking(False)
-        self.connection = Connection(sock, dial(key, WRITER), None)
+        self.connection = Connection(sock, dial(key, WRITER, port), None)
         self.connection.start()
 
     def move(self, goal: Callable[[Connection], bool]) -> Writer:
@@ -559,7 +603,7 @@ def chosen(plan: Plan, port: int) -> socket.socket:
     link = plan.links[0]
     key = Key(bytes.fromhex(plan.run), link["index"], bytes.fromhex(link["secret"]))
     sock = socket.create_connection((LOCAL, port), timeout=SOON)
-    talk = dial(key, READER)
+    talk = dial(key, READER, port)
     sock.sendall(next(talk).send)
     sock.sendall(talk.send(sock.recv(64, socket.MSG_WAITALL)).send)
     size, _proof = CONFIRM.unpack(sock.recv(CONFIRM.size, socket.MSG_WAITALL))

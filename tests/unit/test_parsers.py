@@ -207,7 +207,7 @@ def comes_through(meeting: Meeting, port: int) -> None:
     """The true peer calls, and gets the link."""
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.setblocking(False)
-        peer = Connection(sock, dial(KEY, READER), None)
+        peer = Connection(sock, dial(KEY, READER, port), None)
         peer.start()
 
         def done() -> bool:

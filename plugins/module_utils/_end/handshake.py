@@ -17,9 +17,11 @@ exactly that many.  Every message has a fixed size::
                                      <- MAC "taken"   data may follow
 
 Each MAC is HMAC-SHA256 with the link's secret over its own label, the plan, the
-link, the dialler's side and both nonces (and the size), so that none can be
-replayed, echoed or moved to another place.  A conversation that goes wrong
-raises Stranger.
+link, the dialler's side, both nonces and the listener's port (and the size), so
+that none can be replayed, echoed or moved to another place: whoever listens on
+another port of the same host cannot pass a conversation on and be in the middle
+of the link.  (Addresses are not in it: behind NAT the two sides see different
+ones.)  A conversation that goes wrong raises Stranger.
 
 The NULs fill the largest packet that the connection has, in the direction of the
 data.  Where a router drops such packets, and what it says of it (ICMP) is lost,
@@ -42,6 +44,7 @@ MAGIC = b"SKTPIPE1"
 WRITER, READER = b"W", b"R"
 HELLO = struct.Struct("!8s16sI1s32s")
 CONFIRM = struct.Struct("!I32s")
+PORT = struct.Struct("!H")
 NONCE = MAC = 32
 FILL_MOST = 64 * 1024  # bytes of filling: no packet of IP is larger
 WRONG = "a wrong"  # begins what is said of a MAC
@@ -98,17 +101,17 @@ class Key:
             raise Stranger("%s %s proof" % (WRONG, label.decode()))
 
 
-def dial(key: "Key", side: bytes) -> "Conversation":
-    """The side that connected; ``side`` says whether it is the link's writer or its reader."""
+def dial(key: "Key", side: bytes, port: int = 0) -> "Conversation":
+    """The side that connected, to this port; ``side`` says whether it is the link's writer or its reader."""
     mine = os.urandom(NONCE)
     answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, mine), NONCE + MAC, False, "")
-    nonces = mine + answer[:NONCE]
+    nonces = mine + answer[:NONCE] + PORT.pack(port)
     key.check(b"listener", side, nonces, answer[NONCE:])
     yield from _settle(key, side, side, nonces, key.prove(b"dialler", side, nonces))
 
 
-def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]") -> "Conversation":
-    """The side that was connected to.
+def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", port: int = 0) -> "Conversation":
+    """The side that was connected to, on this port.
 
     ``find_key(plan, link, dialler's side)`` gives the key, our own side and the
     link's name, or raises Stranger: one listener serves all links of an end.
@@ -118,7 +121,7 @@ def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]") ->
         raise Stranger("not a hello")
     key, own_side, name = find_key(plan, link, side)
     mine = os.urandom(NONCE)
-    nonces = theirs + mine
+    nonces = theirs + mine + PORT.pack(port)
     proof = yield Step(mine + key.prove(b"listener", side, nonces), MAC, False, name)
     key.check(b"dialler", side, nonces, proof)
     yield from _settle(key, own_side, side, nonces, b"")

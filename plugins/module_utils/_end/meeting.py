@@ -95,9 +95,9 @@ class Exchange:
 
     def serve(self, found: "dict[int, int]", now: float) -> None:
         """Handle what poll(2) found: callers, attempts that have come to an end, messages."""
-        for listener in self.listeners.values():
+        for port, listener in self.listeners.items():
             if listener.fileno() in found:
-                self._accept(listener)
+                self._accept(listener, port)
         for name, diallers in self.diallers.items():
             for dialler in diallers:
                 for attempt in dialler.attempts:
@@ -112,7 +112,7 @@ class Exchange:
             if connection.is_stuck(self.patience.fill):
                 self.drop(connection, LARGE, small=True)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, port: int) -> None:
         while True:
             try:
                 sock = accept(listener)
@@ -123,7 +123,7 @@ class Exchange:
                 return
             self._make_room(HALF_OPEN)
             sock.setblocking(False)
-            self._begin(sock, listen(self.find_key), None)
+            self._begin(sock, listen(self.find_key, port), None)
 
     def _make_room(self, most: int) -> None:
         half_open = [c for c in self.connections if not c.known and c.attempt is None]
@@ -136,7 +136,8 @@ class Exchange:
         except OSError as exc:
             attempt.fail(exc)
             return
-        self._begin(sock, dial(self.keys[link], self.links[link]["side"].encode()), attempt, link)
+        talk = dial(self.keys[link], self.links[link]["side"].encode(), attempt.port)
+        self._begin(sock, talk, attempt, link)
 
     def _begin(self, sock: socket.socket, talk: "Any", attempt: "Attempt | None", link: str = "") -> None:
         connection = Connection(sock, talk, attempt, link)
