@@ -118,7 +118,7 @@ def test_the_guide(fleet: Fleet) -> None:
     assert done.rc == 0, done.output
     messages = [outcome.result["msg"] for outcome in done.outcomes if outcome.task == "Show it"]
     assert len(messages) == 2 and messages[0].endswith("bytes over the link") and messages[1] == "Hello"
-    assert re.fullmatch(r"\d.* in [\d.]+ s", done.of("Say what was backed up").result["msg"])
-    assert "No such file or directory" in done.of("Tell").result["msg"]  # the controller has no such directory
+    assert re.fullmatch(r"\d.* in [\d.]+ s", done.of("Show size and time").result["msg"])
+    assert "No such file or directory" in done.of("Show the first failure").result["msg"]  # on the controller
     assert fleet[HERE].run(["stat", "-c", "%a %n", "srv/backup"], cwd=SCRATCH).stdout == "700 srv/backup\n"
     assert fleet[HERE].run(["ls", f"{SCRATCH}/srv/backup"]).stdout.split() == ["h1.tar", "home.tar.zst"]
