@@ -4,20 +4,27 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import select
 import shlex
 import subprocess
 import time
+import tty
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login import (
     ISOLATED,
+    NO_TERMINAL,
+    TERMINAL,
     WORD,
     LoginLaunch,
     are_secrets,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
@@ -109,3 +116,21 @@ def test_a_login_that_takes_everything_and_begins_nothing() -> None:
     finally:
         launch.cancel(9)
         launch.wait()
+
+
+@pytest.mark.parametrize("version", ["2.7", *pythons.TARGETS])
+def test_a_program_that_is_typed_says_so(version: str) -> None:
+    """Where the terminal does not show what is typed; and its Python may not, either."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    words = [pythons.needed(version), ISOLATED, "-"]
+    with subprocess.Popen(words, stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        os.write(master, (NO_TERMINAL % MARK + "sys.stdout.write('not this')\n").encode())
+        said = process.communicate(timeout=20)[0].decode()
+    os.close(master)
+    os.close(slave)
+    launch = LoginLaunch(plan(), ["login"], "python3", False)
+    message = read_marked(said)
+    assert message and launch.parse(message) is None and "not this" not in said
+    launch.conclude(process.returncode, said, "")
+    assert (launch.obstacle, launch.begun, process.returncode) == (TERMINAL, False, 0)

@@ -34,9 +34,10 @@ PROGRAM = (
 # PROGRAM as one word, whether a shell reads it or none: a shell's quotes are in comments of Python.
 # The backslashes are for csh; to Python they continue lines on which nothing more comes
 WORD = "0#'\\\n%s#\\\n#'"
-# before PROGRAM, where that comes on standard input: Python would take a terminal for somebody who types it
-NO_TERMINAL = "import sys;sys.stdin.isatty() and sys.exit();"
-ECHO = NO_TERMINAL.encode("ascii")
+# before PROGRAM, where that comes on standard input: Python takes a terminal for somebody who types it.  The echo shows
+# that, if it is the terminal's; but Python may do that in its place (readline), and get to this
+NO_TERMINAL = 'import sys;sys.stdin.isatty() and sys.exit(sys.stdout.write("\\n%s{\\"terminal\\": 1}\\n") and 0);'
+ECHO = NO_TERMINAL.partition("(sys.stdout")[0].encode("ascii")
 SILENT = 60.0  # seconds for an end to begin when the login command has taken all of its program
 CLOSED = 3.0  # seconds from the end of the login command's output to its own, and to that of one that we end
 # what is in the way of the login command's standard input
@@ -160,7 +161,7 @@ class LoginLaunch(PipedLaunch):
             for fd in (stdout, stderr):
                 os.close(fd)
         if not self.in_words:  # compiling is dear, and done while the login takes its time
-            text = NO_TERMINAL + PROGRAM % (MARK, '"%s"' % self.text(bootstrap.program(bootstrap.sources())))
+            text = NO_TERMINAL % MARK + PROGRAM % (MARK, '"%s"' % self.text(bootstrap.program(bootstrap.sources())))
             self.pending = text.encode("ascii") + b"\n"
 
     def wanted(self) -> "dict[int, int]":
@@ -195,6 +196,8 @@ class LoginLaunch(PipedLaunch):
         """Messages before any other say that there is an end, and which secrets it has made."""
         if message.get("begun"):
             self.begun = True
+        elif message.get("terminal"):
+            self.obstacle = TERMINAL
         elif self.in_words and are_secrets(message.get("secrets"), self.plan):
             self.secrets = message["secrets"]
         return super().parse(message)
