@@ -58,11 +58,24 @@ class Host:
 
     def _argv(self, argv: t.Sequence[Word], user: str | None, cwd: str | None) -> list[str]:
         home = "/root" if user in (None, "root") else f"/home/{user}"
-        words = [program("nsenter"), "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "--", "setsid"]
+        # nohup, or a script's background, has the tests ignore signals that a login does not; nsenter ends by them, too
+        words = [
+            program("env"),
+            "--default-signal",
+            program("nsenter"),
+            "-t",
+            str(self.pid),
+            "-m",
+            "-u",
+            "-i",
+            "-n",
+            "-p",
+            "--",
+            "setsid",
+        ]
         if user not in (None, "root"):
             words += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--"]
-        # nohup, or a script's background, has the tests ignore signals that a login does not
-        return [*words, "env", "--default-signal", "-C", cwd or home, *(os.fspath(word) for word in argv)]
+        return [*words, "env", "-C", cwd or home, *(os.fspath(word) for word in argv)]
 
     def _env(self, user: str | None, env: t.Mapping[str, str] | None) -> dict[str, str]:
         name = user or "root"
