@@ -135,7 +135,8 @@ def table(done: playbook.Done, head: str) -> list[list[str]]:
     """What a person sees: the lines from this one on, up to the line of the task's own result, in columns."""
     lines = done.stdout.splitlines()
     (first,) = [number for number, line in enumerate(lines) if line.startswith(head + " ")]
-    rest = itertools.takewhile(lambda line: not re.match("(ok|changed|fatal|skipping): ", line), lines[first:])
+    after = re.compile(r"(ok|changed|fatal|skipping|\[ERROR\]): ")
+    rest = itertools.takewhile(lambda line: not after.match(line), lines[first:])
     return [re.split("  +", line.rstrip()) for line in rest if not line.startswith("[")]
 
 

@@ -111,7 +111,7 @@ def test_levels_and_the_way_back(site: Site) -> None:
     assert taping.read(back / "some" / data) == {"same": "changed", "three": "new"}
     assert taping.failures(done, RESTORE) == {
         "h1": f"not in the archives of h1: /{data}/four, /{data}/two. The rest is in {back}/some. "
-        "tape_find says which archive has a path"
+        "Find the archives of a path with tape_find"
     }
 
 

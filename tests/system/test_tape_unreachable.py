@@ -100,8 +100,8 @@ def test_the_tape_host_is_down(site: Site) -> None:
         told = {each.task: each for each in done.outcomes if each.host == "h1"}
         assert "Finish the run" in told, done.output
         finished = told["Finish the run"].result
-        what, _colon, why = finished["notes"][-1].partition("lease is over: ")
-        assert what == "the run was not finished, so its tapes are kept for it until tape_"
+        what, _colon, why = finished["notes"][-1].partition("lease expires: ")
+        assert what == "the run was not finished, so its tapes stay reserved until tape_"
         check(why)
         for row in finished["hosts"].values():
             assert row["ok"] == (name != "Back up")
