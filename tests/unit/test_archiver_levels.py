@@ -75,14 +75,64 @@ def test_what_was_moved_in_with_an_old_time_is_new(host: Host) -> None:
     assert short(host, host.create("R1", 1, "R0")) == ["", "old"]
 
 
-def test_a_path_that_is_new_is_there_in_full(host: Host) -> None:
-    host.file("a/one", "1")
+@pytest.mark.parametrize(
+    ("before", "now", "problem"),
+    [
+        ({"paths": ["one"]}, {"paths": ["one", "d"]}, "run R0 did not have TOP/d of tape_paths"),
+        ({"paths": ["one"]}, {"paths": ["one", "d/two"]}, "run R0 did not have TOP/d/two of tape_paths"),
+        (
+            {"excludes": ["*.tmp", "two"]},
+            {"excludes": ["*.tmp"]},
+            "run R0 left out two, which is not in tape_excludes any more",
+        ),
+        (
+            {"one_file_system": True},
+            {"one_file_system": False},
+            "run R0 left out other file systems, and tape_one_file_system is false now",
+        ),
+    ],
+)
+def test_what_the_base_left_out_is_there(host: Host, before: dict[str, Any], now: dict[str, Any], problem: str) -> None:
+    """tar takes a file that is older than the base for one that the base has."""
+    host.file("one", "1")
+    host.file("d/two", "2")
+    usual = dict(host.settings)
+
+    def settings(given: dict[str, Any]) -> dict[str, Any]:
+        paths = [str(host.root / path) for path in given.get("paths", ["."])]
+        return {**usual, **given, "paths": paths}
+
+    while os.stat(host.root / "d/two").st_ctime_ns // 10**9 >= time.time_ns() // 10**9:
+        time.sleep(0.05)
+    host.settings = settings(before)
+    full = host.create("R0")
+    host.settings = settings(now)
+    one = host.create("R1", 1, "R0")
+    assert f".{host.root}/d/two" in full.names + one.names
+    assert one.facts["level_problem"] == f"level 0 instead of 1: {problem.replace('TOP', str(host.root))}"
+    assert host.create("R2", 1, "R1").facts["level_problem"] == ""
+
+
+def test_what_is_left_out_from_now_on_needs_no_full_archive(host: Host) -> None:
+    host.file("one", "1")
     more = host.top / "more"
     more.mkdir()
-    (more / "x").write_text("x", encoding="utf-8")
+    host.settings.update(paths=[str(host.root), str(more)], one_file_system=False)
     host.create("R0")
-    host.settings["paths"].append(str(more))
-    assert f".{more}/x" in host.create("R1", 1, "R0").names
+    host.settings.update(paths=[str(host.root)], excludes=["*.tmp"], one_file_system=True)
+    said = json.loads(host.run("estimate", "--level", "1", "--base", "R0").stdout)
+    assert (said["level"], said["level_problem"]) == (1, "")
+    assert host.create("R1", 1, "R0").facts["level"] == 1
+
+
+def test_two_names_for_one_machine(host: Host) -> None:
+    """Both are in one run: the state of the second would miss what has changed since the first one's archive."""
+    host.file("one", "1")
+    host.create("R0")
+    path = host.state_dir / "R0.json"
+    path.write_text(path.read_text().replace('"host": "h1"', '"host": "www"'))
+    problem = "level 0 instead of 1: run R0 was of www: do both names mean this machine?"
+    assert_full(host, host.create("R1", 1, "R0"), problem)
 
 
 def change_everything(root: Path, victim: Path) -> None:
@@ -322,7 +372,8 @@ def test_which_file_system_is_which(state: Any, monkeypatch: pytest.MonkeyPatch,
     facts = {"level": 0, "time": "2026", "file_systems": {"/a": "one", "/b": "two"}}
     (tmp_path / "R0.json").write_text(json.dumps(facts), encoding="utf-8")
     (tmp_path / "R0.snar").touch()
+    wanted = {"host": "h1", "paths": [], "excludes": [], "one_file_system": True}
     for good in ({}, {"/a": "one"}, {"/a": "one", "/b": "two", "/c": "two"}):
-        states.check("R0", 1, "2027", good)
+        states.check("R0", 1, "2027", good, wanted)
     with pytest.raises(Exception, match="/b is another file system .three. than in run R0 .two."):
-        states.check("R0", 1, "2027", {"/a": "one", "/b": "three"})
+        states.check("R0", 1, "2027", {"/a": "one", "/b": "three"}, wanted)

@@ -43,13 +43,20 @@ class Plan:
         self.file_systems = mounts.identify(settings.paths)
         self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
         self.level_problem = ""
+        # what is in the archive: an increment must not want more than its base has
+        self.wanted = {
+            "host": getattr(words, "host", ""),  # an estimate is of no name
+            "paths": bounded([shown(path) for path in settings.paths]),
+            "excludes": bounded([shown(pattern) for pattern in self.excludes]),
+            "one_file_system": settings.one_file_system,
+        }  # type: dict[str, Any]
 
     def write_snapshot(self, target: "Any") -> None:
         """What tar starts from: what it knew after the base, or nothing.  Without that base it is level 0."""
         if self.base is None:
             return
         try:
-            self.states.check(self.base, self.level, self.now, self.file_systems)
+            self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted)
             self.states.copy(self.base, target)
         except NoBase as exc:
             target.seek(0)
@@ -133,7 +140,6 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
     warnings = ([plan.level_problem] if plan.level_problem else []) + says.first
     return {
         "run": run,
-        "host": host,
         "set": settings.set,
         "level": plan.level,
         "level_problem": plan.level_problem,
@@ -141,9 +147,7 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
         "time": plan.now,
         "label": label,
         "machine_id": machine_id(),
-        "paths": bounded([shown(path) for path in settings.paths]),
-        "excludes": bounded([shown(pattern) for pattern in plan.excludes]),
-        "one_file_system": settings.one_file_system,
+        **plan.wanted,
         "block_size": plan.block_size,
         "file_systems": plan.file_systems,
         "tar_version": tar.version,

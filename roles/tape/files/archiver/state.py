@@ -107,14 +107,18 @@ class States:
         with open(self.path(run, ".json"), encoding="utf-8") as text:
             return dict(json.load(text))
 
-    def check(self, run: str, level: int, now: str, systems: "dict[str, str]") -> None:
-        """Whether an incremental can be relative to this run; raises NoBase if it cannot."""
+    def check(self, run: str, level: int, now: str, systems: "dict[str, str]", wanted: "dict[str, Any]") -> None:
+        """Whether an incremental can be relative to this run; raises NoBase if it cannot.
+
+        ``wanted``: of the archive to be made, those facts that say what is in it.
+        """
         try:
             facts = self.facts(run)
             before, made, lower = dict(facts["file_systems"]), str(facts["time"]), int(facts["level"])
             if facts.get("incomplete"):
                 raise NoBase("the archive of run %s has errors" % run)
             os.stat(self.path(run, ".snar"))
+            compare(run, facts, wanted)
         except (OSError, ValueError, KeyError, TypeError):
             raise NoBase(
                 "no state of run %s is in %s on this host (a new installation, or it was removed)"
@@ -181,6 +185,24 @@ class States:
     def descriptors(self) -> "tuple[int, ...]":
         """Those of all such files."""
         return tuple(file.fileno() for file in self.files)
+
+
+def compare(run: str, before: "dict[str, Any]", wanted: "dict[str, Any]") -> None:
+    """Whether the base has all that is wanted now; raises NoBase if it has not.
+
+    tar leaves out a file that is older than the base, also one that the base left out: no archive would have it.
+    """
+    before = dict(wanted, **before)
+    if wanted["host"] and before["host"] != wanted["host"]:
+        raise NoBase("run %s was of %s: do both names mean this machine?" % (run, before["host"]))
+    paths = [each for each in wanted["paths"] if each not in before["paths"]]
+    if paths:
+        raise NoBase("run %s did not have %s of tape_paths" % (run, paths[0]))
+    excludes = [each for each in before["excludes"] if each not in wanted["excludes"]]
+    if excludes:
+        raise NoBase("run %s left out %s, which is not in tape_excludes any more" % (run, excludes[0]))
+    if before["one_file_system"] and not wanted["one_file_system"]:
+        raise NoBase("run %s left out other file systems, and tape_one_file_system is false now" % run)
 
 
 def reader_gone(out: int) -> bool:
