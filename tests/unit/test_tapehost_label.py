@@ -38,7 +38,8 @@ def test_a_label_says_how_to_do_without_us() -> None:
         labels.block_of(labels.make("W", 512, "x" * 9000, "h"))
 
 
-GOOD: dict[str, Any] = {"format": 1, "label": "A", "id": "0123", "block_size": 512}
+GOOD: dict[str, Any] = {"format": 1, "label": "A", "id": "0123", "block_size": 512, "barcode": ""}
+GOOD.update(labelled="2026-11-01T00:00:00Z", host="tape1")
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,22 @@ GOOD: dict[str, Any] = {"format": 1, "label": "A", "id": "0123", "block_size": 5
                 {"id": ""},
                 {"block_size": 0},
                 {"block_size": "many"},
+                {"block_size": "512"},
+                {"id": ["0123"]},
+                {"barcode": None},
+                {"labelled": 5},
+                {"host": None},
             )
+        ),
+        *(
+            MAGIC + b"1\n" + json.dumps({key: GOOD[key] for key in GOOD if key != missing}).encode() + b"\n"
+            for missing in GOOD
         ),
     ],
 )
 def test_what_is_no_label_of_ours(block: bytes) -> None:
     assert labels.parse(block) is None
+    assert labels.parse(MAGIC + b"1\n" + json.dumps(GOOD).encode() + b"\n") == GOOD
 
 
 LTFS = (

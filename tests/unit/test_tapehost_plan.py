@@ -330,6 +330,16 @@ def test_what_came_of_each_host(tape_host: Maker) -> None:
     assert {row["host"]: (row["file"], row["state"]) for row in rows} == {"h1": (2, "good"), "h2": (3, "failed")}
 
 
+def test_the_end_of_a_run_of_two_sets_is_of_one(tape_host: Maker) -> None:
+    """A run may be resumed for another set: that a host's archive of the first one is good says nothing of this one."""
+    host = tape_host()
+    host.backup("R1", "h1")
+    host.settings["set"] = "db"
+    host.backup("R1", "h2", set="db")
+    rows = host.ok("finish", "--run", "R1")["archives"]
+    assert [(row["host"], row["set"]) for row in rows] == [("h2", "db")]
+
+
 def test_a_tape_that_has_gone_at_the_end(tape_host: Maker) -> None:
     host = tape_host(2)
     host.backup("R1", "h1", on="A")

@@ -7,6 +7,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+import signal
 import stat
 import subprocess
 from collections.abc import Callable
@@ -94,6 +96,14 @@ def test_whoever_dies_in_the_queue_holds_nobody_up(tape_host: Maker) -> None:
     assert waiting(host.catalog_dir / "queue") == set()
 
 
+def test_what_is_no_place_in_the_queue(tape_host: Maker) -> None:
+    """NFS has such a file for as long as somebody has the removed one open."""
+    host = tape_host()
+    host.backup("R1", "h1")
+    (host.catalog_dir / "queue" / ".nfs000000000001").touch()
+    assert host.sink("R1", "h2").answer["file"] == 2
+
+
 def test_nobody_waits_for_longer_than_asked(tape_host: Maker) -> None:
     host = tape_host()
     first = begin(host, "R1", "h1")
@@ -163,6 +173,20 @@ def test_a_job_with_another_catalog_is_kept_out(tape_host: Maker) -> None:
     )
     assert host.end(process, archive("R1", "h1")).status == 0
     assert "holds tape A, which this catalog does not know" in host.fails("label", "--label", "B", catalog_dir=other)
+
+
+def test_a_full_disk_is_not_a_full_tape(tape_host: Maker) -> None:
+    """The sentence has the file that could not be written: write(2) itself says none."""
+    host = tape_host()
+    host.backup("R1", "h1")
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))  # a lease has less, and a tape of the catalog more
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    done = host.run("sink", "--run", "R1", "--host", "h2", data=archive("R1", "h2"), before=full)
+    assert (done.status, done.said) == (1, f"{host.catalog_dir}/tapes/A.json: File too large")
+    assert host.states() == [(1, "h1", "good")]
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import BLOCK, archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import PROGRAM, TapeHost
 
 Maker = Callable[..., TapeHost]
 LABEL = 8192
@@ -37,6 +39,24 @@ def test_from_label_to_restore(version: str, tape_host: Maker) -> None:
     host.forget()
     assert host.ok("inventory", "--rebuild")["rebuilt"] == [{"label": "A", "archives": 2, "added": 2}]
     assert host.run("source", "--tape", "A", "--file", "1").out == data
+
+
+PATHS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import catalog, files, lists, settings
+found = catalog.Catalog(settings.from_environment().catalog_dir)
+files.write_whole(lists.path(found, {"run": "R1", "set": "all", "host": "b\\u00fccher"}), b"x")
+"""
+
+
+@pytest.mark.parametrize("version", ["3.6", pythons.OWN])
+def test_paths_are_utf_8_in_any_locale(version: str, tmp_path: Path) -> None:
+    """A login without LANG has the locale C, where Python 3.6 knows only ASCII: the report was a traceback."""
+    given = json.dumps({"catalog_dir": str(tmp_path / "bänder")})
+    argv = [pythons.needed(version), "-I", "-B", "-c", PATHS, str(PROGRAM)]
+    subprocess.run(argv, env={"LC_ALL": "C", "SOCKETPIPE_TAPE": given}, check=True)
+    assert (tmp_path / "bänder/lists/R1/all,bücher.gz").read_bytes() == b"x"
 
 
 def test_each_archive_follows_the_last(tape_host: Maker) -> None:

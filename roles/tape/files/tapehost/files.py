@@ -45,9 +45,11 @@ def write_whole(path: str, data: bytes) -> None:
             out.flush()
             os.fsync(out.fileno())
         os.rename(part, path)
-    except BaseException:
+    except BaseException as exc:
         with contextlib.suppress(OSError):
             os.unlink(part)
+        if isinstance(exc, OSError):
+            exc.filename = path  # the one thing that open(2) says and write(2) does not
         raise
     sync_folder(folder)
 
@@ -150,6 +152,8 @@ class Ticket:
         for name in sorted(os.listdir(self.folder)):
             if name == self.name:
                 return True
+            if name.count(",") < 3:  # none of ours: NFS keeps a file that is removed while it is open as .nfs…
+                continue
             kind, _time, _pid, run = name.split(",", 3)
             if kind != self.kind or (of_run and run != self.run):
                 continue

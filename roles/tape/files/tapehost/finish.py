@@ -46,7 +46,9 @@ def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
     leases.drop(catalog, args.run)
     # of each host the good one, wherever its clock stands, else the last; what was killed is known as failed by now
-    now = [archive for archive in catalog.archives() if archive["run"] == args.run]
+    # of this set: a run that is resumed for another one may have a good archive of the same host
+    whose = (args.run, settings.set)
+    now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
     full = {name: percent(settings, catalog.tape(name)) for name in names}

@@ -38,7 +38,7 @@ LESS = (
 
 def keep(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """Take the catalog on standard input as the newest generation; raises Problem."""
-    copy = "%s-of-%s" % (settings.catalog_dir, names.host(args.of))
+    copy = "%s-of-%s" % (settings.catalog_dir, names.path(names.host(args.of)))
     if os.path.lexists(copy) and not os.path.islink(copy):
         raise Problem("%s is there and is no copy of a catalog" % copy, "move it out of the way")
     os.umask(0o077)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LABEL_BLOCK = 8192  # bytes; fixed for ever, as whoever reads it knows nothing of the tape yet
 MAGIC = b"socketpipe tape label 1\n"
 FORMAT = 1
+TEXTS = ("label", "id", "barcode", "labelled", "host")
 
 RECIPE = """
 This tape was written by plumbing.socketpipe, but it needs nothing of it to be read.
@@ -84,7 +85,8 @@ def parse(block: bytes) -> "dict[str, Any] | None":
     try:
         label = json.loads(block[len(MAGIC) :].split(b"\n", 1)[0].decode())
         names.checked("tape", label["label"])  # it may be anybody's tape
-        if label["format"] == FORMAT and label["id"] and int(label["block_size"]) > 0:
+        whole = all(isinstance(label[key], str) for key in TEXTS) and isinstance(label["block_size"], int)
+        if whole and label["format"] == FORMAT and label["id"] and label["block_size"] > 0:
             return dict(label)
     except (ValueError, KeyError, TypeError, RecursionError, Problem):
         pass

@@ -9,6 +9,7 @@ import os
 import re
 
 import catalog as catalogs
+import names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ def folder(catalog: "Catalog") -> str:
 
 def path(catalog: "Catalog", archive: "Archive") -> str:
     """Of its own for each set and host of a run: a set's name has no comma."""
-    return os.path.join(folder(catalog), archive["run"], "%s,%s.gz" % (archive["set"], archive["host"]))
+    return os.path.join(folder(catalog), archive["run"], names.path("%s,%s.gz" % (archive["set"], archive["host"])))
 
 
 def former_path(catalog: "Catalog", archive: "Archive") -> str:
     """Where the first catalogs have it: there web.x/all and web/x.all shared a list."""
     name = "%s.%s.gz" % (archive["host"].replace("/", "_"), archive["set"])
-    return os.path.join(folder(catalog), archive["run"], name)
+    return os.path.join(folder(catalog), archive["run"], names.path(name))
 
 
 def opened(catalog: "Catalog", archive: "Archive") -> "IO[bytes]":
@@ -55,8 +56,8 @@ def prune(catalog: "Catalog") -> None:
                 kept |= {path(catalog, archive), former_path(catalog, archive)}
     if catalog.damaged:  # nobody knows which archives it has
         return
-    for top, _folders, names in os.walk(folder(catalog), topdown=False):
-        for name in names:
+    for top, _folders, found in os.walk(folder(catalog), topdown=False):
+        for name in found:
             if os.path.join(top, name) not in kept:
                 os.unlink(os.path.join(top, name))
         with contextlib.suppress(OSError):

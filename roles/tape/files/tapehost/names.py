@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names that become parts of paths: they come from command lines, and from tapes that others may have written."""
 
+import os
 import re
 
 from problem import SETTINGS, Problem
@@ -26,3 +27,8 @@ def host(name: str) -> str:
     if not name or name.startswith(".") or any(not letter.isprintable() or letter in " /" for letter in name):
         raise Problem("%r cannot be the name of a host" % name, "it is one word, without /", kind=SETTINGS)
     return name
+
+
+def path(text: str) -> str:
+    """A text as a part of a path: in UTF-8 whatever the locale is, and Python 3.6 knows only ASCII in C."""
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))

@@ -54,8 +54,8 @@ class Settings:
 
     def __init__(self, given: "dict[str, Any]"):
         self.value = dict(DEFAULTS, **{name: given[name] for name in DEFAULTS if given.get(name) not in (None, "")})
-        self.devices = self.words("devices")
-        self.catalog_dir = self.word("catalog_dir")
+        self.devices = [names.path(each) for each in self.words("devices")]
+        self.catalog_dir = names.path(self.word("catalog_dir"))
         if not self.catalog_dir.startswith("/"):
             raise Problem("tape_catalog_dir: %r is not a path" % self.catalog_dir, "it must begin with /")
         self.block_size = self.parsed("block_size", parse_size)
