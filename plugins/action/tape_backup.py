@@ -58,7 +58,7 @@ class ActionModule(TapeAction):
 
     def estimate(self, mine: dict[str, Any]) -> dict[str, Any]:
         """How large the archive will be; reads no file of the host; raises Failure."""
-        words = ["estimate", f"--level={mine['level']}", *option("base", mine["base"])]
+        words = ["estimate", f"--level={mine['level']}", *self.base_words(mine)]
         found = ask(self.own, self.of_host(words))
         room = mine.get("room")
         if room is not None and found["bytes"] > room:
@@ -96,8 +96,12 @@ class ActionModule(TapeAction):
 
     def create_words(self, run: str, mine: dict[str, Any]) -> list[str]:
         words = ["create", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
-        words += option("base", mine["base"]) + option("machine", mine["machine_id"])
+        words += self.base_words(mine) + option("machine", mine["machine_id"])
         return words + option("keep", ",".join(mine["keep"]))
+
+    @staticmethod
+    def base_words(mine: dict[str, Any]) -> list[str]:
+        return option("base", mine["base"]) + option("ahead", mine.get("ahead") or None)
 
     def sink_words(self, run: str, mine: dict[str, Any]) -> list[str]:
         words = ["sink", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -238,6 +239,20 @@ def test_a_clock_that_was_set_back(host: Host) -> None:
         f"and this host's clock says {archive.facts['time']}: what changed since would be missed"
     )
     assert_full(host, archive, archive.facts["level_problem"])
+
+
+@pytest.mark.parametrize(("words", "found"), [([], False), (["--ahead", "3600"], True)])
+def test_a_clock_that_was_ahead_and_is_right_now(host: Host, words: list[str], found: bool) -> None:
+    """What changed in that hour would be older than the base."""
+    changed = host.file("one", "1")
+    host.create("R0")
+    path = host.state_dir / "R0.snar"
+    head, seconds, rest = re.split(rb"(?<=\n)(\d+)", path.read_bytes(), maxsplit=1)
+    path.write_bytes(head + b"%d" % (int(seconds) + 3600) + rest)
+    changed.write_text("changed", encoding="utf-8")
+    assert host.run(*host.words("R1", 1, "R0"), *words).returncode == 0
+    facts, names = host.report("R1")
+    assert (facts["level"], f".{changed}" in names) == (1, found)
 
 
 def test_other_states_go_and_only_theirs(host: Host) -> None:

@@ -64,6 +64,24 @@ def test_nothing_to_be_based_on(change: dict[str, Any], tape_host: Maker) -> Non
     assert answer["warnings"] == ["h1: level 0 instead of 3, as there is no archive that it could be based on"]
 
 
+@pytest.mark.parametrize(
+    ("host_time", "ahead"),
+    [
+        ("2026-11-01T01:00:00Z", 0),
+        ("2026-11-01T01:00:59Z", 0),
+        ("2026-11-01T02:00:00Z", 3600),
+        ("2026-10-01T00:00:00Z", 0),
+        (None, 0),
+    ],
+)
+def test_a_base_whose_host_had_a_clock_that_was_ahead(host_time: str | None, ahead: int, tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    host.edit("A", lambda tape: tape["archives"][0].update(host_time=host_time))
+    hosts = plan(host, hosts={"h1": {"level": 1}, "h2": {"level": 1}})["hosts"]
+    assert [(hosts[name]["base"], hosts[name]["ahead"]) for name in ("h1", "h2")] == [("R1", ahead), (None, 0)]
+
+
 def test_a_base_that_may_be_gone_before_the_run_ends(tape_host: Maker) -> None:
     """With tape_reuse expired an archive of this very run may be written over it."""
     host = tape_host(lease=0, expire_last=True)

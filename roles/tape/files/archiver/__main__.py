@@ -44,6 +44,9 @@ def arguments() -> argparse.ArgumentParser:
     for command in (create, estimate):
         command.add_argument("--level", type=int, choices=LEVELS, required=True, help="0 is everything")
         command.add_argument("--base", help="the run that a higher level is relative to")
+        command.add_argument(
+            "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead when that was made"
+        )
 
     extract = commands.add_parser(
         "extract", help="read an archive from standard input, restore its files below a directory"

@@ -36,6 +36,7 @@ class Plan:
         self.base: "str | None" = checked("run", words.base) if words.base else None
         if (self.level > 0) != (self.base is not None):
             raise Trouble("level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), 2)
+        self.ahead: int = words.ahead
         self.block_size, self.excludes = settings.block_size, settings.excludes
         self.started = time.time()
         self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
@@ -57,7 +58,7 @@ class Plan:
             return
         try:
             self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted)
-            self.states.copy(self.base, target)
+            self.states.copy(self.base, target, self.ahead)
         except NoBase as exc:
             target.seek(0)
             target.truncate()

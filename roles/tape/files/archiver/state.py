@@ -28,7 +28,7 @@ UNREPORTED = 86400  # seconds that a state is kept for its report
 PAUSE = 0.5  # seconds between two looks at the lock
 CHUNK = 1024**2
 UNFINISHED = ".tmp"
-FORMAT_2 = re.compile(rb"GNU tar-[^\n]*-2\n\d+\0\d+\0")  # the manual's "Format 2" of snapshot files
+FORMAT_2 = re.compile(rb"(GNU tar-[^\n]*-2\n)(\d+)(\0\d+\0)")  # the manual's "Format 2" of snapshot files
 RECORD = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
 BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
 
@@ -160,11 +160,11 @@ class States:
             json.dump(facts, text)
         self.finish(run, ".json")
 
-    def copy(self, run: str, target: "BinaryIO") -> None:
+    def copy(self, run: str, target: "BinaryIO", ahead: int = 0) -> None:
         """What tar remembers of a run, into a file of ours: tar changes it even if it fails."""
         try:
             with open(self.path(run, ".snar"), "rb") as source:
-                copied(source, target)
+                copied(source, target, ahead)
         except OSError as exc:
             raise NoBase("the state of run %s cannot be read (%s)" % (run, exc)) from None
         target.flush()
@@ -216,19 +216,21 @@ def private(path: "Any", flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def copied(source: "BinaryIO", target: "BinaryIO") -> None:
+def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
     """A snapshot file with no device's number in it, for a tar with --no-check-device.
 
     A directory is then known by its path and its inode, and tar never finds that one was renamed.  The numbers of LVM,
     NFS, NVMe and btrfs change when a host is started again: everything would be new.  And tar takes a new directory
     for a renamed one when it has the inode of one that was removed, which is what ext4 gives it: such an archive can
     be made and not be restored ("Cannot rename").  The price: what is below a renamed directory is archived once more.
+
+    ``ahead``: seconds by which its time is later than it was: the clock was wrong, and tar must not miss a change.
     """
     rest = source.read(CHUNK)
     head = FORMAT_2.match(rest)
     if not head:
         raise NoBase("the state of the base is not of a tar from 1.16 on")
-    target.write(head.group())
+    target.write(b"%b%d%b" % (head.group(1), max(0, int(head.group(2)) - ahead), head.group(3)))
     rest = rest[head.end() :]
     while True:
         chunk = source.read(CHUNK)

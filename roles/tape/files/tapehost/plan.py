@@ -175,6 +175,7 @@ def for_host(
         "keep": sorted(set(newest.values()) | unreported(own, run)),
         "bytes": size,
         "elapsed": last.get("elapsed") if last else None,
+        "ahead": ahead(base) if base and level else 0,
         "room": settings.capacity - labels.LABEL_BLOCK if settings.capacity else None,  # of a tape, for one archive
         "problem": "",
     }
@@ -187,6 +188,15 @@ def for_host(
             )
         )
     return entry
+
+
+def ahead(base: "catalogs.Archive") -> int:
+    """Seconds by which the clock of the host was ahead of ours when its base was made, 0 if it was about right.
+
+    If it is right by now, tar would take what has changed in these seconds for older than the base.
+    """
+    found = int(parse_time(base.get("host_time") or base["time"]) - parse_time(base["time"]))
+    return found if found > SLACK else 0
 
 
 def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
