@@ -151,3 +151,16 @@ def test_a_list_goes_with_its_archive(how: str, tape_host: Maker) -> None:
         begin_afresh()
     assert lists_of(host) == ["R1/all,h2.gz"]
     assert sorted(path.name for path in (host.catalog_dir / "lists").iterdir()) == ["R1"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"keep_until": float("nan")}, {"keep_until": float("inf")}, {"keep_until": -1}, {"verified": "yes"}],
+)
+def test_an_entry_that_makes_no_sense(change: dict[str, Any], tape_host: Maker) -> None:
+    """As a catalog that somebody else has written may have one: it is a damaged file, and no traceback."""
+    host = tape_host()
+    host.backup("R1", "h1")
+    host.edit("A", lambda tape: tape["archives"][0].update(change))
+    assert warning(host, "A") in host.ok("inventory")["warnings"][0]
+    assert host.fails("chain", "--host", "h1").startswith("there is no good archive of h1")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TAPE = {"label": str, "id": str, "barcode": str, "block_size": int, "labelled": str, "archives": list, "full": bool}
 ARCHIVE = {"kind": str, "run": str, "host": str, "set": str, "level": int, "time": str, "file": int, "state": str}
 NUMBERS = {"block_size": int, "keep_until": (int, float), "bytes": (int, type(None))}  # type: dict[str, Any]
+LATEST = 2**41  # seconds since 1970; what is known from its tape alone is kept until 2**40
 TEXTS = {"sha256": (str, type(None)), "base": (str, type(None))}  # type: dict[str, Any]
 
 
@@ -24,10 +25,17 @@ def is_like(value: "Any", fields: "dict[str, Any]") -> bool:
     )
 
 
+def has_sense(archive: "dict[str, Any]") -> bool:
+    """JSON has NaN and Infinity, which have no date; and what verify has found is asked for whether it is good."""
+    verified = archive.get("verified", {"ok": True})
+    return 0 <= archive["keep_until"] <= LATEST and isinstance(verified, dict) and isinstance(verified.get("ok"), bool)
+
+
 def is_tape(value: "Any") -> bool:
     """Whether this is a tape of a catalog, with its archives."""
     return is_like(value, TAPE) and all(
-        is_like(archive, fields) for archive in value["archives"] for fields in (ARCHIVE, NUMBERS, TEXTS)
+        all(is_like(archive, fields) for fields in (ARCHIVE, NUMBERS, TEXTS)) and has_sense(archive)
+        for archive in value["archives"]
     )
 
 
