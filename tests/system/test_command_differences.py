@@ -22,7 +22,7 @@ NUMBER = "-t/--timeout: 'soon' is not a number of seconds (see socketpipe --help
 LINES: dict[str, list[tuple[str, int, str, str]]] = {
     "The far side": [("-r { sh -c 'command -v socketpipe || echo none' } -o { cat }", 0, "none\n", "")],
     "No shell on": [("-r { printf [%s] '*' '$HOME' '' } -o { cat }", 0, "[*][$HOME][]", "")],
-    "Each direction has": [
+    "Each direction uses": [
         # the two ends of a two-way connection would be the same
         (
             "-i { echo x } -r { sh -c 'cat; [ /dev/fd/0 -ef /dev/fd/1 ] || echo two' } -o { cat }",
@@ -42,19 +42,19 @@ LINES: dict[str, list[tuple[str, int, str, str]]] = {
         ),
         ("--ok-rc input=0,1 -i { sh -c 'echo x; exit 1' } -r { cat } -o { cat }", 0, "x\n", ""),
     ],
-    "The end of": [
+    "A command's output": [
         ("-i { sh -c '(sleep 2; echo late) & echo early' } -r { cat } -o { cat }", 0, "early\nlate\n", ""),
     ],
-    "A command that": [
+    "If a command": [
         ("-i { touch ran } -r { cat } -o { no/such }", 2, "", "output on this host: there is no 'no/such'"),
         ("-i { touch ran } -r { no/such } -o { cat }", 2, "", "remote on the far side (ssh h1): there is no 'no/such'"),
     ],
     "Without -i the": [("-r { cat } -o { cat }", 0, "", ""), ("-i { echo x } -r { cat }", 0, "", "")],
     "Only the far": [],  # tests/system/test_command_plain.py: test_without_plain_an_original_is_not_taken
     "This host listens": [],
-    "It speaks IPv6,": [("-h HERE6 -i { echo x } -r { cat } -o { cat }", 0, "x\n", "")],
+    "It supports IPv6.": [("-h HERE6 -i { echo x } -r { cat } -o { cat }", 0, "x\n", "")],
     "There is one": [],
-    "A signal ends": [],  # test_command_signals.py
+    "A signal stops": [],  # test_command_signals.py
     "dd reads whole": [
         (
             "-r { sh -c 'for n in 1 2 3 4; do printf aaaa; sleep 0.2; done' } -o { sh -c 'dd bs=16 2>&1 >/dev/null' }",
@@ -63,7 +63,7 @@ LINES: dict[str, list[tuple[str, int, str, str]]] = {
             "",
         )
     ],
-    "Commands that start": [
+    "Commands start with": [
         ("-i { sh -c 'grep SigIgn /proc/self/status' } -r { cat } -o { sed s/.*0000$/none/ }", 0, "none\n", "")
     ],
     "At a terminal": [],  # test_command_options.py
@@ -77,7 +77,7 @@ LINES: dict[str, list[tuple[str, int, str, str]]] = {
 def told() -> list[str]:
     """The sentences of the guide."""
     guide = (REPOSITORY / "docs/docsite/rst/command.rst").read_text(encoding="utf-8").replace("``", "")
-    part = guide.partition("What is different from the original\n")[2].partition("Old friends\n")[0]
+    part = guide.partition("Differences from the original\n")[2].partition("Working with an original\n")[0]
     return [" ".join(line.split()[:3]) for line in re.findall(r"^- (.*)", part, re.MULTILINE)]
 
 

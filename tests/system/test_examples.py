@@ -85,10 +85,10 @@ def done(fleet: Fleet) -> Done:
 
 def test_every_example(fleet: Fleet, done: Done) -> None:
     assert done.rc == 0, done.output
-    assert {outcome.task for outcome in done.outcomes} == set(names(manual())) - {"Say what failed first"}
+    assert {outcome.task for outcome in done.outcomes} == set(names(manual())) - {"Show what failed first"}
     assert {outcome.status for outcome in done.outcomes} <= {"ok", "skipped"}
     digest = fleet["h1"].run(["sha256sum", f"{SCRATCH}/srv/disk.img"]).stdout.split()[0]
-    assert done.of("Show it").result["msg"] == digest
+    assert done.of("Show the checksum").result["msg"] == digest
     assert fleet["h1"].run(["cat", f"{SCRATCH}/srv/shop"]).stdout == "insert X\n"
     archive = fleet[HERE].run(["tar", "tf", f"{SCRATCH}/backup/etc.tar"]).stdout
     assert archive.endswith("/etc/d\n")

@@ -119,7 +119,7 @@ def test_a_stream_that_stalls_and_resumes(runs: dict[str, Done]) -> None:
     assert len(found) == 3, runs["stalls"].stdout
     first, stalled, resumed = found
     assert re.match(rf"h1: input → remote {AMOUNT}, ", first[1])
-    assert re.match(r"h1: stalled, input → remote 1\.0 MiB, 0 B/s", stalled[1]), stalled[1]
+    assert re.match(r"h1: stalled, input → remote 1\.0 MiB, 0 bytes/s", stalled[1]), stalled[1]
     assert re.match(rf"h1: resumed, input → remote {AMOUNT}, {SPEED}", resumed[1]), resumed[1]
     assert first[0] < stalled[0] < resumed[0] < outcome.at
     assert stalled[0] - outcome.started >= 10 and resumed[0] - outcome.started >= 13

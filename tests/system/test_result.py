@@ -146,7 +146,7 @@ def test_stderr_is_a_tail_and_longer_of_what_failed(fleet: Fleet) -> None:
         assert stage["stderr"].endswith("\n19999\n20000\n")
     failed = bad["stages"][1]["stderr"]
     assert 4096 < len(failed) <= 65536 and failed.endswith("\n19999\n20000\n")
-    assert bad["msg"] == "remote (/bin/sh) on h1 failed with exit status 1: 20000"
+    assert bad["msg"] == "remote (/bin/sh) on h1 failed with exit status 1: 19998; 19999; 20000"
 
 
 # -- changed, failed

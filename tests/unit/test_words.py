@@ -136,6 +136,7 @@ data from undamaged sections of corrupted files.
             "dd: error writing '/dev/nst0': No space left on device",
         ),
         ("gzip: stdout: No space left on device\n", "gzip: stdout: No space left on device"),
+        ('Traceback (most recent call last):\n  File "/x.py", line 5, in <module>\nKeyError: 1\n', "KeyError: 1"),
         (
             "zstd: error 70 : Write error : cannot write block : No space left on device\n",
             "zstd: error 70 : Write error : cannot write block : No space left on device",

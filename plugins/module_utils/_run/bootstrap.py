@@ -70,9 +70,11 @@ COMMAND_MODULES = [
 PACKAGE = "socketpipe"
 # A terminal cannot carry a program: some bytes are signals to it, and it repeats what it is told, secrets included
 TERMINAL = '%s{"terminal":1}' % MARK
+# since Linux 6.0 it obeys a ^S (XOFF) that it has not even taken in, and nothing leaves any more: hence setraw, at once
 # -I: no environment variable, user site or current directory adds to the path; -S: no site, we use the standard library
 START = (
-    "import sys;r=sys.stdin.buffer.read;sys.stdin.isatty()and sys.exit(print('\\n%s'));exec(r(int(r(8))))" % TERMINAL
+    "import sys;r=sys.stdin.buffer.read;"
+    "sys.stdin.isatty()and sys.exit((__import__('tty').setraw(0,0),print('\\n%s'))[1]);exec(r(int(r(8))))" % TERMINAL
 )
 
 PROBE = "import sys; sys.exit(sys.version_info < (3, 6))"

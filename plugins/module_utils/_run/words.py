@@ -21,6 +21,7 @@ EPITAPHS = (
     r"\d+ bytes( \(.*\))? (copied|transferred)\b",
     r"\d+ truncated records?$",
     r"\S*cpio: \d+ blocks?$|\d+ blocks?$",
+    r"Traceback \(most recent call last\):$|File \"[^\"]*\", line \d+",  # Python; the exception follows
     r"summary: .* in .* - average of |mbuffer: warning: No controlling terminal ",
     r"bzip2: (Success|Inappropriate ioctl for device)$|perhaps it is corrupted\?",
     r"It is possible that the compressed file\(s\) have become corrupted\.$",  # bzip2
