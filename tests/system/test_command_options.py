@@ -232,7 +232,7 @@ READS = "/usr/bin/python3 -c 'import os; os.write(1, os.read(0, 10000))'"
 )
 def test_who_gets_whole_blocks(shell: Shell, option: str, reader: str, size: int) -> None:
     """One read, from a source that pauses."""
-    pieces = "sh -c 'for i in 1 2 3; do head -c 5000 /dev/zero; sleep 0.5; done'"
+    pieces = "sh -c 'for i in 1 2 3; do dd if=/dev/zero bs=5000 count=1 status=none; sleep 0.5; done'"
     ended = shell.run(f"socketpipe {option} -b {SSH} -r {{ {pieces} }} -o {{ {reader} }}")
     assert (ended.returncode, len(ended.stdout)) == (0, size), ended.stderr
 

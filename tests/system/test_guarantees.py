@@ -445,9 +445,16 @@ def test_padding_need_not_be_read(results: Results, side: str) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("fault", ["padding-then-data", "two-archives", "image"])
-def test_but_data_must(results: Results, fault: str, side: str) -> None:
-    assert_blames(results.outcomes[f"{fault}-{side}"], names(side)[1], "stopped reading", "left unread")
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("padding-then-data", "left unread"),
+        ("two-archives", "left unread"),
+        ("image", "stopped reading after 1048576 bytes"),  # whether more had arrived by then depends on the network
+    ],
+)
+def test_but_data_must(results: Results, fault: str, words: str, side: str) -> None:
+    assert_blames(results.outcomes[f"{fault}-{side}"], names(side)[1], "stopped reading", words)
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -111,8 +111,6 @@ def run(options: "SimpleNamespace") -> int:
     if status or verdict.cause:
         say(msg)
     figures = shape(plan, names, verdict, time.monotonic() - began)
-    for warning in dict.fromkeys(text for report in verdict.reports.values() for text in report.get("warnings", ())):
-        say("warning: %s" % warning)
     for left in figures["left_running"]:
         say("left running on %s" % left)
     if options.stats is not None:
