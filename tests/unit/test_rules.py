@@ -148,7 +148,8 @@ def writers_end_dies(launch: Launch, tmp_path: Path, changes: tuple[Change, ...]
     """A run whose sink truncates its file as it starts; ``changes`` end the writer's end before its stage runs."""
     target = tmp_path / "target"
     target.write_text(LAST_WEEK)
-    return launch(two(sh("input", "echo this week"), sh("output", "cat > %s" % target)), changes).wait()
+    source = sh("input", "sleep 1; echo this week")  # one whose guard has died is ended meanwhile
+    return launch(two(source, sh("output", "cat > %s" % target)), changes).wait()
 
 
 def dies_before(module: str, line: str, end: str, how: str = "os.kill(os.getpid(), 9)") -> Change:
