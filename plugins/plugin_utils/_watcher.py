@@ -49,7 +49,7 @@ class Watcher:
         self.process.kill()
         self.process.communicate()
         if self.afar:
-            pid, channel = self.afar
+            pid, channel = self.afar  # pylint: disable=unpacking-non-sequence
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             os.close(channel)

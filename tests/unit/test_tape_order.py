@@ -38,7 +38,7 @@ TWO = {0: "SOCKETPIUltrium 6-SCSI DRIVE00000", 1: "SOCKETPIUltrium 6-SCSI DRIVE0
         (0, SG_RAW, "", TWO),
         (2, "", "SCSI Status: Check Condition\n\nIllegal Request\n", {}),
         (0, "", "SCSI Status: Good \n\nNo data received\n", {}),
-        (0, "", SG_RAW.split("\n 50")[0], {0: TWO[0]}),
+        (0, "", SG_RAW.partition("\n 50")[0], {0: TWO[0]}),
     ],
 )
 def test_what_a_changer_says_of_its_drives(

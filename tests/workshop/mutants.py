@@ -83,7 +83,7 @@ def variants(node: ast.AST) -> Iterator[str]:
         yield f"({ast.unparse(node.operand)})"
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield str(not node.value)
-    elif isinstance(node, ast.Constant) and type(node.value) is int:
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
         yield str(node.value + 1)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) or isinstance(node, ast.Raise):
         yield "pass"

@@ -49,8 +49,8 @@ class Meter:
         room = (columns(self.fd) or COLUMNS) - 1
         width = min(BAR[-1], room - len(text) - len("[] "))
         full = int(width * share)
-        bar = "[%s%s] " % ("#" * full, " " * (width - full)) if width in BAR else ""
-        self._write("\r%s\033[K" % (bar + text)[:room])
+        gauge = "[%s%s] " % ("#" * full, " " * (width - full)) if width in BAR else ""
+        self._write("\r%s\033[K" % (gauge + text)[:room])
         self.shown = True
 
     def clear(self) -> None:

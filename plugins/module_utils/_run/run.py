@@ -126,7 +126,7 @@ class Run:
         waiting = [launch for launch in self.launches.values() if not launch.ready]
         began = time.monotonic()
         # a list: each of them is asked, and not only the first
-        while any([launch.cancel(time.monotonic() - began) for launch in waiting]):  # noqa: C419
+        while any([launch.cancel(time.monotonic() - began) for launch in waiting]):  # noqa: C419  # pylint: disable=use-a-generator
             if time.monotonic() > began + OVER:
                 break
             time.sleep(PRESS)

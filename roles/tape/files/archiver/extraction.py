@@ -8,7 +8,7 @@ import os
 import tempfile
 
 from crew import Child, Crew, pipe
-from gate import Gate
+from gate import Gate  # pylint: disable=unused-import  # a type
 from gnutar import EMPTY, Tar, TarSays, checksum_argv, complaint
 from names import Found
 from record import HIDDEN

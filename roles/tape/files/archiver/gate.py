@@ -17,7 +17,7 @@ import sys
 import header
 from mover import Mover
 from process import plain_environment
-from record import HIDDEN, Record
+from record import HIDDEN, Record  # pylint: disable=unused-import  # a type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
