@@ -140,7 +140,7 @@ def within(least: int, most: int) -> "Parser":
     """A whole number, or None: an exit status of more than 8 bits would be another one, or none, to our caller."""
 
     def parse(value: "Any", where: str) -> "int | None":
-        if value is None or type(value) is int and least <= value <= most:  # pylint: disable=unidiomatic-typecheck  # a boolean is an int
+        if value is None or type(value) is int and least <= value <= most:  # pylint: disable=unidiomatic-typecheck
             return value
         raise Misfit(where)
 
