@@ -123,6 +123,8 @@ def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "
         return dict(outcome, elapsed=round(time.monotonic() - began, 3), problem=problem)
     blocks = drive.written(number, None if count is None else count // settings.block_size)
     elapsed = time.monotonic() - began  # with what the drive had in its buffer
+    if count is None:  # mbuffer counts nothing, and from a pipe nobody does
+        count = drive.size(number)
     if drive.kind == "drive":
         count = blocks * settings.block_size
         tapes.listen(holding)

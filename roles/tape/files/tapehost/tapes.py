@@ -196,7 +196,8 @@ def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: boo
     with catalog.change(holding.label["label"]) as tape:
         tape["full"] = tape["full"] or full
         if there:
-            archive["bytes"] = archive["bytes"] or holding.drive.size(number)
+            size = holding.drive.size(number)  # where the tape knows: mbuffer may not have written all that came
+            archive["bytes"] = archive["bytes"] if size is None else size
             entry_of(tape, number).update(archive, state=catalogs.FAILED)
         else:
             tape["archives"] = [other for other in tape["archives"] if other["file"] != number]
