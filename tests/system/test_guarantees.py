@@ -73,7 +73,10 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "sink-early-allowed": ("cat DATA", {"cmd": "head -c 1000", "early_exit": True}),
     "sink-blind": ("cat DATA", "true"),
     "padding": ({"shell": "cat DATA; head -c 900K /dev/zero"}, SINKS["tar"]),
-    "image": ({"shell": "head -c 1M DATA; head -c 20M /dev/zero"}, "dd bs=1M count=1 of=OUT status=none"),
+    "image": (  # the sink waits, so that what it leaves has arrived
+        {"shell": "head -c 1M DATA; head -c 20M /dev/zero"},
+        {"shell": "dd bs=1M count=1 of=OUT status=none; sleep 1"},
+    ),
     "padding-then-data": ({"shell": "cat DATA; head -c 1M /dev/zero; echo more"}, SINKS["tar"]),
     "two-archives": ({"shell": "cat DATA DATA"}, SINKS["tar"]),
     "held": ({"shell": "cat DATA; sleep 7101 & exit 0"}, SINKS["python"]),
@@ -445,16 +448,9 @@ def test_padding_need_not_be_read(results: Results, side: str) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ("padding-then-data", "left unread"),
-        ("two-archives", "left unread"),
-        ("image", "stopped reading after 1048576 bytes"),  # whether more had arrived by then depends on the network
-    ],
-)
-def test_but_data_must(results: Results, fault: str, words: str, side: str) -> None:
-    assert_blames(results.outcomes[f"{fault}-{side}"], names(side)[1], "stopped reading", words)
+@pytest.mark.parametrize("fault", ["padding-then-data", "two-archives", "image"])
+def test_but_data_must(results: Results, fault: str, side: str) -> None:
+    assert_blames(results.outcomes[f"{fault}-{side}"], names(side)[1], "stopped reading", "left unread")
 
 
 @pytest.mark.parametrize("side", SIDES)
