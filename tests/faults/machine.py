@@ -164,7 +164,7 @@ class Batch(abc.ABC):
             if proc:
                 self.send(run, proc)
                 self.struck.add(run.name)
-                if run.moment == "after":
+                if run.moment in ("last", "after"):
                     self.let_die(proc)
         else:
             self.see(everything)
@@ -173,7 +173,7 @@ class Batch(abc.ABC):
 
     @staticmethod
     def let_die(proc: Proc) -> None:
-        """Else, on a busy machine, the sink may come to its end before what was hit has heard of it."""
+        """Else, on a busy machine, the run may come to its end before what was hit has noticed the signal."""
         deadline = time.monotonic() + DYING
         while Identity.of(proc.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
