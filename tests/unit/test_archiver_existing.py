@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import shutil
@@ -12,8 +11,6 @@ import socket
 import stat
 import struct
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +19,6 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, processes
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import tar_of
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
-    PROGRAM,
     TIMEOUT,
     Archive,
     Host,
@@ -30,6 +26,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
     tree,
     within,
 )
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 
 MiB = 1024**2
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
@@ -42,13 +39,10 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The archiver's own module of this name, which is for no other test to find."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(PROGRAM))
-    yield importlib.import_module("gate")
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+def gate() -> Any:
+    """The archiver's own module of this name."""
+    (module,) = load("archiver", "gate")
+    return module
 
 
 @pytest.fixture

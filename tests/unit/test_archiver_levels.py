@@ -4,20 +4,19 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import os
 import re
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, Archive, Host, tree
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Archive, Host, tree
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 
 
 @pytest.fixture
@@ -26,13 +25,10 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The archiver's own module of this name, which is for no other test to find."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(PROGRAM))
-    yield importlib.import_module("state")
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+def state() -> Any:
+    """The archiver's own module of this name."""
+    (module,) = load("archiver", "state")
+    return module
 
 
 def short(host: Host, archive: Archive) -> list[str]:

@@ -5,11 +5,11 @@
 import argparse
 import errno
 import importlib
+import json
 import os
 import signal
 import sys
 
-import answers
 import names
 import request
 import settings
@@ -55,7 +55,6 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
     "keep": ("keep.keep", [("--of", {"required": True})]),
-    "answer": ("answers.answer", [("--name", {"required": True}), ("--piece", {"type": int, "default": 0})]),
 }
 
 
@@ -110,11 +109,7 @@ def main() -> int:
         given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
         answer = getattr(importlib.import_module(module), function)(given, args)
         if answer is not None:
-            if asked is not None:
-                answer = request.answered(answer)
-            elif subcommand != "answer":
-                answer = answers.say(given, answer)
-            say(answer + "\n" * (subcommand != "answer"))
+            say((json.dumps(answer) if asked is None else request.answered(answer)) + "\n")
     except Problem as exc:
         return fail(asked is not None, exc.kind, str(exc))
     except OSError as exc:

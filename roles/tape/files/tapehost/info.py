@@ -3,11 +3,9 @@
 """What there is: drives, tapes, archives, and of each host the newest good archive.  Nothing is changed."""
 
 import catalog as catalogs
-import holding as holdings
 import inventory
 import wants
 from catalog import Catalog
-from problem import Problem
 from units import iso
 
 TYPE_CHECKING = False
@@ -28,7 +26,7 @@ def info(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     archives = [archive for archive in catalog.archives() if args.host in ("", archive["host"])]
     found: "dict[str, Any]" = {"warnings": catalog.warnings()}
     if "drives" in gather:
-        found["drives"] = [look(settings, catalog, path) for path in settings.devices]
+        found["drives"] = [inventory.look(settings, catalog, path, "looking at it") for path in settings.devices]
     if "tapes" in gather:
         keep = catalogs.needed(catalog.archives())
         found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
@@ -44,21 +42,6 @@ def info(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
 def entry_of(archive: "Archive") -> "dict[str, Any]":
     entry = {key: archive.get(key) for key in KEYS}
     entry["keep_until"] = iso(archive["keep_until"])
-    return entry
-
-
-def look(settings: "Settings", catalog: "Catalog", path: str) -> "dict[str, Any]":
-    """The tape in a drive, or why that cannot be told."""
-    entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
-    try:
-        holding = holdings.hold(settings, catalog, path, holdings.somebody("looking at it"), inventory.LOOKING)
-        try:
-            entry["message"] = holdings.identify(holding, catalog)
-            entry["label"] = holding.label.get("label")
-        finally:
-            holding.release()
-    except Problem as exc:
-        entry["message"] = str(exc)
     return entry
 
 

@@ -21,6 +21,7 @@ from units import count, iso, parse_time, some
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
     from holding import Holding
@@ -127,24 +128,34 @@ def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> st
     return ", among them the last good one of " + some(hosts) if hosts else ""
 
 
+def look(
+    settings: "Settings", catalog: Catalog, path: str, why: str, first: "Callable[[Holding], None]" = lambda held: None
+) -> "dict[str, Any]":
+    """The tape in a drive, or why that cannot be told; ``first`` is done with the drive before."""
+    entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
+    try:
+        holding = holdings.hold(settings, catalog, path, holdings.somebody(why), LOOKING)
+        try:
+            first(holding)
+            entry["message"] = holdings.identify(holding, catalog)
+            entry["label"] = holding.label.get("label")
+        finally:
+            holding.release()
+    except Problem as exc:
+        entry["message"] = str(exc)
+    return entry
+
+
 def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     """What is in each drive, and what the catalog knows; with --rebuild, first what the tapes themselves say."""
     catalog = Catalog(settings.catalog_dir)
-    drives, rebuilt = [], []
-    for path in settings.devices:
-        entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
-        try:
-            holding = holdings.hold(settings, catalog, path, holdings.somebody("taking inventory"), LOOKING)
-            try:
-                if args.rebuild:
-                    rebuilt.append(rebuild.rebuild(settings, catalog, holding))
-                entry["message"] = holdings.identify(holding, catalog)
-                entry["label"] = holding.label.get("label")
-            finally:
-                holding.release()
-        except Problem as exc:
-            entry["message"] = str(exc)
-        drives.append(entry)
+    rebuilt: "list[dict[str, Any]]" = []
+
+    def read_in(holding: "Holding") -> None:
+        if args.rebuild:
+            rebuilt.append(rebuild.rebuild(settings, catalog, holding))
+
+    drives = [look(settings, catalog, path, "taking inventory", read_in) for path in settings.devices]
     bad = [each for each in rebuilt if each["errors"]]
     if bad:
         raise Problem(

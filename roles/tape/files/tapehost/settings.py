@@ -45,7 +45,6 @@ DEFAULTS: "dict[str, Any]" = {
     "barcodes": [],
     "next_command": "",
     "encryption": {},
-    "piece": 0,
 }
 
 
@@ -77,7 +76,6 @@ class Settings:
         self.barcodes = self.words("barcodes", NUMBERS)
         self.next_command = self.word("next_command")
         self.encryption = self.value["encryption"]
-        self.piece = self.parsed("piece", parse_size)  # characters of an answer that one request gets; 0: all
         self.set = self.word("set")
         self.check()
 
