@@ -89,18 +89,18 @@ def take(fd):
 def press():
     # whoever is sent away calls again, until nobody listens any more: all are then closed, whatever their age
     global deadline
-    deadline = 0
-    ages = []
-    while True:
+    deadline, listened, ages = 0, True, []
+    while calls:
         for fd, _event in poller.poll(100):
             kind, data, age = take(fd)
             if kind == "silent" and not data:
                 ages.append(age)
             try:
-                if not data:
+                if not data and listened:
                     call("silent", b"")
             except OSError:
-                return {"again": len(ages), "early": len([age for age in ages if age < 4])}
+                listened = False
+    return {"again": len(ages), "early": len([age for age in ages if age < 4])}
 def say(what):
     print(json.dumps(what), flush=True)
 for number in range(max(silent, loud)):
@@ -108,6 +108,7 @@ for number in range(max(silent, loud)):
         call("loud", os.urandom(200))
     if number < silent:
         call("silent", b"")
+    time.sleep(0.02)  # so that at every moment some of them are young
 call("replay", replay)
 say({"called": len(calls)})
 for line in sys.stdin:

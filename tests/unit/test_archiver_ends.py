@@ -121,6 +121,32 @@ def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> No
     assert host.states() == ["lock"]
 
 
+# starts a program that asks its starter to end, before the starter knows that it has it
+EARLY = """
+import os, signal
+import crew
+from trouble import Ended
+def ended(number, frame):
+    raise Ended(number)
+signal.signal(signal.SIGTERM, ended)
+ask = crew.die_with
+crew.die_with = lambda parent: lambda: (ask(parent)(), os.kill(parent, signal.SIGTERM))
+with crew.Crew() as all:
+    try:
+        all.start("sleep", [b"sleep", b"60"])
+    except Ended:
+        pass
+print([child.process.returncode for child in all.children])
+"""
+
+
+def test_it_is_ended_while_it_starts_a_program() -> None:
+    """What has just been started is ended like the others, and waited for."""
+    argv = [sys.executable, "-B", "-c", EARLY]
+    done = subprocess.run(argv, cwd=PROGRAM, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.stdout, done.stderr) == ("[-9]\n", "")
+
+
 def test_it_is_killed(host: Host, halfway: Started) -> None:
     children = processes.descendants(halfway.process.pid)
     halfway.process.kill()

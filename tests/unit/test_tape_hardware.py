@@ -597,7 +597,7 @@ def test_not_believed(drive: Drive) -> None:
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
-        ({"key": "00"}, "unknown key key in tape_encryption: valid keys are key_file, mode, algorithm"),
+        ({"key": "00"}, "tape_encryption: unknown key 'key': valid keys are key_file, mode, algorithm"),
         ({"mode": "rot13"}, "tape_encryption.mode is 'rot13': it is one of mixed, on, off, keep"),
         (
             {"mode": "on"},

@@ -14,6 +14,7 @@ import signal
 import sys
 
 import request
+from process import ENDING
 from trouble import Ended, Trouble
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 LEVELS = range(10)
-STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -77,7 +77,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def stopped(number: int, frame: "Any") -> None:
     """Whoever wants us to end has said so; what we have started is ended on the way out."""
-    for other in STOP:
+    for other in ENDING:
         signal.signal(other, signal.SIG_IGN)
     raise Ended(number)
 
@@ -104,7 +104,7 @@ def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
 def main() -> int:
     asked = request.load()
     words = arguments().parse_args(None if asked is None else asked["words"])
-    for number in STOP:
+    for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM:
             signal.signal(number, stopped)
     try:

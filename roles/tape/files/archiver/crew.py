@@ -14,7 +14,7 @@ import subprocess
 import time
 from subprocess import DEVNULL
 
-from process import Forked, die_with, plain_environment
+from process import Forked, die_with, held_back, plain_environment
 from settings import shown
 from trouble import Trouble
 
@@ -137,37 +137,37 @@ class Crew:
     ) -> Child:
         """Run a program; it has these descriptors and no others, and closing ours is left to the caller."""
         says = says or Lines()
-        stderr = self.listen(says)
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=fds,
-                cwd=cwd,
-                env=plain_environment(),
-                preexec_fn=die_with(os.getpid()),
-            )
-        except OSError as exc:
-            raise Trouble("cannot run %s: %s" % (name, exc.strerror)) from None
-        finally:
-            os.close(stderr)
-        child = Child(name, process, ok, says)
-        self.children.append(child)
-        return child
+        with held_back():
+            stderr = self.listen(says)
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    pass_fds=fds,
+                    cwd=cwd,
+                    env=plain_environment(),
+                    preexec_fn=die_with(os.getpid()),
+                )
+            except OSError as exc:
+                raise Trouble("cannot run %s: %s" % (name, exc.strerror)) from None
+            finally:
+                os.close(stderr)
+            self.children.append(Child(name, process, ok, says))
+        return self.children[-1]
 
     def fork(self, name: str, work: "Callable[[], None]", stdin: int, stdout: int, fds: "tuple[int, ...]") -> Child:
         """A copy of us that does this work; the same is true of its descriptors."""
         says = Lines()
-        stderr = self.listen(says)
-        try:
-            process = Forked(work, (stdin, stdout, stderr), fds)
-        finally:
-            os.close(stderr)
-        child = Child(name, process, (0,), says)
-        self.children.append(child)
-        return child
+        with held_back():
+            stderr = self.listen(says)
+            try:
+                process = Forked(work, (stdin, stdout, stderr), fds)
+            finally:
+                os.close(stderr)
+            self.children.append(Child(name, process, (0,), says))
+        return self.children[-1]
 
     def wait(self, out: int = -1) -> None:
         """Until all have ended and all that they said is read.  ``out``: where the archive goes, -1 for nowhere."""

@@ -11,9 +11,10 @@ from subprocess import DEVNULL, PIPE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Iterator
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Int(_ctypes._SimpleCData):
@@ -34,6 +35,16 @@ def symbol(name: str) -> int:
 prctl = Function(symbol("prctl"))
 
 
+@contextlib.contextmanager
+def held_back() -> "Iterator[None]":
+    """A signal to end waits: between a process's start and its place in the list of what is ended, it would be lost."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 class Forked:
     """A copy of us with some work, after which it ends; as far as a crew needs it like subprocess.Popen."""
 
@@ -46,14 +57,7 @@ class Forked:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in (
-                signal.SIGTERM,
-                signal.SIGINT,
-                signal.SIGHUP,
-                signal.SIGQUIT,
-                signal.SIGCHLD,
-                signal.SIGPIPE,
-            ):
+            for number in (*ENDING, signal.SIGCHLD, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             ask()
             for fd, ours in enumerate([os.dup(fd) for fd in standard]):
@@ -105,6 +109,7 @@ def die_with(parent: int) -> "Callable[[], Any]":
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(127)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # a program would inherit what is held back here
 
     return ask
 

@@ -73,7 +73,8 @@ def check(setting: "dict[str, Any]") -> None:
     """Raises Problem if tape_encryption is not what it may be, or the key's file is not as it must be."""
     strange = sorted(set(setting) - set(SETTINGS))
     if strange:
-        raise Problem("unknown key %s in tape_encryption" % ", ".join(strange), "valid keys are " + ", ".join(SETTINGS))
+        known = "valid keys are " + ", ".join(SETTINGS)
+        raise Problem("tape_encryption: unknown key %s" % ", ".join(map(repr, strange)), known)
     if not setting:
         return
     mode = setting.get("mode", "mixed")
