@@ -33,7 +33,7 @@ NO_RESET = (
 LATE_LINGER = (
     ("dialler", "        set_linger(self.sock, True)", "        pass"),
     ("connect", "            set_linger(sock, True)", "            pass"),
-    ("link", '    if spec.get("dead_peer"):\n', '    set_linger(sock, True)\n    if spec.get("dead_peer"):\n'),
+    ("transport", '    if spec.get("dead_peer"):\n', '    set_linger(sock, True)\n    if spec.get("dead_peer"):\n'),
 )
 LATER = ("stream", "last")
 OF_SOURCE = ("source exits 1", "source kills itself", "kill source")

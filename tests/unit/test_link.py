@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, link, processes
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, link, processes, transport
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events, tcp_info, unsent
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side, local_sides, tcp_side
@@ -284,7 +284,7 @@ def test_a_reset_of_a_half_closed_reader_is_no_end_of_file(pair: Pair) -> None:
 
 
 def test_addresses_as_the_kernel_shows_them(pair: Pair) -> None:
-    table, row = pair.reader.row
+    table, row = cast(transport.Tcp, pair.reader.transport).row
     with open(table, encoding="ascii") as lines:
         assert any(" %s 01 " % row in line for line in lines)  # 01: established
     assert not kernel.in_time_wait((table, row)) and not kernel.in_time_wait(("/no/such/table", row))
@@ -476,9 +476,9 @@ def test_a_figure_that_is_not_there_is_none(pair: Pair, monkeypatch: pytest.Monk
     missing = ("bytes_acked", "bytes_received", "segs_in", "delivery_rate", "busy_time", "rwnd_limited")
     assert {name: info[name] for name in missing} == dict.fromkeys(missing)
 
-    monkeypatch.setattr(link, "tcp_info", lambda sock: tcp_info(cast(Any, Old())))
+    monkeypatch.setattr(transport, "tcp_info", lambda sock: tcp_info(cast(Any, Old())))
     side = pair.side(pair.writer.sock, "W")
-    side.base = None
+    cast(transport.Tcp, side.transport).base = None
     side.check(time.monotonic() + 1000)
     assert side.state == link.OPEN
     report = side.report(0.0)
@@ -537,7 +537,7 @@ def test_a_reader_that_dies_while_it_works(pair: Pair, monkeypatch: pytest.Monke
 def test_dead_peer_is_not_a_peer_that_does_not_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is whether anything is heard: answers to probes grow segs_in although no byte moves."""
     heard = {"segs_in": 1}
-    monkeypatch.setattr(link, "tcp_info", lambda sock: {**tcp_info(sock), **heard})
+    monkeypatch.setattr(transport, "tcp_info", lambda sock: {**tcp_info(sock), **heard})
     side = pair.writer
     side.spec["dead_peer"] = 120
     began = time.monotonic()

@@ -164,7 +164,7 @@ MOMENTS: dict[str, Change] = {
     "as it hears that the link is taken": dies_before("handshake", '        key.check(b"taken",', "'a'"),
     "as the handshake ends": dies_before("meeting", "        self.made[connection.link] =", 'self.plan["end"]'),
     "before the link is made": BEFORE_LINK,
-    "before the guard is split off": dies_before("main", "        channel = split(\n", 'plan["end"]'),
+    "before the guard is split off": dies_before("main", "        channel = split(", 'plan["end"]'),
     "as the end begins": dies_before("guard", "        ours.close()\n", "name"),
     "as the guard begins": dies_before("guard", "        theirs.close()\n", "name"),
     "by an error of ours": dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]', "raise KeyError"),
@@ -272,7 +272,7 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "a failed neighbour is no end of file": (
         failed_neighbour_is_no_end_of_file,
-        (("link", 'reader.send(b"\\0")', "pass"),),
+        (("transport", 'reader.send(b"\\0")', "pass"),),
     ),
     "no waiting reads from a neighbour": (  # unix(7) loses the reset to a read that waits with a part of its bytes
         failed_neighbour_is_no_end_of_file,
@@ -319,7 +319,7 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "no O_NONBLOCK": (
         stage_has_blocking_descriptors,
-        (("link", "sock.setblocking(True)", "sock.setblocking(False)"),),
+        (("transport", "sock.setblocking(True)", "sock.setblocking(False)"),),
     ),
     "nothing lives on after a failure": (
         survivor_is_ended_on_failure,

@@ -11,7 +11,7 @@ import os
 import select
 import time
 
-from .kernel import HANGUP, become_subreaper, disconnect, events, signal_name
+from .kernel import HANGUP, become_subreaper, events, signal_name
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups
 from .watch import catch
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .patience import Patience
+    from .transport import Transport
     from .watch import Watch
 else:
     import _signal as signal
@@ -32,8 +33,7 @@ DONE = b"."  # what the end says when it has ended everything itself
 
 def split(
     name: str,
-    links: "list[socket.socket]",
-    local: "list[socket.socket]",
+    links: "list[Transport]",
     watch: "Watch",
     patience: "Patience",
 ) -> socket.socket:
@@ -48,11 +48,13 @@ def split(
     status = 1
     try:
         theirs.close()
-        for sock in local:
-            sock.close()  # these must be closed by all to be broken: the stages' death does it
+        guarded = [link for link in links if link.guarded]
+        for link in links:
+            if link not in guarded:
+                link.sock.close()
         said = attend(end, ours, watch, patience.stop)
         if said != DONE:
-            watch.say(clean_up(name, end, links, said.decode("utf-8", "replace"), patience.gone))
+            watch.say(clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone))
         else:
             os.waitpid(end, 0)
         status = 0
@@ -96,13 +98,13 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
             patient = False
 
 
-def clean_up(name: str, end: int, links: "list[socket.socket]", said: str, enough: float) -> "dict[str, Any]":
+def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: float) -> "dict[str, Any]":
     """The end is gone: break its links at once, kill what it started, report in its place.
 
     ``said``: its own last words, an error in this program; empty when it was killed.
     """
-    for sock in links:
-        disconnect(sock)  # refused while somebody sleeps in it: that ends now, and then our own end resets it
+    for link in links:
+        link.abort()  # refused while somebody sleeps in it: that ends now, and then our own end resets it
     left, killed, status = kill_all(end, enough)
     if status is None:
         how = "its death"

@@ -1,34 +1,17 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One side of a link, as the end sees it: ready, watched, committed or aborted.
+"""One side of a link, as the end sees it: its state, from open to settled.
 
 The socket itself belongs to the stages; the end keeps a copy of it and never
-reads or writes a byte of data.  Abort is the default: with linger {1, 0} any
-last close is a reset.  Only ``commit`` makes an end of file.
+reads or writes a byte of data.  What is done to it is in transport.
 """
 
-import os
 import select
 import time
 
-from .kernel import (
-    FIN,
-    HANGUP,
-    TCP_CLOSE,
-    TCP_FIN_WAIT2,
-    TCP_TIME_WAIT,
-    disconnect,
-    full_reads,
-    in_time_wait,
-    keep_alive,
-    pace,
-    set_linger,
-    table_row,
-    tcp_info,
-    unread,
-    unsent,
-)
+from .kernel import FIN, HANGUP, full_reads
 from .reads import WholeReads
+from .transport import local_pair, make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .connect import Connection
+    from .transport import Transport
 else:
     import _socket as socket
 
@@ -55,10 +39,10 @@ BROKEN = (RESET, ABORTED)
 class Side:
     """The writer's or the reader's side of one link."""
 
-    def __init__(self, spec: "dict[str, Any]", sock: socket.socket, writer: bool, counted: "dict[str, Any] | None"):
-        self.spec, self.sock, self.writer = spec, sock, writer
+    def __init__(self, spec: "dict[str, Any]", transport: "Transport"):
+        self.spec, self.transport = spec, transport
         self.id = spec["id"]
-        self.tcp = counted is not None
+        self.sock, self.writer, self.tcp, self.inode = transport.sock, transport.writer, transport.tcp, transport.inode
         self.twin: "Side | None" = None  # the other side of a link that stays on this host
         self.state = OPEN
         self.problem = ""
@@ -67,16 +51,10 @@ class Side:
         self.since = self.moved_at = self.heard_at = time.monotonic()
         self.ended_at: "float | None" = None
         self.reads: "WholeReads | None" = None
-        self.inode = os.fstat(sock.fileno()).st_ino
-        self.counter = "bytes_acked" if writer else "bytes_received"
-        self.base = (counted or {}).get(self.counter)
         self.seen = self.heard = 0
-        self.row = table_row(sock) if self.tcp else ("", "")
-        self.busy = False  # it is broken, but the kernel has not let us reset it yet
         self.halved = False  # writer: the reader's stage has shut down its own sending side, so that nobody parts later
         self.parted = False  # writer: the reader's whole host has come to its end
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
-        self.final: "dict[str, Any] | None" = None
 
     # -- what the kernel tells
 
@@ -94,7 +72,7 @@ class Side:
         A stage may have shut down its own sending side, which it has no use for.  The same events come when it has
         eaten the error of a reset; but only a connection that was closed by both stays in TIME_WAIT.
         """
-        return self.tcp and not found & select.POLLERR and in_time_wait(self.row)
+        return not found & select.POLLERR and self.transport.was_closed_in_order()
 
     @property
     def lingers(self) -> bool:
@@ -110,7 +88,7 @@ class Side:
         if self.state == OPEN and not self.writer and found & FIN and (not found & HANGUP or self._closed(found)):
             self._settle(EOF)
         elif self.state == COMMITTED and found & select.POLLHUP and not found & select.POLLERR:
-            if unsent(self.sock):
+            if self.transport.unsent():
                 self.halved = True  # both directions are shut, but not all has arrived
                 return
             self._settle(DONE)
@@ -126,24 +104,21 @@ class Side:
         return self.unread() > 0
 
     def unread(self) -> int:
-        return unread(self.sock) if self.final is None else int(self.final["unread"])
+        return self.transport.unread()
 
     def bytes(self, info: "dict[str, Any] | None" = None) -> "int | None":
         """Bytes acknowledged (writer) or received (reader); None where the kernel does not count."""
-        if self.base is None:
+        info = info or self.transport.last_info()
+        if not info:
             return None
-        info = info or (self.final or {}).get("info") or tcp_info(self.sock)
-        total = info.get(self.counter)
-        if total is None:
-            return None
-        fin = self.fin or (self.state == COMMITTED and info["state"] in (TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE))
-        return int(total) - self.base - (1 if fin else 0)
+        fin = self.fin or (self.state == COMMITTED and self.transport.end_is_acknowledged(info))
+        return self.transport.count(info, fin)
 
     def check(self, now: float) -> None:
         """Break the link when its peer is dead or, if that is asked for, when nothing moves."""
         if not self.tcp or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return
-        info = tcp_info(self.sock)
+        info = self.transport.info()
         count = self.bytes(info) or 0
         if count != self.seen:
             self.seen, self.moved_at = count, now
@@ -180,34 +155,33 @@ class Side:
         if self.reads and self.look_at <= now:
             self.reads.look(now, self.bytes() or 0)
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is broken, and the kernel has not let us reset it yet."""
+        return self.transport.pending
+
     def commit(self) -> None:
-        """Say end of file: the one place that does."""
-        if self.twin:
-            try:
-                self.sock.recv(1, socket.MSG_DONTWAIT)  # while it was unread, a death was a reset
-            except OSError:
-                pass  # the stage has read it from its own output
-            self.sock.shutdown(socket.SHUT_WR)
-            self._settle(DONE)
-            if self.twin.state == OPEN:
-                self.twin._settle(EOF)
-            return
+        """Say end of file."""
         try:
-            self.sock.shutdown(socket.SHUT_WR)
+            self.transport.commit()
         except OSError:
             self._settle(RESET)
             return
-        set_linger(self.sock, False)
-        self._settle(COMMITTED)
-        self.ended_at = None
+        if self.twin is None:
+            self._settle(COMMITTED)
+            self.ended_at = None
+        else:
+            self._settle(DONE)
+            if self.twin.state == OPEN:
+                self.twin._settle(EOF)
 
     def drained(self) -> None:
         """After a commit: is everything acknowledged, the end included?"""
         if self.state != COMMITTED:
             return
-        if unsent(self.sock) == 0:
+        if self.transport.unsent() == 0:
             self._settle(DONE)
-        elif self.halved and tcp_info(self.sock)["state"] == TCP_CLOSE:
+        elif self.halved and self.transport.is_closed():
             self._settle(RESET)
 
     def abort(self, kind: str = "", text: str = "") -> None:
@@ -226,28 +200,14 @@ class Side:
         self._break()
 
     def _break(self) -> None:
-        self._keep()
-        if self.twin is None:
-            if not self.writer:
-                self._shut(socket.SHUT_WR)  # a reset after that is a SIGPIPE for the writer's stage, as in a shell
-            self.busy = not disconnect(self.sock)
-        elif self.writer:
-            self.sock.close()  # with our byte unread: ECONNRESET for the reader
-        else:
-            self.sock.shutdown(socket.SHUT_RDWR)  # EPIPE for the writer
+        self.transport.keep_figures()
+        self.transport.abort()
         if self.twin is not None and self.twin.state == OPEN:
             self.twin._settle(RESET)
 
     def insist(self) -> None:
         """Reset what the kernel did not let us reset while somebody slept in it."""
-        if self.busy:
-            self.busy = not disconnect(self.sock)
-
-    def _shut(self, how: int) -> None:
-        try:
-            self.sock.shutdown(how)
-        except OSError:
-            pass  # it is shut already
+        self.transport.insist()
 
     def drain(self, most: int) -> "bool | None":
         """Read what a stage left: True at the end after NUL, ``most`` bytes; False after more, None for not yet."""
@@ -274,28 +234,22 @@ class Side:
     def finish(self) -> None:
         """The stage has read it all: an orderly close is due."""
         self._settle(READ)
-        self._keep()
-        set_linger(self.sock, False)
+        self.transport.keep_figures()
+        self.transport.release()
 
     def part(self) -> None:
         """Close what was read, now that all of this host's stages are over: the writer's host has waited for that."""
-        if self.tcp and self.state == READ:
-            # if all was read long after it came, the writer's host has forgotten us (tcp_fin_timeout)
-            self._shut(socket.SHUT_RDWR)
+        if self.state == READ:
+            self.transport.part()
 
     def _settle(self, state: str) -> None:
         self.state = state
         self.fin = self.fin or state in (EOF, DONE)
         self.ended_at = time.monotonic()
 
-    def _keep(self) -> None:
-        """The last figures, before what we do next spoils them."""
-        if self.final is None:
-            self.final = {"unread": unread(self.sock), "info": tcp_info(self.sock) if self.tcp else {}}
-
     def report(self, start: float) -> "dict[str, Any]":
         """What the controller is told; seconds, bytes; what the kernel does not count is None."""
-        info = (self.final or {}).get("info") or (tcp_info(self.sock) if self.tcp and self.sock.fileno() >= 0 else {})
+        info = self.transport.last_info()
         waited = {"receiver": "rwnd_limited", "buffer": "sndbuf_limited", "busy": "busy_time"}
         micro = {name: None if value is None else value / 1e6 for name, value in info.items()}
         return {
@@ -304,7 +258,7 @@ class Side:
             "state": self.state,
             "problem": self.problem,
             "local": not self.tcp,
-            "bytes": self.bytes(info) if info else None,
+            "bytes": self.bytes(info),
             "unread": None if self.writer else self._left_over(),
             "padding": self.padding,
             "elapsed": (self.ended_at or time.monotonic()) - self.since,
@@ -325,26 +279,12 @@ class Side:
 
 
 def tcp_side(spec: "dict[str, Any]", connection: "Connection") -> Side:
-    """An authenticated connection becomes a link: blocking, kept alive. It is reset unless committed from birth."""
-    sock = connection.sock
-    sock.setblocking(True)  # lives in the open file description: a stage would fail with EAGAIN
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
-    if spec.get("dead_peer"):
-        keep_alive(sock, spec["dead_peer"])
-    writer = spec["side"] == "W"
-    if writer and spec.get("rate_limit"):
-        pace(sock, spec["rate_limit"])
-    return Side(spec, sock, writer, connection.counted)
+    """An authenticated connection becomes a link."""
+    return Side(spec, make_ready(spec, connection))
 
 
 def local_sides(spec: "dict[str, Any]") -> "tuple[Side, Side]":
-    """Two neighbours on one host: a socketpair that obeys the same rules (unix(7)).
-
-    One byte stays unread in the writer's receive queue: if the writer's side is
-    closed before ``commit`` takes that byte, the reader gets ECONNRESET.
-    """
-    writer, reader = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    reader.send(b"\0")
-    sides = Side(spec, writer, True, None), Side(spec, reader, False, None)
-    sides[0].twin, sides[1].twin = sides[1], sides[0]
-    return sides
+    """The writer's and the reader's side of a link between two neighbours on one host."""
+    writer, reader = (Side(spec, transport) for transport in local_pair())
+    writer.twin, reader.twin = reader, writer
+    return writer, reader

@@ -114,13 +114,7 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
                 side.warning = SMALL_PACKETS % (spec["address"], spec["peer"], connection.attempt.segment)
             sides.append(side)
     try:
-        channel = split(
-            plan["end"],
-            [side.sock for side in sides if side.tcp],
-            [side.sock for side in sides if not side.tcp],
-            watch,
-            meeting.patience,
-        )
+        channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience)
     except OSError as exc:
         return {"refused": NO_FORK % exc.strerror}
     try:

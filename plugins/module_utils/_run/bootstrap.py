@@ -37,6 +37,7 @@ MODULES = [
     "_end.wire",
     "_end.watch",
     "_end.reads",
+    "_end.transport",
     "_end.link",
     "_end.spawn",
     "_end.stage",

@@ -1,0 +1,203 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The socket of one side of a link, and all that is ever done to it.
+
+Each act has one place: ``make_ready`` and ``local_pair`` prepare a socket for
+the commands, ``commit`` says end of file, ``abort`` breaks the link, for an end
+and for its guard.  When to do them is decided elsewhere (link, rules, guard).
+
+Abort is the default: with linger {1, 0}, set when the connection was made, any
+last close is a reset.  Only ``commit`` makes an end of file.
+"""
+
+import os
+
+from .kernel import (
+    TCP_CLOSE,
+    TCP_FIN_WAIT2,
+    TCP_TIME_WAIT,
+    disconnect,
+    in_time_wait,
+    keep_alive,
+    pace,
+    set_linger,
+    table_row,
+    tcp_info,
+    unread,
+    unsent,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+    from .connect import Connection
+else:
+    import _socket as socket
+
+
+class Transport:
+    """What the transports share; ``sock`` is also the stage's, which alone reads and writes it."""
+
+    tcp = True  # False: both sides are on this host, and there are no counters
+    guarded = True  # whether the guard keeps a copy of the socket, to abort the link when the end has died
+
+    def __init__(self, sock: socket.socket, writer: bool):
+        self.sock, self.writer = sock, writer
+        self.inode = os.fstat(sock.fileno()).st_ino
+        self.pending = False  # aborted, but the kernel has not let us reset the connection yet
+        self._last: "dict[str, Any] | None" = None
+
+    def commit(self) -> None:
+        """Say end of file; raises OSError when the link is broken."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Break the link: the other side gets an error and never an end of file.  Does not raise."""
+        raise NotImplementedError
+
+    def insist(self) -> None:
+        """Complete an abort that is pending."""
+
+    def release(self) -> None:
+        """Reader: all was read, so a close by anybody is an orderly one from now on."""
+        set_linger(self.sock, False)
+
+    def part(self) -> None:
+        """Reader: close in order, whoever else still holds the socket."""
+
+    def was_closed_in_order(self) -> bool:
+        """Whether both sides have closed the connection, this one first."""
+        return False
+
+    def is_closed(self) -> bool:
+        """Whether the connection is over, in order or not."""
+        return False
+
+    def unread(self) -> int:
+        """Bytes that have arrived and that the stage has not read."""
+        return unread(self.sock) if self._last is None else int(self._last["unread"])
+
+    def unsent(self) -> int:
+        """Bytes, the end of file counted as one, that the other side has not acknowledged."""
+        return unsent(self.sock)
+
+    def info(self) -> "dict[str, Any]":
+        """The kernel's counters (see kernel.TCP_INFO), {} when there are none."""
+        return {}
+
+    def count(self, info: "dict[str, Any]", ended: bool) -> "int | None":
+        """Bytes of data that were acknowledged (writer) or received (reader); None where the kernel does not count.
+
+        ``ended``: the end of file is known to be among what was counted.
+        """
+        return None
+
+    def end_is_acknowledged(self, info: "dict[str, Any]") -> bool:
+        """Writer, after a commit: whether the other side has acknowledged the end of file, too."""
+        return False
+
+    def last_info(self) -> "dict[str, Any]":
+        """The counters when they were kept, or now."""
+        return (self._last or {}).get("info") or (self.info() if self.sock.fileno() >= 0 else {})
+
+    def keep_figures(self) -> None:
+        """Keep the figures of now, before the next act spoils them."""
+        if self._last is None:
+            self._last = {"unread": self.unread(), "info": self.info()}
+
+
+class Tcp(Transport):
+    """A TCP connection to another end."""
+
+    def __init__(self, sock: socket.socket, writer: bool, counted: "dict[str, Any]"):
+        """``counted``: the counters when the handshake was over."""
+        super().__init__(sock, writer)
+        self.counter = "bytes_acked" if writer else "bytes_received"
+        self.base = counted.get(self.counter)
+        self.row = table_row(sock)
+
+    def commit(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+        set_linger(self.sock, False)
+
+    def abort(self) -> None:
+        if not self.writer:
+            self._shut(socket.SHUT_WR)  # a reset after that is a SIGPIPE for the writer's stage, as in a shell
+        self.pending = not disconnect(self.sock)
+
+    def insist(self) -> None:
+        if self.pending:
+            self.pending = not disconnect(self.sock)
+
+    def part(self) -> None:
+        # if all was read long after it came, the writer's host has forgotten us (tcp_fin_timeout)
+        self._shut(socket.SHUT_RDWR)
+
+    def _shut(self, how: int) -> None:
+        try:
+            self.sock.shutdown(how)
+        except OSError:
+            pass  # it is shut already
+
+    def was_closed_in_order(self) -> bool:
+        return in_time_wait(self.row)
+
+    def is_closed(self) -> bool:
+        return bool(self.info()["state"] == TCP_CLOSE)
+
+    def info(self) -> "dict[str, Any]":
+        return tcp_info(self.sock)
+
+    def count(self, info: "dict[str, Any]", ended: bool) -> "int | None":
+        total = info.get(self.counter)
+        if self.base is None or total is None:
+            return None
+        return int(total) - self.base - (1 if ended else 0)
+
+    def end_is_acknowledged(self, info: "dict[str, Any]") -> bool:
+        return info["state"] in (TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE)
+
+
+class Local(Transport):
+    """Half of a socketpair between two neighbours on this host, which obeys the same rules (unix(7)).
+
+    One byte stays unread in the writer's receive queue: if the writer's side is
+    closed before ``commit`` takes that byte, the reader gets ECONNRESET.
+    """
+
+    tcp = False
+    guarded = False  # it is broken when all have closed it: the stages' death does it
+
+    def commit(self) -> None:
+        try:
+            self.sock.recv(1, socket.MSG_DONTWAIT)  # while it was unread, a death was a reset
+        except OSError:
+            pass  # the stage has read it from its own output
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def abort(self) -> None:
+        if self.writer:
+            self.sock.close()  # with our byte unread: ECONNRESET for the reader
+        else:
+            self.sock.shutdown(socket.SHUT_RDWR)  # EPIPE for the writer
+
+
+def make_ready(spec: "dict[str, Any]", connection: "Connection") -> Tcp:
+    """Prepare an authenticated connection for its command.  It is reset unless committed, from birth."""
+    sock, writer = connection.sock, spec["side"] == "W"
+    sock.setblocking(True)  # lives in the open file description: a stage would fail with EAGAIN
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    if spec.get("dead_peer"):
+        keep_alive(sock, spec["dead_peer"])
+    if writer and spec.get("rate_limit"):
+        pace(sock, spec["rate_limit"])
+    return Tcp(sock, writer, connection.counted)
+
+
+def local_pair() -> "tuple[Local, Local]":
+    """(writer's, reader's): the two sides of a link between neighbours, ready for their commands."""
+    writer, reader = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    reader.send(b"\0")
+    return Local(writer, True), Local(reader, False)
