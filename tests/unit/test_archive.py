@@ -18,7 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bo
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = bootstrap.MODULES + bootstrap.COMMAND_MODULES
+MODULES = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
 SOURCES = dict(bootstrap.sources(MODULES))
 PACKAGES = [f"socketpipe/{package}__init__.py" for package in ("", "_end/", "_run/", "_command/")]
 SIZE = 120_000  # bytes of the file

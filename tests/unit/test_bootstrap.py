@@ -20,7 +20,8 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
-SOURCES = dict(bootstrap.sources())
+SHIPPED = bootstrap.end_modules(encrypted=True)
+SOURCES = dict(bootstrap.sources(SHIPPED))
 SIZE = 140_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
 # an end that refuses at once: it needs nobody
@@ -59,18 +60,18 @@ def said(result: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
 # -- what is shipped
 
 
-@pytest.mark.parametrize("name", bootstrap.MODULES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_sources_are_ascii(name: str) -> None:
     assert SOURCES[name].isascii()
 
 
-@pytest.mark.parametrize("name", bootstrap.MODULES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_each_imports_only_what_was_there_before(name: str) -> None:
     """And nothing of Ansible, nor of ours outside the engine."""
-    before = bootstrap.MODULES[: bootstrap.MODULES.index(name)]
+    before = SHIPPED[: SHIPPED.index(name)]
     for node in ast.walk(ast.parse(SOURCES[name])):
         if isinstance(node, ast.ImportFrom) and node.level:
-            names = packages.imported(name, node, bootstrap.MODULES)
+            names = packages.imported(name, node, SHIPPED)
             only_types = name == "_end.connect" and names == {"_end.handshake"}
             assert names <= set(before) or only_types, (name, names)
         elif isinstance(node, ast.ImportFrom):
@@ -82,7 +83,21 @@ def test_each_imports_only_what_was_there_before(name: str) -> None:
 def test_all_that_an_end_imports_is_shipped() -> None:
     shipped = {"connect", "end", "guard", "handshake", "kernel", "link", "main", "meeting", "preflight", "stage"}
     assert {"_end." + name for name in shipped} <= set(bootstrap.MODULES)
-    assert len(set(bootstrap.MODULES)) == len(bootstrap.MODULES)
+    assert len(set(SHIPPED)) == len(SHIPPED)
+
+
+def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
+    assert bootstrap.end_modules(encrypted=False) == bootstrap.MODULES
+    assert set(SHIPPED) - set(bootstrap.MODULES) == set(bootstrap.ENCRYPTION_MODULES)
+    assert SHIPPED[-1] == "_end.main", "the loader calls the main of the last one"
+
+
+@pytest.mark.parametrize("name", bootstrap.MODULES)
+def test_nothing_that_encrypts_is_imported_at_the_start(name: str) -> None:
+    """A run without encryption has not even these modules: who needs them imports them when it does."""
+    for node in ast.parse(SOURCES[name]).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert not packages.imported(name, node, SHIPPED) & set(bootstrap.ENCRYPTION_MODULES), name
 
 
 def test_at_a_terminal_nothing_is_read(tmp_path: Path) -> None:

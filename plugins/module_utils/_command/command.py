@@ -158,7 +158,7 @@ def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
     # a shell's 3<file is for the commands here
     found.update(environment={}, inherit=inherit, own_session=name == "remote", others=name != "remote")
     if argv[0] == "socketpipe":
-        modules = bootstrap.MODULES + bootstrap.COMMAND_MODULES
+        modules = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
         words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]
         found["launcher"] = [None, "-IS", "-c", PROGRAM_START, argv[0]]
         found["program"] = bootstrap.as_text(bootstrap.stream(bootstrap.program(bootstrap.sources(modules)), words))

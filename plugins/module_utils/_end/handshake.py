@@ -100,6 +100,11 @@ class Key:
         if not compare_digest(proof, self.prove(label, side, nonces, size)):
             raise Stranger("%s %s proof" % (WRONG, label.decode()))
 
+    def agree(self, side: bytes, nonces: bytes) -> bytes:
+        """What the keys of an encrypted link are made of (see keys); both sides' nonces make it this connection's."""
+        text = struct.pack("!16s16sI1s", b"encrypt", self.plan, self.link, side) + nonces[: 2 * NONCE]
+        return hmac_sha256(self._secret, text)
+
 
 def dial(key: "Key", side: bytes, port: int = 0) -> "Conversation":
     """The side that connected, to this port; ``side`` says whether it is the link's writer or its reader."""

@@ -46,6 +46,12 @@ MODULES = [
     "_end.end",
     "_end.main",
 ]
+# what an end needs beside those when its links are to be encrypted; no other end gets it
+ENCRYPTION_MODULES = [
+    "_end.keys",
+    "_end.ktls",
+    "_end.ktls_trial",
+]
 # what the command needs beside those, here and where it is nested
 COMMAND_MODULES = [
     "_run.readers",
@@ -118,6 +124,11 @@ raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
 # A terminal takes 4096 bytes (n_tty(4)) before somebody reads: as long as those are lines of text, it sends no signal
 LOADER = ("#" * 63 + "\n") * 64 + LOADER
+
+
+def end_modules(encrypted: bool) -> "list[str]":
+    """What an end is made of; ``main`` of the last one is called."""
+    return MODULES[:-1] + (ENCRYPTION_MODULES if encrypted else []) + MODULES[-1:]
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":

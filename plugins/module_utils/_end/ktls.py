@@ -1,0 +1,138 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TLS in the kernel: what an end asks of a socket whose records the kernel seals and opens.
+
+There is no TLS handshake.  Both sides have proved who they are (see handshake) and
+put keys of their own on the connection, and the commands read and write it as they
+would any other.  Everything here is one kernel interface (linux/tls.h), and these
+numbers are the same on every architecture.
+"""
+
+import errno
+import struct
+
+from .kernel import TCP_CLOSE, tcp_info
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+
+    from .keys import Cipher
+
+    Direction = tuple[bytes, bytes]  # key, nonce
+else:
+    import _socket as socket
+
+TCP_ULP = 31  # linux/tcp.h
+SOL_TLS = 282  # linux/socket.h
+TLS_TX, TLS_RX, TLS_SET_RECORD_TYPE = 1, 2, 1  # linux/tls.h
+TLS_1_3 = 0x0304
+HEAD = struct.Struct("=HH")  # struct tls_crypto_info: version, cipher_type
+COUNTER = struct.Struct("!Q")  # rec_seq, as TLS counts
+ALERT = b"\x15"  # the type of an alert record
+INTERNAL_ERROR = b"\x02\x50"  # fatal, 80 (RFC 8446, 6.2)
+OVERHEAD = 22  # bytes of a record beside the data: header 5, type 1, tag 16
+RECORD = 16384  # bytes of data in a full one
+
+NETLINK_SOCK_DIAG, SOCK_DESTROY = 4, 21  # linux/netlink.h, linux/sock_diag.h
+REQUEST_ACK = 5  # NLM_F_REQUEST | NLM_F_ACK
+ANY_STATE = 0xFFFFFFFF
+NO_COOKIE = b"\xff" * 8  # INET_DIAG_NOCOOKIE, twice
+
+
+def crypto_info(cipher: "Cipher", keys: "Direction") -> bytes:
+    """struct tls12_crypto_info_* of linux/tls.h: head, iv, key, salt, number of the first record."""
+    key, nonce = keys
+    salt, iv = nonce[: cipher.salt], nonce[cipher.salt :]
+    return HEAD.pack(TLS_1_3, cipher.number) + iv + key + salt + COUNTER.pack(0)
+
+
+def attach(sock: "socket.socket") -> None:
+    """The connection is one for TLS; nothing changes yet.  OSError where this kernel cannot."""
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
+
+
+def arm(sock: "socket.socket", cipher: "Cipher", sends: "Direction", receives: "Direction") -> None:
+    """From here on nothing leaves and nothing is accepted but records; what was queued before leaves as it is."""
+    attach(sock)
+    put_keys(sock, cipher, sends, receives)
+
+
+def put_keys(sock: "socket.socket", cipher: "Cipher", sends: "Direction", receives: "Direction") -> None:
+    """OSError where the kernel does not have the cipher: ENOENT, or EINVAL when it knows nothing of it."""
+    sock.setsockopt(SOL_TLS, TLS_TX, crypto_info(cipher, sends))
+    sock.setsockopt(SOL_TLS, TLS_RX, crypto_info(cipher, receives))
+
+
+def records(sock: "socket.socket", way: int, cipher: "Cipher") -> int:
+    """Records that were sealed here (TLS_TX), or opened here and found authentic (TLS_RX)."""
+    size = HEAD.size + cipher.iv + cipher.key + cipher.salt + COUNTER.size
+    return int(COUNTER.unpack(sock.getsockopt(SOL_TLS, way, size)[-COUNTER.size :])[0])
+
+
+def alert(sock: "socket.socket") -> bool:
+    """Queue a fatal alert: from there on the other side's every read is EIO.  False when the queue is full.
+
+    A reset alone is not enough: a read that waits for more takes it, returns the bytes it has, and the next read is
+    an end of file (tls_rx_rec_wait).  Nobody else can make an alert, and nobody can take it back.
+    """
+    try:
+        sock.sendmsg([INTERNAL_ERROR], [(SOL_TLS, TLS_SET_RECORD_TYPE, ALERT)], socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # it is broken already
+    return True
+
+
+# what ``peek`` finds first in a receive queue
+NOTHING, DATA, END, ALERTED, FORGED, BROKEN = "nothing", "data", "end", "alert", "forged", "broken"
+
+
+def peek(sock: "socket.socket", most: int = 1) -> "tuple[str, int]":
+    """(kind, bytes of data) that the next read would find, and leave it there.
+
+    Only while no stage reads: an error that is met here is not there for the stage.  poll(2) shows neither an alert
+    nor a forged record, and what was opened and is unread is not in SIOCINQ.
+    """
+    try:
+        size = len(sock.recv(most, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return NOTHING, 0
+    except OSError as exc:
+        if exc.errno == errno.EIO:
+            return ALERTED, 0
+        # a tag that is not right, or a header that is none
+        return (FORGED if exc.errno in (errno.EBADMSG, errno.EMSGSIZE, errno.EINVAL) else BROKEN), 0
+    return (DATA if size else END), size
+
+
+def destroy(sock: "socket.socket") -> bool:
+    """Reset a connection now, whoever holds it (sock_diag(7), as ``ss -K`` does); False where we may not.
+
+    It takes CAP_NET_ADMIN, and a kernel with CONFIG_INET_DIAG_DESTROY.
+    """
+    if tcp_info(sock)["state"] == TCP_CLOSE:
+        return True
+    try:
+        link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+    except OSError:
+        return False
+    try:
+        link.settimeout(1)
+        link.send(diag_request(sock.family, sock.getsockname(), sock.getpeername()))
+        link.recv(4096)  # what it says does not matter: the state does
+    except OSError:
+        pass
+    finally:
+        link.close()
+    return tcp_info(sock)["state"] == TCP_CLOSE
+
+
+def diag_request(family: int, own: "tuple[str, int]", peer: "tuple[str, int]") -> bytes:
+    """struct nlmsghdr and struct inet_diag_req_v2 (linux/inet_diag.h) for one connection."""
+    packed = [socket.inet_pton(family, name[0].partition("%")[0]).ljust(16, b"\0") for name in (own, peer)]
+    scope = own[3] if len(own) > 3 else 0
+    body = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 0, ANY_STATE)
+    body += struct.pack("!HH", own[1], peer[1]) + packed[0] + packed[1] + struct.pack("=I", scope) + NO_COOKIE
+    return struct.pack("=IHHII", 16 + len(body), SOCK_DESTROY, REQUEST_ACK, 1, 0) + body

@@ -1,0 +1,178 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does TLS in the kernel work here?  A real trial over loopback, never a version number; and if not, why.
+
+The kernel says ENOENT for three different things, so the reason is looked up.
+"""
+
+import errno
+import os
+
+from . import ktls
+from .keys import CIPHERS, bits, both
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
+    from .keys import Cipher
+else:
+    import _socket as socket
+
+PATIENCE = 5.0  # seconds for a few bytes over loopback
+CAP_NET_ADMIN = 12  # linux/capability.h: who has it makes the kernel load a module
+ALL_IDS = ["0", "0", "4294967295"]  # /proc/self/uid_map outside of user namespaces
+# kinds of reasons
+WORKS, NO_MODULE, NOT_LOADED, NO_CIPHER, TOO_OLD, UNTRIED = (
+    "works",
+    "no module",
+    "not loaded",
+    "no cipher",
+    "too old",
+    "untried",
+)
+LOAD = (
+    "As root on %s: modprobe tls; and to have it at each boot: echo tls >/etc/modules-load.d/tls.conf"  # user guide too
+)
+HOST, OUTSIDE = "this host", "the host that this container runs on"
+TEXTS = {
+    "absent": "this kernel (%s) has no module tls: install the package with the rest of its modules, or another kernel",
+    "locked": "the kernel module tls is not loaded, and this kernel loads no more modules (kernel.modules_disabled)",
+    "failed": "the kernel module tls could not be loaded (kernel %s): modprobe tls says why",
+    "not root": "the kernel module tls is not loaded, and only root may load it. %s",
+    "no cipher": "this kernel's TLS has no cipher that we use: its modules %s could not be loaded (modprobe -a %s)",
+    "too old": "this kernel (%s) has no TLS 1.3 (Linux 5.1 and later can have it)",
+    "untried": "kernel TLS could not be tried over loopback: %s",
+    "broken": "kernel TLS does not work here (kernel %s): %s",
+}
+MODULES = ("chacha20poly1305", "gcm", "ctr", "ghash-generic")
+
+
+class Untried(Exception):
+    """There is no loopback connection to try it on."""
+
+
+def trial() -> "dict[str, Any]":
+    """{"ciphers": [names], "kind": one of the kinds above, "why": "" or a sentence, with what to type}."""
+    works: "list[Cipher]" = []
+    found: "list[tuple[str, OSError]]" = []
+    try:
+        for cipher in CIPHERS:
+            problem = attempt(cipher)
+            if problem is None:
+                works.append(cipher)
+            else:
+                found.append(problem)
+    except Untried as exc:
+        return {"ciphers": [], "bits": 0, "kind": UNTRIED, "why": TEXTS["untried"] % exc}
+    kind, why = (WORKS, "") if works else reason(*found[-1])
+    return {"ciphers": [cipher.name for cipher in works], "bits": bits(works), "kind": kind, "why": why}
+
+
+def attempt(cipher: "Cipher") -> "tuple[str, OSError] | None":
+    """Send a word both ways with it: None when it has arrived, else (the step, what the kernel said)."""
+    sides = pair()
+    try:
+        agreed = os.urandom(32)
+        for step in ("attach", "arm", "send"):
+            try:
+                for index, sock in enumerate(sides):
+                    if step == "attach":
+                        ktls.attach(sock)
+                    elif step == "arm":
+                        ktls.put_keys(sock, cipher, *both(agreed, cipher, writer=index == 0))
+                    else:
+                        exchange(sock, sides[1 - index])
+            except OSError as exc:
+                return step, exc
+        return None
+    finally:
+        for sock in sides:
+            sock.close()
+
+
+def exchange(one: "socket.socket", other: "socket.socket") -> None:
+    word = os.urandom(16)
+    one.sendall(word)
+    if other.recv(len(word)) != word:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+
+
+def pair() -> "tuple[socket.socket, socket.socket]":
+    """Two ends of a TCP connection over loopback."""
+    problem = OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        made: "list[socket.socket]" = []
+        try:
+            made = [socket.socket(family, socket.SOCK_STREAM) for _side in range(2)]
+            made[0].bind((host, 0))
+            made[0].listen(1)
+            for sock in made:
+                sock.settimeout(PATIENCE)
+            made[1].connect(made[0].getsockname())
+            fd, _address = made[0]._accept()  # type: ignore[attr-defined]
+            made.append(socket.socket(family, socket.SOCK_STREAM, 0, fd))
+            made[2].settimeout(PATIENCE)
+            if made[1].getsockname() != made[2].getpeername():
+                raise OSError(errno.EADDRINUSE, "somebody else connected")
+            made[0].close()
+            return made[1], made[2]
+        except OSError as exc:
+            problem = exc
+            for sock in made:
+                sock.close()
+    raise Untried(problem.strerror)
+
+
+# -- why not
+
+
+def reason(step: str, exc: OSError) -> "tuple[str, str]":
+    """(kind, sentence) for what the kernel said at this step."""
+    release = os.uname().release
+    if step == "attach" and exc.errno == errno.ENOENT:
+        return missing(release)
+    if step == "arm" and exc.errno == errno.ENOENT:
+        return NO_CIPHER, TEXTS["no cipher"] % (", ".join(MODULES), " ".join(MODULES))
+    if step != "send" and exc.errno in (errno.ENOPROTOOPT, errno.EINVAL, errno.EOPNOTSUPP):
+        return TOO_OLD, TEXTS["too old"] % release
+    return UNTRIED, TEXTS["broken"] % (release, exc.strerror)
+
+
+def missing(release: str) -> "tuple[str, str]":
+    """The kernel has not this module, and has not loaded it for us."""
+    there = on_disk(release)
+    if there is False:
+        return NO_MODULE, TEXTS["absent"] % release
+    if content("/proc/sys/kernel/modules_disabled").strip() == "1":
+        return NOT_LOADED, TEXTS["locked"]
+    if may_load():
+        return NOT_LOADED, TEXTS["failed"] % release
+    return NOT_LOADED, TEXTS["not root"] % (LOAD % (HOST if there else OUTSIDE))
+
+
+def on_disk(release: str) -> "bool | None":
+    """Whether this kernel's module is installed; None where its modules cannot be seen, as in a container."""
+    for folder in ("/lib/modules", "/usr/lib/modules"):
+        listed = content("%s/%s/modules.dep" % (folder, release))
+        if listed:
+            return "/tls.ko" in listed
+    return None
+
+
+def may_load() -> bool:
+    """Whether the kernel loads modules for us: CAP_NET_ADMIN, and not in a user namespace only."""
+    for line in content("/proc/self/status").splitlines():
+        name, _colon, value = line.partition(":")
+        if name == "CapEff" and not int(value, 16) >> CAP_NET_ADMIN & 1:
+            return False
+    return content("/proc/self/uid_map").split() == ALL_IDS
+
+
+def content(path: str) -> str:
+    try:
+        with open(path, "rb") as source:
+            return source.read().decode("ascii", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,302 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TLS in the kernel without such a kernel: what it would be told, byte for byte, and what its answers mean."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import ktls, ktls_trial
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import TCP_CLOSE, tcp_info
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.keys import AES, CHACHA20, both
+
+KEY, NONCE = bytes(range(0x40, 0x60)), bytes(range(0xA0, 0xAC))
+VERSION, SIXTEEN = 0x0304, sys.byteorder
+
+
+def u16(value: int) -> bytes:
+    return value.to_bytes(2, SIXTEEN)
+
+
+class Kernel:
+    """A socket that keeps what it is told, and answers as told: an exception by (level, option) or call."""
+
+    def __init__(self, **fails: int) -> None:
+        self.fails, self.answer = fails, b""
+        self.told: list[tuple[Any, ...]] = []
+
+    def _do(self, name: str, *words: Any) -> None:
+        self.told.append((name, *words))
+        if name in self.fails:
+            raise OSError(self.fails[name], os.strerror(self.fails[name]))
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        name = {(6, 31): "attach", (282, 1): "tx", (282, 2): "rx"}[(level, option)]
+        self._do(name, value)
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        self._do("get", level, option, size)
+        return self.answer
+
+    def sendmsg(self, *words: Any) -> None:
+        self._do("sendmsg", *words)
+
+    def recv(self, size: int, flags: int) -> bytes:
+        self._do("recv", size, flags)
+        return self.answer
+
+
+# struct tls12_crypto_info_chacha20_poly1305 and _aes_gcm_256 of linux/tls.h, written by hand
+CHACHA20_INFO = u16(VERSION) + u16(54) + NONCE + KEY + bytes(8)
+AES_INFO = u16(VERSION) + u16(52) + NONCE[4:] + KEY + NONCE[:4] + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("cipher", "info", "size"), [(CHACHA20, CHACHA20_INFO, 56), (AES, AES_INFO, 56)], ids=["chacha20", "aes"]
+)
+def test_what_the_kernel_is_told_of_the_keys(cipher: Any, info: bytes, size: int) -> None:
+    assert ktls.crypto_info(cipher, (KEY, NONCE)) == info and len(info) == size
+
+
+def test_both_directions_are_armed_in_order() -> None:
+    sock = Kernel()
+    sends, receives = both(bytes(32), CHACHA20, writer=True)
+    ktls.arm(sock, CHACHA20, sends, receives)
+    tx, rx = (ktls.crypto_info(CHACHA20, keys) for keys in (sends, receives))
+    assert sock.told == [("attach", b"tls"), ("tx", tx), ("rx", rx)] and tx != rx
+
+
+@pytest.mark.parametrize(("cipher", "size"), [(CHACHA20, 56), (AES, 56)], ids=["chacha20", "aes"])
+@pytest.mark.parametrize("way", [ktls.TLS_TX, ktls.TLS_RX])
+def test_records_are_the_last_eight_bytes(cipher: Any, size: int, way: int) -> None:
+    sock = Kernel()
+    sock.answer = b"\xee" * 48 + (2**40 + 3).to_bytes(8, "big")
+    assert ktls.records(sock, way, cipher) == 2**40 + 3
+    assert sock.told == [("get", 282, way, size)]
+
+
+@pytest.mark.parametrize(("fails", "sent"), [({}, True), ({"sendmsg": errno.EAGAIN}, False)])
+def test_an_alert_is_a_record_of_its_own_type_and_waits_for_nothing(fails: dict[str, int], sent: bool) -> None:
+    sock = Kernel(**fails)
+    assert ktls.alert(sock) is sent
+    assert sock.told == [("sendmsg", [b"\x02\x50"], [(282, 1, b"\x15")], socket.MSG_DONTWAIT)]
+
+
+def test_an_alert_on_a_broken_connection_is_no_error() -> None:
+    assert ktls.alert(Kernel(sendmsg=errno.EPIPE))
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "found"),
+    [
+        (b"abc", 0, (ktls.DATA, 3)),
+        (b"", 0, (ktls.END, 0)),
+        (b"", errno.EAGAIN, (ktls.NOTHING, 0)),
+        (b"", errno.EIO, (ktls.ALERTED, 0)),
+        (b"", errno.EBADMSG, (ktls.FORGED, 0)),
+        (b"", errno.EMSGSIZE, (ktls.FORGED, 0)),
+        (b"", errno.EINVAL, (ktls.FORGED, 0)),
+        (b"", errno.ECONNRESET, (ktls.BROKEN, 0)),
+    ],
+)
+def test_a_look_at_what_the_next_read_would_find(answer: bytes, code: int, found: tuple[str, int]) -> None:
+    sock = Kernel(**({"recv": code} if code else {}))
+    sock.answer = answer
+    assert ktls.peek(sock, 10) == found
+    assert sock.told == [("recv", 10, socket.MSG_PEEK | socket.MSG_DONTWAIT)]
+
+
+# -- a reset, by netlink
+
+
+def test_the_request_for_a_reset_names_one_connection() -> None:
+    request = ktls.diag_request(socket.AF_INET, ("192.0.2.1", 258), ("192.0.2.2", 772))
+    own, peer = bytes([192, 0, 2, 1]) + bytes(12), bytes([192, 0, 2, 2]) + bytes(12)
+    native = {size: (lambda value, size=size: value.to_bytes(size, SIXTEEN)) for size in (2, 4)}
+    head = native[4](72) + native[2](21) + native[2](5) + native[4](1) + native[4](0)
+    body = bytes([2, 6, 0, 0]) + b"\xff\xff\xff\xff" + bytes([1, 2, 3, 4]) + own + peer + bytes(4) + b"\xff" * 8
+    assert request == head + body
+
+
+def test_the_request_for_a_link_local_address_has_its_interface() -> None:
+    request = ktls.diag_request(socket.AF_INET6, ("fe80::1%eth0", 1, 0, 7), ("fe80::2%eth0", 2, 0, 7))
+    assert request[28:44] == socket.inet_pton(socket.AF_INET6, "fe80::1") and request[60:64] == (7).to_bytes(4, SIXTEEN)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may reset connections (CAP_NET_ADMIN)")
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_connection_is_reset_while_others_hold_it(family: int) -> None:
+    if not ktls_destroys():
+        pytest.skip("this kernel resets no connections by netlink (CONFIG_INET_DIAG_DESTROY)")
+    with loopback(family) as (one, other), one.dup():
+        assert ktls.destroy(one) and tcp_info(one)["state"] == TCP_CLOSE
+        with pytest.raises(ConnectionResetError):
+            other.recv(1)
+        assert ktls.destroy(one), "it is reset already"
+
+
+def ktls_destroys() -> bool:
+    with loopback(socket.AF_INET) as (one, _other):
+        return ktls.destroy(one)
+
+
+class loopback:
+    def __init__(self, family: int) -> None:
+        self.family = family
+
+    def __enter__(self) -> tuple[socket.socket, socket.socket]:
+        with socket.create_server(
+            ("::1" if self.family == socket.AF_INET6 else "127.0.0.1", 0), family=self.family
+        ) as s:
+            self.one = socket.create_connection(s.getsockname()[:2])
+            self.other = s.accept()[0]
+        self.other.settimeout(20)
+        return self.one, self.other
+
+    def __exit__(self, *_exception: object) -> None:
+        self.one.close()
+        self.other.close()
+
+
+# -- the trial: what the kernel says, and what a person is told
+
+
+RELEASE = os.uname().release
+INSTALL = (
+    f"this kernel ({RELEASE}) has no module tls: install the package with the rest of its modules, or another kernel"
+)
+LOAD = (
+    "the kernel module tls is not loaded, and only root may load it. As root on %s: modprobe tls; and to have it at "
+    "each boot: echo tls >/etc/modules-load.d/tls.conf"
+)
+CIPHERS = (
+    "this kernel's TLS has no cipher that we use: its modules chacha20poly1305, gcm, ctr, ghash-generic could not be "
+    "loaded (modprobe -a chacha20poly1305 gcm ctr ghash-generic)"
+)
+OLD = f"this kernel ({RELEASE}) has no TLS 1.3 (Linux 5.1 and later can have it)"
+ROOT, USER = "CapEff:\t000001ffffffffff\n", "CapEff:\t0000000000000000\n"
+ALL, MAPPED = "         0          0 4294967295\n", "         0       1000          1\n"
+LISTED, UNLISTED = "kernel/net/tls/tls.ko.xz: \n", "kernel/net/sched/sch_fq.ko:\n"
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What stands in the files that tell why; nothing in those that are not there."""
+    shown: dict[str, str] = {"/proc/self/status": ROOT, "/proc/self/uid_map": ALL}
+    monkeypatch.setattr(ktls_trial, "content", lambda path: shown.get(path, ""))
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("modules", "status", "ids", "locked", "kind", "why"),
+    [
+        (UNLISTED, ROOT, ALL, "0", "no module", INSTALL),
+        (UNLISTED, USER, ALL, "0", "no module", INSTALL),
+        (LISTED, USER, ALL, "0", "not loaded", LOAD % "this host"),
+        (LISTED, ROOT, MAPPED, "0", "not loaded", LOAD % "this host"),
+        ("", USER, ALL, "0", "not loaded", LOAD % "the host that this container runs on"),
+        ("", ROOT, MAPPED, "0", "not loaded", LOAD % "the host that this container runs on"),
+        (
+            LISTED,
+            ROOT,
+            ALL,
+            "1",
+            "not loaded",
+            "the kernel module tls is not loaded, and this kernel loads no more modules (kernel.modules_disabled)",
+        ),
+        (
+            LISTED,
+            ROOT,
+            ALL,
+            "0",
+            "not loaded",
+            f"the kernel module tls could not be loaded (kernel {RELEASE}): modprobe tls says why",
+        ),
+    ],
+)
+def test_why_there_is_no_module(
+    files: dict[str, str], modules: str, status: str, ids: str, locked: str, kind: str, why: str
+) -> None:
+    files[f"/usr/lib/modules/{RELEASE}/modules.dep"] = modules
+    files.update({"/proc/self/status": status, "/proc/self/uid_map": ids})
+    files["/proc/sys/kernel/modules_disabled"] = locked + "\n"
+    assert ktls_trial.reason("attach", error(errno.ENOENT)) == (kind, why)
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "kind", "why"),
+    [
+        ("arm", errno.ENOENT, "no cipher", CIPHERS),
+        ("arm", errno.EINVAL, "too old", OLD),
+        ("attach", errno.ENOPROTOOPT, "too old", OLD),
+        (
+            "attach",
+            errno.EPERM,
+            "untried",
+            f"kernel TLS does not work here (kernel {RELEASE}): Operation not permitted",
+        ),
+        ("send", errno.EBADMSG, "untried", f"kernel TLS does not work here (kernel {RELEASE}): Bad message"),
+    ],
+)
+def test_what_the_kernel_says_means(step: str, code: int, kind: str, why: str) -> None:
+    assert ktls_trial.reason(step, error(code)) == (kind, why)
+
+
+def error(code: int) -> OSError:
+    return OSError(code, os.strerror(code))
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, OSError] | None]]:
+    """What comes of trying each cipher, by its name: None for success."""
+    told: dict[str, tuple[str, OSError] | None] = {}
+    monkeypatch.setattr(ktls_trial, "attempt", lambda cipher: told[cipher.name])
+    yield told
+
+
+@pytest.mark.parametrize(
+    ("chacha20", "aes", "ciphers", "bits", "kind"),
+    [
+        (None, None, ["chacha20-poly1305", "aes-256-gcm"], 3, "works"),
+        (("arm", error(errno.EINVAL)), None, ["aes-256-gcm"], 2, "works"),  # Linux 5.1 to 5.10
+        (("arm", error(errno.ENOENT)), None, ["aes-256-gcm"], 2, "works"),  # FIPS
+        (None, ("arm", error(errno.ENOENT)), ["chacha20-poly1305"], 1, "works"),
+        (("arm", error(errno.ENOENT)), ("arm", error(errno.ENOENT)), [], 0, "no cipher"),
+    ],
+)
+def test_what_works_is_found_out_for_each_cipher(
+    trials: dict[str, Any], chacha20: Any, aes: Any, ciphers: list[str], bits: int, kind: str
+) -> None:
+    trials.update({"chacha20-poly1305": chacha20, "aes-256-gcm": aes})
+    found = ktls_trial.trial()
+    assert (found["ciphers"], found["bits"], found["kind"]) == (ciphers, bits, kind)
+    assert (found["why"] == "") == (kind == "works")
+
+
+def test_without_loopback_it_cannot_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_sock: object, _address: object) -> None:
+        raise error(errno.ENETUNREACH)
+
+    class Unconnected(_socket.socket):
+        connect = unreachable
+
+    known = {name: getattr(_socket, name) for name in dir(_socket)}
+    monkeypatch.setattr(ktls_trial, "socket", SimpleNamespace(**{**known, "socket": Unconnected}))
+    why = "kernel TLS could not be tried over loopback: Network is unreachable"
+    assert ktls_trial.trial() == {"ciphers": [], "bits": 0, "kind": "untried", "why": why}
+
+
+def test_the_real_trial_says_one_or_the_other() -> None:
+    """Whatever this kernel can: it leaves no descriptor open, and says why when it says no."""
+    before = os.listdir("/proc/self/fd")
+    found = ktls_trial.trial()
+    assert os.listdir("/proc/self/fd") == before
+    assert (found["kind"] == "works") == bool(found["ciphers"]) == (found["why"] == "") == bool(found["bits"])
