@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import select
@@ -30,7 +29,6 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake
     dial,
     hmac_sha256,
     listen,
-    own_sha256,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -411,9 +409,3 @@ def test_the_mac_of_rfc_4231() -> None:
     assert first.hex() == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     second = hmac_sha256(b"\xaa" * 20, b"\xdd" * 50)
     assert second.hex() == "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"
-
-
-def test_an_interpreter_without_its_own_sha256(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_sha2", "_sha256"):
-        monkeypatch.setitem(sys.modules, name, None)
-    assert own_sha256() is hashlib.sha256

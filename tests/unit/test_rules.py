@@ -388,9 +388,10 @@ def test_who_writes_to_a_reader_that_has_gone_gets_sigpipe(
 # 4faeee0cf8a5, for a stage on this side that says by a file that it sleeps
 BUSY = """def busy(fd: int, *rest: "Any") -> int:
     from .processes import descendants
+    from ctypes import set_errno
 
     if any(os.path.exists("%s/" + str(pid)) for pid in descendants(os.getpid())):
-        _ctypes.set_errno(errno.EBUSY)
+        set_errno(errno.EBUSY)
         return -1
     return int(c_connect(fd, *rest))
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 from .._end.kernel import signal_name
+from .._end.lean import signal
 from .._end.spawn import PROGRAM_START
 from .._end.watch import catch
 from .._run import bootstrap
@@ -23,11 +24,8 @@ from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say, s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from types import SimpleNamespace
     from typing import Any, Callable
-else:
-    import _signal as signal
 
 HERE, THERE = "here", "there"
 SAMPLE = 1.0  # seconds between samples for the meter

@@ -9,6 +9,7 @@ import time
 
 from .._end import main
 from .._end.kernel import events, exit_status
+from .._end.lean import signal
 from .._end.processes import children, descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
 from .._end.watch import MARK
@@ -18,10 +19,7 @@ from .streams import own_description, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any
-else:
-    import _signal as signal
 
 # As -I, which Python 2 does not know, so that it could not say what it is; PROGRAM does the rest of it
 ISOLATED = "-ESs"

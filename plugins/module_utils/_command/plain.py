@@ -15,6 +15,7 @@ import time
 
 from .._end.connect import listen_on
 from .._end.kernel import FIN, accept, disconnect, events, exit_status, set_linger, unread
+from .._end.lean import signal
 from .._end.processes import descendants, kill
 from .._end.spawn import NotStarted, execute, find_command, full_environment, own_environment, spawn
 from .._end.watch import catch
@@ -23,12 +24,10 @@ from .streams import FAILURE, USAGE, die, keep, own_description, say, shell_stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     import socket
     from types import SimpleNamespace
     from typing import Any
 else:
-    import _signal as signal
     import socket
 
 SSH_CLIENT = "${SSH_CLIENT%% *}"  # a shell on the far side knows where its login came from

@@ -7,13 +7,8 @@ import fcntl
 import os
 import stat
 
+from .._end.lean import signal
 from .._end.watch import SIGNALS
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import signal
-else:
-    import _signal as signal
 
 KEPT = 10  # descriptors from here on may be copies of the standard streams; there may be few (ulimit -n)
 CLOSED = 128  # those below are closed where none may be left open

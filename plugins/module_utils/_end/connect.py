@@ -8,16 +8,14 @@ import time
 
 from .handshake import FILL_MOST, PARKED, Stranger
 from .kernel import FIN, set_linger, tcp_info, unsent
+from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any
 
     from .dialler import Attempt
     from .handshake import Conversation
-else:
-    import _socket as socket
 
 WORDLESS = "closed without a word"
 

@@ -7,14 +7,12 @@ import os
 import time
 
 from .kernel import set_linger
+from .lean import socket
 from .names import is_number, socket_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any
-else:
-    import _socket as socket
 
 HEAD_START = 0.1  # seconds of an address before the second, twice that before the fourth, and so on
 STAGGER = 0.2  # seconds until another port is tried beside one that has not answered: at first, then ever longer

@@ -8,6 +8,7 @@ import time
 
 from . import link
 from .kernel import events
+from .lean import signal
 from .patience import Patience
 from .processes import HIDDEN, blind, descendants, has_children, kill_with_groups
 from .rules import Rules
@@ -16,14 +17,11 @@ from .watch import Cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     import socket
     from typing import Any
 
     from .link import Side
     from .watch import Watch
-else:
-    import _signal as signal
 
 
 class End(Rules):

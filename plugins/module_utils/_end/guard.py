@@ -12,21 +12,17 @@ import select
 import time
 
 from .kernel import HANGUP, become_subreaper, events, signal_name
+from .lean import signal, socket
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups
 from .watch import catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
-    import socket
     from typing import Any
 
     from .patience import Patience
     from .transport import Transport
     from .watch import Watch
-else:
-    import _signal as signal
-    import _socket as socket
 
 DONE = b"."  # what the end says when it has ended everything itself
 

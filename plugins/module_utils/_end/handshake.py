@@ -32,11 +32,12 @@ make us send, or wait for, more than the messages above.
 
 import os
 import struct
-from _operator import _compare_digest as compare_digest
+
+from .lean import compare_digest, sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Generator
+    from typing import Callable, Generator
 
     Conversation = Generator["Step", bytes, None]
 
@@ -64,19 +65,6 @@ class Stranger(Exception):
     """Whoever is at the other side of this connection is not ours."""
 
 
-def own_sha256() -> "Any":
-    """The interpreter's own SHA-256: hmac and hashlib load OpenSSL, half as dear as Python's whole start."""
-    for name in ("_sha2", "_sha256"):  # since Python 3.12, and before
-        try:
-            return __import__(name).sha256
-        except ImportError:
-            continue
-    import hashlib  # an interpreter that was built without
-
-    return hashlib.sha256
-
-
-sha256 = own_sha256()
 INNER, OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 

@@ -3,15 +3,10 @@
 """What an end asks of the Linux kernel: socket counters, resets, prctl(2).
 
 Everything here is a thin, named wrapper of one kernel interface.  It runs on
-every Python from 3.6 on and needs ctypes for the two calls the standard
-library does not have: prctl(2), and connect(2) to AF_UNSPEC.
-
-The engine's modules import _socket, _signal and _ctypes, the C modules below
-socket, signal and ctypes: their wrappers cost more than all the rest of an
-end's start (10 of 40 ms), which every task would pay on both hosts.
+every Python from 3.6 on and calls the C library for what the standard library
+does not have: prctl(2), and connect(2) to AF_UNSPEC.
 """
 
-import _ctypes
 import errno
 import fcntl
 import os
@@ -19,28 +14,9 @@ import select
 import struct
 import termios
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import signal
-    import socket
-else:
-    import _signal as signal
-    import _socket as socket
+from .lean import c_function, get_errno, signal, socket
 
-
-class Int(_ctypes._SimpleCData):
-    _type_ = "i"
-
-
-class Function(_ctypes.CFuncPtr):
-    """A function of the C library; its arguments are integers and bytes."""
-
-    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = Int
-
-
-c_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-c_connect, c_prctl = (Function(_ctypes.dlsym(c_library, name)) for name in ("connect", "prctl"))
+c_connect, c_prctl = c_function("connect"), c_function("prctl")
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 # linux/sockios.h: SIOCINQ, bytes received and not read, and SIOCOUTQ, bytes (and FIN) sent and not acknowledged; their
@@ -116,7 +92,7 @@ def disconnect(sock: socket.socket) -> bool:
     set_linger(sock, True)
     if c_connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0:
         return True
-    return _ctypes.get_errno() in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE)
+    return get_errno() in (errno.ENOTCONN, errno.ECONNRESET, errno.EPIPE)
 
 
 def table_row(sock: socket.socket) -> "tuple[str, str]":
@@ -198,14 +174,14 @@ def events(fds: "dict[int, int]", timeout: "float | None" = 0.0) -> "dict[int, i
 def become_subreaper() -> None:
     """Orphans among our descendants become our children, not those of init (prctl(2))."""
     if c_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        code = _ctypes.get_errno()
+        code = get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def signal_on_death(number: int) -> None:
     """Get this signal when our parent dies, until an exec of a set-user-ID program (prctl(2))."""
     if c_prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
-        code = _ctypes.get_errno()
+        code = get_errno()
         raise OSError(code, os.strerror(code))
 
 

@@ -12,16 +12,13 @@ import errno
 import struct
 
 from .kernel import TCP_CLOSE, tcp_info
+from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
-
     from .keys import Cipher
 
     Direction = tuple[bytes, bytes]  # key, nonce
-else:
-    import _socket as socket
 
 TCP_ULP = 31  # linux/tcp.h
 SOL_TLS = 282  # linux/socket.h

@@ -10,15 +10,13 @@ import os
 
 from . import ktls
 from .keys import CIPHERS, bits, both
+from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any
 
     from .keys import Cipher
-else:
-    import _socket as socket
 
 PATIENCE = 5.0  # seconds for a few bytes over loopback
 CAP_NET_ADMIN = 12  # linux/capability.h: who has it makes the kernel load a module

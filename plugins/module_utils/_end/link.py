@@ -10,18 +10,16 @@ import select
 import time
 
 from .kernel import FIN, HANGUP, full_reads
+from .lean import socket
 from .reads import WholeReads
 from .transport import local_pair, make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any
 
     from .connect import Connection
     from .transport import Transport
-else:
-    import _socket as socket
 
 # what a side can be; "open" is the only one that is not settled, but for "committed" and "eof",
 # which wait for the last bytes to arrive and to be read

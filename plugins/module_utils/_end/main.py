@@ -8,6 +8,7 @@ import time
 
 from .end import End
 from .guard import DONE, split
+from .lean import signal
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .names import address_of
@@ -18,10 +19,7 @@ from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any
-else:
-    import _signal as signal
 
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 

@@ -15,17 +15,15 @@ from .connect import WORDLESS, Connection, listen_on
 from .dialler import STAGGER, Attempt, Dialler, reason
 from .handshake import PARKED, READER, WRITER, WRONG, Key, Stranger, dial, listen
 from .kernel import accept
+from .lean import socket
 from .names import numbers, ssh_client
 from .patience import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any, Callable
 
     Poll = Callable[[dict[int, int], float], dict[int, int]]
-else:
-    import _socket as socket
 
 HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
 BIND = 0.25  # seconds between attempts to listen

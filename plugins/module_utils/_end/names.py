@@ -4,12 +4,11 @@
 
 import os
 
+from .lean import socket
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any
-else:
-    import _socket as socket
 
 
 def address_of(sock: socket.socket, peer: bool = False) -> str:

@@ -13,16 +13,14 @@ from .connect import Connection
 from .dialler import Attempt
 from .handshake import PARKED
 from .kernel import FIN
+from .lean import socket
 from .meeting import Exchange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any, Callable
 
     from .meeting import Poll
-else:
-    import _socket as socket
 
 OK = "ok"
 RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: from, growing to

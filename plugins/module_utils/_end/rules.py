@@ -12,19 +12,17 @@ import time
 
 from . import link
 from .kernel import signal_name
+from .lean import signal
 from .processes import HAS, Changed, descendants, holders, kill
 from .spawn import NotStarted
 from .stage import ENDED, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Iterable
 
     from .link import Side
     from .patience import Patience
-else:
-    import _signal as signal
 
 
 def at_rest(side: "Side") -> "tuple[int | None, int]":

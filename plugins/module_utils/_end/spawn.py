@@ -7,14 +7,12 @@ import fcntl
 import os
 
 from .kernel import signal_on_death
+from .lean import signal
 from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any, NoReturn
-else:
-    import _signal as signal
 
 # a stage whose program came with the plan has it open here, as a file without a name
 PROGRAM_FD = 3

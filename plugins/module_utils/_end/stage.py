@@ -7,18 +7,16 @@ import sys
 import time
 
 from .kernel import exit_status
+from .lean import signal
 from .link import RESET
 from .spawn import PROGRAM_FD, full_environment, in_memory, spawn
 from .wire import bounded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any
 
     from .link import Side
-else:
-    import _signal as signal
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by "keep"

@@ -26,15 +26,13 @@ from .kernel import (
     unread,
     unsent,
 )
+from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any
 
     from .connect import Connection
-else:
-    import _socket as socket
 
 
 class Transport:

@@ -11,14 +11,12 @@ import os
 import time
 
 from .kernel import HANGUP, events, signal_name
+from .lean import signal
 from .wire import MARK, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any, Callable
-else:
-    import _signal as signal
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
 

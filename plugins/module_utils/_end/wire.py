@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an end writes for the controller: marked lines of JSON on its standard output, among whatever else is there."""
 
-from _json import encode_basestring_ascii
+from .lean import json_string
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def to_json(value: "Any") -> str:
     The json module imports re and enum: 8 ms that every task would wait for on both hosts.
     """
     if isinstance(value, str):
-        return str(encode_basestring_ascii(value))
+        return str(json_string(value))
     if isinstance(value, dict):
         return "{%s}" % ", ".join("%s: %s" % (to_json(str(key)), to_json(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):

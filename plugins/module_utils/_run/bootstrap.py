@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # each imports only modules before it
 MODULES = [
+    "_end.lean",
     "_end.kernel",
     "_end.processes",
     "_end.handshake",
@@ -93,7 +94,12 @@ if sys.version_info < (3, 6):
     answer = "Python 3.6 or later is needed, this is " + sys.version.split()[0]
 else:
     try:
-        import _ctypes, _json, _socket, fcntl, marshal, select, termios, zlib
+        import fcntl, marshal, select, termios, zlib
+        for name in "_ctypes", "_json", "_signal", "_socket":
+            try:
+                __import__(name)
+            except ImportError:
+                __import__(name[1:])
     except ImportError as exc:
         answer = "the Python here, " + sys.executable + ", is not complete (" + str(exc) + "); name another one"
 if answer:
@@ -154,8 +160,11 @@ def pack(value: "Any") -> bytes:
 
 def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
     """The loader and the modules: the same for every end.  Without the compiled ones it is small."""
-    code = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in modules if not small]
-    compiled = b"" if small else MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9)
+    compiled = b""
+    if not small:
+        # without docstrings, which are an eighth of it
+        code = [(name, compile(text, "<socketpipe %s>" % name, "exec", optimize=2)) for name, text in modules]
+        compiled = MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9)
     return frame(LOADER.encode("ascii")) + frame(compiled) + pack(modules)
 
 

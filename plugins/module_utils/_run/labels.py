@@ -9,14 +9,12 @@ first, which is the end itself (or ssh): its guard then ends what it has started
 import os
 import time
 
+from .._end.lean import signal
 from .._end.processes import descendants, kill, pids, proc_is_ours, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal
     from typing import Any, Iterable
-else:
-    import _signal as signal
 
 ENDS = 25.0  # seconds for an end that is told to stop; more than it may need itself (rules: 5 + 10, end: 5)
 GUARDS = 8.0  # seconds for the guard of an end that was killed; more than it may need (guard: 5)

@@ -1,0 +1,71 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interpreter's private C modules: the only place that imports them.
+
+The public modules around them cost more than all the rest of an end's start:
+socket, signal and ctypes 10 of 40 ms, json 8, hmac and hashlib (which load
+OpenSSL) half of Python's own start.  Every task would pay that on both hosts.
+An interpreter that has no such module, or another one, uses the public module.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+    from typing import Any
+else:
+    try:
+        import _signal as signal
+    except ImportError:
+        import signal
+    try:
+        import _socket as socket
+    except ImportError:
+        import socket
+try:
+    from _operator import _compare_digest as compare_digest
+except ImportError:
+    from hmac import compare_digest  # type: ignore[no-redef]
+try:
+    from _json import encode_basestring_ascii as json_string
+except ImportError:
+    from json.encoder import encode_basestring_ascii as json_string
+try:
+    import _ctypes
+
+    class Int(_ctypes._SimpleCData):
+        _type_ = "i"
+
+    class Function(_ctypes.CFuncPtr):
+        _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+        _restype_ = Int
+
+    c_library = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+    get_errno = _ctypes.get_errno
+
+    def c_function(name: str) -> "Any":
+        """A function of the C library that returns an int; its arguments are integers, bytes and None."""
+        return Function(_ctypes.dlsym(c_library, name))
+
+except (ImportError, AttributeError):
+    from ctypes import CDLL, get_errno
+
+    def c_function(name: str) -> "Any":
+        return getattr(CDLL(None, use_errno=True), name)
+
+
+def own_sha256() -> "Any":
+    """The interpreter's own SHA-256."""
+    for name in ("_sha2", "_sha256"):  # since Python 3.12, and before
+        try:
+            return __import__(name).sha256
+        except ImportError:
+            continue
+    import hashlib  # an interpreter that was built without
+
+    return hashlib.sha256
+
+
+sha256 = own_sha256()
+
+__all__ = ["c_function", "compare_digest", "get_errno", "json_string", "sha256", "signal", "socket"]
