@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -17,8 +16,7 @@ from ansible.utils.display import Display
 from ..module_utils._run.plan import PlanError, parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
-from ._script import read_file
-from ._tape_run import FILES, HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
+from ._tape_run import HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_launch import one_line
 
@@ -242,19 +240,13 @@ class TapeAction(ActionBase):
         """Bring the copy that a host keeps to a tape host that has no catalog; raises Failure."""
         folder = self.args["tape_catalog_dir"]
         tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
-        sink = script("the catalog", "return_catalog.sh", folder)
+        sink = self.of_tape(["import"]).stage("the catalog")
         stream((self.another(name), tar), (self.tape, sink), self.network_of_copies, "sink")
 
     @property
     def network_of_copies(self) -> Network:
         """Between the tape host and hosts for which tape_address and tape_listen were not meant."""
         return Network(self.network.ports, "auto", [], self.args["tape_connect_timeout"])
-
-
-def script(name: str, file: str, *words: str) -> dict[str, Any]:
-    """A stage that is a shell script of the role."""
-    text = read_file(os.path.join(FILES, file)).decode("utf-8")
-    return command(name, ["/bin/sh", "-c", text, file, *words])
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> dict[str, Any]:

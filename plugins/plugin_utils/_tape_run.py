@@ -7,10 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import io
 import json
-import os
-import zipfile
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -26,12 +23,9 @@ from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
 from ._hosts import Host, reach
-from ._script import read_program
+from ._tape_program import with_request
 from ._task_run import TaskRun
 
-FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles", "tape", "files")
-# read when Ansible's main process loads an action, once for all of its workers
-PROGRAMS = {name: read_program(os.path.join(FILES, name)) for name in ("archiver", "tapehost")}
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
 LIMIT = "tape_rate_limit"  # the name of that option, for a sentence
 SAMPLE = 1.0  # seconds between an end's samples for progress
@@ -83,14 +77,11 @@ class Request:
     given: Mapping[str, Any] | None = None
 
     def stage(self, name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-        data = io.BytesIO(PROGRAMS[self.program])
         request = {"words": self.words, "settings": self.settings, "input": self.given}
-        with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("request.json", json.dumps(request, default=str))
         return {
             **command(name, [self.program], environment),
             "launcher": [None, "-I", PROGRAM_PATH],
-            "program": bootstrap.as_text(data.getvalue()),
+            "program": bootstrap.as_text(with_request(self.program, request)),
             "keep": KEPT_MOST,
             "blocks": self.words[0] == "sink",  # its dd, or mbuffer, wants whole ones, and does not poll
         }

@@ -9,10 +9,10 @@ import typing as t
 from pathlib import Path
 
 from tests.unit.archives import report
+from tests.unit.tape import start
 
 from .guest import Command, Guest, Run
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "tape" / "files" / "tapehost"
 BLOCK = 262144
 
 
@@ -23,8 +23,8 @@ class TapeHost:
         self.guest = guest
         self.catalog = place / "catalog"
         cache = f"pycache_prefix={guest.scratch / 'pycache'}"  # a process takes long enough to start there
-        start = [python, "-I", "-B"] if python else ["/usr/bin/python3", "-I", "-X", cache]
-        self.program = [*start, str(PROGRAM)]
+        begin = [python, "-I", "-B"] if python else ["/usr/bin/python3", "-I", "-X", cache]
+        self.program = [*begin, *start("tapehost")]
         self.path = ""  # the PATH of the program, if it is not the machine's
         self.settings = {"devices": guest.library.devices[:1], "catalog_dir": str(self.catalog), "wait": 0, **settings}
 

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import default_signals
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import start
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles/tape/files/archiver"
 TIMEOUT = 120
 
 
@@ -87,7 +87,8 @@ class Host:
         self.root.mkdir()
         self.path = os.environ["PATH"]
         self.settings: dict[str, Any] = {"paths": [str(self.root)], "state_dir": str(self.state)}
-        self.argv = python or [sys.executable, "-I", "-B", str(PROGRAM)]
+        self.archiver = python or [sys.executable, "-I", "-B", *start("archiver")]
+        self.argv = self.archiver  # or that in surroundings of its own
         self.restored = 0
 
     def within_mounts(self, script: str) -> None:

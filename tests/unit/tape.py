@@ -1,40 +1,26 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules of the tape role's programs, which import each other by their bare names; and scripts as tools."""
+"""The programs of the tape modules, run from their folder; and scripts as tools."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
-PROGRAMS = Path(__file__).resolve().parents[2] / "roles" / "tape" / "files"
+MODULE_UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
+TAPE = MODULE_UTILS / "_tape"
+ROOMS = {"archiver": "archiver", "tapehost": "host"}
 
 
-def load(program: str, *names: str) -> list[ModuleType]:
-    """These modules of this program, in sys.modules under other names: two programs may have a module of one name."""
-    folder = PROGRAMS / program
-    own = {path.stem for path in folder.glob("*.py")}
-    others = {name: sys.modules.pop(name) for name in own if name in sys.modules}
-    sys.path.insert(0, str(folder))
-    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # what is in the folder goes to the tape host
-    try:
-        for name in own:
-            known = sys.modules.get("%s %s" % (program, name))
-            if known:
-                sys.modules[name] = known
-        modules = [importlib.import_module(name) for name in names]
-        for name in own & set(sys.modules):
-            sys.modules["%s %s" % (program, name)] = sys.modules[name]
-        return modules
-    finally:
-        sys.dont_write_bytecode = written
-        sys.path.remove(str(folder))
-        for name in own:
-            sys.modules.pop(name, None)
-        sys.modules.update(others)
+def start(program: str, top: Path = MODULE_UTILS) -> list[str]:
+    """The arguments with which Python runs a program from the folder that _tape is in."""
+    text = "import sys; sys.path.insert(0, %r); from _tape.%s.main import main; sys.exit(main())"
+    return ["-c", text % (str(top), ROOMS[program])]
+
+
+def sources(program: str) -> list[Path]:
+    """The modules that it is made of."""
+    return sorted(path for room in ("common", ROOMS[program]) for path in (TAPE / room).rglob("*.py"))
 
 
 def script(folder: Path, name: str, text: str) -> Path:

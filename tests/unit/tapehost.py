@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -19,14 +19,14 @@ import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest import mock
+
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host import main
 
 from .archives import BLOCK, archive, iso, report
-from .tape import PROGRAMS, load
+from .tape import TAPE, sources, start
 
-PROGRAM = PROGRAMS / "tapehost"
+PACKAGE = main.__name__.rpartition(".host.")[0]
 LONG = 60.0  # seconds after which something that must happen has not happened
 CACHE = os.path.join(tempfile.gettempdir(), "socketpipe-test-pycache-%d" % os.getuid())
 
@@ -34,7 +34,7 @@ CACHE = os.path.join(tempfile.gettempdir(), "socketpipe-test-pycache-%d" % os.ge
 def command(*words: object, python: str = sys.executable) -> list[str]:
     """Its command line: nothing is left in the folder of the program, for all of that goes to the tape host."""
     cache = ["-B"] if python != sys.executable else ["-X", "pycache_prefix=" + CACHE]
-    return [python, "-I", *cache, str(PROGRAM), *map(str, words)]
+    return [python, "-I", *cache, *start("tapehost"), *map(str, words)]
 
 
 class Done:
@@ -58,16 +58,10 @@ class Done:
 
 
 @lru_cache(None)
-def loaded() -> tuple[ModuleType, dict[str, ModuleType]]:
-    """The program's __main__ and all that it imports, by their names."""
-    names = sorted({path.stem for path in PROGRAM.glob("*.py")} - {"__main__"})
-    modules = dict(zip(names, load("tapehost", *names), strict=True))
-    spec = importlib.util.spec_from_file_location("tapehost_main", PROGRAM / "__main__.py")
-    assert spec and spec.loader
-    main = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(sys.modules, modules), mock.patch.object(sys, "dont_write_bytecode", True):
-        spec.loader.exec_module(main)
-    return main, modules
+def load_all() -> None:
+    """Import what the program imports only when it needs it: here once, and not in each copy of this process."""
+    for path in sources("tapehost"):
+        importlib.import_module(".".join((PACKAGE, *path.relative_to(TAPE).with_suffix("").parts)))
 
 
 def no_fsync(_fd: object) -> None:
@@ -76,7 +70,7 @@ def no_fsync(_fd: object) -> None:
 
 def fork(words: list[str], data: bytes, environment: dict[str, str], before: Callable[[], object]) -> Done:
     """Run it in a copy of this process: what takes long is that a Python starts."""
-    main, modules = loaded()
+    load_all()
     with contextlib.ExitStack() as stack:
         given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _number in range(3))
         given.write(data)
@@ -92,7 +86,6 @@ def fork(words: list[str], data: bytes, environment: dict[str, str], before: Cal
                 gc.disable()  # a signal that comes in one of this process's callbacks of it would be lost
                 os.environ.clear()
                 os.environ.update(environment)
-                sys.modules.update(modules)
                 sys.argv = ["tapehost", *words]
                 sys.stdin = open(0, encoding="utf-8", closefd=False)
                 sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -12,14 +12,15 @@ import socket
 import stat
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_program import pack, with_request
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Host, Started, begun, tree
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import TIMEOUT, Host, Started, begun, tree
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import start
 
 MiB = 1024**2
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
@@ -182,17 +183,10 @@ def test_its_state_is_for_its_owner_alone(host: Host) -> None:
     assert modes["all"] == 0o700
 
 
-def test_its_modules_hide_none_of_python_s() -> None:
-    """They are imported by their plain names, from the folder or the zip that is the program."""
-    assert not {path.stem for path in PROGRAM.glob("*.py")} & sys.stdlib_module_names
-
-
 def test_the_program_as_a_zip_that_is_in_memory_only(host: Host) -> None:
     host.file("a", "b")
     packed = host.top / "program.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
-        for path in PROGRAM.glob("*.py"):
-            target.write(path, path.name)
+    packed.write_bytes(pack("archiver"))
     descriptor = os.open(packed, os.O_RDONLY)
     packed.unlink()
     host.argv = [sys.executable, "-I", f"/proc/self/fd/{descriptor}"]
@@ -203,7 +197,7 @@ def test_the_program_as_a_zip_that_is_in_memory_only(host: Host) -> None:
 
 @pytest.mark.parametrize("version", pythons.TARGETS)
 def test_there_and_back_with_each_python(tmp_path: Path, version: str) -> None:
-    host = Host(tmp_path, [pythons.needed(version), "-I", "-B", str(PROGRAM)])
+    host = Host(tmp_path, [pythons.needed(version), "-I", "-B", *start("archiver")])
     host.file("a/b", "one")
     host.file(os.fsdecode(b"\xff\n"), "two")
     first = host.create("R0")
@@ -336,15 +330,12 @@ def test_settings_of_any_size(host: Host) -> None:
     host.settings["excludes"] = [f"{host.root}/dir/{number}" for number in range(1, 40)]
     host.settings["excludes"] += [f"other/{number} " for number in range(1, 40)] + ["a\nb", "\\ ", "[", " "]
     host.settings["excludes"] += [f"/srv/{'x' * 200}/{number}" for number in range(30000)]
-    request = json.dumps({"words": host.words(), "settings": host.settings})
-    report = json.dumps({"words": ["report", "--run", "R0"], "settings": host.settings})
-    assert len(request) > 6 * MiB
+    request = {"words": host.words(), "settings": host.settings}
+    report = {"words": ["report", "--run", "R0"], "settings": host.settings}
+    assert len(json.dumps(request)) > 6 * MiB
     for data in (request, report):
         packed = host.top / "program.zip"
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
-            for path in PROGRAM.glob("*.py"):
-                target.write(path, path.name)
-            target.writestr("request.json", data)
+        packed.write_bytes(with_request("archiver", data))
         done = subprocess.run([sys.executable, "-I", packed], capture_output=True, timeout=TIMEOUT, check=False)
         assert done.returncode == 0, done.stderr
     line, _newline, packed_names = done.stdout.partition(b"\n")

@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
-    PROGRAM,
     TIMEOUT,
     Host,
     Started,
@@ -27,6 +26,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
     is_alive,
     within,
 )
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS, TAPE, start
 
 MiB = 1024**2
 KEEPING = "; tape_keep_incomplete keeps such an archive"
@@ -62,14 +62,14 @@ def test_what_is_not_root_s_to_read(host: Host) -> None:
     host.file("secret", "x").chmod(0)
     argv = host.argv
     if os.geteuid() == 0:
-        shutil.copytree(PROGRAM, host.top / "program")
+        shutil.copytree(TAPE, host.top / "program" / "_tape")
         drop = (
             "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])"
         )
         python = shutil.which("python3", path="/usr/bin:/bin")
         if not python:
             pytest.skip("there is no Python that others can run")
-        argv = [sys.executable, "-c", drop, python, "-I", "-B", str(host.top / "program")]
+        argv = [sys.executable, "-c", drop, python, "-I", "-B", *start("archiver", host.top / "program")]
         for folder in [host.top, *host.top.parents][:4]:
             folder.chmod(folder.stat().st_mode | 0o711)
         host.state.mkdir()
@@ -123,9 +123,10 @@ def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> No
 
 # starts a program that asks its starter to end, before the starter knows that it has it
 EARLY = """
-import os, signal
-import crew
-from trouble import Ended
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from _tape.archiver import crew
+from _tape.archiver.trouble import Ended
 def ended(number, frame):
     raise Ended(number)
 signal.signal(signal.SIGTERM, ended)
@@ -142,8 +143,8 @@ print([child.process.returncode for child in all.children])
 
 def test_it_is_ended_while_it_starts_a_program() -> None:
     """What has just been started is ended like the others, and waited for."""
-    argv = [sys.executable, "-B", "-c", EARLY]
-    done = subprocess.run(argv, cwd=PROGRAM, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    argv = [sys.executable, "-B", "-c", EARLY, str(MODULE_UTILS)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert (done.stdout, done.stderr) == ("[-9]\n", "")
 
 

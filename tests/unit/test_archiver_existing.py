@@ -13,10 +13,10 @@ import struct
 import subprocess
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, processes
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.archiver import gate
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import tar_of
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
     TIMEOUT,
@@ -26,7 +26,6 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
     tree,
     within,
 )
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 
 MiB = 1024**2
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this")
@@ -36,13 +35,6 @@ INTO, MORE, INCREMENTAL = "--into-existing", "--more", "--incremental"
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
-
-
-@pytest.fixture
-def gate() -> Any:
-    """The archiver's own module of this name."""
-    (module,) = load("archiver", "gate")
-    return module
 
 
 @pytest.fixture
@@ -127,7 +119,8 @@ def test_what_is_mounted_there_is_not_removed(host: Host, to: Path) -> None:
     first, _second = two_levels(host)
     mine = host.restored_as(to) / "mine"
     host.within_mounts(f"mount -t tmpfs none {mine} && touch {mine}/there && trap 'ls {mine} >&2' EXIT")
-    host.argv = [*host.argv[:-4], "sh", "-c", f'"$@"; rc=$?; ls -a {mine} >&2; exit $rc', "sh", *host.argv[-4:]]
+    around = host.argv[: -len(host.archiver)]
+    host.argv = [*around, "sh", "-c", f'"$@"; rc=$?; ls -a {mine} >&2; exit $rc', "sh", *host.archiver]
     done = host.run("extract", "--to", str(to), *first.expected, INTO, "--delete", data=first.data)
     assert (done.returncode, done.stderr.decode().split()) == (0, [".", "..", "there"])
 
@@ -328,7 +321,7 @@ def test_it_ends_at_the_gate(host: Host, to: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_headers_that_are_damaged(seed: int, gate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_that_are_damaged(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever they say, all that is read is passed on, and nothing but what the stream has."""
     random = Random(seed)
     data = bytearray(tar_of("label", 3000, "x" * 150) + tar_of("label", 100, "a", pax=False))
@@ -436,7 +429,7 @@ def test_names_of_a_file_on_another_file_system(host: Host, to: Path) -> None:
     subprocess.run(["mkfs.ext4", "-q", image], check=True)
     host.within_mounts(f"mount -o loop {image} {back}/b")
     again(host, archive, to, INTO, "--", f"{host.root}/b")
-    host.argv = [*host.argv[:-4], "cat"]
+    host.argv = [*host.argv[: -len(host.archiver)], "cat"]
     assert host.run(f"{back}/b/f", f"{back}/b/g").stdout == b"archivedarchived"
     host.argv[-1:] = ["stat", "--format=%h"]
     assert host.run(f"{back}/b/f").stdout == b"2\n"

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, processes
-from ansible_collections.plumbing.socketpipe.tests.unit.archiving import PROGRAM, TIMEOUT, Archive, Host, tree, within
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import TIMEOUT, Archive, Host, tree, within
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import TAPE, start
 
 MiB = 1024**2
 OVER_ROOT = (
@@ -360,7 +361,7 @@ def test_as_somebody_else(host: Host) -> None:
     python = shutil.which("python3", path="/usr/bin:/bin")
     if not python:
         pytest.skip("there is no Python that others can run")
-    shutil.copytree(PROGRAM, host.top / "program")
+    shutil.copytree(TAPE, host.top / "program" / "_tape")
     for folder in [host.top, *host.top.parents]:
         if not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o711)
@@ -371,7 +372,7 @@ def test_as_somebody_else(host: Host) -> None:
     # with ACLs every mode is restored as one
     host.program("tar", 'for word; do case $word in --acls) exit 64;; esac; done; exec REAL "$@"')
     drop = "import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])"
-    host.argv = [sys.executable, "-c", drop, python, "-I", "-B", str(host.top / "program")]
+    host.argv = [sys.executable, "-c", drop, python, "-I", "-B", *start("archiver", host.top / "program")]
     to = host.top / "his/back"
     host.extract(archive, to)
     restored = host.restored_as(to) / "etc/a"

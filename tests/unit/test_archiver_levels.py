@@ -15,20 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.archiver import state
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Archive, Host, tree
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
-
-
-@pytest.fixture
-def state() -> Any:
-    """The archiver's own module of this name."""
-    (module,) = load("archiver", "state")
-    return module
 
 
 def short(host: Host, archive: Archive) -> list[str]:
@@ -314,7 +307,7 @@ def test_a_new_directory_with_the_inode_of_one_that_has_gone(host: Host) -> None
     assert tree(restore(host, host.top / "back", archives)) == tree(host.root)
 
 
-def test_a_copy_without_devices_is_the_same_otherwise(host: Host, state: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_without_devices_is_the_same_otherwise(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a/one", "a/\n", "b/-2\n", "c/d/e/f"):
         host.file(name, "x")
     for number in range(20):
@@ -378,7 +371,7 @@ def test_another_file_system_at_the_same_place(host: Host) -> None:
     assert_full(host, host.create("R1", 1, "R0"), problem)
 
 
-def test_which_file_system_is_which(state: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_which_file_system_is_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     states = state.States(os.fsencode(tmp_path))
     facts = {"level": 0, "time": "2026", "file_systems": {"/a": "one", "/b": "two"}}
     (tmp_path / "R0.json").write_text(json.dumps(facts), encoding="utf-8")

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import PROGRAMS, exact, load, script
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import programs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import changer
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS, exact, script
 
-changer, programs, problems = load("tapehost", "changer", "programs", "problem")
 Problem = problems.Problem
 
 
@@ -540,9 +542,10 @@ def test_next_command_leaves_nothing(tmp_path: Path) -> None:
 def test_next_command_ends_with_us(tmp_path: Path, number: int) -> None:
     """However we end; and no descriptor of ours stays open in what ends it."""
     child, heard = tmp_path / "child", os.pipe()
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import changer; changer.next_command(*sys.argv[2:6], 60)"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from _tape.host.drives import changer"
+    code += "; changer.next_command(*sys.argv[2:6], 60)"
     command = "trap '' TERM; sleep 60 & echo $! > %s; wait; wait" % child
-    argv = [sys.executable, "-IB", "-c", code, str(PROGRAMS / "tapehost"), command, "/dev/nst0", "", "full"]
+    argv = [sys.executable, "-IB", "-c", code, str(MODULE_UTILS), command, "/dev/nst0", "", "full"]
     ours = subprocess.Popen(argv, pass_fds=[heard[1]], start_new_session=True)
     os.close(heard[1])
     assert soon(lambda: child.exists() and child.read_text().strip() != "")

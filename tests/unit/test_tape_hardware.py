@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import exact, load, script
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import programs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import encryption, hardware
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import exact, script
 
-hardware, encryption, programs, problems = load("tapehost", "hardware", "encryption", "programs", "problem")
 Problem = problems.Problem
 
 # sg_logs 1.46 of a made-up page (its table is the same from 1.33 to 1.47); the line of the inquiry is of an IBM drive

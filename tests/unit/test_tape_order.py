@@ -9,9 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import hardware, mtio, order
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import changing
 
-order, changing, hardware, mtio, problems = load("tapehost", "order", "changing", "hardware", "mtio", "problem")
 Problem = problems.Problem
 
 # of sg_raw 0.4.34 (sg3-utils 1.46), on standard error, with a virtual changer of two drives

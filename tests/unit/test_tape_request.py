@@ -5,28 +5,22 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import subprocess
 import sys
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._script import read_program
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_program import with_request
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import TARGETS, needed
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import PROGRAMS
 
 
 def ask(python: str, folder: Path, program: str, request: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """Run a program as a stage runs it, with no word on its command line, nothing in its environment."""
-    data = io.BytesIO(read_program(str(PROGRAMS / program)))
-    with zipfile.ZipFile(data, "a") as archive:
-        archive.writestr("request.json", json.dumps(request))
     path = folder / program
-    path.write_bytes(data.getvalue())
+    path.write_bytes(with_request(program, request))
     return subprocess.run(
         [python, "-I", path], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
     )

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import catalog as catalogs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import leases
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, report
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-(catalogs,) = load("tapehost", "catalog")
 DAMAGED = ["", "{", "[]", "{}", "[" * 100_000, '{"label": "A", "archives": 5}']
 
 
@@ -86,7 +86,6 @@ def test_waiting_reads_no_catalog(tape_host: Maker, monkeypatch: Any) -> None:
     """A run that has a tape is looked up in the leases, five times a second."""
     host = tape_host()
     host.sink("R1", "h1")
-    (leases,) = load("tapehost", "leases")
     catalog = catalogs.Catalog(str(host.catalog_dir))
     monkeypatch.setattr(catalog, "tapes", None)
     assert [leases.of_run(catalog, run) for run in ("R1", "R2")] == [["A"], []]

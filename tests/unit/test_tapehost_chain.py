@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import catalog as catalogs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import rebuild as rebuilds
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, iso, tar_of
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-catalogs, problems, rebuilds = load("tapehost", "catalog", "problem", "rebuild")
 
 
 def known(number: int, level: int, base: int | None = None, **more: Any) -> dict[str, Any]:

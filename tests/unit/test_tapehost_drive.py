@@ -19,9 +19,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import device as devices
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import media, mtio
 
-devices, drives, media, mtio, problems = load("tapehost", "device", "drive", "media", "mtio", "problem")
 Problem = problems.Problem
 NST0 = os.makedev(9, 128)
 Device = Callable[..., str]

@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import (
+    encryption as drive_encryption,
+)
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import hardware, media, virtual
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import Done, TapeHost, loaded
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import Done, TapeHost
 
 Maker = Callable[..., TapeHost]
 BEGIN = ["prepare", "encryption off"]
@@ -24,13 +28,12 @@ ARCHIVE = ["encryption mixed", "archive", "encryption off"]
 
 def recording(log: Path) -> None:
     """In the process of the program: the drive, and stenc."""
-    modules = loaded()[1]
 
     def note(words: str) -> None:
         with open(log, "a") as out:
             out.write(words + "\n")
 
-    class Recording(modules["virtual"].VirtualTape):  # type: ignore[misc] # loaded by its name
+    class Recording(virtual.VirtualTape):
         kind = "drive"
 
         def prepare(self, compression: bool | None) -> None:
@@ -60,10 +63,10 @@ def recording(log: Path) -> None:
         note("encryption %s" % setting.get("mode", "mixed" if setting else "as it is"))
         return {"mode": setting.get("mode"), "note": "recorded"}
 
-    modules["media"].open_drive = Recording
-    modules["encryption"].encryption = encryption
-    modules["hardware"].alerts = lambda _device: ([], "")
-    modules["hardware"].medium = lambda _device: {}
+    media.open_drive = Recording
+    drive_encryption.encryption = encryption
+    hardware.alerts = lambda _device: ([], "")
+    hardware.medium = lambda _device: {}
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_what_went_with_its_tape_is_not_missed(
         (lambda data: b"", "what came is no whole catalog (tar: This does not look like a tar archive)"),
         (lambda data: data[: data.index(b'"archives"')], "what came is no whole catalog (tar: "),
         (lambda data: b"garbage" * 1000, "what came is no whole catalog (tar: This does not look like a tar archive)"),
-        (lambda data: b"\0" * 10240, "what came is no whole catalog (it has no tapes): the last copy stays as it is"),
+        (lambda data: b"\0" * 10240, "what came is no whole catalog (it has no tapes): nothing was changed"),
     ],
 )
 def test_what_is_no_catalog(cut: Callable[[bytes], bytes], text: str, host: TapeHost, copies: TapeHost) -> None:
@@ -204,3 +204,20 @@ def test_what_is_no_copy_is_not_touched(host: TapeHost, copies: TapeHost) -> Non
     said = copies.fails("keep", "--of", "tape1", data=sent(host))
     assert said == "%s is there and is no copy of a catalog: move it out of the way" % copy(copies)
     assert "cannot be the name of a host" in copies.fails("keep", "--of", "../x", data=sent(host))
+
+
+def test_a_copy_becomes_the_catalog(host: TapeHost, copies: TapeHost) -> None:
+    """Of a tape host that has none: all of it is there, or nothing."""
+    data = sent(host)
+    lists = sorted(path.name for path in (host.catalog_dir / "lists" / "R1").iterdir())
+    assert host.fails("import", data=data) == (
+        f"{host.catalog_dir} has a catalog already: move {host.catalog_dir}/tapes out of the way if it is not the one "
+        "that you want"
+    )
+    host.forget()
+    assert host.fails("import", data=data[:-30000]).startswith("what came is no whole catalog (")
+    assert not (host.catalog_dir / "tapes").exists()
+    assert host.ok("import", data=data) == {"catalog": str(host.catalog_dir)}
+    assert host.states("A") == [(1, "h1", "good")] and host.states("B") == [(1, "h2", "good")]
+    assert sorted(path.name for path in (host.catalog_dir / "lists" / "R1").iterdir()) == lists
+    assert sorted(path.name for path in host.folder.glob("catalog*")) == ["catalog"]

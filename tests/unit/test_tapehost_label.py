@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import label as labels
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import virtual
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-labels, problems = load("tapehost", "label", "problem")
 MAGIC = b"socketpipe tape label "
 
 
@@ -365,7 +367,6 @@ def test_a_tape_of_which_nobody_knows_where_it_ends(tape_host: Maker) -> None:
     host = tape_host(lease=0)
 
     def patch() -> None:
-        virtual, problem = load("tapehost", "virtual", "problem")
 
         def at_end(self: Any, number: int) -> bool:
             raise problem.Problem("drive x cannot read", kind=problem.UNREADABLE)

@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import files
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, kill, wait_for
 
 Maker = Callable[..., TapeHost]
-(files,) = load("tapehost", "files")
 BELONGS = "its tape A belongs to run R1 until 20"
 
 

@@ -13,12 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import rebuild as rebuilds
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import mtio, virtual
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import BLOCK, archive, tar_of
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-rebuilds, mtio, problems = load("tapehost", "rebuild", "mtio", "problem")
 LABEL = {"label": "A", "block_size": 4096, "host": "tape1"}
 NAMED = [
     ("R1 h1 0 2026-11-01T01:00:00Z", ("archive", "R1", "h1", "all", 0, "2026-11-01T01:00:00Z", "written")),
@@ -293,7 +295,6 @@ def unreadable(numbers: tuple[int, ...], how: str) -> Callable[[], None]:
     """Have the first records of these tape files unreadable, as a drive tells it."""
 
     def patch() -> None:
-        virtual, problem = load("tapehost", "virtual", "problem")
         read_first = virtual.VirtualTape.read_first
 
         def read(self: Any, number: int) -> Any:

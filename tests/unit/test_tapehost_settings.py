@@ -12,14 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem, units
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host import main, settings
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import report
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command, loaded
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
-
-settings, units, problem = load("tapehost", "settings", "units", "problem")
 
 
 @pytest.mark.parametrize(
@@ -339,7 +338,7 @@ def test_without_drives_nothing_is_made(words: list[str], tape_host: Callable[..
 def test_what_a_user_may_not_do(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as to take a lock that root has made."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    said = loaded()[0].say_error(OSError(number, os.strerror(number), "/var/lib/socketpipe/tape/locks/st0"))
+    said = main.say_error(OSError(number, os.strerror(number), "/var/lib/socketpipe/tape/locks/st0"))
     assert said == "/var/lib/socketpipe/tape/locks/st0: %s%s" % (
         os.strerror(number),
         ""

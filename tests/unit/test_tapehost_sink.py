@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import BLOCK, archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import PROGRAM, TapeHost
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
 LABEL = 8192
@@ -44,7 +45,9 @@ def test_from_label_to_restore(version: str, tape_host: Maker) -> None:
 PATHS = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import catalog, files, lists, settings
+from _tape.common import files
+from _tape.host import settings
+from _tape.host.catalog import catalog, lists
 found = catalog.Catalog(settings.from_environment().catalog_dir)
 files.write_whole(lists.path(found, {"run": "R1", "set": "all", "host": "b\\u00fccher"}), b"x")
 """
@@ -54,7 +57,7 @@ files.write_whole(lists.path(found, {"run": "R1", "set": "all", "host": "b\\u00f
 def test_paths_are_utf_8_in_any_locale(version: str, tmp_path: Path) -> None:
     """A login without LANG has the locale C, where Python 3.6 knows only ASCII: the report was a traceback."""
     given = json.dumps({"catalog_dir": str(tmp_path / "bänder")})
-    argv = [pythons.needed(version), "-I", "-B", "-c", PATHS, str(PROGRAM)]
+    argv = [pythons.needed(version), "-I", "-B", "-c", PATHS, str(MODULE_UTILS)]
     subprocess.run(argv, env={"LC_ALL": "C", "SOCKETPIPE_TAPE": given}, check=True)
     assert (tmp_path / "bänder/lists/R1/all,bücher.gz").read_bytes() == b"x"
 

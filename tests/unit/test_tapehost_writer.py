@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import writer
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import BLOCK, archive
-from ansible_collections.plumbing.socketpipe.tests.unit.tape import load
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, wait_for
 
 Maker = Callable[..., TapeHost]
-(writer,) = load("tapehost", "writer")
 DD = ["dd", "ibs=1048576", "obs=4096"]
 READ = ["dd", "bs=4096"]
 MBUFFER = ["mbuffer", "-q", "-m", "1048576", "-s", "4096", "-P", "80"]

@@ -29,7 +29,7 @@ from . import tree
 from .venvs import BUILD, ROOT
 
 FOLDER = BUILD / "mutants"
-SOURCES = ("plugins/module_utils/_*/**/*.py", "plugins/plugin_utils/*.py", "roles/tape/files/*/*.py")
+SOURCES = ("plugins/module_utils/_*/**/*.py", "plugins/plugin_utils/*.py")
 WHOLE = ("test_end.py", "test_rules.py", "test_meeting.py")  # these launch ends
 LEAST = 0.95  # share of the changes that must be noticed
 PATIENCE = 600.0  # seconds for the tests of one change; a change that makes them hang is noticed
@@ -126,7 +126,7 @@ def tests_of(path: str) -> list[str]:
     stem = Path(path).stem
     imports = re.compile(rf"\b{stem} import\b|\bimport [^\n]*\b{stem}\b")
     files = sorted((ROOT / "tests" / "unit").glob("test_*.py"))
-    program = Path(path).parent.name if "roles/tape" in path else ""
+    program = "archiver" if "_tape/archiver" in path else "tapehost" if "_tape/host" in path else ""
     if program:
         files = [file for file in files if re.match(rf"test_(tape_|{program})", file.name)]
     own = [file for file in files if stem.lstrip("_") in file.stem]

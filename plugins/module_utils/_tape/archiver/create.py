@@ -1,0 +1,267 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""create, report and estimate: this host's files as an archive."""
+
+import os
+import re
+import shutil
+import sys
+import time
+
+from . import mounts
+from .command import tar_argv
+from .crew import DEVNULL, KEPT, Child, Crew, pipe
+from .filenames import List
+from .gnutar import Tar, TarSays, checksum_argv, complaint
+from .settings import Settings, checked, shown
+from .state import NoBase, States, private
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+TOLD = 1000  # characters of a name in an answer
+ROOM = 64 * 1024  # characters of a list in a report
+KEEPING = "; tape_keep_incomplete keeps such an archive"
+
+
+class Plan:
+    """What is asked for, checked, before anything starts."""
+
+    def __init__(self, settings: Settings, words: "argparse.Namespace"):
+        self.settings = settings
+        self.level: int = words.level
+        self.base: "str | None" = checked("run", words.base) if words.base else None
+        if (self.level > 0) != (self.base is not None):
+            raise Trouble("level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), 2)
+        self.ahead: int = words.ahead
+        self.block_size, self.excludes = settings.block_size, settings.excludes
+        self.started = time.time()
+        self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
+        self.states = States(settings.state_dir)
+        self.file_systems = mounts.identify(settings.paths)
+        self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
+        self.level_problem = ""
+        # what is in the archive: an increment must not want more than its base has
+        self.wanted = {
+            "host": getattr(words, "host", ""),  # an estimate is of no name
+            "paths": bounded([shown(path) for path in settings.paths]),
+            "excludes": bounded([shown(pattern) for pattern in self.excludes]),
+            "one_file_system": settings.one_file_system,
+        }  # type: dict[str, Any]
+
+    def write_snapshot(self, target: "Any") -> None:
+        """What tar starts from: what it knew after the base, or nothing.  Without that base it is level 0."""
+        if self.base is None:
+            return
+        try:
+            self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted)
+            self.states.copy(self.base, target, self.ahead)
+        except NoBase as exc:
+            target.seek(0)
+            target.truncate()
+            self.level_problem = "level 0 instead of %d: %s" % (self.level, exc)
+            self.level, self.base = 0, None
+
+
+def create(settings: Settings, words: "argparse.Namespace") -> None:
+    """The archive goes to standard output, what is known of it into the state."""
+    run, host = checked("run", words.run), words.host
+    if not host or any(not character.isprintable() or character == " " for character in host):
+        raise Trouble("%r is no name of a host: it is a word of the archive's label" % host, 2)
+    if os.isatty(1):
+        raise Trouble("the archive goes to standard output, which is a terminal", 2)
+    kept = [checked("run", each) for each in words.keep.split(",") if each]
+    same_machine(host, words.machine)
+    tar = Tar()
+    plan = Plan(settings, words)
+    if plan.base == run:
+        raise Trouble("run %s cannot be its own base" % run, 2)
+    states = plan.states
+    states.open(1)
+    kept += [run] + ([plan.base] if plan.base else [])
+    states.prune(kept)
+    states.forget(run)
+    try:
+        facts = write(tar, plan, run, host)
+    except BaseException:
+        states.forget(run)
+        states.prune(kept)
+        raise
+    states.save(run, facts)
+    for line in facts["warnings"]:
+        sys.stderr.write(line + "\n")
+    sys.stderr.write("%d files, %d bytes, %d warnings\n" % (facts["files"], facts["bytes"], facts["warning_count"]))
+
+
+def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
+    """tar | tee >(checksum) | standard output; returns what is known of the archive when all of it is out."""
+    settings, states = plan.settings, plan.states
+    snapshot = states.unfinished(run, ".snar")
+    with open(snapshot, "wb", opener=private) as copy:
+        plan.write_snapshot(copy)
+    label = "%s %s %d %s %s" % (run, host, plan.level, plan.now, settings.set)
+    names = List(open(states.unfinished(run, ".list.gz"), "wb", opener=private))
+    digest, says = bytearray(), TarSays()
+    checksum = checksum_argv()
+    with Crew() as crew:
+        archive, archive_in = pipe()
+        branch, branch_in = pipe()
+        index, sum_out = crew.listen(names), crew.listen(digest.extend)
+        summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
+        tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], archive, 1, fds=(branch_in,))
+        argv = tar_argv(
+            tar,
+            plan,
+            snapshot,
+            "--verbose",
+            "--index-file=/proc/self/fd/%d" % index,
+            "--label=" + label,
+            "--file=-",
+        )
+        fds, ok = (index, *states.descriptors), settings.tar_may_end_with
+        source = crew.start("tar", argv, DEVNULL, archive_in, fds, ok=ok, says=says)
+        for fd in (archive, archive_in, branch, branch_in, index, sum_out):
+            os.close(fd)
+        crew.wait(out=1)
+    judge(source, tee, summer, crew.reader_gone, says.total > 0)
+    incomplete = source.status == 2
+    names.finish()
+    if says.total <= 0 or says.total % settings.block_size or len(digest) < 64:
+        raise Trouble(
+            "tar says that it wrote %d bytes, which are no whole blocks of %d" % (says.total, settings.block_size)
+        )
+    states.finish(run, ".list.gz")
+    if incomplete:  # no increment may rely on it: what could not be read today would not be in any archive
+        os.unlink(snapshot)
+    else:
+        states.finish(run, ".snar")
+    warnings = ([plan.level_problem] if plan.level_problem else []) + says.first
+    return {
+        "run": run,
+        "set": settings.set,
+        "level": plan.level,
+        "level_problem": plan.level_problem,
+        "base": plan.base,
+        "time": plan.now,
+        "label": label,
+        "machine_id": machine_id(),
+        **plan.wanted,
+        "block_size": plan.block_size,
+        "file_systems": plan.file_systems,
+        "tar_version": tar.version,
+        "metadata": tar.metadata,
+        "bytes": says.total,
+        "sha256": digest[:64].decode("ascii"),
+        "tar": source.status,
+        "incomplete": incomplete,
+        "warnings": warnings[:KEPT],
+        "warning_count": says.count + bool(plan.level_problem),
+        "other_file_systems": other_file_systems(plan, says.elsewhere),
+        "files": names.count,
+        "elapsed": round(time.time() - plan.started, 3),
+    }
+
+
+def same_machine(host: str, wanted: str) -> None:
+    """Raises Trouble if the archives of this name are those of another machine."""
+    found = machine_id()
+    if wanted and found not in (None, wanted):
+        raise Trouble(
+            "this is the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id): "
+            "two hosts of one name must not share a tape host; after a new installation set "
+            "tape_accept_new_machine once" % (found, host, wanted),
+            kind="other machine",
+        )
+
+
+def machine_id() -> "str | None":
+    """Which machine this is, whatever its name: two hosts of one name are no one host; None if it does not say."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as text:
+            found = text.read(100).strip()
+    except (OSError, ValueError):
+        return None
+    return found if re.match(r"[0-9a-f]{32}\Z", found) else None
+
+
+def bounded(texts: "list[str]") -> "list[str]":
+    """As many as a report may have: it is one line of the catalog."""
+    kept: "list[str]" = []
+    room = ROOM
+    for text in texts:
+        room -= len(text) + 4
+        if room < 0:
+            return kept + ["and %d more" % (len(texts) - len(kept))]
+        kept.append(text)
+    return kept
+
+
+def other_file_systems(plan: Plan, names: "list[str]") -> "list[str]":
+    """What is mounted below the paths and therefore not in the archive, though it has files; ``names`` are tar's."""
+    found = {name[1:] for name in names} | set(map(shown, plan.out_of_reach))
+    return bounded(mounts.with_files(sorted(found - set(map(shown, plan.settings.paths)))))
+
+
+def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool, ended: bool) -> None:
+    """Raises Trouble with the cause, not with what followed from it.  ``ended``: tar has written the archive's end."""
+    if summer.failed and not summer.killed:
+        raise Trouble("the checksum's program %s: %s" % (summer.how(), " ".join(summer.says.last)))
+    if (tar.failed or not ended) and not tar.killed and not tar.by_pipe:
+        hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
+        hint += KEEPING if tar.status == 2 and ended else ""
+        raise Trouble(complaint(tar) + hint, before=tar.says.last[:-1])
+    if reader_gone or tee.failed:
+        said = " ".join(tee.says.last)
+        raise Trouble(
+            "whoever was to read the archive is gone, and it is not complete: the reason is on the other host%s"
+            % (" (%s)" % said if said else "")
+        )
+
+
+def report(settings: Settings, words: "argparse.Namespace") -> None:
+    """A line of JSON, and then the list of names, still compressed."""
+    states = States(settings.state_dir)
+    run = checked("run", words.run)
+    try:
+        facts = open(states.path(run, ".json"), "rb")
+        names = open(states.path(run, ".list.gz"), "rb")
+    except FileNotFoundError:
+        raise Trouble(
+            "no archive of run %s was completed on this host: nothing of it is in %s" % (run, shown(states.folder))
+        ) from None
+    with facts, names:
+        out = sys.stdout.buffer
+        out.write(facts.read().rstrip(b"\n") + b"\n")
+        shutil.copyfileobj(names, out, 1024**2)
+        out.flush()
+    states.reported(run)
+
+
+def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
+    """How long the archive will be.  tar knows /dev/null, and reads no file for it."""
+    tar = Tar()
+    plan = Plan(settings, words)
+    says = TarSays()
+    with plan.states.scratch() as snapshot, Crew() as crew:
+        plan.write_snapshot(snapshot)
+        snapshot.flush()
+        snar = b"/proc/self/fd/%d" % snapshot.fileno()
+        argv = tar_argv(tar, plan, snar, "--label=an estimate", "--file=/dev/null")
+        fds = (snapshot.fileno(), *plan.states.descriptors)
+        source = crew.start("tar", argv, fds=fds, ok=settings.tar_may_end_with, says=says)
+        crew.wait()
+    if source.failed or says.total <= 0:
+        raise Trouble(complaint(source), before=says.last[:-1])
+    mounted = other_file_systems(plan, says.elsewhere)
+    return {
+        "bytes": says.total,
+        "level": plan.level,
+        "level_problem": plan.level_problem,
+        "warnings": says.first,
+        "warning_count": says.count,
+        "other_file_systems": [each[:TOLD] for each in mounted[:3]],
+        "mounted": len(mounted),
+    }

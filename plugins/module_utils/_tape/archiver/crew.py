@@ -1,0 +1,229 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The programs that carry an archive, started and waited for together.
+
+The archive goes from program to program through the kernel.  What is read here
+is what they say beside it: their messages, and the names of the files.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import time
+from subprocess import DEVNULL
+
+from ..common.process import Forked, die_with, held_back, plain_environment
+from .settings import shown
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl only since 3.10
+PIPE_SIZE = 1024**2  # what an unprivileged user may have
+CHUNK = 256 * 1024
+KEPT = 20  # lines of what a program says: the first ones, and the last ones
+LONGEST = 2000  # bytes of a line
+GRACE = 2.0  # seconds that the others have when one has failed: most end by themselves, by the end of a pipe
+PAUSE = 0.005  # seconds in which names gather: tar writes each by itself
+
+
+def pipe() -> "tuple[int, int]":
+    """(read end, write end), large, so that its two sides wait for each other less often."""
+    ends = os.pipe()
+    try:
+        fcntl.fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:  # the user has too many large ones already: a small one is as good
+        pass
+    return ends
+
+
+class Lines:
+    """What a program says: its first and its last lines, and how many there were."""
+
+    def __init__(self) -> None:
+        self.first: "list[str]" = []
+        self.last: "list[str]" = []
+        self.count = 0
+        self.rest = b""
+
+    def __call__(self, chunk: bytes) -> None:
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        self.rest = self.rest[:LONGEST]
+        for line in lines:
+            self.add(shown(line[:LONGEST]))
+
+    def finish(self) -> None:
+        if self.rest:
+            self(b"\n")
+
+    def add(self, line: str) -> None:
+        self.count += 1
+        if len(self.first) < KEPT:
+            self.first.append(line)
+        self.last = (self.last + [line])[-KEPT:]
+
+
+class Child:
+    """A program and what became of it."""
+
+    def __init__(self, name: str, process: "subprocess.Popen[bytes] | Forked", ok: "tuple[int, ...]", says: Lines):
+        self.name = name
+        self.process = process
+        self.ok = ok
+        self.says = says
+        self.killed = False  # by us
+        self.then = None  # type: Callable[[], None] | None # what is to be done once it has ended
+
+    @property
+    def status(self) -> "int | None":
+        """Its exit status; minus the signal's number for one that a signal ended; None while it runs."""
+        return self.process.returncode
+
+    @property
+    def failed(self) -> bool:
+        return self.status is not None and self.status not in self.ok
+
+    @property
+    def by_pipe(self) -> bool:
+        """Ended because nobody reads what it writes: a consequence, never a cause."""
+        return self.status == -signal.SIGPIPE
+
+    def how(self) -> str:
+        """How it ended, in words."""
+        status = self.status or 0
+        return "was ended by %s" % signal.Signals(-status).name if status < 0 else "failed with status %d" % status
+
+
+class Crew:
+    """All programs of one archive.  If one fails, the others are ended; when we go, all go."""
+
+    def __init__(self) -> None:
+        self.children: "list[Child]" = []
+        self.readers: "dict[int, Callable[[bytes], None]]" = {}
+        self.reader_gone = False
+        self.wake, wake_in = os.pipe()
+        for fd in (self.wake, wake_in):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wake_in)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.kill()
+
+    def listen(self, reader: "Callable[[bytes], None]") -> int:
+        """A descriptor to write to; what arrives is given to the reader.  The caller closes it."""
+        ours, theirs = pipe()
+        os.set_blocking(ours, False)
+        self.readers[ours] = reader
+        return theirs
+
+    def start(
+        self,
+        name: str,
+        argv: "list[bytes]",
+        stdin: int = DEVNULL,
+        stdout: int = DEVNULL,
+        fds: "tuple[int, ...]" = (),
+        ok: "tuple[int, ...]" = (0,),
+        says: "Lines | None" = None,
+        cwd: bytes = b"/",
+    ) -> Child:
+        """Run a program; it has these descriptors and no others, and closing ours is left to the caller."""
+        says = says or Lines()
+        with held_back():
+            stderr = self.listen(says)
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    pass_fds=fds,
+                    cwd=cwd,
+                    env=plain_environment(),
+                    preexec_fn=die_with(os.getpid()),
+                )
+            except OSError as exc:
+                raise Trouble("cannot run %s: %s" % (name, exc.strerror)) from None
+            finally:
+                os.close(stderr)
+            self.children.append(Child(name, process, ok, says))
+        return self.children[-1]
+
+    def fork(self, name: str, work: "Callable[[], None]", stdin: int, stdout: int, fds: "tuple[int, ...]") -> Child:
+        """A copy of us that does this work; the same is true of its descriptors."""
+        says = Lines()
+        with held_back():
+            stderr = self.listen(says)
+            try:
+                process = Forked(work, (stdin, stdout, stderr), fds)
+            finally:
+                os.close(stderr)
+            self.children.append(Child(name, process, (0,), says))
+        return self.children[-1]
+
+    def wait(self, out: int = -1) -> None:
+        """Until all have ended and all that they said is read.  ``out``: where the archive goes, -1 for nowhere."""
+        deadline = None  # type: float | None
+        while True:
+            alive = [child for child in self.children if child.process.poll() is None]
+            waiting = [child for child in self.children if child.then and child not in alive]
+            if waiting:
+                waiting[0].then, then = None, waiting[0].then
+                if then:
+                    then()
+                continue
+            if not alive and not self.readers:
+                break
+            if deadline is None and (self.reader_gone or any(child.failed for child in self.children)):
+                deadline = time.monotonic() + (0 if self.reader_gone else GRACE)
+            if deadline is not None and alive and time.monotonic() >= deadline:
+                self.kill()
+                continue
+            self.poll(-1 if self.reader_gone else out, deadline if alive else None)
+        for child in self.children:
+            child.says.finish()
+
+    def poll(self, out: int, deadline: "float | None") -> None:
+        """Wait for something to happen, and read what can be read."""
+        poller = select.poll()
+        for fd in [self.wake] + list(self.readers):
+            poller.register(fd, select.POLLIN)
+        if out >= 0:
+            poller.register(out, 0)  # the kernel says when nobody can read it any more
+        found = dict(poller.poll(None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)))
+        if found.pop(out, 0) & (select.POLLERR | select.POLLHUP):
+            self.reader_gone = True
+        if found.pop(self.wake, 0):
+            os.read(self.wake, 4096)
+        for fd in found:
+            self.read(fd)
+        if found:
+            time.sleep(PAUSE)
+
+    def read(self, fd: int) -> None:
+        try:
+            chunk = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        if chunk:
+            self.readers[fd](chunk)
+        else:
+            os.close(fd)
+            del self.readers[fd]
+
+    def kill(self) -> None:
+        """End those that still run, and wait for them."""
+        for child in self.children:
+            if child.process.poll() is None:
+                child.killed = True
+                child.process.kill()
+        for child in self.children:
+            child.process.wait()

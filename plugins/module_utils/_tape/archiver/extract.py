@@ -1,0 +1,91 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""extract: an archive from standard input as files below a directory."""
+
+import os
+
+from . import links
+from .extraction import Extraction
+from .filenames import Found
+from .gate import Gate, Selection
+from .gnutar import escaped
+from .settings import Settings, encode
+from .target import Target
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+
+# what the answer says when nothing is to be said
+NOTHING: "dict[str, Any]" = {"files": 0, "deleted": 0, "again": False}
+NOTHING.update((key, []) for key in ("deleted_names", "kept_links", "missing", "gone", "warnings"))
+
+
+def member(path: str) -> bytes:
+    """A path as the user says it, as its name in the archive; b"." is all of it."""
+    name = encode(os.path.normpath("/" + path.lstrip("/")))
+    if ".." in path.split("/"):
+        raise Trouble("%r: a path to restore must not contain '..'" % path, 2)
+    return b"." + name if name != b"/" else b"."
+
+
+def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
+    asked = {member(path): path for path in words.paths}
+    if words.bytes <= 0 or len(words.sha256) != 64:
+        raise Trouble("--bytes and --sha256 must be what the catalog says of the archive", 2)
+    members = [] if b"." in asked else list(asked)
+    target = Target(words)
+    done = False
+    try:
+        answer = dict(NOTHING, to=words.to, bytes=words.bytes, sha256=words.sha256.lower())
+        answer.update(links.fetch(words, target) if words.again else restore(words, target, members))
+        done = True
+    finally:
+        target.put_back()
+        if not done or not (words.more or answer["again"]):
+            target.record.remove()
+    gone = set(answer.pop("gone"))
+    answer["gone"] = [path for name, path in asked.items() if name in gone]
+    missing = set(answer.pop("missing"))
+    answer["missing"] = [path for name, path in asked.items() if name in missing]
+    if answer["missing"] and words.strict_paths:
+        raise Trouble(
+            "not in this archive: %s" % ", ".join(escaped(os.fsencode(path)).decode() for path in answer["missing"])
+        )
+    return answer
+
+
+def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]") -> "dict[str, Any]":
+    """All members, or those that are asked for, and what of an earlier archive is gone by then goes."""
+    record = target.record
+    plain = target.is_new and not words.incremental  # nothing is there to be judged
+    gate = None if plain else Gate(target.real, Selection(members), record, words.delete)
+    recorded = record.start(target.is_new) if words.more or words.may_repeat else None
+    found = Found(members, recorded)
+    extraction = Extraction(words, target, members)
+    try:
+        extraction.read(found, target.real, gate)
+    finally:
+        if recorded:
+            recorded.close()
+    says, gate_says = extraction.says, extraction.gate_says
+    errors = says.first if extraction.has_errors else []
+    again = links.remember(words, target, found.links)
+    if gate and words.delete and not words.more:
+        gate.remove_now([os.fsencode(name) for name in gate_says["later"]])
+    return {
+        "tar": extraction.status,
+        "files": found.count,
+        "deleted": gate_says["count"] + (gate.count if gate else 0),
+        "deleted_names": gate_says["deleted"] + (gate.deleted if gate else []),
+        "kept_links": gate_says["kept"],
+        "missing": found.missing,
+        "gone": [os.fsencode(name) for name in gate_says["gone"]],
+        "warnings": [] if extraction.has_errors else says.first,
+        "errors": errors,
+        "error_count": says.count if errors else 0,
+        "again": again,
+    }

@@ -1,0 +1,145 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An archive from standard input, checked, judged and extracted by tar."""
+
+import json
+import math
+import os
+import tempfile
+
+from .crew import Child, Crew, pipe
+from .filenames import Found
+from .gate import Gate  # pylint: disable=unused-import  # a type
+from .gnutar import EMPTY, Tar, TarSays, checksum_argv, complaint
+from .record import HIDDEN
+from .target import Target
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+RECORD = 256 * 1024  # what tar reads at once, if the archive's length is a multiple of it
+LEAST_RECORD = 10240
+# a clock that is behind is no reason to fail, nor is another program's extension
+SILENT = ("timestamp", "unknown-keyword")
+
+
+class Extraction:
+    """One archive that is read, once."""
+
+    def __init__(self, words: "argparse.Namespace", target: Target, asked: "list[bytes]"):
+        """``asked``: the members, none for all of them."""
+        self.words, self.target, self.asked = words, target, asked
+        self.says = TarSays()
+        self.digest = bytearray()
+        self.answer = bytearray()
+        self.status = 0
+
+    def argv(self, tar: Tar, index: int, judged: bool) -> "list[bytes]":
+        factor = math.gcd(self.words.bytes, RECORD)
+        as_root = os.geteuid() == 0
+        some = ["--verbose", "--quoting-style=c"] if self.asked else []  # which of them are links to other members?
+        return tar.argv(
+            "--extract",
+            "--preserve-permissions",
+            "--numeric-owner",
+            "--no-wildcards",  # a path is a name: what it matches would differ from level to level
+            "--blocking-factor=%d" % ((factor if factor >= LEAST_RECORD else RECORD) // 512),
+            "--verbose",
+            *some,
+            *["--warning=no-" + each for each in SILENT],
+            *(["--same-owner"] if as_root else []),
+            # without this only those of users: no capabilities
+            *(["--xattrs-include=*"] if as_root and "xattrs" in tar.metadata else []),
+            # what is one of a directory here stays one; the gate has judged where it leads
+            *(["--keep-directory-symlink"] if judged and tar.has("keep-directory-symlink") else []),
+            b"--exclude=./" + HIDDEN,
+            "--index-file=/proc/self/fd/%d" % index,
+            "--file=-",
+        )
+
+    def read(self, found: Found, to: bytes, gate: "Gate | None") -> None:
+        """standard input | tee >(checksum) | tar; raises Trouble unless all was read and is what was written."""
+        checksum = checksum_argv()
+        with Crew() as crew, tempfile.TemporaryFile(dir=to) as listed:
+            listed.write(b"".join(name + b"\0" for name in self.asked))
+            listed.flush()
+            archive, archive_in = pipe()
+            branch, branch_in = pipe()
+            index, sum_out = crew.listen(found), crew.listen(self.digest.extend)
+            summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
+            argv = self.argv(Tar(), index, gate is not None)
+            fds: "tuple[int, ...]" = (index,)
+            if self.asked:
+                argv += [b"--null", b"--files-from=/proc/self/fd/%d" % listed.fileno()]
+                fds += (listed.fileno(),)
+            # 2: perhaps only because a member is not in it, and if not, the rest of the archive is worth having
+            # it runs in DIR: with --directory tar 1.34 makes a directory elsewhere, where others have exchanged names
+            tar = crew.start("tar", argv, archive, fds=fds, ok=(0, 1, 2), says=self.says, cwd=to)
+            tee = self.start_tee(crew, gate, archive_in, branch_in)
+            for fd in (archive_in, branch, branch_in, index, sum_out):
+                os.close(fd)
+
+            def drain() -> None:
+                """tar leaves unread what follows the archive's end: a large block's padding, or what should not be."""
+                if not tar.failed:
+                    crew.start("cat", [b"cat"], archive)
+                os.close(archive)
+
+            tar.then = drain
+            crew.wait()
+        self.status = tar.status or 0
+        self.says.settle(found.links)
+        self.judge(tar, tee, summer)
+
+    def start_tee(self, crew: Crew, gate: "Gate | None", out: int, branch: int) -> Child:
+        if gate is None:
+            return crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch], 0, out, fds=(branch,))
+        passing, answer = gate, crew.listen(self.answer.extend)
+        try:
+            return crew.fork("tee", lambda: passing.run(branch, answer), 0, out, (branch, answer))
+        finally:
+            os.close(answer)
+
+    @property
+    def gate_says(self) -> "dict[str, Any]":
+        try:
+            return dict(json.loads(self.answer.decode("ascii")))
+        except ValueError:  # there was no gate, or it was killed
+            return {"gone": [], "later": [], "kept": [], "count": 0, "deleted": []}
+
+    def judge(self, tar: Child, tee: Child, summer: Child) -> None:
+        """Raises Trouble with the cause: the stream's end, what it was, what tar could not do with it."""
+        words = self.words
+        untrusted = "; what is in %s now is not to be trusted" % words.to
+        refused = self.gate_says.get("refused")
+        if refused:
+            raise Trouble("%s: remove it, or choose another directory%s" % (refused, untrusted))
+        if tee.failed and not tee.by_pipe and not tee.killed:
+            raise Trouble("the archive broke off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
+        if summer.failed and not summer.killed:
+            raise Trouble("the checksum's program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
+        if tee.by_pipe or tee.killed:  # tar has not read to the end
+            raise Trouble(complaint(tar) + untrusted, before=self.says.last[:-1])
+        digest = self.digest[:64].decode("ascii")
+        if digest == EMPTY:
+            raise Trouble(
+                "not one byte has come, of %d: the tape was at the end of its data, or the source had none"
+                % words.bytes
+            )
+        if digest != words.sha256.lower():
+            short = " (tar has read %d)" % self.says.total if self.says.total != words.bytes else ""
+            tars = "; %s" % complaint(tar) if self.has_errors else ""
+            raise Trouble(
+                "these are not the %d bytes of the catalog%s: their SHA-256 is %s and not %s%s%s"
+                % (words.bytes, short, digest, words.sha256.lower(), untrusted, tars)
+            )
+        if self.status not in (0, 1, 2) or (self.has_errors and not words.keep_going):
+            raise Trouble(complaint(tar) + "; the archive itself is whole and right", before=self.says.last[:-1])
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether tar could not do all of it; a member that is not in the archive is none, and is counted apart."""
+        return self.status not in (0, 1) and (self.says.count > 0 or not self.says.missing + self.says.unlinked)

@@ -1,0 +1,110 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of a file that has several: where one is asked for, its data may be under another one in the archive.
+
+tar finds that out when the other one has gone by.  So the archive is read once more, for those, into a directory of
+their own: whatever has the other name where the files are restored to is not what was archived.
+"""
+
+import os
+import subprocess
+
+from ..common.process import plain_environment
+from .crew import KEPT
+from .extraction import Extraction
+from .filenames import Found
+from .gate import Gate, Refused, Selection
+from .record import LINKS
+from .settings import shown
+from .target import Target
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+SCRATCH, NEW = b"again", b".socketpipe-new"
+MOST = 10000  # members; tar compares each of the archive's with all of them
+
+
+def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, bytes]") -> bool:
+    """Whether the archive must be read again for these names, {name: where its data are}."""
+    if not links:
+        return False
+    for name, other in links.items():
+        forget(target.real + name[1:], target.real + other[1:])
+    if not words.may_repeat or len(set(links.values())) > MOST:
+        name, other = sorted(links.items())[0]
+        raise Trouble(
+            "the data of %s are in the archive under another name of the same file, %s%s: ask for that as well, "
+            "or for a directory that has both"
+            % (shown(name[1:]), shown(other[1:]), " (the first of %d)" % len(links) if len(links) > 1 else "")
+        )
+    with open(target.record.file(LINKS), "wb") as text:
+        text.write(b"".join(name + b"\0" + other + b"\0" for name, other in links.items()))
+    return True
+
+
+def forget(path: bytes, other: bytes) -> None:
+    """tar has made a link to what has the other name today."""
+    try:
+        if os.path.samestat(os.lstat(path), os.lstat(other)):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
+    """Read the archive once more, for the data of these names; returns of an answer what it adds."""
+    with open(target.record.file(LINKS), "rb") as text:
+        found = text.read().split(b"\0")[:-1]
+    links = dict(zip(found[::2], found[1::2]))
+    members = sorted(set(links.values()))
+    scratch = target.record.file(SCRATCH)
+    os.mkdir(scratch, 0o700)
+    extraction = Extraction(words, target, members)
+    extraction.read(Found(members), scratch, None)
+    errors = extraction.says.first if extraction.has_errors else []
+    placing = Placing(target.real, scratch)
+    for name, other in sorted(links.items()):
+        try:
+            placing.place(name, other)
+        except (OSError, Refused) as exc:
+            errors.append("%s: %s" % (shown(name[1:]), getattr(exc, "strerror", None) or exc))
+    os.unlink(target.record.file(LINKS))
+    subprocess.call(["rm", "-rf", "--", scratch], env=plain_environment())
+    if errors and not words.keep_going:
+        raise Trouble("not all of it could be restored: " + errors[0], before=errors[1:])
+    return {"tar": extraction.status, "errors": errors[:KEPT], "error_count": len(errors)}
+
+
+class Placing:
+    """Puts files that were restored into another directory to where they belong, and names of one file stay that."""
+
+    def __init__(self, to: bytes, scratch: bytes):
+        self.to, self.scratch = to, scratch
+        self.gate = Gate(to, Selection([]), None, False)
+        self.first: "dict[tuple[bytes, int], bytes]" = {}  # of each file on each file system
+
+    def place(self, name: bytes, other: bytes) -> None:
+        path, source = self.to + name[1:], self.scratch + other[1:]
+        folder = os.path.dirname(path)
+        self.gate.place(os.path.dirname(name))
+        os.makedirs(folder, exist_ok=True)
+        before = os.stat(folder)
+        key = (other, before.st_dev)
+        if before.st_dev == os.lstat(source).st_dev:
+            self.first.setdefault(key, source)
+        new = os.path.join(folder, NEW)
+        if key in self.first:
+            os.link(self.first[key], new, follow_symlinks=False)
+        elif subprocess.call(["cp", "--archive", "--no-target-directory", "--", source, new], env=plain_environment()):
+            raise OSError(0, "cannot be copied to another file system")
+        try:
+            os.rename(new, path)
+        except OSError:
+            os.unlink(new)
+            raise
+        self.first.setdefault(key, path)
+        os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -1,0 +1,123 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The archiver: a host's files as a stream for a tape, and the stream as files again.
+
+It runs on each host of the fleet, as a stage of a pipe task.  Its settings are
+JSON in the environment variable SOCKETPIPE_TAPE; what a subcommand has to say
+is one JSON object on standard output, unless the archive itself goes there.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+
+from ..common import request
+from ..common.process import ENDING
+from .trouble import Ended, Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LEVELS = range(10)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="archiver", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", metavar="create | report | estimate | extract")
+    commands.required = True  # an argument of add_subparsers only since Python 3.7
+
+    create = commands.add_parser("create", help="write an archive of this host to standard output")
+    create.add_argument("--run", required=True, help="the run that this archive is of")
+    create.add_argument("--host", required=True, help="this host's name in the inventory")
+    create.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
+    create.add_argument("--keep", default="", help="runs whose states stay, with commas between them")
+
+    report = commands.add_parser(
+        "report", help="what create has made: a line of JSON, then the compressed list of names"
+    )
+    report.add_argument("--run", required=True)
+
+    estimate = commands.add_parser("estimate", help="how large an archive will be; reads no file and leaves nothing")
+    for command in (create, estimate):
+        command.add_argument("--level", type=int, choices=LEVELS, required=True, help="0 is everything")
+        command.add_argument("--base", help="the run that a higher level is relative to")
+        command.add_argument(
+            "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead when that was made"
+        )
+
+    extract = commands.add_parser(
+        "extract", help="read an archive from standard input, restore its files below a directory"
+    )
+    extract.add_argument("--to", required=True, metavar="DIR", help="made if it is not there; else it must be empty")
+    extract.add_argument("--sha256", required=True, help="what the archive's checksum must be")
+    extract.add_argument("--bytes", required=True, type=int, help="how long the archive must be")
+    extract.add_argument(
+        "--incremental", action="store_true", help="it goes on where the one before it, with --more, has ended"
+    )
+    extract.add_argument("--more", action="store_true", help="another archive of the same restore follows")
+    extract.add_argument(
+        "--may-repeat", action="store_true", help="if the answer is {again: true}, the same follows with --again"
+    )
+    extract.add_argument("--again", action="store_true", help="the same archive once more, as the answer has said")
+    extract.add_argument("--delete", action="store_true", help="remove what is in DIR and was not in what is restored")
+    extract.add_argument(
+        "--keep-going", action="store_true", help="what tar cannot do is in the answer, and no failure"
+    )
+    extract.add_argument("--into-existing", action="store_true", help="DIR may have something in it")
+    extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
+    extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")
+    extract.add_argument(
+        "paths", nargs="*", metavar="PATH", help="restore only these, as they were named on their host"
+    )
+    return parser
+
+
+def stopped(number: int, frame: "Any") -> None:
+    """Whoever wants us to end has said so; what we have started is ended on the way out."""
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise Ended(number)
+
+
+def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
+    # imported only now, when a signal already has its handler
+    from . import create, extract
+    from .settings import Settings
+
+    settings = Settings(None if asked is None else asked["settings"])
+    commands = {
+        "create": create.create,
+        "report": create.report,
+        "estimate": create.estimate,
+        "extract": extract.extract,
+    }
+    result = commands[words.command](settings, words)
+    if result is not None:
+        sys.stdout.write((json.dumps(result) if asked is None else request.answered(result)) + "\n")
+        sys.stdout.flush()
+
+
+def main() -> int:
+    asked = request.load()
+    words = arguments().parse_args(None if asked is None else asked["words"])
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM:
+            signal.signal(number, stopped)
+    try:
+        run(words, asked)
+    except Trouble as exc:
+        sys.stderr.buffer.write("".join(line + "\n" for line in exc.before).encode("utf-8", "backslashreplace"))
+        said, code, kind = str(exc), exc.code, exc.kind
+    except Ended as exc:
+        said, code, kind = "ended by %s" % signal.Signals(exc.number).name, 1, "failed"
+    except OSError as exc:
+        where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
+        said, code, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, "failed"
+    else:
+        return 0
+    line = "archiver %s: %s\n" % (words.command, said) if asked is None else request.failed(kind, said)
+    sys.stderr.buffer.write(line.encode("utf-8", "backslashreplace"))
+    return code

@@ -1,0 +1,63 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes from standard input to two pipes, moved by the kernel: what the program tee does, for as many as we say."""
+
+import _ctypes
+import errno
+import os
+
+from ..common.process import Function, symbol
+from .crew import PIPE_SIZE, pipe
+
+splice, tee = Function(symbol("splice")), Function(symbol("tee"))
+
+
+class Mover:
+    def __init__(self, outputs: "tuple[int, int]"):
+        self.outputs = outputs
+        self.pipe = pipe()
+
+    def take(self, count: int) -> bytes:
+        """So many bytes, fewer only at the end; they are for ``give``."""
+        found, missing = [], count
+        while missing:
+            chunk = os.read(0, missing)
+            if not chunk:
+                break
+            found.append(chunk)
+            missing -= len(chunk)
+        return b"".join(found)
+
+    def give(self, data: bytes) -> None:
+        for output in self.outputs:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(output, rest) :]
+
+    def move(self, count: int) -> None:
+        """So many bytes, from input to both outputs; fewer only at the end."""
+        while count:
+            try:
+                found = called(splice, 0, None, self.pipe[1], None, min(count, PIPE_SIZE), 0)
+            except OSError as exc:
+                if exc.errno != errno.EINVAL:  # the input is something that cannot: no link of ours, and no pipe
+                    raise
+                self.give(self.take(min(count, PIPE_SIZE)))
+                count -= min(count, PIPE_SIZE)
+                continue
+            if not found:
+                return
+            count -= found
+            while found:
+                copied = called(tee, self.pipe[0], self.outputs[1], found, 0)
+                found -= copied
+                while copied:
+                    copied -= called(splice, self.pipe[0], None, self.outputs[0], None, copied, 0)
+
+
+def called(function: Function, *arguments: "int | None") -> int:
+    """What a function of the C library returns; raises OSError."""
+    found: int = function(*arguments)
+    if found < 0:
+        raise OSError(_ctypes.get_errno(), os.strerror(_ctypes.get_errno()))
+    return found

@@ -1,0 +1,62 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the archives of one restore have put into a directory, for the next of them; it goes with the last one."""
+
+import os
+import shutil
+import stat
+
+from .settings import shown
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+HIDDEN = b".socketpipe-restore"
+ALL, NAMES, LINKS = b"all", b"names", b"links"
+
+
+class Record:
+    """A directory in the one that all is restored to, and on its file system."""
+
+    def __init__(self, to: bytes, begins: bool):
+        self.path = os.path.join(to, HIDDEN)
+        self.loaded: "set[int] | None" = None
+        try:
+            at = os.lstat(self.path)
+        except FileNotFoundError:
+            self.is_there = False
+            return
+        if not stat.S_ISDIR(at.st_mode) or at.st_uid != os.geteuid() or stat.S_IMODE(at.st_mode) & 0o077:
+            raise Trouble("%s is not of a restore of ours: remove it" % shown(self.path))
+        self.is_there = not begins
+        if begins:  # what a restore that was killed has left
+            self.remove()
+
+    def file(self, name: bytes) -> bytes:
+        return os.path.join(self.path, name)
+
+    def has(self, name: bytes, is_directory: bool) -> bool:
+        """Whether an earlier archive of this restore has put this there: a directory may have become a link since."""
+        if not self.is_there or os.path.exists(self.file(ALL)):
+            return self.is_there
+        if self.loaded is None:
+            self.loaded = set()
+            with open(self.file(NAMES), "rb") as text:
+                rest = b""
+                for chunk in iter(lambda: text.read(1024**2), b""):
+                    *names, rest = (rest + chunk).split(b"\0")
+                    self.loaded.update(map(hash, names))
+        return hash(name + b"/" if is_directory else name) in self.loaded
+
+    def start(self, everything: bool) -> "BinaryIO | None":
+        """Where the names go that are restored now; None if all that is there is ours."""
+        if not self.is_there:
+            os.mkdir(self.path, 0o700)
+            if everything:
+                open(self.file(ALL), "wb").close()
+        return None if os.path.exists(self.file(ALL)) else open(self.file(NAMES), "ab")
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)

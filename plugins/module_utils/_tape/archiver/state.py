@@ -1,0 +1,247 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tar remembers on this host of each run: {state_dir}/{tape host}/{set}/{run}.{snar,json,list.gz}.
+
+A state is only ever a base when the catalog has called its run good; nothing here decides that.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import select
+import sys
+import tempfile
+import time
+
+from .settings import shown
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Iterable
+
+REPORTED = ".reported"
+SUFFIXES = (".json", ".list.gz", ".snar", REPORTED)  # a run is there only with its first one
+UNREPORTED = 86400  # seconds that a state is kept for its report
+PAUSE = 0.5  # seconds between two looks at the lock
+CHUNK = 1024**2
+UNFINISHED = ".tmp"
+FORMAT_2 = re.compile(rb"(GNU tar-[^\n]*-2\n)(\d+)(\0\d+\0)")  # the manual's "Format 2" of snapshot files
+RECORD = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
+BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
+
+
+class NoBase(Exception):
+    """An incremental cannot be relative to this run; the text says why."""
+
+
+class States:
+    """The states of one set."""
+
+    def __init__(self, folder: bytes):
+        self.folder = folder
+        self.lock = -1
+        self.files: "list[Any]" = []
+
+    def path(self, run: str, suffix: str) -> bytes:
+        return os.path.join(self.folder, (run + suffix).encode())
+
+    def open(self, out: int) -> None:
+        """Make the folder, for its owner alone, and be the only one that works on it.  ``out``: who waits for us."""
+        os.makedirs(self.folder, 0o700, exist_ok=True)
+        os.chmod(self.folder, 0o700)
+        self.lock = os.open(os.path.join(self.folder, b"lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not self.locked():
+            sys.stderr.write(
+                "waiting for process %s, another backup of this set on this host (it holds %s/lock)\n"
+                % (os.read(self.lock, 20).decode("ascii", "replace") or "?", shown(self.folder))
+            )
+            sys.stderr.flush()
+            while not self.locked():
+                if reader_gone(out):
+                    raise Trouble("whoever was to read the archive is gone, and it was not begun: another backup ran")
+        os.ftruncate(self.lock, 0)
+        os.pwrite(self.lock, b"%d" % os.getpid(), 0)
+
+    def locked(self) -> bool:
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def prune(self, keep: "Iterable[str]") -> None:
+        """Remove the states of other runs, and what an earlier run that was killed has left.
+
+        The report of another job's run may be still to come, and without it that whole archive would be worth nothing.
+        """
+        kept = {run + suffix for run in keep for suffix in SUFFIXES}
+        names = sorted(os.fsdecode(each) for each in os.listdir(self.folder))
+        for name in names:
+            run = name[: -len(".json")]
+            if name.endswith(".json") and run + REPORTED not in names and self.age(name) < UNREPORTED:
+                kept.update(run + suffix for suffix in SUFFIXES)
+        for name in names:
+            if name.endswith(SUFFIXES + (UNFINISHED,)) and name not in kept:
+                os.unlink(os.path.join(self.folder, os.fsencode(name)))
+
+    def age(self, name: str) -> float:
+        return time.time() - os.stat(os.path.join(self.folder, os.fsencode(name))).st_mtime
+
+    def reported(self, run: str) -> None:
+        """Whoever keeps the catalog knows of it."""
+        os.close(os.open(self.path(run, REPORTED), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def forget(self, run: str) -> None:
+        """An earlier attempt of the same run is no longer worth anything."""
+        for suffix in SUFFIXES:
+            try:
+                os.unlink(self.path(run, suffix))
+            except FileNotFoundError:
+                pass
+
+    def facts(self, run: str) -> "dict[str, Any]":
+        """What create said of a run; raises OSError and ValueError."""
+        with open(self.path(run, ".json"), encoding="utf-8") as text:
+            return dict(json.load(text))
+
+    def check(self, run: str, level: int, now: str, systems: "dict[str, str]", wanted: "dict[str, Any]") -> None:
+        """Whether an incremental can be relative to this run; raises NoBase if it cannot.
+
+        ``wanted``: of the archive to be made, those facts that say what is in it.
+        """
+        try:
+            facts = self.facts(run)
+            before, made, lower = dict(facts["file_systems"]), str(facts["time"]), int(facts["level"])
+            if facts.get("incomplete"):
+                raise NoBase("the archive of run %s has errors" % run)
+            os.stat(self.path(run, ".snar"))
+            compare(run, facts, wanted)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise NoBase(
+                "no state of run %s is in %s on this host (a new installation, or it was removed)"
+                % (run, shown(self.folder))
+            ) from None
+        if lower >= level:
+            raise Trouble("run %s was level %d: it is no base for level %d" % (run, lower, level), 2)
+        if made > now:
+            raise NoBase(
+                "run %s was made at %s, and this host's clock says %s: what changed since would be missed"
+                % (run, made, now)
+            )
+        for path, uuid in systems.items():
+            if uuid != before.get(path, uuid):
+                raise NoBase("%s is another file system (%s) than in run %s (%s)" % (path, uuid, run, before[path]))
+
+    def unfinished(self, run: str, suffix: str) -> bytes:
+        """A path to write to until it is whole."""
+        return self.path(run, suffix + UNFINISHED)
+
+    def finish(self, run: str, suffix: str) -> None:
+        """It is whole: on disk first, then under its name."""
+        path = self.unfinished(run, suffix)
+        with open(path, "rb") as whole:
+            os.fsync(whole.fileno())
+        os.rename(path, self.path(run, suffix))
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        except OSError as exc:
+            if exc.errno != errno.EINVAL:  # a file system that has none for directories, such as CIFS
+                raise
+        finally:
+            os.close(folder)
+
+    def save(self, run: str, facts: "dict[str, Any]") -> None:
+        """The last file of a state."""
+        with open(self.unfinished(run, ".json"), "w", encoding="utf-8", opener=private) as text:
+            json.dump(facts, text)
+        self.finish(run, ".json")
+
+    def copy(self, run: str, target: "BinaryIO", ahead: int = 0) -> None:
+        """What tar remembers of a run, into a file of ours: tar changes it even if it fails."""
+        try:
+            with open(self.path(run, ".snar"), "rb") as source:
+                copied(source, target, ahead)
+        except OSError as exc:
+            raise NoBase("the state of run %s cannot be read (%s)" % (run, exc)) from None
+        target.flush()
+
+    def scratch(self) -> "Any":
+        """A file without a name, gone with us whatever happens."""
+        return tempfile.TemporaryFile(dir=self.folder if os.path.isdir(self.folder) else None)
+
+    def unnamed(self, lines: "list[bytes]") -> bytes:
+        """The path of such a file with these lines, for a program that gets its descriptor; no list is too long."""
+        file = self.scratch()
+        file.writelines(lines)
+        file.flush()
+        self.files.append(file)
+        return b"/proc/self/fd/%d" % file.fileno()
+
+    @property
+    def descriptors(self) -> "tuple[int, ...]":
+        """Those of all such files."""
+        return tuple(file.fileno() for file in self.files)
+
+
+def compare(run: str, before: "dict[str, Any]", wanted: "dict[str, Any]") -> None:
+    """Whether the base has all that is wanted now; raises NoBase if it has not.
+
+    tar leaves out a file that is older than the base, also one that the base left out: no archive would have it.
+    """
+    before = dict(wanted, **before)
+    if wanted["host"] and before["host"] != wanted["host"]:
+        raise NoBase("run %s was of %s: do both names mean this machine?" % (run, before["host"]))
+    paths = [each for each in wanted["paths"] if each not in before["paths"]]
+    if paths:
+        raise NoBase("run %s did not have %s of tape_paths" % (run, paths[0]))
+    excludes = [each for each in before["excludes"] if each not in wanted["excludes"]]
+    if excludes:
+        raise NoBase("run %s left out %s, which is not in tape_excludes any more" % (run, excludes[0]))
+    if before["one_file_system"] and not wanted["one_file_system"]:
+        raise NoBase("run %s left out other file systems, and tape_one_file_system is false now" % run)
+
+
+def reader_gone(out: int) -> bool:
+    """Whether nobody can read any more what is written there; it is known after a pause."""
+    poller = select.poll()
+    poller.register(out, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(int(PAUSE * 1000)))
+
+
+def private(path: "Any", flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
+    """A snapshot file with no device's number in it, for a tar with --no-check-device.
+
+    A directory is then known by its path and its inode, and tar never finds that one was renamed.  The numbers of LVM,
+    NFS, NVMe and btrfs change when a host is started again: everything would be new.  And tar takes a new directory
+    for a renamed one when it has the inode of one that was removed, which is what ext4 gives it: such an archive can
+    be made and not be restored ("Cannot rename").  The price: what is below a renamed directory is archived once more.
+
+    ``ahead``: seconds by which its time is later than it was: the clock was wrong, and tar must not miss a change.
+    """
+    rest = source.read(CHUNK)
+    head = FORMAT_2.match(rest)
+    if not head:
+        raise NoBase("the state of the base is not of a tar from 1.16 on")
+    target.write(b"%b%d%b" % (head.group(1), max(0, int(head.group(2)) - ahead), head.group(3)))
+    rest = rest[head.end() :]
+    while True:
+        chunk = source.read(CHUNK)
+        *records, rest = (rest + chunk).split(BETWEEN)
+        for record in records:
+            if not RECORD.match(record):
+                raise NoBase("the state of the base is damaged")
+            fields = record.split(b"\0", 4)
+            fields[3] = b"0"
+            target.write(b"\0".join(fields) + BETWEEN)
+        if not chunk:
+            break
+    if rest:
+        raise NoBase("the state of the base is damaged")

@@ -1,0 +1,117 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The directory that everything is restored to."""
+
+import math
+import os
+import stat
+
+from . import mounts
+from .record import HIDDEN, Record
+from .settings import shown
+from .trouble import Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+GiB = 1024**3
+NO_RECORD = (
+    "%s has no record of an archive that this one could go on from: "
+    "a restore begins with level 0, and each of its archives but the last one is extracted with --more"
+)
+
+
+OVER_ROOT = (
+    "restoring over this host's own / must be asked for: set both restore_allow_root and restore_into_existing, "
+    "or choose another directory"
+)
+
+
+class Target:
+    """What it is itself stays as it is, but for /."""
+
+    def __init__(self, words: "argparse.Namespace"):
+        self.path = os.fsencode(words.to)
+        if not self.path.startswith(b"/"):
+            raise Trouble("%r: the directory to restore to must begin with /" % words.to, 2)
+        if os.path.realpath(self.path) == b"/" and not (words.allow_root and words.into_existing):
+            raise Trouble(OVER_ROOT, 2)
+        refuse_a_trap(self.path)
+        goes_on = words.incremental or words.again
+        made = not os.path.lexists(self.path)
+        if made and goes_on:
+            raise Trouble(NO_RECORD % words.to, 2)
+        if made:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            os.mkdir(self.path, 0o700)
+        elif not os.path.isdir(self.path):
+            raise Trouble("%s is there, and is no directory" % words.to)
+        self.real = os.path.realpath(self.path)
+        self.record = Record(self.real, begins=not goes_on)
+        if goes_on and not self.record.is_there:
+            raise Trouble(NO_RECORD % words.to, 2)
+        self.is_new = made or not set(os.listdir(self.real)) - {HIDDEN}
+        if not self.is_new and not words.into_existing and not self.record.is_there:
+            raise Trouble(
+                "%s is not empty, and what is in it would be mixed with what is restored: "
+                "choose a new directory, or set restore_into_existing" % words.to
+            )
+        self.before = os.stat(self.real)
+        try:
+            self.look_for_room(words)
+        except Trouble:
+            if made:
+                os.rmdir(self.real)
+            raise
+
+    def look_for_room(self, words: "argparse.Namespace") -> None:
+        """A disk that is full hours later would be no restore; what is replaced makes room, as much as nobody knows."""
+        if words.paths or words.again:
+            return
+        free, size = room(self.real)
+        if words.bytes > (free if self.is_new else size):
+            raise Trouble(
+                "the archive has %.1f GiB, and %s has room for %.1f GiB: choose another directory"
+                % (words.bytes / GiB, words.to, (free if self.is_new else size) / GiB)
+            )
+
+    def put_back(self) -> None:
+        """An archive of / has an entry for / itself: it must not open a private directory to all."""
+        now = os.stat(self.real)
+        if self.real == b"/":
+            return
+        if (now.st_uid, now.st_gid) != (self.before.st_uid, self.before.st_gid):
+            os.chown(self.real, self.before.st_uid, self.before.st_gid)
+        os.chmod(self.real, self.before.st_mode & 0o7777)
+
+
+def refuse_a_trap(path: bytes) -> None:
+    """In a directory that all may write to, such as /var/tmp, only what we have made is what it seems to be."""
+    parts = path.rstrip(b"/").split(b"/")
+    for number in range(2, len(parts) + 1):
+        above, here = b"/".join(parts[: number - 1]) or b"/", b"/".join(parts[:number])
+        try:
+            mode, at = os.stat(above).st_mode, os.lstat(here)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if mode & stat.S_IWOTH and (stat.S_ISLNK(at.st_mode) or at.st_uid not in (0, os.geteuid())):
+            what = "a symbolic link" if stat.S_ISLNK(at.st_mode) else "of user %d" % at.st_uid
+            raise Trouble(
+                "%s is %s, in a directory that everybody may write to: choose another directory" % (shown(here), what)
+            )
+
+
+def room(path: bytes) -> "tuple[float, float]":
+    """(bytes that are free, bytes that there are) on the file systems of a directory and of all that is below it."""
+    points = [path]
+    for mount in mounts.mounted():
+        if mounts.below(mount.point, [path]) and mount.kind not in mounts.NO_FILES:
+            if mount.is_fuse or mount.is_remote:  # whose answer may never come
+                return math.inf, math.inf
+            points.append(mount.point)
+    found = {}
+    for point in points:
+        at = os.statvfs(point)
+        found[os.stat(point).st_dev] = (at.f_bfree if os.geteuid() == 0 else at.f_bavail, at.f_blocks, at.f_frsize)
+    return sum(each[0] * each[2] for each in found.values()), sum(each[1] * each[2] for each in found.values())

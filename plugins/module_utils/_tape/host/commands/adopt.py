@@ -1,0 +1,92 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The copy of a catalog that is on a tape: what may be believed of it, for it may be damaged, or anybody's."""
+
+import os
+import tarfile
+import tempfile
+
+from ...common import files
+from ...common.problem import DAMAGED, Problem
+from ..catalog import lists, records
+from ..catalog.catalog import WRITING
+from . import source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..catalog.catalog import Archive, Catalog, Tape
+    from ..reserve.holding import Holding
+    from ..settings import Settings
+
+
+def adopt(settings: "Settings", holding: "Holding", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
+    """The tapes of a catalog on the tape, none if it is not whole; and its lists of files, by their paths in it.
+
+    Raises Problem if it cannot be read.
+    """
+    with tempfile.TemporaryFile() as copy:
+        copied = source.read(settings, holding, dict(entry, bytes=None), copy.fileno())
+        if not copied.ok:
+            raise Problem("the copy of the catalog there cannot be read: %s" % copied.message)
+        try:
+            copy.seek(0)
+            found = contents(copy)
+        except (tarfile.TarError, EOFError, ValueError):
+            return [], {}
+    tapes, listed = [], {}
+    for name, data in found.items():
+        words = name.split("/")
+        if words[0] == "tapes" and name.endswith(".json"):
+            tapes += [tape for tape in [records.foreign_tape(data)] if tape]
+        elif words[0] == "lists" and len(words) == 3 and ".." not in words:
+            listed[name] = data
+    return tapes, listed
+
+
+def contents(copy: "Any") -> "dict[str, bytes]":
+    """All of its files; raises TarError, also when it ends too early."""
+    found = {}
+    with tarfile.open(fileobj=copy, mode="r:") as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is not None:
+                found[member.name] = content.read()
+                if len(found[member.name]) != member.size:
+                    raise tarfile.ReadError("it ends too early")
+    return found
+
+
+def add_others(catalog: "Catalog", copies: "list[Tape]", label: str) -> None:
+    """What copies, the oldest first, know of other tapes than the one that they are on: the newest copy counts first.
+
+    Nothing that the catalog has of a tape is dropped, nor what a copy has more of the same tape.
+    """
+    for copy in reversed(copies):
+        if copy["label"] == label:
+            continue
+        try:
+            known = catalog.tape(copy["label"])
+        except Problem as exc:
+            if exc.kind != DAMAGED:
+                raise
+            known = None
+            catalog.put_aside(copy["label"])
+        if known is None:
+            catalog.save(copy)
+        elif known["id"] == copy["id"]:
+            there = {each["file"] for each in known["archives"]}
+            more = [each for each in copy["archives"] if each["file"] not in there and each["state"] != WRITING]
+            if more:
+                known["archives"] = sorted(known["archives"] + more, key=lambda each: int(each["file"]))
+                catalog.save(known)
+
+
+def add_lists(catalog: "Catalog", listed: "dict[str, bytes]") -> None:
+    """Those lists of files that are not here, of archives that are."""
+    for archive in catalog.archives():
+        for path in (lists.path(catalog, archive), lists.former_path(catalog, archive)):
+            data = listed.get(os.path.relpath(path, catalog.folder))
+            if data is not None and not os.path.exists(path):
+                files.write_whole(path, data)

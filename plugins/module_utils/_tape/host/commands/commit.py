@@ -1,0 +1,152 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host says of its archive, when all of it is out: only then is the archive good."""
+
+import json
+import re
+import sys
+import zlib
+
+from ...common import files
+from ...common.problem import FAILED, MACHINE, Problem
+from ...common.units import parse_time
+from ..catalog import catalog as catalogs
+from ..catalog import lists
+from ..catalog.catalog import Catalog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..settings import Settings
+
+TOLD = 1000  # characters of a line in an answer; the catalog has it whole
+LINE = 2**20  # bytes: the report is shorter
+GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
+NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
+LISTS = ("paths", "warnings", "other_file_systems")
+# what a report of an older archiver does not have
+OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # type: dict[str, Any]
+KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
+
+
+def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Take the report on standard input: a line of JSON, and the compressed list of files; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    try:
+        said = parse(sys.stdin.buffer.readline(LINE))
+    except (ValueError, KeyError, TypeError, RecursionError, Problem) as exc:
+        raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
+    if (said["run"], said["host"], said["set"]) != (args.run, args.host, settings.set):
+        raise Problem("this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it does not belong here")
+    listing = sys.stdin.buffer.read()
+    if lines_of(listing) != said["files"]:
+        raise Problem(
+            "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
+        )
+    whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
+    having = [(catalogs.order_of(archive), label) for label, archive in whole if archive]
+    if not having:
+        raise Problem(
+            "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder),
+            "; ".join(catalog.warnings()),
+        )
+    # of several tapes, that of the last attempt
+    label = max(having)[1]
+    archives = catalog.archives()
+    stranger = other_machine(settings, archives, said)
+    with catalog.change(label) as tape:
+        archive = catalogs.find(tape, args.run, args.host, settings.set)
+        if archive is None:
+            raise Problem("the archive of %s in run %s has gone from tape %s" % (args.host, args.run, label))
+        if archive["state"] == catalogs.GOOD and (archive["bytes"], archive["sha256"]) != (
+            said["bytes"],
+            said["sha256"],
+        ):
+            raise Problem(
+                "tape %s, file %d: the archive of %s is good already, and this is the report of another one"
+                % (label, archive["file"], args.host),
+                "run it again",
+            )
+        if archive["bytes"] not in (None, said["bytes"]):
+            archive["state"] = catalogs.FAILED
+            archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
+        elif stranger:
+            archive.update(state=catalogs.FAILED, problem=stranger)
+        else:
+            add_warning(said, without_base(archives, said))
+            files.write_whole(lists.path(catalog, archive), listing)
+            archive.update((key, said[key]) for key in KEYS)
+            archive.update(host_time=said["time"], state=catalogs.GOOD)
+    if archive["state"] == catalogs.FAILED:
+        hint = catalogs.ACCEPT if stranger else "run it again"
+        kind = MACHINE if stranger else FAILED
+        raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
+    told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
+    told = {key: [line[:TOLD] for line in lines] for key, lines in told.items()}
+    return dict(archive, tape=label, paths=[], mounted=len(archive["other_file_systems"]), **told)
+
+
+def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
+    """Why the archive is not its host's, "" if it is: two hosts of one name must not be one chain of archives."""
+    before = catalogs.machine_of(archives, said["host"])
+    if settings.accept_new_machine or None in (before, said["machine_id"]) or before == said["machine_id"]:
+        return ""
+    return "it is of the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id)" % (
+        said["machine_id"],
+        said["host"],
+        before,
+    )
+
+
+def without_base(archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
+    """Why an increment cannot be restored now, "" if it can: what it is to must be known and good."""
+    whose = (said["base"], said["host"], said["set"], catalogs.GOOD)
+    if not said["level"] or any((each["run"], each["host"], each["set"], each["state"]) == whose for each in archives):
+        return ""
+    return "what it is an increment to, run %s, is not in the catalog: run level 0" % said["base"]
+
+
+def add_warning(said: "dict[str, Any]", text: str) -> None:
+    if text:
+        said["warnings"] = [text] + said["warnings"]
+        said["warning_count"] += 1
+
+
+def parse(line: bytes) -> "dict[str, Any]":
+    """The line of JSON, each value of which is what it must be: the catalog is read for years; raises many things."""
+    said = dict(OPTIONAL, **json.loads(line.decode()))
+    for key in ("run", "host", "set"):
+        if not isinstance(said[key], str):
+            raise ValueError("%s: %r" % (key, said[key]))
+    for key in NUMBERS:
+        if isinstance(said[key], bool) or not isinstance(said[key], int) or said[key] < 0:
+            raise ValueError("%s: %r" % (key, said[key]))
+    if not (isinstance(said["base"], str) if said["level"] else said["base"] is None) or said["level"] > 9:
+        raise ValueError("level %r, base %r" % (said["level"], said["base"]))
+    if not said["bytes"] or not re.match(r"[0-9a-f]{64}\Z", said["sha256"]):
+        raise ValueError("%r bytes, SHA-256 %r" % (said["bytes"], said["sha256"]))
+    if said["machine_id"] is not None and not re.match(r"[0-9a-f]{32}\Z", said["machine_id"]):
+        raise ValueError("machine_id %r" % (said["machine_id"],))
+    if not isinstance(said["incomplete"], bool) or not isinstance(said["level_problem"], str):
+        raise ValueError("incomplete %r, level_problem %r" % (said["incomplete"], said["level_problem"]))
+    for key in LISTS:
+        if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
+            raise ValueError("%s: %r" % (key, said[key]))
+    parse_time(str(said["time"]))
+    return dict(said)
+
+
+def lines_of(listing: bytes) -> int:
+    """How many lines are in a compressed list, -1 if it is not whole."""
+    count = 0
+    unpack = zlib.decompressobj(GZIP)
+    try:
+        rest = listing
+        while rest and not unpack.eof:
+            count += unpack.decompress(rest, LINE).count(b"\n")
+            rest = unpack.unconsumed_tail
+    except zlib.error:
+        return -1
+    return count if unpack.eof and not unpack.unused_data else -1

@@ -1,0 +1,118 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a run: a copy of the catalog on each of its tapes, and the tapes are free for others."""
+
+import os
+import subprocess
+
+from ...common.problem import Problem
+from ..catalog import catalog as catalogs
+from ..catalog.catalog import Catalog
+from ..reserve import holding as holdings
+from ..reserve import leases, tapes
+from . import sink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..reserve.holding import Holding
+    from ..settings import Settings
+
+LOOKING = 10.0  # seconds that others may take to look at our tape
+SHOWN = (
+    "host",
+    "set",
+    "level",
+    "tape",
+    "file",
+    "bytes",
+    "state",
+    "elapsed",
+    "rate",
+    "problem",
+    "warning_count",
+    "incomplete",
+)
+
+
+def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """What the run has put on which tape; that its catalog could not be copied is a warning; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    own = [archive for archive in catalog.archives() if archive["run"] == args.run]
+    names = sorted({archive["tape"] for archive in own})
+    warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
+    leases.drop(catalog, args.run)
+    # of each host the good one, wherever its clock stands, else the last; what was killed is known as failed by now
+    # of this set: a run that is resumed for another one may have a good archive of the same host
+    whose = (args.run, settings.set)
+    now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
+    best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
+    rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
+    full = {name: percent(settings, catalog.tape(name)) for name in names}
+    return {
+        "run": args.run,
+        "tapes": names,
+        "full": full,
+        "archives": rows,
+        "warnings": warnings + catalog.warnings(),
+    }
+
+
+def percent(settings: "Settings", tape: "catalogs.Tape | None") -> "int | None":
+    """How full a tape is, None if that is not known."""
+    if tape is None or not settings.capacity:
+        return None
+    return 100 if tape["full"] else min(100, round(100 * catalogs.used(tape) / settings.capacity))
+
+
+def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "list[str]") -> "list[str]":
+    """Append the catalog to those of these tapes that are still in a drive; returns what a person should know."""
+    warnings, left = [], set(names)
+    for path in settings.devices:
+        try:
+            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run), LOOKING)
+        except Problem as exc:
+            warnings.append(str(exc))
+            continue
+        try:
+            stranger = holdings.identify(holding, catalog)
+            name = holding.label.get("label")
+            if stranger or name not in left or holding.tape is None or holding.tape["full"]:
+                continue
+            with tapes.opened(settings, catalog, holding, run):
+                append(settings, catalog, holding, run)
+            left.discard(name)
+        except Problem as exc:
+            warnings.append("the catalog was not copied to the tape in %s: %s" % (path, exc))
+        finally:
+            holding.release()
+    for name in sorted(left):
+        warnings.append("the catalog was not copied to tape %s: it is full, or in no drive any more" % name)
+    return warnings
+
+
+def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
+    """One more tape file: the catalog as a tar archive."""
+    archive = dict(sink.new_archive(settings, run, os.uname().nodename), kind=catalogs.CATALOG, keep_until=0)
+    members = ["tapes"] + (["lists/" + run] if os.path.isdir(os.path.join(catalog.folder, "lists", run)) else [])
+    command = ["tar", "--create", "--file=-", "--blocking-factor=%d" % (settings.block_size // 512)]
+    command += [
+        "--label=catalog %s %s" % (run, archive["time"]),
+        "--directory=" + catalog.folder,
+        "--exclude=*.part",
+        "--",
+    ]
+    tar = subprocess.Popen(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        with tar.stdout or open(os.devnull) as stream:
+            sink.put(settings, catalog, holding, archive, stream.fileno())
+        if tar.wait() not in (0, 1):
+            raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
+    finally:
+        if tar.poll() is None:
+            tar.kill()
+            tar.wait()
+    with catalog.change(holding.label["label"]) as tape:
+        tapes.entry_of(tape, archive["file"])["state"] = catalogs.GOOD

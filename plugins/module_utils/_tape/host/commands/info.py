@@ -1,0 +1,53 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What there is: drives, tapes, archives, and of each host the newest good archive.  Nothing is changed."""
+
+from ...common.units import iso
+from ..catalog import catalog as catalogs
+from ..catalog.catalog import Catalog
+from ..reserve import wants
+from . import inventory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..catalog.catalog import Archive
+    from ..settings import Settings
+
+KEYS = ("host", "set", "run", "time", "level", "base", "tape", "file", "bytes", "state", "verified")
+
+
+def info(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """As much of it as --gather names; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    gather = args.gather.split(",")
+    archives = [archive for archive in catalog.archives() if args.host in ("", archive["host"])]
+    found: "dict[str, Any]" = {"warnings": catalog.warnings()}
+    if "drives" in gather:
+        found["drives"] = [inventory.look(settings, catalog, path, "looking at it") for path in settings.devices]
+    if "tapes" in gather:
+        keep = catalogs.needed(catalog.archives())
+        found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
+        found["next"] = wanted_next(settings, catalog)
+    if "archives" in gather:
+        found["archives"] = [entry_of(archive) for archive in archives]
+    if "hosts" in gather:
+        newest = {(each["host"], each["set"]): each for each in archives if each["state"] == catalogs.GOOD}
+        found["hosts"] = [entry_of(newest[key]) for key in sorted(newest)]
+    return found
+
+
+def entry_of(archive: "Archive") -> "dict[str, Any]":
+    entry = {key: archive.get(key) for key in KEYS}
+    entry["keep_until"] = iso(archive["keep_until"])
+    return entry
+
+
+def wanted_next(settings: "Settings", catalog: "Catalog") -> "str | None":
+    """The tape that a backup would rather have than any other, wherever it is."""
+    want = wants.Writing(settings, catalog, "-", 0)
+    ranked = [(want.suits(tape), tape["label"]) for tape in catalog.tapes()]
+    usable = [(rank, label) for (rank, reason), label in ranked if not reason]
+    return min(usable)[1] if usable else None

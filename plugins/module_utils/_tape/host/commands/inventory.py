@@ -1,0 +1,277 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
+
+import os
+import zlib
+
+from ...common import names
+from ...common.problem import CONFIRM, DAMAGED, NOT_FOUND, Problem
+from ...common.units import count, iso, parse_time, some
+from ..catalog import catalog as catalogs
+from ..catalog import lists
+from ..catalog.catalog import Catalog
+from ..drives import label as labels
+from ..reserve import changing, leases, tapes
+from ..reserve import holding as holdings
+from . import rebuild
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..reserve.holding import Holding
+    from ..settings import Settings
+
+LOOKING = 5.0  # seconds that others may take to look at a tape
+FOUND_MOST = 200  # what is found, before it is too much to read
+
+
+def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
+    name = names.checked("tape", args.label)
+    device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
+    if not device:
+        raise Problem(
+            "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
+        )
+    catalog = Catalog(settings.catalog_dir)
+    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"), LOOKING)
+    try:
+        if holding.drive.is_loading():
+            changing.wait_ready(holding)
+        stranger = holdings.identify(holding, catalog)
+        status = holding.drive.status()
+        if not status.loaded:
+            raise Problem("drive %s has no tape in it" % device, "load one")
+        if status.protected:
+            raise Problem("the tape in %s is write-protected" % device, "slide its tab, or load another")
+        known = catalog.tape(name)
+        block = holding.drive.first_block()
+        may_overwrite(settings, catalog, holding, block, args, stranger)
+        if known and known["id"] and known["id"] != holding.label.get("id") and "relabelling" not in known:
+            raise Problem(
+                "there is a tape %s already, labelled %s, and it is not this one" % (name, known["labelled"]),
+                "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
+            )
+        holding.drive.prepare(settings.compression)
+        tapes.encrypt(settings, holding, False)
+        made = labels.make(
+            name, settings.block_size, args.barcode or holding.label.get("barcode") or "", os.uname().nodename
+        )
+        former = holding.label.get("label")
+        if former and former != name and not stranger:
+            with catalog.lock():
+                os.unlink(catalog.tape_path(former))
+        tapes.begin(catalog, holding, made, known)
+    finally:
+        holding.release()
+    return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+
+
+def may_overwrite(
+    settings: "Settings",
+    catalog: "Catalog",
+    holding: "Holding",
+    block: bytes,
+    args: "argparse.Namespace",
+    stranger: str,
+) -> None:
+    """Whether this tape may be labelled; raises Problem, with what a person repeats to say that it may."""
+    if not block:
+        return
+    tape, more = holding.tape, ""
+    if tape is not None and not stranger:
+        try:
+            more = tapes.unknown(catalog, holding, tape)
+        except Problem as exc:
+            more = "the end of its data cannot be found (%s)" % exc.what
+        if not more and not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
+            return
+        if settings.reuse == "never":
+            raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
+        own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
+        what = "%s of tape %s" % (count(len(own), "archive"), tape["label"])
+        if more:
+            what += "; but " + more
+        else:
+            what += not_expired(tape, catalog.archives())
+    else:
+        what = (
+            labels.describe(block)
+            if not holding.label
+            else "tape %s, which this catalog does not know" % holding.label["label"]
+        )
+    # of a tape that has more than the catalog knows the proof is another one, so that nobody repeats it unread
+    proof = labels.fingerprint(b"more" + block if more else block)
+    barcode = ((tape or {}) if not stranger else {}).get("barcode") or holding.label.get("barcode")
+    barcode = "" if more else barcode
+    if args.overwrite and args.overwrite in (proof, barcode):
+        return
+    hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
+    if more:
+        hint = "tape_inventory with tape_rebuild reads it in; " + hint
+    if args.overwrite:
+        hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
+    raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint, kind=CONFIRM)
+
+
+def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> str:
+    """What a person should know before the archives of a tape are overwritten, for the end of a sentence."""
+    if not catalogs.is_expired(tape, catalogs.needed(archives, expire_last=True)):
+        return ", not all of which are past their retention"
+    hosts = catalogs.hosts_on(tape, catalogs.only_last(archives))
+    return ", among them the last good one of " + some(hosts) if hosts else ""
+
+
+def look(
+    settings: "Settings", catalog: Catalog, path: str, why: str, first: "Callable[[Holding], None]" = lambda held: None
+) -> "dict[str, Any]":
+    """The tape in a drive, or why that cannot be told; ``first`` is done with the drive before."""
+    entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
+    try:
+        holding = holdings.hold(settings, catalog, path, holdings.somebody(why), LOOKING)
+        try:
+            first(holding)
+            entry["message"] = holdings.identify(holding, catalog)
+            entry["label"] = holding.label.get("label")
+        finally:
+            holding.release()
+    except Problem as exc:
+        entry["message"] = str(exc)
+    return entry
+
+
+def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """What is in each drive, and what the catalog knows; with --rebuild, first what the tapes themselves say."""
+    catalog = Catalog(settings.catalog_dir)
+    rebuilt: "list[dict[str, Any]]" = []
+
+    def read_in(holding: "Holding") -> None:
+        if args.rebuild:
+            rebuilt.append(rebuild.rebuild(settings, catalog, holding))
+
+    drives = [look(settings, catalog, path, "taking inventory", read_in) for path in settings.devices]
+    bad = [each for each in rebuilt if each["errors"]]
+    if bad:
+        raise Problem(
+            "; ".join("tape %s could not be read: %s" % (each["label"], "; ".join(each["errors"])) for each in bad),
+            "all that the catalog knew is kept, and %s added. Clean the drive, or try another one, and rebuild again"
+            % ", ".join("%s of %s" % (count(each["added"], "archive"), each["label"]) for each in rebuilt),
+            kind=DAMAGED,
+        )
+    archives = catalog.archives()
+    keep = catalogs.needed(archives, expire_last=settings.expire_last)
+    last = catalogs.only_last(archives)
+    known = [dict(summary(catalog, tape, keep), last_of=catalogs.hosts_on(tape, last)) for tape in catalog.tapes()]
+    warnings = catalog.warnings() + [text for each in rebuilt for text in each["warnings"]]
+    rebuilt = [{key: each[key] for key in ("label", "archives", "added")} for each in rebuilt]
+    return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": warnings}
+
+
+def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
+    """One tape for a list of them."""
+    own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
+    lease = leases.read(catalog, tape["label"])
+    states = [archive["state"] for archive in own]
+    return {
+        "label": tape["label"],
+        "barcode": tape["barcode"],
+        "archives": len(own),
+        "good": states.count(catalogs.GOOD),
+        "failed": states.count(catalogs.FAILED),
+        "bytes": catalogs.used(tape),
+        "full": tape["full"],
+        "expired": catalogs.is_expired(tape, keep),
+        "first": own[0]["time"] if own else None,
+        "last": own[-1]["time"] if own else None,
+        "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,
+        "run": lease["run"] if lease else None,
+    }
+
+
+def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that have a path, which may be a pattern of the shell: the newest first."""
+    catalog = Catalog(settings.catalog_dir)
+    wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
+    found: "list[dict[str, Any]]" = []
+    more = False
+    unread = []
+    for archive in reversed(catalog.archives()):
+        if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
+            continue
+        try:
+            with lists.opened(catalog, archive) as listing:
+                names_of_it = lists.named((lists.path_of(line) for line in listing), wanted)
+        except (OSError, EOFError, zlib.error):
+            unread.append("%s of run %s" % (archive["host"], archive["run"]))
+            continue
+        entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
+        more = more or len(found) + len(names_of_it) > FOUND_MOST
+        found += [
+            dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))
+            for name in names_of_it[: FOUND_MOST - len(found)]
+        ]
+    return {"found": found, "more": more, "unread": unread, "warnings": catalog.warnings()}
+
+
+def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    good = catalog.good(args.host, settings.set)
+    runs = [archive["run"] for archive in good]
+    if args.as_of in runs:  # up to this run, whose archives are all later than its name says
+        good = good[: len(runs) - runs[::-1].index(args.as_of)]
+    elif args.as_of:
+        good = catalog.good(args.host, settings.set, parse_time(args.as_of))
+    if not good:
+        raise nothing_good(settings, catalog, args)
+    archives = catalogs.chain(good)
+    keys = (
+        "run",
+        "host",
+        "set",
+        "time",
+        "host_time",
+        "level",
+        "tape",
+        "file",
+        "block_size",
+        "bytes",
+        "sha256",
+        "verified",
+        "incomplete",
+    )
+    names = list(dict.fromkeys(archive["tape"] for archive in archives))
+    return {
+        "archives": [{key: archive.get(key) for key in keys} for archive in archives],
+        "tapes": names,
+        "warnings": catalog.warnings(),
+    }
+
+
+def nothing_good(settings: "Settings", catalog: "Catalog", args: "argparse.Namespace") -> Problem:
+    """That there is no archive to restore from, and what there is instead."""
+    archives = catalog.archives()
+    others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
+    whose = (args.host, settings.set, catalogs.WRITTEN)
+    until = parse_time(args.as_of) if args.as_of else float("inf")
+    unsure = sum(
+        1
+        for each in archives
+        if (each["host"], each["set"], each["state"]) == whose and parse_time(each["time"]) <= until
+    )
+    hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
+    if unsure:
+        hints.append(
+            "%s has %s that verify has to read first: verify with tape_of_host=%s"
+            % (args.host, count(unsure, "archive"), args.host)
+        )
+    return Problem(
+        "there is no good archive of %s (set %s)%s"
+        % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
+        "; ".join(hints + catalog.warnings()),
+        kind=NOT_FOUND,
+    )

@@ -1,0 +1,263 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
+
+import contextlib
+import json
+import os
+import sys
+import time
+
+from ...common import files, names
+from ...common.problem import BUSY, NO_TAPE, NOT_FOUND, SETTINGS, Problem
+from ...common.units import STAMP, count, iso, parse_time, say_size
+from ..catalog import catalog as catalogs
+from ..catalog.catalog import Catalog
+from ..drives import label as labels
+from ..reserve import holding as holdings
+from ..reserve import pool, wants
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..reserve.holding import Holding
+    from ..settings import Settings
+
+SOON = 86400  # seconds that a run may take
+SLACK = 60  # seconds that a clock may be set back without a word
+
+
+def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The request: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
+
+    Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
+    last archive of this level had is taken.
+    """
+    request = read_request(args.input)
+    pool.need(settings)
+    run, asked = request.get("run") or "", request["hosts"]
+    catalog = Catalog(settings.catalog_dir)
+    every = catalog.archives()
+    warnings = catalog.warnings()
+    if request.get("resume"):
+        check_resume(catalog, run, every)
+    warnings += clock(every)
+    run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
+    archives = [archive for archive in every if archive["set"] == settings.set]
+    hosts = {}
+    # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+    soon = time.time() + min(SOON, settings.retention // 4)
+    keep = catalogs.needed(archives, soon, settings.expire_last) if settings.reuse == "expired" else None
+    for host, wish in asked.items():
+        own = [archive for archive in archives if archive["host"] == host]
+        hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
+        hosts[host]["machine_id"] = None if settings.accept_new_machine else catalogs.machine_of(every, host)
+        hosts[host]["skip"] = bool(request.get("resume")) and any(
+            archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
+        )
+    drives = look(settings, catalog, run, warnings)
+    todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
+    # the longest first, and before all those of which nothing is known
+    order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
+    tapes, sentence = packing(settings, drives, [todo[host]["bytes"] for host in order])
+    return {
+        "run": run,
+        "hosts": hosts,
+        "order": order,
+        "drives": drives,
+        "tapes": tapes,
+        "fits": "%s; kept until %s" % (sentence, iso(time.time() + settings.retention)[:10]),
+        "warnings": warnings,
+    }
+
+
+def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
+    """What is asked for, by a module or on standard input; raises Problem."""
+    try:
+        request = json.loads(sys.stdin.buffer.read().decode()) if given is None else given
+        if request.get("run"):
+            names.checked("run", request["run"])
+        for host, wish in request["hosts"].items():
+            names.host(host)
+            wish["level"] = int(wish.get("level", 0))
+            wish["bytes"] = int(wish.get("bytes") or 0) or None
+        return dict(request)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
+        raise Problem("the request cannot be read: %r" % exc) from None
+
+
+def clock(archives: "list[catalogs.Archive]") -> "list[str]":
+    """Whether the clock of this host has gone backwards: the order of archives does not suffer, retention does."""
+    now, newest = time.time(), max([archive["time"] for archive in archives] or [""])
+    if not newest or now + SLACK > parse_time(newest):
+        return []
+    text = (
+        "the clock of the tape host says %s, and its newest archive is of %s: set the clock. The archives of this run "
+        "count as newer all the same, but are kept only as long after the clock's time as tape_retention says"
+    )
+    return [text % (iso(now), newest)]
+
+
+def new_run(catalog: "Catalog", dry: bool, known: "set[str]") -> str:
+    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them.
+
+    ``known``: the names that the catalog has, also of the future, should the clock have been wrong.
+    """
+    folder = os.path.join(catalog.folder, "runs")
+    now = time.time()
+    if dry:
+        return time.strftime(STAMP, time.gmtime(now))
+    files.make_folder(folder)
+    for old in os.listdir(folder):
+        if old < time.strftime(STAMP, time.gmtime(now - 86400)):
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(folder, old))
+    while True:
+        name = time.strftime(STAMP, time.gmtime(now))
+        now += 1
+        if name not in known:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(os.path.join(folder, name))
+                return name
+
+
+def check_resume(catalog: "Catalog", run: str, archives: "list[catalogs.Archive]") -> None:
+    """Whether there is such a run; raises Problem."""
+    known = {archive["run"] for archive in archives}
+    if run in known or os.path.isdir(os.path.join(catalog.folder, "runs", run)):
+        return
+    raise Problem(
+        "there is no run %s to resume" % run,
+        "the last ones are %s; without tape_resume a new one begins" % (", ".join(sorted(known)[-3:]) or "none"),
+        kind=NOT_FOUND,
+    )
+
+
+def unreported(own: "list[catalogs.Archive]", run: str) -> "set[str]":
+    """The runs of others that may still need the state of this host: it has not said yet that its archive is good."""
+    since = iso(time.time() - 2 * SOON)
+    open_states = (catalogs.WRITING, catalogs.WRITTEN)
+    return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
+
+
+def for_host(
+    settings: "Settings",
+    run: str,
+    host: str,
+    wish: "dict[str, Any]",
+    own: "list[catalogs.Archive]",
+    keep: "set[tuple[str, str, str]] | None",
+    warnings: "list[str]",
+) -> "dict[str, Any]":
+    """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
+    good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != run]
+    bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
+    level = wish["level"]
+    if not 0 <= level <= names.HIGHEST:
+        raise Problem(
+            "tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST, kind=SETTINGS
+        )
+    base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
+    if level and base is None:
+        warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
+        level = 0
+    # of each level the newest: what later archives may be based on
+    newest = {archive["level"]: archive["run"] for archive in bases}
+    last = next((archive for archive in reversed(good) if archive["level"] == level), None)
+    size = wish["bytes"] or (last["bytes"] if last else None)
+    entry = {
+        "level": level,
+        "base": base["run"] if base and level else None,
+        "keep": sorted(set(newest.values()) | unreported(own, run)),
+        "bytes": size,
+        "elapsed": last.get("elapsed") if last else None,
+        "ahead": ahead(base) if base and level else 0,
+        "room": settings.capacity - labels.LABEL_BLOCK if settings.capacity else None,  # of a tape, for one archive
+        "problem": "",
+    }
+    if settings.capacity and size and size + labels.LABEL_BLOCK > settings.capacity:
+        entry["problem"] = (
+            "%s has %s, which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
+            % (
+                host,
+                say_size(size),
+            )
+        )
+    return entry
+
+
+def ahead(base: "catalogs.Archive") -> int:
+    """Seconds by which the clock of the host was ahead of ours when its base was made, 0 if it was about right.
+
+    If it is right by now, tar would take what has changed in these seconds for older than the base.
+    """
+    found = int(parse_time(base.get("host_time") or base["time"]) - parse_time(base["time"]))
+    return found if found > SLACK else 0
+
+
+def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
+    """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
+    seen = []
+    want = wants.Writing(settings, catalog, run, 0)
+
+    def remember(holding: "Holding") -> "tuple[int, str]":
+        rank, reason = want.judge(holding)
+        tape = holding.tape
+        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= wants.UNFIT else "leased"
+        free = (
+            settings.capacity - (0 if rank == wants.EXPIRED else catalogs.used(tape))
+            if settings.capacity and tape
+            else None
+        )
+        entry = {
+            "device": holding.drive.path,
+            "label": holding.label.get("label"),
+            "state": state,
+            "free": free,
+            "message": reason,
+        }
+        entry["file"] = 1 if rank == wants.EXPIRED or not tape else catalogs.next_file(tape)
+        seen.append(entry)
+        return rank, reason
+
+    who = holdings.somebody("a look at the tape", run=run)
+    holding, reasons, busy = pool.look(settings, catalog, remember, who)
+    known = [entry["device"] for entry in seen]
+    for path in [path for path in settings.devices if path not in known]:  # the role counts them
+        message = next((reason for reason in reasons if path in reason), "")
+        seen.append({"device": path, "label": None, "state": "unknown", "free": None, "message": message, "file": None})
+    if holding:
+        holding.release()
+    elif busy and settings.wait:
+        warnings.append("will wait for a drive: " + "; ".join(reasons))
+    elif settings.changer or settings.next_command:
+        warnings.append("will change tapes first: " + "; ".join(reasons))
+    elif settings.wait:
+        reasons += pool.suggestion(catalog, want)
+        warnings.append("will wait for somebody to load a tape that may be written: " + "; ".join(reasons))
+    else:
+        raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=BUSY if busy else NO_TAPE)
+    return seen
+
+
+def packing(
+    settings: "Settings", drives: "list[dict[str, Any]]", sizes: "list[int | None]"
+) -> "tuple[int | None, str]":
+    """How many tapes these archives need, in this order, and a sentence that says so."""
+    known = [size for size in sizes if size is not None]
+    total = sum(known)
+    text = "%s, %s" % (count(len(sizes), "archive"), say_size(total))
+    if len(known) < len(sizes):
+        text += " and %d of which nothing is known" % (len(sizes) - len(known))
+    if not settings.capacity:
+        return None, text + "; tape_capacity is not set, so whether they fit is not known"
+    fitting = [entry["free"] for entry in drives if entry["state"] in ("yours", "append", "empty", "expired")]
+    room = max(fitting or [settings.capacity - labels.LABEL_BLOCK])
+    tapes = 1
+    for size in known:
+        if size > room:
+            tapes, room = tapes + 1, settings.capacity - labels.LABEL_BLOCK
+        room -= size
+    return tapes, text + (": fits on the tape" if tapes == 1 else ": needs %d tapes" % tapes)

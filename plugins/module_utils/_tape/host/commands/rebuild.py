@@ -1,0 +1,249 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalog of a tape, from the tape alone: its label, the catalogs on it, and the name of each archive."""
+
+import io
+import tarfile
+
+from ...common import names
+from ...common.problem import Problem
+from ...common.units import count, now_iso, parse_time
+from ..catalog import catalog as catalogs
+from ..drives import label as labels
+from ..drives.drive import FAR
+from . import adopt, source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..catalog.catalog import Archive, Catalog, Tape
+    from ..drives.media import Medium
+    from ..reserve.holding import Holding
+    from ..settings import Settings
+
+UNKNOWN = "unknown"  # run and host of what does not say so
+
+
+class Found:
+    """A tape as it was read: its files, and the copies of catalogs among them, the oldest first."""
+
+    def __init__(self) -> None:
+        self.archives: "dict[int, Archive]" = {}  # by the numbers of their tape files
+        self.copies: "list[Tape]" = []
+        self.lists: "dict[str, bytes]" = {}
+        self.errors: "list[str]" = []
+        self.warnings: "list[str]" = []
+        self.end: "int | None" = None  # where the data ends, if the tape said so itself
+
+
+def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
+    """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
+    drive = holding.drive
+    if not drive.status().loaded:  # else an attempt to read waits for two minutes
+        raise Problem("there is no tape in %s" % drive.path)
+    label = labels.parse(drive.first_block())
+    if label is None:
+        raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
+    known_as(catalog, label)
+    drive.prepare(None)
+    with source.decrypting(settings, holding):
+        found = read_tape(settings, holding, label)
+    with catalog.lock():
+        tape = known_as(catalog, label)
+        if tape is None or tape["id"] != label["id"]:
+            tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+            tape.update(archives=[], full=False, medium=drive.kind)
+        before = {each["file"] for each in tape["archives"]}
+        lost = merge(tape, found)
+        for key in ("relabelling", "former_end"):
+            tape.pop(key, None)
+        catalog.save(tape)
+        adopt.add_others(catalog, found.copies, label["label"])
+        adopt.add_lists(catalog, found.lists)
+    unsure = sum(
+        1 for each in tape["archives"] if each["state"] == catalogs.WRITTEN and each["kind"] != catalogs.CATALOG
+    )
+    return {
+        "label": label["label"],
+        "archives": len(found.archives),
+        "added": len(set(found.archives) - before),
+        "errors": found.errors,
+        "warnings": found.warnings + [gone(label["label"], each) for each in lost] + todo(label["label"], unsure),
+    }
+
+
+def read_tape(settings: "Settings", holding: "Holding", label: "dict[str, Any]") -> "Found":
+    """Its files up to the verified end of its data, or up to where two in a row cannot be read."""
+    found = Found()
+    number, unreadable = 0, 0
+    while unreadable < 2:
+        number += 1
+        try:
+            block = first_of(holding.drive, number)
+        except (Problem, OSError) as exc:
+            found.errors.append("tape file %d: %s" % (number, exc))
+            unreadable += 1
+            continue
+        if not block:
+            found.end = number
+            break
+        unreadable = 0
+        if holding.drive.kind == "virtual":  # a file does not tell in which blocks it was written
+            block = block[: label["block_size"]]
+        archive = found.archives[number] = archive_of(block, number, label)
+        if archive["kind"] == catalogs.CATALOG:
+            try:
+                copies, lists = adopt.adopt(settings, holding, archive)
+            except Problem as exc:
+                found.errors.append("tape file %d: %s" % (number, exc))
+                continue
+            found.copies += copies
+            found.lists.update(lists)
+            if not copies:
+                found.warnings.append("the copy of the catalog in tape file %d is not whole" % number)
+    for each in range(1, found.end or 0):  # what lies before others is there, though it cannot be read
+        if each not in found.archives:
+            found.archives[each] = archive_of(b"", each, label)
+    return found
+
+
+def first_of(drive: "Medium", number: int) -> bytes:
+    """The first record of a tape file, b"" if the data ends there, and not only if nothing can be read."""
+    block = drive.read_first(number)
+    if not block and not drive.at_end(number):
+        raise Problem("it is empty, or cannot be read")
+    return block
+
+
+def merge(tape: "Tape", found: "Found") -> "list[Archive]":
+    """Put together all that is known of a tape; returns the good archives that are not on it any more.
+
+    The catalog knows most, then the newest of the copies on the tape, and the tape's files themselves know least.
+    Nothing is dropped unless the tape has another archive in its place, or says that its data ends before it.
+    """
+    known: "dict[int, Archive]" = {}
+    for copy in found.copies:
+        if copy["id"] == tape["id"]:
+            known.update((each["file"], each) for each in copy["archives"] if each["state"] != catalogs.WRITING)
+    known.update((each["file"], each) for each in tape["archives"])
+    lost = []
+    for number, each in list(known.items()):
+        there = found.archives.get(number)
+        if there is None and (found.end is None or number < found.end):
+            continue
+        if there is None or not is_it(each, there):
+            lost.append(known.pop(number))
+    for number, each in found.archives.items():
+        known.setdefault(number, each)
+    lost = [each for each in lost if each["state"] in (catalogs.GOOD, catalogs.WRITTEN)]
+    tape["archives"] = [known[number] for number in sorted(known)]
+    if lost:
+        tape["lost"] = tape.get("lost", []) + lost
+    return [each for each in lost if each["kind"] == catalogs.ARCHIVE]
+
+
+def is_it(known: "Archive", there: "Archive") -> bool:
+    """Whether a tape file may be this archive, by what it says of itself."""
+    if there["run"] == UNKNOWN:
+        return True
+    keys = ("kind", "run") if there["kind"] == catalogs.CATALOG else ("kind", "run", "host", "set")
+    return all(known[key] == there[key] for key in keys)
+
+
+def gone(label: str, archive: "Archive") -> str:
+    return (
+        "tape %s has the archive of %s (set %s) of run %s no longer in tape file %d: it was overwritten elsewhere"
+        % (
+            label,
+            archive["host"],
+            archive["set"],
+            archive["run"],
+            archive["file"],
+        )
+    )
+
+
+def todo(label: str, unsure: int) -> "list[str]":
+    """What a person should do next."""
+    if not unsure:
+        return []
+    text = "%s of tape %s %s not known to be good before verify has read %s: tape_of_tape=%s" % (
+        count(unsure, "archive"),
+        label,
+        "is" if unsure == 1 else "are",
+        "it" if unsure == 1 else "them",
+        label,
+    )
+    return [text]
+
+
+def known_as(catalog: "Catalog", label: "dict[str, Any]") -> "Tape | None":
+    """What the catalog has of this tape, None if that is nothing or damaged; raises Problem if it is another one's."""
+    path = catalog.tape_path(label["label"])
+    try:
+        tape = catalog.tape(label["label"])
+    except Problem:
+        catalog.put_aside(label["label"])
+        return None
+    if tape and label["id"] not in (tape["id"], (tape.get("relabelling") or {}).get("id")) and tape["archives"]:
+        raise Problem(
+            "the catalog has another tape %s, labelled %s; this one was labelled %s"
+            % (tape["label"], tape["labelled"], label["labelled"]),
+            "remove %s if that tape is gone" % path,
+        )
+    return tape
+
+
+def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
+    """What the first block of a tape file says: tar's label is "run host level date set", or "catalog run date"."""
+    words = volume_label(block).split(" ")
+    kind = catalogs.CATALOG if words[0] == "catalog" else catalogs.ARCHIVE
+    if kind == catalogs.CATALOG:
+        words = words[1:2] + [label["host"], "0"] + words[2:]
+    known = is_ours(words)
+    run, host, level, time = words[:4] if known else [UNKNOWN, UNKNOWN, "0", now_iso()]
+    return {
+        "kind": kind,
+        "run": run,
+        "host": host,
+        "set": words[4] if known and len(words) > 4 else "all",
+        "level": int(level),
+        "base": None,  # catalog.base_of finds it
+        **catalogs.times_of(run, time),
+        "paths": [],
+        "file": number,
+        "block_size": len(block) if len(block) % 512 == 0 and 0 < len(block) < FAR else label["block_size"],
+        "bytes": None,
+        "sha256": None,
+        # whether it is whole is not known before it has been verified
+        "state": catalogs.WRITTEN if known else catalogs.FAILED,
+        "keep_until": 2**40,
+        "rebuilt": now_iso(),
+    }
+
+
+def is_ours(words: "list[str]") -> bool:
+    """Whether a volume label is one that this collection gives."""
+    try:
+        run, host, level, time = words[:4]
+        names.checked("run", run)
+        names.host(host)
+        names.checked("set", (words[4:] or ["all"])[0])
+        parse_time(time)
+    except (Problem, ValueError):
+        return False
+    return level in "0123456789" and len(level) == 1
+
+
+def volume_label(block: bytes) -> str:
+    """The name that tar --label gave an archive, "" if it has none: a member of type V, or a header of pax."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(block), mode="r:") as archive:
+            name = archive.pax_headers.get("GNU.volume.label", "")
+            if name:
+                return str(name)
+            first = archive.next()
+            return first.name if first is not None and first.type == b"V" else ""
+    except (tarfile.TarError, EOFError, OSError, ValueError):
+        return ""

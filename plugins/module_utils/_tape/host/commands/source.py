@@ -1,0 +1,228 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first stage of a restore, and verifying: archives, from a tape."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from ...common.problem import NO_TOOL, NOT_FOUND, Problem
+from ...common.units import now_iso
+from ..catalog import catalog as catalogs
+from ..catalog.catalog import Catalog
+from ..drives import encryption, writer
+from ..reserve import holding as holdings
+from ..reserve import pool, tapes, wants
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import IO, Any
+
+    from ..catalog.catalog import Archive, Tape
+    from ..reserve.holding import Holding
+    from ..settings import Settings
+
+AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
+END = 1024  # bytes: two blocks of zeros end an archive
+
+
+def source(settings: "Settings", args: "argparse.Namespace") -> None:
+    """Copy an archive to standard output, all of it or not as a success; raises Problem."""
+    catalog = Catalog(settings.catalog_dir)
+    tape = tape_of(catalog, args.tape)
+    archive = next((each for each in tape["archives"] if each["file"] == args.file), None)
+    if archive is None:
+        raise Problem(
+            "tape %s has no file %d in the catalog" % (args.tape, args.file),
+            "tape_inventory shows what it has",
+            kind=NOT_FOUND,
+        )
+    with holding_of(settings, catalog, args.tape, archive, "reading the archive") as holding:
+        copied = read(settings, holding, archive, 1)
+    check(args.tape, archive, copied)
+
+
+def tape_of(catalog: "Catalog", label: str) -> "Tape":
+    tape = catalog.tape(label)
+    if tape is None:
+        where = "tape %s is not in the catalog %s" % (label, catalog.folder)
+        raise Problem(where, "tape_inventory shows what is", kind=NOT_FOUND)
+    return tape
+
+
+@contextlib.contextmanager
+def holding_of(
+    settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str
+) -> "Iterator[Holding]":
+    """Hold the drive that has this tape in it, as soon as it has, and have it decrypt."""
+    who = holdings.somebody(what, archive["host"], archive["run"])
+    with pool.take(settings, catalog, wants.Reading(catalog, label), who) as holding, decrypting(settings, holding):
+        yield holding
+
+
+@contextlib.contextmanager
+def decrypting(settings: "Settings", holding: "Holding") -> "Iterator[None]":
+    """The drive has the key for what is read; afterwards it encrypts nothing that others write; raises Problem."""
+    if holding.drive.kind == "drive":
+        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Problem):  # what was read is none the worse, and whoever writes tries it again
+            tapes.encrypt(settings, holding, False)
+
+
+def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
+    """Copy a tape file in the blocks in which it was written."""
+    holding.drive.prepare(None)
+    with holding.drive.input(archive["file"]) as stdin:
+        copied = writer.run(writer.read_command(archive["block_size"]), holding.locks, stdin, stdout)
+    if not copied.ok:
+        holding.drive.sure = False
+    return copied
+
+
+def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
+    """A tape file is all there, or raises Problem: a read at the end of the data gives nothing, and success."""
+    where = "tape %s, file %d" % (label, archive["file"])
+    if not copied.ok:
+        raise Problem("%s cannot be read: %s" % (where, copied.message), "clean the drive, or try another one")
+    if not copied.bytes:
+        raise Problem(
+            "%s: there is nothing" % where, "is this the tape that was written, or was it overwritten elsewhere?"
+        )
+    if archive["bytes"] not in (None, copied.bytes):
+        raise Problem("%s has %d bytes, and %d were written" % (where, copied.bytes, archive["bytes"]), "it is damaged")
+
+
+def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+    """Read archives again, tape by tape, and compare them with the catalog; returns what was found.
+
+    An archive is verified, or failed, or not verified: of one whose tape is on the shelf nothing is known.
+    """
+    catalog = Catalog(settings.catalog_dir)
+    found = {"verified": [], "failed": [], "not_verified": []}  # type: dict[str, list[dict[str, Any]]]
+    absent: "dict[str, str]" = {}  # the tapes that have been waited for
+    wanted = [
+        archive
+        for archive in catalog.archives()
+        if archive["state"] in (catalogs.GOOD, catalogs.WRITTEN)
+        and args.run in ("", archive["run"])
+        and args.tape in ("", archive["tape"])
+        and args.host in ("", archive["host"])
+    ]
+    warnings = catalog.warnings()
+    there = pool.loaded(settings, catalog, holdings.somebody("a look at the tape")) if wanted else set()
+    for archive in sorted(wanted, key=lambda each: (each["tape"] not in there, each["tape"], each["file"])):
+        entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
+        outcome, more = verified(settings, catalog, archive, absent)
+        found[outcome].append(dict(entry, **more))
+    return dict(found, warnings=warnings)
+
+
+def verified(
+    settings: "Settings", catalog: "Catalog", archive: "Archive", absent: "dict[str, str]"
+) -> "tuple[str, dict[str, Any]]":
+    """What has come of one archive, and what is known of it."""
+    if archive["tape"] in absent:
+        return "not_verified", {"problem": absent[archive["tape"]]}
+    began, loaded = time.monotonic(), False
+    try:
+        with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
+            loaded = True
+            found = verify_one(settings, holding, archive)
+    except Problem as exc:
+        if not loaded:
+            absent[archive["tape"]] = str(exc)
+        if not loaded or exc.kind == NO_TOOL:
+            return "not_verified", {"problem": str(exc)}
+        note(catalog, archive, {})
+        return "failed", {"problem": str(exc)}
+    note(catalog, archive, found)
+    return "verified", {"bytes": found["bytes"], "elapsed": round(time.monotonic() - began, 1)}
+
+
+def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> None:
+    """What has been found of an archive: nothing, if it is bad."""
+    with catalog.change(archive["tape"]) as tape:
+        for each in tape["archives"]:
+            if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
+                # one whose host never reported, or that was found on its tape, is good now
+                each.update(found)
+                each["verified"] = {"time": now_iso(), "ok": bool(found)}
+
+
+def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> "dict[str, Any]":
+    """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
+    where = "tape %s, file %d" % (archive["tape"], archive["file"])
+    with contextlib.ExitStack() as stack:
+        tee_in, tee_out = pipe(stack)
+        sum_in, sum_out = pipe(stack)
+        tar_in, tar_out = pipe(stack)
+        end_in, end_out = pipe(stack)
+        says = stack.enter_context(tempfile.TemporaryFile())  # which, unlike a pipe, is never full
+        summer = start(stack, ["sha256sum"], sum_in, subprocess.PIPE, says)
+        # tar does not mind an archive that ends between two files
+        ending = start(stack, ["tail", "-c", str(END)], end_in, subprocess.PIPE, says)
+        tar = start(stack, ["tar", "--list", "--file=-", "--ignore-zeros"], tar_in, subprocess.DEVNULL, says)
+        command = ["tee"] + ["/proc/self/fd/%d" % fd.fileno() for fd in (sum_out, end_out)]
+        tee = start(stack, command, tee_in, tar_out, says, (sum_out.fileno(), end_out.fileno()))
+        for fd in (tee_in, sum_in, sum_out, tar_in, tar_out, end_in, end_out):
+            fd.close()
+        copied = read(settings, holding, archive, tee_out.fileno())
+        tee_out.close()
+        digest = summer.communicate()[0].decode("ascii", "replace").partition(" ")[0]
+        whole = ending.communicate()[0] == b"\0" * END
+        statuses = [child.wait() for child in (tee, summer, tar, ending)]
+        says.seek(max(0, says.seek(0, os.SEEK_END) - 4096))
+        said = says.read().decode("utf-8", "replace").strip().splitlines() or ["statuses %s" % statuses]
+    check(archive["tape"], archive, copied)
+    if archive["sha256"] not in (None, digest):
+        raise Problem(
+            "%s: its SHA-256 is %s, and was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
+        )
+    if any(statuses):
+        why = [line for line in said if not line.endswith(AFTER)] or said
+        hint = "its bytes are those that the source sent" if archive["sha256"] else "it was broken off"
+        raise Problem("%s: tar cannot list it: %s" % (where, why[-1]), hint)
+    if not whole:
+        raise Problem("%s does not end as an archive does" % where, "it was broken off")
+    sys.stderr.write("verified %s\n" % where)
+    return {"state": catalogs.GOOD, "bytes": copied.bytes, "sha256": digest}
+
+
+def pipe(stack: "contextlib.ExitStack") -> "tuple[IO[bytes], IO[bytes]]":
+    """A pipe that is closed in the end."""
+    ours, theirs = os.pipe()
+    return stack.enter_context(open(ours, "rb", 0)), stack.enter_context(open(theirs, "wb", 0))
+
+
+def start(
+    stack: "contextlib.ExitStack",
+    command: "list[str]",
+    stdin: "IO[bytes]",
+    stdout: "Any",
+    stderr: "IO[bytes]",
+    fds: "tuple[int, ...]" = (),
+) -> "subprocess.Popen[bytes]":
+    """A program that is ended in the end; raises Problem."""
+    quiet = dict(os.environ, LC_ALL="C")
+    try:
+        child = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, env=quiet)
+    except FileNotFoundError:
+        raise Problem("there is no %s on this host" % command[0], "install it", kind=NO_TOOL) from None
+    stack.callback(end, child)
+    return child
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    if child.stdout:
+        child.stdout.close()

@@ -1,0 +1,281 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another tape into a drive: with a changer and mtx(1), or with a command of the site."""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+
+from ...common import programs
+from ...common.problem import Problem
+from ...common.units import say_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, Iterator
+
+    # {"drives": {index: {"full", "barcode", "slot"}}, "slots": {number: {"full", "barcode", "import_export"}}}
+    Inventory = Dict[str, Dict[int, Dict[str, Any]]]
+
+MOVE_LIMIT = 900.0  # seconds: the other side of a large library, a rewind of 1000 m of tape before
+PAUSE = 1.0  # seconds between two questions to a changer that is busy
+NAMED = 24  # barcodes in a sentence
+
+# "Data Transfer Element 0:Full (Storage Element 3 Loaded):VolumeTag = ABC123L6   ", and of old versions, with
+# one drive, without the number; "      Storage Element 4 IMPORT/EXPORT:Full :VolumeTag=ABC124L6   "
+ELEMENT = re.compile(r"^\s*(Data Transfer|Storage) Element\s*(\d*)\s*(IMPORT/EXPORT)?\s*:\s*(Full|Empty)(.*)$")
+LOADED = re.compile(r"Storage Element (\d+) Loaded")
+TAG = re.compile(r":\s*VolumeTag\s*=([^:]*)")
+NO_TAG = re.compile(r"(UNKNOWN|[^0-9A-Za-z]*)$", re.IGNORECASE)  # of cartridges whose label cannot be read
+
+# what SCSI's additional sense codes (SPC, annex "numeric order codes") mean to the person at the library
+SENSE = {
+    "04/03": "it wants a hand: look at its panel",
+    "04/12": "it has been taken offline: look at its panel",
+    "30/00": "this drive cannot use this kind of cartridge",
+    "3B/0D": "where the tape should go there is one already: let the library take its inventory (mtx inventory)",
+    "3B/0E": "where the tape should be there is none: let the library take its inventory (mtx inventory)",
+    "3B/11": "a magazine cannot be reached: is it pushed in?",
+    "3B/12": "a magazine has been removed",
+    "53/00": "the drive could not load the tape, or could not let go of it",
+    "53/02": "the drive does not let go of its tape: something has locked it (mt-st unlock)",
+    "53/03": "the drive does not let go of its tape: something has locked it (mt-st unlock)",
+}
+SAID = (
+    ("ermission denied", "set tape_become, or let this user read and write the device"),
+    ("not an sg device", "tape_changer is the generic device of the changer: lsscsi -g shows it, in the line mediumx"),
+    ("No such file", "tape_changer is the generic device of the changer: lsscsi -g shows it, in the line mediumx"),
+    ("needs offline", "the tape was not out of the drive's mechanics: mt-st -f DEVICE offline, and once more"),
+)
+
+
+def parse_status(text: str) -> "Inventory":
+    """What `mtx status` prints."""
+    found = {"drives": {}, "slots": {}}  # type: Inventory
+    for line in text.splitlines():
+        match = ELEMENT.match(line)
+        if not match:
+            continue
+        kind, number, port, state, rest = match.groups()
+        tag = TAG.search(rest)
+        barcode = tag.group(1).strip() if tag and state == "Full" else ""
+        element = {"full": state == "Full", "barcode": None if NO_TAG.match(barcode) else barcode}
+        if kind == "Storage":
+            found["slots"][int(number)] = dict(element, import_export=bool(port))
+        else:
+            home = LOADED.search(rest)
+            found["drives"][int(number or 0)] = dict(element, slot=int(home.group(1)) if home else None)
+    return found
+
+
+def parse_sense(text: str) -> "tuple[str, str]":
+    """Of what mtx prints when the changer refuses: the last sense key, and "04/01" of its additional codes."""
+    key = re.findall(r"Request Sense: Sense Key=(.*)", text)
+    code = re.findall(r"Additional Sense Code = (\w+)", text)
+    qualifier = re.findall(r"Additional Sense Qualifier = (\w+)", text)
+    codes = "%s/%s" % (code[-1], qualifier[-1]) if code and qualifier else ""
+    return (key[-1].strip() if key else ""), codes.upper()
+
+
+def is_cleaner(barcode: "str | None") -> bool:
+    """Whether it is a cleaning cartridge: by convention of all makers their labels begin so."""
+    return (barcode or "").upper().startswith("CLN")
+
+
+class Changer:
+    """The changer of this device; every method raises Problem.
+
+    ``locks``: the directory for the lock that keeps others of this program from moving at the same time;
+    ``wait``: seconds that it may be busy, with others of us or by itself.
+    """
+
+    def __init__(self, device: str, locks: str, wait: float = 600.0):
+        self.device, self.wait = device, wait
+        name = os.path.basename(os.path.realpath(device))  # one lock, by whatever link it is called
+        self.lock = os.path.join(locks, "changer.%s" % name)
+
+    def inventory(self) -> "Inventory":
+        """What is in its drives and slots."""
+        text = self._mtx("status", limit=MOVE_LIMIT)
+        found = parse_status(text)
+        if not found["drives"]:
+            raise Problem(
+                "mtx -f %s status names no drive: %s"
+                % (self.device, programs.last_lines(text, 2) or "it says nothing"),
+                "is it the changer? lsscsi -g shows it, in the line mediumx",
+            )
+        return found
+
+    def load(
+        self, barcode: str, drive: int, eject: "Callable[[], Any]", wait_ready: "Callable[[], Any] | None" = None
+    ) -> "dict[str, Any]":
+        """Have the tape of this barcode in a drive, which ``eject`` has let go of its tape.
+
+        What is in the drive goes to its home slot first, or to a free one.  ``wait_ready`` is called at last, when
+        others may have the changer: threading takes half a minute.  Returns {"barcode", "slot", "moved", "unloaded"}.
+        """
+        result = {"barcode": barcode, "slot": None, "moved": False, "unloaded": None}  # type: dict[str, Any]
+        with self._locked("to load %s" % barcode):
+            found = self.inventory()
+            there = self._drive(found, drive)
+            if not (there["full"] and there["barcode"] == barcode):
+                slot = self._slot_of(found, barcode)
+                result["unloaded"] = self._unload(found, drive, eject) if there["full"] else None
+                self._mtx("load", str(slot), str(drive))
+                result.update(slot=slot, moved=True)
+                self._check(barcode, drive)
+        if wait_ready:
+            wait_ready()
+        return result
+
+    def unload(self, drive: int, eject: "Callable[[], Any]") -> "dict[str, Any] | None":
+        """Put what is in a drive away; returns {"barcode", "slot"} of it, None if the drive was empty."""
+        with self._locked("to unload drive %d" % drive):
+            found = self.inventory()
+            return self._unload(found, drive, eject) if self._drive(found, drive)["full"] else None
+
+    def _drive(self, found: "Inventory", drive: int) -> "dict[str, Any]":
+        if drive not in found["drives"]:
+            numbers = ", ".join(str(number) for number in sorted(found["drives"]))
+            raise Problem(
+                "changer %s has no drive %d: mtx calls its drives %s" % (self.device, drive, numbers),
+                "tape_devices must name the drives in the changer's order",
+            )
+        return found["drives"][drive]
+
+    def _slot_of(self, found: "Inventory", barcode: str) -> int:
+        if is_cleaner(barcode):
+            raise Problem("%s is a cleaning cartridge, not a tape" % barcode, "take it out of tape_barcodes")
+        for number, slot in sorted(found["slots"].items()):
+            if slot["full"] and slot["barcode"] == barcode:
+                return number
+        for number, drive in sorted(found["drives"].items()):
+            if drive["full"] and drive["barcode"] == barcode:
+                raise Problem(
+                    "tape %s is in drive %d of changer %s" % (barcode, number, self.device),
+                    "somebody uses it there, or has left it: mtx -f %s unload SLOT %d" % (self.device, number),
+                    busy=True,
+                )
+        raise Problem(
+            "changer %s has no tape with the barcode %s; it has %s" % (self.device, barcode, _named(found)),
+            "put it in, or correct tape_barcodes",
+        )
+
+    def _unload(self, found: "Inventory", drive: int, eject: "Callable[[], Any]") -> "dict[str, Any]":
+        """Put what is in this drive away.
+
+        A changer that has forgotten the home slot (power), and mtx that makes one up, name slots that may be full;
+        an import/export element is a way out of the building for a tape that was not there before.
+        """
+        there, slots = found["drives"][drive], found["slots"]
+        home = there["slot"]
+        free = [number for number, slot in sorted(slots.items()) if not slot["full"]]
+        inside = [number for number in free if not slots[number]["import_export"]]
+        if home not in free and not inside:
+            ports = ", ".join(str(number) for number in free)
+            raise Problem(
+                "drive %d of changer %s has tape %s in it and no slot is free"
+                % (drive, self.device, there["barcode"] or "without a barcode"),
+                "take a tape out" + (" (slot %s, import/export, is free, and is left to you)" % ports if ports else ""),
+            )
+        slot = home if home in free else inside[0]
+        eject()  # mtx(1): some changers grab at a tape that the drive still has
+        self._mtx("unload", str(slot), str(drive))
+        there["full"] = False
+        slots[slot].update(full=True, barcode=there["barcode"])
+        return {"barcode": there["barcode"], "slot": slot}
+
+    def _check(self, barcode: str, drive: int) -> None:
+        """mtx believes the changer; is the tape in the drive?"""
+        there = self._drive(self.inventory(), drive)
+        if not there["full"] or there["barcode"] not in (None, barcode):
+            raise Problem(
+                "changer %s was to load %s, and says that in drive %d there is %s"
+                % (self.device, barcode, drive, (there["barcode"] or "a tape") if there["full"] else "no tape"),
+                "look into it: a tape may be stuck",
+            )
+
+    def _mtx(self, *words: str, limit: float = MOVE_LIMIT) -> str:
+        """What mtx prints.  A changer that is not ready, or has news first (unit attention), has not begun to move."""
+        command = ["mtx", "-f", self.device] + list(words)
+        until = time.monotonic() + self.wait
+        while True:
+            try:
+                status, out, err = programs.run(command, limit)
+            except programs.Missing:
+                raise Problem("there is no mtx on this host", "install the package mtx") from None
+            except programs.TooLong as exc:
+                what = "%s has not ended within %s %s" % (" ".join(command), say_duration(limit), exc)
+                raise Problem(what.rstrip(), "look at the library: a tape may be stuck") from None
+            if status == 0:
+                return out
+            key, codes = parse_sense(err)
+            waits = key in ("Not Ready", "Unit Attention") and codes not in SENSE
+            if not waits or time.monotonic() >= until:
+                break
+            time.sleep(PAUSE)
+        text = " ".join(line for line in [programs.last_lines(err) or "exit status %d" % status] if line)
+        what = "%s: %s%s" % (" ".join(command), text, " (%s, %s)" % (key, codes) if key else "")
+        hints = [hint for pattern, hint in SAID if pattern in err] or [SENSE.get(codes, "")]
+        if waits:
+            hints = ["it has been busy for %s: look at its panel" % say_duration(self.wait)]
+        raise Problem(what, hints[0], busy=waits)
+
+    @contextlib.contextmanager
+    def _locked(self, why: str) -> "Iterator[None]":
+        os.makedirs(os.path.dirname(self.lock), mode=0o700, exist_ok=True)
+        fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        until = time.monotonic() + self.wait
+        try:
+            while True:
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        holder = os.pread(fd, 200, 0).decode("utf-8", "replace") or "another process"
+                        what = "changer %s is in use: %s has had it for %s" % (
+                            self.device,
+                            holder,
+                            say_duration(self.wait),
+                        )
+                        raise Problem(what, "is a tape stuck?", busy=True) from None
+                    time.sleep(min(PAUSE, 0.2))
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, ("process %d %s" % (os.getpid(), why)).encode(), 0)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _named(found: "Inventory") -> str:
+    """The tapes in the slots, for a sentence."""
+    slots = [slot for _number, slot in sorted(found["slots"].items()) if slot["full"]]
+    names = [slot["barcode"] for slot in slots if slot["barcode"] and not is_cleaner(slot["barcode"])]
+    bare = sum(1 for slot in slots if not slot["barcode"])
+    said = names[:NAMED]
+    if len(names) > NAMED:
+        said.append("%d more" % (len(names) - NAMED))
+    if bare:
+        said.append("%d without a barcode that it can read" % bare)
+    return ", ".join(said) or "no tape in its slots"
+
+
+def next_command(command: str, device: str, label: str, reason: str, limit: float) -> None:
+    """Have the site's command load another tape; raises Problem unless it says with status 0 that it has.
+
+    ``label``: the tape that is wanted, "" for any that may be written; ``reason``: full, restore or verify.
+    What it leaves running ends with it.
+    """
+    env = dict(os.environ, TAPE_DEVICE=device, TAPE_LABEL=label, TAPE_REASON=reason)
+    wanted = "tape %s" % label if label else "a tape that may be written"
+    what = "tape_next_command did not load %s in %s: " % (wanted, device)
+    try:
+        status, out, err = programs.run(["/bin/sh", "-c", command], limit, env)
+    except programs.TooLong as exc:
+        raise Problem(what + "it had not ended after %s" % say_duration(limit), str(exc)) from None
+    if status:
+        how = "exit status %d" % status if status > 0 else "ended by signal %d" % -status
+        raise Problem(what + how, programs.last_lines(err, 3) or programs.last_lines(out, 3))

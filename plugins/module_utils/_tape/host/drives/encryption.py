@@ -1,0 +1,209 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The encryption that a drive does itself, through stenc: 1.x (all Debians and Ubuntus so far) and 2.x differ.
+
+The key goes from its file to stenc and to nobody else: this program does not open the file, and repeats nothing
+that stenc says of the key (1.x prints a checksum of it) but its description, which the drive writes on the tape anyway.
+"""
+
+import os
+import re
+import stat
+
+from ...common import programs
+from ...common.problem import Problem
+from ...common.units import say_duration
+from . import hardware
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MODES = ("mixed", "on", "off", "keep")
+SETTINGS = ("key_file", "mode", "algorithm")
+# 1.x takes 0 by itself, which every LTO drive refuses: https://github.com/scsitape/stenc/pull/28
+ALGORITHM = "1"
+
+
+def parse_version(text: str) -> int:
+    """The major version, of what `stenc --version` prints; 1 if it cannot be told."""
+    match = re.search(r"stenc v?(\d+)\.", text)
+    return int(match.group(1)) if match else 1
+
+
+def parse_status(text: str) -> "dict[str, Any] | None":
+    """What `stenc -f DEVICE` prints of the drive, None if it says nothing of it (and ends with status 0: 1.x).
+
+    {"mode": on (reads only what is encrypted), mixed (reads both), rawread, off or unknown;
+    "algorithm": a name, None if it is not said (1.x); "key": its description, None without}
+    """
+    fields = {}  # type: dict[str, str]
+    name = ""
+    for line in text.splitlines():
+        match = re.match(
+            r"((?:Drive Encryption|Reading|Writing|Drive Key Desc\.\(uKAD\)|Drive key desc\. \(U-KAD\)):)\s*(.*)", line
+        )
+        if match:
+            name = match.group(1).rstrip(":")
+            fields[name] = match.group(2).strip()
+        elif name and line.startswith(" "):  # a second line of the same
+            fields[name] += "\n" + line.strip()
+        else:
+            name = ""
+    key = fields.get("Drive Key Desc.(uKAD)") or fields.get("Drive key desc. (U-KAD)") or None
+    found = {"mode": "unknown", "algorithm": None, "key": key}  # type: dict[str, Any]
+    if "Drive Encryption" in fields:
+        mode = fields["Drive Encryption"]
+        found["mode"] = mode if mode in ("on", "mixed", "rawread", "off") else "unknown"
+    elif "Writing" in fields:
+        writing, reading = fields["Writing"], fields.get("Reading", "")
+        if writing.startswith("Encrypting"):
+            decrypts = "on" if "Unencrypted blocks not readable" in reading else "mixed"
+            found["mode"] = decrypts if reading.startswith("Decrypting") else "rawread"
+            algorithm = re.match(r"Encrypting \((.*)\)", writing)
+            found["algorithm"] = algorithm.group(1) if algorithm else None
+        elif writing.startswith("Not encrypting"):
+            found["mode"] = "off"  # what it does with what it reads changes nothing on a tape
+    else:
+        return None
+    return found
+
+
+def check(setting: "dict[str, Any]") -> None:
+    """Raises Problem if tape_encryption is not what it may be, or the key's file is not as it must be."""
+    strange = sorted(set(setting) - set(SETTINGS))
+    if strange:
+        known = "valid keys are " + ", ".join(SETTINGS)
+        raise Problem("tape_encryption: unknown key %s" % ", ".join(map(repr, strange)), known)
+    if not setting:
+        return
+    mode = setting.get("mode", "mixed")
+    if mode is False or mode is True:  # YAML's off and on
+        mode = setting["mode"] = "on" if mode else "off"
+    if mode not in MODES:
+        raise Problem("tape_encryption.mode is %r" % (mode,), "it is one of " + ", ".join(MODES))
+    if mode in ("off", "keep"):
+        return
+    path = setting.get("key_file") or ""
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
+        raise Problem(
+            "tape_encryption has no key_file", "a file on the tape host with the key in hexadecimal (stenc(1))"
+        )
+    try:
+        info = os.stat(path)
+    except OSError as exc:
+        raise Problem(
+            "the key file %s: %s" % (path, exc.strerror), "tape_encryption.key_file is on the tape host"
+        ) from None
+    if not stat.S_ISREG(info.st_mode) or not os.access(path, os.R_OK):
+        raise Problem("the key file %s cannot be read" % path, "set tape_become, or correct tape_encryption.key_file")
+    if info.st_mode & (stat.S_IROTH | stat.S_IWOTH):
+        raise Problem("the key file %s is open to every user of this host" % path, "chmod 600 %s" % path)
+
+
+def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = True) -> "dict[str, Any]":
+    """Have a drive encrypt as tape_encryption says, and read back that it does; raises Problem.
+
+    {"key_file", "mode": mixed (the default: encrypts, and reads old tapes and labels as well) or on, "algorithm"};
+    mode off switches it off; mode keep leaves the drive to others (a library that manages keys).  Without a setting
+    nothing is changed, but an archive that nobody can read later is the worst of all, so that before ``writing`` a
+    drive that still encrypts with somebody else's key is a Problem.  Returns, for the catalog, {"mode", "algorithm",
+    "key": its description, "note": why nothing is known}.
+    """
+    setting = dict(setting or {})
+    check(setting)
+    asked = setting.get("mode", "mixed") if setting else ""
+    path = hardware.generic(device) or device
+    found, note = _look(path)
+    if asked == "off" and found is None and "Illegal Request" in note:
+        pass  # a drive without encryption
+    elif asked in ("on", "mixed", "off"):
+        version = _version()
+        if not version:
+            raise Problem("tape_encryption cannot be set: " + note, "install the package stenc")
+        if asked != "off" or (found or {}).get("mode") != "off":
+            _set(path, setting, asked, version)
+            found, note = _look(path)
+        if found is None or found["mode"] != asked:
+            said = found["mode"] if found else "nothing (%s)" % note
+            raise Problem(
+                "encryption of drive %s was set to %s, and it says %s" % (device, asked, said), _help(version, asked)
+            )
+    elif not asked and writing and found and found["mode"] != "off":
+        key = " with the key %r" % found["key"] if found["key"] else ""
+        raise Problem(
+            "drive %s encrypts what it writes%s (mode %s), and tape_encryption does not ask for it"
+            % (device, key, found["mode"]),
+            "set tape_encryption to {mode: off}, to {mode: keep} if the library manages keys, or to your key",
+        )
+    result = found or {"mode": None, "algorithm": None, "key": None}
+    if result["mode"] in ("on", "mixed") and result["algorithm"] is None and setting.get("algorithm") is not None:
+        result["algorithm"] = str(setting["algorithm"])
+    return dict(result, note=note)
+
+
+def _look(path: str) -> "tuple[dict[str, Any] | None, str]":
+    """(what the drive says, why it says nothing)."""
+    try:
+        # without --detail, for which 1.x moves the tape: https://github.com/scsitape/stenc/issues/63
+        status, out, err = hardware.ask(["stenc", "-f", path])
+    except programs.Missing:
+        return None, "there is no stenc on this host"
+    except programs.TooLong:
+        return None, "stenc has not answered within %s" % say_duration(hardware.LIMIT)
+    found = None if status else parse_status(out)
+    if hardware.is_busy(err):
+        return None, "stenc -f %s: %s" % (path, hardware.NO_SG)
+    return found, "" if found else "stenc -f %s: %s" % (path, _said(err) or "nothing of the drive's encryption")
+
+
+def _version() -> int:
+    """stenc's major version, 0 if there is none."""
+    try:
+        _status, out, err = hardware.ask(["stenc", "--version"])
+    except (programs.Missing, programs.TooLong):
+        return 0
+    return parse_version(out + err)
+
+
+def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
+    argv = ["stenc", "-f", path, "-e", mode]
+    if version >= 2:
+        argv = ["stenc", "-f", path, "-e", "off" if mode == "off" else "on", "-d", mode]
+    algorithm = setting.get("algorithm")
+    if algorithm is None and version < 2:
+        algorithm = ALGORITHM
+    if algorithm is not None:
+        argv += ["-a", str(algorithm)]
+    if mode != "off":
+        argv += ["-k", setting["key_file"]]
+    try:
+        status, _out, err = hardware.ask(argv)
+    except programs.TooLong:
+        raise Problem(
+            "%s has not ended within %s" % (" ".join(argv), say_duration(hardware.LIMIT)), "is a tape in the drive?"
+        ) from None
+    if hardware.is_busy(err):
+        raise Problem("%s: the device is busy" % " ".join(argv), hardware.NO_SG)
+    if status:
+        raise Problem("%s: %s" % (" ".join(argv), _said(err) or "exit status %d" % status), _help(version, mode))
+
+
+def _help(version: int, mode: str) -> str:
+    text = "not every drive has every mode and algorithm: tape_encryption has mode (%s) and algorithm" % ", ".join(
+        MODES[:3]
+    )
+    return text + (", of which stenc -f DEVICE shows a list" if version >= 2 else " (1 for LTO)")
+
+
+def _said(err: str) -> str:
+    """What stenc complains of, and of it nothing that may be the key's: its checksum, its characters, raw data."""
+    kept = []
+    for line in err.splitlines():
+        words = " ".join(line.split())
+        if (
+            re.match(r"(Error: |stenc: |ERROR: |Sense Code: |ASC: ?|ASCQ: ?|Could not open )", words)
+            and "in key" not in words
+        ):
+            kept.append(words)
+    return ", ".join(kept)[:400]

@@ -1,0 +1,26 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which kind of drive is behind a path of tape_devices."""
+
+import os
+import stat
+
+from ...common.problem import Problem
+from .drive import Drive
+from .virtual import VirtualTape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    Medium = Union[Drive, VirtualTape]
+
+
+def open_drive(path: str) -> "Medium":
+    """The drive of a device, or the virtual tape of a directory; raises Problem."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as exc:
+        hint = "check tape_devices of this host; ls -l /dev/tape/by-id shows its drives"
+        raise Problem("drive %s: %s" % (path, exc.strerror), hint) from None
+    return VirtualTape(path) if stat.S_ISDIR(mode) else Drive(path)

@@ -1,0 +1,169 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A directory as a tape: one file for each tape file, under the same rules as a drive's."""
+
+import contextlib
+import fcntl
+import os
+
+from ...common import files
+from ...common.problem import END, Problem
+from . import label
+from .drive import EMPTY, FAR
+from .mtio import Status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PART = ".part"
+
+
+class VirtualTape:
+    """A virtual tape; the tape is always loaded, and is the drive at the same time."""
+
+    kind = "virtual"
+    sure = True
+    place = 0
+
+    def __init__(self, path: str):
+        self.path = path
+        info = os.stat(path)
+        self.key = "virtual-%d-%d" % (info.st_dev, info.st_ino)
+        self.fd = -1
+
+    def open(self) -> None:
+        """Have the tape: the directory is locked, whatever catalog the others have; raises Problem."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            what = "the virtual tape %s is in use by a job with another catalog" % self.path
+            raise Problem(what, "fuser -v %s shows which" % self.path, busy=True) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        self.fd = fd
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def file(self, number: int) -> str:
+        return os.path.join(self.path, "%06d" % number)
+
+    def numbers(self) -> "list[int]":
+        return sorted(int(name) for name in os.listdir(self.path) if name.isdigit())
+
+    def status(self) -> "Status":
+        return Status(True, not os.stat(self.path).st_mode & 0o222, -1, 0, False, False)
+
+    def is_loading(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        return 0
+
+    def resume(self, place: int) -> bool:
+        return True
+
+    def rewind(self) -> None:
+        pass
+
+    def eject(self) -> None:
+        pass
+
+    def prepare(self, compression: "bool | None") -> None:
+        pass
+
+    def first_block(self) -> bytes:
+        """The beginning of its first file, b"" of an empty directory; without that file the names of the others."""
+        block = b""
+        with contextlib.suppress(FileNotFoundError), open(self.file(0), "rb") as source:
+            block = source.read(label.LABEL_BLOCK)
+        others = [name for name in os.listdir(self.path) if not name.endswith(PART) and name != "%06d" % 0]
+        return block or "\0".join([""] + sorted(others)).encode("utf-8", "surrogateescape")
+
+    def write_label(self, block: bytes) -> None:
+        """Begin the tape afresh: what was on it goes first, and it is never without a label."""
+        for name in sorted(os.listdir(self.path), reverse=True):
+            if (name.isdigit() and int(name)) or name.endswith(PART):
+                os.unlink(os.path.join(self.path, name))
+        files.write_whole(self.file(0), block)
+
+    def at_end(self, number: int) -> bool:
+        """Whether tape file ``number`` would be the next; raises Problem."""
+        there = self.numbers()
+        if any(each >= number for each in there):
+            return False
+        if there != list(range(number)):
+            raise Problem(
+                "the virtual tape %s has fewer than %d tape files" % (self.path, number),
+                "were files in it removed?",
+                kind=END,
+            )
+        return True
+
+    def size(self, number: int) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.getsize(self.file(number))
+        return 0
+
+    def taken(self, number: int) -> int:
+        """Bytes of what is before a tape file."""
+        return sum(self.size(each) for each in self.numbers() if each < number)
+
+    @contextlib.contextmanager
+    def output(self, number: int) -> "Iterator[int]":
+        """The writer's standard output: a name that is no tape file's yet."""
+        fd = os.open(self.file(number) + PART, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def written(self, number: int, blocks: "int | None") -> int:
+        """The archive is whole: it appears; raises Problem."""
+        if not os.path.getsize(self.file(number) + PART):
+            raise Problem("no data came")
+        with open(self.file(number) + PART, "rb") as part:
+            os.fsync(part.fileno())
+        os.rename(self.file(number) + PART, self.file(number))
+        files.sync_folder(self.path)
+        return blocks or 0
+
+    def settle(self, number: int) -> bool:
+        """After a writer that failed or was killed: on a tape its part stays, and so it does here."""
+        part = self.file(number) + PART
+        if os.path.exists(part) and os.path.getsize(part):
+            os.rename(part, self.file(number))
+            files.sync_folder(self.path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+        return os.path.exists(self.file(number))
+
+    @contextlib.contextmanager
+    def input(self, number: int) -> "Iterator[int]":
+        """The reader's standard input; raises Problem."""
+        try:
+            fd = os.open(self.file(number), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Problem("the virtual tape %s has no tape file %d" % (self.path, number), "was it removed?") from None
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def position(self, number: int) -> None:
+        """An archive that is reclaimed makes room: so does whatever follows it."""
+
+    def read_first(self, number: int) -> bytes:
+        """The beginning of a tape file, EMPTY if there is nothing in it, b"" if there is none."""
+        try:
+            with open(self.file(number), "rb") as source:
+                return source.read(FAR) or EMPTY
+        except FileNotFoundError:
+            return b""

@@ -1,0 +1,132 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import signal
+import sys
+
+from ..common import names, request
+from ..common.problem import Problem
+from . import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUN = ("--run", {"required": True})
+HOST = ("--host", {"required": True})
+SOME_RUN = ("--run", {"default": ""})
+SOME_HOST = ("--host", {"default": ""})
+
+# subcommand: (module and function that do it, options)
+SUBCOMMANDS: "dict[str, Any]" = {
+    "plan": ("plan.plan", []),
+    "sink": (
+        "sink.sink",
+        [
+            RUN,
+            HOST,
+            ("--level", {"type": int, "default": 0}),
+            ("--base", {"default": None}),
+            ("--expect", {"type": int, "default": 0}),
+        ],
+    ),
+    "commit": ("commit.commit", [RUN, HOST]),
+    "finish": ("finish.finish", [RUN]),
+    "label": (
+        "inventory.label",
+        [
+            ("--label", {"required": True}),
+            ("--device", {"default": ""}),
+            ("--barcode", {"default": ""}),
+            ("--overwrite", {"default": ""}),
+        ],
+    ),
+    "info": ("info.info", [("--gather", {"default": "drives,tapes,archives,hosts"}), SOME_HOST]),
+    "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
+    "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
+    "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
+    "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
+    "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+    "keep": ("keep.keep", [("--of", {"required": True})]),
+    "import": ("keep.bring_back", []),
+}
+
+
+def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
+    """(subcommand, its options); exits with status 2 if they are wrong."""
+    name = words[0] if words else ""
+    if name not in SUBCOMMANDS:
+        sys.stderr.write("tapehost: error: there is no %r, only %s\n" % (name, ", ".join(SUBCOMMANDS)))
+        raise SystemExit(2)
+    parser = argparse.ArgumentParser(prog="tapehost " + name)
+    for option, details in SUBCOMMANDS[name][1]:
+        parser.add_argument(option, **details)
+    return name, parser.parse_args(words[1:])
+
+
+def stop(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def check(subcommand: str, args: "argparse.Namespace") -> None:
+    """What of the command line becomes part of a path, or of a name; raises Problem."""
+    given = vars(args)
+    for name in ("tape", "run"):
+        if given.get(name) or subcommand in ("sink", "commit", "finish", "source") and name in given:
+            names.checked(name, given[name])
+    if given.get("host") or subcommand in ("sink", "commit"):
+        names.host(args.host)
+    if not 0 <= given.get("level", 0) <= names.HIGHEST:
+        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
+
+
+def say(answer: str) -> None:
+    """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
+    data = answer.encode()
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def main() -> int:
+    """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    asked = request.load()
+    subcommand, args = parse(sys.argv[1:] if asked is None else asked["words"])
+    args.input = None if asked is None else asked.get("input")
+    module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
+    try:
+        for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
+            if not os.path.exists("/proc/self/fd/%d" % fd):
+                raise Problem("standard %s is closed" % name)
+        check(subcommand, args)
+        given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
+        answer = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)(given, args)
+        if answer is not None:
+            say((json.dumps(answer) if asked is None else request.answered(answer)) + "\n")
+    except Problem as exc:
+        return fail(asked is not None, exc.kind, str(exc))
+    except OSError as exc:
+        return fail(asked is not None, "failed", say_error(exc))
+    return 0
+
+
+def say_error(exc: OSError) -> str:
+    """What happened to which file, and what to try."""
+    text = "%s%s" % ("%s: " % exc.filename if exc.filename else "", exc.strerror or exc)
+    if exc.errno in (errno.EACCES, errno.EPERM):
+        who = ": this program runs as the user with the number %d: set tape_become, or give that user what it needs"
+        text += who % os.geteuid()
+    return text
+
+
+def fail(by_module: bool, kind: str, text: str) -> int:
+    """Why not, for a person or for a module."""
+    sys.stderr.write(request.failed(kind, text) if by_module else text + "\n")
+    return 1

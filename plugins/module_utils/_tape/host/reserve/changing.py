@@ -1,0 +1,126 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The next tape: from a changer, or by a command of the site."""
+
+import sys
+import time
+
+from ...common.problem import Problem
+from ...common.units import say_duration
+from ..drives import changer, order
+from . import holding as holdings
+from . import leases, places
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..catalog.catalog import Catalog
+    from ..settings import Settings
+    from .holding import Holding
+    from .wants import Want
+
+TRIES = 20  # tapes that a command of the site may load before one will do
+READY = 300.0  # seconds that a drive may take to thread a tape
+CALIBRATION = 3 * 3600.0  # and to calibrate one for LTO-9 or later, once in its life: up to two hours
+PAUSE = 0.5
+
+
+def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", tried: "set[str]") -> bool:
+    """Get a tape that may do into an idle drive; False if there is no way to (any more); raises Problem.
+
+    ``tried``: what has been loaded for this want already.
+    """
+    if not (settings.changer or settings.next_command):
+        return False
+    barcode = next_barcode(settings, catalog, want, tried) if settings.changer else ""
+    if settings.changer and not barcode or len(tried) >= TRIES:
+        return False
+    held = idle(settings, catalog, want, who)
+    if held is None:
+        return False
+    try:
+        path = held.drive.path
+        if settings.changer:
+            tried.add(barcode)
+            sys.stderr.write("loading %s into %s\n" % (barcode, path))
+            library = changer.Changer(settings.changer, catalog.locks, settings.wait)
+            eject = order.ejector(settings, held, library.inventory())
+            library.load(barcode, held.index, eject, lambda: wait_ready(held))
+        else:
+            tried.add("command %d" % len(tried))
+            why = "restore" if want.label else "full"
+            held.drive.close()  # it is the command's now; others of this catalog are kept out by the lock's file
+            changer.next_command(settings.next_command, path, want.label, why, max(settings.wait, READY))
+            held.drive.open()
+            wait_ready(held)
+    finally:
+        places.forget(catalog, held.drive)
+        held.release()
+    return True
+
+
+def next_barcode(settings: "Settings", catalog: "Catalog", want: "Want", tried: "set[str]") -> str:
+    """The barcode of the tape that will do best and has not been tried, "" if there is none; raises Problem."""
+    best = []
+    for tape in catalog.tapes():
+        barcode = tape["barcode"]
+        if not barcode or barcode in tried or not (want.label or barcode in settings.barcodes):
+            continue
+        rank, reason = want.suits(tape)
+        if not reason:
+            best.append((rank, settings.barcodes.index(barcode) if barcode in settings.barcodes else 0, barcode))
+    if want.label and not best and not tried:
+        tape = catalog.tape(want.label) or {}
+        if not tape.get("barcode"):
+            raise Problem(
+                "the catalog has no barcode of tape %s" % want.label,
+                "load it by hand",
+            )
+    return min(best)[2] if best else ""
+
+
+def idle(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]") -> "Holding | None":
+    """A drive that nobody uses, rather one without a tape; not one with a tape that another run still wants."""
+    found = None
+    for path in settings.devices:
+        try:
+            held = holdings.hold(settings, catalog, path, who)
+        except Problem:
+            continue
+        try:
+            empty = not held.drive.status().loaded
+            holdings.identify(held, catalog)
+        except Problem:
+            empty = False
+        lease = leases.read(catalog, held.label.get("label", "-"))
+        taken = lease is not None and lease["run"] != who["run"]
+        if taken or (found and not empty):
+            held.release()
+            continue
+        if found:
+            found.release()
+        found = held
+        if empty:
+            break
+    return found
+
+
+def wait_ready(held: "Holding") -> None:
+    """Wait until the drive has threaded its tape, and calibrated it if it must; raises Problem."""
+    began, said = time.monotonic(), False
+    while True:
+        now = held.drive.status()
+        if now.loaded:
+            return
+        waited = time.monotonic() - began
+        if waited >= (READY if now.empty else CALIBRATION):
+            has = "no tape" if now.empty else "not got its tape ready"
+            what = "drive %s has %s %s after it was loaded" % (held.drive.path, has, say_duration(waited))
+            raise Problem(what, "look at its panel; is tape_devices in the changer's order?")
+        if waited >= READY and not said:
+            said = True
+            text = "drive %s is getting its tape ready: %s; waiting for up to %s\n"
+            sys.stderr.write(text % (held.drive.path, holdings.GETTING_READY, say_duration(CALIBRATION)))
+            sys.stderr.flush()
+        time.sleep(PAUSE)

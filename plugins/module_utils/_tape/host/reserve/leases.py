@@ -1,0 +1,65 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lease keeps a tape for a run while none of its archives is being written."""
+
+import contextlib
+import os
+import time
+
+from ...common import files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..catalog.catalog import Catalog
+    from ..settings import Settings
+
+
+def folder(catalog: "Catalog") -> str:
+    return os.path.join(catalog.folder, "leases")
+
+
+def path(catalog: "Catalog", label: str) -> str:
+    return os.path.join(folder(catalog), label + ".json")
+
+
+def read(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
+    """Whose tape it is: {run, until}; None if it is nobody's."""
+    lease = load(catalog, label)
+    return lease if lease and lease["until"] > time.time() else None
+
+
+def load(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
+    """What is written, if it can be read: it is not worth a failure."""
+    try:
+        return dict(files.read_json(path(catalog, label)) or {}) or None
+    except ValueError:
+        return None
+
+
+def of_run(catalog: "Catalog", run: str) -> "list[str]":
+    """The tapes that are a run's now."""
+    held = {label: read(catalog, label) for label in leased(catalog)}
+    return [label for label, lease in held.items() if lease and lease["run"] == run]
+
+
+def leased(catalog: "Catalog") -> "list[str]":
+    """The tapes that were ever leased and not released."""
+    try:
+        return sorted(name[: -len(".json")] for name in os.listdir(folder(catalog)) if name.endswith(".json"))
+    except FileNotFoundError:
+        return []
+
+
+def renew(settings: "Settings", catalog: "Catalog", label: str, run: str) -> None:
+    files.write_json(path(catalog, label), {"run": run, "until": time.time() + settings.lease})
+
+
+def drop(catalog: "Catalog", run: str) -> None:
+    """Release all tapes of a run."""
+    for label in leased(catalog):
+        lease = load(catalog, label)
+        if lease and lease["run"] == run:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path(catalog, label))

@@ -1,0 +1,159 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The drives of this host as one pool: whose turn it is, which of them will do, and what to do when none does."""
+
+import contextlib
+import sys
+import time
+
+from ...common import files
+from ...common.problem import ABSENT, BUSY, LOADING, NO_TAPE, SETTINGS, Problem
+from ...common.units import say_duration, some
+from . import changing, leases, wants
+from . import holding as holdings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from ..catalog.catalog import Catalog
+    from ..settings import Settings
+    from .holding import Holding
+    from .wants import Want
+
+    Judge = Callable[[Holding], "tuple[int, str]"]
+
+PATIENCE = 2.0  # seconds between two looks at drives that will not do
+NO_DRIVES = (
+    "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
+    "virtual tape; where no host of the inventory has any, and tape_host names none, the controller is the tape host"
+)
+
+
+def need(settings: "Settings") -> None:
+    """Raises Problem if there are no drives: before anything is made on what may not be a tape host at all."""
+    if not settings.devices:
+        raise Problem("this host has no drives", NO_DRIVES, kind=SETTINGS)
+
+
+@contextlib.contextmanager
+def take(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]") -> "Iterator[Holding]":
+    """Wait for our turn and for a drive that will do, and hold it; raises Problem when none ever will.
+
+    ``who``: for whom, as others will read it: what, host, run, pid, since.
+    """
+    need(settings)
+    ticket = files.Ticket(catalog.queue, "read-" + want.label if want.label else "write", str(who["run"]))
+    try:
+        held = wait(settings, catalog, want, who, ticket)
+    finally:
+        ticket.drop()
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def wait(
+    settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", ticket: "files.Ticket"
+) -> "Holding":
+    """The waiting of take()."""
+    began = time.monotonic()
+    said, tried = "", set()  # type: str, set[str]
+    while True:
+        reasons, pause, busy = ["others have been waiting for longer"], files.PAUSE, BUSY
+        # whoever waits for a tape that is leased to us must not hold us up
+        if ticket.first(of_run=not want.label and bool(leases.of_run(catalog, ticket.run))):
+            held, reasons, busy = look(settings, catalog, want.judge, who)
+            if held:
+                return held
+            if not busy:
+                if changing.change(settings, catalog, want, who, tried):
+                    continue
+                pause = PATIENCE
+                ticket.drop()  # whoever waits for a person holds up nobody who has a tape
+        text = "; ".join(reasons + ([] if busy else suggestion(catalog, want)))
+        limit = max(settings.wait, changing.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
+        if time.monotonic() >= began + limit:
+            raise too_late(limit, want, text, busy)
+        if text != said:
+            wanted = "tape " + want.label if want.label else "a drive" if busy else "a tape"
+            sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
+            sys.stderr.flush()
+            said = text
+        time.sleep(pause)
+        if not busy:
+            ticket.queue()
+
+
+def suggestion(catalog: "Catalog", want: "Want") -> "list[str]":
+    """Which tapes a person could load, if the catalog knows some."""
+    if want.label:
+        return []
+    labels = [tape["label"] for tape in catalog.tapes() if not want.suits(tape)[1]]
+    labels = [label for label in labels if label not in want.refused]
+    return ["these may be written: " + some(labels)] if labels else []
+
+
+def too_late(limit: float, want: "Want", text: str, busy: str) -> Problem:
+    """That nothing came of the waiting."""
+    within = " within %s" % say_duration(limit) if limit else ""
+    if want.label:
+        return Problem("tape %s is in no drive%s" % (want.label, within), text, kind=ABSENT)
+    if busy:
+        return Problem("no drive became free" + within, text, kind=BUSY)
+    return Problem("no drive has a tape that may be written" + within, text, kind=NO_TAPE)
+
+
+def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "set[str]":
+    """The labels of the tapes that are in drives that nobody uses."""
+    found = set()
+    for path in settings.devices:
+        try:
+            held = holdings.hold(settings, catalog, path, who)
+        except Problem:
+            continue
+        try:
+            if not holdings.identify(held, catalog):
+                found.add(held.label["label"])
+        except Problem:  # whoever needs that tape will hear of it
+            pass
+        finally:
+            held.release()
+    return found
+
+
+def look(
+    settings: "Settings", catalog: "Catalog", judge: "Judge", who: "dict[str, Any]"
+) -> "tuple[Holding | None, list[str], str]":
+    """The best drive that will do (locked), or why each will not, and if one may do later: BUSY, LOADING, or ""."""
+    found: "list[tuple[int, int, Holding]]" = []
+    reasons, kinds = [], set()  # type: list[str], set[str]
+    need(settings)
+    for index, path in enumerate(settings.devices):
+        try:
+            held = holdings.hold(settings, catalog, path, who)
+        except Problem as exc:
+            kinds.add(exc.kind)
+            reasons.append(str(exc))
+            continue
+        try:
+            rank, reason = judge(held)
+        except Problem as exc:
+            rank, reason = wants.UNFIT, str(exc)
+            kinds.add(exc.kind)
+        except BaseException:
+            held.release()
+            raise
+        if reason:
+            kinds.update([BUSY] if rank == wants.BUSY else [])
+            reasons.append(reason if reason.startswith("drive ") else "drive %s: %s" % (path, reason))
+            held.release()
+        else:
+            found.append((rank, index, held))
+    found.sort(key=lambda each: each[:2])
+    for _rank, _index, held in found[1:]:
+        held.release()
+    later = LOADING if LOADING in kinds else BUSY if BUSY in kinds else ""
+    return (found[0][2] if found else None), reasons, later

@@ -1,0 +1,115 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody wants of a tape, and how well one will do."""
+
+import fnmatch
+
+from ...common.units import iso, say_size, some
+from ..catalog import catalog as catalogs
+from . import holding as holdings
+from . import leases
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Union
+
+    from ..catalog.catalog import Catalog, Tape
+    from ..settings import Settings
+    from .holding import Holding
+
+LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # the best first
+BUSY = 9  # it may do later: it is somebody else's now
+
+
+class Writing:
+    """A tape for an archive of a run, of ``expect`` bytes (0: not known)."""
+
+    label = ""  # any
+
+    def __init__(self, settings: "Settings", catalog: "Catalog", run: str, expect: int):
+        self.settings = settings
+        self.catalog = catalog
+        self.run = run
+        self.expect = expect
+        self.archives = catalog.archives()
+        self.keep = catalogs.needed(self.archives, expire_last=settings.expire_last)
+        self.damaged = catalog.warnings()
+        self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
+
+    def judge(self, holding: "Holding") -> "tuple[int, str]":
+        """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
+        stranger = holdings.identify(holding, self.catalog)
+        tape = holding.tape
+        if stranger or tape is None:
+            return UNFIT, stranger
+        if holding.drive.status().protected:
+            rank, reason = UNFIT, "is write-protected"
+        else:
+            rank, reason = self.suits(tape)
+        if reason:
+            self.refused.add(tape["label"])
+        return rank, "its tape %s %s" % (tape["label"], reason) if reason else ""
+
+    def suits(self, tape: "Tape") -> "tuple[int, str]":
+        """The same of a tape of the catalog, wherever it is."""
+        settings = self.settings
+        if not any(fnmatch.fnmatchcase(tape["label"], pattern) for pattern in settings.labels):
+            return UNFIT, "is not one of tape_labels (%s)" % ", ".join(settings.labels)
+        lease = leases.read(self.catalog, tape["label"])
+        if lease and lease["run"] != self.run and not settings.steal:
+            return BUSY, "belongs to run %s until %s (tape_steal breaks that)" % (lease["run"], iso(lease["until"]))
+        if "relabelling" in tape:
+            return EXPIRED, ""
+        if self.expired(tape):
+            return (EXPIRED, "") if self.fits(0) else (UNFIT, "is too small")
+        if tape["full"]:
+            return UNFIT, "is full" + self.kept(tape)
+        if not self.fits(catalogs.used(tape)):
+            return UNFIT, "has less than %s left%s" % (say_size(self.expect), self.kept(tape))
+        if lease and lease["run"] == self.run:
+            return LEASED, ""
+        return (APPENDED if tape["archives"] else EMPTY), ""
+
+    def expired(self, tape: "Tape") -> bool:
+        """Whether it may be begun afresh by a job."""
+        if self.settings.reuse != "expired" or self.damaged:  # where it is not known what is based on it
+            return False
+        return catalogs.is_expired(tape, self.keep, self.run)
+
+    def kept(self, tape: "Tape") -> str:
+        """Why a tape is not begun afresh although the archives on it have expired, for the end of a sentence."""
+        if self.settings.reuse != "expired":
+            return ""
+        if self.damaged and catalogs.is_expired(tape, self.keep, self.run):
+            return ", and is not begun afresh as long as the catalog is damaged (%s)" % "; ".join(self.damaged)
+        hosts = [] if self.settings.expire_last else catalogs.hosts_on(tape, catalogs.only_last(self.archives))
+        if not hosts or not catalogs.is_expired(tape, catalogs.needed(self.archives, expire_last=True), self.run):
+            return ""
+        return ", and has the last good archive of %s (tape_expire_last lets it go)" % some(hosts)
+
+    def fits(self, taken: int) -> bool:
+        return not self.settings.capacity or taken + self.expect <= self.settings.capacity
+
+
+class Reading:
+    """The tape of a label."""
+
+    refused: "set[str]" = set()
+
+    def __init__(self, catalog: "Catalog", label: str):
+        self.catalog = catalog
+        self.label = label
+
+    def judge(self, holding: "Holding") -> "tuple[int, str]":
+        stranger = holdings.identify(holding, self.catalog)
+        if holding.tape and not stranger:
+            rank, reason = self.suits(holding.tape)
+            return rank, "its tape %s %s" % (holding.tape["label"], reason) if reason else ""
+        return UNFIT, stranger
+
+    def suits(self, tape: "Tape") -> "tuple[int, str]":
+        return (LEASED, "") if tape["label"] == self.label else (UNFIT, "is not %s" % self.label)
+
+
+if TYPE_CHECKING:
+    Want = Union[Writing, Reading]

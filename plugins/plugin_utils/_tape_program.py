@@ -1,0 +1,51 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two programs of the tape modules, each as a zip archive that Python runs.
+
+They are packages of module_utils/_tape, and are packed as such, with an entry that imports the program's main module:
+Galaxy refuses a file of the name __main__.py.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from ._script import EPOCH, MAIN, members, read_file
+
+TOP = "_tape"
+MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
+ROOMS = {"archiver": "archiver", "tapehost": "host"}  # the package of each program; both use common
+ENTRY = "from _tape.%s.main import main\n\nraise SystemExit(main())\n"
+REQUEST = "request.json"
+
+
+def pack(program: str) -> bytes:
+    """The archive of a program; the same files give the same bytes.  Raises OSError."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(MAIN, EPOCH), ENTRY % ROOMS[program], zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(TOP + "/", EPOCH), b"")
+        for room in ("common", ROOMS[program]):
+            archive.writestr(zipfile.ZipInfo(f"{TOP}/{room}/", EPOCH), b"")
+            for name in members(os.path.join(MODULE_UTILS, TOP, room)):
+                content = b"" if name.endswith("/") else read_file(os.path.join(MODULE_UTILS, TOP, room, name))
+                kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
+                archive.writestr(zipfile.ZipInfo(f"{TOP}/{room}/{name}", EPOCH), content, kind)
+    return data.getvalue()
+
+
+# made when Ansible's main process loads an action, once for all of its workers
+PROGRAMS = {program: pack(program) for program in ROOMS}
+
+
+def with_request(program: str, request: Mapping[str, Any]) -> bytes:
+    """A program with what it is asked for: of any length, and in no list of processes."""
+    data = io.BytesIO(PROGRAMS[program])
+    with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(REQUEST, json.dumps(request, default=str))
+    return data.getvalue()
