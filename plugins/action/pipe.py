@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -19,8 +19,12 @@ from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_launch import one_line
-from ..plugin_utils._task_options import PIPE_SPEC, OptionError, fact_name, parse_stages, settings
+from ..plugin_utils._task_options import PIPE_SPEC, OptionError, PipeArgs, fact_name, parse_stages, settings
 from ..plugin_utils._task_run import TaskRun
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Sample
+    from ..module_utils._run.records import Cause, Result
 
 REMOTE = "remote"
 PEER = "peer"
@@ -45,20 +49,20 @@ class ActionModule(ActionBase):
         result = self._result(tmp, task_vars)
         if self._task.no_log:
             result["_ansible_no_log"] = True
-            if result.get("failed"):  # core shows a failure's message whatever no_log says, from 2.19 on
-                cause = result["cause"]
+            cause = result["cause"]
+            if result.get("failed") and cause:  # core shows a failure's message whatever no_log says, from 2.19 on
                 where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
                 result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
-        return result
+        return {**result}
 
-    def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> Result:
         task_vars = task_vars or {}
         name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
         if self._task.async_val:
             return refused(ASYNC, name)
         super().run(tmp, task_vars)
         try:
-            _validation, args = self.validate_argument_spec(argument_spec=PIPE_SPEC)
+            args: PipeArgs = self.validate_argument_spec(argument_spec=PIPE_SPEC)[1]
             fact = fact_name(args["fact"])
             plan, warnings = self._plan(args)
             hosts = self._hosts(name, args, task_vars)
@@ -68,24 +72,27 @@ class ActionModule(ActionBase):
         names = {end: host.name for end, host in hosts.items()}
         for warning in warnings:
             display.warning(warning)
-        result: dict[str, Any] = {"peer": names[PEER]}
         if self._task.check_mode:
-            result.update(shape(plan, names, None, None))
+            result = shape(plan, names, None, None)
             what = ", ".join(f"{stage['name']} on {stage['host']}" for stage in result["stages"])
             result["msg"] = f"would run {what}"
             if args["preflight"]:
-                result.update(changed=False, msg=f"would check the network between {names[PEER]} and {names[REMOTE]}")
+                result["changed"] = False
+                result["msg"] = f"would check the network between {names[PEER]} and {names[REMOTE]}"
+            result["peer"] = names[PEER]
         else:
-            result.update(self._execute(plan, hosts, names, args))
+            result = self._execute(plan, hosts, names, args)
+            result["peer"] = names[PEER]
             if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
                 result["ansible_facts"] = {fact: summary(result)}
         return result
 
-    def _plan(self, args: dict[str, Any]) -> tuple[Plan, list[str]]:
+    def _plan(self, args: PipeArgs) -> tuple[Plan, list[str]]:
         """Stages and links; the addresses come later, when the hosts are known."""
         if args["input"] is None and args["output"] is None:
             raise OptionError("input or output is required: the command on the peer to join remote to")
-        parsed = {option: parse_stages(option, args[option], self._read) for option in ("input", "remote", "output")}
+        given = {"input": args["input"], "remote": args["remote"], "output": args["output"]}
+        parsed = {option: parse_stages(option, value, self._read) for option, value in given.items()}
         if not parsed["remote"][0]:
             raise OptionError("remote: the command is empty")
         plan = Plan(settings(args))
@@ -116,26 +123,24 @@ class ActionModule(ActionBase):
         finally:
             self._loader.cleanup_tmp_file(path)
 
-    def _hosts(self, name: str, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
+    def _hosts(self, name: str, args: PipeArgs, task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
         """Both hosts, each with its own way to start an end; raises HostError."""
         become, user = args["peer_become"], args["peer_become_user"]
         remote = hosts_of.of_task(self, name, task_vars)
         return {REMOTE: remote, PEER: hosts_of.other(self, args["peer"], task_vars, become, user)}
 
-    def _reach(self, plan: Plan, hosts: dict[str, hosts_of.Host], args: dict[str, Any]) -> None:
+    def _reach(self, plan: Plan, hosts: dict[str, hosts_of.Host], args: PipeArgs) -> None:
         """Who dials whom at which addresses; ``address`` is that of the side that is dialled."""
         if args["progress"] and hosts[PEER].executor is None:  # of an exec nothing is heard before its end
             plan.ends[PEER]["sample"] = SAMPLE
         hosts_of.reach(plan, hosts, REMOTE if args["listen"] == "remote" else PEER, args["address"] or [])
 
-    def _execute(
-        self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _execute(self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: PipeArgs) -> Result:
         """Run the plan and shape what came of it."""
         began = time.monotonic()
         progress = Progress(names[REMOTE], args["progress"], plan.neighbours(), plan.options["rate_limit"])
 
-        def show(sample: dict[str, Any]) -> None:
+        def show(sample: Sample) -> None:
             for line in progress.feed(sample["sample"], sample["at"]):
                 display.display(line)
 
@@ -148,25 +153,28 @@ class ActionModule(ActionBase):
             for warning in report.get("warnings", ()):
                 display.warning(warning)
         if verdict.skipped:
-            result.update(skipped=True, changed=False, msg=f"skipped, since {verdict.skipped}")
+            result["skipped"], result["changed"] = True, False
+            result["msg"] = f"skipped, since {verdict.skipped}"
         elif verdict.cause:
             if verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[REMOTE]:
                 raise AnsibleConnectionFailure(outcomes[REMOTE]["error"])
-            result.update(failed=True, msg=verdict.cause["msg"])
+            result["failed"], result["msg"] = True, verdict.cause["msg"]
         else:
             result["msg"] = "ok"
         return result
 
-    def _preflight(self, plan: Plan, names: dict[str, str], verdict: Verdict) -> dict[str, Any]:
+    def _preflight(self, plan: Plan, names: dict[str, str], verdict: Verdict) -> Result:
         """What worked in which direction; a failure when no direction did."""
         tried = preflight_result(names, verdict.reports)
         works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
         not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})
         result = shape(plan, names, None, None)
-        result.update(changed=False, preflight=tried, msg=bounded("; ".join(works + not_so), MSG_MOST, last=False))
+        result["changed"], result["preflight"] = False, tried
+        result["msg"] = bounded("; ".join(works + not_so), MSG_MOST, last=False)
         if not works:
             result["failed"] = True
             sentence = f"neither host can reach the other. {verdict.who_tried_what()}"
             result["msg"] = bounded(sentence, MSG_MOST, last=False)
-            result["cause"] = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
+            cause: Cause = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
+            result["cause"] = cause
         return result

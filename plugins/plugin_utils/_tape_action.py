@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -19,6 +19,9 @@ from . import _hosts as hosts_of
 from ._tape_run import HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_launch import one_line
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
 
 ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once for every host
 NO_DRIVES = (
@@ -232,7 +235,7 @@ class TapeAction(ActionBase):
         folder = self.args["tape_catalog_dir"]
         tar = ["tar", "--create", "--file=-", f"--directory={folder}", *COPIED, "."]
         # 1: another job has replaced a file meanwhile, so that it is there, the old one or the new one
-        source = {**command("the catalog", tar), "ok_rc": [0, 1]}
+        source: Command = {**command("the catalog", tar), "ok_rc": [0, 1]}
         sink = self.of_tape(["keep", "--of", self.tape_host]).stage("the copy")
         stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source")
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.utils.display import Display
 
@@ -25,6 +25,10 @@ from ..module_utils._run.words import printable
 from ._hosts import Host, reach
 from ._tape_program import with_request
 from ._task_run import TaskRun
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Command, Sample
+    from ..module_utils._run.records import Cause, LinkResult, Options
 
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
 LIMIT = "tape_rate_limit"  # the name of that option, for a sentence
@@ -62,9 +66,14 @@ class Network:
     rate_limit: int = 0
     stall_timeout: int = 0
 
-    def options(self) -> dict[str, Any]:
-        names = ("ports", "connect_timeout", "rate_limit", "stall_timeout")
-        return {"dead_peer": 120, **{name: getattr(self, name) for name in names}}
+    def options(self) -> Options:
+        return {
+            "ports": self.ports,
+            "connect_timeout": self.connect_timeout,
+            "rate_limit": self.rate_limit,
+            "stall_timeout": self.stall_timeout,
+            "dead_peer": 120,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +85,7 @@ class Request:
     settings: Mapping[str, Any]
     given: Mapping[str, Any] | None = None
 
-    def stage(self, name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def stage(self, name: str, environment: Mapping[str, str] | None = None) -> Command:
         request = {"words": self.words, "settings": self.settings, "input": self.given}
         return {
             **command(name, [self.program], environment),
@@ -87,7 +96,7 @@ class Request:
         }
 
 
-def command(name: str, argv: list[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+def command(name: str, argv: list[str], environment: Mapping[str, str] | None = None) -> Command:
     """A stage that is a command of its host."""
     return {"name": name, "argv": argv, "ok_rc": [0], "early_exit": False, "environment": dict(environment or {})}
 
@@ -97,7 +106,7 @@ class Outcome:
     """A run that went well: what the last stage has answered, and what is known of its link."""
 
     answer: dict[str, Any]
-    link: dict[str, Any]
+    link: LinkResult
 
 
 def ask(host: Host, request: Request) -> dict[str, Any]:
@@ -110,8 +119,8 @@ def ask(host: Host, request: Request) -> dict[str, Any]:
 
 
 def stream(
-    source: tuple[Host, dict[str, Any]],
-    sink: tuple[Host, dict[str, Any]],
+    source: tuple[Host, Command],
+    sink: tuple[Host, Command],
     network: Network,
     tape_side: str,
     progress_of: str = "",
@@ -140,7 +149,7 @@ def stream(
 def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None) -> Verdict:
     """Run a plan; raises Failure."""
 
-    def show(sample: dict[str, Any]) -> None:
+    def show(sample: Sample) -> None:
         for line in progress.feed(sample["sample"], sample["at"]) if progress else ():
             display.display(line)
 
@@ -154,9 +163,10 @@ def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None) -> Ve
     return verdict
 
 
-def failure_of(verdict: Verdict, cause: dict[str, Any]) -> Failure:
+def failure_of(verdict: Verdict, cause: Cause) -> Failure:
     """What the program itself says, where it does; else what the engine has seen."""
-    said = verdict.stages.get(cause.get("stage", ""), {}).get("stderr") or ""
+    stage = verdict.stages.get(cause.get("stage", ""))
+    said = stage["stderr"] or "" if stage else ""
     try:
         problem = json.loads(said.rstrip("\n").rpartition("\n")[2])["problem"]
         kind, msg = str(problem["kind"]), f"{cause['host']}: {printable(str(problem['msg']))}"

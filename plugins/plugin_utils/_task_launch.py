@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, TypedDict, cast
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -24,6 +24,10 @@ from ..module_utils._run.report import NOISE_MOST
 from ..module_utils._run.words import printable
 from ._hosts import Host
 from ._watcher import PROGRAM as ENDING
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import EndPlan
+    from ..module_utils._run.records import Labels
 
 # sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
 # to ssh at that moment it only says that the pipe is broken; to launch an end of the same plan twice does no harm
@@ -40,10 +44,18 @@ TTY = re.compile(r"\btty\b", re.I)
 PROGRAM = bootstrap.program(bootstrap.sources())
 
 
+class Executed(TypedDict):
+    """What Ansible returns of a command; there is more in it."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
 class ProcessLaunch(PipedLaunch):
     """An end on the controller: a child of ours."""
 
-    def __init__(self, host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> None:
+    def __init__(self, host: Host, plan: EndPlan, wake: Callable[[], None]) -> None:
         super().__init__(plan, host.interpreters)
         self.folder = host.folder
 
@@ -75,7 +87,7 @@ class ProcessLaunch(PipedLaunch):
 class ExecLaunch(Launch):
     """An end through Ansible's connection, whose exec answers only when it is over: a thread of its own."""
 
-    def __init__(self, host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> None:
+    def __init__(self, host: Host, plan: EndPlan, wake: Callable[[], None]) -> None:
         super().__init__(plan, host.interpreters)
         self.host, self.wake = host, wake
         self.become = host.becomes_by
@@ -97,7 +109,7 @@ class ExecLaunch(Launch):
         self.over()
         self.wake()
 
-    def _patiently(self) -> dict[str, Any]:
+    def _patiently(self) -> Executed:
         """Many logins at once may be turned away before they begin: those come again, at different times."""
         for tries in range(1, BUSY_TRIES):
             try:
@@ -127,11 +139,11 @@ class ExecLaunch(Launch):
         except Exception:
             pass  # the host cannot be reached: nothing more can be done
 
-    def _execute(self, label: str, program: bytes, plan: dict[str, Any]) -> dict[str, Any]:
+    def _execute(self, label: str, program: bytes, plan: EndPlan | Labels) -> Executed:
         """Run a program of ours on the host; what it is told comes with it."""
         executor = cast(ActionBase, self.host.executor)
         if self.host.takes_stdin:
-            result = executor._low_level_execute_command(
+            result: Executed = executor._low_level_execute_command(
                 bootstrap.command(self.host.interpreters, label),
                 in_data=bootstrap.stream(program, plan),
             )
@@ -139,9 +151,7 @@ class ExecLaunch(Launch):
                 return result
         return self._execute_from_files(executor, label, program, plan)
 
-    def _execute_from_files(
-        self, executor: ActionBase, label: str, program: bytes, told: dict[str, Any]
-    ) -> dict[str, Any]:
+    def _execute_from_files(self, executor: ActionBase, label: str, program: bytes, told: EndPlan | Labels) -> Executed:
         """Where nothing can be sent on standard input: through Ansible's own temporary directory."""
         folder = executor._make_tmp_path()
         try:
@@ -150,12 +160,14 @@ class ExecLaunch(Launch):
             executor._transfer_data(source, bootstrap.file_program(program))
             executor._transfer_data(plan, bootstrap.pack(told))
             executor._fixup_perms2((folder, source, plan), execute=False)
-            return executor._low_level_execute_command(bootstrap.command(self.host.interpreters, label, [source, plan]))
+            command = bootstrap.command(self.host.interpreters, label, [source, plan])
+            result: Executed = executor._low_level_execute_command(command)
+            return result
         finally:
             executor._remove_tmp_path(folder)
 
 
-def wants_files(result: dict[str, Any], become: Any) -> bool:
+def wants_files(result: Executed, become: Any) -> bool:
     """Whether the program did not get there because a terminal stands between, or because there is none."""
     message = read_marked(result["stdout"][-NOISE_MOST:])
     if message:
@@ -170,5 +182,5 @@ def one_line(error: BaseException) -> str:
     return printable(" ".join(" ".join(lines).split())[:400].rstrip(": "))
 
 
-def make_launch(host: Host, plan: dict[str, Any], wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:
+def make_launch(host: Host, plan: EndPlan, wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:
     return (ProcessLaunch if host.executor is None else ExecLaunch)(host, plan, wake)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ansible.module_utils.parsing.convert_bool import boolean
 
@@ -16,6 +16,12 @@ from ..module_utils._run import bootstrap
 from ..module_utils._run.plan import DEAD_PEER_LEAST, PlanError, parse_ports
 from ..module_utils._run.words import parse_rate
 from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
+    from ..module_utils._run.records import Options
+
+Given = dict[str, Any]  # a mapping as the user wrote it
 
 # compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
 PIPE_SPEC: dict[str, dict[str, Any]] = {
@@ -38,6 +44,29 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "fact": {"type": "raw", "default": "socketpipe"},
 }
 
+
+class PipeArgs(TypedDict):
+    """The options of a task, validated and converted, but for commands, rates and the fact's name."""
+
+    input: Any
+    remote: Any
+    output: Any
+    peer: str
+    peer_become: bool
+    peer_become_user: str | None
+    listen: str
+    address: list[str] | None
+    ports: list[str] | None
+    connect_timeout: int  # seconds, as the next three and progress
+    stall_timeout: int
+    dead_peer: int
+    rate_limit: str | None
+    full_reads: bool | None
+    progress: int
+    preflight: bool
+    fact: Any
+
+
 SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
 COMMAND_FORMS = ("cmd", "argv", "shell", "script")
 STAGE_KEYS = COMMAND_FORMS + ("executable", "chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
@@ -47,7 +76,7 @@ class OptionError(ValueError):
     """What the user wrote cannot be meant; the text says what, where and why."""
 
 
-def settings(args: dict[str, Any]) -> dict[str, Any]:
+def settings(args: PipeArgs) -> Options:
     """The validated arguments as settings of a plan; raises OptionError."""
     try:
         ports = parse_ports(",".join(args["ports"])) if args["ports"] else []
@@ -57,13 +86,25 @@ def settings(args: dict[str, Any]) -> dict[str, Any]:
         rate = parse_rate(args["rate_limit"]) if args["rate_limit"] else 0
     except ValueError as exc:
         raise OptionError(f"rate_limit: {exc}") from None
-    for name in ("connect_timeout", "stall_timeout", "dead_peer", "progress"):
-        least = {"connect_timeout": 1, "dead_peer": DEAD_PEER_LEAST}.get(name, 0)
-        if args[name] < least and (args[name] or name != "dead_peer"):
-            disable = ", or 0 to disable it" if name == "dead_peer" else ""
-            raise OptionError(f"{name}: must be at least {least} second{'s'[least == 1 :]}{disable}, not {args[name]}")
-    names = ("connect_timeout", "stall_timeout", "dead_peer", "full_reads", "preflight")
-    return {"ports": ports, "rate_limit": rate, **{name: args[name] for name in names}}
+    check_seconds("connect_timeout", args["connect_timeout"], 1)
+    check_seconds("stall_timeout", args["stall_timeout"], 0)
+    check_seconds("dead_peer", args["dead_peer"] or DEAD_PEER_LEAST, DEAD_PEER_LEAST, ", or 0 to disable it")
+    check_seconds("progress", args["progress"], 0)
+    return {
+        "ports": ports,
+        "rate_limit": rate,
+        "connect_timeout": args["connect_timeout"],
+        "stall_timeout": args["stall_timeout"],
+        "dead_peer": args["dead_peer"],
+        "full_reads": args["full_reads"],
+        "preflight": args["preflight"],
+    }
+
+
+def check_seconds(name: str, value: int, least: int, disable: str = "") -> None:
+    """Raises OptionError."""
+    if value < least:
+        raise OptionError(f"{name}: must be at least {least} second{'s'[least == 1 :]}{disable}, not {value}")
 
 
 def fact_name(value: Any) -> str:
@@ -77,7 +118,7 @@ def fact_name(value: Any) -> str:
     raise OptionError(f"fact: {value!r} is neither a variable name nor false")
 
 
-def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[list[dict[str, Any]], list[str]]:
+def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[list[Command], list[str]]:
     """One of input, remote, output: (its stages for a plan, warnings); raises OptionError.
 
     A string or a list of strings is one command; a mapping is one command with
@@ -99,7 +140,8 @@ def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[
             f"{option}: give a command as a string, a list of words, a mapping with one of cmd, argv, shell, script, "
             f"or a list of such mappings; not {describe(value)}"
         )
-    stages, warnings = [], []
+    stages: list[Command] = []
+    warnings: list[str] = []
     for number, item in enumerate(items):
         name = option if len(items) == 1 else f"{option}[{number}]"
         stage, warning = parse_stage(name, item, read)
@@ -108,7 +150,7 @@ def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[
     return stages, warnings
 
 
-def parse_stage(name: str, item: Any, read: Reader) -> tuple[dict[str, Any], str]:
+def parse_stage(name: str, item: Any, read: Reader) -> tuple[Command, str]:
     """One command as a stage of a plan, and a warning ("" for none); raises OptionError."""
     item = {"cmd": item} if isinstance(item, str) else dict(item)
     unknown = sorted(str(key) for key in item if key not in STAGE_KEYS)
@@ -119,46 +161,58 @@ def parse_stage(name: str, item: Any, read: Reader) -> tuple[dict[str, Any], str
         given = " and ".join(forms) + " together" if forms else "none"
         raise OptionError(f"{name}: give exactly one of {', '.join(COMMAND_FORMS)}; found {given}")
     argv, warning = parse_command(name, forms[0], item[forms[0]])
-    stage = {
+    stage: Command = {
         "name": name,
         "argv": argv,
         "ok_rc": parse_ok_rc(name, item),
         "early_exit": parse_early_exit(name, item),
         "environment": parse_environment(name, item.get("environment") or {}),
     }
-    stage.update(parse_script(name, forms[0], argv, item.get("executable"), read))
-    for key in ("chdir", "creates", "removes"):
-        if item.get(key):
-            if not isinstance(item[key], str) or "\0" in item[key]:
-                raise OptionError(f"{name}: {key}: {item[key]!r} is not a path")
-            stage[key] = str(item[key])
+    if forms[0] == "script":
+        stage["launcher"] = parse_launcher(name, item.get("executable"))
+        stage["program"] = parse_script(name, argv[0], read)
+    elif item.get("executable"):
+        raise OptionError(f"{name}: executable: only valid with script, not with {forms[0]}")
+    if item.get("chdir"):
+        stage["chdir"] = parse_path(name, "chdir", item["chdir"])
+    if item.get("creates"):
+        stage["creates"] = parse_path(name, "creates", item["creates"])
+    if item.get("removes"):
+        stage["removes"] = parse_path(name, "removes", item["removes"])
     return stage, warning
 
 
-def parse_script(name: str, form: str, argv: list[str], executable: Any, read: Reader) -> dict[str, Any]:
-    """For a script, what a stage must have beside the others: its program, and what runs that."""
-    if form != "script":
-        if executable:
-            raise OptionError(f"{name}: executable: only valid with script, not with {form}")
-        return {}
+def parse_path(name: str, key: str, value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise OptionError(f"{name}: {key}: {value!r} is not a path")
+    return str(value)
+
+
+def parse_launcher(name: str, executable: Any) -> list[str | None]:
+    """The words of the command that runs a script; the first is None for the end's own Python."""
     if executable is not None and (not isinstance(executable, str) or not executable.strip()):
         raise OptionError(f"{name}: executable: {executable!r} is not a command line")
     try:
         words: list[str | None] = [*shlex.split(executable)] if executable else [None, "-I"]
     except ValueError as exc:
         raise OptionError(f"{name}: executable: unbalanced quotes in {executable!r} ({exc})") from None
+    return [*words, PROGRAM_PATH]
+
+
+def parse_script(name: str, path: str, read: Reader) -> str:
+    """The program of a script, as a plan has it."""
     try:
-        content = read(argv[0])
+        content = read(path)
     except ScriptError as exc:
-        raise OptionError(f"{name}: script: {argv[0]}: {exc}") from None
+        raise OptionError(f"{name}: script: {path}: {exc}") from None
     except OSError as exc:
-        raise OptionError(f"{name}: script: {argv[0]}: {exc.strerror}") from None
+        raise OptionError(f"{name}: script: {path}: {exc.strerror}") from None
     if len(content) > SCRIPT_MOST:
-        raise OptionError(f"{name}: script: {argv[0]} has {len(content)} bytes; the limit is {SCRIPT_MOST}")
-    return {"launcher": [*words, PROGRAM_PATH], "program": bootstrap.as_text(content)}
+        raise OptionError(f"{name}: script: {path} has {len(content)} bytes; the limit is {SCRIPT_MOST}")
+    return bootstrap.as_text(content)
 
 
-def parse_ok_rc(name: str, item: dict[str, Any]) -> list[int]:
+def parse_ok_rc(name: str, item: Given) -> list[int]:
     codes = item.get("ok_rc", [0])
     try:
         return [int(code) for code in (codes if isinstance(codes, (list, tuple)) else [codes])]
@@ -166,7 +220,7 @@ def parse_ok_rc(name: str, item: dict[str, Any]) -> list[int]:
         raise OptionError(f"{name}: ok_rc: {codes!r} is not a list of exit statuses") from None
 
 
-def parse_early_exit(name: str, item: dict[str, Any]) -> bool:
+def parse_early_exit(name: str, item: Given) -> bool:
     try:
         return boolean(item.get("early_exit", False))
     except TypeError:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.run import Run
@@ -14,11 +14,14 @@ from ._hosts import Host
 from ._task_launch import ExecLaunch, make_launch
 from ._watcher import Watcher
 
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Sample
+
 
 class TaskRun(Run):
     """The run of one task."""
 
-    def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Callable[[Sample], None]) -> None:
         launches = {end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()}
         super().__init__(launches, on_sample)
         self.parent = os.getppid()

@@ -186,7 +186,7 @@ def ten_hours(moves: Callable[[int, bool], bool]) -> list[str]:
     count = 0
     for second in range(TEN_HOURS):
         count += 100_000_000 if moves(second, bool(said) and ": stalled, " in said[-1]) else 0
-        side = {"id": "remote → output", "side": "R", "bytes": count, "unread": 0, "waited": waited}
+        side: Any = {"id": "remote → output", "side": "R", "bytes": count, "unread": 0, "waited": waited}
         said += progress.feed([side], float(second))
     return said
 

@@ -124,13 +124,13 @@ def test_find_command(tmp_path: Path, name: str, path: str, chdir: str | None, t
     def here(template: str) -> str:
         return template.replace("{tmp}", str(tmp_path))
 
-    environment = full_environment({"environment": {"PATH": here(path)}})
+    environment = full_environment({"PATH": here(path)})
     assert find_command(here(name), environment, chdir) == here(text)
 
 
 def test_an_environment_is_ours_and_the_stages() -> None:
     ours = own_environment()
-    found = full_environment({"environment": {"PATH": "the stage's", "Ö": "ü"}})
+    found = full_environment({"PATH": "the stage's", "Ö": "ü"})
     assert ours[b"PATH"] == os.environb[b"PATH"] and b"HOME" in ours
     assert found == {**ours, b"PATH": b"the stage's", "Ö".encode(): "ü".encode()}
 
@@ -168,7 +168,7 @@ def output_of(argv: list[str], environment: dict[str, str] | None = None, **more
     """What a command writes that is run so."""
     reading, writing = os.pipe()
     fds = descriptors()
-    pid = spawn(argv, full_environment({"environment": environment or {}}), None, {**fds, 1: writing}, **more)
+    pid = spawn(argv, full_environment(environment or {}), None, {**fds, 1: writing}, **more)
     for fd in (writing, *fds.values()):
         os.close(fd)
     with os.fdopen(reading, "rb") as stream:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
     from typing import Any, Callable
 
+    from .._end.records import Command, Sample
+    from .._run.records import Outcome
+
 HERE, THERE = "here", "there"
 SAMPLE = 1.0  # seconds between samples for the meter
 PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
@@ -61,7 +64,7 @@ def main(words: "list[str]") -> int:
 class CommandRun(Run):
     """The run of one command line, which a signal ends; so does a login that leads to nothing."""
 
-    def __init__(self, here: ForkLaunch, login: LoginLaunch, on_sample: "Callable[[Any], None]", timeout: int):
+    def __init__(self, here: ForkLaunch, login: LoginLaunch, on_sample: "Callable[[Sample], None]", timeout: int):
         super().__init__({HERE: here, THERE: login}, on_sample)
         self.here, self.login, self.timeout = here, login, timeout
         self.signal = 0
@@ -81,7 +84,9 @@ class CommandRun(Run):
             self.give_up_at = min(self.give_up_at, now)
 
 
-def attempt(options: "SimpleNamespace", meter: Meter, obstacle: str = "") -> "tuple[Plan, CommandRun, Any]":
+def attempt(
+    options: "SimpleNamespace", meter: Meter, obstacle: str = ""
+) -> "tuple[Plan, CommandRun, dict[str, Outcome]]":
     """Run the plan; ``obstacle``: why the far side cannot be told on the login command's standard input."""
     plan = make_plan(options, obstacle)
     login = LoginLaunch(plan.for_end(THERE), options.login, options.python or "python3", options.batch, obstacle)
@@ -112,16 +117,23 @@ def run(options: "SimpleNamespace") -> int:
     for left in figures["left_running"]:
         say("left running on %s" % left)
     if options.stats is not None:
-        del figures["changed"]
-        status = write_stats(options.stats, dict(figures, ok=verdict.ok, exit_status=status, msg=msg), status)
+        stats = {name: value for name, value in figures.items() if name != "changed"}
+        status = write_stats(options.stats, {**stats, "ok": verdict.ok, "exit_status": status, "msg": msg}, status)
     return die(running.signal) if running.signal else status
 
 
 def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
     """Two ends, up to three stages, and who dials whom; without secrets if it goes there for all to see."""
-    names = ("ports", "stall_timeout", "dead_peer", "rate_limit")
-    plan = Plan({name: getattr(options, name) for name in names})
-    plan.options.update(connect_timeout=options.timeout or 30, full_reads=whole_blocks(options))
+    plan = Plan(
+        {
+            "ports": options.ports,
+            "connect_timeout": options.timeout or 30,
+            "stall_timeout": options.stall_timeout,
+            "dead_peer": options.dead_peer,
+            "rate_limit": options.rate_limit,
+            "full_reads": whole_blocks(options),
+        }
+    )
     shown = at_terminal() and not options.quiet and not (options.output and os.isatty(1))
     plan.add_end(HERE, options.listen == "local", SAMPLE if shown else 0.0, options.timeout or PATIENT)
     plan.add_end(THERE, options.listen == "remote")
@@ -144,7 +156,7 @@ def whole_blocks(options: "SimpleNamespace") -> "bool | None":
     return True if options.full_reads else False if options.live else None
 
 
-def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
+def stage(options: "SimpleNamespace", name: str) -> "Command":
     """One command as a stage of a plan: what it inherits, it has for itself."""
     argv = getattr(options, name)
     inherit = {"2": 2}
@@ -152,9 +164,16 @@ def stage(options: "SimpleNamespace", name: str) -> "dict[str, Any]":
         inherit["0"] = keep(0)
     elif name == "output":
         inherit["1"] = keep(1)
-    found = {"name": name, "argv": argv, "ok_rc": options.ok_rc.get(name, [0]), "early_exit": not options.whole}
-    # a shell's 3<file is for the commands here
-    found.update(environment={}, inherit=inherit, own_session=name == "remote", others=name != "remote")
+    found: "Command" = {
+        "name": name,
+        "argv": argv,
+        "ok_rc": options.ok_rc.get(name, [0]),
+        "early_exit": not options.whole,
+        "environment": {},
+        "inherit": inherit,
+        "own_session": name == "remote",
+        "others": name != "remote",  # a shell's 3<file is for the commands here
+    }
     if argv[0] == "socketpipe":
         modules = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
         words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]
@@ -167,12 +186,12 @@ def exit_status(verdict: Verdict, last: str) -> int:
     """That of the last command if it is the cause, 128 + n for a signal; else FAILURE."""
     if verdict.ok:
         return 0
-    cause = verdict.cause or {}
-    rc = cause.get("rc") if cause.get("stage") == last else 0
+    cause = verdict.cause
+    rc = cause.get("rc") if cause and cause.get("stage") == last else 0
     return shell_status(int(rc)) if rc else FAILURE
 
 
-def write_stats(path: str, stats: "dict[str, Any]", status: int) -> int:
+def write_stats(path: str, stats: "dict[str, object]", status: int) -> int:
     """One line of JSON to a file, "" for standard error; returns the exit status."""
     line = json.dumps(stats) + "\n"
     try:

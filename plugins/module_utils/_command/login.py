@@ -21,6 +21,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .._end.records import EndPlan, Sample
+    from .._run.report import Message
+
 # As -I, which Python 2 does not know, so that it could not say what it is; PROGRAM does the rest of it
 ISOLATED = "-ESs"
 # says that it has begun, and executes what is in the text or the word that it names
@@ -60,7 +63,7 @@ class ForkLaunch(PipedLaunch):
 
     pid = 0
 
-    def __init__(self, plan: "dict[str, Any]", login: "LoginLaunch"):
+    def __init__(self, plan: "EndPlan", login: "LoginLaunch"):
         super().__init__(plan, [])
         self.login = login
 
@@ -125,7 +128,7 @@ class LoginLaunch(PipedLaunch):
     pid, into, taken = 0, -1, -1
     pending = b""
 
-    def __init__(self, plan: "dict[str, Any]", login: "list[str]", python: str, batch: bool, obstacle: str = ""):
+    def __init__(self, plan: "EndPlan", login: "list[str]", python: str, batch: bool, obstacle: str = ""):
         super().__init__(plan, [python])
         self.batch, self.in_words, self.obstacle = batch, bool(obstacle), obstacle
         self.begun, self.taken_at = False, self.began
@@ -168,7 +171,7 @@ class LoginLaunch(PipedLaunch):
             fds[self.into] = select.POLLOUT
         return fds
 
-    def serve(self, fd: int) -> "list[dict[str, Any]]":
+    def serve(self, fd: int) -> "list[Sample]":
         if fd == self.into:
             self.feed()
             return []
@@ -190,7 +193,7 @@ class LoginLaunch(PipedLaunch):
             os.close(self.into)
             self.into = -1
 
-    def parse(self, message: "dict[str, Any]") -> "dict[str, Any] | None":
+    def parse(self, message: "Message") -> "Sample | None":
         """Messages before any other say that there is an end, and which secrets it has made."""
         if message.get("begun"):
             self.begun = True
@@ -255,7 +258,7 @@ class LoginLaunch(PipedLaunch):
         return bool(found) and not meant == len(refused) > 0
 
 
-def are_secrets(found: "Any", plan: "dict[str, Any]") -> bool:
+def are_secrets(found: "Any", plan: "EndPlan") -> bool:
     """Whether these are keys for the plan's links, and no more."""
     if not isinstance(found, dict) or set(found) != {link["id"] for link in plan["links"]}:
         return False

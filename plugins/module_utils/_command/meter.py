@@ -8,7 +8,9 @@ from .._run.words import size, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Callable
+
+    from .._end.records import Sample
 
 BAR = range(5, 21)  # characters of the bar, whatever fits into the line; none when it would be shorter
 COLUMNS = 80  # of a terminal that does not know
@@ -28,7 +30,7 @@ class Meter:
         self.total = 0
         self.shown = False
 
-    def feed(self, sample: "dict[str, Any]") -> None:
+    def feed(self, sample: "Sample") -> None:
         """One sample of an end."""
         sides = {side["id"]: side["bytes"] for side in sample["sample"] if side["bytes"] is not None}
         self.seen = (self.seen + [(sample["at"], sides)])[-SPAN:]

@@ -12,10 +12,8 @@ from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .dialler import Attempt
-    from .handshake import Conversation
+    from .handshake import Conversation, Step
 
 WORDLESS = "closed without a word"
 
@@ -37,7 +35,7 @@ class Connection:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # while small messages cross
         self._take(next(self.talk))
 
-    def _take(self, step: "Any") -> None:
+    def _take(self, step: "Step") -> None:
         self.out += step.send
         self.want, self.known, self.link = step.want, step.known, step.link or self.link
         self.flush()

@@ -18,16 +18,16 @@ from .watch import Cancelled
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from typing import Any
 
     from .link import Side
+    from .records import EndPlan, Report
     from .watch import Watch
 
 
 class End(Rules):
     """All stages and links of one host in one run."""
 
-    def __init__(self, plan: "dict[str, Any]", sides: "list[Side]", watch: "Watch", guard: "socket.socket"):
+    def __init__(self, plan: "EndPlan", sides: "list[Side]", watch: "Watch", guard: "socket.socket"):
         super().__init__(Patience(plan["patience"]))
         self.plan, self.sides, self.watch, self.guard = plan, sides, watch, guard
         by_key = {(side.id, side.writer): side for side in sides}
@@ -39,7 +39,7 @@ class End(Rules):
 
     # -- the loop
 
-    def run(self) -> "dict[str, Any]":
+    def run(self) -> "Report":
         """Supervise until every stage and link is settled; returns the report."""
         while not self.settled():
             try:
@@ -180,7 +180,7 @@ class End(Rules):
             self.reap()
         return {}
 
-    def report(self) -> "dict[str, Any]":
+    def report(self) -> "Report":
         return {
             "end": self.plan["end"],
             "cancelled": self.cancelled,

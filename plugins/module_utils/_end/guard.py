@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .patience import Patience
+    from .records import Report
     from .transport import Transport
     from .watch import Watch
 
@@ -94,7 +95,7 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
             patient = False
 
 
-def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: float) -> "dict[str, Any]":
+def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: float) -> "Report":
     """The end is gone: break its links at once, kill what it started, report in its place.
 
     ``said``: its own last words, an error in this program; empty when it was killed.

@@ -16,6 +16,10 @@ import termios
 
 from .lean import c_function, get_errno, signal, socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Counters = dict[str, int | None]  # by the names of TCP_INFO; None where this kernel has no such figure
+
 c_connect, c_prctl = c_function("connect"), c_function("prctl")
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -46,10 +50,10 @@ TCP_INFO = {
 TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE = 5, 6, 7
 
 
-def tcp_info(sock: socket.socket) -> "dict[str, int | None]":
+def tcp_info(sock: socket.socket) -> "Counters":
     """The counters of a TCP socket; None for those this kernel does not have."""
     raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-    info: "dict[str, int | None]" = {}
+    info: "Counters" = {}
     for name, (offset, kind) in TCP_INFO.items():
         fits = offset + struct.calcsize(kind) <= len(raw)
         info[name] = struct.unpack_from("=" + kind, raw, offset)[0] if fits else None

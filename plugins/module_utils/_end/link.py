@@ -16,9 +16,9 @@ from .transport import local_pair, make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .connect import Connection
+    from .kernel import Counters
+    from .records import LinkSpec, SideReport
     from .transport import Transport
 
 # what a side can be; "open" is the only one that is not settled, but for "committed" and "eof",
@@ -37,7 +37,7 @@ BROKEN = (RESET, ABORTED)
 class Side:
     """The writer's or the reader's side of one link."""
 
-    def __init__(self, spec: "dict[str, Any]", transport: "Transport"):
+    def __init__(self, spec: "LinkSpec", transport: "Transport"):
         self.spec, self.transport = spec, transport
         self.id = spec["id"]
         self.sock, self.writer, self.tcp, self.inode = transport.sock, transport.writer, transport.tcp, transport.inode
@@ -104,7 +104,7 @@ class Side:
     def unread(self) -> int:
         return self.transport.unread()
 
-    def bytes(self, info: "dict[str, Any] | None" = None) -> "int | None":
+    def bytes(self, info: "Counters | None" = None) -> "int | None":
         """Bytes acknowledged (writer) or received (reader); None where the kernel does not count."""
         info = info or self.transport.last_info()
         if not info:
@@ -245,10 +245,9 @@ class Side:
         self.fin = self.fin or state in (EOF, DONE)
         self.ended_at = time.monotonic()
 
-    def report(self, start: float) -> "dict[str, Any]":
+    def report(self, start: float) -> "SideReport":
         """What the controller is told; seconds, bytes; what the kernel does not count is None."""
         info = self.transport.last_info()
-        waited = {"receiver": "rwnd_limited", "buffer": "sndbuf_limited", "busy": "busy_time"}
         micro = {name: None if value is None else value / 1e6 for name, value in info.items()}
         return {
             "id": self.id,
@@ -264,7 +263,11 @@ class Side:
             "rtt": micro.get("rtt"),
             "retransmits": info.get("retransmits"),
             "rate": info.get("delivery_rate") if self.writer else None,
-            "waited": {word: micro.get(name) for word, name in waited.items()},
+            "waited": {
+                "receiver": micro.get("rwnd_limited"),
+                "buffer": micro.get("sndbuf_limited"),
+                "busy": micro.get("busy_time"),
+            },
             "address": self.spec.get("address", ""),
             "peer": self.spec.get("peer", ""),
         }
@@ -276,12 +279,12 @@ class Side:
             return None
 
 
-def tcp_side(spec: "dict[str, Any]", connection: "Connection") -> Side:
+def tcp_side(spec: "LinkSpec", connection: "Connection") -> Side:
     """An authenticated connection becomes a link."""
     return Side(spec, make_ready(spec, connection))
 
 
-def local_sides(spec: "dict[str, Any]") -> "tuple[Side, Side]":
+def local_sides(spec: "LinkSpec") -> "tuple[Side, Side]":
     """The writer's and the reader's side of a link between two neighbours on one host."""
     writer, reader = (Side(spec, transport) for transport in local_pair())
     writer.twin, reader.twin = reader, writer

@@ -19,7 +19,7 @@ from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from .records import EndPlan, Report
 
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 
@@ -30,7 +30,7 @@ FOREIGN_PROC = (
 )
 
 
-def main(plan: "dict[str, Any]") -> int:
+def main(plan: "EndPlan") -> int:
     """Run one end of a plan; the report goes to standard output, the exit status is always 0.
 
     Ansible takes 255 for "unreachable" and may run a command again that ended so.
@@ -54,7 +54,7 @@ def main(plan: "dict[str, Any]") -> int:
     return 0
 
 
-def make_secrets(plan: "dict[str, Any]", watch: Watch) -> None:
+def make_secrets(plan: "EndPlan", watch: Watch) -> None:
     """A plan that came in a command line, for everybody to see, has no secrets: they go the other way."""
     missing = [link for link in plan["links"] if not link["secret"]]
     for link in missing:
@@ -63,20 +63,19 @@ def make_secrets(plan: "dict[str, Any]", watch: Watch) -> None:
         watch.say({"secrets": {link["id"]: link["secret"] for link in missing}})
 
 
-def before(plan: "dict[str, Any]") -> "dict[str, Any]":
+def before(plan: "EndPlan") -> "Report":
     """Reasons not to start at all, found before anything is opened: {} when there is none."""
     if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/stat"):
         return {"refused": "an end needs Linux with /proc mounted; this is %s" % sys.platform}
     if not proc_is_ours():
         return {"refused": FOREIGN_PROC}
     for spec in [] if plan["preflight"] else plan["stages"]:
-        for key, wanted in (("creates", True), ("removes", False)):
-            path = spec.get(key)
+        for path, wanted in ((spec.get("creates"), True), (spec.get("removes"), False)):
             if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
                 return {"skipped": "%s: %s %s" % (spec["name"], path, "exists" if wanted else "does not exist")}
     for spec in plan["stages"]:
         name = spec.get("launcher", spec["argv"])[0] or sys.executable
-        problem = find_command(name, full_environment(spec), spec.get("chdir"))
+        problem = find_command(name, full_environment(spec["environment"]), spec.get("chdir"))
         if problem:
             return {"refused": problem, "stage": spec["name"]}
     return {}
@@ -91,7 +90,7 @@ def exists(path: str) -> bool:
     return bool(glob.glob(encode(path)))
 
 
-def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
+def connect_and_run(plan: "EndPlan", watch: Watch) -> "Report":
     """Make the links, split off the guard, supervise.  Returns in the end's process only."""
     meeting = Meeting(plan)
     try:
@@ -106,7 +105,7 @@ def connect_and_run(plan: "dict[str, Any]", watch: Watch) -> "dict[str, Any]":
             sides += local_sides(spec)
         else:
             connection = made[spec["id"]]
-            spec.update(address=address_of(connection.sock), peer=address_of(connection.sock, peer=True))
+            spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
             side = tcp_side(spec, connection)
             if connection.attempt and connection.attempt.segment:
                 side.warning = SMALL_PACKETS % (spec["address"], spec["peer"], connection.attempt.segment)

@@ -21,7 +21,10 @@ from .patience import Patience
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Callable
+
+    from .handshake import Conversation
+    from .records import ConnectReport, EndPlan, LinkSpec
 
     Poll = Callable[[dict[int, int], float], dict[int, int]]
 
@@ -42,7 +45,7 @@ class NotConnected(Exception):
 class Exchange:
     """A listener, diallers and the conversations on them: what a meeting and a preflight share."""
 
-    def __init__(self, plan: "dict[str, Any]"):
+    def __init__(self, plan: "EndPlan"):
         self.plan, self.patience = plan, Patience(plan["patience"])
         self.links = {link["id"]: link for link in plan["links"] if link["side"] != "local"}
         run = bytes.fromhex(plan["run"])
@@ -58,15 +61,15 @@ class Exchange:
         self.strangers = 0  # callers that were not ours
         self.large = 0  # connections that large packets did not get through
 
-    def _diallers(self, link: "dict[str, Any]") -> "list[Dialler]":
-        target = self.plan["dial"].get(link["end"], {})
-        client = ssh_client() if target.get("ssh_client") else ""
-        addresses = [client] if client else []
-        addresses += target.get("addresses", [])
-        numeric = [found for address in addresses for found in numbers(address)]
-        ports = target.get("ports", [])
-        each = enumerate(dict.fromkeys(numeric) if ports else ())
-        return [Dialler(link["end"], link["id"], address, ports, rank, self.patience.dial) for rank, address in each]
+    def _diallers(self, link: "LinkSpec") -> "list[Dialler]":
+        target = self.plan["dial"].get(link["end"])
+        if not target or not target["ports"]:
+            return []
+        client = ssh_client() if target["ssh_client"] else ""
+        addresses = ([client] if client else []) + target["addresses"]
+        numeric = dict.fromkeys(found for address in addresses for found in numbers(address))
+        patience, ports = self.patience.dial, target["ports"]
+        return [Dialler(link["end"], link["id"], each, ports, rank, patience) for rank, each in enumerate(numeric)]
 
     def all_diallers(self) -> "list[Dialler]":
         return [dialler for diallers in self.diallers.values() for dialler in diallers]
@@ -137,7 +140,7 @@ class Exchange:
         talk = dial(self.keys[link], self.links[link]["side"].encode(), attempt.port)
         self._begin(sock, talk, attempt, link)
 
-    def _begin(self, sock: socket.socket, talk: "Any", attempt: "Attempt | None", link: str = "") -> None:
+    def _begin(self, sock: socket.socket, talk: "Conversation", attempt: "Attempt | None", link: str = "") -> None:
         connection = Connection(sock, talk, attempt, link)
         self.connections.append(connection)
         if attempt is not None:
@@ -207,7 +210,7 @@ class Exchange:
         """What is said of an address and port that two links have dialled."""
         return one if one == "connected" else other
 
-    def report(self) -> "dict[str, Any]":
+    def report(self) -> "ConnectReport":
         tried: "dict[tuple[str, str, int], str]" = {}
         for dialler in self.all_diallers():
             for a in dialler.attempts:
@@ -230,7 +233,7 @@ class Exchange:
 class Meeting(Exchange):
     """Makes every TCP link of an end, or raises NotConnected at the end of ``connect_timeout``."""
 
-    def __init__(self, plan: "dict[str, Any]"):
+    def __init__(self, plan: "EndPlan"):
         super().__init__(plan)
         self.made: "dict[str, Connection]" = {}
         self.chosen: "dict[str, Connection]" = {}

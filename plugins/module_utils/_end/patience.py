@@ -7,7 +7,7 @@ No user can set them.  Tests, in which an end must lose its patience, make it lo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 
 class Patience:
@@ -31,7 +31,7 @@ class Patience:
         self.stop = self.stop or self.term + self.kill + self.term + 2.0
 
 
-def checked(told: "dict[str, Any]") -> "dict[str, float]":
+def checked(told: "dict[str, float]") -> "dict[str, float]":
     """What an end may be told of them; raises ValueError for all else."""
     names = sorted(vars(Patience()))
     for name, seconds in told.items():

@@ -18,9 +18,10 @@ from .meeting import Exchange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Callable
 
     from .meeting import Poll
+    from .records import EndPlan, Report
 
 OK = "ok"
 RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: from, growing to
@@ -29,18 +30,19 @@ RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be u
 class Preflight(Exchange):
     """One end of a preflight: dials everything, answers everything, reports what came of it."""
 
-    def __init__(self, plan: "dict[str, Any]"):
+    def __init__(self, plan: "EndPlan"):
         # a direction of the data is checked once, however many links it has
-        links = [link for link in plan["links"] if link["side"] != "local"]
-        one_each = {(link["end"], link["side"]): link for link in links}
-        super().__init__(dict(plan, links=list(one_each.values())))
+        one_each = {(link["end"], link["side"]): link for link in plan["links"] if link["side"] != "local"}
+        checked = plan.copy()
+        checked["links"] = list(one_each.values())
+        super().__init__(checked)
         self.attempts: "list[Attempt]" = [a for d in self.all_diallers() for a in d.attempts]
         self.over: "list[Connection]" = []  # the other end has said that it is done
         self.told: "list[Connection]" = []  # that we are done
         self.met_at: "dict[str, float]" = {}  # each of the other ends, when it was first heard of
         self.retry_at, self.pause = 0.0, RETRY[0]
 
-    def run(self, poll: "Poll", deadline: float) -> "dict[str, Any]":
+    def run(self, poll: "Poll", deadline: float) -> "Report":
         """Returns {"preflight": True, "connect": what was tried}; never raises NotConnected."""
         while time.monotonic() < deadline:
             now = time.monotonic()

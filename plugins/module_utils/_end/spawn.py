@@ -12,7 +12,7 @@ from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Mapping, NoReturn
 
 # a stage whose program came with the plan has it open here, as a file without a name
 PROGRAM_FD = 3
@@ -53,9 +53,8 @@ def own_environment() -> "dict[bytes, bytes]":
     return found
 
 
-def full_environment(spec: "dict[str, Any]") -> "dict[bytes, bytes]":
-    """Our own environment with the stage's on top."""
-    given = spec.get("environment", {})
+def full_environment(given: "Mapping[str, str]") -> "dict[bytes, bytes]":
+    """Our own environment with these variables on top."""
     return {**own_environment(), **{encode(name): encode(value) for name, value in given.items()}}
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .link import Side
+    from .records import Problem, StageReport, StageSpec
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by "keep"
@@ -60,7 +61,7 @@ class Kept:
 class Stage:
     """A command of the plan and what became of it."""
 
-    def __init__(self, spec: "dict[str, Any]", sides: "dict[tuple[str, bool], Side]"):
+    def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):
         self.spec = spec
         self.name = spec["name"]
         # fd 0 reads, all others write
@@ -74,7 +75,7 @@ class Stage:
         self.cpu: "float | None" = None
         self.started_at: "float | None" = None
         self.ended_at: "float | None" = None
-        self.problem: "dict[str, str] | None" = None
+        self.problem: "Problem | None" = None
         self.blame: "list[str]" = []  # links that were broken before this stage was in trouble
         self.left_unread, self.consumed = 0, ""  # when it exited before the end of its input
         self.term_at = self.kill_at = self.hold_until = self.drain_until = 0.0
@@ -104,7 +105,7 @@ class Stage:
             own_session, others = self.spec.get("own_session", True), self.spec.get("others", False)
             self.pid = spawn(
                 argv,
-                full_environment(self.spec),
+                full_environment(self.spec["environment"]),
                 self.spec.get("chdir"),
                 targets,
                 own_session,
@@ -155,7 +156,7 @@ class Stage:
         """The links that the other side has broken, or that were found dead: what became of us may follow from it."""
         return [side.id for side in self.fds.values() if side.state == RESET or side.problem]
 
-    def report(self, start: float) -> "dict[str, Any]":
+    def report(self, start: float) -> "StageReport":
         begun, ended = self.started_at, self.ended_at
         return {
             "name": self.name,

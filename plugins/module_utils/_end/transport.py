@@ -30,9 +30,9 @@ from .lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .connect import Connection
+    from .kernel import Counters
+    from .records import LinkSpec
 
 
 class Transport:
@@ -45,7 +45,7 @@ class Transport:
         self.sock, self.writer = sock, writer
         self.inode = os.fstat(sock.fileno()).st_ino
         self.pending = False  # aborted, but the kernel has not let us reset the connection yet
-        self._last: "dict[str, Any] | None" = None
+        self._last: "tuple[int, Counters] | None" = None  # bytes unread, counters
 
     def commit(self) -> None:
         """Say end of file; raises OSError when the link is broken."""
@@ -75,41 +75,43 @@ class Transport:
 
     def unread(self) -> int:
         """Bytes that have arrived and that the stage has not read."""
-        return unread(self.sock) if self._last is None else int(self._last["unread"])
+        return unread(self.sock) if self._last is None else self._last[0]
 
     def unsent(self) -> int:
         """Bytes, the end of file counted as one, that the other side has not acknowledged."""
         return unsent(self.sock)
 
-    def info(self) -> "dict[str, Any]":
+    def info(self) -> "Counters":
         """The kernel's counters (see kernel.TCP_INFO), {} when there are none."""
         return {}
 
-    def count(self, info: "dict[str, Any]", ended: bool) -> "int | None":
+    def count(self, info: "Counters", ended: bool) -> "int | None":
         """Bytes of data that were acknowledged (writer) or received (reader); None where the kernel does not count.
 
         ``ended``: the end of file is known to be among what was counted.
         """
         return None
 
-    def end_is_acknowledged(self, info: "dict[str, Any]") -> bool:
+    def end_is_acknowledged(self, info: "Counters") -> bool:
         """Writer, after a commit: whether the other side has acknowledged the end of file, too."""
         return False
 
-    def last_info(self) -> "dict[str, Any]":
+    def last_info(self) -> "Counters":
         """The counters when they were kept, or now."""
-        return (self._last or {}).get("info") or (self.info() if self.sock.fileno() >= 0 else {})
+        if self._last:
+            return self._last[1]
+        return self.info() if self.sock.fileno() >= 0 else {}
 
     def keep_figures(self) -> None:
         """Keep the figures of now, before the next act spoils them."""
         if self._last is None:
-            self._last = {"unread": self.unread(), "info": self.info()}
+            self._last = self.unread(), self.info()
 
 
 class Tcp(Transport):
     """A TCP connection to another end."""
 
-    def __init__(self, sock: socket.socket, writer: bool, counted: "dict[str, Any]"):
+    def __init__(self, sock: socket.socket, writer: bool, counted: "Counters"):
         """``counted``: the counters when the handshake was over."""
         super().__init__(sock, writer)
         self.counter = "bytes_acked" if writer else "bytes_received"
@@ -145,16 +147,16 @@ class Tcp(Transport):
     def is_closed(self) -> bool:
         return bool(self.info()["state"] == TCP_CLOSE)
 
-    def info(self) -> "dict[str, Any]":
+    def info(self) -> "Counters":
         return tcp_info(self.sock)
 
-    def count(self, info: "dict[str, Any]", ended: bool) -> "int | None":
+    def count(self, info: "Counters", ended: bool) -> "int | None":
         total = info.get(self.counter)
         if self.base is None or total is None:
             return None
-        return int(total) - self.base - (1 if ended else 0)
+        return total - self.base - (1 if ended else 0)
 
-    def end_is_acknowledged(self, info: "dict[str, Any]") -> bool:
+    def end_is_acknowledged(self, info: "Counters") -> bool:
         return info["state"] in (TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE)
 
 
@@ -182,7 +184,7 @@ class Local(Transport):
             self.sock.shutdown(socket.SHUT_RDWR)  # EPIPE for the writer
 
 
-def make_ready(spec: "dict[str, Any]", connection: "Connection") -> Tcp:
+def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
     """Prepare an authenticated connection for its command.  It is reset unless committed, from birth."""
     sock, writer = connection.sock, spec["side"] == "W"
     sock.setblocking(True)  # lives in the open file description: a stage would fail with EAGAIN

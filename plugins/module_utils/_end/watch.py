@@ -16,7 +16,7 @@ from .wire import MARK, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Mapping
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
 
@@ -87,7 +87,7 @@ class Watch:
         except OSError:
             self._lose()
 
-    def say(self, message: "dict[str, Any]") -> None:
+    def say(self, message: "Mapping[str, object]") -> None:
         """One marked JSON line for the controller, ASCII whatever the locale."""
         if not self.lost:
             self._write(b"\n" + MARK.encode() + to_json(message).encode("ascii") + b"\n")

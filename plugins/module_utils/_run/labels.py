@@ -14,7 +14,9 @@ from .._end.processes import descendants, kill, pids, proc_is_ours, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Iterable
+
+    from .records import Labels
 
 ENDS = 25.0  # seconds for an end that is told to stop; more than it may need itself (rules: 5 + 10, end: 5)
 GUARDS = 8.0  # seconds for the guard of an end that was killed; more than it may need (guard: 5)
@@ -90,7 +92,7 @@ def end_all(labels: "Iterable[str]") -> None:
         time.sleep(BEAT)
 
 
-def main(plan: "dict[str, Any]") -> int:
+def main(plan: "Labels") -> int:
     """Where this is a program of its own: beside a worker, or on a host whose end does not notice that we are gone."""
     end_all(plan["labels"])
     return 0

@@ -17,7 +17,9 @@ from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from .._end.records import EndPlan, Report, Sample
+    from .records import Outcome
+    from .report import Message
 
 CHUNK = 64 * 1024  # bytes that are heard at once
 NO_BECOME = "become needs %s, which is not installed: install it there, or set another ansible_become_method"
@@ -31,13 +33,13 @@ class Launch:
     how_to_set_python = "set ansible_python_interpreter"
     become = ""  # the program by which the end becomes another user
 
-    def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
+    def __init__(self, plan: "EndPlan", interpreters: "list[str]"):
         self.plan, self.interpreters = plan, interpreters
         self.label = "socketpipe:%s:%s" % (plan["run"], plan["end"])
         self.ready = False
         self.cancelled = False
         self.began = self.ended = time.monotonic()
-        self.report: "dict[str, Any] | None" = None
+        self.report: "Report | None" = None
         self.error, self.kind = "", "launch"
         self.silent = ""  # why it was given up, when that is a failure of its own
         self.lost = False  # it may have run, but there is no report
@@ -51,11 +53,11 @@ class Launch:
         """{fd: poll(2) events} to wait for."""
         return {}
 
-    def serve(self, fd: int) -> "list[dict[str, Any]]":
+    def serve(self, fd: int) -> "list[Sample]":
         """Something has happened on one of those; returns the samples that have come."""
         return []
 
-    def outcome(self) -> "dict[str, Any]":
+    def outcome(self) -> "Outcome":
         """What verdict.Verdict wants to know of an end."""
         return {
             "report": self.report,
@@ -114,7 +116,7 @@ class PipedLaunch(Launch):
 
     out = -1  # the pipe's descriptor, not blocking
 
-    def __init__(self, plan: "dict[str, Any]", interpreters: "list[str]"):
+    def __init__(self, plan: "EndPlan", interpreters: "list[str]"):
         super().__init__(plan, interpreters)
         self.heard = Heard(report_most(plan))
 
@@ -125,10 +127,10 @@ class PipedLaunch(Launch):
     def wanted(self) -> "dict[int, int]":
         return {} if self.ready else {self.out: select.POLLIN}
 
-    def serve(self, fd: int) -> "list[dict[str, Any]]":
+    def serve(self, fd: int) -> "list[Sample]":
         return self.hear() if fd == self.out else []
 
-    def hear(self) -> "list[dict[str, Any]]":
+    def hear(self) -> "list[Sample]":
         """The samples that have come since; at the end of the output the report is taken."""
         try:
             chunk = os.read(self.out, CHUNK)  # a part: what never ends must not keep us here
@@ -144,6 +146,6 @@ class PipedLaunch(Launch):
         samples = [self.parse(message) for message in messages if message]
         return [sample for sample in samples if sample]
 
-    def parse(self, message: "dict[str, Any]") -> "dict[str, Any] | None":
+    def parse(self, message: "Message") -> "Sample | None":
         """A message as a sample; None if it is another, or none that can be used."""
         return parse_sample(message, self.plan)

@@ -15,7 +15,8 @@ from .readers import padding, reads_blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from .._end.records import Command, EndPlan, LinkSpec, Place, StageSpec, Target
+    from .records import EndSpec, Joint, Options
 
 DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
 CANDIDATES = 16  # ports an end tries to listen on, and its peers dial
@@ -46,16 +47,16 @@ def parse_ports(text: str) -> "list[int]":
 class Plan:
     """The ends, stages and links of one run, with fresh secrets."""
 
-    def __init__(self, options: "dict[str, Any]"):
+    def __init__(self, options: "Options"):
         """``options``: ports, listeners (end names or None for all), the links' and the ends' settings by name.
 
         ``patience``: for tests, see _end.patience.
         """
         self.run = secrets.token_hex(16)
         self.options = options
-        self.ends: "dict[str, dict[str, Any]]" = {}
-        self.links: "list[dict[str, Any]]" = []
-        self.dial: "dict[tuple[str, str], dict[str, Any]]" = {}
+        self.ends: "dict[str, EndSpec]" = {}
+        self.links: "list[Joint]" = []
+        self.dial: "dict[tuple[str, str], Place]" = {}
 
     def add_end(self, name: str, listen: bool = True, sample: float = 0.0, connect_timeout: float = 0.0) -> None:
         """A host that runs stages.
@@ -65,13 +66,19 @@ class Plan:
         pool = self.options.get("ports") or DEFAULT_PORTS
         most = CHECKED if self.options.get("preflight") and not self.options.get("ports") else CANDIDATES
         ports = random.SystemRandom().sample(pool, min(most, len(pool)))
-        self.ends[name] = {"listen": listen, "ports": ports, "stages": [], "sample": sample}
-        self.ends[name]["connect_timeout"] = connect_timeout or self.options.get("connect_timeout", 30)
+        self.ends[name] = {
+            "listen": listen,
+            "ports": ports,
+            "stages": [],
+            "sample": sample,
+            "connect_timeout": connect_timeout or self.options.get("connect_timeout", 30),
+        }
 
-    def add_stage(self, end: str, stage: "dict[str, Any]") -> None:
-        self.ends[end]["stages"].append(dict(stage, fds={}, end=end, padding=padding(stage["argv"])))
+    def add_stage(self, end: str, command: "Command") -> None:
+        stage: "StageSpec" = {**command, "fds": {}, "end": end, "padding": padding(command["argv"])}
+        self.ends[end]["stages"].append(stage)
 
-    def stage(self, name: str) -> "dict[str, Any]":
+    def stage(self, name: str) -> "StageSpec":
         for end in self.ends.values():
             for stage in end["stages"]:
                 if stage["name"] == name:
@@ -81,7 +88,7 @@ class Plan:
     def connect(self, writer: str, reader: str, fd: int = 1) -> None:
         """The output ``fd`` of one stage becomes the standard input of another."""
         source, sink = self.stage(writer), self.stage(reader)
-        link = {
+        link: "Joint" = {
             "id": "%s \u2192 %s" % (writer, reader),
             "source": writer,
             "destination": reader,
@@ -98,7 +105,7 @@ class Plan:
         """Where one end can dial another; ``ssh_client``: also where its own login came from."""
         self.dial[(dialler, target)] = {"addresses": addresses, "ssh_client": ssh_client}
 
-    def chain(self, stages: "list[tuple[str, dict[str, Any]]]") -> None:
+    def chain(self, stages: "list[tuple[str, Command]]") -> None:
         """[(end, stage), …]: each writes to the next."""
         for end, stage in stages:
             self.add_stage(end, stage)
@@ -110,10 +117,10 @@ class Plan:
         """{link id: (the stage that writes to it, the stage that reads it)}."""
         return {link["id"]: (link["source"], link["destination"]) for link in self.links}
 
-    def for_end(self, name: str) -> "dict[str, Any]":
+    def for_end(self, name: str) -> "EndPlan":
         """What this end is told: its own stages and links, nothing of the others but how to reach them."""
         end, options = self.ends[name], self.options
-        links = []
+        links: "list[LinkSpec]" = []
         for link in self.links:
             if name in (link["writer"], link["reader"]):
                 both = link["writer"] == link["reader"]
@@ -135,10 +142,10 @@ class Plan:
                         "dead_peer": options.get("dead_peer", 120),
                     }
                 )
-        dial = {}
+        dial: "dict[str, Target]" = {}
         for (dialler, target), where in self.dial.items():
             if dialler == name and self.ends[target]["listen"]:
-                dial[target] = dict(where, ports=self.ends[target]["ports"])
+                dial[target] = {**where, "ports": self.ends[target]["ports"]}
         return {
             "run": self.run,
             "end": name,

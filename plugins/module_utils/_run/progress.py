@@ -6,7 +6,8 @@ from .words import size, speed, who_is_slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from .._end.records import SideReport, Waited
+    from .records import Flow
 
 LATER = (60, 120, 300, 600)  # seconds between lines after the first; the last one stays
 STALLED = 10.0  # seconds without a byte; doubled with each stall that is told, up to the last of LATER
@@ -27,13 +28,13 @@ class Progress:
         self.moved_at = 0.0
         self.stalled = False
         self.patience = STALLED
-        self.before: "dict[str, dict[str, Any]]" = {}
+        self.before: "dict[str, SideReport]" = {}
         self.before_at = 0.0
 
-    def feed(self, sample: "list[dict[str, Any]]", at: float) -> "list[str]":
+    def feed(self, sample: "list[SideReport]", at: float) -> "list[str]":
         """One sample at ``at`` seconds into the run; returns the lines to show now, mostly none."""
         sides = {side["id"]: side for side in sample if side["bytes"] is not None}
-        total = sum(side["bytes"] for side in sides.values())
+        total = sum(side["bytes"] or 0 for side in sides.values())
         if total != self.total:
             self.total, self.moved_at = total, at
         stalled = at - self.moved_at >= self.patience
@@ -51,29 +52,39 @@ class Progress:
         self.before, self.before_at = sides, at
         return ["%s: %s%s" % (self.host, state, "; ".join(texts))] if texts else []
 
-    def _text(self, side: "dict[str, Any]", at: float, stalled: bool) -> str:
+    def _text(self, side: "SideReport", at: float, stalled: bool) -> str:
         """One link: what it has carried, how fast and why not faster since the last line."""
-        old = self.before.get(side["id"], {})
+        old = self.before.get(side["id"])
         span = max(1e-6, at - self.before_at)
-        moved = side["bytes"] - old.get("bytes", 0)
+        count = side["bytes"] or 0
+        moved = count - ((old["bytes"] or 0) if old else 0)
         writer, reader = self.links[side["id"]]
-        parts = ["%s %s" % (side["id"], size(side["bytes"])), speed(moved / span)]
+        parts = ["%s %s" % (side["id"], size(count)), speed(moved / span)]
         if side["side"] == "W":
-            waited = {
-                key: None if value is None else value - (old.get("waited", {}).get(key) or 0)
-                for key, value in side["waited"].items()
-            }
-            seen = {
-                "waited": waited,
+            flow: "Flow" = {
+                "waited": since(old["waited"], side["waited"]) if old else side["waited"],
                 "elapsed": span,
                 "moved": moved,
                 "limit": self.limit,
                 "limit_name": self.limit_name,
+                "writer": writer,
+                "reader": reader,
             }
-            slow = who_is_slow(dict(seen, writer=writer, reader=reader))
+            slow = who_is_slow(flow)
             parts += [slow] if slow else []
         elif side["unread"]:
             parts.append("%s has %s to read" % (reader, size(side["unread"])))
         elif not stalled or moved == 0:
             parts.append("%s has nothing to read" % reader)
         return ", ".join(parts)
+
+
+def since(old: "Waited", new: "Waited") -> "Waited":
+    def more(before: "float | None", now: "float | None") -> "float | None":
+        return None if now is None else now - (before or 0)
+
+    return {
+        "receiver": more(old["receiver"], new["receiver"]),
+        "buffer": more(old["buffer"], new["buffer"]),
+        "busy": more(old["busy"], new["busy"]),
+    }

@@ -17,6 +17,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .._end.records import EndPlan, Report, Sample
+
+    Message = dict[str, Any]  # from a host, which may say anything
     Parser = Callable[[Any, str], Any]  # (value, its place) -> what is kept of it; raises Misfit
 
 # bytes of one marked line beside the outputs of the stages: most is of what was dialled
@@ -86,7 +89,7 @@ class Heard:
         return b"\n".join((self.noise[-NOISE_MOST:], self.marked, self.line)).decode("utf-8", "replace")
 
 
-def report_most(told: "dict[str, Any]") -> int:
+def report_most(told: "EndPlan") -> int:
     """Bytes that the report of an end with this plan may have."""
     return REPORT_MOST + sum(2 * KEPT + stage.get("keep", KEPT) for stage in told["stages"])
 
@@ -238,7 +241,7 @@ CONNECT = record(
 )
 
 
-def report_parsers(told: "dict[str, Any]") -> "dict[str, Parser]":
+def report_parsers(told: "EndPlan") -> "dict[str, Parser]":
     """What the report of an end with this plan may have; all of it may be missing."""
     return {
         "end": word,
@@ -259,17 +262,18 @@ def report_parsers(told: "dict[str, Any]") -> "dict[str, Parser]":
     }
 
 
-def parse(message: "dict[str, Any]", told: "dict[str, Any]") -> "tuple[dict[str, Any], str]":
+def parse(message: "Message", told: "EndPlan") -> "tuple[Report, str]":
     """The report of an end that was told this plan, as far as it is kept, and what is wrong with it ("": nothing)."""
     parsers = report_parsers(told)
     try:
-        report = {key: parsers[key](value, key) for key, value in message.items() if key in parsers}
+        found: "Any" = {key: parsers[key](value, key) for key, value in message.items() if key in parsers}
     except Misfit as exc:
         return {}, "invalid value in %s" % exc
+    report: "Report" = found
     return report, stray(report, told)
 
 
-def stray(report: "dict[str, Any]", told: "dict[str, Any]") -> str:
+def stray(report: "Report", told: "EndPlan") -> str:
     """What a report names that is not this end's; empty when there is nothing."""
     if report.get("end", told["end"]) != told["end"]:
         return "it belongs to another end"
@@ -282,15 +286,15 @@ def stray(report: "dict[str, Any]", told: "dict[str, Any]") -> str:
             return "an output is longer than allowed"
     if not {(side["id"], side["side"]) for side in report.get("links", ())} <= sides:
         return "it names an unknown link"
-    if not {entry["end"] for entry in report.get("connect", {}).get("dialled", ())} <= set(told["dial"]):
+    if "connect" in report and not {entry["end"] for entry in report["connect"]["dialled"]} <= set(told["dial"]):
         return "it names an unknown end"
     return ""
 
 
-def parse_sample(message: "dict[str, Any]", told: "dict[str, Any]") -> "dict[str, Any] | None":
+def parse_sample(message: "Message", told: "EndPlan") -> "Sample | None":
     """What of a message can be shown as progress, None where it is no sample."""
     try:
-        sample = record({"sample": each(SIDE, 2 * len(told["links"])), "at": number})(message, "")
+        sample: "Sample" = record({"sample": each(SIDE, 2 * len(told["links"])), "at": number})(message, "")
     except Misfit:
         return None
     known = {spec["id"] for spec in told["links"]}

@@ -11,9 +11,9 @@ from .words import who_is_slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from .._end.records import Report, StageReport, StageSpec, Waited
     from .plan import Plan
+    from .records import Cause, Flow, Joint, LinkResult, Result, StageResult, Summary, Tried
     from .verdict import Verdict
 
 TAIL = 4 * 1024  # characters, as JSON spells them, of the standard error of a stage that did not fail first
@@ -59,13 +59,12 @@ def clipped(argv: "list[str]", budget: int = ARGV) -> "list[str]":
 
 
 def stage_result(
-    spec: "dict[str, Any]", host: str, said: "dict[str, Any]", cause: "dict[str, Any] | None", count: int
-) -> "dict[str, Any]":
-    """One stage of ``count``, whether it has run (``said`` is its end's report) or not ({})."""
+    spec: "StageSpec", host: str, said: "StageReport | None", cause: "Cause | None", count: int
+) -> "StageResult":
+    """One stage of ``count``, whether it has run (``said`` is its end's report) or not (None)."""
     many = max(FEW, count)
-    number = said.get("signal")
-    stderr, stdout = said.get("stderr") or "", said.get("stdout", "")
-    truncated = said.get("stdout_truncated", False)
+    stderr = said["stderr"] or "" if said else ""
+    stdout, truncated = (said["stdout"], said["stdout_truncated"]) if said else ("", False)
     if cause:
         first = cause.get("stage") == spec["name"]
         stderr = fitting(stderr, SHOWN if first else SHOWN_TAIL * FEW // many, last=True)
@@ -73,14 +72,14 @@ def stage_result(
         truncated = truncated or stdout != whole
     else:
         stderr = bounded(stderr, TAIL * FEW // many, last=True)
-    result = {
+    result: "StageResult" = {
         "name": spec["name"],
         "host": host,
         "argv": clipped(spec["argv"], ARGV * FEW // many),
-        "rc": said.get("rc"),
-        "signal": number,
-        "elapsed": rounded(said.get("elapsed")),
-        "cpu": rounded(said.get("cpu")),
+        "rc": said["rc"] if said else None,
+        "signal": said["signal"] if said else None,
+        "elapsed": rounded(said["elapsed"]) if said else None,
+        "cpu": rounded(said["cpu"]) if said else None,
         "stderr": stderr,
     }
     if "1" not in spec["fds"]:
@@ -90,62 +89,70 @@ def stage_result(
 
 
 def link_result(
-    spec: "dict[str, Any]",
+    spec: "Joint",
     hosts: "dict[str, str]",
     verdict: "Verdict | None",
     limit: int,
     limit_name: str = "rate_limit",
-) -> "dict[str, Any]":
+) -> "LinkResult":
     """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
     sides = verdict.sides if verdict else {}
-    writer, reader = sides.get((spec["id"], "W"), {}), sides.get((spec["id"], "R"), {})
+    writer, reader = sides.get((spec["id"], "W")), sides.get((spec["id"], "R"))
+    known = [side for side in (writer, reader) if side]
     # after a failure the last acknowledgements may be missing
-    count = max((side["bytes"] for side in (writer, reader) if side.get("bytes") is not None), default=None)
-    elapsed = writer.get("elapsed") or reader.get("elapsed")
-    waited = writer.get("waited", {})
+    count = max((side["bytes"] for side in known if side["bytes"] is not None), default=None)
+    elapsed = next((side["elapsed"] for side in known if side["elapsed"]), None)
+    waited: "Waited" = writer["waited"] if writer else {"receiver": None, "buffer": None, "busy": None}
     source, destination = spec["source"], spec["destination"]
     slow = ""
-    if waited and elapsed and elapsed >= 1.0:  # of less, nothing can be said
-        seen = {"waited": waited, "elapsed": elapsed, "moved": count or 0, "limit": limit, "limit_name": limit_name}
-        slow = who_is_slow({**seen, "writer": source, "reader": destination})
+    if writer and elapsed and elapsed >= 1.0:  # of less, nothing can be said
+        flow: "Flow" = {
+            "waited": waited,
+            "elapsed": elapsed,
+            "moved": count or 0,
+            "limit": limit,
+            "limit_name": limit_name,
+            "writer": source,
+            "reader": destination,
+        }
+        slow = who_is_slow(flow)
     return {
         "source": source,
         "destination": destination,
         "source_host": hosts[spec["writer"]],
         "destination_host": hosts[spec["reader"]],
-        "source_address": writer.get("address", ""),
-        "destination_address": reader.get("address", "") or writer.get("peer", ""),
+        "source_address": writer["address"] if writer else "",
+        "destination_address": reader and reader["address"] or writer and writer["peer"] or "",
         "bytes": count,
-        "unread": reader.get("unread"),
-        "padding": reader.get("padding"),
+        "unread": reader["unread"] if reader else None,
+        "padding": reader["padding"] if reader else None,
         "elapsed": rounded(elapsed),
         "rate": round(count / elapsed) if count is not None and elapsed else None,
-        "rtt": rounded(writer.get("rtt"), 6),
-        "retransmits": writer.get("retransmits"),
+        "rtt": rounded(writer["rtt"], 6) if writer else None,
+        "retransmits": writer["retransmits"] if writer else None,
         "waited": {
-            "receiver": rounded(waited.get("receiver")),
-            "buffer": rounded(waited.get("buffer")),
-            "busy": rounded(waited.get("busy")),
+            "receiver": rounded(waited["receiver"]),
+            "buffer": rounded(waited["buffer"]),
+            "busy": rounded(waited["busy"]),
         },
         "slow": slow,
     }
 
 
-def shape(
-    plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elapsed: "float | None"
-) -> "dict[str, Any]":
+def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elapsed: "float | None") -> "Result":
     """The result without msg: ``verdict`` is None in check mode, when nothing was launched."""
     cause = verdict.cause if verdict else None
     specs = [(end, stage) for end, spec in plan.ends.items() for stage in spec["stages"]]
     stages = []
     for end, stage in specs:
-        said = verdict.stages.get(stage["name"], {}) if verdict else {}
+        said = verdict.stages.get(stage["name"]) if verdict else None
         stages.append(stage_result(stage, hosts[end], said, cause, len(specs)))
     order = {name: number for number, name in enumerate(plan_order(plan))}
     stages.sort(key=lambda stage: order[stage["name"]])
+    reports = verdict.reports if verdict else {}
     links = [link_result(spec, hosts, verdict, plan.options.get("rate_limit", 0)) for spec in plan.links]
     counted = [link["bytes"] for link in links if link["bytes"] is not None]
-    result = {
+    return {
         "changed": verdict.started if verdict else True,
         "stages": stages,
         "links": links,
@@ -153,24 +160,19 @@ def shape(
         "elapsed": rounded(elapsed),
         "cause": cause,
         "run": plan.run,
+        "strangers": sum(report["connect"]["strangers"] for report in reports.values() if "connect" in report),
+        "left_running": left_running(hosts, reports),
     }
-    if verdict:
-        reports = verdict.reports.values()
-        result["strangers"] = sum(report.get("connect", {}).get("strangers", 0) for report in reports)
-        result["left_running"] = left_running(hosts, verdict.reports)
-    else:
-        result.update(strangers=0, left_running=[])
-    return result
 
 
-def left_running(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]]") -> "list[str]":
+def left_running(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[str]":
     """ "db1: 4711 ssh-agent" for each process that outlives the run; the last entry counts those beyond LEFT_MOST."""
     found = [f"{hosts[end]}: {process}" for end, report in reports.items() for process in report.get("left", ())]
     more = [f"{len(found) - LEFT_MOST} more"] if len(found) > LEFT_MOST else []
     return found[:LEFT_MOST] + more
 
 
-def refused(msg: str, host: str) -> "dict[str, Any]":
+def refused(msg: str, host: str) -> "Result":
     """What was asked for cannot be meant: nothing was started, and the shape is the same."""
     return {
         "failed": True,
@@ -201,7 +203,7 @@ def plan_order(plan: "Plan") -> "list[str]":
     return ordered
 
 
-def summary(result: "dict[str, Any]") -> "dict[str, Any]":
+def summary(result: "Result") -> "Summary":
     """The fact: no argv, no stderr, no environment, for it may be cached on a disk."""
     return {
         "run": result["run"],
@@ -214,9 +216,9 @@ def summary(result: "dict[str, Any]") -> "dict[str, Any]":
     }
 
 
-def preflight_result(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]]") -> "list[dict[str, Any]]":
+def preflight_result(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[Tried]":
     """[{from, to, address, port, ok, outcome}] for what was dialled, up to DIALLED_MOST: those first that worked."""
-    tried = [
+    tried: "list[Tried]" = [
         {
             "from": hosts[end],
             "to": hosts[entry["end"]],
@@ -226,7 +228,8 @@ def preflight_result(hosts: "dict[str, str]", reports: "dict[str, dict[str, Any]
             "outcome": entry["outcome"],
         }
         for end, report in reports.items()
-        for entry in report.get("connect", {}).get("dialled", ())
+        if "connect" in report
+        for entry in report["connect"]["dialled"]
     ]
     if len(tried) > DIALLED_MOST:
         tried.sort(key=lambda entry: not entry["ok"])

@@ -12,9 +12,11 @@ from .launch import PipedLaunch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Mapping
+    from typing import Callable, Mapping
 
+    from .._end.records import Sample
     from .launch import Launch
+    from .records import Outcome
 
 BEAT = 0.5  # seconds: polling interval for conditions that raise no event
 FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
@@ -28,14 +30,14 @@ AFTER = 10.0  # seconds longer than the first that an end may try to connect, or
 class Run:
     """Launches a plan's ends and collects their outcomes; whatever happens, none outlives it."""
 
-    def __init__(self, launches: "Mapping[str, Launch]", on_sample: "Callable[[dict[str, Any]], None]"):
+    def __init__(self, launches: "Mapping[str, Launch]", on_sample: "Callable[[Sample], None]"):
         self.launches, self.on_sample = launches, on_sample
         self.wake_out, self.wake_in = os.pipe()  # a byte ends its sleep
         for fd in (self.wake_out, self.wake_in):
             os.set_blocking(fd, False)
         self.give_up_at = float("inf")
 
-    def outcomes(self) -> "dict[str, dict[str, Any]]":
+    def outcomes(self) -> "dict[str, Outcome]":
         """Run to the end; returns {end: outcome} for a Verdict."""
         try:
             # threads first: their logins take longest

@@ -13,7 +13,11 @@ from .words import explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from .._end.records import ConnectReport, Problem, Report, SideReport, StageReport
+    from .plan import Plan
+    from .records import Cause, Outcome
+
+    Suspect = tuple[float, Cause]  # when it failed, by the clocks of a run
 
 LATE = float("inf")
 MSG_MOST = 4 * 1024  # characters of JSON: a result has the sentence twice
@@ -36,17 +40,17 @@ class Verdict:
 
     def __init__(
         self,
-        plan: "Any",
-        outcomes: "dict[str, dict[str, Any]]",
+        plan: "Plan",
+        outcomes: "dict[str, Outcome]",
         hosts: "dict[str, str]",
         advice: "dict[str, str] | None" = None,
     ):
         """``outcomes``: {end: {"report": …, "error": text, "kind": …, "cancelled": we ended it}}; ``hosts``: names."""
         self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice or ADVICE
-        self.reports = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
+        self.reports: "dict[str, Report]" = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
         self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
-        self.stages: "dict[str, dict[str, Any]]" = {}
-        self.sides: "dict[tuple[str, str], dict[str, Any]]" = {}
+        self.stages: "dict[str, StageReport]" = {}
+        self.sides: "dict[tuple[str, str], SideReport]" = {}
         for report in self.reports.values():
             self.stages.update((stage["name"], stage) for stage in report.get("stages", ()))
             self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
@@ -88,7 +92,7 @@ class Verdict:
 
     # -- what failed first
 
-    def _cause(self) -> "dict[str, Any] | None":
+    def _cause(self) -> "Cause | None":
         for find in (self._not_launched, self._refused, self._not_connected):
             found = find()
             if found:
@@ -98,21 +102,22 @@ class Verdict:
             return min(suspects, key=lambda item: item[0])[1]
         return self._disagreement()
 
-    def _stages(self) -> "list[tuple[float, dict[str, Any]]]":
+    def _stages(self) -> "list[Suspect]":
         found = []
         for name, stage in self.stages.items():
-            if self._at_fault(name):
+            problem = stage["problem"]
+            if problem and self._at_fault(name):
                 at = stage["ended_at"] if stage["ended_at"] is not None else stage["started_at"]
-                found.append((LATE if at is None else at, self._stage_cause(name, stage)))
+                found.append((LATE if at is None else at, self._stage_cause(name, stage, problem)))
         return found
 
     def _at_fault(self, name: str) -> bool:
         """A stage failed, and not after a link of its was broken (as all are when its end is ended)."""
         stage = self.stages.get(name)
-        return stage is not None and stage["problem"] and not stage["blame"] and name not in self.excused
+        return bool(stage and stage["problem"] and not stage["blame"]) and name not in self.excused
 
-    def _stage_cause(self, name: str, stage: "dict[str, Any]") -> "dict[str, Any]":
-        host, kind, text = self.hosts[self.end_of[name]], stage["problem"]["kind"], stage["problem"]["text"]
+    def _stage_cause(self, name: str, stage: "StageReport", problem: "Problem") -> "Cause":
+        host, kind, text = self.hosts[self.end_of[name]], problem["kind"], problem["text"]
         if kind == "failed":
             text = "failed with %s" % text if not stage["signal"] else text
             if stage["stderr"] is not None:
@@ -120,8 +125,9 @@ class Verdict:
                 text += ": %s" % said if said else ", with no output on standard error"
             if stage["signal"] == 9:
                 text += " (SIGKILL: was the host out of memory?)"
-            if "failed" in self.advice and (stage["rc"] or 0) > 0 and self._writes(name):
-                codes = sorted({*self.plan.stage(name)["ok_rc"], stage["rc"]})
+            rc = stage["rc"] or 0
+            if "failed" in self.advice and rc > 0 and self._writes(name):
+                codes = sorted({*self.plan.stage(name)["ok_rc"], rc})
                 text += "; " + self.advice["failed"] % (name, ",".join(map(str, codes)))
         elif kind == "not started":
             text = "could not be started: " + text
@@ -132,8 +138,8 @@ class Verdict:
         sentence = "%s (%s) on %s %s" % (name, self.plan.stage(name)["argv"][0], host, text)
         return {"kind": kind, "stage": name, "host": host, "rc": stage["rc"], "msg": sentence}
 
-    def _links(self) -> "list[tuple[float, dict[str, Any]]]":
-        found = []
+    def _links(self) -> "list[Suspect]":
+        found: "list[Suspect]" = []
         for (link, side), said in self.sides.items():
             kind, _colon, text = said["problem"].partition(": ")
             if kind and kind != "cancelled" and link not in self.excused:
@@ -150,9 +156,9 @@ class Verdict:
         spec = next(spec for spec in self.plan.links if spec["id"] == link)
         return self.hosts[spec["writer"]], self.hosts[spec["reader"]]
 
-    def _ends(self) -> "list[tuple[float, dict[str, Any]]]":
+    def _ends(self) -> "list[Suspect]":
         """Ends that were ended, or never answered: as early as the first link that the others saw broken."""
-        found = []
+        found: "list[Suspect]" = []
         for end, outcome in self.outcomes.items():
             report = self.reports[end]
             text = report.get("died") or report.get("cancelled") or ""
@@ -180,7 +186,7 @@ class Verdict:
     def _touches(self, link: str, end: str) -> bool:
         return any(spec["id"] == link and end in (spec["writer"], spec["reader"]) for spec in self.plan.links)
 
-    def _disagreement(self) -> "dict[str, Any] | None":
+    def _disagreement(self) -> "Cause | None":
         """Nobody admits anything: then both sides of each link must agree, and every stage have run."""
         for spec in self.plan.links:
             link = spec["id"]
@@ -215,7 +221,7 @@ class Verdict:
 
     # -- it did not even begin
 
-    def _not_launched(self) -> "dict[str, Any] | None":
+    def _not_launched(self) -> "Cause | None":
         if any(report.get("links") for report in self.reports.values()):
             return None
         for end, outcome in self.outcomes.items():
@@ -224,19 +230,23 @@ class Verdict:
                 return {"kind": outcome["kind"], "host": self.hosts[end], "msg": text}
         return None
 
-    def _refused(self) -> "dict[str, Any] | None":
+    def _refused(self) -> "Cause | None":
         for end, report in self.reports.items():
             if report.get("refused"):
                 where = self.hosts[end]
                 if report.get("stage"):
                     where = "%s on %s" % (report["stage"], where)
-                cause = {"kind": "refused", "host": self.hosts[end], "msg": "%s: %s" % (where, report["refused"])}
+                cause: "Cause" = {
+                    "kind": "refused",
+                    "host": self.hosts[end],
+                    "msg": "%s: %s" % (where, report["refused"]),
+                }
                 if report.get("stage"):
                     cause["stage"] = report["stage"]
                 return cause
         return None
 
-    def _not_connected(self) -> "dict[str, Any] | None":
+    def _not_connected(self) -> "Cause | None":
         late = {end: report for end, report in self.reports.items() if report.get("not_connected")}
         gone = any(
             r.get("links") or r.get("died") or r.get("cancelled") and not self._by_us(end)
@@ -261,7 +271,7 @@ class Verdict:
         told += ["%s did not answer." % self.hosts[end] for end, o in self.outcomes.items() if o["report"] is None]
         return " ".join(told)
 
-    def _told(self, end: str, connect: "dict[str, Any]") -> str:
+    def _told(self, end: str, connect: "ConnectReport") -> str:
         """ "tape1 listened on port 5000 and dialled db1 at 192.0.2.1 port 5001 (timed out).\""""
         parts = []
         if connect["listening"]:

@@ -6,7 +6,7 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from .records import Flow
 
 NOTABLE = 0.1  # share of the time that one side must have been waited for to be called slow
 MOST = 2**63  # bytes, as the kernel counts them
@@ -98,20 +98,21 @@ def share(part: "float | None", whole: "float | None") -> "float | None":
     return None if part is None or not whole else min(1.0, part / whole)
 
 
-def who_is_slow(link: "dict[str, Any]") -> str:
+def who_is_slow(flow: "Flow") -> str:
     """From the writer's counters (tcp_info): which side a link has waited for, and how surely; "" if nobody.
 
-    ``limit`` (bytes a second, 0 for none) and ``moved`` (bytes): a link that is held to its limit waits for nobody.
+    A link that is held to its limit waits for nobody.
     """
-    waited, elapsed = link["waited"], link["elapsed"]
+    waited, elapsed = flow["waited"], flow["elapsed"]
     full = share(waited["receiver"], elapsed)
     idle = share(None if waited["busy"] is None else elapsed - waited["busy"], elapsed)
     if full is None or idle is None:
         return ""
-    if link.get("limit") and elapsed and link["moved"] / elapsed > 0.8 * link["limit"]:
-        return "limited to %s by %s" % (speed(link["limit"]), link.get("limit_name", "rate_limit"))
+    limit = flow.get("limit")
+    if limit and elapsed and flow["moved"] / elapsed > 0.8 * limit:
+        return "limited to %s by %s" % (speed(limit), flow.get("limit_name", "rate_limit"))
     if max(full, idle) < NOTABLE:
         return "the network is slow" if elapsed > 1 else ""
     if full >= idle:
-        return "%s is slow (receive window full %d %% of the time)" % (link["reader"], round(full * 100))
-    return "%s is slow (nothing to send %d %% of the time)" % (link["writer"], round(idle * 100))
+        return "%s is slow (receive window full %d %% of the time)" % (flow["reader"], round(full * 100))
+    return "%s is slow (nothing to send %d %% of the time)" % (flow["writer"], round(idle * 100))

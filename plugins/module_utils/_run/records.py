@@ -1,0 +1,148 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The records of the controller's side of a run: what a plan consists of, outcomes, causes and results.
+
+For type checkers, as those of an end.  Times are seconds, sizes are bytes.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NotRequired, TypedDict
+
+    from .._end.records import Report, StageSpec, Waited
+
+    # -- a plan
+
+    class Options(TypedDict, total=False):
+        """What holds for all links and ends of a plan; what is missing has its default."""
+
+        ports: "list[int]"  # [] for any
+        connect_timeout: float
+        stall_timeout: int  # 0 for none
+        dead_peer: int  # 0 for ever
+        rate_limit: int  # bytes a second; 0 for none
+        full_reads: "bool | None"  # None: for those that need them
+        preflight: bool
+        patience: "dict[str, float]"  # see _end.patience
+
+    class EndSpec(TypedDict):
+        """One end, and what runs there."""
+
+        listen: bool
+        ports: "list[int]"  # it listens on the first that is free
+        stages: "list[StageSpec]"
+        sample: float  # seconds between samples; 0 for none
+        connect_timeout: float
+
+    class Joint(TypedDict):
+        """A link between two stages, in the plan; each end has its own side of it."""
+
+        id: str
+        source: str  # the stage that writes
+        destination: str  # the stage that reads
+        index: int
+        secret: str  # 32 bytes in hexadecimal
+        writer: str  # the end of the source
+        reader: str  # the end of the destination
+
+    class Labels(TypedDict):
+        """The plan of the program that ends what others have left."""
+
+        labels: "list[str]"  # in the command lines of those processes
+
+    # -- outcomes
+
+    class Outcome(TypedDict):
+        """One end's launch."""
+
+        report: "Report | None"
+        error: str  # why there is none
+        kind: str  # of that error
+        cancelled: bool  # by the controller, since another had failed
+        lost: NotRequired[bool]  # it may have run, but there is no report
+
+    class Cause(TypedDict):
+        """What failed first."""
+
+        kind: str
+        host: str
+        msg: str
+        stage: NotRequired[str]
+        link: NotRequired[str]
+        rc: NotRequired["int | None"]
+
+    class Flow(TypedDict):
+        """How a link went for a while."""
+
+        waited: Waited
+        elapsed: float
+        moved: int  # bytes
+        limit: NotRequired[int]  # bytes a second; 0 for none
+        limit_name: NotRequired[str]  # the option that sets it
+        writer: str
+        reader: str
+
+    # -- what the user gets
+
+    class StageResult(TypedDict):
+        name: str
+        host: str
+        argv: "list[str]"
+        rc: "int | None"
+        signal: "int | None"
+        elapsed: "float | None"
+        cpu: "float | None"
+        stderr: str
+        stdout: NotRequired[str]  # of a last stage
+        stdout_truncated: NotRequired[bool]
+
+    class LinkResult(TypedDict):
+        source: str
+        destination: str
+        source_host: str
+        destination_host: str
+        source_address: str
+        destination_address: str
+        bytes: "int | None"
+        unread: "int | None"
+        padding: "int | None"
+        elapsed: "float | None"
+        rate: "int | None"  # bytes a second
+        rtt: "float | None"
+        retransmits: "int | None"
+        waited: Waited
+        slow: str  # a few words
+
+    # one address and port that a preflight has dialled; ``from`` is a keyword
+    Tried = TypedDict("Tried", {"from": str, "to": str, "address": str, "port": int, "ok": bool, "outcome": str})
+
+    class Summary(TypedDict):
+        """The fact."""
+
+        run: "str | None"
+        time: str  # UTC, ISO 8601
+        ok: bool
+        bytes: "int | None"
+        elapsed: "float | None"
+        peer: str
+        rc: "dict[str, int | None]"  # by the names of the stages
+
+    class Result(TypedDict):
+        """The result of a task."""
+
+        changed: bool
+        stages: "list[StageResult]"
+        links: "list[LinkResult]"
+        bytes: "int | None"  # of the last link that counts them
+        elapsed: "float | None"
+        cause: "Cause | None"
+        run: "str | None"
+        strangers: int
+        left_running: "list[str]"
+        msg: NotRequired[str]
+        peer: NotRequired[str]
+        failed: NotRequired[bool]
+        skipped: NotRequired[bool]
+        preflight: NotRequired["list[Tried]"]
+        ansible_facts: NotRequired["dict[str, Summary]"]
+        _ansible_no_log: NotRequired[bool]
