@@ -16,13 +16,17 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
     CONFIRM,
+    DONE,
+    ENDING,
     FILL_MOST,
     HELLO,
+    KNOWN,
     MAC,
     MAGIC,
     NONCE,
     PARKED,
     READER,
+    STRANGE,
     WRITER,
     Key,
     Stranger,
@@ -62,21 +66,29 @@ class Talker:
     """One side's conversation: what it has sent, what it waits for."""
 
     def __init__(self, talk: Any) -> None:
-        self.talk, self.sent, self.known, self.done = talk, b"", False, False
+        self.talk, self.sent, self.phase = talk, b"", STRANGE
         self.names: list[str] = []
         self._take(next(talk))
 
     def _take(self, step: Any) -> None:
         self.sent += step.send
-        self.want, self.known = step.want, step.known
+        self.want, self.phase = step.want, step.phase
         self.names.append(step.link)
-        self.done = step.want == 0
+
+    @property
+    def known(self) -> bool:
+        return self.phase != STRANGE
+
+    @property
+    def done(self) -> bool:
+        """Once its last message is out."""
+        return self.phase in (ENDING, DONE)
 
     def hear(self, message: bytes) -> None:
         try:
             self._take(self.talk.send(message))
         except StopIteration:
-            self.done = True
+            self.phase = DONE
 
     def take_sent(self) -> bytes:
         sent, self.sent = self.sent, b""
@@ -103,7 +115,7 @@ class Talk:
                 ("dialler", self.dialler, self.listener),
                 ("listener", self.listener, self.dialler),
             ):
-                if source.want == PARKED and not source.done and not source.sent:
+                if source.phase == PARKED and not source.sent:
                     source.hear(FILLING)  # chosen
                 message = source.take_sent()
                 if message:
@@ -153,7 +165,7 @@ def test_the_writer_waits_to_be_chosen(side: bytes) -> None:
     talk.listener.hear(talk.dialler.take_sent())
     talk.dialler.hear(talk.listener.take_sent())
     talk.listener.hear(talk.dialler.take_sent())
-    assert (talk.writer.want, talk.reader.want) == (PARKED, CONFIRM.size)
+    assert (talk.writer.phase, talk.reader.phase, talk.reader.want) == (PARKED, KNOWN, CONFIRM.size)
     assert not talk.writer.sent and not talk.reader.sent
 
 
@@ -358,7 +370,7 @@ def test_messages_may_come_in_pieces() -> None:
         dialler = Talker(dial(key(), WRITER))
         said = b""
         while not listener.done:
-            if dialler.want == PARKED and not dialler.sent:
+            if dialler.phase == PARKED and not dialler.sent:
                 dialler.hear(FILLING)
             for byte in dialler.take_sent():
                 near.send(bytes([byte]))

@@ -555,7 +555,7 @@ def test_a_reader_says_taken_once(meet: Meet) -> None:
     plan = plan_for(("a", "b"), silent=("a",))
     reader = meet.start(plan.for_end("b"), poll=poll)
     port = reader.listens_on()
-    writers = [Writer(plan, port).move(lambda c: c.known and c.want == PARKED and not c.out) for _time in range(2)]
+    writers = [Writer(plan, port).move(lambda c: c.phase == PARKED and not c.out) for _time in range(2)]
     time.sleep(0.3)  # both proofs are with the reader
     gate.clear()
     time.sleep(0.5)  # longer than one poll
@@ -582,7 +582,7 @@ def test_a_second_launch_gets_no_link_that_is_made_while_another_is_pending(meet
     port = reader.listens_on()
 
     def take(number: int) -> socket.socket:
-        writer = Writer(plan, port, number).move(lambda c: c.known and c.want == PARKED and not c.out)
+        writer = Writer(plan, port, number).move(lambda c: c.phase == PARKED and not c.out)
         writer.connection.choose()
         return writer.move(lambda c: c.done).connection.sock
 

@@ -143,9 +143,9 @@ def test_a_stranger_gets_nowhere(side: bytes, listens: bool, said: list[bytes], 
 
 
 def step(connection: Connection) -> None:
-    if connection.want == PARKED and connection.known and not connection.out:
+    if connection.phase == PARKED and not connection.out:
         connection.resume(b"")
-    elif connection.want != PARKED and not connection.done:
+    elif connection.phase != PARKED and not connection.done:
         connection.advance()
 
 

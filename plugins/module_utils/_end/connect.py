@@ -6,7 +6,7 @@ import errno
 import select
 import time
 
-from .handshake import FILL_MOST, PARKED, Stranger
+from .handshake import CHOSEN, DONE, ENDING, FILL_MOST, PARKED, STRANGE, Stranger
 from .kernel import FIN, set_linger, tcp_info, unsent
 from .lean import socket
 
@@ -24,12 +24,21 @@ class Connection:
     def __init__(self, sock: socket.socket, talk: "Conversation", attempt: "Attempt | None", link: str = ""):
         self.sock, self.talk, self.link, self.attempt = sock, talk, link, attempt
         self.born = time.monotonic()
-        self.chosen_at = 0.0  # when we, the writer's end, began to send it more than small messages
         self.out = b""
         self.read = b""
-        self.known = self.done = False
+        self.phase = STRANGE
+        self.want = 0  # bytes of the message that it waits for
+        self.chosen_at = 0.0  # when it was, and we began to send it more than small messages
         self.counted: "dict[str, int | None]" = {}
-        self.want = 1
+
+    @property
+    def known(self) -> bool:
+        """The other side has proved itself."""
+        return self.phase != STRANGE
+
+    @property
+    def done(self) -> bool:
+        return self.phase == DONE
 
     def start(self) -> None:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # while small messages cross
@@ -37,11 +46,12 @@ class Connection:
 
     def _take(self, step: "Step") -> None:
         self.out += step.send
-        self.want, self.known, self.link = step.want, step.known, step.link or self.link
+        self.phase, self.want, self.link = step.phase, step.want, step.link or self.link
         self.flush()
 
     def wanted(self) -> int:
-        return (select.POLLIN | FIN if self.want != 0 else 0) | (select.POLLOUT if self.out else 0)
+        hears = self.phase not in (ENDING, DONE)  # a parked one, too, may be closed
+        return (select.POLLIN | FIN if hears else 0) | (select.POLLOUT if self.out else 0)
 
     def flush(self) -> None:
         """Send what waits; once the last message of the conversation is out, it is done."""
@@ -50,16 +60,16 @@ class Connection:
                 self.out = self.out[self.sock.send(self.out) :]
             except BlockingIOError:
                 return
-        if self.want == 0:
-            self.done = True
+        if self.phase == ENDING:
+            self.phase = DONE
 
     def advance(self) -> None:
         """Read what the conversation waits for; raises Stranger or OSError when it is over."""
         if self.out:
             self.flush()
-        if self.want == PARKED:
+        if self.phase == PARKED:
             raise Stranger("closed, or spoke out of turn, before it was chosen")
-        while self.want > 0 and not self.done:
+        while self.want:
             try:
                 chunk = self.sock.recv(self.want - len(self.read))
             except BlockingIOError:
@@ -80,8 +90,8 @@ class Connection:
 
     def is_stuck(self, patience: float) -> bool:
         """Whether the other side's kernel has not had all of that for so long, though it had all small messages."""
-        waits = self.chosen_at and not self.done and self.sock.fileno() >= 0
-        return bool(waits) and time.monotonic() - self.chosen_at > patience and unsent(self.sock) > 0
+        waits = self.phase == CHOSEN and self.sock.fileno() >= 0
+        return waits and time.monotonic() - self.chosen_at > patience and unsent(self.sock) > 0
 
     def resume(self, message: bytes) -> None:
         # what was counted up to here is handshake: the other side sends no data before we answer
@@ -90,7 +100,7 @@ class Connection:
         try:
             self._take(self.talk.send(message))
         except StopIteration:
-            self.done = True
+            self.phase, self.want = DONE, 0
 
 
 def listen_on(port: int) -> socket.socket:

@@ -110,7 +110,7 @@ class Dialler:
         self.last: "Attempt | None" = None  # the last one dialled, while it may yet come to something
         self.strange = False  # somebody else has answered in this round
         self.segment = 0
-        self.next_at = -1.0
+        self.next_at: "float | None" = None  # not begun yet
         self.pause, self.stagger = REDIAL[0], STAGGER
         self.widen_after, self.widen_at = WIDEN[0], 0.0
 
@@ -119,7 +119,7 @@ class Dialler:
         for attempt in self.attempts:
             if attempt.sock and now - attempt.started > self.dial_time:
                 attempt.drop()
-        if self.next_at < 0:
+        if self.next_at is None:
             self.next_at = now + HEAD_START * self.rank.bit_length()
             self.widen_at = self.next_at + self.widen_after
         if self.last and not self.busy():
@@ -170,7 +170,7 @@ class Dialler:
 
     def wait(self, now: float) -> float:
         """Seconds until there is something to do, if nothing happens before."""
-        if self.last and not self.busy():
+        if self.next_at is None or self.last and not self.busy():
             return 0.0
         return STAGGER if self.has_met() else self.next_at - now
 

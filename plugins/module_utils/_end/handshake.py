@@ -3,9 +3,8 @@
 """Who may connect: both sides of a link prove that they have its secret.
 
 The conversations are generators that know nothing of sockets: each ``yield``
-hands out a Step (bytes to send, number of bytes to read next, whether the other
-side has proved itself, the link once it is known) and gets those bytes back,
-exactly that many.  Every message has a fixed size::
+hands out a Step (bytes to send, the phase that this leads to, number of bytes to
+read next, the link once it is known) and gets those bytes back, exactly that many.  Every message has a fixed size::
 
     dialler                          listener
     hello:  magic plan link side nonce  ->
@@ -49,16 +48,23 @@ PORT = struct.Struct("!H")
 NONCE = MAC = 32
 FILL_MOST = 64 * 1024  # bytes of filling: no packet of IP is larger
 WRONG = "a wrong"  # begins what is said of a MAC
-PARKED = -1  # as a number of bytes: nothing to read, the writer's end resumes this one if it chooses it
+
+# the phases of a conversation; in all but the first the other side has proved itself
+STRANGE = "strange"
+KNOWN = "known"
+PARKED = "parked"  # the writer's end resumes this one if it chooses it; until then there is nothing to read
+CHOSEN = "chosen"  # writer: the other side has been told that this connection is the link
+ENDING = "ending"  # reader: it is the link once the last message is out
+DONE = "done"
 
 
 class Step:
-    """What a conversation hands out: bytes to send, how many to read next, who the other side is by now."""
+    """What a conversation hands out: bytes to send, its phase from then on, how many bytes to read next."""
 
-    __slots__ = ("send", "want", "known", "link")
+    __slots__ = ("send", "phase", "want", "link")
 
-    def __init__(self, send: bytes, want: int, known: bool, link: str) -> None:
-        self.send, self.want, self.known, self.link = send, want, known, link
+    def __init__(self, send: bytes, phase: str, want: int = 0, link: str = "") -> None:
+        self.send, self.phase, self.want, self.link = send, phase, want, link
 
 
 class Stranger(Exception):
@@ -97,7 +103,7 @@ class Key:
 def dial(key: "Key", side: bytes, port: int = 0) -> "Conversation":
     """The side that connected, to this port; ``side`` says whether it is the link's writer or its reader."""
     mine = os.urandom(NONCE)
-    answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, mine), NONCE + MAC, False, "")
+    answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, mine), STRANGE, NONCE + MAC)
     nonces = mine + answer[:NONCE] + PORT.pack(port)
     key.check(b"listener", side, nonces, answer[NONCE:])
     yield from _settle(key, side, side, nonces, key.prove(b"dialler", side, nonces))
@@ -109,13 +115,13 @@ def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", po
     ``find_key(plan, link, dialler's side)`` gives the key, our own side and the
     link's name, or raises Stranger: one listener serves all links of an end.
     """
-    magic, plan, link, side, theirs = HELLO.unpack((yield Step(b"", HELLO.size, False, "")))
+    magic, plan, link, side, theirs = HELLO.unpack((yield Step(b"", STRANGE, HELLO.size)))
     if magic != MAGIC:
         raise Stranger("not a hello")
     key, own_side, name = find_key(plan, link, side)
     mine = os.urandom(NONCE)
     nonces = theirs + mine + PORT.pack(port)
-    proof = yield Step(mine + key.prove(b"listener", side, nonces), MAC, False, name)
+    proof = yield Step(mine + key.prove(b"listener", side, nonces), STRANGE, MAC, name)
     key.check(b"dialler", side, nonces, proof)
     yield from _settle(key, own_side, side, nonces, b"")
 
@@ -123,16 +129,16 @@ def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", po
 def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes) -> "Conversation":
     """Both know each other: the writer says which connection is the link, the reader agrees."""
     if own_side == WRITER:
-        filling = yield Step(last, PARKED, True, "")
+        filling = yield Step(last, PARKED)
         size = len(filling)
         confirm = CONFIRM.pack(size, key.prove(b"confirm", side, nonces, size))
-        taken = yield Step(confirm + filling, MAC, True, "")
+        taken = yield Step(confirm + filling, CHOSEN, MAC)
         key.check(b"taken", side, nonces, taken)
     else:
-        size, proof = CONFIRM.unpack((yield Step(last, CONFIRM.size, True, "")))
+        size, proof = CONFIRM.unpack((yield Step(last, KNOWN, CONFIRM.size)))
         key.check(b"confirm", side, nonces, proof, size)
         if size > FILL_MOST:
             raise Stranger("%s filling" % WRONG)
-        if size and (yield Step(b"", size, True, "")).strip(b"\0"):
+        if size and (yield Step(b"", KNOWN, size)).strip(b"\0"):
             raise Stranger("%s filling" % WRONG)
-        yield Step(key.prove(b"taken", side, nonces), 0, True, "")
+        yield Step(key.prove(b"taken", side, nonces), ENDING)

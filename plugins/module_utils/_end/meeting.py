@@ -262,11 +262,10 @@ class Meeting(Exchange):
     def settle(self) -> None:
         """Let the writer choose among those that proved themselves, and again if its choice falls silent."""
         for connection in list(self.chosen.values()):
-            waits = connection in self.connections and connection.want != PARKED
-            if waits and time.monotonic() - connection.chosen_at > self.patience.handshake:
+            if connection in self.connections and time.monotonic() - connection.chosen_at > self.patience.handshake:
                 self.drop(connection, "did not take the link")
         for connection in list(self.connections):
-            if connection.want == PARKED and connection.known and connection.link not in self.chosen:
+            if connection.phase == PARKED and connection.link not in self.chosen:
                 self.chosen[connection.link] = connection
                 self._talk(connection, connection.choose)
 

@@ -121,5 +121,5 @@ class Preflight(Exchange):
             self.over.append(connection)
             return
         super()._talk(connection, step)
-        if connection in self.connections and connection.want == PARKED and not connection.chosen_at:
+        if connection in self.connections and connection.phase == PARKED:
             super()._talk(connection, connection.choose)
