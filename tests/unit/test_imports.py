@@ -153,6 +153,12 @@ def test_an_end_needs_little_of_the_standard_library(path: Path) -> None:
         assert of_python <= (ENDS_MAY if f"{path.parent.name}.{path.stem}" in end_modules(True) else OTHERS_MAY)
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_private_modules_of_the_interpreter_are_imported_in_one_place(path: Path) -> None:
+    private = {module for module in imported(path) if module.startswith("_")} - {"__future__"}
+    assert not private or name(path) == LEAN
+
+
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name == "modules"], ids=name)
 def test_a_module_is_documentation_only(path: Path) -> None:
     body = ast.parse(path.read_text(encoding="utf-8")).body

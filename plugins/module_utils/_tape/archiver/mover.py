@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bytes from standard input to two pipes, moved by the kernel: what the program tee does, for as many as we say."""
 
-import _ctypes
+import ctypes
 import errno
 import os
 
-from ..common.process import Function, symbol
+from ..common.process import c_library
 from .crew import PIPE_SIZE, pipe
 
-splice, tee = Function(symbol("splice")), Function(symbol("tee"))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+splice, tee = c_library.splice, c_library.tee
 
 
 class Mover:
@@ -55,9 +59,9 @@ class Mover:
                     copied -= called(splice, self.pipe[0], None, self.outputs[0], None, copied, 0)
 
 
-def called(function: Function, *arguments: "int | None") -> int:
+def called(function: "Callable[..., int]", *arguments: "int | None") -> int:
     """What a function of the C library returns; raises OSError."""
     found: int = function(*arguments)
     if found < 0:
-        raise OSError(_ctypes.get_errno(), os.strerror(_ctypes.get_errno()))
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return found

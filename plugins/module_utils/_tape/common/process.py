@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process of ours: what it is told of itself, how it ends with us, and one that is a copy of us."""
 
-import _ctypes
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,22 +17,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
-class Int(_ctypes._SimpleCData):
-    _type_ = "i"
-
-
-class Function(_ctypes.CFuncPtr):
-    """A function of the C library; the module ctypes would take longer to load than all of ours."""
-
-    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
-    _restype_ = Int
-
-
-def symbol(name: str) -> int:
-    return _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
-
-
-prctl = Function(symbol("prctl"))
+c_library = ctypes.CDLL(None, use_errno=True)
 
 
 @contextlib.contextmanager
@@ -106,7 +91,7 @@ def die_with(parent: int) -> "Callable[[], Any]":
     """Called in a child before its program starts: it is killed when its parent is gone, whatever became of that."""
 
     def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        c_library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(127)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # a program would inherit what is held back here
