@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import detect, mtio
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import device as devices
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import media, mtio
 
 Problem = problems.Problem
 NST0 = os.makedev(9, 128)
@@ -58,13 +58,13 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     ],
 )
 def test_a_device_is_judged_by_its_number(minor: int, key: str, device: Device) -> None:
-    assert media.open_drive(device(os.makedev(9, minor))).key == key
+    assert detect.open_drive(device(os.makedev(9, minor))).key == key
 
 
 @pytest.mark.parametrize(("minor", "name"), [(0, "nst0"), (1, "nst1"), (32, "nst0"), (96 + 5, "nst5"), (256, "nst32")])
 def test_a_device_that_rewinds(minor: int, name: str, device: Device) -> None:
     with pytest.raises(Problem) as raised:
-        media.open_drive(device(os.makedev(9, minor), "/dev/nst-by-its-name"))
+        detect.open_drive(device(os.makedev(9, minor), "/dev/nst-by-its-name"))
     assert str(raised.value) == (
         "/dev/nst-by-its-name rewinds its tape each time it is closed, so that each archive would overwrite the one "
         "before: use the device of this drive that does not: /dev/%s, or its name in /dev/tape/by-id, …-nst" % name
@@ -82,7 +82,7 @@ def test_a_device_that_rewinds(minor: int, name: str, device: Device) -> None:
 )
 def test_what_is_no_tape_drive(number: int, mode: int, device: Device) -> None:
     with pytest.raises(Problem) as raised:
-        media.open_drive(device(number, mode=mode))
+        detect.open_drive(device(number, mode=mode))
     assert str(raised.value) == (
         "/dev/tape/site is not a tape drive: a device of the st driver is wanted (major number 9), or a directory as "
         "a virtual tape"
@@ -91,12 +91,12 @@ def test_what_is_no_tape_drive(number: int, mode: int, device: Device) -> None:
 
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Problem) as raised:
-        media.open_drive(str(tmp_path / "nst0"))
+        detect.open_drive(str(tmp_path / "nst0"))
     assert str(raised.value) == (
         "drive %s: No such file or directory: check tape_devices of this host; ls -l /dev/tape/by-id shows its drives"
         % (tmp_path / "nst0")
     )
-    assert media.open_drive(str(tmp_path)).kind == "virtual"
+    assert detect.open_drive(str(tmp_path)).kind == "virtual"
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86_64")
@@ -160,7 +160,7 @@ def test_only_permission_makes_a_reader_of_a_writer(
         asked.append(flags)
         raise OSError(number, os.strerror(number))
 
-    drive = media.open_drive(device())
+    drive = detect.open_drive(device())
     monkeypatch.setattr(mtio.os, "open", look)
     with pytest.raises(Problem) as raised:
         drive.open()
@@ -279,7 +279,7 @@ def loaded(device: Device, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes a drive with a tape."""
 
     def make(records: str = TAPE) -> tuple[Any, Tape]:
-        drive = media.open_drive(device())
+        drive = detect.open_drive(device())
         return drive, Tape(records, monkeypatch)
 
     return make

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import detect, hardware, virtual
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import (
     encryption as drive_encryption,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import hardware, media, virtual
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import Done, TapeHost
 
@@ -63,7 +63,7 @@ def recording(log: Path) -> None:
         note("encryption %s" % setting.get("mode", "mixed" if setting else "as it is"))
         return {"mode": setting.get("mode"), "note": "recorded"}
 
-    media.open_drive = Recording
+    detect.open_drive = Recording
     drive_encryption.encryption = encryption
     hardware.alerts = lambda _device: ([], "")
     hardware.medium = lambda _device: {}

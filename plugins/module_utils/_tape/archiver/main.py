@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from ..common import request
+from ..common import call
 from ..common.process import ENDING
 from .trouble import Ended, Trouble
 
@@ -96,12 +96,12 @@ def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
     }
     result = commands[words.command](settings, words)
     if result is not None:
-        sys.stdout.write((json.dumps(result) if asked is None else request.answered(result)) + "\n")
+        sys.stdout.write((json.dumps(result) if asked is None else call.answered(result)) + "\n")
         sys.stdout.flush()
 
 
 def main() -> int:
-    asked = request.load()
+    asked = call.load()
     words = arguments().parse_args(None if asked is None else asked["words"])
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM:
@@ -118,6 +118,6 @@ def main() -> int:
         said, code, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, "failed"
     else:
         return 0
-    line = "archiver %s: %s\n" % (words.command, said) if asked is None else request.failed(kind, said)
+    line = "archiver %s: %s\n" % (words.command, said) if asked is None else call.failed(kind, said)
     sys.stderr.buffer.write(line.encode("utf-8", "backslashreplace"))
     return code

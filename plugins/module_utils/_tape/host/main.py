@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from ..common import names, request
+from ..common import call, names
 from ..common.problem import Problem
 from . import settings
 
@@ -53,8 +53,8 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
-    "keep": ("keep.keep", [("--of", {"required": True})]),
-    "import": ("keep.bring_back", []),
+    "keep": ("host_copy.keep", [("--of", {"required": True})]),
+    "import": ("host_copy.bring_back", []),
 }
 
 
@@ -97,7 +97,7 @@ def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
-    asked = request.load()
+    asked = call.load()
     subcommand, args = parse(sys.argv[1:] if asked is None else asked["words"])
     args.input = None if asked is None else asked.get("input")
     module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
@@ -109,7 +109,7 @@ def main() -> int:
         given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
         answer = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)(given, args)
         if answer is not None:
-            say((json.dumps(answer) if asked is None else request.answered(answer)) + "\n")
+            say((json.dumps(answer) if asked is None else call.answered(answer)) + "\n")
     except Problem as exc:
         return fail(asked is not None, exc.kind, str(exc))
     except OSError as exc:
@@ -128,5 +128,5 @@ def say_error(exc: OSError) -> str:
 
 def fail(by_module: bool, kind: str, text: str) -> int:
     """Why not, for a person or for a module."""
-    sys.stderr.write(request.failed(kind, text) if by_module else text + "\n")
+    sys.stderr.write(call.failed(kind, text) if by_module else text + "\n")
     return 1

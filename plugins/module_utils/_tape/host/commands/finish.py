@@ -8,8 +8,8 @@ import subprocess
 from ...common.problem import Problem
 from ..catalog import catalog as catalogs
 from ..catalog.catalog import Catalog
-from ..reserve import holding as holdings
-from ..reserve import leases, tapes
+from ..reserve import leases, volume
+from ..reserve import reservation as reservations
 from . import sink
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 LOOKING = 10.0  # seconds that others may take to look at our tape
@@ -72,16 +72,18 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     warnings, left = [], set(names)
     for path in settings.devices:
         try:
-            holding = holdings.hold(settings, catalog, path, holdings.somebody("copying the catalog", run=run), LOOKING)
+            holding = reservations.hold(
+                settings, catalog, path, reservations.somebody("copying the catalog", run=run), LOOKING
+            )
         except Problem as exc:
             warnings.append(str(exc))
             continue
         try:
-            stranger = holdings.identify(holding, catalog)
+            stranger = reservations.identify(holding, catalog)
             name = holding.label.get("label")
             if stranger or name not in left or holding.tape is None or holding.tape["full"]:
                 continue
-            with tapes.opened(settings, catalog, holding, run):
+            with volume.opened(settings, catalog, holding, run):
                 append(settings, catalog, holding, run)
             left.discard(name)
         except Problem as exc:
@@ -115,4 +117,4 @@ def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: st
             tar.kill()
             tar.wait()
     with catalog.change(holding.label["label"]) as tape:
-        tapes.entry_of(tape, archive["file"])["state"] = catalogs.GOOD
+        volume.entry_of(tape, archive["file"])["state"] = catalogs.GOOD

@@ -5,7 +5,7 @@
 from ...common.units import iso
 from ..catalog import catalog as catalogs
 from ..catalog.catalog import Catalog
-from ..reserve import wants
+from ..reserve import requests
 from . import inventory
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ def entry_of(archive: "Archive") -> "dict[str, Any]":
 
 def wanted_next(settings: "Settings", catalog: "Catalog") -> "str | None":
     """The tape that a backup would rather have than any other, wherever it is."""
-    want = wants.Writing(settings, catalog, "-", 0)
+    want = requests.Writing(settings, catalog, "-", 0)
     ranked = [(want.suits(tape), tape["label"]) for tape in catalog.tapes()]
     usable = [(rank, label) for (rank, reason), label in ranked if not reason]
     return min(usable)[1] if usable else None

@@ -12,8 +12,8 @@ from ..catalog import catalog as catalogs
 from ..catalog import lists
 from ..catalog.catalog import Catalog
 from ..drives import label as labels
-from ..reserve import changing, leases, tapes
-from ..reserve import holding as holdings
+from ..reserve import leases, mount, volume
+from ..reserve import reservation as reservations
 from . import rebuild
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 LOOKING = 5.0  # seconds that others may take to look at a tape
@@ -38,11 +38,11 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
         )
     catalog = Catalog(settings.catalog_dir)
-    holding = holdings.hold(settings, catalog, device, holdings.somebody("labelling"), LOOKING)
+    holding = reservations.hold(settings, catalog, device, reservations.somebody("labelling"), LOOKING)
     try:
         if holding.drive.is_loading():
-            changing.wait_ready(holding)
-        stranger = holdings.identify(holding, catalog)
+            mount.wait_ready(holding)
+        stranger = reservations.identify(holding, catalog)
         status = holding.drive.status()
         if not status.loaded:
             raise Problem("drive %s has no tape in it" % device, "load one")
@@ -57,7 +57,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
                 "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
             )
         holding.drive.prepare(settings.compression)
-        tapes.encrypt(settings, holding, False)
+        volume.encrypt(settings, holding, False)
         made = labels.make(
             name, settings.block_size, args.barcode or holding.label.get("barcode") or "", os.uname().nodename
         )
@@ -65,7 +65,7 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         if former and former != name and not stranger:
             with catalog.lock():
                 os.unlink(catalog.tape_path(former))
-        tapes.begin(catalog, holding, made, known)
+        volume.begin(catalog, holding, made, known)
     finally:
         holding.release()
     return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
@@ -85,7 +85,7 @@ def may_overwrite(
     tape, more = holding.tape, ""
     if tape is not None and not stranger:
         try:
-            more = tapes.unknown(catalog, holding, tape)
+            more = volume.unknown(catalog, holding, tape)
         except Problem as exc:
             more = "the end of its data cannot be found (%s)" % exc.what
         if not more and not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
@@ -132,10 +132,10 @@ def look(
     """The tape in a drive, or why that cannot be told; ``first`` is done with the drive before."""
     entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
     try:
-        holding = holdings.hold(settings, catalog, path, holdings.somebody(why), LOOKING)
+        holding = reservations.hold(settings, catalog, path, reservations.somebody(why), LOOKING)
         try:
             first(holding)
-            entry["message"] = holdings.identify(holding, catalog)
+            entry["message"] = reservations.identify(holding, catalog)
             entry["label"] = holding.label.get("label")
         finally:
             holding.release()

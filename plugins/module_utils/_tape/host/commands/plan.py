@@ -14,15 +14,15 @@ from ...common.units import STAMP, count, iso, parse_time, say_size
 from ..catalog import catalog as catalogs
 from ..catalog.catalog import Catalog
 from ..drives import label as labels
-from ..reserve import holding as holdings
-from ..reserve import pool, wants
+from ..reserve import requests, scan
+from ..reserve import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 SOON = 86400  # seconds that a run may take
@@ -36,7 +36,7 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     last archive of this level had is taken.
     """
     request = read_request(args.input)
-    pool.need(settings)
+    scan.need(settings)
     run, asked = request.get("run") or "", request["hosts"]
     catalog = Catalog(settings.catalog_dir)
     every = catalog.archives()
@@ -200,14 +200,14 @@ def ahead(base: "catalogs.Archive") -> int:
 def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
     """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
     seen = []
-    want = wants.Writing(settings, catalog, run, 0)
+    want = requests.Writing(settings, catalog, run, 0)
 
     def remember(holding: "Holding") -> "tuple[int, str]":
         rank, reason = want.judge(holding)
         tape = holding.tape
-        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= wants.UNFIT else "leased"
+        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= requests.UNFIT else "leased"
         free = (
-            settings.capacity - (0 if rank == wants.EXPIRED else catalogs.used(tape))
+            settings.capacity - (0 if rank == requests.EXPIRED else catalogs.used(tape))
             if settings.capacity and tape
             else None
         )
@@ -218,12 +218,12 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
             "free": free,
             "message": reason,
         }
-        entry["file"] = 1 if rank == wants.EXPIRED or not tape else catalogs.next_file(tape)
+        entry["file"] = 1 if rank == requests.EXPIRED or not tape else catalogs.next_file(tape)
         seen.append(entry)
         return rank, reason
 
-    who = holdings.somebody("a look at the tape", run=run)
-    holding, reasons, busy = pool.look(settings, catalog, remember, who)
+    who = reservations.somebody("a look at the tape", run=run)
+    holding, reasons, busy = scan.look(settings, catalog, remember, who)
     known = [entry["device"] for entry in seen]
     for path in [path for path in settings.devices if path not in known]:  # the role counts them
         message = next((reason for reason in reasons if path in reason), "")
@@ -235,7 +235,7 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
     elif settings.changer or settings.next_command:
         warnings.append("will change tapes first: " + "; ".join(reasons))
     elif settings.wait:
-        reasons += pool.suggestion(catalog, want)
+        reasons += scan.suggestion(catalog, want)
         warnings.append("will wait for somebody to load a tape that may be written: " + "; ".join(reasons))
     else:
         raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=BUSY if busy else NO_TAPE)

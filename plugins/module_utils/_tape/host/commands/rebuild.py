@@ -11,15 +11,15 @@ from ...common.units import count, now_iso, parse_time
 from ..catalog import catalog as catalogs
 from ..drives import label as labels
 from ..drives.drive import FAR
-from . import adopt, source
+from . import source, tape_copy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Archive, Catalog, Tape
-    from ..drives.media import Medium
-    from ..reserve.holding import Holding
+    from ..drives.detect import Medium
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 UNKNOWN = "unknown"  # run and host of what does not say so
@@ -59,8 +59,8 @@ def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "di
         for key in ("relabelling", "former_end"):
             tape.pop(key, None)
         catalog.save(tape)
-        adopt.add_others(catalog, found.copies, label["label"])
-        adopt.add_lists(catalog, found.lists)
+        tape_copy.add_others(catalog, found.copies, label["label"])
+        tape_copy.add_lists(catalog, found.lists)
     unsure = sum(
         1 for each in tape["archives"] if each["state"] == catalogs.WRITTEN and each["kind"] != catalogs.CATALOG
     )
@@ -94,7 +94,7 @@ def read_tape(settings: "Settings", holding: "Holding", label: "dict[str, Any]")
         archive = found.archives[number] = archive_of(block, number, label)
         if archive["kind"] == catalogs.CATALOG:
             try:
-                copies, lists = adopt.adopt(settings, holding, archive)
+                copies, lists = tape_copy.adopt(settings, holding, archive)
             except Problem as exc:
                 found.errors.append("tape file %d: %s" % (number, exc))
                 continue

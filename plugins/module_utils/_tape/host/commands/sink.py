@@ -11,15 +11,15 @@ from ..catalog.catalog import Catalog
 from ..drives import label as labels
 from ..drives import writer
 from ..drives.virtual import VirtualTape
-from ..reserve import holding as holdings
-from ..reserve import leases, places, pool, tapes, wants
+from ..reserve import leases, positions, requests, scan, volume
+from ..reserve import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 
@@ -33,12 +33,12 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "split tape_paths, or raise tape_capacity",
             kind=TOO_LARGE,
         )
-    who = holdings.somebody("the archive", args.host, args.run)
+    who = reservations.somebody("the archive", args.host, args.run)
     began = time.monotonic()
-    want = wants.Writing(settings, catalog, args.run, expect)
-    with pool.take(settings, catalog, want, who) as holding:
+    want = requests.Writing(settings, catalog, args.run, expect)
+    with scan.take(settings, catalog, want, who) as holding:
         waited = time.monotonic() - began
-        with tapes.opened(settings, catalog, holding, args.run):
+        with volume.opened(settings, catalog, holding, args.run):
             leases.renew(settings, catalog, holding.label["label"], args.run)
             archive = new_archive(settings, args.run, args.host, args.level, args.base)
             put(settings, catalog, holding, archive)
@@ -74,8 +74,8 @@ def put(
 ) -> None:
     """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
     name = holding.label["label"]
-    archive["file"] = tapes.next_place(settings, catalog, holding, archive["run"])
-    places.forget(catalog, holding.drive)
+    archive["file"] = volume.next_place(settings, catalog, holding, archive["run"])
+    positions.forget(catalog, holding.drive)
     with catalog.change(name) as tape:  # in the place of one that is reclaimed
         archive.update(catalogs.after_all(catalog.archives(), archive))
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
@@ -84,15 +84,15 @@ def put(
         outcome = copy(settings, holding, archive["file"], stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
-    finally:  # also when we are told to stop; what a kill leaves is found by the next one (tapes.next_place)
+    finally:  # also when we are told to stop; what a kill leaves is found by the next one (volume.next_place)
         full = outcome.pop("full")
         archive.update(outcome, alerts=holding.alerts, encryption=holding.encryption)
         if archive["state"] == catalogs.FAILED:
-            tapes.settle(catalog, holding, archive, full)
+            volume.settle(catalog, holding, archive, full)
         else:
             with catalog.change(name) as tape:
-                tapes.entry_of(tape, archive["file"]).update(archive)
-            places.remember(catalog, holding.drive, holding.label, archive["run"])
+                volume.entry_of(tape, archive["file"]).update(archive)
+            positions.remember(catalog, holding.drive, holding.label, archive["run"])
     if archive["state"] == catalogs.FAILED:
         hint = "run it again, and it goes on the next tape" if full else "run it again"
         raise Problem(
@@ -123,6 +123,6 @@ def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "
         count = drive.size(number)
     if drive.kind == "drive":
         count = blocks * settings.block_size
-        tapes.listen(holding)
+        volume.listen(holding)
     rate = int(count / elapsed) if count else None
     return dict(outcome, state=catalogs.WRITTEN, bytes=count, elapsed=round(elapsed, 3), rate=rate)

@@ -14,8 +14,8 @@ from ...common.units import now_iso
 from ..catalog import catalog as catalogs
 from ..catalog.catalog import Catalog
 from ..drives import encryption, writer
-from ..reserve import holding as holdings
-from ..reserve import pool, tapes, wants
+from ..reserve import requests, scan, volume
+from ..reserve import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     from ..catalog.catalog import Archive, Tape
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
@@ -60,8 +60,8 @@ def holding_of(
     settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str
 ) -> "Iterator[Holding]":
     """Hold the drive that has this tape in it, as soon as it has, and have it decrypt."""
-    who = holdings.somebody(what, archive["host"], archive["run"])
-    with pool.take(settings, catalog, wants.Reading(catalog, label), who) as holding, decrypting(settings, holding):
+    who = reservations.somebody(what, archive["host"], archive["run"])
+    with scan.take(settings, catalog, requests.Reading(catalog, label), who) as holding, decrypting(settings, holding):
         yield holding
 
 
@@ -74,7 +74,7 @@ def decrypting(settings: "Settings", holding: "Holding") -> "Iterator[None]":
         yield
     finally:
         with contextlib.suppress(Problem):  # what was read is none the worse, and whoever writes tries it again
-            tapes.encrypt(settings, holding, False)
+            volume.encrypt(settings, holding, False)
 
 
 def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
@@ -117,7 +117,7 @@ def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         and args.host in ("", archive["host"])
     ]
     warnings = catalog.warnings()
-    there = pool.loaded(settings, catalog, holdings.somebody("a look at the tape")) if wanted else set()
+    there = scan.loaded(settings, catalog, reservations.somebody("a look at the tape")) if wanted else set()
     for archive in sorted(wanted, key=lambda each: (each["tape"] not in there, each["tape"], each["file"])):
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
         outcome, more = verified(settings, catalog, archive, absent)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import hardware, mtio, order
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import changing
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import elements, hardware, mtio
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import mount
 
 Problem = problems.Problem
 
@@ -46,7 +46,7 @@ def test_what_a_changer_says_of_its_drives(
     status: int, out: str, err: str, expected: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware, "ask", lambda _argv: (status, out, err))
-    assert order.identifiers("/dev/sg2") == expected
+    assert elements.identifiers("/dev/sg2") == expected
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_what_a_changer_says_of_its_drives(
     ],
 )
 def test_what_a_changer_may_say(data: bytes, expected: dict[int, str]) -> None:
-    assert order.parse(data) == expected
+    assert elements.parse(data) == expected
 
 
 def test_the_serial_number_of_a_device(tmp_path: Path) -> None:
     page = tmp_path / "dev" / "char" / "1:3" / "device" / "vpd_pg80"
-    assert order.serial("/dev/null", str(tmp_path)) == ""
+    assert elements.serial("/dev/null", str(tmp_path)) == ""
     page.parent.mkdir(parents=True)
     page.write_bytes(b"\1\x80\0\x0c" + b"HU1234567A \0")
-    assert order.serial("/dev/null", str(tmp_path)) == "HU1234567A"
-    assert order.serial("/no/such", str(tmp_path)) == ""
+    assert elements.serial("/dev/null", str(tmp_path)) == "HU1234567A"
+    assert elements.serial("/no/such", str(tmp_path)) == ""
 
 
 class Clock:
@@ -76,7 +76,7 @@ class Clock:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        patch.setattr(changing, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
+        patch.setattr(mount, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -118,7 +118,7 @@ def test_how_long_a_tape_is_waited_for(
 ) -> None:
     clock = Clock(monkeypatch)
     try:
-        changing.wait_ready(drive(clock, *states))
+        mount.wait_ready(drive(clock, *states))
         text = ""
     except Problem as exc:
         text = str(exc)

@@ -7,9 +7,9 @@ import time
 
 from ...common.problem import Problem
 from ...common.units import say_duration
-from ..drives import changer, order
-from . import holding as holdings
-from . import leases, places
+from ..drives import changer, elements
+from . import leases, positions
+from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Catalog
     from ..settings import Settings
-    from .holding import Holding
-    from .wants import Want
+    from .requests import Want
+    from .reservation import Holding
 
 TRIES = 20  # tapes that a command of the site may load before one will do
 READY = 300.0  # seconds that a drive may take to thread a tape
@@ -45,7 +45,7 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
             tried.add(barcode)
             sys.stderr.write("loading %s into %s\n" % (barcode, path))
             library = changer.Changer(settings.changer, catalog.locks, settings.wait)
-            eject = order.ejector(settings, held, library.inventory())
+            eject = elements.ejector(settings, held, library.inventory())
             library.load(barcode, held.index, eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
@@ -55,7 +55,7 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
             held.drive.open()
             wait_ready(held)
     finally:
-        places.forget(catalog, held.drive)
+        positions.forget(catalog, held.drive)
         held.release()
     return True
 
@@ -85,12 +85,12 @@ def idle(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str,
     found = None
     for path in settings.devices:
         try:
-            held = holdings.hold(settings, catalog, path, who)
+            held = reservations.hold(settings, catalog, path, who)
         except Problem:
             continue
         try:
             empty = not held.drive.status().loaded
-            holdings.identify(held, catalog)
+            reservations.identify(held, catalog)
         except Problem:
             empty = False
         lease = leases.read(catalog, held.label.get("label", "-"))
@@ -121,6 +121,6 @@ def wait_ready(held: "Holding") -> None:
         if waited >= READY and not said:
             said = True
             text = "drive %s is getting its tape ready: %s; waiting for up to %s\n"
-            sys.stderr.write(text % (held.drive.path, holdings.GETTING_READY, say_duration(CALIBRATION)))
+            sys.stderr.write(text % (held.drive.path, reservations.GETTING_READY, say_duration(CALIBRATION)))
             sys.stderr.flush()
         time.sleep(PAUSE)

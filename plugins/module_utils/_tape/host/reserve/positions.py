@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Catalog
-    from ..drives.media import Medium
+    from ..drives.detect import Medium
     from ..drives.mtio import Status
 
 

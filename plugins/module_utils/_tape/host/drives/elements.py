@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
     from .changer import Inventory
 

@@ -8,16 +8,16 @@ import time
 from ...common import files
 from ...common.problem import LOADING, Problem
 from ...common.units import now_iso
+from ..drives import detect
 from ..drives import label as labels
-from ..drives import media
-from . import places
+from . import positions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Catalog, Tape
-    from ..drives.media import Medium
+    from ..drives.detect import Medium
     from ..settings import Settings
 
 
@@ -54,7 +54,7 @@ def hold(
 
     Its open descriptor keeps all others out; the file in the catalog says for whom.
     """
-    drive = media.open_drive(path)
+    drive = detect.open_drive(path)
     lock = files.Lock(os.path.join(catalog.locks, drive.key))
     until = time.monotonic() + patience
     while True:
@@ -92,13 +92,13 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
         raise Problem("drive %s is getting its tape ready" % drive.path, GETTING_READY, kind=LOADING)
     if not status.loaded:
         return "there is no tape in it"
-    place = None if anew else places.recall(catalog, drive, status)
+    place = None if anew else positions.recall(catalog, drive, status)
     if place and place["label"]:
         label = dict(place["label"])
-        if place["run"] and places.is_same_tape(drive, place) and drive.resume(place["at"]):
+        if place["run"] and positions.is_same_tape(drive, place) and drive.resume(place["at"]):
             holding.left_by = place["run"]
     else:
-        places.forget(catalog, drive)
+        positions.forget(catalog, drive)
         holding.left_by = ""
         block = drive.first_block()
         if not block:
@@ -108,7 +108,7 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
             what = "its tape holds %s (fingerprint %s)" % (labels.describe(block), labels.fingerprint(block))
             return what + "; it is never written unless tape_label is told to"
         label = found
-        places.remember(catalog, drive, label)
+        positions.remember(catalog, drive, label)
     holding.label = label
     holding.tape = catalog.tape(label["label"])
     if holding.tape is None:

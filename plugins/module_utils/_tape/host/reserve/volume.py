@@ -10,8 +10,8 @@ from ..catalog import catalog as catalogs
 from ..catalog import lists
 from ..drives import encryption, hardware
 from ..drives import label as labels
-from . import holding as holdings
-from . import places, wants
+from . import positions, requests
+from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Archive, Catalog, Tape
     from ..settings import Settings
-    from .holding import Holding
+    from .reservation import Holding
 
 FORMER = 100  # identities of a tape that are remembered
 REBUILD = "nothing was written; tape_inventory with tape_rebuild reads it in"
@@ -34,7 +34,7 @@ def begin(catalog: "Catalog", holding: "Holding", label: "dict[str, Any]", known
         end = end_of(known, holding) if known else None
         old.update(archives=[], full=False, relabelling=label, former_end=end)
         catalog.save(old)
-    places.forget(catalog, holding.drive)
+    positions.forget(catalog, holding.drive)
     holding.drive.write_label(labels.block_of(label))
     tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
     tape.update(archives=[], full=False, medium=holding.drive.kind, former=former_ids(holding, known))
@@ -67,7 +67,7 @@ def unknown(catalog: "Catalog", holding: "Holding", tape: "Tape") -> str:
     Raises Problem when that cannot be told.
     """
     number = end_of(tape, holding)
-    places.forget(catalog, holding.drive)
+    positions.forget(catalog, holding.drive)
     try:
         if number is None or ends_at(catalog, holding, number):
             return ""
@@ -95,13 +95,13 @@ def open_for_writing(settings: "Settings", catalog: "Catalog", holding: "Holding
         listen(holding)
         encrypt(settings, holding, False)
     if holding.left_by != run:
-        stranger = holdings.identify(holding, catalog, anew=True)
+        stranger = reservations.identify(holding, catalog, anew=True)
         if stranger:
             raise Problem("drive %s: %s" % (holding.drive.path, stranger))
     tape = holding.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % holding.drive.path)
-    if "relabelling" in tape or wants.Writing(settings, catalog, run, 0).expired(tape):
+    if "relabelling" in tape or requests.Writing(settings, catalog, run, 0).expired(tape):
         more = unknown(catalog, holding, tape)
         if more:
             raise Problem(more, REBUILD)
@@ -154,7 +154,7 @@ def next_place(settings: "Settings", catalog: "Catalog", holding: "Holding", run
     reclaims = settings.reclaim and last and last["state"] == catalogs.FAILED
     if holding.left_by == run and not reclaims and drive.sure and drive.status()[2:4] == (number, 0):
         return number
-    places.forget(catalog, drive)
+    positions.forget(catalog, drive)
     if not ends_at(catalog, holding, number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
@@ -172,21 +172,21 @@ def ends_at(catalog: "Catalog", holding: "Holding", number: int) -> bool:
     The first command may be the one that hears of a reset, or of another tape: then all that was known of it is void.
     """
     try:
-        holdings.again(holding, catalog)
+        reservations.again(holding, catalog)
         return holding.drive.at_end(number)
     except Problem as exc:
         if exc.kind != UNREADABLE:
             raise
-    holdings.again(holding, catalog)
+    reservations.again(holding, catalog)
     return holding.drive.at_end(number)
 
 
 def settle(catalog: "Catalog", holding: "Holding", archive: "Archive", full: bool) -> None:
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
-    places.forget(catalog, holding.drive)
+    positions.forget(catalog, holding.drive)
     try:
-        holdings.again(holding, catalog)
+        reservations.again(holding, catalog)
         there = holding.drive.settle(number)
     except Problem as exc:  # the entry stays as it is, for the next one to settle
         archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)

@@ -6,8 +6,8 @@ import fnmatch
 
 from ...common.units import iso, say_size, some
 from ..catalog import catalog as catalogs
-from . import holding as holdings
 from . import leases
+from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Catalog, Tape
     from ..settings import Settings
-    from .holding import Holding
+    from .reservation import Holding
 
 LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # the best first
 BUSY = 9  # it may do later: it is somebody else's now
@@ -38,7 +38,7 @@ class Writing:
 
     def judge(self, holding: "Holding") -> "tuple[int, str]":
         """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
-        stranger = holdings.identify(holding, self.catalog)
+        stranger = reservations.identify(holding, self.catalog)
         tape = holding.tape
         if stranger or tape is None:
             return UNFIT, stranger
@@ -101,7 +101,7 @@ class Reading:
         self.label = label
 
     def judge(self, holding: "Holding") -> "tuple[int, str]":
-        stranger = holdings.identify(holding, self.catalog)
+        stranger = reservations.identify(holding, self.catalog)
         if holding.tape and not stranger:
             rank, reason = self.suits(holding.tape)
             return rank, "its tape %s %s" % (holding.tape["label"], reason) if reason else ""

@@ -9,8 +9,8 @@ import time
 from ...common import files
 from ...common.problem import ABSENT, BUSY, LOADING, NO_TAPE, SETTINGS, Problem
 from ...common.units import say_duration, some
-from . import changing, leases, wants
-from . import holding as holdings
+from . import leases, mount, requests
+from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Catalog
     from ..settings import Settings
-    from .holding import Holding
-    from .wants import Want
+    from .requests import Want
+    from .reservation import Holding
 
     Judge = Callable[[Holding], "tuple[int, str]"]
 
@@ -69,12 +69,12 @@ def wait(
             if held:
                 return held
             if not busy:
-                if changing.change(settings, catalog, want, who, tried):
+                if mount.change(settings, catalog, want, who, tried):
                     continue
                 pause = PATIENCE
                 ticket.drop()  # whoever waits for a person holds up nobody who has a tape
         text = "; ".join(reasons + ([] if busy else suggestion(catalog, want)))
-        limit = max(settings.wait, changing.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
+        limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
         if time.monotonic() >= began + limit:
             raise too_late(limit, want, text, busy)
         if text != said:
@@ -111,11 +111,11 @@ def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "
     found = set()
     for path in settings.devices:
         try:
-            held = holdings.hold(settings, catalog, path, who)
+            held = reservations.hold(settings, catalog, path, who)
         except Problem:
             continue
         try:
-            if not holdings.identify(held, catalog):
+            if not reservations.identify(held, catalog):
                 found.add(held.label["label"])
         except Problem:  # whoever needs that tape will hear of it
             pass
@@ -133,7 +133,7 @@ def look(
     need(settings)
     for index, path in enumerate(settings.devices):
         try:
-            held = holdings.hold(settings, catalog, path, who)
+            held = reservations.hold(settings, catalog, path, who)
         except Problem as exc:
             kinds.add(exc.kind)
             reasons.append(str(exc))
@@ -141,13 +141,13 @@ def look(
         try:
             rank, reason = judge(held)
         except Problem as exc:
-            rank, reason = wants.UNFIT, str(exc)
+            rank, reason = requests.UNFIT, str(exc)
             kinds.add(exc.kind)
         except BaseException:
             held.release()
             raise
         if reason:
-            kinds.update([BUSY] if rank == wants.BUSY else [])
+            kinds.update([BUSY] if rank == requests.BUSY else [])
             reasons.append(reason if reason.startswith("drive ") else "drive %s: %s" % (path, reason))
             held.release()
         else:

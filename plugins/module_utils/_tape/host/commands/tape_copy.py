@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Archive, Catalog, Tape
-    from ..reserve.holding import Holding
+    from ..reserve.reservation import Holding
     from ..settings import Settings
 
 
