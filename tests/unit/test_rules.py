@@ -166,7 +166,7 @@ MOMENTS: dict[str, Change] = {
     "before the link is made": BEFORE_LINK,
     "before the guard is split off": dies_before("main", "        channel = split(", 'plan["end"]'),
     "as the end begins": dies_before("guard", "        ours.close()\n", "name"),
-    "as the guard begins": dies_before("guard", "        theirs.close()\n", "name"),
+    "as the guard begins": dies_before("guard", "    theirs.close()\n", "name"),
     "by an error of ours": dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]', "raise KeyError"),
 }
 

@@ -28,36 +28,47 @@ if TYPE_CHECKING:
 DONE = b"."  # what the end says when it has ended everything itself
 
 
-def split(
-    name: str,
-    links: "list[Transport]",
-    watch: "Watch",
-    patience: "Patience",
-) -> socket.socket:
-    """Fork: returns, in the child, the end's channel to its guard; the parent never returns."""
-    become_subreaper()
-    ours, theirs = socket.socketpair()
-    end = os.fork()
+class NotForked(Exception):
+    """The system starts no other process; the text says why."""
+
+
+def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patience") -> "socket.socket | None":
+    """Fork.  Returns the end's channel to its guard in the end's process, and None in the guard's when all is over."""
+    try:
+        become_subreaper()
+        ours, theirs = socket.socketpair()
+        end = os.fork()
+    except OSError as exc:
+        raise NotForked(exc.strerror) from exc
     if end == 0:
         become_subreaper()  # so that the end cleans up too when it is the guard that dies
         ours.close()
         return theirs
-    status = 1
+    theirs.close()
+    guarded = [link for link in links if link.guarded]
+    for link in links:
+        if link not in guarded:
+            link.sock.close()
+    said = attend(end, ours, watch, patience.stop)
+    if said != DONE:
+        watch.say(clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone))
+    else:
+        os.waitpid(end, 0)
+    return None
+
+
+def confess(channel: socket.socket, error: Exception) -> None:
+    """The end to its guard, before it dies of an error of its own."""
+    channel.send(repr(error).encode("utf-8", "replace")[:1000])
+
+
+def dismiss(channel: socket.socket) -> None:
+    """The end to its guard: all that was started has ended, or may stay, and the report is out."""
     try:
-        theirs.close()
-        guarded = [link for link in links if link.guarded]
-        for link in links:
-            if link not in guarded:
-                link.sock.close()
-        said = attend(end, ours, watch, patience.stop)
-        if said != DONE:
-            watch.say(clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone))
-        else:
-            os.waitpid(end, 0)
-        status = 0
-    finally:
-        os._exit(status)
-    raise AssertionError("not reached")
+        channel.send(DONE)
+        os.kill(os.getppid(), signal.SIGCONT)  # stopped, it would stay for ever
+    except OSError:
+        pass  # it was killed: that is in the report
 
 
 def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> bytes:

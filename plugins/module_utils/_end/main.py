@@ -7,8 +7,7 @@ import sys
 import time
 
 from .end import End
-from .guard import DONE, split
-from .lean import signal
+from .guard import NotForked, confess, dismiss, split
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .names import address_of
@@ -19,6 +18,9 @@ from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    from typing import NoReturn
+
     from .records import EndPlan, Report
 
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
@@ -30,28 +32,41 @@ FOREIGN_PROC = (
 )
 
 
-def main(plan: "EndPlan") -> int:
+def main(plan: "EndPlan") -> "NoReturn":
     """Run one end of a plan; the report goes to standard output, the exit status is always 0.
 
     Ansible takes 255 for "unreachable" and may run a command again that ended so.
+    The end and its guard, which are two processes by then, both leave by the last line.
     """
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     watch = Watch(plan["heartbeat"])
     make_secrets(plan, watch)
-    report = before(plan)
-    if not report:
-        try:
-            if plan["preflight"]:
-                report = Preflight(plan).run(watch.poll, time.monotonic() + plan["connect_timeout"])
-            else:
-                report = connect_and_run(plan, watch)
-        except Cancelled as exc:
-            report = {"cancelled": str(exc)}
+    try:
+        report, guard = run(plan, watch)
+        if report is not None:
+            say(plan, watch, report)
+        if guard is not None:
+            dismiss(guard)
+    except Cancelled as exc:
+        say(plan, watch, {"cancelled": str(exc)})
+    os._exit(0)  # nothing needs what Python does at its end, and it takes time
+
+
+def say(plan: "EndPlan", watch: Watch, report: "Report") -> None:
     report["end"] = plan["end"]
     report["python"] = "%d.%d.%d" % sys.version_info[:3]
     watch.say(report)
-    return 0
+
+
+def run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
+    """Returns (the end's report, the channel to its guard if it has one); (None, None) in the guard's process."""
+    refused = before(plan)
+    if refused:
+        return refused, None
+    if plan["preflight"]:
+        return Preflight(plan).run(watch.poll, time.monotonic() + plan["connect_timeout"]), None
+    return connect_and_run(plan, watch)
 
 
 def make_secrets(plan: "EndPlan", watch: Watch) -> None:
@@ -90,13 +105,13 @@ def exists(path: str) -> bool:
     return bool(glob.glob(encode(path)))
 
 
-def connect_and_run(plan: "EndPlan", watch: Watch) -> "Report":
-    """Make the links, split off the guard, supervise.  Returns in the end's process only."""
+def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
+    """Make the links, split off the guard, supervise; returns as ``run`` does."""
     meeting = Meeting(plan)
     try:
         made = meeting.run_until(watch.poll, time.monotonic() + plan["connect_timeout"])
     except NotConnected as exc:
-        return {"not_connected": str(exc), "connect": meeting.report()}
+        return {"not_connected": str(exc), "connect": meeting.report()}, None
     finally:
         meeting.close()
     sides: "list[Side]" = []
@@ -112,20 +127,14 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "Report":
             sides.append(side)
     try:
         channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience)
-    except OSError as exc:
-        return {"refused": NO_FORK % exc.strerror}
+    except NotForked as exc:
+        return {"refused": NO_FORK % exc}, None
+    if channel is None:
+        return None, None
     try:
         report = End(plan, sides, watch, channel).run()
     except Exception as exc:
-        channel.send(repr(exc).encode("utf-8", "replace")[:1000])
+        confess(channel, exc)
         raise
     report["connect"] = meeting.report()
-    report["end"] = plan["end"]
-    report["python"] = "%d.%d.%d" % sys.version_info[:3]
-    watch.say(report)
-    try:
-        channel.send(DONE)
-        os.kill(os.getppid(), signal.SIGCONT)  # the guard; stopped, it would stay for ever
-    except OSError:
-        pass  # the guard was killed: that is in the report
-    os._exit(0)
+    return report, channel
