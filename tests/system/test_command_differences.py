@@ -17,7 +17,7 @@ from .shell import Shell, stats
 SSH = "-l { ssh h1 }"
 FAILED = "input (sh) on this host failed with exit status 1; if that is no failure, give --ok-rc input=0,1"
 TWICE = "-i/--input: given twice (see socketpipe --help)"
-NUMBER = "-t/--timeout: 'soon' is not a number of seconds (see socketpipe --help)"
+NUMBER = "-t/--timeout: 'soon' is not a whole number of seconds from 0 to 1000000000 (see socketpipe --help)"
 # the words: lines, each with its exit status, its output and, in the end, what is said
 LINES: dict[str, list[tuple[str, int, str, str]]] = {
     "The far side": [("-r { sh -c 'command -v socketpipe || echo none' } -o { cat }", 0, "none\n", "")],

@@ -133,5 +133,5 @@ def test_a_mistake_in_the_inner_command(shell: Shell) -> None:
     ended = shell.run("socketpipe -i { echo x } -l { ssh h1 } -r { socketpipe -i { cat } -l { ssh h2 } }")
     assert ended.returncode == 1
     assert ended.stderr.splitlines()[0] == (
-        "socketpipe: -r/--remote: it must be given: what to run on the far side (see socketpipe --help)"
+        "socketpipe: -r/--remote is required: the command to run on the far side (see socketpipe --help)"
     )

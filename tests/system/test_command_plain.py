@@ -203,10 +203,10 @@ def test_what_is_answered_inherits_the_login_only(fleet: Fleet, shell: Shell, ou
 
 
 ANSWERS = {
-    "-s": (1, "-s: a host, a port and a command must follow"),
-    "-s host 1": (1, "-s: a host, a port and a command must follow"),
-    "-s host port cat": (1, "-s: 'port' is not a port"),
-    "-s host 70000 cat": (1, "-s: '70000' is not a port"),
+    "-s": (1, "-s: needs a host, a port and a command"),
+    "-s host 1": (1, "-s: needs a host, a port and a command"),
+    "-s host port cat": (1, "-s: 'port' is not a port number"),
+    "-s host 70000 cat": (1, "-s: '70000' is not a port number"),
     "-s 127.0.0.1 9 cat": (2, "-s: cannot connect to 127.0.0.1 port 9: Connection refused"),
     "-s no-such-host 9 cat": (2, "-s: cannot connect to no-such-host port 9: "),
 }

@@ -86,7 +86,7 @@ def test_it_runs_by_its_name(command: Path) -> None:
     assert os.stat(command).st_mode & 0o777 == 0o755
     done = subprocess.run([command, "-x"], capture_output=True, env={"PATH": os.environ["PATH"]}, check=False)
     assert done.returncode == 1
-    assert done.stderr == b"socketpipe: -x: there is no such option (see socketpipe --help)\n"
+    assert done.stderr == b"socketpipe: -x: unknown option (see socketpipe --help)\n"
 
 
 @pytest.mark.parametrize("version", pythons.TARGETS)

@@ -15,20 +15,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 GOOD = "-i { date } -l { ssh h1 } -r { cat }"
-BRACES = "a command in braces must follow, each brace a word of its own"
-STRAY = "belongs to no option; -i, -l, -r and -o take a command in braces: -i { command }"
+BRACES = "needs a command in braces, each brace a separate word"
+STRAY = "-i, -l, -r and -o take a command in braces: -i { command }"
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         # what is missing
-        ("", "-l/--login: it must be given: how to get to the far side"),
-        ("-i { date } -r { cat }", "-l/--login: it must be given: how to get to the far side"),
-        ("-i { date } -l { ssh h1 }", "-r/--remote: it must be given: what to run on the far side"),
+        ("", "-l/--login is required: the command that leads to the far side"),
+        ("-i { date } -r { cat }", "-l/--login is required: the command that leads to the far side"),
+        ("-i { date } -l { ssh h1 }", "-r/--remote is required: the command to run on the far side"),
         (
             "-l { ssh h1 } -r { cat }",
-            "-i/--input, -o/--output: one of them must be given, or there is nothing here to join to -r",
+            "-i/--input or -o/--output is required: the command on this host to join -r to",
         ),
         # braces
         ("-i", f"-i/--input: {BRACES}: -i {{ command }}"),
@@ -37,33 +37,36 @@ STRAY = "belongs to no option; -i, -l, -r and -o take a command in braces: -i { 
         ("-r{ cat }", f"-r/--remote: {BRACES}: -r {{ command }}"),
         ("--output=cat", f"-o/--output: {BRACES}: -o {{ command }}"),
         ("-i }", f"-i/--input: {BRACES}: -i {{ command }}"),
-        ("-i {", "-i/--input: its brace is never closed: a } of its own is missing"),
-        ("-i { date -l { ssh }", "-i/--input: its brace is never closed: a } of its own is missing"),
-        ("-r { cat }, -b", "-r/--remote: its brace is never closed: a } of its own is missing"),
+        ("-i {", "-i/--input: the closing brace is missing; it must be a separate word: }"),
+        ("-i { date -l { ssh }", "-i/--input: the closing brace is missing; it must be a separate word: }"),
+        ("-r { cat }, -b", "-r/--remote: the closing brace is missing; it must be a separate word: }"),
         ("-o { }", "-o/--output: the command is empty"),
         ("-i { date } --input { date }", "-i/--input: given twice"),
-        ("-i { date } } -b", f"'}}' {STRAY}"),
-        ("{ date }", f"'{{' {STRAY}"),
+        ("-i { date } } -b", f"unexpected word '}}'; {STRAY}"),
+        ("{ date }", f"unexpected word '{{'; {STRAY}"),
         # other words
-        (f"{GOOD} cat", f"'cat' {STRAY}"),
-        (f"{GOOD} -", f"'-' {STRAY}"),
-        (f"{GOOD} --", "--: there is no such option"),
-        (f"{GOOD} -x", "-x: there is no such option"),
-        (f"{GOOD} -bx", "-x: there is no such option"),
-        (f"{GOOD} --batc", "--batc: there is no such option"),
-        (f"{GOOD} -s h1 5000 cat", "-s: there is no such option"),
-        (f"{GOOD} --batch=yes", "-b/--batch: nothing can follow it"),
+        (f"{GOOD} cat", f"unexpected word 'cat'; {STRAY}"),
+        (f"{GOOD} -", f"unexpected word '-'; {STRAY}"),
+        (f"{GOOD} --", "--: unknown option"),
+        (f"{GOOD} -x", "-x: unknown option"),
+        (f"{GOOD} -bx", "-x: unknown option"),
+        (f"{GOOD} --batc", "--batc: unknown option"),
+        (f"{GOOD} -s h1 5000 cat", "-s: unknown option"),
+        (f"{GOOD} --batch=yes", "-b/--batch: takes no value"),
         # values
-        (f"{GOOD} -t", "-t/--timeout: it takes a value: --timeout SECONDS"),
-        (f"-t {GOOD}", "-t/--timeout: it takes a value: --timeout SECONDS"),
-        (f"{GOOD} --ports {{", "--ports: it takes a value: --ports PORTS"),
-        (f"{GOOD} -t soon", "-t/--timeout: 'soon' is not a number of seconds"),
-        (f"{GOOD} -t=5", "-t/--timeout: '=5' is not a number of seconds"),
-        (f"{GOOD} --timeout=-1", "-t/--timeout: '-1' is not a number of seconds"),
-        (f"{GOOD} --stall-timeout 1.5", "--stall-timeout: '1.5' is not a number of seconds"),
-        (f"{GOOD} --stall-timeout 1000000001", "--stall-timeout: '1000000001' is not a number of seconds"),
-        (f"{GOOD} --dead-peer 5", "--dead-peer: 5 s is too short, give at least 6, or 0 for never"),
-        (f"{GOOD} --dead-peer x", "--dead-peer: 'x' is not a number of seconds"),
+        (f"{GOOD} -t", "-t/--timeout: needs a value: --timeout SECONDS"),
+        (f"-t {GOOD}", "-t/--timeout: needs a value: --timeout SECONDS"),
+        (f"{GOOD} --ports {{", "--ports: needs a value: --ports PORTS"),
+        (f"{GOOD} -t soon", "-t/--timeout: 'soon' is not a whole number of seconds from 0 to 1000000000"),
+        (f"{GOOD} -t=5", "-t/--timeout: '=5' is not a whole number of seconds from 0 to 1000000000"),
+        (f"{GOOD} --timeout=-1", "-t/--timeout: '-1' is not a whole number of seconds from 0 to 1000000000"),
+        (f"{GOOD} --stall-timeout 1.5", "--stall-timeout: '1.5' is not a whole number of seconds from 0 to 1000000000"),
+        (
+            f"{GOOD} --stall-timeout 1000000001",
+            "--stall-timeout: '1000000001' is not a whole number of seconds from 0 to 1000000000",
+        ),
+        (f"{GOOD} --dead-peer 5", "--dead-peer: must be at least 6 seconds, or 0 to disable it, not 5"),
+        (f"{GOOD} --dead-peer x", "--dead-peer: 'x' is not a whole number of seconds from 0 to 1000000000"),
         (
             f"{GOOD} --rate-limit fast",
             "--rate-limit: 'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G",
@@ -75,17 +78,20 @@ STRAY = "belongs to no option; -i, -l, -r and -o take a command in braces: -i { 
         (f"{GOOD} --ports some", "--ports: 'some' is neither a port (5000) nor a range of ports (5000-5010)"),
         (f"{GOOD} --ports 9-5", "--ports: '9-5' is not within 1-65535, lowest first"),
         (f"{GOOD} --listen both", "--listen: 'both' is neither local nor remote"),
-        (f"{GOOD} --listen remote", "--listen: remote needs -h/--host, the address of the far side"),
-        (f"{GOOD} --python=", "--python: it is empty"),
-        (f"{GOOD} -h a,,b", "-h/--host: 'a,,b' is not a name or an address, nor several with a comma between"),
-        (f"{GOOD} --host=", "-h/--host: '' is not a name or an address, nor several with a comma between"),
+        (f"{GOOD} --listen remote", "--listen=remote needs -h/--host, the address of the far side"),
+        (f"{GOOD} --python=", "--python: the value is empty"),
+        (f"{GOOD} -h a,,b", "-h/--host: 'a,,b' is not a name or address, or several separated by commas"),
+        (f"{GOOD} --host=", "-h/--host: '' is not a name or address, or several separated by commas"),
         # what an original cannot do
-        (f"{GOOD} --plain --whole", "--plain: --whole cannot be had from an original on the far side"),
-        (f"{GOOD} --ok-rc tar=1", "--ok-rc: 'tar=1' is not a command and exit statuses, such as input=0,1"),
-        (f"{GOOD} --ok-rc input=0,256", "--ok-rc: 'input=0,256' is not a command and exit statuses, such as input=0,1"),
-        (f"{GOOD} --ok-rc input", "--ok-rc: 'input' is not a command and exit statuses, such as input=0,1"),
-        (f"{GOOD} --plain --stats=/x", "--plain: --stats cannot be had from an original on the far side"),
-        (f"{GOOD} --plain -h a,b", "-h/--host: an original on the far side takes one address only"),
+        (f"{GOOD} --plain --whole", "--plain: an original on the far side does not support --whole"),
+        (f"{GOOD} --ok-rc tar=1", "--ok-rc: 'tar=1' does not name a command and its exit statuses, such as input=0,1"),
+        (
+            f"{GOOD} --ok-rc input=0,256",
+            "--ok-rc: 'input=0,256' does not name a command and its exit statuses, such as input=0,1",
+        ),
+        (f"{GOOD} --ok-rc input", "--ok-rc: 'input' does not name a command and its exit statuses, such as input=0,1"),
+        (f"{GOOD} --plain --stats=/x", "--plain: an original on the far side does not support --stats"),
+        (f"{GOOD} --plain -h a,b", "-h/--host: an original on the far side accepts only one address"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_1(line: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +113,7 @@ def test_an_empty_word_is_no_command() -> None:
     + [(f"-s h1 {port} cat", port) for port in ("x", "0", "65536", "-1")],
 )
 def test_what_an_original_would_not_say_is_a_mistake(line: str, port: str, capfd: pytest.CaptureFixture[str]) -> None:
-    message = f"{port!r} is not a port" if port else "a host, a port and a command must follow"
+    message = f"{port!r} is not a port number" if port else "needs a host, a port and a command"
     assert command.main(line.split()) == 1
     assert capfd.readouterr().err == f"socketpipe: -s: {message}\n"
 

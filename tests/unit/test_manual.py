@@ -97,9 +97,9 @@ def test_the_last_line_of_the_help_is_about_the_command_itself() -> None:
 
 
 def test_every_default_is_told() -> None:
-    told = {"timeout": "0, the default", "listen": "local, the default", "ports": "any from 20000 to 32767"}
-    told |= {"stall_timeout": "may pause for as long as it likes", "dead_peer": "120 by default"}
-    told.update(rate_limit="Send at most", ok_rc="Take these")  # no limit, and none but 0
+    told = {"timeout": "0, the default", "listen": "local, the default", "ports": "any port from 20000 to 32767"}
+    told |= {"stall_timeout": "may pause for any length of time", "dead_peer": "120 by default"}
+    told.update(rate_limit="there is no limit", ok_rc="only 0 does")
     texts = {option.attribute: option.text for option in OPTIONS}
     assert set(told) == set(DEFAULTS)
     assert [name for name, words in told.items() if words not in texts[name]] == []

@@ -19,11 +19,11 @@ OPEN, CLOSE = "{", "}"
 
 
 class Usage(ValueError):
-    """A mistake on the command line; the text is one line that names the option."""
+    """An error in the command line; the text is one line that names the option."""
 
 
 def parse(words: "list[str]") -> SimpleNamespace:
-    """The options of a command line by their long names, a command as its list of words; raises Usage."""
+    """The options by their long names; a command is a list of words; raises Usage."""
     options = SimpleNamespace()
     for option in OPTIONS:
         setattr(options, option.attribute, DEFAULTS.get(option.attribute, False if option.read is FLAG else None))
@@ -35,7 +35,7 @@ def parse(words: "list[str]") -> SimpleNamespace:
                 raise Usage("%s: given twice" % option.title)
             given.add(option.long)
             found = value(option, joined, rest)
-            if isinstance(found, dict):  # each adds to what those before it have said
+            if isinstance(found, dict):  # a repeated option adds to the earlier ones
                 found = dict(getattr(options, option.attribute), **found)
             setattr(options, option.attribute, found)
     if not (options.help or options.manual or options.version):
@@ -44,9 +44,9 @@ def parse(words: "list[str]") -> SimpleNamespace:
 
 
 def named(word: str) -> "Iterator[tuple[Option, str | None]]":
-    """The options in a word such as ``-b``, ``-bt5`` or ``--timeout=5``, each with what is joined to it."""
+    """The options in a word such as ``-b``, ``-bt5`` or ``--timeout=5``, each with the value joined to it."""
     if word[:1] != "-" or word == "-":
-        raise Usage("%r belongs to no option; -i, -l, -r and -o take a command in braces: -i { command }" % word)
+        raise Usage("unexpected word %r; -i, -l, -r and -o take a command in braces: -i { command }" % word)
     if word.startswith("--"):
         long, equals, joined = word.partition("=")
         yield known(long), joined if equals else None
@@ -62,15 +62,15 @@ def named(word: str) -> "Iterator[tuple[Option, str | None]]":
 
 def known(option: str) -> "Option":
     if option not in BY_NAME:
-        raise Usage("%s: there is no such option" % option)
+        raise Usage("%s: unknown option" % option)
     return BY_NAME[option]
 
 
 def value(option: "Option", joined: "str | None", rest: "Iterator[str]") -> "Any":
-    """What is given to an option, joined to its name or after it; raises Usage."""
+    """The value of an option, joined to its name or in the next word; raises Usage."""
     if option.read is FLAG:
         if joined is not None:
-            raise Usage("%s: nothing can follow it" % option.title)
+            raise Usage("%s: takes no value" % option.title)
         return True
     if option.read is COMMAND:
         return take_braces(option, joined, rest)
@@ -78,7 +78,7 @@ def value(option: "Option", joined: "str | None", rest: "Iterator[str]") -> "Any
         return joined or ""
     text = next(rest, None) if joined is None else joined
     if text is None or joined is None and (text in (OPEN, CLOSE) or text.startswith("-")):
-        raise Usage("%s: it takes a value: %s %s" % (option.title, option.long, option.follows))
+        raise Usage("%s: needs a value: %s %s" % (option.title, option.long, option.follows))
     try:
         return option.read(text)
     except ValueError as exc:
@@ -88,10 +88,10 @@ def value(option: "Option", joined: "str | None", rest: "Iterator[str]") -> "Any
 def take_braces(option: "Option", joined: "str | None", rest: "Iterator[str]") -> "list[str]":
     """The words of a command up to its closing brace; raises Usage.
 
-    Braces are words of their own and nest; those inside a command are its words.
+    Each brace is a separate word. Braces nest, and inner braces are words of the command.
     """
     if joined is not None or next(rest, None) != OPEN:
-        text = "%s: a command in braces must follow, each brace a word of its own: %s { command }"
+        text = "%s: needs a command in braces, each brace a separate word: %s { command }"
         raise Usage(text % (option.title, option.names[0]))
     words: "list[str]" = []
     depth = 1
@@ -101,23 +101,26 @@ def take_braces(option: "Option", joined: "str | None", rest: "Iterator[str]") -
             break
         words.append(word)
     if depth:
-        raise Usage("%s: its brace is never closed: a } of its own is missing" % option.title)
+        raise Usage("%s: the closing brace is missing; it must be a separate word: }" % option.title)
     if not words or not words[0]:
         raise Usage("%s: the command is empty" % option.title)
     return words
 
 
 def check(options: SimpleNamespace, given: "set[str]") -> None:
-    """Raises Usage for what cannot be meant together."""
-    for long, missing in (("--login", "how to get to the far side"), ("--remote", "what to run on the far side")):
+    """Raises Usage if a required option is missing, or if options contradict each other."""
+    for long, missing in (
+        ("--login", "the command that leads to the far side"),
+        ("--remote", "the command to run on the far side"),
+    ):
         if long not in given:
-            raise Usage("%s: it must be given: %s" % (BY_NAME[long].title, missing))
+            raise Usage("%s is required: %s" % (BY_NAME[long].title, missing))
     if not {"--input", "--output"} & given:
-        raise Usage("-i/--input, -o/--output: one of them must be given, or there is nothing here to join to -r")
+        raise Usage("-i/--input or -o/--output is required: the command on this host to join -r to")
     if options.listen == "remote" and not options.host:
-        raise Usage("--listen: remote needs -h/--host, the address of the far side")
+        raise Usage("--listen=remote needs -h/--host, the address of the far side")
     lost = [long for long in NOT_PLAIN if long in given]
     if options.plain and lost:
-        raise Usage("--plain: %s cannot be had from an original on the far side" % lost[0])
+        raise Usage("--plain: an original on the far side does not support %s" % lost[0])
     if options.plain and options.host and "," in options.host:
-        raise Usage("-h/--host: an original on the far side takes one address only")
+        raise Usage("-h/--host: an original on the far side accepts only one address")

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The manual page of the command, and its help: both from the options, and the text here."""
+"""The manual page of the command and its --help, from the options and the texts in this file."""
 
 import textwrap
 
@@ -10,12 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
-VERSION = "0.1.0"  # of galaxy.yml; make release-check compares
-DATE = "2026-11-26"  # of the last change of the text
+VERSION = "0.1.0"  # as in galaxy.yml, which make release-check compares
+DATE = "2026-11-26"  # when the text last changed
 WIDTH = 79  # columns of the help
-COLUMN = 31  # where its texts begin
+COLUMN = 31  # where the descriptions begin
 ABOUT = ("--help", "--manual", "--version")  # the last options, on one line
-SOURCE = 64  # columns of a line in the manual page's source, which macros make longer
+SOURCE = 64  # columns of a source line of the manual page, without the macros
 SYNOPSIS = [
     "[options]",
     "[-i { command }]",
@@ -58,7 +58,7 @@ EXIT_STATUS = [
     ),
 ]
 
-# the original's three, in its order; then ours
+# first the three of the original, in its order
 EXAMPLES = [
     (
         "Back this host up to the tape drive of another:",
@@ -87,7 +87,7 @@ EXAMPLES = [
     ),
 ]
 
-# each is tried by tests/system/test_command_differences.py, and stands in the guide in the same words
+# tests/system/test_command_differences.py tests each one; the guide has the same words
 DIFFERENCES = [
     "The far side needs Linux and Python, but no socketpipe.",
     (
@@ -106,7 +106,7 @@ DIFFERENCES = [
     ),
     "If a command does not exist, no other command is started.",
     (
-        "Without -i the remote command reads an empty input. In the original it waits for ever. Without -o only "
+        "Without -i the remote command reads an empty input. In the original it waits forever. Without -o only "
         "--stats shows the remote command's output."
     ),
     "Only the far side of this run can connect. The original accepts the first connection from anyone.",
@@ -159,12 +159,12 @@ def version() -> str:
 
 
 def after(follows: str, optional: bool) -> str:
-    """What stands after an option's name."""
+    """The text after the name of an option."""
     return "[=%s]" % follows if optional else " " + follows if follows else ""
 
 
 def fill(parts: "list[str]", width: int, indent: str) -> "list[str]":
-    """Lines of these parts, none of which is broken; ``indent`` is that of all lines but the first."""
+    """Join these parts to lines, without breaking any; all lines but the first begin with ``indent``."""
     lines = parts[:1]
     for part in parts[1:]:
         if len(lines[-1]) + 1 + len(part) <= width:
@@ -175,7 +175,7 @@ def fill(parts: "list[str]", width: int, indent: str) -> "list[str]":
 
 
 def command_lines(command: str, width: int) -> "list[str]":
-    """A command line as one types it: broken before an option that takes a command."""
+    """A command line as a user types it, with line breaks before options that take a command."""
     for letter in "ilro":
         command = command.replace(" -%s {" % letter, "\n-%s {" % letter)
     lines = fill(command.split("\n"), width - 2, "    ")
@@ -183,7 +183,7 @@ def command_lines(command: str, width: int) -> "list[str]":
 
 
 def usage() -> str:
-    """What --help shows: a line for each option, all on a screen of 24 lines."""
+    """The text of --help: one line for each option, on a screen of 24 lines."""
     lines = fill(["usage: socketpipe"] + SYNOPSIS, WIDTH, " " * 18)
     for option in OPTIONS:
         names = ", ".join(option.names) + after(option.follows, option.read is FILE)
@@ -210,7 +210,7 @@ def italic(text: str) -> str:
 
 
 def mark(word: str) -> str:
-    """A word of a text: options and the names of manual pages, ssh(1), are bold."""
+    """A word of a text; options and names of manual pages, such as ssh(1), are bold."""
     core = word.strip("(.,;:)")
     before, _core, rest = word.partition(core)
     if core[:1] == "-" and core != "-":
@@ -222,7 +222,7 @@ def mark(word: str) -> str:
 
 
 def sentences(text: str) -> "Iterator[str]":
-    """A sentence a line, as roff wants them, none very long."""
+    """One line for each sentence, as roff requires, with long ones wrapped."""
     for sentence in text.replace(". ", ".\n").split("\n"):
         for line in textwrap.wrap(sentence, SOURCE, break_on_hyphens=False):
             yield " ".join(map(mark, line.split(" ")))
@@ -255,7 +255,7 @@ def page() -> str:
     lines += map(shape, fill(["socketpipe"] + SYNOPSIS, 50, " " * 11))
     lines += [shape("socketpipe -s host port command [argument] ..."), ".fi"]
     lines += section("DESCRIPTION", DESCRIPTION)
-    lines += section("OPTIONS", ["One of -i and -o must be given, or both."])
+    lines += section("OPTIONS", ["At least one of -i and -o must be given."])
     for option in OPTIONS:
         names = ", ".join(map(bold, option.names))
         lines += [".TP", names + shape(after(option.follows, option.read is FILE))]
@@ -275,7 +275,7 @@ def page() -> str:
 
 
 def shape(text: str) -> str:
-    """Options bold, what follows them in italics; brackets and braces as they are."""
+    """Options in bold, their values in italics; brackets and braces unchanged."""
     found = []
     for word in text.split(" "):
         core = word.strip("[=]{}")

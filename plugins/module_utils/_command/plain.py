@@ -39,10 +39,10 @@ GRACE = 5  # seconds from SIGTERM to SIGKILL
 def serve(words: "list[str]") -> int:
     """``-s host port command…``: connect to an original, and become the command; returns only on failure."""
     if len(words) < 3 or not words[2]:
-        return say("-s: a host, a port and a command must follow", USAGE)
+        return say("-s: needs a host, a port and a command", USAGE)
     host, port = words[:2]
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        return say("-s: %r is not a port" % port, USAGE)
+        return say("-s: %r is not a port number" % port, USAGE)
     try:
         sock = socket.create_connection((host, int(port)))
     except (OSError, UnicodeError) as exc:
