@@ -144,7 +144,7 @@ def test_a_disk_that_is_dying(host: Host) -> None:
     archive = host.create()
     assert (archive.facts["tar"], archive.facts["incomplete"]) == (2, True)
     assert any("Input/output error" in line or "Structure needs cleaning" in line for line in archive.facts["warnings"])
-    host.argv = host.program
+    host.argv = host.archiver
     done = host.run("extract", "--to", str(host.top / "back"), *archive.expected, data=archive.data)
     assert done.returncode == 0, done.stderr
     assert (host.restored_as(host.top / "back") / "good").read_bytes() == (tree / "good").read_bytes()

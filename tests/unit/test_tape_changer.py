@@ -235,7 +235,7 @@ class Library:
         script(self.bin, "mtx", "#!%s%s" % (sys.executable, MTX))
         self.ejected: list[list[str]] = []  # what had been moved, each time that a drive was told to eject
         patch.setenv("PATH", "%s:%s" % (self.bin, os.environ["PATH"]))
-        patch.setattr(changer, "PAUSE", 0.01)
+        patch.setattr(changer, "BUSY_POLL", 0.01)
         self.set()
 
     def set(self, **more: Any) -> None:

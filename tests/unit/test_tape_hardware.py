@@ -174,7 +174,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_sg_logs(tools: Path) -> None:
     note = "TapeAlert of /dev/nst0 is not known: there is no sg_logs on this host (package sg3-utils)"
     assert hardware.alerts("/dev/nst0") == ([], note)
-    assert hardware.medium("/dev/nst0") == {}
+    assert hardware.cartridge("/dev/nst0") == {}
 
 
 @pytest.mark.parametrize(
@@ -278,18 +278,18 @@ Attribute values:
         ("  Barcode:       \n  Medium serial number: \0\0\0\n", {}),
     ],
 )
-def test_medium(text: str, found: dict[str, str]) -> None:
-    assert hardware.parse_medium(text) == found
+def test_cartridge(text: str, found: dict[str, str]) -> None:
+    assert hardware.parse_cartridge(text) == found
 
 
 @pytest.mark.skipif(not shutil.which("sg_read_attr"), reason="sg3-utils are not installed")
-def test_medium_as_sg_read_attr_prints_it(tmp_path: Path) -> None:
+def test_cartridge_as_sg_read_attr_prints_it(tmp_path: Path) -> None:
     attributes = [(0x400, b"FUJIFILM"), (0x401, b"EW7VWMVKF6".ljust(32)), (0x806, b"ABC123L6".ljust(32))]
     data = b"".join(struct.pack(">HBH", code, 1, len(value)) + value for code, value in attributes)
     (tmp_path / "page").write_text(as_hex(struct.pack(">I", len(data)) + data))
     argv = ["sg_read_attr", "--in=%s" % (tmp_path / "page")]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert hardware.parse_medium(done.stdout) == {"serial": "EW7VWMVKF6", "barcode": "ABC123L6"}
+    assert hardware.parse_cartridge(done.stdout) == {"serial": "EW7VWMVKF6", "barcode": "ABC123L6"}
 
 
 # encryption

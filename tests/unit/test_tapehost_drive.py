@@ -58,13 +58,13 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     ],
 )
 def test_a_device_is_judged_by_its_number(minor: int, key: str, device: Device) -> None:
-    assert detect.open_drive(device(os.makedev(9, minor))).key == key
+    assert detect.drive_at(device(os.makedev(9, minor))).key == key
 
 
 @pytest.mark.parametrize(("minor", "name"), [(0, "nst0"), (1, "nst1"), (32, "nst0"), (96 + 5, "nst5"), (256, "nst32")])
 def test_a_device_that_rewinds(minor: int, name: str, device: Device) -> None:
     with pytest.raises(Problem) as raised:
-        detect.open_drive(device(os.makedev(9, minor), "/dev/nst-by-its-name"))
+        detect.drive_at(device(os.makedev(9, minor), "/dev/nst-by-its-name"))
     assert str(raised.value) == (
         "/dev/nst-by-its-name rewinds its tape each time it is closed, so that each archive would overwrite the one "
         "before: use the device of this drive that does not: /dev/%s, or its name in /dev/tape/by-id, …-nst" % name
@@ -82,7 +82,7 @@ def test_a_device_that_rewinds(minor: int, name: str, device: Device) -> None:
 )
 def test_what_is_no_tape_drive(number: int, mode: int, device: Device) -> None:
     with pytest.raises(Problem) as raised:
-        detect.open_drive(device(number, mode=mode))
+        detect.drive_at(device(number, mode=mode))
     assert str(raised.value) == (
         "/dev/tape/site is not a tape drive: a device of the st driver is wanted (major number 9), or a directory as "
         "a virtual tape"
@@ -91,12 +91,12 @@ def test_what_is_no_tape_drive(number: int, mode: int, device: Device) -> None:
 
 def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Problem) as raised:
-        detect.open_drive(str(tmp_path / "nst0"))
+        detect.drive_at(str(tmp_path / "nst0"))
     assert str(raised.value) == (
         "drive %s: No such file or directory: check tape_devices of this host; ls -l /dev/tape/by-id shows its drives"
         % (tmp_path / "nst0")
     )
-    assert detect.open_drive(str(tmp_path)).kind == "virtual"
+    assert detect.drive_at(str(tmp_path)).kind == "virtual"
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86_64")
@@ -160,7 +160,7 @@ def test_only_permission_makes_a_reader_of_a_writer(
         asked.append(flags)
         raise OSError(number, os.strerror(number))
 
-    drive = detect.open_drive(device())
+    drive = detect.drive_at(device())
     monkeypatch.setattr(mtio.os, "open", look)
     with pytest.raises(Problem) as raised:
         drive.open()
@@ -279,7 +279,7 @@ def loaded(device: Device, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes a drive with a tape."""
 
     def make(records: str = TAPE) -> tuple[Any, Tape]:
-        drive = detect.open_drive(device())
+        drive = detect.drive_at(device())
         return drive, Tape(records, monkeypatch)
 
     return make
@@ -308,10 +308,10 @@ def test_where_a_drive_is_sent(
     here: int, at: tuple[int, int], number: int, sure: bool, told: list[str], loaded: Make
 ) -> None:
     drive, tape = loaded()
-    drive.sure = sure
+    drive.located = sure
     tape.here, (tape.file, tape.block) = here, at
     drive.position(number)
-    assert (tape.told, (tape.file, tape.block), drive.place) == (told, (number, 0), tape.here)
+    assert (tape.told, (tape.file, tape.block), drive.block) == (told, (number, 0), tape.here)
     assert tape.here == {0: 0, 1: 2, 3: 7}[number]
 
 
@@ -331,7 +331,7 @@ def test_an_error_on_the_way_is_not_the_end_of_the_data(loaded: Make) -> None:
     tape.fails[mtio.FSF] = errno.EIO
     with pytest.raises(Problem) as raised:
         drive.position(3)
-    assert (raised.value.kind, drive.sure) == ("unreadable", False)
+    assert (raised.value.kind, drive.located) == ("unreadable", False)
     drive.position(3)
     assert tape.here == 7
 
@@ -351,7 +351,7 @@ def test_a_drive_that_says_it_is_elsewhere(loaded: Make, monkeypatch: pytest.Mon
 def test_where_the_data_ends(number: int, ends: bool, loaded: Make) -> None:
     drive, tape = loaded()
     assert drive.at_end(number) is ends
-    assert drive.sure is ends
+    assert drive.located is ends
     assert tape.here == 11
 
 
@@ -362,7 +362,7 @@ def test_an_archive_and_its_mark(loaded: Make) -> None:
         assert fd == drive.fd
         tape.write(3)
     assert drive.written(4, 3) == 3
-    assert (tape.records, drive.place, drive.sure) == (TAPE + "rrrm", 15, True)
+    assert (tape.records, drive.block, drive.located) == (TAPE + "rrrm", 15, True)
     with drive.output(5):
         tape.write(2)
     assert drive.written(5, None) == 2  # the writer has not counted
@@ -375,7 +375,7 @@ def test_nothing_is_written_where_the_tape_was_not_brought_to(loaded: Make) -> N
     tape.reset()
     with pytest.raises(Problem) as raised, drive.output(4):
         tape.write(3)
-    assert (tape.records, tape.file, drive.sure) == (TAPE, 4, False)
+    assert (tape.records, tape.file, drive.located) == (TAPE, 4, False)
     assert str(raised.value) == (
         "drive /dev/tape/site: before tape file 4 is written its tape must stand at block 11, and stands at block 0: "
         "the drive was reset, or another program has moved the tape: dmesg says more"
@@ -404,7 +404,7 @@ def test_an_archive_that_did_not_end_where_it_must(change: Callable[[Tape], None
         change(tape)
     with pytest.raises(Problem, match=sentence):
         drive.written(4, 3)
-    assert drive.sure is False
+    assert drive.located is False
     assert tape.records.count("m") == 4
 
 
@@ -415,7 +415,7 @@ def test_a_writer_that_failed(blocks: int, loaded: Make) -> None:
     with drive.output(4):
         tape.write(blocks)
     del tape.told[:]
-    assert drive.settle(4) is bool(blocks)
+    assert drive.close_file(4) is bool(blocks)
     assert tape.told == (["write a file mark 1"] if blocks else [])  # and the tape is not wound
     assert tape.records == TAPE + ("rrrm" if blocks else "")
 
@@ -427,7 +427,7 @@ def test_after_a_writer_that_failed_st_writes_no_mark_of_its_own(loaded: Make) -
     with drive.output(4):
         tape.write(3)
     tape.reset()
-    drive.sure = False
+    drive.located = False
     drive.rewind()
     assert tape.records == TAPE + "rrr"
     assert tape.told[-2:] == ["space forward by records 0", "rewind 1"]
@@ -438,8 +438,8 @@ def test_a_writer_that_was_killed(records: str, there: bool, loaded: Make) -> No
     """Another process has left it so, and the last one at the drive may have put the tape anywhere."""
     drive, tape = loaded(records)
     tape.here, tape.file, tape.block = 1, 0, 1
-    drive.sure, drive.place = True, 0
-    assert drive.settle(4) is there
+    drive.located, drive.block = True, 0
+    assert drive.close_file(4) is there
     assert tape.records == TAPE + ("rrm" if there else "")
     assert drive.at_end(5 if there else 4)
 
@@ -448,10 +448,10 @@ def test_an_error_on_the_way_to_the_mark_of_a_killed_writer_writes_none(loaded: 
     """It may stand anywhere: only where the data ends the mark may be missing."""
     drive, tape = loaded(TAPE + "rr")
     tape.here, tape.file = 11, 4
-    drive.sure = True
+    drive.located = True
     tape.fails[mtio.FSF] = errno.EIO
     with pytest.raises(Problem) as raised:
-        drive.settle(4)
+        drive.close_file(4)
     assert (raised.value.kind, tape.records) == ("unreadable", TAPE + "rr")
     assert str(raised.value).startswith("drive /dev/tape/site gives an input/output error (space forward)")
 
@@ -462,15 +462,15 @@ def test_an_error_while_a_killed_writer_is_settled(operation: str, loaded: Make)
     drive, tape = loaded(TAPE + "rr")
     tape.fails[getattr(mtio, operation)] = errno.EIO
     with pytest.raises(Problem) as raised:
-        drive.settle(4)
-    assert (raised.value.kind, drive.sure, tape.records) == ("unreadable", False, TAPE + "rr")
-    assert drive.settle(4) is True
+        drive.close_file(4)
+    assert (raised.value.kind, drive.located, tape.records) == ("unreadable", False, TAPE + "rr")
+    assert drive.close_file(4) is True
     assert tape.records == TAPE + "rrm"
 
 
 def test_a_drive_without_a_compression_page(loaded: Make, capsys: pytest.CaptureFixture[str]) -> None:
     drive, tape = loaded()
-    drive.sure = True
+    drive.located = True
     tape.fails[mtio.COMPRESSION] = errno.EIO
     drive.prepare(True)
     drive.prepare(False)
@@ -478,7 +478,7 @@ def test_a_drive_without_a_compression_page(loaded: Make, capsys: pytest.Capture
     blocks = "set variable blocks 0"
     assert tape.told == [blocks, "set compression 1", blocks, "set compression 0", blocks]
     said = "compression was not set: drive /dev/tape/site gives an input/output error (set compression)\n"
-    assert (capsys.readouterr().err, drive.sure) == (said, True)
+    assert (capsys.readouterr().err, drive.located) == (said, True)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def recording(log: Path) -> None:
         note("encryption %s" % setting.get("mode", "mixed" if setting else "as it is"))
         return {"mode": setting.get("mode"), "note": "recorded"}
 
-    detect.open_drive = Recording
+    detect.drive_at = Recording
     drive_encryption.encryption = encryption
     hardware.alerts = lambda _device: ([], "")
     hardware.medium = lambda _device: {}

@@ -10,7 +10,7 @@ import time
 
 from . import mounts
 from .command import tar_argv
-from .crew import DEVNULL, KEPT, Child, Crew, pipe
+from .crew import DEVNULL, MOST_LINES, Child, Crew, pipe
 from .filenames import List
 from .gnutar import Tar, TarSays, checksum_argv, complaint
 from .settings import Settings, checked, shown
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-TOLD = 1000  # characters of a name in an answer
-ROOM = 64 * 1024  # characters of a list in a report
+MOST_CHARACTERS = 1000  # characters of a name in an answer
+REPORT_SIZE = 64 * 1024  # characters of a list in a report
 KEEPING = "; tape_keep_incomplete keeps such an archive"
 
 
@@ -157,7 +157,7 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
         "sha256": digest[:64].decode("ascii"),
         "tar": source.status,
         "incomplete": incomplete,
-        "warnings": warnings[:KEPT],
+        "warnings": warnings[:MOST_LINES],
         "warning_count": says.count + bool(plan.level_problem),
         "other_file_systems": other_file_systems(plan, says.elsewhere),
         "files": names.count,
@@ -190,7 +190,7 @@ def machine_id() -> "str | None":
 def bounded(texts: "list[str]") -> "list[str]":
     """As many as a report may have: it is one line of the catalog."""
     kept: "list[str]" = []
-    room = ROOM
+    room = REPORT_SIZE
     for text in texts:
         room -= len(text) + 4
         if room < 0:
@@ -262,6 +262,6 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]
         "level_problem": plan.level_problem,
         "warnings": says.first,
         "warning_count": says.count,
-        "other_file_systems": [each[:TOLD] for each in mounted[:3]],
+        "other_file_systems": [each[:MOST_CHARACTERS] for each in mounted[:3]],
         "mounted": len(mounted),
     }

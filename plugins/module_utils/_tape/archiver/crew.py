@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl only since 3.10
 PIPE_SIZE = 1024**2  # what an unprivileged user may have
 CHUNK = 256 * 1024
-KEPT = 20  # lines of what a program says: the first ones, and the last ones
+MOST_LINES = 20  # lines of what a program says: the first ones, and the last ones
 LONGEST = 2000  # bytes of a line
 GRACE = 2.0  # seconds that the others have when one has failed: most end by themselves, by the end of a pipe
-PAUSE = 0.005  # seconds in which names gather: tar writes each by itself
+GATHER = 0.005  # seconds in which names gather: tar writes each by itself
 
 
 def pipe() -> "tuple[int, int]":
@@ -62,9 +62,9 @@ class Lines:
 
     def add(self, line: str) -> None:
         self.count += 1
-        if len(self.first) < KEPT:
+        if len(self.first) < MOST_LINES:
             self.first.append(line)
-        self.last = (self.last + [line])[-KEPT:]
+        self.last = (self.last + [line])[-MOST_LINES:]
 
 
 class Child:
@@ -206,7 +206,7 @@ class Crew:
         for fd in found:
             self.read(fd)
         if found:
-            time.sleep(PAUSE)
+            time.sleep(GATHER)
 
     def read(self, fd: int) -> None:
         try:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-RECORD = 256 * 1024  # what tar reads at once, if the archive's length is a multiple of it
-LEAST_RECORD = 10240
+READ_SIZE = 256 * 1024  # what tar reads at once, if the archive's length is a multiple of it
+LEAST_READ_SIZE = 10240
 # a clock that is behind is no reason to fail, nor is another program's extension
 SILENT = ("timestamp", "unknown-keyword")
 
@@ -38,7 +38,7 @@ class Extraction:
         self.status = 0
 
     def argv(self, tar: Tar, index: int, judged: bool) -> "list[bytes]":
-        factor = math.gcd(self.words.bytes, RECORD)
+        factor = math.gcd(self.words.bytes, READ_SIZE)
         as_root = os.geteuid() == 0
         some = ["--verbose", "--quoting-style=c"] if self.asked else []  # which of them are links to other members?
         return tar.argv(
@@ -46,7 +46,7 @@ class Extraction:
             "--preserve-permissions",
             "--numeric-owner",
             "--no-wildcards",  # a path is a name: what it matches would differ from level to level
-            "--blocking-factor=%d" % ((factor if factor >= LEAST_RECORD else RECORD) // 512),
+            "--blocking-factor=%d" % ((factor if factor >= LEAST_READ_SIZE else READ_SIZE) // 512),
             "--verbose",
             *some,
             *["--warning=no-" + each for each in SILENT],
@@ -91,7 +91,7 @@ class Extraction:
             tar.then = drain
             crew.wait()
         self.status = tar.status or 0
-        self.says.settle(found.links)
+        self.says.resolve_links(found.links)
         self.judge(tar, tee, summer)
 
     def start_tee(self, crew: Crew, gate: "Gate | None", out: int, branch: int) -> Child:

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-TOLD = 100  # names in an answer
+MOST_NAMES = 100  # names in an answer
 EXPECTED = 100  # names by which the first file is known
 PLACED = 100000  # directories of which is known where they are
 DEEP = 10000  # directories below each other
@@ -74,7 +74,7 @@ class Gate:
             self.say(answer, {"refused": str(exc)})
             raise
         later = [name for name in self.later if not self.is_shared(name)]
-        kept = [told(name) for name in sorted(self.kept)[:TOLD]]
+        kept = [told(name) for name in sorted(self.kept)[:MOST_NAMES]]
         self.say(answer, {"gone": names(self.gone), "later": names(later), "kept": kept})
         os.set_inheritable(branch, True)
         os.execvpe(b"tee", [b"tee", b"/proc/self/fd/%d" % branch], plain_environment())
@@ -196,7 +196,7 @@ class Gate:
         else:
             return
         self.count += 1
-        if len(self.deleted) < TOLD:
+        if len(self.deleted) < MOST_NAMES:
             self.deleted.append(told(name))
 
 

@@ -89,7 +89,7 @@ class TarSays(Lines):
         elif line != AT_THE_END:
             super().add(line)
 
-    def settle(self, expected: "Container[bytes]") -> None:
+    def resolve_links(self, expected: "Container[bytes]") -> None:
         """Of what could not be linked, that was to be expected of these; anything else is an error like others."""
         for name, line in self.links:
             if name in expected:

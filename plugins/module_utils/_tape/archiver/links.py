@@ -10,7 +10,7 @@ import os
 import subprocess
 
 from ..common.process import plain_environment
-from .crew import KEPT
+from .crew import MOST_LINES
 from .extraction import Extraction
 from .filenames import Found
 from .gate import Gate, Refused, Selection
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCRATCH, NEW = b"again", b".socketpipe-new"
-MOST = 10000  # members; tar compares each of the archive's with all of them
+MOST_MEMBERS = 10000  # members; tar compares each of the archive's with all of them
 
 
 def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, bytes]") -> bool:
@@ -34,7 +34,7 @@ def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, by
         return False
     for name, other in links.items():
         forget(target.real + name[1:], target.real + other[1:])
-    if not words.may_repeat or len(set(links.values())) > MOST:
+    if not words.may_repeat or len(set(links.values())) > MOST_MEMBERS:
         name, other = sorted(links.items())[0]
         raise Trouble(
             "the data of %s are in the archive under another name of the same file, %s%s: ask for that as well, "
@@ -76,7 +76,7 @@ def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
     subprocess.call(["rm", "-rf", "--", scratch], env=plain_environment())
     if errors and not words.keep_going:
         raise Trouble("not all of it could be restored: " + errors[0], before=errors[1:])
-    return {"tar": extraction.status, "errors": errors[:KEPT], "error_count": len(errors)}
+    return {"tar": extraction.status, "errors": errors[:MOST_LINES], "error_count": len(errors)}
 
 
 class Placing:

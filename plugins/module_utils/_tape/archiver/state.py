@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 REPORTED = ".reported"
 SUFFIXES = (".json", ".list.gz", ".snar", REPORTED)  # a run is there only with its first one
 UNREPORTED = 86400  # seconds that a state is kept for its report
-PAUSE = 0.5  # seconds between two looks at the lock
+LOCK_POLL = 0.5  # seconds between two looks at the lock
 CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"(GNU tar-[^\n]*-2\n)(\d+)(\0\d+\0)")  # the manual's "Format 2" of snapshot files
-RECORD = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
+DIRECTORY = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
 BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
 
 
@@ -209,7 +209,7 @@ def reader_gone(out: int) -> bool:
     """Whether nobody can read any more what is written there; it is known after a pause."""
     poller = select.poll()
     poller.register(out, 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(int(PAUSE * 1000)))
+    return any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(int(LOCK_POLL * 1000)))
 
 
 def private(path: "Any", flags: int) -> int:
@@ -236,7 +236,7 @@ def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
         chunk = source.read(CHUNK)
         *records, rest = (rest + chunk).split(BETWEEN)
         for record in records:
-            if not RECORD.match(record):
+            if not DIRECTORY.match(record):
                 raise NoBase("the state of the base is damaged")
             fields = record.split(b"\0", 4)
             fields[3] = b"0"

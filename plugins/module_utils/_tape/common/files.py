@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-PAUSE = 0.2  # seconds between two looks at a lock that somebody else has
+LOCK_POLL = 0.2  # seconds between two looks at a lock that somebody else has
 
 
 def make_folder(path: str) -> None:

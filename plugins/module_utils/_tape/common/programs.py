@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import IO
 
 GRACE = 2.0  # seconds between a request to end and the end
-MOST = 1 << 20  # bytes of what a tool says: a library of 10 000 slots says half of that
+OUTPUT_SIZE = 1 << 20  # bytes of what a tool says: a library of 10 000 slots says half of that
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # mtx is there, and the PATH of a login without root ends before
 
 
@@ -96,7 +96,7 @@ def ask(argv: "list[str]", limit: float) -> "tuple[int, str, str]":
 
 def _text(file: "IO[bytes]") -> str:
     file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - MOST))
+    file.seek(max(0, file.tell() - OUTPUT_SIZE))
     return file.read().decode("utf-8", "replace")
 
 

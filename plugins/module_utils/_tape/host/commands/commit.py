@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-TOLD = 1000  # characters of a line in an answer; the catalog has it whole
+MOST_CHARACTERS = 1000  # characters of a line in an answer; the catalog has it whole
 LINE = 2**20  # bytes: the report is shorter
 GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
@@ -55,7 +55,7 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
     # of several tapes, that of the last attempt
     label = max(having)[1]
     archives = catalog.archives()
-    stranger = other_machine(settings, archives, said)
+    foreign = other_machine(settings, archives, said)
     with catalog.change(label) as tape:
         archive = catalogs.find(tape, args.run, args.host, settings.set)
         if archive is None:
@@ -72,19 +72,19 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         if archive["bytes"] not in (None, said["bytes"]):
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
-        elif stranger:
-            archive.update(state=catalogs.FAILED, problem=stranger)
+        elif foreign:
+            archive.update(state=catalogs.FAILED, problem=foreign)
         else:
             add_warning(said, without_base(archives, said))
             files.write_whole(lists.path(catalog, archive), listing)
             archive.update((key, said[key]) for key in KEYS)
             archive.update(host_time=said["time"], state=catalogs.GOOD)
     if archive["state"] == catalogs.FAILED:
-        hint = catalogs.ACCEPT if stranger else "run it again"
-        kind = MACHINE if stranger else FAILED
+        hint = catalogs.ACCEPT if foreign else "run it again"
+        kind = MACHINE if foreign else FAILED
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
     told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
-    told = {key: [line[:TOLD] for line in lines] for key, lines in told.items()}
+    told = {key: [line[:MOST_CHARACTERS] for line in lines] for key, lines in told.items()}
     return dict(archive, tape=label, paths=[], mounted=len(archive["other_file_systems"]), **told)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..reserve.reservation import Holding
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
 
 LOOKING = 10.0  # seconds that others may take to look at our tape
@@ -72,30 +72,30 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     warnings, left = [], set(names)
     for path in settings.devices:
         try:
-            holding = reservations.hold(
+            held = reservations.reserve(
                 settings, catalog, path, reservations.somebody("copying the catalog", run=run), LOOKING
             )
         except Problem as exc:
             warnings.append(str(exc))
             continue
         try:
-            stranger = reservations.identify(holding, catalog)
-            name = holding.label.get("label")
-            if stranger or name not in left or holding.tape is None or holding.tape["full"]:
+            foreign = reservations.identify(held, catalog)
+            name = held.label.get("label")
+            if foreign or name not in left or held.tape is None or held.tape["full"]:
                 continue
-            with volume.opened(settings, catalog, holding, run):
-                append(settings, catalog, holding, run)
+            with volume.opened_for_writing(settings, catalog, held, run):
+                append(settings, catalog, held, run)
             left.discard(name)
         except Problem as exc:
             warnings.append("the catalog was not copied to the tape in %s: %s" % (path, exc))
         finally:
-            holding.release()
+            held.release()
     for name in sorted(left):
         warnings.append("the catalog was not copied to tape %s: it is full, or in no drive any more" % name)
     return warnings
 
 
-def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: str) -> None:
+def append(settings: "Settings", catalog: "Catalog", held: "Reservation", run: str) -> None:
     """One more tape file: the catalog as a tar archive."""
     archive = dict(sink.new_archive(settings, run, os.uname().nodename), kind=catalogs.CATALOG, keep_until=0)
     members = ["tapes"] + (["lists/" + run] if os.path.isdir(os.path.join(catalog.folder, "lists", run)) else [])
@@ -109,12 +109,12 @@ def append(settings: "Settings", catalog: "Catalog", holding: "Holding", run: st
     tar = subprocess.Popen(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
         with tar.stdout or open(os.devnull) as stream:
-            sink.put(settings, catalog, holding, archive, stream.fileno())
+            sink.put(settings, catalog, held, archive, stream.fileno())
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
     finally:
         if tar.poll() is None:
             tar.kill()
             tar.wait()
-    with catalog.change(holding.label["label"]) as tape:
+    with catalog.change(held.label["label"]) as tape:
         volume.entry_of(tape, archive["file"])["state"] = catalogs.GOOD

@@ -47,7 +47,7 @@ def entry_of(archive: "Archive") -> "dict[str, Any]":
 
 def wanted_next(settings: "Settings", catalog: "Catalog") -> "str | None":
     """The tape that a backup would rather have than any other, wherever it is."""
-    want = requests.Writing(settings, catalog, "-", 0)
-    ranked = [(want.suits(tape), tape["label"]) for tape in catalog.tapes()]
+    request = requests.WriteRequest(settings, catalog, "-", 0)
+    ranked = [(request.rate(tape), tape["label"]) for tape in catalog.tapes()]
     usable = [(rank, label) for (rank, reason), label in ranked if not reason]
     return min(usable)[1] if usable else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..reserve.reservation import Holding
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
 
 LOOKING = 5.0  # seconds that others may take to look at a tape
@@ -38,54 +38,54 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
             "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
         )
     catalog = Catalog(settings.catalog_dir)
-    holding = reservations.hold(settings, catalog, device, reservations.somebody("labelling"), LOOKING)
+    held = reservations.reserve(settings, catalog, device, reservations.somebody("labelling"), LOOKING)
     try:
-        if holding.drive.is_loading():
-            mount.wait_ready(holding)
-        stranger = reservations.identify(holding, catalog)
-        status = holding.drive.status()
+        if held.drive.is_loading():
+            mount.wait_ready(held)
+        foreign = reservations.identify(held, catalog)
+        status = held.drive.status()
         if not status.loaded:
             raise Problem("drive %s has no tape in it" % device, "load one")
         if status.protected:
             raise Problem("the tape in %s is write-protected" % device, "slide its tab, or load another")
         known = catalog.tape(name)
-        block = holding.drive.first_block()
-        may_overwrite(settings, catalog, holding, block, args, stranger)
-        if known and known["id"] and known["id"] != holding.label.get("id") and "relabelling" not in known:
+        block = held.drive.first_block()
+        may_overwrite(settings, catalog, held, block, args, foreign)
+        if known and known["id"] and known["id"] != held.label.get("id") and "relabelling" not in known:
             raise Problem(
                 "there is a tape %s already, labelled %s, and it is not this one" % (name, known["labelled"]),
                 "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
             )
-        holding.drive.prepare(settings.compression)
-        volume.encrypt(settings, holding, False)
+        held.drive.prepare(settings.compression)
+        volume.encrypt(settings, held, False)
         made = labels.make(
-            name, settings.block_size, args.barcode or holding.label.get("barcode") or "", os.uname().nodename
+            name, settings.block_size, args.barcode or held.label.get("barcode") or "", os.uname().nodename
         )
-        former = holding.label.get("label")
-        if former and former != name and not stranger:
+        former = held.label.get("label")
+        if former and former != name and not foreign:
             with catalog.lock():
                 os.unlink(catalog.tape_path(former))
-        volume.begin(catalog, holding, made, known)
+        volume.write_label(catalog, held, made, known)
     finally:
-        holding.release()
+        held.release()
     return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
 
 
 def may_overwrite(
     settings: "Settings",
     catalog: "Catalog",
-    holding: "Holding",
+    held: "Reservation",
     block: bytes,
     args: "argparse.Namespace",
-    stranger: str,
+    foreign: str,
 ) -> None:
     """Whether this tape may be labelled; raises Problem, with what a person repeats to say that it may."""
     if not block:
         return
-    tape, more = holding.tape, ""
-    if tape is not None and not stranger:
+    tape, more = held.tape, ""
+    if tape is not None and not foreign:
         try:
-            more = volume.unknown(catalog, holding, tape)
+            more = volume.unknown_data(catalog, held, tape)
         except Problem as exc:
             more = "the end of its data cannot be found (%s)" % exc.what
         if not more and not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
@@ -101,12 +101,12 @@ def may_overwrite(
     else:
         what = (
             labels.describe(block)
-            if not holding.label
-            else "tape %s, which this catalog does not know" % holding.label["label"]
+            if not held.label
+            else "tape %s, which this catalog does not know" % held.label["label"]
         )
     # of a tape that has more than the catalog knows the proof is another one, so that nobody repeats it unread
     proof = labels.fingerprint(b"more" + block if more else block)
-    barcode = ((tape or {}) if not stranger else {}).get("barcode") or holding.label.get("barcode")
+    barcode = ((tape or {}) if not foreign else {}).get("barcode") or held.label.get("barcode")
     barcode = "" if more else barcode
     if args.overwrite and args.overwrite in (proof, barcode):
         return
@@ -115,7 +115,7 @@ def may_overwrite(
         hint = "tape_inventory with tape_rebuild reads it in; " + hint
     if args.overwrite:
         hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
-    raise Problem("the tape in %s holds %s" % (holding.drive.path, what), hint, kind=CONFIRM)
+    raise Problem("the tape in %s holds %s" % (held.drive.path, what), hint, kind=CONFIRM)
 
 
 def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> str:
@@ -127,18 +127,22 @@ def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> st
 
 
 def look(
-    settings: "Settings", catalog: Catalog, path: str, why: str, first: "Callable[[Holding], None]" = lambda held: None
+    settings: "Settings",
+    catalog: Catalog,
+    path: str,
+    why: str,
+    first: "Callable[[Reservation], None]" = lambda held: None,
 ) -> "dict[str, Any]":
     """The tape in a drive, or why that cannot be told; ``first`` is done with the drive before."""
     entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
     try:
-        holding = reservations.hold(settings, catalog, path, reservations.somebody(why), LOOKING)
+        held = reservations.reserve(settings, catalog, path, reservations.somebody(why), LOOKING)
         try:
-            first(holding)
-            entry["message"] = reservations.identify(holding, catalog)
-            entry["label"] = holding.label.get("label")
+            first(held)
+            entry["message"] = reservations.identify(held, catalog)
+            entry["label"] = held.label.get("label")
         finally:
-            holding.release()
+            held.release()
     except Problem as exc:
         entry["message"] = str(exc)
     return entry
@@ -149,9 +153,9 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
     catalog = Catalog(settings.catalog_dir)
     rebuilt: "list[dict[str, Any]]" = []
 
-    def read_in(holding: "Holding") -> None:
+    def read_in(held: "Reservation") -> None:
         if args.rebuild:
-            rebuilt.append(rebuild.rebuild(settings, catalog, holding))
+            rebuilt.append(rebuild.rebuild(settings, catalog, held))
 
     drives = [look(settings, catalog, path, "taking inventory", read_in) for path in settings.devices]
     bad = [each for each in rebuilt if each["errors"]]

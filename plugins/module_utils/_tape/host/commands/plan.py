@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..reserve.reservation import Holding
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
 
 SOON = 86400  # seconds that a run may take
@@ -200,11 +200,11 @@ def ahead(base: "catalogs.Archive") -> int:
 def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
     """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
     seen = []
-    want = requests.Writing(settings, catalog, run, 0)
+    request = requests.WriteRequest(settings, catalog, run, 0)
 
-    def remember(holding: "Holding") -> "tuple[int, str]":
-        rank, reason = want.judge(holding)
-        tape = holding.tape
+    def remember(held: "Reservation") -> "tuple[int, str]":
+        rank, reason = request.rate_loaded(held)
+        tape = held.tape
         state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= requests.UNFIT else "leased"
         free = (
             settings.capacity - (0 if rank == requests.EXPIRED else catalogs.used(tape))
@@ -212,8 +212,8 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
             else None
         )
         entry = {
-            "device": holding.drive.path,
-            "label": holding.label.get("label"),
+            "device": held.drive.path,
+            "label": held.label.get("label"),
             "state": state,
             "free": free,
             "message": reason,
@@ -223,19 +223,19 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
         return rank, reason
 
     who = reservations.somebody("a look at the tape", run=run)
-    holding, reasons, busy = scan.look(settings, catalog, remember, who)
+    held, reasons, busy = scan.scan(settings, catalog, remember, who)
     known = [entry["device"] for entry in seen]
     for path in [path for path in settings.devices if path not in known]:  # the role counts them
         message = next((reason for reason in reasons if path in reason), "")
         seen.append({"device": path, "label": None, "state": "unknown", "free": None, "message": message, "file": None})
-    if holding:
-        holding.release()
+    if held:
+        held.release()
     elif busy and settings.wait:
         warnings.append("will wait for a drive: " + "; ".join(reasons))
     elif settings.changer or settings.next_command:
         warnings.append("will change tapes first: " + "; ".join(reasons))
     elif settings.wait:
-        reasons += scan.suggestion(catalog, want)
+        reasons += scan.suggestion(catalog, request)
         warnings.append("will wait for somebody to load a tape that may be written: " + "; ".join(reasons))
     else:
         raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=BUSY if busy else NO_TAPE)

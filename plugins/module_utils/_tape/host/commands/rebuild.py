@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Archive, Catalog, Tape
-    from ..drives.detect import Medium
-    from ..reserve.reservation import Holding
+    from ..drives.detect import AnyDrive
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
 
 UNKNOWN = "unknown"  # run and host of what does not say so
@@ -37,9 +37,9 @@ class Found:
         self.end: "int | None" = None  # where the data ends, if the tape said so itself
 
 
-def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "dict[str, Any]":
+def rebuild(settings: "Settings", catalog: "Catalog", held: "Reservation") -> "dict[str, Any]":
     """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
-    drive = holding.drive
+    drive = held.drive
     if not drive.status().loaded:  # else an attempt to read waits for two minutes
         raise Problem("there is no tape in %s" % drive.path)
     label = labels.parse(drive.first_block())
@@ -47,8 +47,8 @@ def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "di
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
     known_as(catalog, label)
     drive.prepare(None)
-    with source.decrypting(settings, holding):
-        found = read_tape(settings, holding, label)
+    with source.decrypting(settings, held):
+        found = read_tape(settings, held, label)
     with catalog.lock():
         tape = known_as(catalog, label)
         if tape is None or tape["id"] != label["id"]:
@@ -73,14 +73,14 @@ def rebuild(settings: "Settings", catalog: "Catalog", holding: "Holding") -> "di
     }
 
 
-def read_tape(settings: "Settings", holding: "Holding", label: "dict[str, Any]") -> "Found":
+def read_tape(settings: "Settings", held: "Reservation", label: "dict[str, Any]") -> "Found":
     """Its files up to the verified end of its data, or up to where two in a row cannot be read."""
     found = Found()
     number, unreadable = 0, 0
     while unreadable < 2:
         number += 1
         try:
-            block = first_of(holding.drive, number)
+            block = first_of(held.drive, number)
         except (Problem, OSError) as exc:
             found.errors.append("tape file %d: %s" % (number, exc))
             unreadable += 1
@@ -89,12 +89,12 @@ def read_tape(settings: "Settings", holding: "Holding", label: "dict[str, Any]")
             found.end = number
             break
         unreadable = 0
-        if holding.drive.kind == "virtual":  # a file does not tell in which blocks it was written
+        if held.drive.kind == "virtual":  # a file does not tell in which blocks it was written
             block = block[: label["block_size"]]
         archive = found.archives[number] = archive_of(block, number, label)
         if archive["kind"] == catalogs.CATALOG:
             try:
-                copies, lists = tape_copy.adopt(settings, holding, archive)
+                copies, lists = tape_copy.adopt(settings, held, archive)
             except Problem as exc:
                 found.errors.append("tape file %d: %s" % (number, exc))
                 continue
@@ -108,7 +108,7 @@ def read_tape(settings: "Settings", holding: "Holding", label: "dict[str, Any]")
     return found
 
 
-def first_of(drive: "Medium", number: int) -> bytes:
+def first_of(drive: "AnyDrive", number: int) -> bytes:
     """The first record of a tape file, b"" if the data ends there, and not only if nothing can be read."""
     block = drive.read_first(number)
     if not block and not drive.at_end(number):

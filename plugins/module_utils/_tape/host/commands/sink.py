@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..reserve.reservation import Holding
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
 
 
@@ -35,15 +35,15 @@ def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         )
     who = reservations.somebody("the archive", args.host, args.run)
     began = time.monotonic()
-    want = requests.Writing(settings, catalog, args.run, expect)
-    with scan.take(settings, catalog, want, who) as holding:
+    request = requests.WriteRequest(settings, catalog, args.run, expect)
+    with scan.reserve(settings, catalog, request, who) as held:
         waited = time.monotonic() - began
-        with volume.opened(settings, catalog, holding, args.run):
-            leases.renew(settings, catalog, holding.label["label"], args.run)
+        with volume.opened_for_writing(settings, catalog, held, args.run):
+            leases.renew(settings, catalog, held.label["label"], args.run)
             archive = new_archive(settings, args.run, args.host, args.level, args.base)
-            put(settings, catalog, holding, archive)
-        leases.renew(settings, catalog, holding.label["label"], args.run)
-    return dict(archive, tape=holding.label["label"], waited=round(waited, 1))
+            put(settings, catalog, held, archive)
+        leases.renew(settings, catalog, held.label["label"], args.run)
+    return dict(archive, tape=held.label["label"], waited=round(waited, 1))
 
 
 def new_archive(
@@ -70,29 +70,29 @@ def new_archive(
 
 
 def put(
-    settings: "Settings", catalog: "Catalog", holding: "Holding", archive: "dict[str, Any]", stdin: int = 0
+    settings: "Settings", catalog: "Catalog", held: "Reservation", archive: "dict[str, Any]", stdin: int = 0
 ) -> None:
     """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
-    name = holding.label["label"]
-    archive["file"] = volume.next_place(settings, catalog, holding, archive["run"])
-    positions.forget(catalog, holding.drive)
+    name = held.label["label"]
+    archive["file"] = volume.next_file(settings, catalog, held, archive["run"])
+    positions.forget(catalog, held.drive)
     with catalog.change(name) as tape:  # in the place of one that is reclaimed
         archive.update(catalogs.after_all(catalog.archives(), archive))
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
-        outcome = copy(settings, holding, archive["file"], stdin)
+        outcome = copy(settings, held, archive["file"], stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
-    finally:  # also when we are told to stop; what a kill leaves is found by the next one (volume.next_place)
+    finally:  # also when we are told to stop; what a kill leaves is found by the next one (volume.next_file)
         full = outcome.pop("full")
-        archive.update(outcome, alerts=holding.alerts, encryption=holding.encryption)
+        archive.update(outcome, alerts=held.alerts, encryption=held.encryption)
         if archive["state"] == catalogs.FAILED:
-            volume.settle(catalog, holding, archive, full)
+            volume.record_failure(catalog, held, archive, full)
         else:
             with catalog.change(name) as tape:
                 volume.entry_of(tape, archive["file"]).update(archive)
-            positions.remember(catalog, holding.drive, holding.label, archive["run"])
+            positions.remember(catalog, held.drive, held.label, archive["run"])
     if archive["state"] == catalogs.FAILED:
         hint = "run it again, and it goes on the next tape" if full else "run it again"
         raise Problem(
@@ -100,18 +100,18 @@ def put(
         )
 
 
-def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "dict[str, Any]":
+def copy(settings: "Settings", held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
     """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
-    drive = holding.drive
+    drive = held.drive
     room = None
     if settings.capacity and isinstance(drive, VirtualTape):
         room = max(0, settings.capacity - drive.taken(number))
     began = time.monotonic()
     command = writer.write_command(settings.block_size, settings.buffer)
     with drive.output(number) as stdout:
-        copied = writer.run(command, holding.locks, stdin, stdout, limit=room)
+        copied = writer.run(command, held.locks, stdin, stdout, limit=room)
     if copied.why == writer.FAILED:
-        drive.sure = False  # it may have been an error of the drive, and then nobody knows where the tape stands
+        drive.located = False  # it may have been an error of the drive, and then nobody knows where the tape stands
     count, full = copied.bytes, copied.why == writer.FULL
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "bytes": count, "full": full}
     if not copied.ok or count == 0:
@@ -123,6 +123,6 @@ def copy(settings: "Settings", holding: "Holding", number: int, stdin: int) -> "
         count = drive.size(number)
     if drive.kind == "drive":
         count = blocks * settings.block_size
-        volume.listen(holding)
+        volume.check_alerts(held)
     rate = int(count / elapsed) if count else None
     return dict(outcome, state=catalogs.WRITTEN, bytes=count, elapsed=round(elapsed, 3), rate=rate)

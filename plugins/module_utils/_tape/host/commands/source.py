@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
     from ..catalog.catalog import Archive, Tape
-    from ..reserve.reservation import Holding
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
 
 AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
-END = 1024  # bytes: two blocks of zeros end an archive
+END_OF_ARCHIVE = 1024  # bytes: two blocks of zeros end an archive
 
 
 def source(settings: "Settings", args: "argparse.Namespace") -> None:
@@ -42,8 +42,8 @@ def source(settings: "Settings", args: "argparse.Namespace") -> None:
             "tape_inventory shows what it has",
             kind=NOT_FOUND,
         )
-    with holding_of(settings, catalog, args.tape, archive, "reading the archive") as holding:
-        copied = read(settings, holding, archive, 1)
+    with reserved(settings, catalog, args.tape, archive, "reading the archive") as held:
+        copied = read(settings, held, archive, 1)
     check(args.tape, archive, copied)
 
 
@@ -56,34 +56,34 @@ def tape_of(catalog: "Catalog", label: str) -> "Tape":
 
 
 @contextlib.contextmanager
-def holding_of(
+def reserved(
     settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str
-) -> "Iterator[Holding]":
+) -> "Iterator[Reservation]":
     """Hold the drive that has this tape in it, as soon as it has, and have it decrypt."""
     who = reservations.somebody(what, archive["host"], archive["run"])
-    with scan.take(settings, catalog, requests.Reading(catalog, label), who) as holding, decrypting(settings, holding):
-        yield holding
+    with scan.reserve(settings, catalog, requests.ReadRequest(catalog, label), who) as held, decrypting(settings, held):
+        yield held
 
 
 @contextlib.contextmanager
-def decrypting(settings: "Settings", holding: "Holding") -> "Iterator[None]":
+def decrypting(settings: "Settings", held: "Reservation") -> "Iterator[None]":
     """The drive has the key for what is read; afterwards it encrypts nothing that others write; raises Problem."""
-    if holding.drive.kind == "drive":
-        encryption.encryption(holding.drive.path, settings.encryption, writing=False)
+    if held.drive.kind == "drive":
+        encryption.encryption(held.drive.path, settings.encryption, writing=False)
     try:
         yield
     finally:
         with contextlib.suppress(Problem):  # what was read is none the worse, and whoever writes tries it again
-            volume.encrypt(settings, holding, False)
+            volume.encrypt(settings, held, False)
 
 
-def read(settings: "Settings", holding: "Holding", archive: "Archive", stdout: int) -> "writer.Copied":
+def read(settings: "Settings", held: "Reservation", archive: "Archive", stdout: int) -> "writer.Copied":
     """Copy a tape file in the blocks in which it was written."""
-    holding.drive.prepare(None)
-    with holding.drive.input(archive["file"]) as stdin:
-        copied = writer.run(writer.read_command(archive["block_size"]), holding.locks, stdin, stdout)
+    held.drive.prepare(None)
+    with held.drive.input(archive["file"]) as stdin:
+        copied = writer.run(writer.read_command(archive["block_size"]), held.locks, stdin, stdout)
     if not copied.ok:
-        holding.drive.sure = False
+        held.drive.located = False
     return copied
 
 
@@ -133,9 +133,9 @@ def verified(
         return "not_verified", {"problem": absent[archive["tape"]]}
     began, loaded = time.monotonic(), False
     try:
-        with holding_of(settings, catalog, archive["tape"], archive, "verifying the archive") as holding:
+        with reserved(settings, catalog, archive["tape"], archive, "verifying the archive") as held:
             loaded = True
-            found = verify_one(settings, holding, archive)
+            found = verify_one(settings, held, archive)
     except Problem as exc:
         if not loaded:
             absent[archive["tape"]] = str(exc)
@@ -157,7 +157,7 @@ def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> Non
                 each["verified"] = {"time": now_iso(), "ok": bool(found)}
 
 
-def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> "dict[str, Any]":
+def verify_one(settings: "Settings", held: "Reservation", archive: "Archive") -> "dict[str, Any]":
     """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
     where = "tape %s, file %d" % (archive["tape"], archive["file"])
     with contextlib.ExitStack() as stack:
@@ -168,16 +168,16 @@ def verify_one(settings: "Settings", holding: "Holding", archive: "Archive") -> 
         says = stack.enter_context(tempfile.TemporaryFile())  # which, unlike a pipe, is never full
         summer = start(stack, ["sha256sum"], sum_in, subprocess.PIPE, says)
         # tar does not mind an archive that ends between two files
-        ending = start(stack, ["tail", "-c", str(END)], end_in, subprocess.PIPE, says)
+        ending = start(stack, ["tail", "-c", str(END_OF_ARCHIVE)], end_in, subprocess.PIPE, says)
         tar = start(stack, ["tar", "--list", "--file=-", "--ignore-zeros"], tar_in, subprocess.DEVNULL, says)
         command = ["tee"] + ["/proc/self/fd/%d" % fd.fileno() for fd in (sum_out, end_out)]
         tee = start(stack, command, tee_in, tar_out, says, (sum_out.fileno(), end_out.fileno()))
         for fd in (tee_in, sum_in, sum_out, tar_in, tar_out, end_in, end_out):
             fd.close()
-        copied = read(settings, holding, archive, tee_out.fileno())
+        copied = read(settings, held, archive, tee_out.fileno())
         tee_out.close()
         digest = summer.communicate()[0].decode("ascii", "replace").partition(" ")[0]
-        whole = ending.communicate()[0] == b"\0" * END
+        whole = ending.communicate()[0] == b"\0" * END_OF_ARCHIVE
         statuses = [child.wait() for child in (tee, summer, tar, ending)]
         says.seek(max(0, says.seek(0, os.SEEK_END) - 4096))
         said = says.read().decode("utf-8", "replace").strip().splitlines() or ["statuses %s" % statuses]

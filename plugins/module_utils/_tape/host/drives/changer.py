@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Inventory = Dict[str, Dict[int, Dict[str, Any]]]
 
 MOVE_LIMIT = 900.0  # seconds: the other side of a large library, a rewind of 1000 m of tape before
-PAUSE = 1.0  # seconds between two questions to a changer that is busy
+BUSY_POLL = 1.0  # seconds between two questions to a changer that is busy
 NAMED = 24  # barcodes in a sentence
 
 # "Data Transfer Element 0:Full (Storage Element 3 Loaded):VolumeTag = ABC123L6   ", and of old versions, with
@@ -215,7 +215,7 @@ class Changer:
             waits = key in ("Not Ready", "Unit Attention") and codes not in SENSE
             if not waits or time.monotonic() >= until:
                 break
-            time.sleep(PAUSE)
+            time.sleep(BUSY_POLL)
         text = " ".join(line for line in [programs.last_lines(err) or "exit status %d" % status] if line)
         what = "%s: %s%s" % (" ".join(command), text, " (%s, %s)" % (key, codes) if key else "")
         hints = [hint for pattern, hint in SAID if pattern in err] or [SENSE.get(codes, "")]
@@ -242,7 +242,7 @@ class Changer:
                             say_duration(self.wait),
                         )
                         raise Problem(what, "is a tape stuck?", busy=True) from None
-                    time.sleep(min(PAUSE, 0.2))
+                    time.sleep(min(BUSY_POLL, 0.2))
             os.ftruncate(fd, 0)
             os.pwrite(fd, ("process %d %s" % (os.getpid(), why)).encode(), 0)
             yield

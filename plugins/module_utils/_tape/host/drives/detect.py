@@ -13,10 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    Medium = Union[Drive, VirtualTape]
+    AnyDrive = Union[Drive, VirtualTape]
 
 
-def open_drive(path: str) -> "Medium":
+def drive_at(path: str) -> "AnyDrive":
     """The drive of a device, or the virtual tape of a directory; raises Problem."""
     try:
         mode = os.stat(path).st_mode

@@ -3,11 +3,11 @@
 """The device of a tape drive: st's (st(4)), that does not rewind, opened once; and where its tape stands.
 
 The open descriptor is the lock: the kernel gives no second one, to whatever program, and frees it with its last holder.
-What moves, writes marks or asks for the place goes through it, and dd or mbuffer get it as their standard output.
+What moves, writes marks or asks for the position goes through it, and dd or mbuffer get it as their standard output.
 
 st counts tape files without asking the drive. When somebody else was the first to hear of a reset or of another tape (a
 drive tells it once), st's numbers are false, and a write goes where the tape stands. So only the drive's own block
-number is believed: `place`, where the tape was brought to, is compared with it before anything is written.
+number is believed: `block`, where the tape was brought to, is compared with it before anything is written.
 """
 
 import contextlib
@@ -68,9 +68,9 @@ class Device:
         self.key = "st%d" % number  # the same for all names of one drive
         self.fd = -1
         self.writes = True  # the device may be written, whatever its tape says
-        self.sure = False  # whether `place` is where the tape stands: no error has come since
-        self.place = -1
-        self.writing: "int | None" = None  # the tape file that begins at `place`, while it has no mark
+        self.located = False  # whether the tape stands at `block`: no error has come since
+        self.block = -1  # where the tape was brought to, by the drive's own count
+        self.writing: "int | None" = None  # the tape file that begins at `block`, while it has no mark
 
     # the descriptor
 
@@ -84,7 +84,7 @@ class Device:
     def close(self) -> None:
         """Let others have it."""
         self.idle()
-        self.sure = False
+        self.located = False
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             with contextlib.suppress(OSError):
@@ -95,7 +95,7 @@ class Device:
         try:
             mtio.do(self.fd, operation, count)
         except OSError as exc:
-            self.sure = False
+            self.located = False
             raise problem_of(self.path, exc, mtio.NAMES[operation]) from None
 
     def status(self) -> "Status":
@@ -108,7 +108,7 @@ class Device:
                 now = mtio.status(self.fd)
             return now
         except OSError as exc:
-            self.sure = False
+            self.located = False
             raise problem_of(self.path, exc, "status") from None
 
     def is_loading(self) -> bool:
@@ -121,7 +121,7 @@ class Device:
         try:
             return mtio.position(self.fd)
         except OSError as exc:
-            self.sure = False
+            self.located = False
             raise problem_of(self.path, exc, "where does it stand?") from None
 
     # where it stands
@@ -139,24 +139,24 @@ class Device:
                 mtio.do(self.fd, mtio.FSR, 0)  # moves nothing, and st forgets that somebody was writing
                 break
             except OSError:
-                self.sure = False
+                self.located = False
 
     def rewind(self) -> None:
         self.idle()
         self.do(mtio.REW)
-        self.sure, self.place = True, 0
+        self.located, self.block = True, 0
 
-    def resume(self, place: int) -> bool:
-        """Whether it still stands where somebody has left it: what moves from there on counts from this place."""
-        self.sure = self.tell() == place
-        self.place = place
-        return self.sure
+    def resume(self, block: int) -> bool:
+        """Whether it still stands where somebody has left it: what moves from there on counts from this block."""
+        self.located = self.tell() == block
+        self.block = block
+        return self.located
 
     def expect(self, block: int, when: str) -> None:
         """Raises Problem if the tape does not stand at this block, whatever st says."""
         here = self.tell()
-        if not self.sure or here != block:
-            self.sure = False
+        if not self.located or here != block:
+            self.located = False
             raise Problem(
                 "drive %s: %s its tape must stand at block %d, and stands at block %d" % (self.path, when, block, here),
                 "the drive was reset, or another program has moved the tape: dmesg says more",
@@ -178,18 +178,18 @@ class Device:
         self.idle()
         now = self.status()
         # each tape file has a mark, so that the block's number is not smaller: if it is, st is wrong
-        if not self.sure or now.file < 0 or self.tell() < now.file:
+        if not self.located or now.file < 0 or self.tell() < now.file:
             self.rewind()
             now = self.status()
         if (now.file, now.block) != (number, 0):
             self.forward(number - now.file, number)
             now = self.status()
-        self.place = self.tell()
-        if (now.file, now.block) != (number, 0) or self.place < number or (self.place and not number):
-            self.sure = False
+        self.block = self.tell()
+        if (now.file, now.block) != (number, 0) or self.block < number or (self.block and not number):
+            self.located = False
             raise Problem(
                 "drive %s was sent to tape file %d and says that it is at file %d, block %d (block %d of the tape)"
-                % (self.path, number, now.file, now.block, self.place),
+                % (self.path, number, now.file, now.block, self.block),
                 "nothing was written; look at it with mt-st -f %s status" % self.path,
                 kind=UNREADABLE,
             )
@@ -215,7 +215,7 @@ class Device:
         here = self.tell()
         self.do(mtio.EOM)
         same = self.tell() == here
-        self.sure = self.sure and same
+        self.located = self.located and same
         return same
 
     def at_end(self, number: int) -> bool:

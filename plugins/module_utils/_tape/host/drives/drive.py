@@ -33,7 +33,7 @@ class Drive(Device):
         try:
             block = os.read(self.fd, size)
         except OSError as exc:
-            self.sure = False
+            self.located = False
             if exc.errno == errno.ENOMEM:  # st(4)
                 raise Problem("a record is longer than %d bytes" % size, kind=LONG) from None
             # the end of the data is an EIO, too
@@ -62,7 +62,7 @@ class Drive(Device):
                     raise
                 why = exc if why is None or why.kind == LONG else why
         # nothing of it could be repeated by a person to say that just this content may be lost
-        self.sure = False
+        self.located = False
         raise Problem(
             "the beginning of the tape in %s cannot be read: %s" % (self.path, why.what if why else ""),
             "clean the drive, or try another one; a tape that is wanted by nobody can be made blank with "
@@ -88,7 +88,7 @@ class Drive(Device):
             try:
                 os.write(fd, block)
             except OSError as exc:
-                self.sure = False
+                self.located = False
                 raise problem_of(self.path, exc, "write the label") from None
         self.written(0, 1)
         self.rewind()
@@ -106,7 +106,7 @@ class Drive(Device):
         protected = errno.EROFS if self.status().protected else errno.EACCES if not self.writes else 0
         if protected:
             raise problem_of(self.path, OSError(protected, os.strerror(protected)), "write")
-        self.expect(self.place, "before tape file %d is written" % number)
+        self.expect(self.block, "before tape file %d is written" % number)
         self.writing = number
         yield self.fd
 
@@ -115,19 +115,19 @@ class Drive(Device):
 
         An error of what the drive had in its buffer comes with the mark, and only there.
         """
-        count = self.tell() - self.place if blocks is None else blocks
+        count = self.tell() - self.block if blocks is None else blocks
         if not count:
             raise Problem("no data came")
-        self.expect(self.place + count, "behind the %d blocks of tape file %d" % (count, number))
+        self.expect(self.block + count, "behind the %d blocks of tape file %d" % (count, number))
         self.do(mtio.WEOF)
-        self.place, self.writing = self.place + count + 1, None
-        self.expect(self.place, "behind the mark of tape file %d" % number)
+        self.block, self.writing = self.block + count + 1, None
+        self.expect(self.block, "behind the mark of tape file %d" % number)
         return count
 
-    def settle(self, number: int) -> bool:
+    def close_file(self, number: int) -> bool:
         """After a writer that failed: whether there is a tape file of this number now; it gets its mark."""
-        if self.sure and self.writing == number:  # it was ours
-            blocks = self.tell() - self.place
+        if self.located and self.writing == number:  # it was ours
+            blocks = self.tell() - self.block
             if blocks:
                 self.written(number, max(0, blocks))
             return bool(blocks)

@@ -18,18 +18,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ..reserve.reservation import Holding
+    from ..reserve.reservation import Reservation
     from ..settings import Settings
     from .changer import Inventory
 
 # READ ELEMENT STATUS of up to 255 data transfer elements, without the tapes' labels, with the drives' identifiers
 ASKED = ("b8", "04", "00", "00", "00", "ff", "01", "00", "40", "00", "00", "00")
-ROOM = 0x4000
+ANSWER_SIZE = 0x4000
 DRIVES = 4  # the type of element
 DUMP = re.compile(r"^ *[0-9a-f]+ {2,}((?:[0-9a-f]{2}[ -]{1,2}){1,16})", re.MULTILINE)  # a line of what sg_raw prints
 
 
-def ejector(settings: "Settings", held: "Holding", found: "Inventory") -> "Callable[[], None]":
+def ejector(settings: "Settings", held: "Reservation", found: "Inventory") -> "Callable[[], None]":
     """How the drive lets go of its tape before the changer takes it; raises Problem if it is another drive's number."""
     known = identifiers(settings.changer)
     own = serial(held.drive.path)
@@ -45,7 +45,7 @@ def ejector(settings: "Settings", held: "Holding", found: "Inventory") -> "Calla
     return by_what_is_full(settings.changer, held, found["drives"])
 
 
-def by_what_is_full(changer: str, held: "Holding", drives: "dict[int, dict[str, Any]]") -> "Callable[[], None]":
+def by_what_is_full(changer: str, held: "Reservation", drives: "dict[int, dict[str, Any]]") -> "Callable[[], None]":
     """ejector() for a changer that does not say which drives it has."""
     there = drives.get(held.index)
     if there is None or len(drives) == 1:
@@ -93,7 +93,7 @@ def serial(device: str, sysfs: str = "/sys") -> str:
 def identifiers(changer: str) -> "dict[int, str]":
     """What a changer says of its drives, by their numbers: serial numbers, of some with maker and model before them."""
     try:
-        status, out, err = hardware.ask(["sg_raw", "-r", str(ROOM), changer, *ASKED])
+        status, out, err = hardware.ask(["sg_raw", "-r", str(ANSWER_SIZE), changer, *ASKED])
     except (programs.Missing, programs.TooLong):
         return {}
     lines = DUMP.findall(out) or DUMP.findall(err)

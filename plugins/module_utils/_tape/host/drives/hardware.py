@@ -4,8 +4,8 @@
 
 They are asked through sg, as st's device is open.  A drive says once that there is another tape in it, or that it was
 reset (unit attention), to whoever asks next.  If that is sg, st never hears of it, and goes on with the file number of
-before at the beginning of the tape (seen with Linux 6.1): so nothing here is asked between the check of a tape's place
-and the mark of an archive, and device.Device believes the drive alone.
+before at the beginning of the tape (seen with Linux 6.1): so nothing here is asked between the check of a tape's
+position and the mark of an archive, and device.Device believes the drive alone.
 """
 
 import os
@@ -129,7 +129,7 @@ def generic(device: str, sysfs: str = "/sys", dev: str = "/dev") -> str:
     return path if os.path.exists(path) else ""
 
 
-def parse_medium(text: str) -> "dict[str, str]":
+def parse_cartridge(text: str) -> "dict[str, str]":
     """The barcode, the serial number and how often it was loaded, as far as they are in what `sg_read_attr` prints."""
     found = {}
     for key, name in (("barcode", "Barcode"), ("serial", "Medium serial number"), ("loads", "Load count")):
@@ -139,13 +139,13 @@ def parse_medium(text: str) -> "dict[str, str]":
     return found
 
 
-def medium(device: str) -> "dict[str, str]":
+def cartridge(device: str) -> "dict[str, str]":
     """{"barcode", "serial", "loads"} of the cartridge in a drive, from its memory chip; what is not known is not there.
 
     The barcode is there only if somebody's software has written it; the serial number is the maker's.
     """
     text, _note = _ask(["sg_read_attr", generic(device) or device], "")
-    return parse_medium(text)
+    return parse_cartridge(text)
 
 
 def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":

@@ -23,8 +23,8 @@ class VirtualTape:
     """A virtual tape; the tape is always loaded, and is the drive at the same time."""
 
     kind = "virtual"
-    sure = True
-    place = 0
+    located = True
+    block = 0
 
     def __init__(self, path: str):
         self.path = path
@@ -66,7 +66,7 @@ class VirtualTape:
     def tell(self) -> int:
         return 0
 
-    def resume(self, place: int) -> bool:
+    def resume(self, block: int) -> bool:
         return True
 
     def rewind(self) -> None:
@@ -134,7 +134,7 @@ class VirtualTape:
         files.sync_folder(self.path)
         return blocks or 0
 
-    def settle(self, number: int) -> bool:
+    def close_file(self, number: int) -> bool:
         """After a writer that failed or was killed: on a tape its part stays, and so it does here."""
         part = self.file(number) + PART
         if os.path.exists(part) and os.path.getsize(part):

@@ -17,26 +17,28 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Catalog
     from ..settings import Settings
-    from .requests import Want
-    from .reservation import Holding
+    from .requests import Request
+    from .reservation import Reservation
 
 TRIES = 20  # tapes that a command of the site may load before one will do
 READY = 300.0  # seconds that a drive may take to thread a tape
 CALIBRATION = 3 * 3600.0  # and to calibrate one for LTO-9 or later, once in its life: up to two hours
-PAUSE = 0.5
+READY_POLL = 0.5
 
 
-def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", tried: "set[str]") -> bool:
+def mount(
+    settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]", tried: "set[str]"
+) -> bool:
     """Get a tape that may do into an idle drive; False if there is no way to (any more); raises Problem.
 
-    ``tried``: what has been loaded for this want already.
+    ``tried``: what has been loaded for this request already.
     """
     if not (settings.changer or settings.next_command):
         return False
-    barcode = next_barcode(settings, catalog, want, tried) if settings.changer else ""
+    barcode = next_barcode(settings, catalog, request, tried) if settings.changer else ""
     if settings.changer and not barcode or len(tried) >= TRIES:
         return False
-    held = idle(settings, catalog, want, who)
+    held = idle(settings, catalog, request, who)
     if held is None:
         return False
     try:
@@ -49,9 +51,9 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
             library.load(barcode, held.index, eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
-            why = "restore" if want.label else "full"
+            why = "restore" if request.label else "full"
             held.drive.close()  # it is the command's now; others of this catalog are kept out by the lock's file
-            changer.next_command(settings.next_command, path, want.label, why, max(settings.wait, READY))
+            changer.next_command(settings.next_command, path, request.label, why, max(settings.wait, READY))
             held.drive.open()
             wait_ready(held)
     finally:
@@ -60,32 +62,32 @@ def change(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[st
     return True
 
 
-def next_barcode(settings: "Settings", catalog: "Catalog", want: "Want", tried: "set[str]") -> str:
+def next_barcode(settings: "Settings", catalog: "Catalog", request: "Request", tried: "set[str]") -> str:
     """The barcode of the tape that will do best and has not been tried, "" if there is none; raises Problem."""
     best = []
     for tape in catalog.tapes():
         barcode = tape["barcode"]
-        if not barcode or barcode in tried or not (want.label or barcode in settings.barcodes):
+        if not barcode or barcode in tried or not (request.label or barcode in settings.barcodes):
             continue
-        rank, reason = want.suits(tape)
+        rank, reason = request.rate(tape)
         if not reason:
             best.append((rank, settings.barcodes.index(barcode) if barcode in settings.barcodes else 0, barcode))
-    if want.label and not best and not tried:
-        tape = catalog.tape(want.label) or {}
+    if request.label and not best and not tried:
+        tape = catalog.tape(request.label) or {}
         if not tape.get("barcode"):
             raise Problem(
-                "the catalog has no barcode of tape %s" % want.label,
+                "the catalog has no barcode of tape %s" % request.label,
                 "load it by hand",
             )
     return min(best)[2] if best else ""
 
 
-def idle(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]") -> "Holding | None":
+def idle(settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]") -> "Reservation | None":
     """A drive that nobody uses, rather one without a tape; not one with a tape that another run still wants."""
     found = None
     for path in settings.devices:
         try:
-            held = reservations.hold(settings, catalog, path, who)
+            held = reservations.reserve(settings, catalog, path, who)
         except Problem:
             continue
         try:
@@ -106,7 +108,7 @@ def idle(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str,
     return found
 
 
-def wait_ready(held: "Holding") -> None:
+def wait_ready(held: "Reservation") -> None:
     """Wait until the drive has threaded its tape, and calibrated it if it must; raises Problem."""
     began, said = time.monotonic(), False
     while True:
@@ -123,4 +125,4 @@ def wait_ready(held: "Holding") -> None:
             text = "drive %s is getting its tape ready: %s; waiting for up to %s\n"
             sys.stderr.write(text % (held.drive.path, reservations.GETTING_READY, say_duration(CALIBRATION)))
             sys.stderr.flush()
-        time.sleep(PAUSE)
+        time.sleep(READY_POLL)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Catalog, Tape
     from ..settings import Settings
-    from .reservation import Holding
+    from .reservation import Reservation
 
 LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # the best first
-BUSY = 9  # it may do later: it is somebody else's now
+RESERVED = 9  # it may do later: it is somebody else's now
 
 
-class Writing:
+class WriteRequest:
     """A tape for an archive of a run, of ``expect`` bytes (0: not known)."""
 
     label = ""  # any
@@ -36,28 +36,28 @@ class Writing:
         self.damaged = catalog.warnings()
         self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
 
-    def judge(self, holding: "Holding") -> "tuple[int, str]":
+    def rate_loaded(self, held: "Reservation") -> "tuple[int, str]":
         """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
-        stranger = reservations.identify(holding, self.catalog)
-        tape = holding.tape
-        if stranger or tape is None:
-            return UNFIT, stranger
-        if holding.drive.status().protected:
+        foreign = reservations.identify(held, self.catalog)
+        tape = held.tape
+        if foreign or tape is None:
+            return UNFIT, foreign
+        if held.drive.status().protected:
             rank, reason = UNFIT, "is write-protected"
         else:
-            rank, reason = self.suits(tape)
+            rank, reason = self.rate(tape)
         if reason:
             self.refused.add(tape["label"])
         return rank, "its tape %s %s" % (tape["label"], reason) if reason else ""
 
-    def suits(self, tape: "Tape") -> "tuple[int, str]":
+    def rate(self, tape: "Tape") -> "tuple[int, str]":
         """The same of a tape of the catalog, wherever it is."""
         settings = self.settings
         if not any(fnmatch.fnmatchcase(tape["label"], pattern) for pattern in settings.labels):
             return UNFIT, "is not one of tape_labels (%s)" % ", ".join(settings.labels)
         lease = leases.read(self.catalog, tape["label"])
         if lease and lease["run"] != self.run and not settings.steal:
-            return BUSY, "belongs to run %s until %s (tape_steal breaks that)" % (lease["run"], iso(lease["until"]))
+            return RESERVED, "belongs to run %s until %s (tape_steal breaks that)" % (lease["run"], iso(lease["until"]))
         if "relabelling" in tape:
             return EXPIRED, ""
         if self.expired(tape):
@@ -91,7 +91,7 @@ class Writing:
         return not self.settings.capacity or taken + self.expect <= self.settings.capacity
 
 
-class Reading:
+class ReadRequest:
     """The tape of a label."""
 
     refused: "set[str]" = set()
@@ -100,16 +100,16 @@ class Reading:
         self.catalog = catalog
         self.label = label
 
-    def judge(self, holding: "Holding") -> "tuple[int, str]":
-        stranger = reservations.identify(holding, self.catalog)
-        if holding.tape and not stranger:
-            rank, reason = self.suits(holding.tape)
-            return rank, "its tape %s %s" % (holding.tape["label"], reason) if reason else ""
-        return UNFIT, stranger
+    def rate_loaded(self, held: "Reservation") -> "tuple[int, str]":
+        foreign = reservations.identify(held, self.catalog)
+        if held.tape and not foreign:
+            rank, reason = self.rate(held.tape)
+            return rank, "its tape %s %s" % (held.tape["label"], reason) if reason else ""
+        return UNFIT, foreign
 
-    def suits(self, tape: "Tape") -> "tuple[int, str]":
+    def rate(self, tape: "Tape") -> "tuple[int, str]":
         return (LEASED, "") if tape["label"] == self.label else (UNFIT, "is not %s" % self.label)
 
 
 if TYPE_CHECKING:
-    Want = Union[Writing, Reading]
+    Request = Union[WriteRequest, ReadRequest]

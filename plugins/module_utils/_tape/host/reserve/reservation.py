@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Catalog, Tape
-    from ..drives.detect import Medium
+    from ..drives.detect import AnyDrive
     from ..settings import Settings
 
 
 GETTING_READY = "a new tape for LTO-9 or later is calibrated when it is first loaded, which takes up to two hours"
 
 
-class Holding:
+class Reservation:
     """A drive that we have locked, and the tape in it."""
 
-    def __init__(self, drive: "Medium", lock: "files.Lock", index: int):
+    def __init__(self, drive: "AnyDrive", lock: "files.Lock", index: int):
         self.drive = drive
         self.lock = lock
         self.index = index  # in tape_devices, and in the changer
@@ -47,27 +47,27 @@ class Holding:
         self.lock.release()
 
 
-def hold(
-    settings: "Settings", catalog: "Catalog", path: str, who: "dict[str, Any]", patience: float = 0.0
-) -> "Holding":
-    """Hold one drive; raises Problem. ``patience``: seconds in which those who only look at it are done.
+def reserve(
+    settings: "Settings", catalog: "Catalog", path: str, who: "dict[str, Any]", wait: float = 0.0
+) -> "Reservation":
+    """Hold one drive; raises Problem. ``wait``: seconds in which those who only look at it are done.
 
     Its open descriptor keeps all others out; the file in the catalog says for whom.
     """
-    drive = detect.open_drive(path)
+    drive = detect.drive_at(path)
     lock = files.Lock(os.path.join(catalog.locks, drive.key))
-    until = time.monotonic() + patience
+    until = time.monotonic() + wait
     while True:
         try:
             if not lock.take(who):
                 raise Problem("drive %s is in use for %s" % (path, say_holder(lock.holder())), busy=True)
             drive.open()
-            return Holding(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
+            return Reservation(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
         except BaseException as exc:
             lock.release()
             if not isinstance(exc, Problem) or not exc.busy or time.monotonic() >= until:
                 raise
-        time.sleep(files.PAUSE)
+        time.sleep(files.LOCK_POLL)
 
 
 def somebody(what: str, host: str = "", run: str = "-") -> "dict[str, Any]":
@@ -81,25 +81,25 @@ def say_holder(holder: "dict[str, Any]") -> str:
     return "%(what)s of %(host)s in run %(run)s, since %(since)s (process %(pid)s)" % holder
 
 
-def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
+def identify(held: "Reservation", catalog: "Catalog", anew: bool = False) -> str:
     """Which tape it is, and which one of the catalog; returns why it is none of ours ("" if it is); raises Problem.
 
     Its label is read, unless the drive stands where it was left (``anew``: even then).
     """
-    drive = holding.drive
+    drive = held.drive
     status = drive.status()
     if drive.is_loading():
         raise Problem("drive %s is getting its tape ready" % drive.path, GETTING_READY, kind=LOADING)
     if not status.loaded:
         return "there is no tape in it"
-    place = None if anew else positions.recall(catalog, drive, status)
-    if place and place["label"]:
-        label = dict(place["label"])
-        if place["run"] and positions.is_same_tape(drive, place) and drive.resume(place["at"]):
-            holding.left_by = place["run"]
+    position = None if anew else positions.recall(catalog, drive, status)
+    if position and position["label"]:
+        label = dict(position["label"])
+        if position["run"] and positions.is_same_tape(drive, position) and drive.resume(position["at"]):
+            held.left_by = position["run"]
     else:
         positions.forget(catalog, drive)
-        holding.left_by = ""
+        held.left_by = ""
         block = drive.first_block()
         if not block:
             return "its tape is blank: label it with tape_label"
@@ -109,27 +109,27 @@ def identify(holding: "Holding", catalog: "Catalog", anew: bool = False) -> str:
             return what + "; it is never written unless tape_label is told to"
         label = found
         positions.remember(catalog, drive, label)
-    holding.label = label
-    holding.tape = catalog.tape(label["label"])
-    if holding.tape is None:
+    held.label = label
+    held.tape = catalog.tape(label["label"])
+    if held.tape is None:
         return "its tape %s is not in the catalog %s: tape_inventory with tape_rebuild reads it in" % (
             label["label"],
             catalog.folder,
         )
-    known = (holding.tape["id"], (holding.tape.get("relabelling") or {}).get("id"))
+    known = (held.tape["id"], (held.tape.get("relabelling") or {}).get("id"))
     if label["id"] not in known:
         what = "its tape is labelled %s, but is not the %s of the catalog (labelled %s, there %s)"
-        return what % (label["label"], label["label"], label["labelled"], holding.tape["labelled"])
+        return what % (label["label"], label["label"], label["labelled"], held.tape["labelled"])
     return ""
 
 
-def again(holding: "Holding", catalog: "Catalog") -> None:
+def check_label(held: "Reservation", catalog: "Catalog") -> None:
     """After an error nobody knows where the tape stands, nor which one it is: read its label; raises Problem."""
-    if holding.drive.sure:
+    if held.drive.located:
         return
-    label = holding.label
-    stranger = identify(holding, catalog, anew=True)
-    if stranger or holding.label["id"] != label["id"]:
-        found = stranger or "its tape is %s" % holding.label["label"]
-        what = "drive %s: tape %s was in it, and now %s" % (holding.drive.path, label["label"], found)
+    label = held.label
+    foreign = identify(held, catalog, anew=True)
+    if foreign or held.label["id"] != label["id"]:
+        found = foreign or "its tape is %s" % held.label["label"]
+        what = "drive %s: tape %s was in it, and now %s" % (held.drive.path, label["label"], found)
         raise Problem(what, "nothing more was written")

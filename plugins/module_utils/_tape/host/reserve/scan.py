@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Catalog
     from ..settings import Settings
-    from .requests import Want
-    from .reservation import Holding
+    from .requests import Request
+    from .reservation import Reservation
 
-    Judge = Callable[[Holding], "tuple[int, str]"]
+    Judge = Callable[[Reservation], "tuple[int, str]"]
 
-PATIENCE = 2.0  # seconds between two looks at drives that will not do
+SCAN_POLL = 2.0  # seconds between two looks at drives that will not do
 NO_DRIVES = (
     "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
     "virtual tape; where no host of the inventory has any, and tape_host names none, the controller is the tape host"
@@ -38,15 +38,17 @@ def need(settings: "Settings") -> None:
 
 
 @contextlib.contextmanager
-def take(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]") -> "Iterator[Holding]":
+def reserve(
+    settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]"
+) -> "Iterator[Reservation]":
     """Wait for our turn and for a drive that will do, and hold it; raises Problem when none ever will.
 
     ``who``: for whom, as others will read it: what, host, run, pid, since.
     """
     need(settings)
-    ticket = files.Ticket(catalog.queue, "read-" + want.label if want.label else "write", str(who["run"]))
+    ticket = files.Ticket(catalog.queue, "read-" + request.label if request.label else "write", str(who["run"]))
     try:
-        held = wait(settings, catalog, want, who, ticket)
+        held = wait(settings, catalog, request, who, ticket)
     finally:
         ticket.drop()
     try:
@@ -56,29 +58,29 @@ def take(settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str,
 
 
 def wait(
-    settings: "Settings", catalog: "Catalog", want: "Want", who: "dict[str, Any]", ticket: "files.Ticket"
-) -> "Holding":
-    """The waiting of take()."""
+    settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]", ticket: "files.Ticket"
+) -> "Reservation":
+    """The waiting of reserve()."""
     began = time.monotonic()
     said, tried = "", set()  # type: str, set[str]
     while True:
-        reasons, pause, busy = ["others have been waiting for longer"], files.PAUSE, BUSY
+        reasons, pause, busy = ["others have been waiting for longer"], files.LOCK_POLL, BUSY
         # whoever waits for a tape that is leased to us must not hold us up
-        if ticket.first(of_run=not want.label and bool(leases.of_run(catalog, ticket.run))):
-            held, reasons, busy = look(settings, catalog, want.judge, who)
+        if ticket.first(of_run=not request.label and bool(leases.of_run(catalog, ticket.run))):
+            held, reasons, busy = scan(settings, catalog, request.rate_loaded, who)
             if held:
                 return held
             if not busy:
-                if mount.change(settings, catalog, want, who, tried):
+                if mount.mount(settings, catalog, request, who, tried):
                     continue
-                pause = PATIENCE
+                pause = SCAN_POLL
                 ticket.drop()  # whoever waits for a person holds up nobody who has a tape
-        text = "; ".join(reasons + ([] if busy else suggestion(catalog, want)))
+        text = "; ".join(reasons + ([] if busy else suggestion(catalog, request)))
         limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
         if time.monotonic() >= began + limit:
-            raise too_late(limit, want, text, busy)
+            raise too_late(limit, request, text, busy)
         if text != said:
-            wanted = "tape " + want.label if want.label else "a drive" if busy else "a tape"
+            wanted = "tape " + request.label if request.label else "a drive" if busy else "a tape"
             sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
             sys.stderr.flush()
             said = text
@@ -87,20 +89,20 @@ def wait(
             ticket.queue()
 
 
-def suggestion(catalog: "Catalog", want: "Want") -> "list[str]":
+def suggestion(catalog: "Catalog", request: "Request") -> "list[str]":
     """Which tapes a person could load, if the catalog knows some."""
-    if want.label:
+    if request.label:
         return []
-    labels = [tape["label"] for tape in catalog.tapes() if not want.suits(tape)[1]]
-    labels = [label for label in labels if label not in want.refused]
+    labels = [tape["label"] for tape in catalog.tapes() if not request.rate(tape)[1]]
+    labels = [label for label in labels if label not in request.refused]
     return ["these may be written: " + some(labels)] if labels else []
 
 
-def too_late(limit: float, want: "Want", text: str, busy: str) -> Problem:
+def too_late(limit: float, request: "Request", text: str, busy: str) -> Problem:
     """That nothing came of the waiting."""
     within = " within %s" % say_duration(limit) if limit else ""
-    if want.label:
-        return Problem("tape %s is in no drive%s" % (want.label, within), text, kind=ABSENT)
+    if request.label:
+        return Problem("tape %s is in no drive%s" % (request.label, within), text, kind=ABSENT)
     if busy:
         return Problem("no drive became free" + within, text, kind=BUSY)
     return Problem("no drive has a tape that may be written" + within, text, kind=NO_TAPE)
@@ -111,7 +113,7 @@ def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "
     found = set()
     for path in settings.devices:
         try:
-            held = reservations.hold(settings, catalog, path, who)
+            held = reservations.reserve(settings, catalog, path, who)
         except Problem:
             continue
         try:
@@ -124,16 +126,16 @@ def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "
     return found
 
 
-def look(
+def scan(
     settings: "Settings", catalog: "Catalog", judge: "Judge", who: "dict[str, Any]"
-) -> "tuple[Holding | None, list[str], str]":
+) -> "tuple[Reservation | None, list[str], str]":
     """The best drive that will do (locked), or why each will not, and if one may do later: BUSY, LOADING, or ""."""
-    found: "list[tuple[int, int, Holding]]" = []
+    found: "list[tuple[int, int, Reservation]]" = []
     reasons, kinds = [], set()  # type: list[str], set[str]
     need(settings)
     for index, path in enumerate(settings.devices):
         try:
-            held = reservations.hold(settings, catalog, path, who)
+            held = reservations.reserve(settings, catalog, path, who)
         except Problem as exc:
             kinds.add(exc.kind)
             reasons.append(str(exc))
@@ -147,7 +149,7 @@ def look(
             held.release()
             raise
         if reason:
-            kinds.update([BUSY] if rank == requests.BUSY else [])
+            kinds.update([BUSY] if rank == requests.RESERVED else [])
             reasons.append(reason if reason.startswith("drive ") else "drive %s: %s" % (path, reason))
             held.release()
         else:
