@@ -48,8 +48,9 @@ class Pair:
 
     def look(self, side: Side, timeout: float = 0.0) -> Side:
         """As the end does it: latch what poll(2) says."""
-        if side.wanted() >= 0:
-            side.notice(events({side.sock.fileno(): side.wanted()}, timeout).get(side.sock.fileno(), 0))
+        wanted = side.wanted()
+        if wanted is not None:
+            side.notice(events({side.sock.fileno(): wanted}, timeout).get(side.sock.fileno(), 0))
         return side
 
     def until(self, side: Side, *states: str) -> Side:
@@ -254,7 +255,7 @@ def test_a_reader_that_is_half_closed(pair: Pair) -> None:
     assert pair.look(pair.writer).state == link.OPEN
     pair.writer.commit()
     pair.look(pair.writer)
-    assert pair.writer.state == link.COMMITTED and pair.writer.wanted() == -1
+    assert pair.writer.state == link.COMMITTED and pair.writer.wanted() is None
     assert received(pair.reader.sock) == (sent, "eof")
     pair.until(pair.reader, link.EOF)
     pair.reader.finish()
@@ -421,7 +422,7 @@ def test_the_first_event_stays(pair: Pair) -> None:
     pair.writer.sock.sendall(b"abc")
     pair.writer.commit()
     pair.until(pair.reader, link.EOF)
-    assert pair.reader.wanted() == -1
+    assert pair.reader.wanted() is None
     assert received(pair.reader.sock) == (3, "eof")
 
 

@@ -82,7 +82,7 @@ def test_each_of_two_holders_in_succession_has_its_time(monkeypatch: pytest.Monk
     """What still reads, and, when that is gone, what still writes."""
     found: list[dict[int, tuple[str, str]]] = []
     monkeypatch.setattr(rules_module, "holders", lambda inodes, others: found.pop(0))
-    decides, held = rules_module.Rules(Patience()), list[bool]()
+    decides, held = rules_module.Rules([], Patience()), list[bool]()
     judged = Stage({"name": "remote", "fds": {}, "argv": ["sh"], "ok_rc": [0]}, {})
     side = cast(Any, SimpleNamespace(inode=7))
     one, other = {5: ("cat", processes.HAS)}, {6: ("tee", processes.HAS)}
@@ -311,7 +311,7 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "the end watches its guard": (
         guard_killed_leaves_nothing,
-        (("end", "if self.guard.fileno() in found and not self.cancelled:", "if False:"),),
+        (("end", "if self.guard.fileno() in found and not self.rules.cancelled:", "if False:"),),
     ),
     "the end watches its own output": (
         lost_reader_ends_all,
@@ -323,7 +323,7 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "nothing lives on after a failure": (
         survivor_is_ended_on_failure,
-        (("end", "if self.failed() or any(side.state in link.BROKEN for side in self.sides):", "if False:"),),
+        (("end", "if self.rules.failed() or any(side.state in link.BROKEN for side in self.sides):", "if False:"),),
     ),
 }
 rules = pytest.mark.parametrize("name", RULES)

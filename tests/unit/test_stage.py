@@ -43,7 +43,7 @@ def kept(data: bytes, last: bool) -> Kept:
     finally:
         os.close(made.theirs)
     made.read()
-    assert made.fd == -1 and made.total == len(data)
+    assert not made.open and made.total == len(data)
     return made
 
 

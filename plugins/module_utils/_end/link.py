@@ -56,12 +56,12 @@ class Side:
 
     # -- what the kernel tells
 
-    def wanted(self) -> int:
-        """The poll(2) events that matter now; errors and hang-ups always do."""
+    def wanted(self) -> "int | None":
+        """The poll(2) events that matter now, beside errors and hang-ups; None when none at all do."""
         if self.twin or not (self.state in (OPEN, COMMITTED) or self.lingers):
-            return -1
+            return None
         if self.state == COMMITTED and self.halved:
-            return -1  # poll(2) would say no more than that it is: ``drained`` looks
+            return None  # poll(2) would say no more than that it is: ``drained`` looks
         return 0 if self.writer else FIN
 
     def _closed(self, found: int) -> bool:
@@ -144,13 +144,13 @@ class Side:
             self.warning = self.reads.warning
 
     @property
-    def look_at(self) -> float:
+    def look_at(self) -> "float | None":
         """When to look whether the reader sleeps on what it asked for; the end wakes it by itself."""
-        return self.reads.look_at if self.reads and self.state == OPEN else float("inf")
+        return self.reads.look_at if self.reads and self.state == OPEN else None
 
     def wake(self, now: float) -> None:
         """Wake a reader that sleeps although all that it asked for is there, because it asked for little."""
-        if self.reads and self.look_at <= now:
+        if self.reads and self.look_at is not None and self.look_at <= now:
             self.reads.look(now, self.bytes() or 0)
 
     @property
@@ -184,7 +184,7 @@ class Side:
 
     def abort(self, kind: str = "", text: str = "") -> None:
         """Break the link: the other side gets an error, not an end of file."""
-        if self.state in (ABORTED, RESET, READ, LEFT) or self.state == DONE and not self.lingers:
+        if self.state not in (OPEN, COMMITTED, EOF) and not self.lingers:
             return
         self.parted = True
         if kind:

@@ -3,19 +3,31 @@
 """The rules of an end: when a stage starts, when its links are committed, when they are broken.
 
 End of file means success, and nothing else does.  A stage goes from waiting to
-running to ended to settled; its links are committed only when it was accepted,
-everything it read came to a clean end, and nothing it started can still write.
+running to ended to settled (see stage for the phases between); its links are
+committed only when it was accepted, everything it read came to a clean end, and
+nothing it started can still write.
 Whatever else happens breaks its links, both ways, and so travels along the chain.
 """
-
-import time
 
 from . import link
 from .kernel import signal_name
 from .lean import signal
 from .processes import HAS, Changed, descendants, holders, kill
 from .spawn import NotStarted
-from .stage import ENDED, Stage
+from .stage import (
+    ALIVE,
+    DRAINING,
+    ENDED,
+    EXITED,
+    HELD,
+    KILLED,
+    RUNNING,
+    SETTLED,
+    STOPPING,
+    TERMINATED,
+    WAITING,
+    Stage,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,21 +59,43 @@ def whose(found: "dict[int, tuple[str, str]]") -> str:
 
 
 class Rules:
-    """What becomes of a stage and its links; each method is idempotent and is asked again until all is settled."""
+    """Decides for the stages of an end and their links; is asked again until all is settled."""
 
-    def __init__(self, patience: "Patience") -> None:
-        self.patience = patience
-        self.stages: "list[Stage]" = []
+    def __init__(self, stages: "list[Stage]", patience: "Patience") -> None:
+        self.stages, self.patience = stages, patience
         self.cancelled = ""
-        self.killed: "dict[int, str]" = {}
-        self.left: "dict[int, str]" = {}
+        self.killed: "dict[int, str]" = {}  # {pid: name} of all that was sent a signal
+
+    def apply(self, stage: Stage, now: float) -> None:
+        """Take a stage as far as it gets now."""
+        if stage.phase == WAITING:
+            self.begin(stage, now)
+        if stage.phase in ALIVE:
+            self.supervise(stage, now)
+        if stage.phase in EXITED:
+            self.judge(stage, now)
+
+    def cancel(self, why: str, now: float) -> None:
+        """Everything goes, with an error downstream."""
+        self.cancelled = self.cancelled or why
+        for stage in self.stages:
+            for side in stage.fds.values():
+                if side.state in (link.OPEN, link.COMMITTED, link.EOF):
+                    side.abort("cancelled", why)
+            if stage.phase in (RUNNING, STOPPING):
+                stage.enter(STOPPING, now)
+
+    def failed(self) -> bool:
+        return bool(self.cancelled) or any(
+            stage.problem or stage.status is None or not stage.accepted() for stage in self.stages
+        )
 
     def begin(self, stage: Stage, now: float) -> None:
         """Start late: with the first byte or a clean end, so that a dead source never opens the tape."""
         if any(side.state in link.BROKEN for side in stage.fds.values()) or self.cancelled:
             stage.blame = stage.broken_links()
             self.break_links(stage)
-            stage.settled = True
+            stage.enter(SETTLED)
             return
         if not all(side.readable() for side in stage.ins):
             return
@@ -71,7 +105,7 @@ class Rules:
             stage.start()
         except (NotStarted, OSError) as exc:
             stage.fail("not started", str(exc))
-            stage.settled = True
+            stage.enter(SETTLED)
             self.break_links(stage)
 
     def supervise(self, stage: Stage, now: float) -> None:
@@ -80,21 +114,21 @@ class Rules:
             if any(side.state in link.BROKEN for side in stage.ins):
                 for side in stage.outs:
                     side.abort()
-            # while it sleeps in a link that cannot be reset for that, it cannot notice either
-            grace = 0.0 if any(side.busy for side in stage.fds.values()) else self.patience.reset
-            stage.term_at = stage.term_at or now + grace
-        if stage.term_at and now >= stage.term_at and not stage.kill_at:
+            if stage.phase == RUNNING:
+                # while it sleeps in a link that cannot be reset for that, it cannot notice either
+                sleeps = any(side.busy for side in stage.fds.values())
+                stage.enter(STOPPING, now if sleeps else now + self.patience.reset)
+        if stage.phase == STOPPING and stage.is_due(now):
             self.signal_tree(stage, signal.SIGTERM)
-            stage.kill_at = now + self.patience.term
-            stage.term_at = float("inf")
-        elif stage.kill_at and now >= stage.kill_at:
+            stage.enter(TERMINATED, now + self.patience.term)
+        if stage.phase == TERMINATED and stage.is_due(now):
+            stage.enter(KILLED, now + self.patience.kill)
+        if stage.phase == KILLED:
             self.signal_tree(stage, signal.SIGKILL)
-            if now >= stage.kill_at + self.patience.kill:
+            if stage.is_due(now):
                 stage.fail("not killed", "could not be killed (pid %d)" % stage.pid)
                 self.break_links(stage)
-                stage.settled, stage.state = True, ENDED
-            else:
-                time.sleep(0.01)
+                stage.enter(SETTLED)
 
     def judge(self, stage: Stage, now: float) -> None:
         """It has exited: settle what it read, then commit or break what it wrote."""
@@ -107,7 +141,7 @@ class Rules:
             if any(side.state in link.BROKEN for side in stage.ins):
                 stage.blame = stage.blame or stage.broken_links()
                 self.break_links(stage)
-                stage.settled = True
+                stage.enter(SETTLED)
                 return
         writing = any(side.state == link.OPEN for side in stage.outs)
         if stage.problem is None and writing and self.held(stage, stage.outs, now):
@@ -118,7 +152,7 @@ class Rules:
             for side in stage.outs:
                 if side.state == link.OPEN:
                     side.commit()
-        stage.settled = True
+        stage.enter(SETTLED)
 
     def settle_reader(self, stage: Stage, side: "Side", now: float) -> bool:
         """Read to the end, or it is not ok; returns whether this side is settled (or has failed)."""
@@ -128,19 +162,19 @@ class Rules:
         if stage.spec["early_exit"]:
             side.leave()
             return True
-        if stage.drain_until == 0 and self.held(stage, [side], now):
+        if stage.phase != DRAINING and self.held(stage, [side], now):
             return False
         if stage.problem is not None:
             return True
-        if stage.drain_until == 0:
-            stage.drain_until, stage.hold_until = now + self.patience.drain, 0.0
+        if stage.phase != DRAINING:
+            stage.enter(DRAINING, now + self.patience.drain)
             count, stage.left_unread = at_rest(side)
             stage.consumed = "" if count is None else " after %d bytes" % (count - stage.left_unread)
         at_end = side.drain(stage.spec["padding"])
         if at_end:
             side.finish()
             return True
-        if at_end is None and now < stage.drain_until:
+        if at_end is None and not stage.is_due(now):
             return False
         if side.state != link.RESET:
             rest = "%d left unread" % stage.left_unread if stage.left_unread else "and its input had not ended"
@@ -158,11 +192,13 @@ class Rules:
             text = "what it started comes and goes too fast to be looked at, and may still have the link open"
         else:
             if not found:
-                stage.hold_until = 0.0
+                if stage.phase == HELD:
+                    stage.enter(ENDED)
                 return False
             text = whose(found)
-        stage.hold_until = stage.hold_until or now + self.patience.hold
-        if now < stage.hold_until:
+        if stage.phase != HELD:
+            stage.enter(HELD, now + self.patience.hold)
+        if not stage.is_due(now):
             return True
         stage.fail("held", "has exited, but " + text)
         return False
@@ -182,6 +218,5 @@ class Rules:
         pids = descendants(stage.pid)
         pids[stage.pid] = stage.spec["argv"][0]
         self.killed.update(pids)
-        for pid in kill(pids, number):
-            self.left[pid] = pids[pid]
+        kill(pids, number)
         kill(pids, signal.SIGCONT)  # a stopped process does not even notice SIGTERM

@@ -24,7 +24,18 @@ KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by 
 CHUNK = 64 * 1024
 PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
 
-WAITING, RUNNING, ENDED = "waiting", "running", "ended"
+# the phases of a stage, each with the time when it is over unless something happens before (``until``)
+WAITING = "waiting"  # for the first byte of its input, or the clean end of it
+RUNNING = "running"
+STOPPING = "stopping"  # its link is broken: it has some time to notice that by itself
+TERMINATED = "terminated"  # it was sent SIGTERM
+KILLED = "killed"  # it is sent SIGKILL, until it is gone or given up
+ENDED = "ended"  # it has exited, and its links are open
+HELD = "held"  # the same, and something that it has left running may use them
+DRAINING = "draining"  # the same, and the rest of its input is looked at
+SETTLED = "settled"
+ALIVE = (RUNNING, STOPPING, TERMINATED, KILLED)
+EXITED = (ENDED, HELD, DRAINING)
 
 
 class Kept:
@@ -35,12 +46,13 @@ class Kept:
         self.data = b""
         self.total = 0
         self.fd, self.theirs = os.pipe()
+        self.open = True
         os.set_blocking(self.fd, False)
 
     def read(self) -> None:
         """Take what is there, as much as a pipe holds: a flood must not keep us here; closes the pipe at its end."""
         for _chunk in range(PIPE_MOST // CHUNK):
-            if self.fd < 0:
+            if not self.open:
                 return
             try:
                 chunk = os.read(self.fd, CHUNK)
@@ -53,9 +65,9 @@ class Kept:
             self.data = (self.data + chunk)[-self.most :] if self.last else (self.data + chunk)[: self.most]
 
     def close(self) -> None:
-        if self.fd >= 0:
+        if self.open:
             os.close(self.fd)
-            self.fd = -1
+            self.open = False
 
 
 class Stage:
@@ -68,8 +80,8 @@ class Stage:
         self.fds = {int(fd): sides[(link, fd != "0")] for fd, link in spec["fds"].items()}
         self.ins = [side for side in self.fds.values() if not side.writer]
         self.outs = [side for side in self.fds.values() if side.writer]
-        self.state = WAITING
-        self.settled = False
+        self.phase = WAITING
+        self.until: "float | None" = None
         self.pid = 0
         self.status: "int | None" = None  # as wait(2) gives it
         self.cpu: "float | None" = None
@@ -78,8 +90,25 @@ class Stage:
         self.problem: "Problem | None" = None
         self.blame: "list[str]" = []  # links that were broken before this stage was in trouble
         self.left_unread, self.consumed = 0, ""  # when it exited before the end of its input
-        self.term_at = self.kill_at = self.hold_until = self.drain_until = 0.0
         self.stderr = self.stdout = None  # type: Kept | None
+
+    def enter(self, phase: str, until: "float | None" = None) -> None:
+        self.phase, self.until = phase, until
+
+    def is_due(self, now: float) -> bool:
+        """Whether the time of this phase is over."""
+        return self.until is not None and now >= self.until
+
+    @property
+    def settled(self) -> bool:
+        return self.phase == SETTLED
+
+    @property
+    def state(self) -> str:
+        """As a report has it: one that never started has been waiting, to the end."""
+        if self.started_at is None:
+            return "waiting"
+        return "running" if self.phase in ALIVE else "ended"
 
     def start(self) -> None:
         """Fork and exec; raises NotStarted.  A source reads /dev/null, a last stage's output is kept.
@@ -97,7 +126,7 @@ class Stage:
             self.stderr = Kept(last=True)
             targets[2] = self.stderr.theirs
         now = time.monotonic()
-        argv, program = self.spec["argv"], -1
+        argv, program = self.spec["argv"], None
         try:
             if "program" in self.spec:
                 program = targets[PROGRAM_FD] = in_memory(self.spec["program"])
@@ -112,24 +141,26 @@ class Stage:
                 orphaned=signal.SIGKILL,  # as the guard does; the guard may be dead as well
                 others=others,
             )
-            self.started_at, self.state = now, RUNNING
+            self.started_at = now
+            self.enter(RUNNING)
         except BaseException:
             self.ended_at = now  # when it failed; it never ran
             raise
         finally:
             os.close(null)
-            if program >= 0:
+            if program is not None:
                 os.close(program)
             for kept in (self.stderr, self.stdout):
                 if kept:
                     os.close(kept.theirs)
 
     def pipes(self) -> "list[Kept]":
-        return [kept for kept in (self.stderr, self.stdout) if kept and kept.fd >= 0]
+        return [kept for kept in (self.stderr, self.stdout) if kept and kept.open]
 
     def reaped(self, status: int, usage: "Any") -> None:
         """wait4(2) has given us its status."""
-        self.status, self.ended_at, self.state = status, time.monotonic(), ENDED
+        self.status, self.ended_at = status, time.monotonic()
+        self.enter(ENDED)
         self.cpu = usage.ru_utime + usage.ru_stime
         for kept in self.pipes():
             kept.read()
