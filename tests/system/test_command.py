@@ -23,7 +23,7 @@ SSH = "-l { ssh h1 }"
 MISTAKES = {
     "": "-l/--login",
     "-l { ssh h1 } -i { x }": "-r/--remote",
-    "-l { ssh h1 } -r { x }": "-i/--input, -o/--output",
+    "-l { ssh h1 } -r { x }": "-i/--input or -o/--output",
     "-i x": "-i/--input",
     "-r {x }": "-r/--remote",
     "-l": "-l/--login",
@@ -32,7 +32,7 @@ MISTAKES = {
     "-o { }": "-o/--output",
     "-i { x } -i { y }": "-i/--input",
     "-i { x } -l { y } -r { z } -x": "-x",
-    "-i { x } -l { y } -r { z } word": "'word'",
+    "-i { x } -l { y } -r { z } word": "unexpected word 'word'",
     "-t soon": "-t/--timeout",
     "-t": "-t/--timeout",
     "-h": "-h/--host",
@@ -102,22 +102,22 @@ STATUSES = {
     "remote, not last": (
         "-r { sh -c 'echo x; exit 7' } -o { sh -c 'cat; exit 0' }",
         2,
-        "remote (sh) on FAR failed with exit status 7; if that is no failure, give --ok-rc remote=0,7",
+        "remote (sh) on FAR failed with exit status 7; to accept this status, use --ok-rc remote=0,7",
     ),
     "input, swallowed": (
         "-i { sh -c 'echo x; exit 5' } -r { sh -c 'cat; exit 0' }",
         2,
-        "input (sh) on this host failed with exit status 5; if that is no failure, give --ok-rc input=0,5",
+        "input (sh) on this host failed with exit status 5; to accept this status, use --ok-rc input=0,5",
     ),
     "input, noticed": (
         "-i { sh -c 'head -c 30M /dev/zero; exit 5' } -r { sh -c 'cat 2>&-' }",
         2,
-        "input (sh) on this host failed with exit status 5; if that is no failure, give --ok-rc input=0,5",
+        "input (sh) on this host failed with exit status 5; to accept this status, use --ok-rc input=0,5",
     ),
     "input, ok otherwise": (
         "--ok-rc input=0,2 -i { sh -c 'head -c 30M /dev/zero; exit 1' } -r { sh -c 'cat 2>&-; exit 3' }",
         2,
-        "input (sh) on this host failed with exit status 1; if that is no failure, give --ok-rc input=0,1,2",
+        "input (sh) on this host failed with exit status 1; to accept this status, use --ok-rc input=0,1,2",
     ),
     "input killed": (
         "-i { sh -c 'head -c 30M /dev/zero; kill $$' } -r { sh -c 'cat 2>&-' }",
@@ -127,7 +127,7 @@ STATUSES = {
     "input, nothing begun": (
         "-i { false } -r { cat }",
         2,
-        "input (false) on this host failed with exit status 1; if that is no failure, give --ok-rc input=0,1",
+        "input (false) on this host failed with exit status 1; to accept this status, use --ok-rc input=0,1",
     ),
     "had enough": ("-r { seq 1 1000000 } -o { head -1 }", 0, ""),
     "had enough there": ("-i { seq 1 1000000 } -r { head -1 }", 0, ""),
@@ -172,7 +172,7 @@ def test_no_connection_in_time(fleet: Fleet, shell: Shell) -> None:
         "no connection between the far side (ssh h1) and this host within 2 s (-t/--timeout). this host listened on "
     )
     assert f"dialled this host at {fleet.controller.address} port" in ended.said
-    assert ended.said.endswith("--listen (who is dialled).")
+    assert ended.said.endswith("--listen (which side listens).")
 
 
 # -- end of file means success, and nothing else does

@@ -15,7 +15,7 @@ from .playbook import REPOSITORY
 from .shell import Shell, stats
 
 SSH = "-l { ssh h1 }"
-FAILED = "input (sh) on this host failed with exit status 1; if that is no failure, give --ok-rc input=0,1"
+FAILED = "input (sh) on this host failed with exit status 1; to accept this status, use --ok-rc input=0,1"
 TWICE = "-i/--input: given twice (see socketpipe --help)"
 NUMBER = "-t/--timeout: 'soon' is not a whole number of seconds from 0 to 1000000000 (see socketpipe --help)"
 # the words: lines, each with its exit status, its output and, in the end, what is said

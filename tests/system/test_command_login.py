@@ -213,7 +213,7 @@ def test_a_far_side_with_an_old_python_only(shell: Shell, work: Path) -> None:
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
         f"socketpipe: no end could be started on the far side (ssh h1 env PATH={work}): no usable Python (python3): "
-        "install Python 3.6 or later there, or say where it is with --python"
+        "install Python 3.6 or later there, or give its path with --python"
     )
 
 
@@ -231,7 +231,7 @@ def test_a_far_side_with_python_2_only(shell: Shell) -> None:
         assert ended.returncode == 2
         assert re.fullmatch(
             rf"no end could be started on the far side \({words}\): no usable Python \(Python 3\.6 or later is needed, "
-            r"this is 2\.7\.\d+\): install Python 3\.6 or later there, or say where it is with --python",
+            r"this is 2\.7\.\d+\): install Python 3\.6 or later there, or give its path with --python",
             ended.said,
         )
 
@@ -277,21 +277,21 @@ def unpacked(data: bytes) -> Iterator[Any]:
 
 # -- those that fail
 
-DEAF = "it must run the command line after it, and hand on its standard input (no ssh -n or -f, no </dev/null)"
-TERMINAL = "a terminal is in the way of its standard input (ssh -tt, RequestTTY force)"
+DEAF = "it must run the command line that follows it and pass on its standard input (no ssh -n or -f, no </dev/null)"
+TERMINAL = "its standard input passes through a terminal (ssh -tt, RequestTTY force)"
 LOGINS = {
     "false": ("false", r"the login command ended without a report \(exit status 1\)"),
     "refused": ("ssh -p 9 h1", r"the login command ended without a report \(exit status 255\)"),
     "missing": ("no-such-login", r"the login command: there is no 'no-such-login' in PATH .*"),
     "killed": ("sh -c 'kill -9 $$'", r"the login command ended without a report \(exit status -9\)"),
-    "silent": ("true", rf"the login command has started nothing \(exit status 0\): {re.escape(DEAF)}"),
+    "silent": ("true", rf"the login command did not start the program \(exit status 0\): {re.escape(DEAF)}"),
     "no input, two shells": (
         "ssh -n h1 ssh h2",
-        rf"the login command has started nothing \(exit status \d+\): {re.escape(DEAF)}",
+        rf"the login command did not start the program \(exit status \d+\): {re.escape(DEAF)}",
     ),
     "a terminal, two shells": (
         "ssh -tt h1 ssh h2",
-        rf"the login command has started nothing \(exit status \d+\): {re.escape(TERMINAL)}",
+        rf"the login command did not start the program \(exit status \d+\): {re.escape(TERMINAL)}",
     ),
     "closes its output": (
         "sh -c 'exec sleep 7411 >/dev/null' -",
@@ -299,11 +299,11 @@ LOGINS = {
     ),
     "hangs with our input": (
         "sh -c 'cat >/dev/null; sleep 7411; :'",
-        r"the login command has not got there within 1 s \(-t/--timeout\)",
+        r"the login command did not reach the far side within 1 s \(-t/--timeout\)",
     ),
     "hangs, says something": (
         "sh -c 'echo welcome; sleep 7411; :'",
-        r"the login command has not got there within 1 s \(-t/--timeout\)",
+        r"the login command did not reach the far side within 1 s \(-t/--timeout\)",
     ),
     "no shell": ("cat", r".*"),
 }

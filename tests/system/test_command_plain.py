@@ -89,7 +89,7 @@ def test_plain_tells_the_far_side_that_the_input_failed(shell: Shell, far: str, 
     ended = shell.run(f"socketpipe --plain {batch} -i {{ {source} }} -l {{ {far} }} -r {{ {probe} }}")
     assert ended.returncode == 2  # not the probe's, which may or may not have failed before
     assert anatomy.seen(work / "seen")["end"] == "ECONNRESET"
-    message = "socketpipe: input ended with exit status 5; if that is no failure, give --ok-rc input=0,5"
+    message = "socketpipe: input ended with exit status 5; to accept this status, use --ok-rc input=0,5"
     assert message in ended.stderr.splitlines()
 
 
@@ -163,8 +163,10 @@ PLAIN_FAILURES = {
     "-i { echo } -l { no-such-login } -r { cat }": "-l/--login: there is no 'no-such-login' in PATH ",
     "-i { no-such-input } -l { true } -r { cat }": "-i/--input: there is no 'no-such-input' in PATH ",
     "-o { /etc/passwd } -l { true } -r { cat }": "-o/--output: '/etc/passwd' is not executable",
-    "-i { echo } -l { false } -r { cat }": "the far side did not call: the login command ended with exit status 1",
-    "-t 1 -i { echo } -l { sh -c 'sleep 7431; :' } -r { cat }": "the far side did not call within 1 s (-t/--timeout)",
+    "-i { echo } -l { false } -r { cat }": "the far side did not connect: the login command ended with exit status 1",
+    "-t 1 -i { echo } -l { sh -c 'sleep 7431; :' } -r { cat }": (
+        "the far side did not connect within 1 s (-t/--timeout): try -h, or --ports"
+    ),
 }
 
 

@@ -90,7 +90,7 @@ def test_nobody_is_waited_for_after_a_login_that_has_begun_nothing() -> None:
     ("at", "timeout", "begun", "hopeless"),
     [
         (0.5, 1, False, ""),
-        (2.0, 1, False, "the login command has not got there within 1 s (-t/--timeout)"),
+        (2.0, 1, False, "the login command did not reach the far side within 1 s (-t/--timeout)"),
         (2.0, 1, True, ""),
         (3000.0, 0, False, ""),
     ],
@@ -112,7 +112,7 @@ def test_a_login_that_takes_everything_and_begins_nothing() -> None:
         while events({launch.taken: select.POLLIN})[launch.taken] & select.POLLIN:
             time.sleep(0.01)
         text = launch.hopeless(launch.taken_at + patience + 1, 0)
-        assert text.startswith("the login command has taken the program, and nothing has begun in 60 s: ")
+        assert text.startswith("the login command read the program, but nothing started in 60 s: ")
     finally:
         launch.cancel(9)
         launch.wait()

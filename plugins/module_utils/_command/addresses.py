@@ -21,7 +21,7 @@ LENGTHS = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
 def own_addresses() -> "list[str]":
-    """All addresses that others may dial, those of the loopback interface last; [] where the kernel tells none."""
+    """All addresses that others may dial, loopback last; [] if the kernel reports none."""
     found = []
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
@@ -48,7 +48,7 @@ def messages(data: bytes) -> "Iterator[tuple[int, bytes]]":
 
 
 def address_in(body: bytes) -> str:
-    """The address of one RTM_NEWADDR; "" for one that means nothing without its interface."""
+    """The address in one RTM_NEWADDR message; "" if it is only valid with its interface."""
     family, _prefix, _flags, scope, _interface = ADDRESS.unpack_from(body)
     if scope == RT_SCOPE_LINK or family not in LENGTHS:
         return ""
@@ -57,7 +57,7 @@ def address_in(body: bytes) -> str:
         length, kind = ATTRIBUTE.unpack_from(data)
         values[kind] = data[ATTRIBUTE.size : length]
         data = data[max(ATTRIBUTE.size, length + 3 & ~3) :]
-    value = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS, b"")  # of a tunnel the second is the other side's
+    value = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS, b"")  # for a tunnel, IFA_ADDRESS is the other side
     return socket.inet_ntop(family, value) if len(value) == LENGTHS[family] else ""
 
 

@@ -1,8 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command as one file: ``python -m …archive TARGET [MANUAL [PYTHON]]`` writes a zip archive that Python runs.
+"""The command as one file: ``python -m …archive TARGET [MANUAL [PYTHON]]`` writes a zip archive that Python can run.
 
-MANUAL is its manual page, PYTHON the interpreter of its first line: a path, or a name to be looked up in PATH.
+MANUAL is the file for the manual page.  PYTHON is the interpreter for the first line: a path, or a name in PATH.
 """
 
 import io
@@ -13,8 +13,8 @@ import zipfile
 from .._run import bootstrap
 from . import manual
 
-# nothing but the standard library is found, whatever PYTHONPATH leads to; and until there is something to clean up,
-# Ctrl-C ends us at once and without a word
+# imports find only the standard library, whatever PYTHONPATH contains; Ctrl-C ends the program silently until there is
+# something to clean up
 MAIN = """import os, sys
 library = os.path.dirname(getattr(os, "__file__", ""))
 if library:
@@ -25,11 +25,11 @@ if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
 from %s._command.command import main
 sys.exit(main(sys.argv[1:]))
 """
-EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same sources give the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 
 
 def archive(python: str = "python3") -> bytes:
-    """The engine and what the command needs beside it, and nothing else."""
+    """The engine and the modules of the command, and nothing else."""
     first = "#!%s -IS\n" % python if python.startswith("/") else "#!/usr/bin/env %s\n" % python
     modules = bootstrap.sources(bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES)
     rooms = dict.fromkeys(name.partition(".")[0] + "/" for name, _text in modules)
@@ -40,7 +40,7 @@ def archive(python: str = "python3") -> bytes:
     data.write(first.encode("utf-8"))
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as target:
         for name, text in files:
-            # the first is read before anything is put right, so without zlib
+            # __main__.py is read before sys.path is corrected, so zlib may not be found yet
             kind = zipfile.ZIP_DEFLATED if "/" in name else zipfile.ZIP_STORED
             target.writestr(zipfile.ZipInfo(name, EPOCH), text.encode("utf-8"), kind)
     return data.getvalue()

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command ``socketpipe``: a plan of two ends, run from a shell."""
+"""The command ``socketpipe``: runs a plan with two ends."""
 
 import json
 import os
@@ -31,20 +31,21 @@ if TYPE_CHECKING:
     from .._run.records import Outcome
 
 HERE, THERE = "here", "there"
-SAMPLE = 1.0  # seconds between samples for the meter
+SAMPLE = 1.0  # seconds between samples for the progress line
 PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
 ADVICE = {
-    "failed": "if that is no failure, give --ok-rc %s=%s",
+    "failed": "to accept this status, use --ok-rc %s=%s",
     "early exit": "leave out --whole if that is what you want",
     "timeout": "-t/--timeout",
-    "not connected": "Try -h (what to dial), --ports (what a firewall lets through) or --listen (who is dialled).",
+    "not connected": "Try -h (addresses to dial), --ports (ports that a firewall allows) or --listen (which side "
+    "listens).",
 }
 
 
 def main(words: "list[str]") -> int:
-    """Do what the command line says; returns the exit status."""
+    """Run the command line; returns the exit status."""
     hold_places()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it was ignored, no child would leave us an exit status
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, children would leave no exit status
     if words[:1] == ["-s"]:
         return plain.serve(words[1:])
     try:
@@ -58,11 +59,11 @@ def main(words: "list[str]") -> int:
     try:
         return (plain.drive if options.plain else run)(options)
     except OSError as exc:
-        return say("this host has not enough left to go on: %s (see ulimit -a)" % (exc.strerror or exc), FAILURE)
+        return say("this host has run out of resources: %s (see ulimit -a)" % (exc.strerror or exc), FAILURE)
 
 
 class CommandRun(Run):
-    """The run of one command line, which a signal ends; so does a login that leads to nothing."""
+    """The run of one command line.  A signal ends it, and so does a login that starts no end."""
 
     def __init__(self, here: ForkLaunch, login: LoginLaunch, on_sample: "Callable[[Sample], None]", timeout: int):
         super().__init__({HERE: here, THERE: login}, on_sample)
@@ -87,7 +88,7 @@ class CommandRun(Run):
 def attempt(
     options: "SimpleNamespace", meter: Meter, obstacle: str = ""
 ) -> "tuple[Plan, CommandRun, dict[str, Outcome]]":
-    """Run the plan; ``obstacle``: why the far side cannot be told on the login command's standard input."""
+    """Run the plan; ``obstacle`` is the reason why standard input of the login command cannot carry it."""
     plan = make_plan(options, obstacle)
     login = LoginLaunch(plan.for_end(THERE), options.login, options.python or "python3", options.batch, obstacle)
     running = CommandRun(ForkLaunch(plan.for_end(HERE), login), login, meter.feed, options.timeout)
@@ -98,7 +99,7 @@ def attempt(
 
 
 def run(options: "SimpleNamespace") -> int:
-    """Run the commands and say what came of it; returns the exit status."""
+    """Run the commands and report the outcome; returns the exit status."""
     began = time.monotonic()
     names = {HERE: "this host", THERE: "the far side (%s)" % " ".join(options.login)[:200]}
     meter = Meter(2, at_terminal)
@@ -106,7 +107,7 @@ def run(options: "SimpleNamespace") -> int:
     meter.clear()
     verdict = Verdict(plan, outcomes, names, ADVICE)
     status = exit_status(verdict, "output" if options.output else "remote")
-    if running.signal:  # what else has failed is a consequence
+    if running.signal:  # other failures are consequences
         status, verdict.ok = 128 + running.signal, False
         text = "interrupted: socketpipe was ended by %s" % signal_name(running.signal)
         verdict.cause = {"kind": "interrupted", "host": names[HERE], "msg": text}
@@ -123,7 +124,7 @@ def run(options: "SimpleNamespace") -> int:
 
 
 def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
-    """Two ends, up to three stages, and who dials whom; without secrets if it goes there for all to see."""
+    """Two ends, up to three stages, and the dialling side; without secrets if everybody can read its command line."""
     plan = Plan(
         {
             "ports": options.ports,
@@ -139,7 +140,7 @@ def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
     plan.add_end(THERE, options.listen == "remote")
     stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]
     plan.chain([(end, stage(options, name)) for end, name in stages if getattr(options, name)])
-    if obstacle == TERMINAL:  # which mixes its outputs: what the remote command says comes in the report
+    if obstacle == TERMINAL:  # it mixes both outputs, so the report carries the command's standard error
         del plan.stage("remote")["inherit"]["2"]
     for link in plan.links if obstacle else ():
         link["secret"] = ""
@@ -152,12 +153,12 @@ def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
 
 
 def whole_blocks(options: "SimpleNamespace") -> "bool | None":
-    """For all commands, for none, or None for dd only."""
+    """Whether all commands get whole blocks; None for dd only."""
     return True if options.full_reads else False if options.live else None
 
 
 def stage(options: "SimpleNamespace", name: str) -> "Command":
-    """One command as a stage of a plan: what it inherits, it has for itself."""
+    """One command as a stage of a plan; it shares the streams that it inherits with no other."""
     argv = getattr(options, name)
     inherit = {"2": 2}
     if name == "input":
@@ -172,7 +173,7 @@ def stage(options: "SimpleNamespace", name: str) -> "Command":
         "environment": {},
         "inherit": inherit,
         "own_session": name == "remote",
-        "others": name != "remote",  # a shell's 3<file is for the commands here
+        "others": name != "remote",  # further descriptors, such as a shell's 3<file, are for the commands on this host
     }
     if argv[0] == "socketpipe":
         modules = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
@@ -183,7 +184,7 @@ def stage(options: "SimpleNamespace", name: str) -> "Command":
 
 
 def exit_status(verdict: Verdict, last: str) -> int:
-    """That of the last command if it is the cause, 128 + n for a signal; else FAILURE."""
+    """The status of the last command if it is the cause, with 128 + n for a signal; otherwise FAILURE."""
     if verdict.ok:
         return 0
     cause = verdict.cause
@@ -192,7 +193,7 @@ def exit_status(verdict: Verdict, last: str) -> int:
 
 
 def write_stats(path: str, stats: "dict[str, object]", status: int) -> int:
-    """One line of JSON to a file, "" for standard error; returns the exit status."""
+    """Write one line of JSON to a file, or to standard error if ``path`` is ""; returns the exit status."""
     line = json.dumps(stats) + "\n"
     try:
         if not path:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the command starts its two ends: one as a fork of itself, one through the login command."""
+"""How the command starts its two ends: one as a fork of itself, the other through the login command."""
 
 import os
 import select
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from .._end.records import EndPlan, Sample
     from .._run.report import Message
 
-# As -I, which Python 2 does not know, so that it could not say what it is; PROGRAM does the rest of it
+# like -I, which Python 2 does not have: Python 2 must start, to report its version; PROGRAM does the rest of -I
 ISOLATED = "-ESs"
-# says that it has begun, and executes what is in the text or the word that it names
+# reports that it has begun, and executes the program in the text or argument that it names
 PROGRAM = (
     "import sys;sys.path=[entry for entry in sys.path if entry];import binascii,io;"
     'sys.stdout.write("\\n%s{\\"begun\\": 1}\\n");sys.stdout.flush();'
     "r=io.BytesIO(binascii.a2b_base64(%s)).read;exec(r(int(r(8))))"
 )
-# PROGRAM as one word, whether a shell reads it or none: a shell's quotes are in comments of Python.
-# The backslashes are for csh; to Python they continue lines on which nothing more comes
+# PROGRAM as one word, with or without a shell: the quotes for a shell are in comments for Python.
+# The backslashes are for csh; in Python they continue onto empty lines
 WORD = "0#'\\\n%s#\\\n#'"
-# before PROGRAM, where that comes on standard input: Python takes a terminal for somebody who types it.  The echo shows
-# that, if it is the terminal's; but Python may do that in its place (readline), and get to this
+# precedes PROGRAM on standard input.  If that is a terminal, Python reads it interactively.  The terminal's echo of
+# this line shows that; if the terminal does not echo (readline), Python executes the line
 NO_TERMINAL = 'import sys;sys.stdin.isatty() and sys.exit(sys.stdout.write("\\n%s{\\"terminal\\": 1}\\n") and 0);'
 ECHO = NO_TERMINAL.partition("(sys.stdout")[0].encode("ascii")
-SILENT = 60.0  # seconds for an end to begin when the login command has taken all of its program
-CLOSED = 3.0  # seconds from the end of the login command's output to its own, and to that of one that we end
-# what is in the way of the login command's standard input
-DEAF = "it must run the command line after it, and hand on its standard input (no ssh -n or -f, no </dev/null)"
-TERMINAL = "a terminal is in the way of its standard input (ssh -tt, RequestTTY force)"
-NOTHING = "the login command has started nothing (exit status %d): %s"
-LATE = "the login command has not got there within %d s (-t/--timeout)"
-MUTE = "the login command has taken the program, and nothing has begun in %d s: does it run the command line after it?"
+SILENT = 60.0  # seconds until an end must begin, after the login command has read the whole program
+CLOSED = 3.0  # seconds for the login command to exit after it has closed its output, and after each signal
+# reasons why the program does not get through the login command's standard input
+DEAF = "it must run the command line that follows it and pass on its standard input (no ssh -n or -f, no </dev/null)"
+TERMINAL = "its standard input passes through a terminal (ssh -tt, RequestTTY force)"
+NOTHING = "the login command did not start the program (exit status %d): %s"
+LATE = "the login command did not reach the far side within %d s (-t/--timeout)"
+MUTE = "the login command read the program, but nothing started in %d s: does it run the command line that follows it?"
 
 
 def words_of(pid: int) -> bytes:
@@ -59,7 +59,7 @@ def words_of(pid: int) -> bytes:
 
 
 class ForkLaunch(PipedLaunch):
-    """The end on this host: this very program, which is loaded already."""
+    """The end on this host: a fork of this process, which has the program loaded already."""
 
     pid = 0
 
@@ -72,7 +72,7 @@ class ForkLaunch(PipedLaunch):
             self.fork()
 
     def learn(self, secrets: "dict[str, str]") -> None:
-        """The far side has made the secrets."""
+        """Use the secrets, which the far side made."""
         for link in self.plan["links"]:
             link["secret"] = secrets[link["id"]]
         self.fork()
@@ -83,13 +83,13 @@ class ForkLaunch(PipedLaunch):
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                for fd in (self.out, self.login.out):  # else those who write to them would not see that we are gone
+                for fd in (self.out, self.login.out):  # so that their writers notice if the parent dies
                     if fd >= 0:
                         os.close(fd)
                 os.dup2(theirs, 1)
                 main.main(self.plan)
             except OSError as exc:
-                say("the end on this host cannot go on: %s" % exc)
+                say("the end on this host failed: %s" % exc)
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:
@@ -103,7 +103,7 @@ class ForkLaunch(PipedLaunch):
         return exit_status(os.waitpid(self.pid, 0)[1]), ""
 
     def processes(self) -> "dict[int, int]":
-        """The guard, and the end as long as it lives: it has no label, but our own command line."""
+        """The end while it lives, and its guard.  The end has no label; its command line is that of this process."""
         if self.pid not in children(os.getpid()):
             return {}
         found = {self.pid: os.getpid()}
@@ -120,11 +120,12 @@ class ForkLaunch(PipedLaunch):
 class LoginLaunch(PipedLaunch):
     """The end on the far side: the login command, with the program and its plan on its standard input.
 
-    ``obstacle``: why that does not get through, if that is known; then all is in the command line, but the secrets.
+    ``obstacle`` is the reason why that does not get through, if known.  The command line then has everything but the
+    secrets.
     """
 
     subject = "the login command"
-    how_to_set_python = "say where it is with --python"
+    how_to_set_python = "give its path with --python"
     pid, into, taken = 0, -1, -1
     pending = b""
 
@@ -161,7 +162,7 @@ class LoginLaunch(PipedLaunch):
         finally:
             for fd in (stdout, stderr):
                 os.close(fd)
-        if not self.in_words:  # compiling is dear, and done while the login takes its time
+        if not self.in_words:  # compiling takes long, so it is done during the login
             text = NO_TERMINAL % MARK + PROGRAM % (MARK, '"%s"' % self.text(bootstrap.program(bootstrap.sources())))
             self.pending = text.encode("ascii") + b"\n"
 
@@ -181,20 +182,20 @@ class LoginLaunch(PipedLaunch):
         return samples
 
     def feed(self) -> None:
-        """Write as much of the program as the login command takes."""
+        """Write as much of the program as the login command accepts."""
         try:
             self.pending = self.pending[os.write(self.into, self.pending) :]
         except BlockingIOError:
             return
         except OSError:
-            self.pending = b""  # it has ended: its exit status says why
+            self.pending = b""  # it has exited; its exit status shows why
         if not self.pending:
             self.taken_at = time.monotonic()
             os.close(self.into)
             self.into = -1
 
     def parse(self, message: "Message") -> "Sample | None":
-        """Messages before any other say that there is an end, and which secrets it has made."""
+        """The first messages report that an end has begun, and the secrets that it made."""
         if message.get("begun"):
             self.begun = True
         elif message.get("terminal"):
@@ -204,7 +205,7 @@ class LoginLaunch(PipedLaunch):
         return super().parse(message)
 
     def hopeless(self, now: float, timeout: int) -> str:
-        """Why to wait no longer for an end to begin; "" if it has, or may."""
+        """The reason to stop waiting for an end to begin; "" if it has begun or still may."""
         if self.begun or self.ready:
             return ""
         if timeout and now > self.began + timeout:
@@ -221,7 +222,7 @@ class LoginLaunch(PipedLaunch):
         self.into = self.taken = -1
 
     def wait(self) -> "tuple[int, str]":
-        """One that lives on without its output will never report: it is ended."""
+        """A login command that has closed its output will never report, so it is killed if it does not exit."""
         for number in (0, signal.SIGTERM, signal.SIGKILL):
             kill(self.everyone() if number else [], number)
             deadline = time.monotonic() + CLOSED
@@ -234,7 +235,7 @@ class LoginLaunch(PipedLaunch):
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         super().conclude(rc, stdout, stderr)
-        if self.report and "end" not in self.report:  # the loader's last word, of a Python that is too old
+        if self.report and "end" not in self.report:  # the loader found that Python is too old
             self.error, self.kind = NO_PYTHON % (self.report["refused"], self.how_to_set_python), "no python"
             self.report = None
         elif not self.begun and self.kind == "launch":
@@ -242,24 +243,24 @@ class LoginLaunch(PipedLaunch):
             self.error = NOTHING % (rc, self.obstacle) if self.obstacle else self.error
 
     def everyone(self) -> "set[int]":
-        """The login command and, where that is a script, what it runs."""
+        """The pids of the login command and, if that is a script, of the commands that it runs."""
         return {self.pid, *descendants(self.pid)} if self.pid in children(os.getpid()) else set()
 
     def cancel(self, age: float = 0.0) -> bool:
-        """All of it is asked at once, a script and what it runs; of an end on this very host the end first."""
+        """Stop a script and the commands that it runs at the same time; an end on this same host comes first."""
         self.cancelled = True
         everyone = self.everyone()
         found = self.processes() or dict.fromkeys(everyone, 0)
         meant, refused = self.ending.press(found, age, everyone | set(found))
-        if refused and not self.ready:  # sudo's, which is not ours to end: it sees our end go
+        if refused and not self.ready:  # of sudo, which this user may not kill; it notices the closed output
             os.close(self.out)
-            self.error = "it was not ours to end"
+            self.error = "the login command runs as another user and could not be stopped"
             self.over()
         return bool(found) and not meant == len(refused) > 0
 
 
 def are_secrets(found: "Any", plan: "EndPlan") -> bool:
-    """Whether these are keys for the plan's links, and no more."""
+    """Whether these are keys for exactly the links of the plan."""
     if not isinstance(found, dict) or set(found) != {link["id"] for link in plan["links"]}:
         return False
     return all(isinstance(key, str) and len(key) == 64 and not key.strip("0123456789abcdef") for key in found.values())

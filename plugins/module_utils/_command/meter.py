@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Progress for a person at a terminal: one line that is written over.  Figures come from tcp_info alone."""
+"""Progress at a terminal: one line, overwritten each time.  All figures come from tcp_info."""
 
 import os
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     from .._end.records import Sample
 
-BAR = range(5, 21)  # characters of the bar, whatever fits into the line; none when it would be shorter
-COLUMNS = 80  # of a terminal that does not know
-SPAN = 5  # samples over which a rate is taken
+BAR = range(5, 21)  # possible widths of the bar; if the line has less room, there is none
+COLUMNS = 80  # if the terminal does not report its width
+SPAN = 5  # samples from which a rate is calculated
 
 
 class Meter:
-    """Bytes, rate and elapsed time of each link; the bar is the rate, of the highest so far.
+    """Bytes and rate of each link, the elapsed time, and a bar: the rate relative to the highest so far.
 
-    It writes only when a byte has moved: a command may be asking for something at the same terminal.
+    It writes only after a byte has moved, because a command may be prompting at the same terminal.
     """
 
     def __init__(self, fd: int, may_show: "Callable[[], bool]"):
@@ -31,7 +31,7 @@ class Meter:
         self.shown = False
 
     def feed(self, sample: "Sample") -> None:
-        """One sample of an end."""
+        """Take one sample of an end."""
         sides = {side["id"]: side["bytes"] for side in sample["sample"] if side["bytes"] is not None}
         self.seen = (self.seen + [(sample["at"], sides)])[-SPAN:]
         began, before = self.seen[0]
@@ -47,7 +47,7 @@ class Meter:
             self._show("%s  %s" % (clock(sample["at"]), ", ".join(texts)), total / self.most if self.most else 0.0)
 
     def _show(self, text: str, share: float) -> None:
-        """One line, never longer than the terminal is wide: what is longer could not be written over."""
+        """Show one line, cut to the width of the terminal: a longer one could not be overwritten."""
         room = (columns(self.fd) or COLUMNS) - 1
         width = min(BAR[-1], room - len(text) - len("[] "))
         full = int(width * share)
@@ -56,7 +56,7 @@ class Meter:
         self.shown = True
 
     def clear(self) -> None:
-        """Leave the line to what is said next."""
+        """Clear the line for the next message."""
         if self.shown:
             self._write("\r\033[K")
             self.shown = False
@@ -69,7 +69,7 @@ class Meter:
 
 
 def columns(fd: int) -> int:
-    """Of this terminal, 0 if it does not know: they change with its window."""
+    """The width of this terminal now, as its window may change; 0 if it does not report it."""
     try:
         return os.get_terminal_size(fd).columns
     except OSError:

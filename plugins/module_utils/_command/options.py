@@ -128,7 +128,7 @@ OPTIONS = [
         "--batch",
         "",
         FLAG,
-        "run -l without a terminal, in the background",
+        "run -l without a terminal, for background use",
         "Run the login command without a terminal. It then cannot ask for a password, and socketpipe can run in the "
         "background without being stopped for reading from the terminal (SIGTTIN). The input and output commands keep "
         "the terminal.",

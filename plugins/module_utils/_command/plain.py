@@ -1,12 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The original's protocol, for a far side or a near side that has only that: one socket, and no proof of anything.
+"""The original's protocol, for working with an original on either side: one socket, without authentication.
 
-Its far side is started as ``socketpipe -s host port command…``: it connects, makes
-the socket its standard input and output, and becomes the command.  Both directions
-share one socket, so nothing tells an end of file from a death there; and whoever
-connects first is taken.  What this side can still do, it does: if its own input
-command fails, the far side gets a reset.
+The far side is started as ``socketpipe -s host port command…``.  It connects, makes the socket its standard input and
+output, and becomes the command.  Both directions share one socket, so an end of file and a death look the same, and
+the first connection is accepted from anybody.  If the input command fails, the far side at least gets a reset.
 """
 
 import os
@@ -30,14 +28,14 @@ if TYPE_CHECKING:
 else:
     import socket
 
-SSH_CLIENT = "${SSH_CLIENT%% *}"  # a shell on the far side knows where its login came from
-LIVES = 0.1  # seconds between looks whether the login command still lives
-WRITES_ON = 32 * 1024  # bytes that nobody reads, from which on the far side is taken for one that writes for ever
+SSH_CLIENT = "${SSH_CLIENT%% *}"  # expanded by a shell on the far side: the address of this host
+LIVES = 0.1  # seconds between checks that the login command is alive
+WRITES_ON = 32 * 1024  # unread bytes: with more than these, the far side is assumed to write without end
 GRACE = 5  # seconds from SIGTERM to SIGKILL
 
 
 def serve(words: "list[str]") -> int:
-    """``-s host port command…``: connect to an original, and become the command; returns only on failure."""
+    """``-s host port command…``: connect to an original and become the command; returns only on failure."""
     if len(words) < 3 or not words[2]:
         return say("-s: needs a host, a port and a command", USAGE)
     host, port = words[:2]
@@ -59,7 +57,7 @@ def serve(words: "list[str]") -> int:
 
 
 class Processes:
-    """The login command and ours: {pid: name}, their statuses, and the signal that ends them all."""
+    """The login command and the local ones: {pid: name}, their statuses, and the signal that stopped them."""
 
     def __init__(self, ok_rc: "dict[str, list[int]]") -> None:
         self.ok_rc = ok_rc
@@ -73,13 +71,13 @@ class Processes:
         self.end()
 
     def end(self, number: int = signal.SIGTERM, frame: "Any" = None) -> None:
-        """Ask all that runs below us to stop, and in a while force it."""
+        """Send SIGTERM to all descendants, and SIGKILL after GRACE."""
         kill(descendants(os.getpid()), signal.SIGKILL if number == signal.SIGALRM else signal.SIGTERM)
         signal.signal(signal.SIGALRM, self.end)
         signal.alarm(GRACE)
 
     def give_up(self, why: str) -> int:
-        """End all and say why; returns the exit status."""
+        """Stop everything and report the reason; returns the exit status."""
         self.end()
         while self.alive:
             self.reap()
@@ -91,7 +89,7 @@ class Processes:
         self.alive[spawn(argv, full_environment({}), None, fds, batch, signal.SIGTERM)] = name
 
     def reap(self, flags: int = 0) -> str:
-        """The name of one that has ended, "" for none."""
+        """Wait for a process; returns its name, "" if none of these has ended."""
         pid, status = os.waitpid(-1, flags)
         name = self.alive.pop(pid, "")
         if name:
@@ -113,7 +111,7 @@ def drive(options: "SimpleNamespace") -> int:
                 raise NotStarted("-%s/--%s: %s" % (name[0], name, problem))
         words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote
         null, stderr = os.open(os.devnull, os.O_RDWR), own_description(2)
-        # standard input is the input command's, at a terminal, too: ssh and sudo ask at /dev/tty
+        # even a terminal as standard input belongs to the input command; ssh and sudo ask on /dev/tty
         processes.start("remote", words, {0: null, 1: null, 2: stderr}, options.batch)
         os.close(stderr)
         sock = wait_for_call(listener, processes, options.timeout)
@@ -135,7 +133,7 @@ def drive(options: "SimpleNamespace") -> int:
 
 
 def open_listener(ports: "list[int]") -> "tuple[socket.socket, int]":
-    """A listening socket and its port; raises OSError when all are taken."""
+    """A listening socket and its port; raises OSError if all ports are taken."""
     for port in ports or DEFAULT_PORTS:
         try:
             return listen_on(port), port
@@ -145,7 +143,7 @@ def open_listener(ports: "list[int]") -> "tuple[socket.socket, int]":
 
 
 def wait_for_call(listener: "socket.socket", processes: Processes, timeout: int) -> "socket.socket":
-    """The first who calls; raises OSError when nobody can any more."""
+    """The first connection; raises OSError if none can arrive any more."""
     deadline = time.monotonic() + timeout if timeout else float("inf")
     while True:
         if select.select([listener], [], [], LIVES)[0]:
@@ -156,16 +154,16 @@ def wait_for_call(listener: "socket.socket", processes: Processes, timeout: int)
             return sock
         if processes.signal or processes.reap(os.WNOHANG):
             status = processes.status.get("remote", 128 + processes.signal)
-            raise OSError("the far side did not call: the login command ended with exit status %d" % status)
+            raise OSError("the far side did not connect: the login command ended with exit status %d" % status)
         if time.monotonic() > deadline:
-            raise OSError("the far side did not call within %d s (-t/--timeout): try -h, or --ports" % timeout)
+            raise OSError("the far side did not connect within %d s (-t/--timeout): try -h, or --ports" % timeout)
 
 
 def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
-    """Wait for all; a failure of our own commands is passed on as far as one socket can."""
+    """Wait for all processes, and pass on a failure of a local command as far as one socket allows."""
     cause = ""
-    excused: "set[str]" = set()  # who failed because somebody had read enough
-    deserted = False  # nobody reads any more what the far side writes, but it may have to read still
+    excused: "set[str]" = set()  # commands that failed because their reader stopped early
+    deserted = False  # nothing reads the output of the far side any more, but it may still read its input
     while processes.alive:
         name = processes.reap(os.WNOHANG if deserted else 0)
         try:
@@ -177,18 +175,18 @@ def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
                 time.sleep(LIVES)
             elif name == "input" and not processes.status[name]:
                 sock.shutdown(socket.SHUT_WR)
-            elif name == "input" and has_closed(sock):  # so it failed because the remote command had ended
+            elif name == "input" and has_closed(sock):  # it failed because the remote command had ended
                 excused.add("input")
             elif name == "input":
                 cause = name
                 disconnect(sock)
             elif name == "output" and not at_end(sock):
                 deserted = "input" in processes.alive.values()
-                if not deserted:  # else the far side would wait for ever for somebody to read
+                if not deserted:  # otherwise the far side would wait forever for a reader
                     disconnect(sock)
                     excused.add("remote")
         except OSError:
-            pass  # the far side has gone before
+            pass  # the far side closed the connection first
     set_linger(sock, False)
     if processes.signal:
         say("interrupted")
@@ -198,7 +196,7 @@ def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
         text = "%s ended with exit status %d" % (name, processes.status[name])
         if name == "input" and processes.status[name] < 128:
             codes = sorted({*processes.ok_rc.get(name, [0]), processes.status[name]})
-            text += "; if that is no failure, give --ok-rc input=%s" % ",".join(map(str, codes))
+            text += "; to accept this status, use --ok-rc input=%s" % ",".join(map(str, codes))
         say(text)
     if last in failed and not cause:
         return processes.status[last]
@@ -206,10 +204,10 @@ def conclude(processes: Processes, sock: "socket.socket", last: str) -> int:
 
 
 def has_closed(sock: "socket.socket") -> bool:
-    """Whether the far side has ended the connection, or broken it."""
+    """Whether the far side has closed or reset the connection."""
     return bool(events({sock.fileno(): FIN}))
 
 
 def at_end(sock: "socket.socket") -> bool:
-    """Whether the far side has said all, and all has been read."""
+    """Whether the far side has closed its output, and all of it has been read."""
     return has_closed(sock) and not unread(sock)
