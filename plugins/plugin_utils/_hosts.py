@@ -25,24 +25,24 @@ from ..module_utils._end.names import socket_name, with_zone
 from ..module_utils._run.plan import Plan
 
 LOOPBACK = ["127.0.0.1", "::1"]
-# connections that close an end's standard output when we are gone; behind others, as a container's, somebody reads on
+# connections that close an end's standard output when the controller dies; others, as to containers, keep it open
 TELLING = ("ssh", "local", "paramiko_ssh", "libssh")
 LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class HostError(ValueError):
-    """A host cannot take part; the text says which and why."""
+    """A host cannot be used; the text names it and gives the reason."""
 
 
 class Executor(ActionBase):
-    """An action's ways of running commands, with the connection of a host that is not the task's."""
+    """Runs commands as an action does, but over the connection of another host than the task's."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         raise NotImplementedError
 
 
 class Host:
-    """One host: a name, an executor (None: the controller itself, a plain process), its Pythons and addresses."""
+    """One host: its name, Pythons and addresses, and its executor (None for a plain process on the controller)."""
 
     def __init__(self, name: str, executor: ActionBase | None, interpreters: list[str], address: str) -> None:
         self.name, self.executor, self.interpreters = name, executor, interpreters
@@ -54,7 +54,7 @@ class Host:
 
     @property
     def becomes_by(self) -> str:
-        """The name of the program by which its commands become another user, "" for none."""
+        """The name of the become program, "" for none."""
         plugin = self.executor._connection.become if self.executor is not None else None
         return "" if plugin is None else os.path.basename(str(plugin.get_option("become_exe") or plugin.name))
 
@@ -66,15 +66,17 @@ class Host:
         connection = self.executor._connection
         become = connection.become
         if become is not None and not getattr(become, "pipelining", become.name.rpartition(".")[2] != "su"):
-            return False  # core 2.16 has no such attribute; its su does not take it either
+            return False  # core 2.16 has no such attribute; its su does not pass it on either
         if become is not None and getattr(become, "require_tty", False):
-            return False  # such as machinectl; a terminal takes no program
-        asks_for_tty = getattr(connection, "_is_tty_requested", bool)  # of ssh's options; not of its configuration
+            return False  # such as machinectl; a program cannot be sent through a terminal
+        asks_for_tty = getattr(
+            connection, "_is_tty_requested", bool
+        )  # checks only ssh's options, not its configuration
         return bool(connection.has_pipelining) and not asks_for_tty()
 
     @property
     def tells(self) -> bool:
-        """Whether an end there notices by itself that the controller is gone."""
+        """Whether an end there notices by itself that the controller has died."""
         if self.executor is None:
             return True
         connection = self.executor._connection
@@ -91,7 +93,7 @@ def check_connection(name: str, connection: Any) -> None:
 
 
 def resolve(address: str) -> list[str]:
-    """All IP addresses of a name, in the resolver's order; [] when it has none (only ssh may know it)."""
+    """All IP addresses of a name, in the resolver's order; [] if it does not resolve (an alias of ssh, for example)."""
     try:
         found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -100,12 +102,12 @@ def resolve(address: str) -> list[str]:
 
 
 def given_addresses(name: str) -> list[str]:
-    """The same for a name that the user gives: what we cannot resolve the dialling host may, and a zone is its own."""
+    """The same for a name that the user gave: the dialling host may resolve more, and a zone is an interface there."""
     return [name] if "%" in name else resolve(name) or [name]
 
 
 def own_address(towards: str) -> str:
-    """The address this machine uses towards another, by its own routing table; nothing is sent."""
+    """The address that this machine would use to reach another, from the routing table; sends nothing."""
     try:
         family, name = socket_name(towards, 9)
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -116,9 +118,9 @@ def own_address(towards: str) -> str:
 
 
 def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
-    """Where ``dialler`` may find ``target``: (addresses, whether its own ssh login also names one).
+    """Where ``dialler`` can dial ``target``: (addresses, whether the source address of its ssh login is another).
 
-    The zone of a link-local address is an interface of the controller's: to another host it means nothing.
+    The zone of a link-local address is an interface of the controller, and invalid on any other host.
     """
     same = dialler.name == target.name or (dialler.on_controller and target.on_controller)
     if same:
@@ -132,7 +134,7 @@ def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
 
 
 def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
-    """Ansible's Python for a host if it is set or discovered, else the candidates of its discovery."""
+    """The Python that Ansible has set or discovered for a host, or the candidates of its discovery."""
     chosen = templar.template(
         host_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON")
     )
@@ -148,25 +150,25 @@ def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
 
 
 def controller(folder: str) -> Host:
-    """This machine, as a plain child process of the worker, in the directory where a local connection runs commands."""
+    """This machine: a plain child process of the worker, in the directory that a local connection would use."""
     host = Host("localhost", None, [sys.executable], "localhost")
     host.folder = folder
     return host
 
 
 def of_task(action: ActionBase, name: str, task_vars: Mapping[str, Any]) -> Host:
-    """The task's own host, or the one that it is delegated to; raises HostError."""
+    """The task's host, or its delegate; raises HostError."""
     delegate = action._task.delegate_to
     variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
     if delegate and delegate in task_vars["hostvars"]:
-        # looked up, not copied: that would template all of the host's variables, and one may not be templated now
+        # a ChainMap, because a copy would template all variables of the host, and some may be undefined now
         variables = ChainMap(cast(Any, variables), task_vars["hostvars"][delegate])
     pythons = interpreters(variables, action._templar)
     return Host(name, action, pythons, str(action._get_remote_addr(task_vars)))
 
 
 def join(task_vars: Mapping[str, Any], name: str, variables: Mapping[str, Any]) -> None:
-    """Add a host to the inventory, as this worker alone sees it, so that it has what all hosts have, too."""
+    """Add a host to the inventory of this worker only, so that it also gets the variables of group all."""
     inventory = task_vars["hostvars"]._inventory._inventory
     inventory.add_host(name, "all")
     for key, value in variables.items():
@@ -176,23 +178,23 @@ def join(task_vars: Mapping[str, Any], name: str, variables: Mapping[str, Any]) 
 def other(
     action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None = None
 ) -> Host:
-    """A host beside the task's; raises HostError."""
+    """Another host than the task's; raises HostError."""
     if is_controller(name, task_vars) and not (become or become_user):
         return controller(action._loader.get_basedir())
     return inventory_host(action, name, task_vars, become, become_user)
 
 
 def environment_of(action: ActionBase) -> dict[str, str]:
-    """The task's ``environment``, templated: it applies to the task's host."""
+    """The task's ``environment``, templated; it applies only to the task's host."""
     environment: dict[str, Any] = {}
     action._compute_environment_string(environment)
     return {str(key): str(value) for key, value in environment.items()}
 
 
 def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str]) -> None:
-    """Tell the two ends of a plan where each can dial the other; raises HostError.
+    """Put the addresses to dial into a plan with two ends; raises HostError.
 
-    ``given``: the addresses at which the end ``dialled`` is dialled, in place of those that are found.
+    ``given``: the addresses of the end ``dialled``, instead of the detected ones.
     """
     possible = False
     for dialler, target in itertools.permutations(hosts, 2):
@@ -208,7 +210,7 @@ def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str])
 
 
 def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
-    """Whether a peer is the controller: localhost, unless the inventory makes it something else."""
+    """Whether a peer is the controller: localhost, unless the inventory gives it another connection."""
     if name not in LOCALHOSTS:
         return False
     if name not in task_vars["hostvars"]:
@@ -220,7 +222,7 @@ def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
 def inventory_host(
     action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
 ) -> Host:
-    """Another inventory host, by its own variables; raises HostError.  Main thread only: it templates."""
+    """Another inventory host, with its own variables; raises HostError.  Main thread only, because it templates."""
     if name not in task_vars["hostvars"]:
         raise HostError(f"peer: there is no host {name!r} in the inventory")
     variables = task_vars["hostvars"][name]
@@ -242,10 +244,10 @@ def inventory_host(
 
 
 def typed(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, str]:
-    """The passwords that were typed for all hosts (--ask-pass, --ask-become-pass), by the names of their options.
+    """The passwords typed for all hosts (--ask-pass, --ask-become-pass), by the names of their options.
 
-    A task's play context has them mixed with those of the task's own host: nothing is sure to be typed
-    where that host, or the configuration of one of its plugins, has a password of its own.
+    The play context of a task does not tell them from passwords of the task's own host.  So a password does not count
+    as typed if that host's variables or the configuration of its plugins have one.
     """
     context, connection, delegate = action._play_context, action._connection, action._task.delegate_to
     own = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
@@ -275,7 +277,7 @@ def is_configured(kind: str, plugin: Any, option: str, variables: Mapping[str, A
 
 
 def peer_context(action: ActionBase, name: str, variables: Mapping[str, Any], passwords: dict[str, str]) -> PlayContext:
-    """What the command line says of every host, and what the peer's variables say: nothing of the task's host."""
+    """The settings of the command line and of the peer's variables, and none of the task's host."""
     context = PlayContext(connection_lockfd=action._play_context.connection_lockfd)
     context.no_log = action._play_context.no_log
     context.remote_addr = name
@@ -301,7 +303,7 @@ def known_options(kind: str, plugin: Any, variables: Mapping[str, Any]) -> dict[
 def make_connection(
     action: ActionBase, name: str, variables: Mapping[str, Any], passwords: dict[str, str]
 ) -> ConnectionBase:
-    """A connection to a host, with the options that its own variables give it."""
+    """A connection to a host, with options from the variables of that host."""
     context = peer_context(action, name, variables, passwords)
     connection = connection_loader.get(
         context.connection,
@@ -312,14 +314,14 @@ def make_connection(
     )
     if connection is None:
         raise HostError(f"{name}: there is no connection plugin {context.connection!r}")
-    keys = {"timeout": context.timeout, **passwords}  # none of the task's keywords: they are those of the task's host
+    keys = {"timeout": context.timeout, **passwords}  # without the keywords of the task, which apply to the task's host
     connection.set_options(task_keys=keys, var_options=known_options("connection", connection, variables))
     connection._shell.set_options(task_keys={}, var_options=known_options("shell", connection._shell, variables))
     return connection
 
 
 def set_become(connection: ConnectionBase, name: str, variables: Mapping[str, Any], become_user: str | None) -> None:
-    """Let this connection become another user, as the host's variables say; raises HostError."""
+    """Set up become for this connection, from the host's variables; raises HostError."""
     context = connection._play_context
     method = str(variables.get("ansible_become_method") or command_line.CLIARGS["become_method"])
     plugin = become_loader.get(method)

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A program of the controller's, as the bytes that travel to the host that runs it.
+"""A program on the controller, as the bytes that are sent to the host that runs it.
 
-A file goes as it is.  A directory goes as a zip archive, which Python runs just as it runs the directory, and
-which can be in memory (https://docs.python.org/3/using/cmdline.html#interface-options).
+A file is sent unchanged.  A directory is sent as a zip archive, which Python runs as it would run the directory, even
+from memory (https://docs.python.org/3/using/cmdline.html#interface-options).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator
 
-SCRIPT_MOST = 4 * 1024 * 1024  # bytes: a script goes through Ansible's connection, and is kept in memory there
+SCRIPT_MOST = 4 * 1024 * 1024  # bytes: a script is sent through Ansible's connection and stays in the host's memory
 MAIN = "__main__.py"
-EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same files give the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files give the same bytes
 
 Reader = Callable[[str], bytes]
 
 
 class ScriptError(ValueError):
-    """It cannot be sent; the text says why."""
+    """A program cannot be sent; the text gives the reason."""
 
 
 def read_file(path: str) -> bytes:
@@ -32,7 +32,7 @@ def read_file(path: str) -> bytes:
 
 
 def read_program(path: str, read: Reader = read_file) -> bytes:
-    """A file, or a directory as an archive, each file of which ``read`` reads; raises OSError and ScriptError."""
+    """A file, or a directory as an archive of files read by ``read``; raises OSError and ScriptError."""
     if not os.path.isdir(path):
         return read(path)
     if not os.path.isfile(os.path.join(path, MAIN)):
@@ -53,16 +53,16 @@ def archive(top: str, read: Reader) -> bytes:
                 raise ScriptError(f"{name}: {exc}") from None
             kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
             target.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
-            if data.tell() > SCRIPT_MOST:  # the rest may be much, and need not be read
+            if data.tell() > SCRIPT_MOST:  # without reading the rest, which may be large
                 raise ScriptError(f"its zip archive exceeds the limit of {SCRIPT_MOST} bytes")
     return data.getvalue()
 
 
 def members(top: str, inner: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
-    """What is sent of a directory, by names relative to it: those of directories end with a slash.
+    """The members of the archive: relative names, those of directories with a trailing slash.
 
-    They are members too: Python before 3.14 imports no package from an archive that has neither an __init__.py nor
-    such an entry (https://github.com/python/cpython/issues/59110).
+    Directories have entries because Python before 3.14 does not import a package from an archive without an entry or an
+    __init__.py (https://github.com/python/cpython/issues/59110).
     """
     above = (*above, os.path.realpath(os.path.join(top, inner)))
     for name in sorted(os.listdir(os.path.join(top, inner))):
@@ -75,7 +75,7 @@ def members(top: str, inner: str = "", above: tuple[str, ...] = ()) -> Iterator[
             raise ScriptError(f"{name!r} is a name that is not UTF-8")
         if stat.S_ISREG(mode):
             yield name
-        elif not stat.S_ISDIR(mode):  # reading it might never end
+        elif not stat.S_ISDIR(mode):  # reading it might block forever
             raise ScriptError(f"{name} is neither a file nor a directory")
         elif any(os.path.commonpath([each, real]) == real for each in above):
             raise ScriptError(f"{name} is a link to a directory that contains it")

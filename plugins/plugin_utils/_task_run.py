@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run inside a worker of ansible-playbook, which may be killed itself, or lose its parent."""
+"""A run inside a worker of ansible-playbook, which may be killed or lose its parent."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class TaskRun(Run):
         self.watcher = Watcher([launch.label for launch in launches.values()], afar)
 
     def wake(self) -> None:
-        """Called by the thread of an exec that has come to its end."""
+        """Called by the thread of an exec that has ended."""
         os.write(self.wake_in, b".")
 
     def beat(self) -> None:
         if os.getppid() != self.parent:
-            # ansible-playbook was killed: nobody will read a result (from core 2.19 on we live in another session)
+            # ansible-playbook was killed, so nothing reads the result (since core 2.19 a worker has its own session)
             self.cancel_all()
             os._exit(1)
 

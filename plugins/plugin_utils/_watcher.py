@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The process that ends what a killed worker has left: logins to other hosts would go on to their end."""
+"""The process that cleans up after a killed worker, whose logins to other hosts would otherwise run on."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from ansible.utils.display import Display
 from ..module_utils._run import bootstrap
 from ..module_utils._run.labels import OVER
 
-# each run has a watcher, from before anything else of it: hence a shell, which starts in 1 ms, and Python only when it
-# is needed
+# each run starts its watcher first, so it is a shell, which starts in 1 ms; Python starts only when needed
 WAIT = 'read -r word; exec "$0" -IS -c "$1"'
-# made when Ansible's main process loads the action, once for all of its workers
+# made once, when Ansible's main process loads the action, for all workers
 PROGRAM = bootstrap.program(bootstrap.sources(["_end.processes", "_run.labels"]))
-# the labels are in the plan, which is not to be read, so that none is in a watcher's own command line
+# the labels are in the encoded plan, so the watcher's own command line contains none of them
 START = "import binascii,io;r=io.BytesIO(binascii.a2b_base64('%s')).read;exec(r(int(r(8))))"
 
 
 def program(labels: list[str]) -> bytes:
-    """What ends the processes that carry these labels: a program on its standard input, as an end is."""
+    """The program that kills the processes with these labels; it is sent on standard input, like an end."""
     return bootstrap.stream(PROGRAM, {"labels": labels})
 
 
 class Watcher:
-    """Waits for this worker's death; then it ends all that carries a run's labels."""
+    """Waits for the death of this worker, then kills all processes with the labels of the run."""
 
     def __init__(self, labels: list[str], afar: Sequence[Callable[[], None]] = ()) -> None:
-        """``afar``: what ends those that do not end when their logins do; it needs Ansible, hence a fork of us."""
+        """``afar``: functions that kill ends which outlive their logins; they need Ansible, so a fork runs them."""
         self.afar = fork(afar) if afar else None
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", WAIT, sys.executable, START % bootstrap.as_text(program(labels))],
@@ -45,7 +44,7 @@ class Watcher:
         )
 
     def dismiss(self) -> None:
-        """The run is over, and has cleaned up itself.  Killed, not told: a stopped one would not hear it."""
+        """End the watcher of a run that has cleaned up itself.  SIGKILL works even if the watcher is stopped."""
         self.process.kill()
         self.process.communicate()
         if self.afar:
@@ -56,7 +55,7 @@ class Watcher:
 
 
 def fork(afar: Sequence[Callable[[], None]]) -> tuple[int, int]:
-    """A process that does this when we are gone: (its pid, the descriptor whose closing tells it)."""
+    """A process that runs these functions when this one dies: (its pid, the descriptor that it waits to see closed)."""
     news, channel = os.pipe()
     pid = os.fork()
     if pid:
@@ -68,8 +67,8 @@ def fork(afar: Sequence[Callable[[], None]]) -> tuple[int, int]:
         null = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
-        os.read(news, 1)  # nobody writes: it ends with the worker
-        Display()._final_q = None  # the playbook is gone, and with it whoever would show what a connection says
+        os.read(news, 1)  # nothing is written: read returns when the worker dies
+        Display()._final_q = None  # the playbook has died, so nothing would display messages of a connection
         threads = [threading.Thread(target=each) for each in afar]
         for thread in threads:
             thread.start()
