@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 DONE = b"."  # what the end says when it has ended everything itself
+# what a guard does about its end
+WATCHING = "watching"
+STOPPING = "stopping"  # it was asked to stop, and has some time for that
+KILLED = "killed"
 
 
 class NotForked(Exception):
@@ -76,23 +80,24 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
     wake, wake_in = os.pipe()
     for fd in (wake, wake_in):
         os.set_blocking(fd, False)
-    told: "list[float]" = []
+    phase, kill_at = WATCHING, 0.0
 
-    def tell(number: int, frame: "Any" = None) -> None:
-        told.append(time.monotonic())
+    def stop(number: int, frame: "Any" = None) -> None:
+        nonlocal phase, kill_at
+        if phase == WATCHING:
+            phase, kill_at = STOPPING, time.monotonic() + enough
         kill([end], number)
         kill([end], signal.SIGCONT)  # a stopped one would not notice
 
     signal.set_wakeup_fd(wake_in)
-    catch(tell)
-    if watch.signal > 0:  # it came just now, to this process only
-        tell(watch.signal)
-    patient = True
+    catch(stop)
+    if watch.signal is not None:  # it came just now, to this process only
+        stop(watch.signal)
     while True:
         wanted = {ours.fileno(): select.POLLIN, wake: select.POLLIN}
-        if not told:
+        if phase == WATCHING:
             wanted[watch.out] = 0
-        found = events(wanted, told[0] + enough - time.monotonic() if told and patient else None)
+        found = events(wanted, kill_at - time.monotonic() if phase == STOPPING else None)
         if ours.fileno() in found:
             signal.set_wakeup_fd(-1)
             catch(lambda number, frame: None)  # the rest is soon done
@@ -100,10 +105,10 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
         if wake in found:
             os.read(wake, 4096)
         if found.get(watch.out, 0) & HANGUP:
-            tell(signal.SIGCONT)
-        if told and patient and time.monotonic() >= told[0] + enough:
+            stop(signal.SIGCONT)
+        if phase == STOPPING and time.monotonic() >= kill_at:
             kill([end], signal.SIGKILL)
-            patient = False
+            phase = KILLED
 
 
 def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: float) -> "Report":

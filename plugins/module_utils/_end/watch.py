@@ -39,7 +39,8 @@ class Watch:
         self.out = out
         self.heartbeat = heartbeat
         self.beat_at = time.monotonic() + heartbeat
-        self.signal = 0
+        self.signal: "int | None" = None  # the first one that asked us to stop
+        self.obeyed = False  # ... and Cancelled was raised for it
         self.lost = False
         self.wake, wake_in = os.pipe()
         for fd in (self.wake, wake_in):
@@ -51,7 +52,8 @@ class Watch:
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _signalled(self, number: int, frame: "Any") -> None:
-        self.signal = self.signal or number
+        if self.signal is None:
+            self.signal = number
 
     def poll(self, fds: "dict[int, int]", timeout: float) -> "dict[int, int]":
         """poll(2) over ``fds`` and our own; raises Cancelled, once, when we are to stop."""
@@ -70,9 +72,9 @@ class Watch:
         if time.monotonic() >= self.beat_at:
             self.beat_at = time.monotonic() + self.heartbeat
             self._write(b"\n")
-        if self.signal > 0:
-            number, self.signal = self.signal, -1
-            raise Cancelled("the end was ended by %s" % signal_name(number))
+        if self.signal is not None and not self.obeyed:
+            self.obeyed = True
+            raise Cancelled("the end was ended by %s" % signal_name(self.signal))
         return found
 
     def _lose(self) -> None:
