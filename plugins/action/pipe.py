@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._end.wire import bounded
+from ..module_utils._run import sentences
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import preflight_result, refused, shape, summary
@@ -151,7 +152,7 @@ class ActionModule(ActionBase):
         result = shape(plan, names, verdict, time.monotonic() - began)
         for report in verdict.reports.values():
             for warning in report.get("warnings", ()):
-                display.warning(warning)
+                display.warning(sentences.warning(warning))
         if verdict.skipped:
             result["skipped"], result["changed"] = True, False
             result["msg"] = f"skipped, since {verdict.skipped}"

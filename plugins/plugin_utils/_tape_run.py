@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._end.spawn import PROGRAM_PATH
 from ..module_utils._end.stage import KEPT_MOST
-from ..module_utils._run import bootstrap
+from ..module_utils._run import bootstrap, sentences
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
@@ -157,7 +157,7 @@ def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None) -> Ve
     verdict = Verdict(plan, TaskRun(plan, hosts, show).outcomes(), names, ADVICE)
     for report in verdict.reports.values():
         for warning in report.get("warnings", ()):
-            display.warning(warning)
+            display.warning(sentences.warning(warning))
     if verdict.cause:
         raise failure_of(verdict, verdict.cause)
     return verdict

@@ -57,8 +57,9 @@ def real() -> dict[str, dict[str, dict[str, Any]]]:
             found[kind] = {name: ends.report(name) for name in plan.ends}
         finally:
             ends.kill()
-    found["died"] = {"peer": {"end": "peer", "died": "the end was ended by SIGKILL", "killed": [], "left": ["7 cat"]}}
-    found["skipped"] = {"remote": {"end": "remote", "skipped": "remote: /x exists"}}
+    died, left = {"kind": "signal", "signal": "SIGKILL"}, [{"pid": 7, "name": "cat"}]
+    found["died"] = {"peer": {"end": "peer", "died": died, "killed": [], "left": left}}
+    found["skipped"] = {"remote": {"end": "remote", "skipped": {"stage": "remote", "path": "/x", "exists": True}}}
     found["preflight"] = {
         end: {"end": end, "preflight": True, "connect": found["refused"]["peer"]["connect"]} for end in ["peer"]
     }
@@ -95,7 +96,8 @@ ODD += [
     [[]],
     {},
     {"": 1},
-    {"kind": "failed", "text": 1},
+    {"kind": "failed", "signal": 1},
+    {"kind": "stalled"},
     ["y"] * 3,
     "\ud800",
     "broken",

@@ -16,6 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import result as results
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import KINDS
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import (
@@ -190,10 +191,7 @@ def kinds() -> set[str]:
     """Every kind of cause that the code can give."""
     given = [dict(zip(keys_of(cause), cause.values))["kind"] for cause in causes()]
     found = {str(value.value) for value in given if isinstance(value, ast.Constant)}
-    for path in sorted((ROOT / "plugins" / "module_utils").glob("_*/*.py")):
-        text = path.read_text(encoding="utf-8")
-        found.update(re.findall(r"stage\.fail\(\s*\"([a-z ]+)\"", text))
-        found.update(re.findall(r"self\.abort\(\s*\"([a-z ]+)\"", text))
+    found.update(KINDS["StageProblem"], set(KINDS["SideProblem"]) - {"cancelled"})
     for path in (ROOT / "plugins").rglob("*launch.py"):
         found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", path.read_text(encoding="utf-8"), re.M))
     return found

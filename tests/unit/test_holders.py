@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
     Change,
@@ -60,7 +61,7 @@ class Where(NamedTuple):
 
 OTHER = "setpriv --reuid=1 --regid=1 --clear-groups "
 NO_PTRACE = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
-HIDDEN = processes.HIDDEN
+HIDDEN = sentences.name_of({"pid": 0, "name": processes.HIDDEN})
 BLIND = (NO_CHILDREN, NOT_LISTED)
 WHERE = {
     "root without CAP_SYS_PTRACE": Where(NO_PTRACE, OTHER, "sleep"),
@@ -115,7 +116,7 @@ class Surrounded:
         if self.where.pid:
             ends.gone()
         else:
-            assert ends.report("a")["left"] == ["0 " + HIDDEN]
+            assert ends.report("a")["left"] == [{"pid": 0, "name": processes.HIDDEN}]
 
 
 @pytest.fixture
@@ -168,7 +169,7 @@ def test_an_agent_that_root_can_look_at_is_left_alone(launch: Launch, folder: Pa
     agent = "%s%s -c 'import time; %s; time.sleep(600)' <>/dev/null >&0 2>&0 & echo $! > %s/pid; echo data"
     source = sh("input", agent % (OTHER, PYTHON, UNDUMPABLE, folder))
     ends = launch(two(source, sink(folder / "seen"))).wait().ok()
-    assert ends.report("a")["left"] == ["%s python3" % written(folder / "pid").strip()]
+    assert ends.report("a")["left"] == [{"pid": int(written(folder / "pid")), "name": "python3"}]
 
 
 UNDUMPABLE = "import ctypes; ctypes.CDLL(None).prctl(4, 0)"

@@ -135,9 +135,9 @@ def test_nothing_is_left_when_an_end_is_ended(
     assert recorded(tmp_path / "seen")["how"] == "ECONNRESET"
     report = ends.report("a")
     if changes:
-        assert report["died"] == "the end was ended by SIGKILL" and report["killed"] and not report["left"]
+        assert report["died"]["signal"] == "SIGKILL" and report["killed"] and not report["left"]
     else:
-        assert report["cancelled"] == "the end was ended by SIGTERM" and not report["left"]
+        assert report["cancelled"]["signal"] == "SIGTERM" and not report["left"]
     ends.gone()
 
 

@@ -14,13 +14,13 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import parse
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import KINDS, parse
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape, summary
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.said import LINK, NAMES, PLAN, real
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-KINDS = ["ok", "failed", "refused", "died", "skipped", "preflight"]
+RUNS = ["ok", "failed", "refused", "died", "skipped", "preflight"]
 # where the keys are not known: what a host says, and the fields that are made of it
 ANYTHING = {"_end/ktls_trial.py": 1, "_end/wire.py": 1, "_run/report.py": 2}
 
@@ -45,6 +45,8 @@ RUN = load("_run/records.py", END)
 def misfits(value: Any, kind: Any, where: str = "") -> list[str]:
     """The places where a value is not of this kind."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return [] if value in args else [f"{where}: {value!r} is none of {args}"]
     if origin is typing.NotRequired:
         return misfits(value, args[0], where)
     if origin in (typing.Union, types.UnionType):
@@ -73,7 +75,7 @@ def test_a_plan() -> None:
     assert not any(misfits(link, RUN["Joint"]) for link in PLAN.links)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RUNS)
 def test_what_ends_say(kind: str) -> None:
     for end, said in real()[kind].items():
         assert not misfits(said, END["Report"])
@@ -81,7 +83,7 @@ def test_what_ends_say(kind: str) -> None:
         assert not wrong and not misfits(report, END["Report"])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RUNS)
 def test_what_is_concluded(kind: str) -> None:
     outcomes = {
         end: {"report": said, "error": "", "kind": "", "cancelled": False} for end, said in real()[kind].items()
@@ -92,6 +94,16 @@ def test_what_is_concluded(kind: str) -> None:
     assert not misfits(result, RUN["Result"])
     assert not misfits({**summary({**result, "peer": "tape1"})}, RUN["Summary"])
     assert not any(misfits(tried, RUN["Tried"]) for tried in preflight_result(NAMES, verdict.reports))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_is_parsed_with_its_fields(name: str) -> None:
+    """And has a record, and no field that the record has not."""
+    records = {}
+    for each in typing.get_args(END[name]):
+        fields = typing.get_type_hints(each, END)
+        records.update({kind: set(fields) - {"kind"} for kind in typing.get_args(fields["kind"])})
+    assert records == {kind: set(fields) for kind, fields in KINDS[name].items()}
 
 
 def test_a_misspelled_a_missing_and_a_wrong_field_are_seen() -> None:

@@ -15,6 +15,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.command import ADVICE, exit_status
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import report_most
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
@@ -35,7 +36,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MISSING = object()
-FAILED = {"kind": "failed", "text": "exit status 1"}
+FAILED = {"kind": "failed", "signal": ""}
 EVENT_MOST = 200_000  # characters of the event of a failed task; AWX drops those of more than 700,000
 
 
@@ -169,13 +170,15 @@ def flooded() -> dict[str, Any]:
     for end, other in (("peer", "remote"), ("remote", "peer")):
         report = reports[end]
         for stage in report["stages"]:
-            stage.update(stderr=dear[:KEPT], stdout=dear[:KEPT], problem={"kind": "failed", "text": short * 9}, rc=1)
+            stage.update(stderr=dear[:KEPT], stdout=dear[:KEPT], problem={"kind": "failed", "signal": short * 9}, rc=1)
             stage["blame"] = [LINK] * 500 if end == "peer" else []
         for side in report["links"]:
-            side.update(problem="stalled: " + short * 9, address=short, peer=short, ended_at=None)
+            side.update(problem={"kind": "stalled", "seconds": 2**62}, address=short, peer=short, ended_at=None)
         dialled = {"end": other, "address": short, "port": 1, "outcome": short}
         report["connect"].update(dialled=[dialled] * 100, taken=[short] * 20)
-        report.update(left=[short] * 50, killed=[short] * 50, warnings=[short] * 50)
+        processes = [{"pid": 7, "name": short}] * 50
+        warning = {"kind": "small packets", "address": short, "peer": short, "segment": 1}
+        report.update(left=processes, killed=processes, warnings=[warning] * 50)
     return reports
 
 
@@ -186,7 +189,7 @@ def test_a_hostile_report_is_bounded_and_harmless() -> None:
     assert len(json.dumps(event)) < EVENT_MOST
     for end, report in verdict.reports.items():
         assert len(json.dumps(report)) <= report_most(PLAN.for_end(end))
-        shown = [*texts(result), *report["warnings"], verdict.who_tried_what()]
+        shown = [*texts(result), *map(sentences.warning, report["warnings"]), verdict.who_tried_what()]
         assert not any("\x1b" in each or "\u202e" in each for each in shown)
     assert len(result["left_running"]) == 11 and result["left_running"][-1] == "90 more"
 

@@ -43,7 +43,7 @@ def reports(plan: Plan, text: str = "", failing: str = "") -> dict[str, dict[str
     for end, spec in plan.ends.items():
         stages = []
         for each in spec["stages"]:
-            problem = {"kind": "failed", "text": "exit status 1"} if each["name"] == failing else None
+            problem = {"kind": "failed", "signal": ""} if each["name"] == failing else None
             said: dict[str, Any] = {
                 "name": each["name"],
                 "argv": each["argv"],
@@ -59,7 +59,7 @@ def reports(plan: Plan, text: str = "", failing: str = "") -> dict[str, dict[str
             for side, owner in (("W", "writer"), ("R", "reader")):
                 if link[owner] == end:
                     links.append(side_of(link["id"], side, local=link["writer"] == link["reader"]))
-        report = {"end": end, "cancelled": "", "stages": stages, "links": links, "left": [], "killed": []}
+        report = {"end": end, "cancelled": None, "stages": stages, "links": links, "left": [], "killed": []}
         found[end] = {"report": report, "error": "", "kind": "launch", "cancelled": False}
     return found
 
@@ -70,7 +70,7 @@ def side_of(link: str, side: str, local: bool) -> dict[str, Any]:
         "id": link,
         "side": side,
         "state": "done" if side == "W" else "read",
-        "problem": "",
+        "problem": None,
         "local": local,
     }
     said.update(bytes=None if local else 5000, unread=None if side == "W" else 0, padding=0, elapsed=2.0, ended_at=2.0)

@@ -94,7 +94,8 @@ def test_each_of_two_holders_in_succession_has_its_time(monkeypatch: pytest.Monk
     assert decides.held(judged, [side], 7.0 + Patience().hold) is False
     assert judged.problem == {
         "kind": "held",
-        "text": "has exited, but tee (pid 6), which it started, still has the link open",
+        "processes": [{"pid": 6, "name": "tee"}],
+        "sure": True,
     }
 
 
@@ -432,9 +433,8 @@ def test_a_guard_that_may_reset_nothing_somebody_sleeps_in(launch: Launch, tmp_p
     eventually(lambda: list(tmp_path.iterdir()), "it does not sleep")
     os.kill(ends.end("a"), signal.SIGKILL)
     ends.wait()
-    assert (
-        next(side["state"] for side in ends.report("b")["links"]) == "reset" and "SIGKILL" in ends.report("a")["died"]
-    )
+    assert next(side["state"] for side in ends.report("b")["links"]) == "reset"
+    assert ends.report("a")["died"]["signal"] == "SIGKILL"
     ends.gone()
 
 
@@ -662,7 +662,7 @@ def test_a_child_that_keeps_the_link_is_named(launch: Launch, tmp_path: Path, sh
     pid = int(written(tmp_path / "pid"))
     assert (cause["kind"], cause["stage"]) == ("held", "input")
     assert "sleep (pid %d)" % pid in cause["msg"]
-    assert not alive(pid) and "%d sleep" % pid in ends.report("a")["killed"]
+    assert not alive(pid) and {"pid": pid, "name": "sleep"} in ends.report("a")["killed"]
     if shape is two:
         assert recorded(tmp_path / "seen")["how"] in BREAKS
     else:  # a socketpair cannot be broken while a process holds it: the sink is ended instead
@@ -703,7 +703,7 @@ def test_a_child_of_a_reader_that_has_nothing_left_to_read(
     sink = sh("output", "cat; " + KEEP % "exec sleep 600" + "echo $! > %s/pid; sleep 0.2" % tmp_path)
     ends = launch(shape(sh("input", "echo one; echo two"), sink)).wait().ok()
     name = "b" if shape is two else "a"
-    assert ends.report(name)["left"] == ["%s sleep" % written(tmp_path / "pid").strip()]
+    assert ends.report(name)["left"] == [{"pid": int(written(tmp_path / "pid")), "name": "sleep"}]
 
 
 @where
@@ -724,7 +724,7 @@ def test_a_child_without_the_link_is_left_alone(
     ends.wait().ok()
     pid = int(written(tmp_path / "pid"))
     assert alive(pid)
-    assert ends.report("a")["left"] == ["%d sleep" % pid]
+    assert ends.report("a")["left"] == [{"pid": pid, "name": "sleep"}]
     assert ends.report("a")["killed"] == []
     assert ends.running() == [pid]
 
@@ -759,7 +759,7 @@ def test_a_stage_that_ignores_sigterm_is_killed(launch: Launch, tmp_path: Path, 
     ends = launch(shape(sh("input", "echo; " + started(seen) + "exit 3"), sh("output", script)), patience=HASTY).wait()
     assert ends.stage("output")["rc"] == -9
     assert ends.cause()["stage"] == "input"
-    assert any("/bin/sh" in line for line in ends.report("b" if "b" in ends.names else "a")["killed"])
+    assert any(each["name"] == "/bin/sh" for each in ends.report("b" if "b" in ends.names else "a")["killed"])
     ends.gone()
 
 
@@ -799,8 +799,8 @@ def test_end_killed(launch: Launch, tmp_path: Path) -> None:
     ends.wait()
     assert recorded(tmp_path / "seen")["how"] in BREAKS
     report = ends.report("a")
-    assert report["died"] == "the end was ended by SIGKILL" and report["left"] == []
-    assert any("sleep" in line for line in report["killed"])
+    assert report["died"] == {"kind": "signal", "signal": "SIGKILL"} and report["left"] == []
+    assert any(each["name"] == "sleep" for each in report["killed"])
     cause = ends.cause()
     assert (cause["kind"], cause["host"]) == ("end", "host-a") and "SIGKILL" in cause["msg"]
     ends.gone()
@@ -838,7 +838,7 @@ def test_an_error_of_ours_is_no_end_of_file_and_is_told(launch: Launch, tmp_path
     plan = two(sh("input", "echo data; sleep 600"), record("output", tmp_path / "seen"))
     ends = launch(plan, changes, patience=HASTY).wait()
     report = ends.report("a")
-    assert report["died"].startswith("an error in socketpipe itself: KeyError") and report["left"] == []
+    assert report["died"]["kind"] == "error" and report["died"]["error"].startswith("KeyError") and report["left"] == []
     assert "an error in socketpipe itself" in ends.cause()["msg"]
     assert recorded(tmp_path / "seen")["how"] in BREAKS
     ends.gone()
@@ -852,7 +852,7 @@ def test_guard_killed(launch: Launch, tmp_path: Path, name: str) -> None:
     if name == "a":
         assert recorded(tmp_path / "seen")["how"] in BREAKS
     report = ends.report(name)
-    assert report["cancelled"] == "the guard was killed" and report["left"] == []
+    assert report["cancelled"] == {"kind": "guard"} and report["left"] == []
     assert ends.cause()["host"] == "host-" + name
     assert not ends.errors[name]
     ends.gone()
@@ -867,7 +867,7 @@ def test_signals_end_the_run(launch: Launch, tmp_path: Path, who: str, number: s
     ends.wait()
     assert recorded(tmp_path / "seen")["how"] in BREAKS
     report = ends.report("a")
-    assert report["cancelled"] == "the end was ended by %s" % number.name
+    assert report["cancelled"] == {"kind": "signal", "signal": number.name}
     assert not report["left"]
     assert ends.cause()["host"] == "host-a" and number.name in ends.cause()["msg"]
     ends.gone()
@@ -934,7 +934,7 @@ def test_signal_before_the_links_are_made(launch: Launch, tmp_path: Path, number
     time.sleep(0.5)  # it listens and dials
     os.kill(ends.guard("a"), number)
     ends.wait(20)
-    assert ends.report("a")["cancelled"] == "the end was ended by %s" % number.name
+    assert ends.report("a")["cancelled"] == {"kind": "signal", "signal": number.name}
     cause = ends.verdict().cause
     assert cause is not None
     ends.gone()

@@ -14,7 +14,10 @@ from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, s
 ONE, TWO = "input → remote", "remote → output"
 HOSTS = {"remote": "db1", "peer": "tape1"}
 ARGV = {"input": "tar", "remote": "bzip2", "output": "dd"}
-FAILED = {"kind": "failed", "text": "exit status 1"}
+FAILED = {"kind": "failed", "signal": ""}
+SIGKILL, SIGTERM = {"kind": "signal", "signal": "SIGKILL"}, {"kind": "signal", "signal": "SIGTERM"}
+UNSTARTED = {"kind": "not started", "step": "run", "name": "dd", "errno": 13, "error": "Permission denied"}
+STALLED = {"kind": "stalled", "seconds": 5}
 RESET, ABORTED, LEFT = {"state": "reset"}, {"state": "aborted"}, {"state": "left"}
 
 
@@ -34,7 +37,7 @@ def said_stage(name: str, **more: Any) -> dict[str, Any]:
 
 def said_side(link: str, side: str, **more: Any) -> dict[str, Any]:
     state = "done" if side == "W" else "read"
-    return {"id": link, "side": side, "state": state, "problem": "", "bytes": 1000, "ended_at": 1.0, **more}
+    return {"id": link, "side": side, "state": state, "problem": None, "bytes": 1000, "ended_at": 1.0, **more}
 
 
 def broken(**more: Any) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def reports(
             for side, owner in (("W", link["writer"]), ("R", link["reader"])):
                 if owner == end:
                     links.append(said_side(link["id"], side, **(sides or {}).get((link["id"], side), {})))
-        found[end] = {"end": end, "cancelled": "", "stages": listed, "links": links, **(ends or {}).get(end, {})}
+        found[end] = {"end": end, "cancelled": None, "stages": listed, "links": links, **(ends or {}).get(end, {})}
     return found
 
 
@@ -104,7 +107,7 @@ CASES: dict[str, Case] = {
             "remote": {
                 "rc": -9,
                 "signal": 9,
-                "problem": {"kind": "failed", "text": "was ended by SIGKILL"},
+                "problem": {"kind": "failed", "signal": "SIGKILL"},
             },
             "output": {"rc": 1, "problem": FAILED, "blame": [TWO], "ended_at": 0.4},
         },
@@ -144,7 +147,13 @@ CASES: dict[str, Case] = {
                 "rc": None,
                 "started_at": None,
                 "ended_at": 0.7,
-                "problem": {"kind": "not started", "text": "cannot run 'dd'"},
+                "problem": {
+                    "kind": "not started",
+                    "step": "run",
+                    "name": "dd",
+                    "errno": 13,
+                    "error": "Permission denied",
+                },
             },
             "remote": {"rc": -13, "problem": FAILED, "blame": [TWO]},
             "input": {"rc": -13, "problem": FAILED, "blame": [ONE]},
@@ -153,11 +162,11 @@ CASES: dict[str, Case] = {
         {},
         "not started",
         "output",
-        "output (dd) on tape1 could not be started: cannot run 'dd'",
+        "output (dd) on tape1 could not be started: cannot run 'dd': Permission denied",
     ),
     "the sink stops reading": (
         {
-            "output": {"problem": {"kind": "stopped reading", "text": "stopped reading after 9 bytes"}},
+            "output": {"problem": {"kind": "stopped reading", "consumed": 9, "unread": 0}},
             "remote": {"rc": -13, "problem": FAILED, "blame": [TWO], "ended_at": 0.9},
             "input": {"rc": -13, "problem": FAILED, "blame": [ONE], "ended_at": 0.8},
         },
@@ -165,19 +174,20 @@ CASES: dict[str, Case] = {
         {},
         "stopped reading",
         "output",
-        "output (dd) on tape1 stopped reading after 9 bytes; if that is what you want, set early_exit for it",
+        "output (dd) on tape1 stopped reading after 9 bytes with exit status 0, and its input had not ended; "
+        "if that is what you want, set early_exit for it",
     ),
     "something holds the link": (
-        {"input": {"problem": {"kind": "held", "text": "has exited, but sleep (pid 5) has it"}}},
+        {"input": {"problem": {"kind": "held", "processes": [{"pid": 5, "name": "sleep"}], "sure": True}}},
         {(ONE, "W"): ABORTED, (ONE, "R"): broken()},
         {},
         "held",
         "input",
-        "sleep (pid 5) has it; let it wait for that process, or close its output there",
+        "sleep (pid 5), which it started, still has the link open; let it wait for that process, or close its output",
     ),
     "a link stalls": (
         {name: {"rc": -15, "problem": FAILED, "blame": [ONE]} for name in ("input", "remote")},
-        {(ONE, "W"): {"state": "aborted", "problem": "stalled: no byte moved for 5 s"}, (ONE, "R"): broken()},
+        {(ONE, "W"): {"state": "aborted", "problem": STALLED}, (ONE, "R"): broken()},
         {},
         "stalled",
         ONE,
@@ -186,8 +196,8 @@ CASES: dict[str, Case] = {
     "a peer is dead": (
         {name: {"rc": -15, "problem": FAILED, "blame": [TWO]} for name in ("remote", "output")},
         {
-            (TWO, "W"): {"state": "aborted", "problem": "dead peer: nothing was heard", "ended_at": 3.0},
-            (TWO, "R"): {"state": "aborted", "problem": "dead peer: nothing was heard", "ended_at": 2.0},
+            (TWO, "W"): {"state": "aborted", "problem": {"kind": "dead peer", "seconds": 6}, "ended_at": 3.0},
+            (TWO, "R"): {"state": "aborted", "problem": {"kind": "dead peer", "seconds": 6}, "ended_at": 2.0},
         },
         {},
         "dead peer",
@@ -199,7 +209,7 @@ CASES: dict[str, Case] = {
         {
             (ONE, "W"): ABORTED,
             (ONE, "R"): broken(),
-            (TWO, "R"): {"state": "aborted", "problem": "stalled: no byte", "ended_at": 9.0},
+            (TWO, "R"): {"state": "aborted", "problem": STALLED, "ended_at": 9.0},
         },
         {},
         "failed",
@@ -214,11 +224,11 @@ CASES: dict[str, Case] = {
         },
         {
             (ONE, "W"): broken(),
-            (ONE, "R"): {"state": "aborted", "problem": "cancelled: why"},
-            (TWO, "W"): {"state": "aborted", "problem": "cancelled: why"},
+            (ONE, "R"): {"state": "aborted", "problem": {"kind": "cancelled"}},
+            (TWO, "W"): {"state": "aborted", "problem": {"kind": "cancelled"}},
             (TWO, "R"): broken(),
         },
-        {"remote": {"cancelled": "the end was ended by SIGTERM"}},
+        {"remote": {"cancelled": SIGTERM}},
         "end",
         "db1",
         "on db1: the end was ended by SIGTERM",
@@ -304,7 +314,7 @@ EARLY: dict[str, tuple[dict[str, Any], dict[tuple[str, str], Any], bool]] = {
     ),
     "a middle that stopped reading for it": (
         {
-            "remote": {"problem": {"kind": "stopped reading", "text": "x"}, "blame": [TWO]},
+            "remote": {"problem": {"kind": "stopped reading", "consumed": 9, "unread": 1}, "blame": [TWO]},
             "input": {"rc": -13, "problem": FAILED, "blame": [ONE]},
         },
         {(ONE, "W"): broken(), (ONE, "R"): ABORTED, (TWO, "W"): broken(), (TWO, "R"): LEFT},
@@ -337,7 +347,11 @@ EARLY: dict[str, tuple[dict[str, Any], dict[tuple[str, str], Any], bool]] = {
     ),
     "a link that stalled before": (
         {"input": {"rc": -15, "problem": FAILED, "blame": [ONE]}, "remote": {"problem": FAILED, "blame": [ONE]}},
-        {(ONE, "W"): {"state": "aborted", "problem": "stalled: x"}, (ONE, "R"): broken(), (TWO, "R"): LEFT},
+        {
+            (ONE, "W"): {"state": "aborted", "problem": STALLED},
+            (ONE, "R"): broken(),
+            (TWO, "R"): LEFT,
+        },
         False,
     ),
 }
@@ -361,7 +375,7 @@ def test_an_end_died() -> None:
         {name: {"rc": -13, "problem": FAILED, "blame": [link]} for name, link in (("input", ONE), ("output", TWO))},
         {(ONE, "W"): broken(), (TWO, "R"): broken()},
     )
-    died = {"end": "remote", "died": "the end was ended by SIGKILL", "killed": [], "left": []}
+    died = {"end": "remote", "died": SIGKILL, "killed": [], "left": []}
     verdict = judge(pipe(), {**said, "remote": died})
     assert verdict.cause is not None and verdict.cause["msg"] == "on db1: the end was ended by SIGKILL"
     assert verdict.cause["kind"] == "end" and verdict.started
@@ -372,7 +386,7 @@ def test_an_end_died_before_the_others_started_anything() -> None:
     idle = {"rc": None, "started_at": None, "ended_at": None}
     plan = make_plan(("peer", stage("input", ["tar"])), ("remote", stage("remote", ["dd"])))
     said = reports(plan, {"remote": {**idle, "blame": [ONE]}}, {(ONE, "R"): broken()})
-    died = {"end": "peer", "died": "the end was ended by SIGKILL", "killed": [], "left": []}
+    died = {"end": "peer", "died": SIGKILL, "killed": [], "left": []}
     verdict = judge(plan, {**said, "peer": died})
     assert verdict.cause is not None and verdict.cause["host"] == "tape1" and verdict.started
 
@@ -390,7 +404,7 @@ def test_a_lost_end() -> None:
 
 @pytest.mark.parametrize("kind", ["launch", "unreachable", "no python"])
 def test_not_launched(kind: str) -> None:
-    late = {"end": "peer", "not_connected": ONE, "connect": connect(listening=[5000])}
+    late = {"end": "peer", "not_connected": [ONE], "connect": connect(listening=[5000])}
     verdict = judge(pipe(), {"peer": late}, remote=outcome(None, error="no route to host", kind=kind))
     assert verdict.cause == verdict.cause_of_launch
     assert verdict.cause == {
@@ -409,8 +423,8 @@ def tried(end: str, address: str, port: int, how: str) -> dict[str, Any]:
 
 
 def test_refused_before_the_others_gave_up() -> None:
-    refused = {"end": "remote", "refused": "there is no 'bzip2' in PATH /bin", "stage": "remote"}
-    late = {"end": "peer", "not_connected": ONE, "connect": connect()}
+    refused = {"end": "remote", "refused": {"kind": "not found", "name": "bzip2", "path": "/bin"}, "stage": "remote"}
+    late = {"end": "peer", "not_connected": [ONE], "connect": connect()}
     verdict = judge(pipe(), {"remote": refused, "peer": late})
     assert verdict.cause is not None and verdict.cause["kind"] == "refused"
     assert verdict.cause["stage"] == "remote" and not verdict.started
@@ -419,7 +433,7 @@ def test_refused_before_the_others_gave_up() -> None:
 
 
 def test_a_host_that_cannot_run_an_end() -> None:
-    refused = {"refused": "Python 3.6 or later is needed, this is 3.5.3"}
+    refused = {"refused": {"kind": "old python", "version": "3.5.3"}}
     verdict = judge(pipe(), {"remote": refused}, peer=outcome(None, cancelled=True))
     assert verdict.cause == {
         "kind": "refused",
@@ -431,10 +445,10 @@ def test_a_host_that_cannot_run_an_end() -> None:
 @pytest.mark.parametrize("fate", ["broken", "whole", "died"])
 def test_a_login_that_is_run_again_is_not_skipped(fate: str) -> None:
     """The connection was lost and Ansible has run it again: its sink's file, half of it perhaps, is there by then."""
-    skipped = {"end": "remote", "skipped": "remote: /there exists"}
+    skipped = {"end": "remote", "skipped": {"stage": "remote", "path": "/there", "exists": True}}
     others = reports(pipe(), sides={(ONE, "W"): RESET, (TWO, "R"): RESET} if fate == "broken" else {})["peer"]
     if fate == "died":
-        others = {"end": "peer", "died": "the end was ended by SIGKILL", "killed": [], "left": []}
+        others = {"end": "peer", "died": SIGKILL, "killed": [], "left": []}
     verdict = judge(pipe(), {"remote": skipped, "peer": others})
     assert not verdict.skipped and not verdict.ok and verdict.started
     assert verdict.cause is not None and verdict.cause["kind"] == "end"
@@ -443,8 +457,8 @@ def test_a_login_that_is_run_again_is_not_skipped(fate: str) -> None:
 
 
 def test_skipped() -> None:
-    skipped = {"end": "remote", "skipped": "remote: /there exists"}
-    late = {"end": "peer", "not_connected": ONE, "connect": connect()}
+    skipped = {"end": "remote", "skipped": {"stage": "remote", "path": "/there", "exists": True}}
+    late = {"end": "peer", "not_connected": [ONE], "connect": connect()}
     verdict = judge(pipe(), {"remote": skipped, "peer": late})
     assert verdict.skipped == "remote: /there exists" and verdict.cause is None and not verdict.ok
     assert not verdict.started
@@ -453,10 +467,10 @@ def test_skipped() -> None:
 def test_not_connected_tells_who_tried_what() -> None:
     ports = [tried("peer", "192.0.2.1", port, "timed out") for port in range(6000, 6005)]
     said: dict[str, dict[str, Any]] = {
-        "remote": {"end": "remote", "not_connected": ONE, "connect": connect(listening=[5000], dialled=ports)},
+        "remote": {"end": "remote", "not_connected": [ONE], "connect": connect(listening=[5000], dialled=ports)},
         "peer": {
             "end": "peer",
-            "not_connected": ONE,
+            "not_connected": [ONE],
             "connect": connect(
                 taken=["6000: in use", "6001: in use"], dialled=[tried("remote", "::1", 5000, "refused")]
             ),
@@ -477,7 +491,7 @@ def test_not_connected_tells_who_tried_what() -> None:
 def test_large_packets_that_get_lost_are_the_cause(remote: int, peer: int) -> None:
     """Whichever end has seen it; then nothing else is to be tried."""
     said: dict[str, dict[str, Any]] = {
-        name: {"end": name, "not_connected": ONE, "connect": connect(listening=[1], large=large)}
+        name: {"end": name, "not_connected": [ONE], "connect": connect(listening=[1], large=large)}
         for name, large in (("remote", remote), ("peer", peer))
     }
     cause = judge(pipe(connect_timeout=7), said).cause
@@ -489,8 +503,8 @@ def test_large_packets_that_get_lost_are_the_cause(remote: int, peer: int) -> No
 
 
 def test_nothing_to_dial() -> None:
-    said = {"remote": {"end": "remote", "not_connected": ONE, "connect": connect()}}
-    said["peer"] = {"end": "peer", "not_connected": ONE, "connect": connect(listening=[1], dials=False)}
+    said = {"remote": {"end": "remote", "not_connected": [ONE], "connect": connect()}}
+    said["peer"] = {"end": "peer", "not_connected": [ONE], "connect": connect(listening=[1], dials=False)}
     cause = judge(pipe(), said).cause
     assert cause is not None
     assert "db1 did not listen, had no address to dial." in cause["msg"]
@@ -500,8 +514,8 @@ def test_nothing_to_dial() -> None:
 def test_an_end_that_was_ended_while_it_connected() -> None:
     """The other could not connect since this one was gone: that is not a matter of firewalls."""
     said: dict[str, dict[str, Any]] = {
-        "remote": {"end": "remote", "cancelled": "the end was ended by SIGTERM"},
-        "peer": {"end": "peer", "not_connected": ONE, "connect": connect(listening=[1])},
+        "remote": {"end": "remote", "cancelled": SIGTERM},
+        "peer": {"end": "peer", "not_connected": [ONE], "connect": connect(listening=[1])},
     }
     cause = judge(pipe(), said).cause
     assert cause is not None
@@ -510,8 +524,8 @@ def test_an_end_that_was_ended_while_it_connected() -> None:
 
 def test_an_end_that_we_have_ended_while_it_connected() -> None:
     """We did so because the other had given up."""
-    said = {"peer": {"end": "peer", "not_connected": ONE, "connect": connect(listening=[1])}}
-    cancelled = outcome({"end": "remote", "cancelled": "the end was ended by SIGTERM"}, cancelled=True)
+    said = {"peer": {"end": "peer", "not_connected": [ONE], "connect": connect(listening=[1])}}
+    cancelled = outcome({"end": "remote", "cancelled": SIGTERM}, cancelled=True)
     cause = judge(pipe(), said, remote=cancelled).cause
     assert cause is not None and cause["kind"] == "not connected"
 
@@ -523,7 +537,7 @@ def test_a_stage_that_failed_before_its_end_was_ended(by_us: bool) -> None:
         pipe(),
         {"remote": {"rc": 3, "problem": FAILED}, "output": {"rc": 1, "problem": FAILED, "blame": [TWO]}},
         {(ONE, "W"): broken(ended_at=0.9), (ONE, "R"): ABORTED, (TWO, "W"): ABORTED, (TWO, "R"): broken(ended_at=0.9)},
-        {"remote": {"cancelled": "the end was ended by SIGTERM"}},
+        {"remote": {"cancelled": SIGTERM}},
     )
     cause = judge(pipe(), said, remote=outcome(said["remote"], cancelled=by_us)).cause
     assert cause is not None and (cause["kind"], cause.get("stage")) == ("failed", "remote")
@@ -531,8 +545,8 @@ def test_a_stage_that_failed_before_its_end_was_ended(by_us: bool) -> None:
 
 def test_a_died_end_while_others_connected_is_no_firewall() -> None:
     said: dict[str, dict[str, Any]] = {
-        "remote": {"end": "remote", "died": "the end was ended by SIGKILL", "killed": [], "left": []},
-        "peer": {"end": "peer", "not_connected": ONE, "connect": connect()},
+        "remote": {"end": "remote", "died": SIGKILL, "killed": [], "left": []},
+        "peer": {"end": "peer", "not_connected": [ONE], "connect": connect()},
     }
     cause = judge(pipe(), said).cause
     assert cause is not None and cause["kind"] == "end" and cause["host"] == "db1"

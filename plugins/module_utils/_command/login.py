@@ -13,7 +13,7 @@ from .._end.lean import signal
 from .._end.processes import children, descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
 from .._end.watch import MARK
-from .._run import bootstrap
+from .._run import bootstrap, sentences
 from .._run.launch import NO_PYTHON, PipedLaunch
 from .streams import own_description, say
 
@@ -145,7 +145,7 @@ class LoginLaunch(PipedLaunch):
     def start(self) -> None:
         problem = find_command(self.command[0], full_environment({}), None)
         if problem:
-            self.error = "the login command: %s" % problem
+            self.error = "the login command: %s" % sentences.unusable(problem)
             self.over()
             return
         self.taken, self.into = os.pipe()
@@ -156,8 +156,11 @@ class LoginLaunch(PipedLaunch):
         fds = {0: self.taken, 1: stdout, 2: stderr}
         try:
             self.pid = spawn(self.command, full_environment({}), None, fds, self.batch, signal.SIGTERM)
-        except (NotStarted, OSError) as exc:
-            self.error = "the login command %s" % exc
+        except NotStarted as exc:
+            self.error = "the login command %s" % sentences.not_started(exc.problem)
+            self.over()
+        except OSError as exc:
+            self.error = "the login command: %s" % exc.strerror
             self.over()
         finally:
             for fd in (stdout, stderr):
@@ -236,7 +239,8 @@ class LoginLaunch(PipedLaunch):
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         super().conclude(rc, stdout, stderr)
         if self.report and "end" not in self.report:  # the loader found that Python is too old
-            self.error, self.kind = NO_PYTHON % (self.report["refused"], self.how_to_set_python), "no python"
+            why = sentences.refusal(self.report["refused"])
+            self.error, self.kind = NO_PYTHON % (why, self.how_to_set_python), "no python"
             self.report = None
         elif not self.begun and self.kind == "launch":
             self.obstacle = self.obstacle or (DEAF if rc == 0 else "")

@@ -17,6 +17,7 @@ from .._end.lean import signal
 from .._end.processes import descendants, kill
 from .._end.spawn import NotStarted, execute, find_command, full_environment, own_environment, spawn
 from .._end.watch import catch
+from .._run import sentences
 from .._run.plan import DEFAULT_PORTS
 from .streams import FAILURE, USAGE, die, keep, own_description, say, shell_status
 
@@ -108,7 +109,7 @@ def drive(options: "SimpleNamespace") -> int:
             argv = getattr(options, name)
             problem = argv and find_command(argv[0], full_environment({}), None)
             if problem:
-                raise NotStarted("-%s/--%s: %s" % (name[0], name, problem))
+                return processes.give_up("-%s/--%s: %s" % (name[0], name, sentences.unusable(problem)))
         words = options.login + ["socketpipe", "-s", host, str(port)] + options.remote
         null, stderr = os.open(os.devnull, os.O_RDWR), own_description(2)
         # even a terminal as standard input belongs to the input command; ssh and sudo ask on /dev/tty
@@ -116,7 +117,7 @@ def drive(options: "SimpleNamespace") -> int:
         os.close(stderr)
         sock = wait_for_call(listener, processes, options.timeout)
     except (OSError, NotStarted) as exc:
-        return processes.give_up(str(exc))
+        return processes.give_up(reason(exc))
     try:
         if options.input:
             fds = {0: keep(0), 1: sock.fileno(), 2: 2}
@@ -128,8 +129,12 @@ def drive(options: "SimpleNamespace") -> int:
             processes.start("output", options.output, fds, options.batch)
     except (OSError, NotStarted) as exc:
         disconnect(sock)
-        return processes.give_up(str(exc))
+        return processes.give_up(reason(exc))
     return conclude(processes, sock, "output" if options.output else "remote")
+
+
+def reason(error: "OSError | NotStarted") -> str:
+    return sentences.not_started(error.problem) if isinstance(error, NotStarted) else str(error)
 
 
 def open_listener(ports: "list[int]") -> "tuple[socket.socket, int]":

@@ -10,7 +10,7 @@ from . import link
 from .kernel import events
 from .lean import signal
 from .patience import Patience
-from .processes import HIDDEN, blind, descendants, has_children, kill_with_groups
+from .processes import HIDDEN, blind, descendants, has_children, kill_with_groups, listed
 from .rules import Rules
 from .stage import ALIVE, DRAINING, HELD, KILLED, WAITING, Stage
 from .watch import Cancelled
@@ -48,7 +48,7 @@ class End:
                 self.notice(self.watch.poll(self.fds(), self.pause()))
                 self.tick(time.monotonic())
             except Cancelled as exc:  # nobody waits for us, or somebody wants us to stop
-                self.rules.cancel(str(exc), time.monotonic())
+                self.rules.cancel(exc.stop, time.monotonic())
             self.reap()
         self.clear_up()
         return self.report()
@@ -98,7 +98,7 @@ class End:
 
     def notice(self, found: "dict[int, int]") -> None:
         if self.guard.fileno() in found and not self.rules.cancelled:
-            self.rules.cancel("the guard was killed", time.monotonic())
+            self.rules.cancel({"kind": "guard"}, time.monotonic())
         for side in self.sides:
             side.notice(found.get(side.sock.fileno(), 0))
         for stage in self.stages:
@@ -170,7 +170,7 @@ class End:
             "cancelled": self.rules.cancelled,
             "stages": [stage.report(self.began) for stage in self.stages],
             "links": [side.report(self.began) for side in self.sides],
-            "warnings": [side.warning for side in self.sides if side.warning],
-            "killed": ["%d %s" % item for item in sorted(self.rules.killed.items()) if item[0] not in self.left],
-            "left": ["%d %s" % item for item in sorted(self.left.items())],
+            "warnings": [warning for side in self.sides for warning in side.warnings],
+            "killed": listed({pid: name for pid, name in self.rules.killed.items() if pid not in self.left}),
+            "left": listed(self.left),
         }

@@ -13,7 +13,7 @@ import time
 
 from .kernel import HANGUP, become_subreaper, events, signal_name
 from .lean import signal, socket
-from .processes import HIDDEN, blind, descendants, kill, kill_with_groups
+from .processes import HIDDEN, blind, descendants, kill, kill_with_groups, listed
 from .watch import catch
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .patience import Patience
-    from .records import Report
+    from .records import Death, Report
     from .transport import Transport
     from .watch import Watch
 
@@ -119,15 +119,20 @@ def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: f
     for link in links:
         link.abort()  # refused while somebody sleeps in it: that ends now, and then our own end resets it
     left, killed, status = kill_all(end, enough)
+    return {"end": name, "died": death(said, status), "killed": listed(killed), "left": listed(left)}
+
+
+def death(said: str, status: "int | None") -> "Death":
+    if said:
+        return {"kind": "error", "error": said}
     if status is None:
-        how = "its death"
-    else:
-        how = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "exit %d" % os.WEXITSTATUS(status)
-    died = "an error in socketpipe itself: %s" % said if said else "the end was ended by %s" % how
-    return {"end": name, "died": died, "killed": killed, "left": left}
+        return {"kind": "unknown"}
+    if os.WIFSIGNALED(status):
+        return {"kind": "signal", "signal": signal_name(os.WTERMSIG(status))}
+    return {"kind": "exit", "status": os.WEXITSTATUS(status)}
 
 
-def kill_all(end: int, enough: float) -> "tuple[list[str], list[str], int | None]":
+def kill_all(end: int, enough: float) -> "tuple[dict[int, str], dict[int, str], int | None]":
     """SIGKILL every descendant until wait(2) says that there is none, or those that are left are not ours to end.
 
     Returns (who is left, who was killed, the status of the end as wait(2) gives it).
@@ -143,7 +148,7 @@ def kill_all(end: int, enough: float) -> "tuple[list[str], list[str], int | None
         refused = kill_with_groups(alive, signal.SIGKILL)
         if childless or len(alive) == len(refused) > 0 or time.monotonic() > deadline:
             left = alive or ({0: HIDDEN} if not childless and blind() else {})
-            return in_words(left), in_words({pid: name for pid, name in killed.items() if pid not in left}), status
+            return left, {pid: name for pid, name in killed.items() if pid not in left}, status
         time.sleep(0.01)
 
 
@@ -158,7 +163,3 @@ def reap() -> "tuple[bool, dict[int, int]]":
         if not pid:
             return False, found
         found[pid] = status
-
-
-def in_words(processes: "dict[int, str]") -> "list[str]":
-    return ["%d %s" % item for item in sorted(processes.items())]

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .connect import Connection
     from .kernel import Counters
-    from .records import LinkSpec, SideReport
+    from .records import EndWarning, LinkSpec, SideProblem, SideReport
     from .transport import Transport
 
 # what a side can be; "open" is the only one that is not settled, but for "committed" and "eof",
@@ -43,8 +43,8 @@ class Side:
         self.sock, self.writer, self.tcp, self.inode = transport.sock, transport.writer, transport.tcp, transport.inode
         self.twin: "Side | None" = None  # the other side of a link that stays on this host
         self.state = OPEN
-        self.problem = ""
-        self.warning = ""
+        self.problem: "SideProblem | None" = None
+        self.warnings: "list[EndWarning]" = []
         self.padding = self.spilled = 0  # bytes that we read in the stage's place: NUL, and others
         self.since = self.moved_at = self.heard_at = time.monotonic()
         self.ended_at: "float | None" = None
@@ -125,9 +125,9 @@ class Side:
         stall = self.spec.get("stall_timeout") or 0
         dead = self.spec.get("dead_peer") or 0
         if stall and now - self.moved_at > stall and not self.lingers:
-            self.abort("stalled", "no byte moved for %d s" % stall)
+            self.abort({"kind": "stalled", "seconds": stall})
         elif dead and info["segs_in"] is not None and now - self.heard_at > dead:
-            self.abort("dead peer", "nothing was heard from the other host for %d s" % dead)
+            self.abort({"kind": "dead peer", "seconds": dead})
 
     # -- what the end decides
 
@@ -141,7 +141,8 @@ class Side:
         size = self.spec.get("full_reads") or 0
         if size and self.tcp:
             self.reads = WholeReads(self.sock, size, bool(self.spec.get("polled")))
-            self.warning = self.reads.warning
+            if self.reads.granted < size:
+                self.warnings.append({"kind": "full reads", "granted": self.reads.granted, "asked": size})
 
     @property
     def look_at(self) -> "float | None":
@@ -182,13 +183,13 @@ class Side:
         elif self.halved and self.transport.is_closed():
             self._settle(RESET)
 
-    def abort(self, kind: str = "", text: str = "") -> None:
+    def abort(self, problem: "SideProblem | None" = None) -> None:
         """Break the link: the other side gets an error, not an end of file."""
         if self.state not in (OPEN, COMMITTED, EOF) and not self.lingers:
             return
         self.parted = True
-        if kind:
-            self.problem = "%s: %s" % (kind, text)
+        if problem:
+            self.problem = problem
         self._settle(ABORTED)
         self._break()
 

@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     import socket
     from typing import NoReturn
 
-    from .records import EndPlan, Report
-
-SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
-
-NO_FORK = "it cannot start a process: %s; is there a limit (ulimit -u, pids.max of a control group)?"
-FOREIGN_PROC = (
-    "/proc does not show the processes of this PID namespace, and an end must see those that it has started: "
-    "mount proc inside the namespace (unshare --mount-proc, bwrap --proc /proc)"
-)
+    from .records import EndPlan, EndWarning, Report
 
 
 def main(plan: "EndPlan") -> "NoReturn":
@@ -49,7 +41,7 @@ def main(plan: "EndPlan") -> "NoReturn":
         if guard is not None:
             dismiss(guard)
     except Cancelled as exc:
-        say(plan, watch, {"cancelled": str(exc)})
+        say(plan, watch, {"cancelled": exc.stop})
     os._exit(0)  # nothing needs what Python does at its end, and it takes time
 
 
@@ -81,13 +73,13 @@ def make_secrets(plan: "EndPlan", watch: Watch) -> None:
 def before(plan: "EndPlan") -> "Report":
     """Reasons not to start at all, found before anything is opened: {} when there is none."""
     if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/stat"):
-        return {"refused": "an end needs Linux with /proc mounted; this is %s" % sys.platform}
+        return {"refused": {"kind": "platform", "platform": sys.platform}}
     if not proc_is_ours():
-        return {"refused": FOREIGN_PROC}
+        return {"refused": {"kind": "foreign proc"}}
     for spec in [] if plan["preflight"] else plan["stages"]:
         for path, wanted in ((spec.get("creates"), True), (spec.get("removes"), False)):
             if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
-                return {"skipped": "%s: %s %s" % (spec["name"], path, "exists" if wanted else "does not exist")}
+                return {"skipped": {"stage": spec["name"], "path": path, "exists": wanted}}
     for spec in plan["stages"]:
         name = spec.get("launcher", spec["argv"])[0] or sys.executable
         problem = find_command(name, full_environment(spec["environment"]), spec.get("chdir"))
@@ -111,7 +103,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
     try:
         made = meeting.run_until(watch.poll, time.monotonic() + plan["connect_timeout"])
     except NotConnected as exc:
-        return {"not_connected": str(exc), "connect": meeting.report()}, None
+        return {"not_connected": exc.links, "connect": meeting.report()}, None
     finally:
         meeting.close()
     sides: "list[Side]" = []
@@ -123,12 +115,18 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
             spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
             side = tcp_side(spec, connection)
             if connection.attempt and connection.attempt.segment:
-                side.warning = SMALL_PACKETS % (spec["address"], spec["peer"], connection.attempt.segment)
+                where: "EndWarning" = {
+                    "kind": "small packets",
+                    "address": spec["address"],
+                    "peer": spec["peer"],
+                    "segment": connection.attempt.segment,
+                }
+                side.warnings.append(where)
             sides.append(side)
     try:
         channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience)
     except NotForked as exc:
-        return {"refused": NO_FORK % exc}, None
+        return {"refused": {"kind": "no fork", "error": str(exc)}}, None
     if channel is None:
         return None, None
     try:

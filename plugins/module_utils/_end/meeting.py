@@ -39,7 +39,11 @@ LARGE = "large packets did not arrive: check the MTU"
 
 
 class NotConnected(Exception):
-    """The time is over and a link is missing."""
+    """The time is over and these links are missing."""
+
+    def __init__(self, links: "list[str]") -> None:
+        super().__init__()
+        self.links = links
 
 
 class Exchange:
@@ -247,7 +251,7 @@ class Meeting(Exchange):
             now = time.monotonic()
             if now > deadline:
                 self.large += sum(connection.is_stuck(self.patience.stuck) for connection in self.connections)
-                raise NotConnected(", ".join(sorted(set(self.links) - set(self.made))))
+                raise NotConnected(sorted(set(self.links) - set(self.made)))
             self.bind(now)
             wanted = [dialler for dialler in self.all_diallers() if self.wants(dialler.link)]
             for dialler in wanted:

@@ -12,8 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Collection, Iterable
 
+    from .records import Process
+
 HAS, MAY = "has", "may"  # one of our sockets open; MAY: it cannot be looked at
-HIDDEN = "a process of another user"  # its name cannot be read
+HIDDEN = ""  # the name of one that cannot be read: a process of another user
 LOOKS = 50  # in a row, at processes that come and go, before the end tries again later
 
 
@@ -227,6 +229,11 @@ def _descriptors(folder: str) -> "list[str] | None":
             if file.read().rpartition(b")")[2].split()[0] in b"ZX":
                 return []  # the dead have none, whoever owns their files
         return None
+
+
+def listed(found: "dict[int, str]") -> "list[Process]":
+    """Processes {pid: name} for a report."""
+    return [{"pid": pid, "name": name} for pid, name in sorted(found.items())]
 
 
 def kill(pids: "Iterable[int]", number: int) -> "list[int]":

@@ -27,11 +27,6 @@ class WholeReads:
         self.pause, self.seen = LOOK[0], 0
         self.look_at = time.monotonic() + self.pause
 
-    @property
-    def warning(self) -> str:
-        text = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
-        return text % (self.granted, self.size) if self.granted < self.size else ""
-
     def look(self, now: float, count: int) -> None:
         """Wake a reader that sleeps on all that it asked for; ``count`` bytes have come so far."""
         if now < self.look_at:

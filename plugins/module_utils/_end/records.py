@@ -3,11 +3,13 @@
 """The records between the controller and an end: its plan, its samples and its report.
 
 For type checkers: no end loads this module, and none is sent it.  Times are seconds, sizes are bytes.
+
+An end reports kinds and data.  Each kind has the fields of its class, and its sentence in _run.sentences.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NotRequired, TypedDict
+    from typing import Literal, NotRequired, TypedDict
 
     # -- the plan, which an end reads
 
@@ -82,9 +84,151 @@ if TYPE_CHECKING:
 
     # -- what an end writes
 
-    class Problem(TypedDict):
-        kind: str
-        text: str
+    class Process(TypedDict):
+        pid: int  # 0 for one that /proc does not list
+        name: str  # of its command; "" if it is hidden from the end
+
+    # why an end does not begin
+
+    class NoDirectory(TypedDict):
+        kind: Literal["no directory"]
+        path: str
+
+    class NotExecutable(TypedDict):
+        kind: Literal["not executable"]
+        path: str
+
+    class NotFound(TypedDict):
+        kind: Literal["not found"]
+        name: str
+        path: str  # PATH; "" if it was not searched
+
+    class WrongPlatform(TypedDict):
+        kind: Literal["platform"]
+        platform: str
+
+    class ForeignProc(TypedDict):
+        """/proc is that of another PID namespace."""
+
+        kind: Literal["foreign proc"]
+
+    class NoFork(TypedDict):
+        kind: Literal["no fork"]
+        error: str
+
+    class OldPython(TypedDict):
+        """The loader's, as the next one."""
+
+        kind: Literal["old python"]
+        version: str
+
+    class IncompletePython(TypedDict):
+        kind: Literal["incomplete python"]
+        python: str
+        error: str
+
+    Unusable = NoDirectory | NotExecutable | NotFound
+    Refusal = Unusable | WrongPlatform | ForeignProc | NoFork | OldPython | IncompletePython
+
+    class Skipped(TypedDict):
+        """``creates`` or ``removes`` of a stage says that there is nothing to do."""
+
+        stage: str
+        path: str
+        exists: bool
+
+    # how an end was ended
+
+    class Signalled(TypedDict):
+        kind: Literal["signal"]
+        signal: str  # its name: numbers differ between architectures
+
+    class ControllerLost(TypedDict):
+        kind: Literal["controller"]
+
+    class GuardKilled(TypedDict):
+        kind: Literal["guard"]
+
+    class Exited(TypedDict):
+        kind: Literal["exit"]
+        status: int
+
+    class Unknown(TypedDict):
+        kind: Literal["unknown"]
+
+    class OwnError(TypedDict):
+        """An error in this program."""
+
+        kind: Literal["error"]
+        error: str
+
+    Stop = Signalled | ControllerLost | GuardKilled
+    Death = Signalled | Exited | Unknown | OwnError
+
+    # what went wrong with a stage
+
+    class NotStarted(TypedDict):
+        kind: Literal["not started"]
+        step: str  # fork, chdir or run; "" before them
+        name: str  # of the directory or the program
+        errno: int  # 0 if there is none
+        error: str
+
+    class Failed(TypedDict):
+        """Its exit status is not in ok_rc, or a signal ended it."""
+
+        kind: Literal["failed"]
+        signal: str  # its name; "" if there was none
+
+    class StoppedReading(TypedDict):
+        kind: Literal["stopped reading"]
+        consumed: "int | None"  # None if the kernel does not count
+        unread: int
+
+    class Held(TypedDict):
+        """Something that it has left running has, or may have, its link open."""
+
+        kind: Literal["held"]
+        processes: "list[Process]"  # [] if they come and go too fast to be looked at
+        sure: bool  # they have it
+
+    class NotKilled(TypedDict):
+        kind: Literal["not killed"]
+        pid: int
+
+    StageProblem = NotStarted | Failed | StoppedReading | Held | NotKilled
+
+    # why an end has broken a link whose stages were well
+
+    class Silent(TypedDict):
+        """No byte has moved, or the other host has not been heard of."""
+
+        kind: Literal["stalled", "dead peer"]
+        seconds: int
+
+    class Cancelled(TypedDict):
+        """The end was to stop."""
+
+        kind: Literal["cancelled"]
+
+    SideProblem = Silent | Cancelled
+
+    # what a person should know though nothing failed
+
+    class ShortReads(TypedDict):
+        kind: Literal["full reads"]
+        granted: int
+        asked: int
+
+    class SmallPackets(TypedDict):
+        """On the path of a connection large packets get lost."""
+
+        kind: Literal["small packets"]
+        address: str
+        peer: str
+        segment: int
+
+    EndWarning = ShortReads | SmallPackets
 
     class StageReport(TypedDict):
         """The last state of a stage.  Times count from the moment when all links were made."""
@@ -97,7 +241,7 @@ if TYPE_CHECKING:
         started_at: "float | None"
         ended_at: "float | None"
         cpu: "float | None"
-        problem: "Problem | None"
+        problem: "StageProblem | None"
         blame: "list[str]"  # links that were broken before it had a problem
         stderr: "str | None"  # the last part; None if it went elsewhere
         stdout: str  # the first part
@@ -116,7 +260,7 @@ if TYPE_CHECKING:
         id: str
         side: str  # W or R
         state: str  # of link
-        problem: str
+        problem: "SideProblem | None"
         local: NotRequired[bool]
         bytes: "int | None"  # acknowledged, or received
         unread: "int | None"
@@ -153,19 +297,19 @@ if TYPE_CHECKING:
 
         end: str
         python: str
-        refused: str
-        stage: str  # that is refused
-        skipped: str
-        not_connected: str
+        refused: Refusal
+        stage: str  # whose command it is that cannot be run
+        skipped: Skipped
+        not_connected: "list[str]"  # the links that were not made
         preflight: bool
         connect: ConnectReport
         stages: "list[StageReport]"
         links: "list[SideReport]"
-        cancelled: str
-        died: str  # its guard reports in its place
-        warnings: "list[str]"
-        killed: "list[str]"
-        left: "list[str]"  # processes that live on
+        cancelled: "Stop | None"
+        died: Death  # its guard reports in its place
+        warnings: "list[EndWarning]"
+        killed: "list[Process]"
+        left: "list[Process]"  # they live on
 
     class Sample(TypedDict):
         """Figures while it runs."""

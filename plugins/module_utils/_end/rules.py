@@ -12,7 +12,7 @@ Whatever else happens breaks its links, both ways, and so travels along the chai
 from . import link
 from .kernel import signal_name
 from .lean import signal
-from .processes import HAS, Changed, descendants, holders, kill
+from .processes import HAS, Changed, descendants, holders, kill, listed
 from .spawn import NotStarted
 from .stage import (
     ALIVE,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from .link import Side
     from .patience import Patience
+    from .records import Held, Stop
 
 
 def at_rest(side: "Side") -> "tuple[int | None, int]":
@@ -48,14 +49,11 @@ def at_rest(side: "Side") -> "tuple[int | None, int]":
     return before, unread
 
 
-def whose(found: "dict[int, tuple[str, str]]") -> str:
-    """Who has the link open, for a sentence; those of whom it is not known are named when nobody is known to."""
+def holding(found: "dict[int, tuple[str, str]]") -> "Held":
+    """Who has the link open; those of whom it is not known are named when nobody is known to."""
     sure = {pid: name for pid, (name, how) in found.items() if how == HAS}
     named = sure or {pid: name for pid, (name, _how) in found.items()}
-    names = ", ".join("%s (pid %d)" % (name, pid) if pid else name for pid, name in sorted(named.items()))
-    if sure:
-        return "%s, which it started, still has the link open" % names
-    return "%s, which it started, may still have the link open: it cannot be looked at" % names
+    return {"kind": "held", "processes": listed(named), "sure": bool(sure)}
 
 
 class Rules:
@@ -63,7 +61,7 @@ class Rules:
 
     def __init__(self, stages: "list[Stage]", patience: "Patience") -> None:
         self.stages, self.patience = stages, patience
-        self.cancelled = ""
+        self.cancelled: "Stop | None" = None
         self.killed: "dict[int, str]" = {}  # {pid: name} of all that was sent a signal
 
     def apply(self, stage: Stage, now: float) -> None:
@@ -75,13 +73,13 @@ class Rules:
         if stage.phase in EXITED:
             self.judge(stage, now)
 
-    def cancel(self, why: str, now: float) -> None:
+    def cancel(self, stop: "Stop", now: float) -> None:
         """Everything goes, with an error downstream."""
-        self.cancelled = self.cancelled or why
+        self.cancelled = self.cancelled or stop
         for stage in self.stages:
             for side in stage.fds.values():
                 if side.state in (link.OPEN, link.COMMITTED, link.EOF):
-                    side.abort("cancelled", why)
+                    side.abort({"kind": "cancelled"})
             if stage.phase in (RUNNING, STOPPING):
                 stage.enter(STOPPING, now)
 
@@ -104,7 +102,8 @@ class Rules:
         try:
             stage.start()
         except (NotStarted, OSError) as exc:
-            stage.fail("not started", str(exc))
+            failed = exc if isinstance(exc, NotStarted) else NotStarted(exc.errno or 0, exc.strerror or str(exc))
+            stage.fail(failed.problem)
             stage.enter(SETTLED)
             self.break_links(stage)
 
@@ -126,14 +125,14 @@ class Rules:
         if stage.phase == KILLED:
             self.signal_tree(stage, signal.SIGKILL)
             if stage.is_due(now):
-                stage.fail("not killed", "could not be killed (pid %d)" % stage.pid)
+                stage.fail({"kind": "not killed", "pid": stage.pid})
                 self.break_links(stage)
                 stage.enter(SETTLED)
 
     def judge(self, stage: Stage, now: float) -> None:
         """It has exited: settle what it read, then commit or break what it wrote."""
         if not stage.accepted():
-            stage.fail("failed", self.exit_text(stage))
+            stage.fail({"kind": "failed", "signal": signal_name(stage.signal) if stage.signal else ""})
         if stage.problem is None:
             for side in stage.ins:
                 if side.state in (link.OPEN, link.EOF) and not self.settle_reader(stage, side, now):
@@ -169,7 +168,7 @@ class Rules:
         if stage.phase != DRAINING:
             stage.enter(DRAINING, now + self.patience.drain)
             count, stage.left_unread = at_rest(side)
-            stage.consumed = "" if count is None else " after %d bytes" % (count - stage.left_unread)
+            stage.consumed = None if count is None else count - stage.left_unread
         at_end = side.drain(stage.spec["padding"])
         if at_end:
             side.finish()
@@ -177,9 +176,7 @@ class Rules:
         if at_end is None and not stage.is_due(now):
             return False
         if side.state != link.RESET:
-            rest = "%d left unread" % stage.left_unread if stage.left_unread else "and its input had not ended"
-            text = "stopped reading%s with exit status %d, %s" % (stage.consumed, stage.rc or 0, rest)
-            stage.fail("stopped reading", text)
+            stage.fail({"kind": "stopped reading", "consumed": stage.consumed, "unread": stage.left_unread})
         return True
 
     def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
@@ -189,30 +186,22 @@ class Rules:
         try:
             found = holders({side.inode for side in sides}, others)
         except Changed:
-            text = "what it started comes and goes too fast to be looked at, and may still have the link open"
+            found = {}
         else:
             if not found:
                 if stage.phase == HELD:
                     stage.enter(ENDED)
                 return False
-            text = whose(found)
         if stage.phase != HELD:
             stage.enter(HELD, now + self.patience.hold)
         if not stage.is_due(now):
             return True
-        stage.fail("held", "has exited, but " + text)
+        stage.fail(holding(found))
         return False
 
     def break_links(self, stage: Stage) -> None:
         for side in stage.fds.values():
             side.abort()
-
-    def exit_text(self, stage: Stage) -> str:
-        if stage.signal:
-            return "was ended by %s" % signal_name(stage.signal)
-        if stage.rc == 0:
-            return "exit status 0, which is not in ok_rc (%s)" % ", ".join(str(code) for code in stage.spec["ok_rc"])
-        return "exit status %s" % stage.rc
 
     def signal_tree(self, stage: Stage, number: int) -> None:
         pids = descendants(stage.pid)

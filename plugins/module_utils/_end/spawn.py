@@ -14,20 +14,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Mapping, NoReturn
 
+    from .records import NotStarted as Failure
+    from .records import Unusable
+
 # a stage whose program came with the plan has it open here, as a file without a name
 PROGRAM_FD = 3
 PROGRAM_PATH = "/proc/self/fd/%d" % PROGRAM_FD
 PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
 
 
-HINTS = {
-    errno.ENOENT: " (its interpreter, the #! line?)",
-    errno.ENOEXEC: " (a program for another kind of processor?)",
-}
-
-
 class NotStarted(Exception):
-    """The command cannot be run; the text says why."""
+    """The command cannot be run: ``problem`` says why."""
+
+    def __init__(self, number: int, error: str, step: str = "", name: str = "") -> None:
+        super().__init__(error)
+        self.problem: "Failure" = {
+            "kind": "not started",
+            "step": step,
+            "name": name,
+            "errno": number,
+            "error": error,
+        }
 
 
 def encode(text: str) -> bytes:
@@ -58,20 +65,21 @@ def full_environment(given: "Mapping[str, str]") -> "dict[bytes, bytes]":
     return {**own_environment(), **{encode(name): encode(value) for name, value in given.items()}}
 
 
-def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> str:
-    """The sentence that says why a command cannot be run here, "" when it can (execvp(3)'s search)."""
+def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> "Unusable | None":
+    """Why a command cannot be run here; None when it can (execvp(3)'s search)."""
     if chdir and not os.path.isdir(encode(chdir)):
-        return "there is no directory %r to run it in" % chdir
+        return {"kind": "no directory", "path": chdir}
     path = environment.get(b"PATH") or os.defpath.encode()
-    seen = ""
+    seen = b""
     for folder in [b""] if "/" in name else path.split(b":"):
         candidate = os.path.join(encode(chdir or ""), folder, encode(name))
         if os.path.isfile(candidate):
             if os.access(candidate, os.X_OK):
-                return ""
-            seen = "%r is not executable" % candidate.decode("utf-8", "replace")
-    where = "" if "/" in name else " in PATH %s" % path.decode("utf-8", "replace")[:300]
-    return seen or "there is no %r%s" % (name, where)
+                return None
+            seen = candidate
+    if seen:
+        return {"kind": "not executable", "path": seen.decode("utf-8", "replace")}
+    return {"kind": "not found", "name": name, "path": "" if "/" in name else path.decode("utf-8", "replace")[:300]}
 
 
 def execute(argv: "list[str]", environment: "dict[bytes, bytes]") -> "NoReturn":
@@ -155,14 +163,14 @@ def spawn(
                 if caught not in stay or signal.getsignal(caught) != signal.SIG_IGN:
                     signal.signal(caught, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            step = "change to directory %r" % chdir
+            step = "chdir"
             if chdir:
                 os.chdir(encode(chdir))
-            step = "run %r" % argv[0]
+            step = "run"
             execute(argv, environment)
         except BaseException as exc:  # whatever it is, this process must not go on as a second end
-            code = exc.errno if isinstance(exc, OSError) else 0
-            os.write(report, ("%d cannot %s: %s" % (code or 0, step, exc)).encode("utf-8", "replace"))
+            code, error = (exc.errno, exc.strerror) if isinstance(exc, OSError) else (0, "")
+            os.write(report, ("%d\0%s\0%s" % (code or 0, step, error or exc)).encode("utf-8", "replace"))
         finally:
             os._exit(127)
     os.close(result_in)
@@ -177,8 +185,8 @@ def spawn(
         os.close(result)
     if message:
         os.waitpid(pid, 0)
-        number, _space, text = message.decode("utf-8", "replace").partition(" ")
-        raise NotStarted(text + HINTS.get(int(number), ""))
+        number, step, error = message.decode("utf-8", "replace").split("\0", 2)
+        raise NotStarted(int(number), error, step, {"chdir": chdir, "run": argv[0]}.get(step) or "")
     return pid
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .link import Side
-    from .records import Problem, StageReport, StageSpec
+    from .records import StageProblem, StageReport, StageSpec
 
 KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
 KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by "keep"
@@ -87,9 +87,11 @@ class Stage:
         self.cpu: "float | None" = None
         self.started_at: "float | None" = None
         self.ended_at: "float | None" = None
-        self.problem: "Problem | None" = None
+        self.problem: "StageProblem | None" = None
         self.blame: "list[str]" = []  # links that were broken before this stage was in trouble
-        self.left_unread, self.consumed = 0, ""  # when it exited before the end of its input
+        # when it exited before the end of its input
+        self.left_unread = 0
+        self.consumed: "int | None" = None
         self.stderr = self.stdout = None  # type: Kept | None
 
     def enter(self, phase: str, until: "float | None" = None) -> None:
@@ -177,10 +179,10 @@ class Stage:
     def accepted(self) -> bool:
         return self.rc in self.spec["ok_rc"]
 
-    def fail(self, kind: str, text: str) -> None:
+    def fail(self, problem: "StageProblem") -> None:
         """The first problem stays; what was broken before it is to blame."""
         if self.problem is None:
-            self.problem = {"kind": kind, "text": text}
+            self.problem = problem
             self.blame = self.broken_links()
 
     def broken_links(self) -> "list[str]":

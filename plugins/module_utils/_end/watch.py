@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Mapping
 
+    from .records import Stop
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
 
 
@@ -29,7 +31,11 @@ def catch(handler: "Callable[[int, Any], Any]") -> None:
 
 
 class Cancelled(Exception):
-    """Somebody wants us to stop; the text says who."""
+    """Somebody wants us to stop: ``stop`` says who."""
+
+    def __init__(self, stop: "Stop") -> None:
+        super().__init__()
+        self.stop = stop
 
 
 class Watch:
@@ -74,13 +80,13 @@ class Watch:
             self._write(b"\n")
         if self.signal is not None and not self.obeyed:
             self.obeyed = True
-            raise Cancelled("the end was ended by %s" % signal_name(self.signal))
+            raise Cancelled({"kind": "signal", "signal": signal_name(self.signal)})
         return found
 
     def _lose(self) -> None:
         if not self.lost:
             self.lost = True
-            raise Cancelled("the connection to the controller was lost")
+            raise Cancelled({"kind": "controller"})
 
     def _write(self, data: bytes) -> None:
         try:

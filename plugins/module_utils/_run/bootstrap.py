@@ -58,6 +58,7 @@ COMMAND_MODULES = [
     "_run.readers",
     "_run.plan",
     "_run.words",
+    "_run.sentences",
     "_run.verdict",
     "_run.result",
     "_run.report",
@@ -89,9 +90,9 @@ PROBE = "import sys; sys.exit(sys.version_info < (3, 6))"
 
 LOADER = """
 import sys
-answer = ""
+answer = {}
 if sys.version_info < (3, 6):
-    answer = "Python 3.6 or later is needed, this is " + sys.version.split()[0]
+    answer = {"kind": "old python", "version": sys.version.split()[0]}
 else:
     try:
         import fcntl, marshal, select, termios, zlib
@@ -101,9 +102,9 @@ else:
             except ImportError:
                 __import__(name[1:])
     except ImportError as exc:
-        answer = "the Python here, " + sys.executable + ", is not complete (" + str(exc) + "); name another one"
+        answer = {"kind": "incomplete python", "python": sys.executable, "error": str(exc)}
 if answer:
-    sys.stdout.write('SOCKETPIPE {"refused": "%s"}\\n' % answer)
+    sys.stdout.write("SOCKETPIPE %s\\n" % __import__("json").dumps({"refused": answer}))
     raise SystemExit(0)
 compiled, source, plan = [r(int(r(8))) for part in range(3)]
 magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER

@@ -194,7 +194,48 @@ def record(fields: "dict[str, Parser]") -> "Parser":
     return parse
 
 
+def variant(fields: "dict[str, dict[str, Parser]]") -> "Parser":
+    """A mapping of one of these kinds, with the fields of its kind."""
+    kind_of = one_of(tuple(fields))
+    parsers = {kind: record({"kind": kind_of, **others}) for kind, others in fields.items()}
+
+    def parse(value: "Any", where: str) -> "Any":
+        if not isinstance(value, dict):
+            raise Misfit(where)
+        return parsers[kind_of(value.get("kind"), where + ".kind")](value, where)
+
+    return parse
+
+
 word, sentence = brief(WORD), brief(SENTENCE)
+PROCESS = record({"pid": number, "name": word})
+# {record: {kind: its fields}}
+KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
+    "Refusal": {
+        "no directory": {"path": sentence},
+        "not executable": {"path": sentence},
+        "not found": {"name": sentence, "path": sentence},
+        "platform": {"platform": word},
+        "foreign proc": {},
+        "no fork": {"error": word},
+        "old python": {"version": word},
+        "incomplete python": {"python": word, "error": word},
+    },
+    "Stop": {"signal": {"signal": word}, "controller": {}, "guard": {}},
+    "Death": {"signal": {"signal": word}, "exit": {"status": number}, "unknown": {}, "error": {"error": sentence}},
+    "StageProblem": {
+        "not started": {"step": word, "name": sentence, "errno": number, "error": sentence},
+        "failed": {"signal": word},
+        "stopped reading": {"consumed": figure, "unread": number},
+        "held": {"processes": each(PROCESS, FEW), "sure": flag},
+        "not killed": {"pid": number},
+    },
+    "SideProblem": {"stalled": {"seconds": number}, "dead peer": {"seconds": number}, "cancelled": {}},
+    "EndWarning": {
+        "full reads": {"granted": number, "asked": number},
+        "small packets": {"address": word, "peer": word, "segment": number},
+    },
+}
 STAGE = record(
     {
         "name": word,
@@ -204,7 +245,7 @@ STAGE = record(
         "started_at": figure,
         "ended_at": figure,
         "cpu": figure,
-        "problem": optional(record({"kind": word, "text": sentence})),
+        "problem": optional(variant(KINDS["StageProblem"])),
         "blame": each(word, FEW),
         "stderr": optional(errors),  # none is kept of a stage that has inherited it
         "stdout": output,
@@ -216,7 +257,7 @@ SIDE = record(
         "id": word,
         "side": one_of(("W", "R")),
         "state": one_of(STATES),
-        "problem": sentence,
+        "problem": optional(variant(KINDS["SideProblem"])),
         "bytes": figure,
         "unread": figure,
         "padding": figure,
@@ -246,19 +287,19 @@ def report_parsers(told: "EndPlan") -> "dict[str, Parser]":
     return {
         "end": word,
         "python": word,
-        "refused": sentence,
+        "refused": variant(KINDS["Refusal"]),
         "stage": word,
-        "skipped": sentence,
-        "cancelled": sentence,
-        "died": sentence,
-        "not_connected": sentence,
+        "skipped": record({"stage": word, "path": sentence, "exists": flag}),
+        "cancelled": optional(variant(KINDS["Stop"])),
+        "died": variant(KINDS["Death"]),
+        "not_connected": each(word, len(told["links"])),
         "preflight": flag,
         "stages": each(STAGE, len(told["stages"])),
         "links": each(SIDE, 2 * len(told["links"])),
         "connect": CONNECT,
-        "warnings": each(sentence, FEW),
-        "killed": each(word, FEW),
-        "left": each(word, FEW),
+        "warnings": each(variant(KINDS["EndWarning"]), FEW),
+        "killed": each(PROCESS, FEW),
+        "left": each(PROCESS, FEW),
     }
 
 

@@ -7,6 +7,7 @@ import json
 import time
 
 from .._end.wire import bounded
+from .sentences import listed
 from .words import who_is_slow
 
 TYPE_CHECKING = False
@@ -167,7 +168,7 @@ def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elap
 
 def left_running(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[str]":
     """ "db1: 4711 ssh-agent" for each process that outlives the run; the last entry counts those beyond LEFT_MOST."""
-    found = [f"{hosts[end]}: {process}" for end, report in reports.items() for process in report.get("left", ())]
+    found = [f"{hosts[end]}: {listed(each)}" for end, report in reports.items() for each in report.get("left", ())]
     more = [f"{len(found) - LEFT_MOST} more"] if len(found) > LEFT_MOST else []
     return found[:LEFT_MOST] + more
 

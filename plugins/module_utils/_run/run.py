@@ -117,7 +117,7 @@ class Run:
         if report.get("not_connected"):
             return AFTER
         links = report.get("links", ())
-        if any(side["problem"].startswith("dead peer") for side in links):
+        if any(side["problem"] and side["problem"]["kind"] == "dead peer" for side in links):
             return AFTER
         if report.get("died") or any(side["state"] in ("reset", "aborted") for side in links):
             return FOLLOW

@@ -9,11 +9,12 @@ and the link leads to the other side.
 """
 
 from .._end.wire import bounded
+from . import sentences
 from .words import explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._end.records import ConnectReport, Problem, Report, SideReport, StageReport
+    from .._end.records import ConnectReport, Report, SideReport, StageProblem, StageReport
     from .plan import Plan
     from .records import Cause, Outcome
 
@@ -55,7 +56,8 @@ class Verdict:
             self.stages.update((stage["name"], stage) for stage in report.get("stages", ()))
             self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
         self.excused = self._excused()
-        self.skipped = next((r["skipped"] for r in self.reports.values() if r.get("skipped")), "")
+        found = [report["skipped"] for report in self.reports.values() if "skipped" in report]
+        self.skipped = sentences.skipped(found[0]) if found else ""
         if any(r.get("links") or r.get("died") for r in self.reports.values()):
             self.skipped = ""  # it exists since our own sink has made it: Ansible has run that login a second time
         self.cause = None if self.skipped else self._cause()
@@ -116,10 +118,10 @@ class Verdict:
         stage = self.stages.get(name)
         return bool(stage and stage["problem"] and not stage["blame"]) and name not in self.excused
 
-    def _stage_cause(self, name: str, stage: "StageReport", problem: "Problem") -> "Cause":
-        host, kind, text = self.hosts[self.end_of[name]], problem["kind"], problem["text"]
-        if kind == "failed":
-            text = "failed with %s" % text if not stage["signal"] else text
+    def _stage_cause(self, name: str, stage: "StageReport", problem: "StageProblem") -> "Cause":
+        host = self.hosts[self.end_of[name]]
+        if problem["kind"] == "failed":
+            text = sentences.exit_text(problem["signal"], stage["rc"], self.plan.stage(name)["ok_rc"])
             if stage["stderr"] is not None:
                 said = explanation(stage["stderr"])
                 text += ": %s" % said if said else ", with no output on standard error"
@@ -129,20 +131,23 @@ class Verdict:
             if "failed" in self.advice and rc > 0 and self._writes(name):
                 codes = sorted({*self.plan.stage(name)["ok_rc"], rc})
                 text += "; " + self.advice["failed"] % (name, ",".join(map(str, codes)))
-        elif kind == "not started":
-            text = "could not be started: " + text
-        elif kind == "stopped reading":
-            text = "%s; %s" % (text, self.advice["early exit"])
-        elif kind == "held":
-            text = "%s; let it wait for that process, or close its output there" % text
+        elif problem["kind"] == "not started":
+            text = "could not be started: " + sentences.not_started(problem)
+        elif problem["kind"] == "stopped reading":
+            text = "%s; %s" % (sentences.stopped_reading(problem, stage["rc"]), self.advice["early exit"])
+        elif problem["kind"] == "held":
+            text = "%s; let it wait for that process, or close its output there" % sentences.held(problem)
+        else:
+            text = "could not be killed (pid %d)" % problem["pid"]
         sentence = "%s (%s) on %s %s" % (name, self.plan.stage(name)["argv"][0], host, text)
-        return {"kind": kind, "stage": name, "host": host, "rc": stage["rc"], "msg": sentence}
+        return {"kind": problem["kind"], "stage": name, "host": host, "rc": stage["rc"], "msg": sentence}
 
     def _links(self) -> "list[Suspect]":
         found: "list[Suspect]" = []
         for (link, side), said in self.sides.items():
-            kind, _colon, text = said["problem"].partition(": ")
-            if kind and kind != "cancelled" and link not in self.excused:
+            problem = said["problem"]
+            if problem and problem["kind"] != "cancelled" and link not in self.excused:
+                kind, text = problem["kind"], sentences.silent(problem)
                 hosts = self._link_hosts(link)
                 sentence = "the link %s between %s and %s was aborted: %s" % ((link,) + hosts + (text,))
                 sentence += " (%s)" % self.advice[kind] if kind in self.advice else ""
@@ -161,7 +166,11 @@ class Verdict:
         found: "list[Suspect]" = []
         for end, outcome in self.outcomes.items():
             report = self.reports[end]
-            text = report.get("died") or report.get("cancelled") or ""
+            stop, text = report.get("cancelled"), ""
+            if "died" in report:
+                text = sentences.died(report["died"])
+            elif stop:
+                text = sentences.stopped(stop)
             if not report and outcome["error"]:
                 lost = "the connection to it was lost" if outcome["kind"] == "unreachable" else "its end was lost"
                 text = "%s: %s" % (lost, outcome["error"])
@@ -232,14 +241,14 @@ class Verdict:
 
     def _refused(self) -> "Cause | None":
         for end, report in self.reports.items():
-            if report.get("refused"):
+            if "refused" in report:
                 where = self.hosts[end]
                 if report.get("stage"):
                     where = "%s on %s" % (report["stage"], where)
                 cause: "Cause" = {
                     "kind": "refused",
                     "host": self.hosts[end],
-                    "msg": "%s: %s" % (where, report["refused"]),
+                    "msg": "%s: %s" % (where, sentences.refusal(report["refused"])),
                 }
                 if report.get("stage"):
                     cause["stage"] = report["stage"]

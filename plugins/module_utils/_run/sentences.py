@@ -1,0 +1,139 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ends report, in sentences: an end sends kinds and data, and each text that a person sees of them is here."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._end.records import (
+        Death,
+        EndWarning,
+        Held,
+        NotStarted,
+        Process,
+        Refusal,
+        Silent,
+        Skipped,
+        Stop,
+        StoppedReading,
+        Unusable,
+    )
+
+PLATFORM = "an end needs Linux with /proc mounted; this is %s"
+FOREIGN_PROC = (
+    "/proc does not show the processes of this PID namespace, and an end must see those that it has started: "
+    "mount proc inside the namespace (unshare --mount-proc, bwrap --proc /proc)"
+)
+NO_FORK = "it cannot start a process: %s; is there a limit (ulimit -u, pids.max of a control group)?"
+OLD_PYTHON = "Python 3.6 or later is needed, this is %s"
+INCOMPLETE_PYTHON = "the Python here, %s, is not complete (%s); name another one"
+SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
+FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
+STEPS = {"fork": "cannot fork", "chdir": "cannot change to directory %r", "run": "cannot run %r"}
+# by errno(3), which are the same on all of Linux: what may be meant when a program cannot be run
+HINTS = {2: " (its interpreter, the #! line?)", 8: " (a program for another kind of processor?)"}
+
+
+def unusable(problem: "Unusable") -> str:
+    """Why a command cannot be run."""
+    if problem["kind"] == "no directory":
+        return "there is no directory %r to run it in" % problem["path"]
+    if problem["kind"] == "not executable":
+        return "%r is not executable" % problem["path"]
+    where = " in PATH %s" % problem["path"] if problem["path"] else ""
+    return "there is no %r%s" % (problem["name"], where)
+
+
+def refusal(problem: "Refusal") -> str:
+    """Why an end did not begin."""
+    if problem["kind"] == "platform":
+        return PLATFORM % problem["platform"]
+    if problem["kind"] == "foreign proc":
+        return FOREIGN_PROC
+    if problem["kind"] == "no fork":
+        return NO_FORK % problem["error"]
+    if problem["kind"] == "old python":
+        return OLD_PYTHON % problem["version"]
+    if problem["kind"] == "incomplete python":
+        return INCOMPLETE_PYTHON % (problem["python"], problem["error"])
+    return unusable(problem)
+
+
+def skipped(found: "Skipped") -> str:
+    return "%s: %s %s" % (found["stage"], found["path"], "exists" if found["exists"] else "does not exist")
+
+
+def stopped(stop: "Stop") -> str:
+    """Who has ended an end that could still report."""
+    if stop["kind"] == "signal":
+        return "the end was ended by %s" % stop["signal"]
+    return "the guard was killed" if stop["kind"] == "guard" else "the connection to the controller was lost"
+
+
+def died(death: "Death") -> str:
+    """How an end has died, as its guard saw it."""
+    if death["kind"] == "error":
+        return "an error in socketpipe itself: %s" % death["error"]
+    if death["kind"] == "signal":
+        return "the end was ended by %s" % death["signal"]
+    return "the end was ended by %s" % ("exit %d" % death["status"] if death["kind"] == "exit" else "its death")
+
+
+def not_started(problem: "NotStarted") -> str:
+    step = STEPS.get(problem["step"], "")
+    step = step % problem["name"] if "%" in step else step
+    hint = HINTS.get(problem["errno"], "") if problem["step"] == "run" else ""
+    return ": ".join(filter(None, (step, problem["error"]))) + hint
+
+
+def stopped_reading(problem: "StoppedReading", rc: "int | None") -> str:
+    after = "" if problem["consumed"] is None else " after %d bytes" % problem["consumed"]
+    rest = "%d left unread" % problem["unread"] if problem["unread"] else "and its input had not ended"
+    return "stopped reading%s with exit status %d, %s" % (after, rc or 0, rest)
+
+
+def held(problem: "Held") -> str:
+    """Who has the link open of a stage that has exited."""
+    names = ", ".join(with_pid(each) for each in problem["processes"])
+    if not names:
+        text = "what it started comes and goes too fast to be looked at, and may still have the link open"
+    elif problem["sure"]:
+        text = "%s, which it started, still has the link open" % names
+    else:
+        text = "%s, which it started, may still have the link open: it cannot be looked at" % names
+    return "has exited, but " + text
+
+
+def exit_text(signal: str, rc: "int | None", ok_rc: "list[int]") -> str:
+    """How a command ended that was not accepted."""
+    if signal:
+        return "was ended by %s" % signal
+    if rc == 0:
+        return "failed with exit status 0, which is not in ok_rc (%s)" % ", ".join(str(code) for code in ok_rc)
+    return "failed with exit status %s" % rc
+
+
+def silent(problem: "Silent") -> str:
+    """Why an end has broken a link whose stages were well."""
+    if problem["kind"] == "stalled":
+        return "no byte moved for %d s" % problem["seconds"]
+    return "nothing was heard from the other host for %d s" % problem["seconds"]
+
+
+def warning(found: "EndWarning") -> str:
+    if found["kind"] == "full reads":
+        return FULL_READS % (found["granted"], found["asked"])
+    return SMALL_PACKETS % (found["address"], found["peer"], found["segment"])
+
+
+def name_of(process: "Process") -> str:
+    return process["name"] or "a process of another user"
+
+
+def with_pid(process: "Process") -> str:
+    """For a sentence."""
+    return "%s (pid %d)" % (name_of(process), process["pid"]) if process["pid"] else name_of(process)
+
+
+def listed(process: "Process") -> str:
+    """For a list."""
+    return "%d %s" % (process["pid"], name_of(process)) if process["pid"] else name_of(process)
