@@ -126,7 +126,7 @@ EARLY = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from _tape.archiver import crew
-from _tape.archiver.trouble import Ended
+from _tape.common.process import Ended
 def ended(number, frame):
     raise Ended(number)
 signal.signal(signal.SIGTERM, ended)

@@ -278,7 +278,7 @@ def test_unknown_barcode(library: Library) -> None:
     assert problem.what == (
         "changer %s has no tape with the barcode ABC009L6; it has ABC002L6, ABC003L6" % library.path
     )
-    assert problem.hint == "put it in, or correct tape_barcodes" and not problem.busy
+    assert problem.hint == "put it in, or correct tape_barcodes" and problem.kind != problems.BUSY
     assert library.moves() == []  # what is in the drive stays there
 
 
@@ -300,7 +300,7 @@ def test_cleaner(library: Library) -> None:
 def test_in_another_drive(library: Library) -> None:
     problem = refusal(library.open().load, "ABC001L6", 1, library.eject)
     assert problem.what == "tape ABC001L6 is in drive 0 of changer %s" % library.path
-    assert problem.busy and library.moves() == []
+    assert problem.kind == problems.BUSY and library.moves() == []
 
 
 def test_no_such_drive(library: Library) -> None:
@@ -365,7 +365,7 @@ def test_failure(library: Library, said: str, sense: str, hint: str) -> None:
     problem = refusal(library.open().inventory)
     last = said.strip().splitlines()[-1]
     assert problem.what == "mtx -f %s status: %s%s" % (library.path, last, sense)
-    assert problem.hint == hint and not problem.busy
+    assert problem.hint == hint and problem.kind != problems.BUSY
 
 
 def test_not_a_changer(library: Library) -> None:
@@ -408,7 +408,7 @@ def test_failed_move(library: Library) -> None:
 def test_busy_for_ever(library: Library) -> None:
     library.set(fail={"status": [REFUSED % ("Not Ready", "04", "01", "READ ELEMENT STATUS Command Failed")] * 99})
     problem = refusal(library.open(wait=0.2).inventory)
-    assert problem.busy and problem.hint == "it has been busy for 0:00:00: look at its panel"
+    assert problem.kind == problems.BUSY and problem.hint == "it has been busy for 0:00:00: look at its panel"
 
 
 def test_busy_for_a_while(library: Library) -> None:
@@ -477,7 +477,7 @@ def test_lock(library: Library) -> None:
         fcntl.flock(other, fcntl.LOCK_EX)
         problem = refusal(library.open(wait=0.1).load, "ABC002L6", 1, library.eject)
         assert problem.what == "changer %s is in use: process 7 to load X has had it for 0:00:00" % library.path
-        assert problem.busy and library.moves() == []
+        assert problem.kind == problems.BUSY and library.moves() == []
     link = library.path.with_name("link")
     link.symlink_to(library.path)
     assert changer.Changer(str(link), str(library.locks)).lock == library.open().lock

@@ -164,7 +164,7 @@ def test_only_permission_makes_a_reader_of_a_writer(
     monkeypatch.setattr(mtio.os, "open", look)
     with pytest.raises(Problem) as raised:
         drive.open()
-    assert (len(asked), raised.value.busy) == (1, number == errno.EBUSY)
+    assert (len(asked), raised.value.kind == problems.BUSY) == (1, number == errno.EBUSY)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,18 @@ def test_what_may_pass_by_itself_is_a_warning(tape_host: Maker) -> None:
     host.end(first, archive("R1", "h2"))
 
 
+def test_each_drive_has_its_own_message(tape_host: Maker) -> None:
+    """Also where the name of one begins with that of another, as /dev/nst10 begins with /dev/nst1."""
+    host = tape_host()
+    ten, one = str(host.folder / "nst10"), str(host.folder / "nst1")
+    drives = plan(host, devices=[ten, one], wait=60)["drives"]
+    assert {each["device"]: each["message"] for each in drives} == {
+        path: "drive %s: No such file or directory: check tape_devices of this host; "
+        "ls -l /dev/tape/by-id shows its drives" % path
+        for path in (ten, one)
+    }
+
+
 def test_a_level_that_is_none(tape_host: Maker) -> None:
     said = refused(tape_host(), {"h1": {"level": 10}})
     assert said == "tape_level of h1 is 10: it is from 0 (everything) to 9"

@@ -8,14 +8,14 @@ import shutil
 import sys
 import time
 
+from ..common.problem import MACHINE, NO_BASE, SETTINGS, Problem
 from . import mounts
 from .command import tar_argv
 from .crew import DEVNULL, MOST_LINES, Child, Crew, pipe
 from .filenames import List
 from .gnutar import Tar, TarSays, checksum_argv, complaint
 from .settings import Settings, checked, shown
-from .state import NoBase, States, private
-from .trouble import Trouble
+from .state import States, private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Plan:
         self.level: int = words.level
         self.base: "str | None" = checked("run", words.base) if words.base else None
         if (self.level > 0) != (self.base is not None):
-            raise Trouble("level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), 2)
+            raise Problem(
+                "level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), kind=SETTINGS
+            )
         self.ahead: int = words.ahead
         self.block_size, self.excludes = settings.block_size, settings.excludes
         self.started = time.time()
@@ -59,7 +61,9 @@ class Plan:
         try:
             self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted)
             self.states.copy(self.base, target, self.ahead)
-        except NoBase as exc:
+        except Problem as exc:
+            if exc.kind != NO_BASE:
+                raise
             target.seek(0)
             target.truncate()
             self.level_problem = "level 0 instead of %d: %s" % (self.level, exc)
@@ -70,15 +74,15 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
     """The archive goes to standard output, what is known of it into the state."""
     run, host = checked("run", words.run), words.host
     if not host or any(not character.isprintable() or character == " " for character in host):
-        raise Trouble("%r is no name of a host: it is a word of the archive's label" % host, 2)
+        raise Problem("%r is no name of a host: it is a word of the archive's label" % host, kind=SETTINGS)
     if os.isatty(1):
-        raise Trouble("the archive goes to standard output, which is a terminal", 2)
+        raise Problem("the archive goes to standard output, which is a terminal", kind=SETTINGS)
     kept = [checked("run", each) for each in words.keep.split(",") if each]
     same_machine(host, words.machine)
     tar = Tar()
     plan = Plan(settings, words)
     if plan.base == run:
-        raise Trouble("run %s cannot be its own base" % run, 2)
+        raise Problem("run %s cannot be its own base" % run, kind=SETTINGS)
     states = plan.states
     states.open(1)
     kept += [run] + ([plan.base] if plan.base else [])
@@ -130,7 +134,7 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
     incomplete = source.status == 2
     names.finish()
     if says.total <= 0 or says.total % settings.block_size or len(digest) < 64:
-        raise Trouble(
+        raise Problem(
             "tar says that it wrote %d bytes, which are no whole blocks of %d" % (says.total, settings.block_size)
         )
     states.finish(run, ".list.gz")
@@ -166,14 +170,14 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
 
 
 def same_machine(host: str, wanted: str) -> None:
-    """Raises Trouble if the archives of this name are those of another machine."""
+    """Raises Problem if the archives of this name are those of another machine."""
     found = machine_id()
     if wanted and found not in (None, wanted):
-        raise Trouble(
+        raise Problem(
             "this is the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id): "
             "two hosts of one name must not share a tape host; after a new installation set "
             "tape_accept_new_machine once" % (found, host, wanted),
-            kind="other machine",
+            kind=MACHINE,
         )
 
 
@@ -206,16 +210,16 @@ def other_file_systems(plan: Plan, names: "list[str]") -> "list[str]":
 
 
 def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool, ended: bool) -> None:
-    """Raises Trouble with the cause, not with what followed from it.  ``ended``: tar has written the archive's end."""
+    """Raises Problem with the cause, not with what followed from it.  ``ended``: tar has written the archive's end."""
     if summer.failed and not summer.killed:
-        raise Trouble("the checksum's program %s: %s" % (summer.how(), " ".join(summer.says.last)))
+        raise Problem("the checksum's program %s: %s" % (summer.how(), " ".join(summer.says.last)))
     if (tar.failed or not ended) and not tar.killed and not tar.by_pipe:
         hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
         hint += KEEPING if tar.status == 2 and ended else ""
-        raise Trouble(complaint(tar) + hint, before=tar.says.last[:-1])
+        raise Problem(complaint(tar) + hint, output=tar.says.last[:-1])
     if reader_gone or tee.failed:
         said = " ".join(tee.says.last)
-        raise Trouble(
+        raise Problem(
             "whoever was to read the archive is gone, and it is not complete: the reason is on the other host%s"
             % (" (%s)" % said if said else "")
         )
@@ -229,7 +233,7 @@ def report(settings: Settings, words: "argparse.Namespace") -> None:
         facts = open(states.path(run, ".json"), "rb")
         names = open(states.path(run, ".list.gz"), "rb")
     except FileNotFoundError:
-        raise Trouble(
+        raise Problem(
             "no archive of run %s was completed on this host: nothing of it is in %s" % (run, shown(states.folder))
         ) from None
     with facts, names:
@@ -254,7 +258,7 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]
         source = crew.start("tar", argv, fds=fds, ok=settings.tar_may_end_with, says=says)
         crew.wait()
     if source.failed or says.total <= 0:
-        raise Trouble(complaint(source), before=says.last[:-1])
+        raise Problem(complaint(source), output=says.last[:-1])
     mounted = other_file_systems(plan, says.elsewhere)
     return {
         "bytes": says.total,

@@ -14,9 +14,9 @@ import subprocess
 import time
 from subprocess import DEVNULL
 
+from ..common.problem import Problem
 from ..common.process import Forked, die_with, held_back, plain_environment
 from .settings import shown
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Crew:
                     preexec_fn=die_with(os.getpid()),
                 )
             except OSError as exc:
-                raise Trouble("cannot run %s: %s" % (name, exc.strerror)) from None
+                raise Problem("cannot run %s: %s" % (name, exc.strerror)) from None
             finally:
                 os.close(stderr)
             self.children.append(Child(name, process, ok, says))

@@ -4,6 +4,7 @@
 
 import os
 
+from ..common.problem import SETTINGS, Problem
 from . import links
 from .extraction import Extraction
 from .filenames import Found
@@ -11,7 +12,6 @@ from .gate import Gate, Selection
 from .gnutar import escaped
 from .settings import Settings, encode
 from .target import Target
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ def member(path: str) -> bytes:
     """A path as the user says it, as its name in the archive; b"." is all of it."""
     name = encode(os.path.normpath("/" + path.lstrip("/")))
     if ".." in path.split("/"):
-        raise Trouble("%r: a path to restore must not contain '..'" % path, 2)
+        raise Problem("%r: a path to restore must not contain '..'" % path, kind=SETTINGS)
     return b"." + name if name != b"/" else b"."
 
 
 def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
     asked = {member(path): path for path in words.paths}
     if words.bytes <= 0 or len(words.sha256) != 64:
-        raise Trouble("--bytes and --sha256 must be what the catalog says of the archive", 2)
+        raise Problem("--bytes and --sha256 must be what the catalog says of the archive", kind=SETTINGS)
     members = [] if b"." in asked else list(asked)
     target = Target(words)
     done = False
@@ -52,7 +52,7 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
     missing = set(answer.pop("missing"))
     answer["missing"] = [path for name, path in asked.items() if name in missing]
     if answer["missing"] and words.strict_paths:
-        raise Trouble(
+        raise Problem(
             "not in this archive: %s" % ", ".join(escaped(os.fsencode(path)).decode() for path in answer["missing"])
         )
     return answer

@@ -7,13 +7,13 @@ import math
 import os
 import tempfile
 
+from ..common.problem import Problem
 from .crew import Child, Crew, pipe
 from .filenames import Found
 from .gate import Gate  # pylint: disable=unused-import  # a type
 from .gnutar import EMPTY, Tar, TarSays, checksum_argv, complaint
 from .record import HIDDEN
 from .target import Target
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Extraction:
         )
 
     def read(self, found: Found, to: bytes, gate: "Gate | None") -> None:
-        """standard input | tee >(checksum) | tar; raises Trouble unless all was read and is what was written."""
+        """standard input | tee >(checksum) | tar; raises Problem unless all was read and is what was written."""
         checksum = checksum_argv()
         with Crew() as crew, tempfile.TemporaryFile(dir=to) as listed:
             listed.write(b"".join(name + b"\0" for name in self.asked))
@@ -111,33 +111,33 @@ class Extraction:
             return {"gone": [], "later": [], "kept": [], "count": 0, "deleted": []}
 
     def judge(self, tar: Child, tee: Child, summer: Child) -> None:
-        """Raises Trouble with the cause: the stream's end, what it was, what tar could not do with it."""
+        """Raises Problem with the cause: the stream's end, what it was, what tar could not do with it."""
         words = self.words
         untrusted = "; what is in %s now is not to be trusted" % words.to
         refused = self.gate_says.get("refused")
         if refused:
-            raise Trouble("%s: remove it, or choose another directory%s" % (refused, untrusted))
+            raise Problem("%s: remove it, or choose another directory%s" % (refused, untrusted))
         if tee.failed and not tee.by_pipe and not tee.killed:
-            raise Trouble("the archive broke off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
+            raise Problem("the archive broke off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
         if summer.failed and not summer.killed:
-            raise Trouble("the checksum's program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
+            raise Problem("the checksum's program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
         if tee.by_pipe or tee.killed:  # tar has not read to the end
-            raise Trouble(complaint(tar) + untrusted, before=self.says.last[:-1])
+            raise Problem(complaint(tar) + untrusted, output=self.says.last[:-1])
         digest = self.digest[:64].decode("ascii")
         if digest == EMPTY:
-            raise Trouble(
+            raise Problem(
                 "not one byte has come, of %d: the tape was at the end of its data, or the source had none"
                 % words.bytes
             )
         if digest != words.sha256.lower():
             short = " (tar has read %d)" % self.says.total if self.says.total != words.bytes else ""
             tars = "; %s" % complaint(tar) if self.has_errors else ""
-            raise Trouble(
+            raise Problem(
                 "these are not the %d bytes of the catalog%s: their SHA-256 is %s and not %s%s%s"
                 % (words.bytes, short, digest, words.sha256.lower(), untrusted, tars)
             )
         if self.status not in (0, 1, 2) or (self.has_errors and not words.keep_going):
-            raise Trouble(complaint(tar) + "; the archive itself is whole and right", before=self.says.last[:-1])
+            raise Problem(complaint(tar) + "; the archive itself is whole and right", output=self.says.last[:-1])
 
     @property
     def has_errors(self) -> bool:

@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 
+from ..common.problem import LEADS_OUT, Problem
 from ..common.process import plain_environment
 from . import header
 from .mover import Mover
@@ -27,10 +28,6 @@ MOST_NAMES = 100  # names in an answer
 EXPECTED = 100  # names by which the first file is known
 PLACED = 100000  # directories of which is known where they are
 DEEP = 10000  # directories below each other
-
-
-class Refused(Exception):
-    """It cannot be restored here; the text says why."""
 
 
 class Selection:
@@ -70,7 +67,7 @@ class Gate:
         mover = Mover((1, branch))
         try:
             self.pass_on(mover)
-        except Refused as exc:
+        except Problem as exc:
             self.say(answer, {"refused": str(exc)})
             raise
         later = [name for name in self.later if not self.is_shared(name)]
@@ -118,9 +115,10 @@ class Gate:
         if os.path.islink(path) and os.path.isdir(path):
             real = os.path.realpath(path)
             if not (real + b"/").startswith(self.to.rstrip(b"/") + b"/"):
-                raise Refused(
+                raise Problem(
                     "%s is a symbolic link that leads out of %s, to %s, and the archive has a directory of this name"
-                    % tuple(each.decode("utf-8", "backslashreplace") for each in (path, self.to, real))
+                    % tuple(each.decode("utf-8", "backslashreplace") for each in (path, self.to, real)),
+                    kind=LEADS_OUT,
                 )
             self.kept[name] = real
         if len(self.placed) > PLACED:

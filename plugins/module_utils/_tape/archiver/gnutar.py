@@ -4,11 +4,11 @@
 
 import re
 
+from ..common.problem import Problem
 from ..common.process import output
 from .crew import Lines
 from .filenames import unescaped
 from .settings import shown
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class Tar:
             found = found or first
         else:
             what = "its tar is another one (%s)" % found[:80] if found else "it has none"
-            raise Trouble("this host needs GNU tar, and %s: install the package tar" % what)
+            raise Problem("this host needs GNU tar, and %s: install the package tar" % what)
         self.name = name
         self.version = version.group(1)
         if (int(version.group(2)), int(version.group(3))) < LEAST:
-            raise Trouble("this host's tar is %s: 1.26 is the oldest that is known to work" % self.version)
+            raise Problem("this host's tar is %s: 1.26 is the oldest that is known to work" % self.version)
         self.metadata = list(METADATA) if self.has(*METADATA) else [each for each in METADATA if self.has(each)]
 
     def has(self, *options: str) -> bool:
@@ -114,11 +114,11 @@ def checksum_argv() -> "list[bytes]":
         status, said = output(argv)
         if status == 0 and said[:64] == EMPTY.encode():
             return argv
-    raise Trouble("this host has neither a working openssl nor sha256sum (coreutils)")
+    raise Problem("this host has neither a working openssl nor sha256sum (coreutils)")
 
 
 def complaint(tar: "Child") -> str:
-    """tar has failed: how, and its last line; the other ones are for Trouble's ``before``."""
+    """tar has failed: how, and its last line; the other ones are for Problem's ``output``."""
     said = (tar.says.last or ["it said nothing"])[-1][:400]
     last_of = " (the last of %d lines)" % tar.says.count if tar.says.count > 1 else ""
     return "tar %s: %s%s" % (tar.how(), said[5:] if said.startswith("tar: ") else said, last_of)

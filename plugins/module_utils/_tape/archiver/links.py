@@ -9,15 +9,15 @@ their own: whatever has the other name where the files are restored to is not wh
 import os
 import subprocess
 
+from ..common.problem import Problem
 from ..common.process import plain_environment
 from .crew import MOST_LINES
 from .extraction import Extraction
 from .filenames import Found
-from .gate import Gate, Refused, Selection
+from .gate import Gate, Selection
 from .record import LINKS
 from .settings import shown
 from .target import Target
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, by
         forget(target.real + name[1:], target.real + other[1:])
     if not words.may_repeat or len(set(links.values())) > MOST_MEMBERS:
         name, other = sorted(links.items())[0]
-        raise Trouble(
+        raise Problem(
             "the data of %s are in the archive under another name of the same file, %s%s: ask for that as well, "
             "or for a directory that has both"
             % (shown(name[1:]), shown(other[1:]), " (the first of %d)" % len(links) if len(links) > 1 else "")
@@ -70,12 +70,12 @@ def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
     for name, other in sorted(links.items()):
         try:
             placing.place(name, other)
-        except (OSError, Refused) as exc:
+        except (OSError, Problem) as exc:
             errors.append("%s: %s" % (shown(name[1:]), getattr(exc, "strerror", None) or exc))
     os.unlink(target.record.file(LINKS))
     subprocess.call(["rm", "-rf", "--", scratch], env=plain_environment())
     if errors and not words.keep_going:
-        raise Trouble("not all of it could be restored: " + errors[0], before=errors[1:])
+        raise Problem("not all of it could be restored: " + errors[0], output=errors[1:])
     return {"tar": extraction.status, "errors": errors[:MOST_LINES], "error_count": len(errors)}
 
 

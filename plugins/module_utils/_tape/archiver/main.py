@@ -14,8 +14,8 @@ import signal
 import sys
 
 from ..common import call
-from ..common.process import ENDING
-from .trouble import Ended, Trouble
+from ..common.problem import FAILED, SETTINGS, Problem
+from ..common.process import ENDING, Ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,14 +108,14 @@ def main() -> int:
             signal.signal(number, stopped)
     try:
         run(words, asked)
-    except Trouble as exc:
-        sys.stderr.buffer.write("".join(line + "\n" for line in exc.before).encode("utf-8", "backslashreplace"))
-        said, code, kind = str(exc), exc.code, exc.kind
+    except Problem as exc:
+        sys.stderr.buffer.write("".join(line + "\n" for line in exc.output).encode("utf-8", "backslashreplace"))
+        said, code, kind = str(exc), 2 if exc.kind == SETTINGS else 1, exc.kind
     except Ended as exc:
-        said, code, kind = "ended by %s" % signal.Signals(exc.number).name, 1, "failed"
+        said, code, kind = "ended by %s" % signal.Signals(exc.number).name, 1, FAILED
     except OSError as exc:
         where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
-        said, code, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, "failed"
+        said, code, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, FAILED
     else:
         return 0
     line = "archiver %s: %s\n" % (words.command, said) if asked is None else call.failed(kind, said)

@@ -6,8 +6,8 @@ import os
 import shutil
 import stat
 
+from ..common.problem import Problem
 from .settings import shown
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Record:
             self.is_there = False
             return
         if not stat.S_ISDIR(at.st_mode) or at.st_uid != os.geteuid() or stat.S_IMODE(at.st_mode) & 0o077:
-            raise Trouble("%s is not of a restore of ours: remove it" % shown(self.path))
+            raise Problem("%s is not of a restore of ours: remove it" % shown(self.path))
         self.is_there = not begins
         if begins:  # what a restore that was killed has left
             self.remove()

@@ -6,7 +6,7 @@ import json
 import os
 import re
 
-from .trouble import Trouble
+from ..common.problem import SETTINGS, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ def shown(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def wrong(name: str, what: str) -> Trouble:
-    return Trouble("tape_%s %s" % (name, what), 2)
+def wrong(name: str, what: str) -> Problem:
+    return Problem("tape_%s %s" % (name, what), kind=SETTINGS)
 
 
 def block_size(value: "Any") -> int:
@@ -45,7 +45,7 @@ def block_size(value: "Any") -> int:
 def checked(kind: str, name: str) -> str:
     """A run's or a set's name; it becomes part of a path."""
     if not NAME.match(name):
-        raise Trouble("%r is no name of a %s: letters, digits, '.', '_' and '-'" % (name, kind), 2)
+        raise Problem("%r is no name of a %s: letters, digits, '.', '_' and '-'" % (name, kind), kind=SETTINGS)
     return name
 
 
@@ -61,9 +61,11 @@ class Settings:
         try:
             self.given = json.loads(raw)
         except ValueError as exc:
-            raise Trouble("the environment variable %s is no JSON: %s" % (VARIABLE.decode(), exc), 2) from None
+            raise Problem(
+                "the environment variable %s is no JSON: %s" % (VARIABLE.decode(), exc), kind=SETTINGS
+            ) from None
         if not isinstance(self.given, dict):
-            raise Trouble("the environment variable %s is no JSON object" % VARIABLE.decode(), 2)
+            raise Problem("the environment variable %s is no JSON object" % VARIABLE.decode(), kind=SETTINGS)
 
     def value(self, name: str, default: "Any") -> "Any":
         found = self.given.get(name)
@@ -132,13 +134,13 @@ class Settings:
             raise wrong("paths", "is empty: there is nothing to back up")
         missing = [shown(path) for path in found if not os.path.lexists(path)]
         if missing:
-            raise Trouble(
+            raise Problem(
                 "not on this host: %s (each of tape_paths must be there; set it for this host alone if it differs)"
                 % ", ".join(missing)
             )
         for path in found:
             if os.path.islink(path) and os.path.isdir(path):
-                raise Trouble(
+                raise Problem(
                     "%s of tape_paths is a symbolic link: tar would store the link and nothing behind it; name %s"
                     % (shown(path), shown(os.path.realpath(path)))
                 )

@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 
+from ..common.problem import NO_BASE, SETTINGS, Problem
 from .settings import shown
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ DIRECTORY = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds,
 BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
 
 
-class NoBase(Exception):
-    """An incremental cannot be relative to this run; the text says why."""
+def no_base(why: str) -> Problem:
+    """An incremental cannot be relative to this run."""
+    return Problem(why, kind=NO_BASE)
 
 
 class States:
@@ -61,7 +62,7 @@ class States:
             sys.stderr.flush()
             while not self.locked():
                 if reader_gone(out):
-                    raise Trouble("whoever was to read the archive is gone, and it was not begun: another backup ran")
+                    raise Problem("whoever was to read the archive is gone, and it was not begun: another backup ran")
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, b"%d" % os.getpid(), 0)
 
@@ -108,7 +109,7 @@ class States:
             return dict(json.load(text))
 
     def check(self, run: str, level: int, now: str, systems: "dict[str, str]", wanted: "dict[str, Any]") -> None:
-        """Whether an incremental can be relative to this run; raises NoBase if it cannot.
+        """Whether an incremental can be relative to this run; raises Problem (NO_BASE) if it cannot.
 
         ``wanted``: of the archive to be made, those facts that say what is in it.
         """
@@ -116,24 +117,24 @@ class States:
             facts = self.facts(run)
             before, made, lower = dict(facts["file_systems"]), str(facts["time"]), int(facts["level"])
             if facts.get("incomplete"):
-                raise NoBase("the archive of run %s has errors" % run)
+                raise no_base("the archive of run %s has errors" % run)
             os.stat(self.path(run, ".snar"))
             compare(run, facts, wanted)
         except (OSError, ValueError, KeyError, TypeError):
-            raise NoBase(
+            raise no_base(
                 "no state of run %s is in %s on this host (a new installation, or it was removed)"
                 % (run, shown(self.folder))
             ) from None
         if lower >= level:
-            raise Trouble("run %s was level %d: it is no base for level %d" % (run, lower, level), 2)
+            raise Problem("run %s was level %d: it is no base for level %d" % (run, lower, level), kind=SETTINGS)
         if made > now:
-            raise NoBase(
+            raise no_base(
                 "run %s was made at %s, and this host's clock says %s: what changed since would be missed"
                 % (run, made, now)
             )
         for path, uuid in systems.items():
             if uuid != before.get(path, uuid):
-                raise NoBase("%s is another file system (%s) than in run %s (%s)" % (path, uuid, run, before[path]))
+                raise no_base("%s is another file system (%s) than in run %s (%s)" % (path, uuid, run, before[path]))
 
     def unfinished(self, run: str, suffix: str) -> bytes:
         """A path to write to until it is whole."""
@@ -166,7 +167,7 @@ class States:
             with open(self.path(run, ".snar"), "rb") as source:
                 copied(source, target, ahead)
         except OSError as exc:
-            raise NoBase("the state of run %s cannot be read (%s)" % (run, exc)) from None
+            raise no_base("the state of run %s cannot be read (%s)" % (run, exc)) from None
         target.flush()
 
     def scratch(self) -> "Any":
@@ -188,21 +189,21 @@ class States:
 
 
 def compare(run: str, before: "dict[str, Any]", wanted: "dict[str, Any]") -> None:
-    """Whether the base has all that is wanted now; raises NoBase if it has not.
+    """Whether the base has all that is wanted now; raises Problem (NO_BASE) if it has not.
 
     tar leaves out a file that is older than the base, also one that the base left out: no archive would have it.
     """
     before = dict(wanted, **before)
     if wanted["host"] and before["host"] != wanted["host"]:
-        raise NoBase("run %s was of %s: do both names mean this machine?" % (run, before["host"]))
+        raise no_base("run %s was of %s: do both names mean this machine?" % (run, before["host"]))
     paths = [each for each in wanted["paths"] if each not in before["paths"]]
     if paths:
-        raise NoBase("run %s did not have %s of tape_paths" % (run, paths[0]))
+        raise no_base("run %s did not have %s of tape_paths" % (run, paths[0]))
     excludes = [each for each in before["excludes"] if each not in wanted["excludes"]]
     if excludes:
-        raise NoBase("run %s left out %s, which is not in tape_excludes any more" % (run, excludes[0]))
+        raise no_base("run %s left out %s, which is not in tape_excludes any more" % (run, excludes[0]))
     if before["one_file_system"] and not wanted["one_file_system"]:
-        raise NoBase("run %s left out other file systems, and tape_one_file_system is false now" % run)
+        raise no_base("run %s left out other file systems, and tape_one_file_system is false now" % run)
 
 
 def reader_gone(out: int) -> bool:
@@ -229,7 +230,7 @@ def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
     rest = source.read(CHUNK)
     head = FORMAT_2.match(rest)
     if not head:
-        raise NoBase("the state of the base is not of a tar from 1.16 on")
+        raise no_base("the state of the base is not of a tar from 1.16 on")
     target.write(b"%b%d%b" % (head.group(1), max(0, int(head.group(2)) - ahead), head.group(3)))
     rest = rest[head.end() :]
     while True:
@@ -237,11 +238,11 @@ def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
         *records, rest = (rest + chunk).split(BETWEEN)
         for record in records:
             if not DIRECTORY.match(record):
-                raise NoBase("the state of the base is damaged")
+                raise no_base("the state of the base is damaged")
             fields = record.split(b"\0", 4)
             fields[3] = b"0"
             target.write(b"\0".join(fields) + BETWEEN)
         if not chunk:
             break
     if rest:
-        raise NoBase("the state of the base is damaged")
+        raise no_base("the state of the base is damaged")

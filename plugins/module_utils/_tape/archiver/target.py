@@ -6,10 +6,10 @@ import math
 import os
 import stat
 
+from ..common.problem import SETTINGS, Problem
 from . import mounts
 from .record import HIDDEN, Record
 from .settings import shown
-from .trouble import Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,33 +34,33 @@ class Target:
     def __init__(self, words: "argparse.Namespace"):
         self.path = os.fsencode(words.to)
         if not self.path.startswith(b"/"):
-            raise Trouble("%r: the directory to restore to must begin with /" % words.to, 2)
+            raise Problem("%r: the directory to restore to must begin with /" % words.to, kind=SETTINGS)
         if os.path.realpath(self.path) == b"/" and not (words.allow_root and words.into_existing):
-            raise Trouble(OVER_ROOT, 2)
+            raise Problem(OVER_ROOT, kind=SETTINGS)
         refuse_a_trap(self.path)
         goes_on = words.incremental or words.again
         made = not os.path.lexists(self.path)
         if made and goes_on:
-            raise Trouble(NO_RECORD % words.to, 2)
+            raise Problem(NO_RECORD % words.to, kind=SETTINGS)
         if made:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             os.mkdir(self.path, 0o700)
         elif not os.path.isdir(self.path):
-            raise Trouble("%s is there, and is no directory" % words.to)
+            raise Problem("%s is there, and is no directory" % words.to)
         self.real = os.path.realpath(self.path)
         self.record = Record(self.real, begins=not goes_on)
         if goes_on and not self.record.is_there:
-            raise Trouble(NO_RECORD % words.to, 2)
+            raise Problem(NO_RECORD % words.to, kind=SETTINGS)
         self.is_new = made or not set(os.listdir(self.real)) - {HIDDEN}
         if not self.is_new and not words.into_existing and not self.record.is_there:
-            raise Trouble(
+            raise Problem(
                 "%s is not empty, and what is in it would be mixed with what is restored: "
                 "choose a new directory, or set restore_into_existing" % words.to
             )
         self.before = os.stat(self.real)
         try:
             self.look_for_room(words)
-        except Trouble:
+        except Problem:
             if made:
                 os.rmdir(self.real)
             raise
@@ -71,7 +71,7 @@ class Target:
             return
         free, size = room(self.real)
         if words.bytes > (free if self.is_new else size):
-            raise Trouble(
+            raise Problem(
                 "the archive has %.1f GiB, and %s has room for %.1f GiB: choose another directory"
                 % (words.bytes / GiB, words.to, (free if self.is_new else size) / GiB)
             )
@@ -97,7 +97,7 @@ def refuse_a_trap(path: bytes) -> None:
             return
         if mode & stat.S_IWOTH and (stat.S_ISLNK(at.st_mode) or at.st_uid not in (0, os.geteuid())):
             what = "a symbolic link" if stat.S_ISLNK(at.st_mode) else "of user %d" % at.st_uid
-            raise Trouble(
+            raise Problem(
                 "%s is %s, in a directory that everybody may write to: choose another directory" % (shown(here), what)
             )
 

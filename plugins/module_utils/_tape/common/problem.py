@@ -1,6 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person has to know when something cannot be done."""
+"""Why something cannot be done: a sentence for a person, and a kind for the code that has to decide."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Sequence
 
 FAILED = "failed"  # nothing more is known of it
 BUSY = "busy"  # it may pass by itself, as somebody else has what is wanted
@@ -18,20 +22,22 @@ UNREADABLE = "unreadable"  # the drive cannot read, or write, what is there; nob
 LONG = "long record"  # longer than was asked for
 END = "end"  # the data of the tape ends before
 LOADING = "loading"  # the drive is getting its tape ready
+NO_BASE = "no base"  # an incremental cannot be relative to this run
+LEADS_OUT = "leads out"  # of the directory that is restored to
 
 
 class Problem(Exception):
-    """What happened and where; ``hint``: the likely cause, or what to try; ``kind``: for whoever has to decide."""
+    """What happened and where; ``hint``: the likely cause, or what to try.
 
-    def __init__(self, what: str, hint: str = "", busy: bool = False, kind: str = FAILED):
+    ``output``: lines of a program that the sentence is about.
+    """
+
+    def __init__(self, what: str, hint: str = "", kind: str = FAILED, output: "Sequence[str]" = ()):
         super().__init__(what)
         self.what = what
         self.hint = hint
-        self.kind = BUSY if busy else kind
-
-    @property
-    def busy(self) -> bool:
-        return self.kind == BUSY
+        self.kind = kind
+        self.output = output
 
     def __str__(self) -> str:
         return self.what + (": " + self.hint if self.hint else "")

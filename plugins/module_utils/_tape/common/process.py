@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
-
 c_library = ctypes.CDLL(None, use_errno=True)
+
+
+class Ended(BaseException):
+    """A signal asks us to end."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
 
 
 @contextlib.contextmanager

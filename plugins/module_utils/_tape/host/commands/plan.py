@@ -226,19 +226,20 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
     held, reasons, busy = scan.scan(settings, catalog, remember, who)
     known = [entry["device"] for entry in seen]
     for path in [path for path in settings.devices if path not in known]:  # the role counts them
-        message = next((reason for reason in reasons if path in reason), "")
-        seen.append({"device": path, "label": None, "state": "unknown", "free": None, "message": message, "file": None})
+        entry = {"device": path, "label": None, "state": "unknown", "free": None, "file": None}
+        seen.append(dict(entry, message=reasons.get(path, "")))
+    why = "; ".join(reasons.values())
     if held:
         held.release()
     elif busy and settings.wait:
-        warnings.append("will wait for a drive: " + "; ".join(reasons))
+        warnings.append("will wait for a drive: " + why)
     elif settings.changer or settings.next_command:
-        warnings.append("will change tapes first: " + "; ".join(reasons))
+        warnings.append("will change tapes first: " + why)
     elif settings.wait:
-        reasons += scan.suggestion(catalog, request)
-        warnings.append("will wait for somebody to load a tape that may be written: " + "; ".join(reasons))
+        why = "; ".join([why] + scan.suggestion(catalog, request))
+        warnings.append("will wait for somebody to load a tape that may be written: " + why)
     else:
-        raise Problem("no drive has a tape that may be written", "; ".join(reasons), kind=BUSY if busy else NO_TAPE)
+        raise Problem("no drive has a tape that may be written", why, kind=BUSY if busy else NO_TAPE)
     return seen
 
 

@@ -9,7 +9,7 @@ import re
 import time
 
 from ...common import programs
-from ...common.problem import Problem
+from ...common.problem import BUSY, FAILED, Problem
 from ...common.units import say_duration
 
 TYPE_CHECKING = False
@@ -156,7 +156,7 @@ class Changer:
                 raise Problem(
                     "tape %s is in drive %d of changer %s" % (barcode, number, self.device),
                     "somebody uses it there, or has left it: mtx -f %s unload SLOT %d" % (self.device, number),
-                    busy=True,
+                    kind=BUSY,
                 )
         raise Problem(
             "changer %s has no tape with the barcode %s; it has %s" % (self.device, barcode, _named(found)),
@@ -221,7 +221,7 @@ class Changer:
         hints = [hint for pattern, hint in SAID if pattern in err] or [SENSE.get(codes, "")]
         if waits:
             hints = ["it has been busy for %s: look at its panel" % say_duration(self.wait)]
-        raise Problem(what, hints[0], busy=waits)
+        raise Problem(what, hints[0], kind=BUSY if waits else FAILED)
 
     @contextlib.contextmanager
     def _locked(self, why: str) -> "Iterator[None]":
@@ -241,7 +241,7 @@ class Changer:
                             holder,
                             say_duration(self.wait),
                         )
-                        raise Problem(what, "is a tape stuck?", busy=True) from None
+                        raise Problem(what, "is a tape stuck?", kind=BUSY) from None
                     time.sleep(min(BUSY_POLL, 0.2))
             os.ftruncate(fd, 0)
             os.pwrite(fd, ("process %d %s" % (os.getpid(), why)).encode(), 0)

@@ -114,16 +114,16 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
     check(setting)
     asked = setting.get("mode", "mixed") if setting else ""
     path = hardware.generic(device) or device
-    found, note = _look(path)
-    if asked == "off" and found is None and "Illegal Request" in note:
-        pass  # a drive without encryption
+    found, note, has_none = _look(path)
+    if asked == "off" and has_none:
+        pass
     elif asked in ("on", "mixed", "off"):
         version = _version()
         if not version:
             raise Problem("tape_encryption cannot be set: " + note, "install the package stenc")
         if asked != "off" or (found or {}).get("mode") != "off":
             _set(path, setting, asked, version)
-            found, note = _look(path)
+            found, note, _has_none = _look(path)
         if found is None or found["mode"] != asked:
             said = found["mode"] if found else "nothing (%s)" % note
             raise Problem(
@@ -142,19 +142,21 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
     return dict(result, note=note)
 
 
-def _look(path: str) -> "tuple[dict[str, Any] | None, str]":
-    """(what the drive says, why it says nothing)."""
+def _look(path: str) -> "tuple[dict[str, Any] | None, str, bool]":
+    """(what the drive says, why it says nothing, whether that is because it has no encryption)."""
     try:
         # without --detail, for which 1.x moves the tape: https://github.com/scsitape/stenc/issues/63
         status, out, err = hardware.ask(["stenc", "-f", path])
     except programs.Missing:
-        return None, "there is no stenc on this host"
+        return None, "there is no stenc on this host", False
     except programs.TooLong:
-        return None, "stenc has not answered within %s" % say_duration(hardware.LIMIT)
-    found = None if status else parse_status(out)
+        return None, "stenc has not answered within %s" % say_duration(hardware.LIMIT), False
     if hardware.is_busy(err):
-        return None, "stenc -f %s: %s" % (path, hardware.NO_SG)
-    return found, "" if found else "stenc -f %s: %s" % (path, _said(err) or "nothing of the drive's encryption")
+        return None, "stenc -f %s: %s" % (path, hardware.NO_SG), False
+    found = None if status else parse_status(out)
+    said = _said(err)
+    note = "" if found else "stenc -f %s: %s" % (path, said or "nothing of the drive's encryption")
+    return found, note, found is None and "Illegal Request" in said
 
 
 def _version() -> int:

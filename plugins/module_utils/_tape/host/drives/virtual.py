@@ -7,7 +7,7 @@ import fcntl
 import os
 
 from ...common import files
-from ...common.problem import END, Problem
+from ...common.problem import BUSY, END, Problem
 from . import label
 from .drive import EMPTY, FAR
 from .mtio import Status
@@ -40,7 +40,7 @@ class VirtualTape:
         except BlockingIOError:
             os.close(fd)
             what = "the virtual tape %s is in use by a job with another catalog" % self.path
-            raise Problem(what, "fuser -v %s shows which" % self.path, busy=True) from None
+            raise Problem(what, "fuser -v %s shows which" % self.path, kind=BUSY) from None
         except BaseException:
             os.close(fd)
             raise

@@ -6,7 +6,7 @@ import os
 import time
 
 from ...common import files
-from ...common.problem import LOADING, Problem
+from ...common.problem import BUSY, LOADING, Problem
 from ...common.units import now_iso
 from ..drives import detect
 from ..drives import label as labels
@@ -60,12 +60,12 @@ def reserve(
     while True:
         try:
             if not lock.take(who):
-                raise Problem("drive %s is in use for %s" % (path, say_holder(lock.holder())), busy=True)
+                raise Problem("drive %s is in use for %s" % (path, say_holder(lock.holder())), kind=BUSY)
             drive.open()
             return Reservation(drive, lock, settings.devices.index(path) if path in settings.devices else 0)
         except BaseException as exc:
             lock.release()
-            if not isinstance(exc, Problem) or not exc.busy or time.monotonic() >= until:
+            if not isinstance(exc, Problem) or exc.kind != BUSY or time.monotonic() >= until:
                 raise
         time.sleep(files.LOCK_POLL)
 

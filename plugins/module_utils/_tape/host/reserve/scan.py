@@ -64,7 +64,7 @@ def wait(
     began = time.monotonic()
     said, tried = "", set()  # type: str, set[str]
     while True:
-        reasons, pause, busy = ["others have been waiting for longer"], files.LOCK_POLL, BUSY
+        reasons, pause, busy = {"": "others have been waiting for longer"}, files.LOCK_POLL, BUSY
         # whoever waits for a tape that is leased to us must not hold us up
         if ticket.first(of_run=not request.label and bool(leases.of_run(catalog, ticket.run))):
             held, reasons, busy = scan(settings, catalog, request.rate_loaded, who)
@@ -75,7 +75,7 @@ def wait(
                     continue
                 pause = SCAN_POLL
                 ticket.drop()  # whoever waits for a person holds up nobody who has a tape
-        text = "; ".join(reasons + ([] if busy else suggestion(catalog, request)))
+        text = "; ".join(list(reasons.values()) + ([] if busy else suggestion(catalog, request)))
         limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
         if time.monotonic() >= began + limit:
             raise too_late(limit, request, text, busy)
@@ -128,31 +128,33 @@ def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "
 
 def scan(
     settings: "Settings", catalog: "Catalog", judge: "Judge", who: "dict[str, Any]"
-) -> "tuple[Reservation | None, list[str], str]":
-    """The best drive that will do (locked), or why each will not, and if one may do later: BUSY, LOADING, or ""."""
+) -> "tuple[Reservation | None, dict[str, str], str]":
+    """The best drive that will do (locked), why other drives will not, and BUSY or LOADING if one may later."""
     found: "list[tuple[int, int, Reservation]]" = []
-    reasons, kinds = [], set()  # type: list[str], set[str]
+    reasons, kinds = {}, set()  # type: dict[str, str], set[str]
     need(settings)
     for index, path in enumerate(settings.devices):
         try:
             held = reservations.reserve(settings, catalog, path, who)
         except Problem as exc:
             kinds.add(exc.kind)
-            reasons.append(str(exc))
+            reasons[path] = str(exc)
             continue
         try:
             rank, reason = judge(held)
+            reasons[path] = "drive %s: %s" % (path, reason)
         except Problem as exc:
             rank, reason = requests.UNFIT, str(exc)
             kinds.add(exc.kind)
+            reasons[path] = reason
         except BaseException:
             held.release()
             raise
         if reason:
             kinds.update([BUSY] if rank == requests.RESERVED else [])
-            reasons.append(reason if reason.startswith("drive ") else "drive %s: %s" % (path, reason))
             held.release()
         else:
+            del reasons[path]
             found.append((rank, index, held))
     found.sort(key=lambda each: each[:2])
     for _rank, _index, held in found[1:]:
