@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_backup: one host's archive on tape, and its commit; or its estimate."""
+"""The action of plumbing.socketpipe.tape_backup: writes and commits the archive of one host, or estimates its size."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
 from ..plugin_utils._task_launch import one_line
 
-NEXT_TAPE = "full"  # the kind of a failure that another tape mends
+NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
 PAUSE = 1.0  # seconds before that
-# of the answer to a commit, what is in the result
+# fields of the answer to a commit that the result also has
 KEPT = ("level", "base", "time", "bytes", "sha256", "elapsed", "rate", "tape", "file", "files")
 NOTED = ("incomplete", "level_problem", "warning_count", "other_file_systems", "mounted")
 
 
 class ActionModule(TapeAction):
-    """The archive and its commit are one task: with two, a job that is killed would lose every archive of the run."""
+    """Archive and commit are one task.  If they were two, a killed job would lose all archives of the run."""
 
     SPEC = BACKUP
 
     def outcome(self) -> dict[str, Any]:
-        """Never unreachable: Ansible would take the host out of the play, and with it the reason."""
+        """Fails, but is never unreachable: Ansible would remove the host from the play, and the reason with it."""
         try:
             result = super().outcome()
         except AnsibleConnectionFailure as exc:
@@ -57,7 +57,7 @@ class ActionModule(TapeAction):
         return self.archive(plan["run"], mine)
 
     def estimate(self, mine: dict[str, Any]) -> dict[str, Any]:
-        """How large the archive will be; reads no file of the host; raises Failure."""
+        """The expected size of the archive, without reading any file; raises Failure."""
         words = ["estimate", f"--level={mine['level']}", *self.base_words(mine)]
         found = ask(self.own, self.of_host(words))
         room = mine.get("room")
@@ -68,7 +68,7 @@ class ActionModule(TapeAction):
         return {key: found.get(key) for key in ("bytes", *NOTED)} | {"tar_warnings": found.get("warnings")}
 
     def archive(self, run: str, mine: dict[str, Any]) -> dict[str, Any]:
-        """With what is left of the attempts, each on another tape than the one before."""
+        """Write and commit the archive; each retry uses the next tape; raises Failure."""
         began = time.time()
         for attempt in range(1, self.args["tape_retries"] + 2):
             try:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_catalog: copies of the catalog, and the ways to get it back."""
+"""The action of plumbing.socketpipe.tape_catalog: copies the catalog, or recovers it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..plugin_utils._tape_table import count
 
 
 class ActionModule(TapeAction):
-    """copy: to other hosts; import: from one of them; rebuild: from the tapes in the drives."""
+    """Three modes: copy to other hosts, import from one of them, rebuild from the tapes in the drives."""
 
     SPEC = CATALOG
     NEEDS_DRIVES = False

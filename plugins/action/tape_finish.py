@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_finish: the end of a run, its table, and its statistic."""
+"""The action of plumbing.socketpipe.tape_finish: ends a run, shows its table and sets its statistics."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_launch import one_line
 
 GOOD = ("good", "good before")
-# of a host, what the table and the statistic have
+# fields of a host in the table and the statistics
 KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "kind")
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
 KEPT_FOR_IT = "the run was not finished, so its tapes stay reserved until tape_lease expires: "
 
 
 class ActionModule(TapeAction):
-    """It never fails: the archives are good whatever comes of the end of a run, and who failed must be told."""
+    """Never fails: the archives are good even if ending the run fails, and the table must be shown."""
 
     SPEC = FINISH
     NEEDS_DRIVES = False
@@ -57,10 +57,10 @@ class ActionModule(TapeAction):
             result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": False}
         return {**result, "changed": bool(tapes), "msg": head or self.headline(totals, tapes)}
 
-    # -- what came of it
+    # -- results
 
     def rows_of(self, plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """A row for each host of the plan, in its order, from the result of its tape_backup."""
+        """One row for each host of the plan, in its order, from the results of tape_backup."""
         results = {r["host"]: r for r in self.args["results"] if isinstance(r, dict) and r.get("run") == plan["run"]}
         lost = {"state": "failed", "kind": "lost", "msg": "the play lost this host before its archive was started"}
         return {name: self.row(name, results.get(name, lost)) for name in plan["order"]}
@@ -73,7 +73,7 @@ class ActionModule(TapeAction):
         return {**row, "note": "; ".join(notes + table.notes_of(result))}
 
     def finish(self, run: str) -> list[str]:
-        """The catalog goes to the tapes, and they are free for others; returns them with how full they are."""
+        """Write the catalog to the tapes and release them; returns their labels, with the percentage used."""
         try:
             said = self.ask(["finish", f"--run={run}"])
         except (Failure, HostError, AnsibleError) as exc:
@@ -83,13 +83,13 @@ class ActionModule(TapeAction):
         for archive in said["archives"]:
             row = self.rows.get(archive["host"])
             if row and not row["ok"] and row["kind"] == "lost" and archive["state"] == "good":
-                # it is on tape all the same: only what the task said was lost
+                # the archive is on tape; only the result of the task was lost
                 row.update({key: archive.get(key) for key in KEYS if key in archive}, ok=True, msg="ok", note="")
         full = said.get("full") or {}
         return [name + (f" ({full[name]} % full)" if full.get(name) is not None else "") for name in said["tapes"]]
 
     def fits(self, plan: dict[str, Any]) -> str:
-        """What the tape host says of the estimated sizes."""
+        """Whether the estimated sizes fit, as a sentence from the tape host."""
         hosts = {
             name: {"level": row["level"], "bytes": row["bytes"]}
             for name, row in self.rows.items()

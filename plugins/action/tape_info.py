@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_info: what is in the drives and in the catalog; nothing is changed."""
+"""The action of plumbing.socketpipe.tape_info: reports drives, tapes and archives; changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOUND = ("PATH", "HOST", "TIME", "LEVEL", "TAPE:FILE", "RUN")
 
 
 class ActionModule(TapeAction):
-    """Drives, tapes, archives, and the archives that have a path."""
+    """Reports drives, tapes and archives, or the archives that contain a path."""
 
     SPEC = INFO
     NEEDS_DRIVES = False
@@ -34,7 +34,7 @@ class ActionModule(TapeAction):
             words = ["info", f"--gather={','.join(args['gather'])}", *option("host", args["tape_of_host"])]
             result = self.ask(words)
             lines = self.of_tapes(result)
-        result["notes"] = result.pop("warnings", [])  # core takes a result's warnings for itself
+        result["notes"] = result.pop("warnings", [])  # core removes "warnings" from a result
         if args["show"]:
             self.show([*lines, *(f"Warning {each}" for each in result["notes"])])
         return {**result, "changed": False, "msg": lines[0] if lines else "nothing"}
@@ -55,7 +55,7 @@ class ActionModule(TapeAction):
             ]
             lines += table.lines(HOSTS, rows)
         if found.get("next"):
-            lines.append(f"The next backup wants tape {found['next']}")
+            lines.append(f"The next backup needs tape {found['next']}")
         return lines
 
     @staticmethod
@@ -68,7 +68,7 @@ class ActionModule(TapeAction):
         return [tape["label"], tape["barcode"] or table.NONE, *numbers, tape["last"] or table.NONE, state]
 
     def of_files(self, found: dict[str, Any]) -> list[str]:
-        """Raises Failure if no archive has the path."""
+        """Raises Failure if no archive contains the path."""
         path, host = self.args["tape_path"], self.args["tape_of_host"]
         unread = [f"Warning cannot read the file list of {each}" for each in found["unread"]]
         if not found["found"]:
@@ -78,5 +78,5 @@ class ActionModule(TapeAction):
                 hint += f". The search is incomplete: cannot read the file lists of {', '.join(found['unread'])}"
             raise Failure("not found", f"no good archive{of_host} has {path}: {hint}")
         rows = [[e["path"], e["host"], e["time"], e["level"], table.where(e), e["run"]] for e in found["found"]]
-        more = ["and more: give a longer path, or tape_of_host"] if found["more"] else []
+        more = ["and more: narrow the search with a longer path, or with tape_of_host"] if found["more"] else []
         return table.lines(FOUND, rows) + more + unread

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_label: a name for the tape in a drive."""
+"""The action of plumbing.socketpipe.tape_label: labels the tape in a drive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..plugin_utils._tape_table import bytes_of
 
 
 class ActionModule(TapeAction):
-    """Only a tape that was labelled is ever written to by a backup."""
+    """Labels a tape; backups write only to labelled tapes."""
 
     SPEC = LABEL
 

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_plan: what a backup is going to do, before any host's tar starts."""
+"""The action of plumbing.socketpipe.tape_plan: plans a backup before tar starts on any host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..plugin_utils._tape_spec import PLAN, PLANNED
 
 
 class ActionModule(TapeAction):
-    """Asks the tape host for the level, the base and the order of each host's archive."""
+    """Gets the level and base of each archive, and their order, from the tape host."""
 
     SPEC = PLAN
     CHANGES = False
@@ -43,17 +43,17 @@ class ActionModule(TapeAction):
         for entry in plan["hosts"].values():
             entry["out"] = False
         plan["hosts"].update((name, {"out": True, "skip": False, "level": None, "bytes": None}) for name in out)
-        # those that have nothing to do come last: they are in the table, too
+        # hosts without an archive come last, because the table lists them, too
         plan["order"] += [each["host"] for each in hosts if each["host"] not in plan["order"]]
         plan.update(tape_host=self.tape_host, tape_set=args["tape_set"], began=round(time.time(), 3))
-        plan["notes"] = plan.pop("warnings")  # core takes a result's warnings for itself
+        plan["notes"] = plan.pop("warnings")  # core removes "warnings" from a result
         plan["writers"] = max(1, len(plan["drives"]))
         self.show([f"PLAN {plan['run']}  {plan['fits']}"])
         facts = {"socketpipe_order": plan["order"]}  # for the hosts of the next play
         return {**plan, "ansible_facts": facts, "msg": plan["fits"]}
 
     def check_pattern(self, pattern: str) -> None:
-        """Raises Failure for one that no host matches: with it Ansible would do nothing, with success."""
+        """Raises Failure if no host matches: Ansible would do nothing and succeed."""
         if pattern:
             lookup = lookup_loader.get(
                 "ansible.builtin.inventory_hostnames", loader=self._loader, templar=self._templar
@@ -62,12 +62,12 @@ class ActionModule(TapeAction):
                 raise Failure("settings", f"no host of the inventory matches tape_hosts: {pattern}")
 
     def host(self, given: Any) -> dict[str, Any]:
-        """A host by its name, or with what it says of itself; raises Failure."""
+        """One entry of hosts, a name or a mapping, as a mapping; raises Failure."""
         entry = dict(given) if isinstance(given, Mapping) else {"host": given}
         return validated(PLANNED, {name: value for name, value in entry.items() if value not in (None, "")}, "hosts")
 
     def check_places(self, hosts: list[dict[str, Any]]) -> None:
-        """Raises Failure unless all archives go to one place."""
+        """Raises Failure unless all hosts have the same tape host and set."""
         found = [
             f"tape_host {each['tape_host'] or self.tape_host}, tape_set {each['tape_set'] or self.args['tape_set']}"
             for each in hosts

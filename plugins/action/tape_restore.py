@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_restore: the files of a host, from tape, to the task's host."""
+"""The action of plumbing.socketpipe.tape_restore: restores files of a host from tape to the task's host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BAD = "was damaged when last verified (%s): the restore may fail; an earlier res
 
 
 class ActionModule(TapeAction):
-    """The last full archive up to a time, and the increments to it, one after the other."""
+    """Reads the last full archive before a time, then its increments in order."""
 
     SPEC = RESTORE
 
@@ -32,7 +32,7 @@ class ActionModule(TapeAction):
         host = args["restore_host"]
         said = self.ask(["chain", f"--host={host}", *option("as-of", args["restore_as_of"])])
         chain = said["archives"]
-        # a directory that nobody could have guessed
+        # an unpredictable name, so that nobody can create it first
         to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
         tapes = list(dict.fromkeys(archive["tape"] for archive in chain))
         self.show([*self.beginning(chain, to, tapes), *(f"Warning {each}" for each in said["warnings"])])
@@ -45,12 +45,12 @@ class ActionModule(TapeAction):
             missing = [path for path in missing if path in part["missing"]]
             missing += [path for path in part["gone"] if path not in missing]
             done.append(part)
-            if part["again"]:  # of a file that has several names the data may be under one that has gone by
+            if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
                 done.append(self.extract(archive, to, number < len(chain) - 1, again=True))
         return {**result, **self.ending(to, missing, done)}
 
     def ending(self, to: str, missing: list[str], done: list[dict[str, Any]]) -> dict[str, Any]:
-        """What came of all of them, for people, too."""
+        """The result of all archives; also shows it."""
         host, as_of = self.args["restore_host"], self.args["restore_as_of"]
         files = sum(each["files"] for each in done)
         removed = {
@@ -79,7 +79,7 @@ class ActionModule(TapeAction):
         return result
 
     def beginning(self, chain: list[dict[str, Any]], to: str, tapes: list[str]) -> list[str]:
-        """What is going to be read, and which tapes will be asked for."""
+        """Lines that list the archives to read and the tapes they need."""
         rows = []
         for archive in chain:
             verified = archive["verified"] or {"ok": True}
@@ -91,7 +91,7 @@ class ActionModule(TapeAction):
         return [f"{head}, from {'tape' if len(tapes) == 1 else 'tapes'} {', '.join(tapes)}", *table.lines(HEADS, rows)]
 
     def extract(self, archive: dict[str, Any], to: str, more: bool, again: bool = False) -> dict[str, Any]:
-        """One archive; ``more``: another one follows; ``again``: the same once more; raises Failure."""
+        """Restore one archive; ``more``: another follows; ``again``: this is its second pass; raises Failure."""
         args = self.args
         words = ["extract", f"--to={to}", f"--sha256={archive['sha256']}", f"--bytes={archive['bytes']}"]
         words += ["--again" if again else "--may-repeat", "--keep-going"]

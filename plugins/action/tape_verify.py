@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.tape_verify: archives, read from tape again."""
+"""The action of plumbing.socketpipe.tape_verify: reads archives from tape and compares their checksums."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import VERIFY
 
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "TAPE:FILE", "RUN", "NOTE")
-# the lists of archives, and what each means
+# the lists of archives, and the word for each
 OUTCOMES = {"verified": "good", "not_verified": "not read", "damaged": "FAILED"}
 
 
 class ActionModule(TapeAction):
-    """What is found is in the catalog; an archive that is not what was written fails the task."""
+    """Records the outcomes in the catalog; fails if a checksum differs or an archive was not read."""
 
     SPEC = VERIFY
 
@@ -61,7 +61,7 @@ class ActionModule(TapeAction):
 
     @staticmethod
     def absent(found: dict[str, list[dict[str, Any]]]) -> str:
-        """Which archives were not looked at."""
+        """A sentence on the archives that were not read, "" for none."""
         missing = found["not_verified"]
         if not missing:
             return ""

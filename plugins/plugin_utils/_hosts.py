@@ -69,9 +69,8 @@ class Host:
             return False  # core 2.16 has no such attribute; its su does not pass it on either
         if become is not None and getattr(become, "require_tty", False):
             return False  # such as machinectl; a program cannot be sent through a terminal
-        asks_for_tty = getattr(
-            connection, "_is_tty_requested", bool
-        )  # checks only ssh's options, not its configuration
+        # checks the options of ssh, but not its configuration
+        asks_for_tty = getattr(connection, "_is_tty_requested", bool)
         return bool(connection.has_pipelining) and not asks_for_tty()
 
     @property

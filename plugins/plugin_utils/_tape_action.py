@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the actions of the tape modules share: their options, the tape host, its program, and how they fail."""
+"""The base of the tape actions: options, the tape host, running the two programs, failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_DRIVES = (
     "%s has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a virtual tape"
 )
 NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
-# of a catalog, what a copy of it has
+# arguments of tar that select the parts of a catalog for a copy
 COPIED = ["--anchored", *(f"--exclude=./{name}" for name in ("locks", "queue", "leases", "runs", "answers"))]
 COPIED += ["--no-anchored", "--exclude=*.part"]
 
@@ -54,12 +54,12 @@ class TapeAction(ActionBase):
         result = self.outcome()
         if self._task.no_log:
             result["_ansible_no_log"] = True
-            if result.get("failed"):  # core shows a failure's message whatever no_log says, from 2.19 on
+            if result.get("failed"):  # core 2.19 and later show the message of a failure despite no_log
                 result["msg"] = f"{result['kind']} (no_log hides the rest)"
         return result
 
     def outcome(self) -> dict[str, Any]:
-        """What work() returns, or its failure: one sentence, and a kind."""
+        """The result of work(), or its failure as a sentence and a kind."""
         try:
             self.check_how()
             self.args = self.arguments()
@@ -77,14 +77,14 @@ class TapeAction(ActionBase):
         raise NotImplementedError
 
     def show(self, lines: list[str]) -> None:
-        """On the terminal, and in a runner's events, whatever the callback is told to leave out."""
+        """Show lines on the terminal and in the events of a runner, whatever the settings of the callback."""
         for line in lines:
             display.display(line)
 
-    # -- what is given
+    # -- arguments
 
     def check_how(self) -> None:
-        """Raises Failure where Ansible would run this in a way that cannot be right."""
+        """Raises Failure if the task is asynchronous, or runs once for each host instead of once."""
         name = self._task.action.rpartition(".")[2]
         if self._task.async_val:
             raise Failure("settings", f"{name} does not support async: use the task's timeout to limit a long run")
@@ -97,7 +97,7 @@ class TapeAction(ActionBase):
             )
 
     def strategy(self) -> str:
-        """That of the play, "" if it cannot be told."""
+        """The strategy of the play, "" if it cannot be found."""
         above = self._task._parent
         while above is not None:
             play = getattr(above, "_play", None)
@@ -107,7 +107,7 @@ class TapeAction(ActionBase):
         return ""
 
     def arguments(self) -> dict[str, Any]:
-        """The options, validated and converted, whoever has set them; raises Failure and AnsibleError."""
+        """The options of the task and of the tape host, validated and converted; raises Failure and AnsibleError."""
         given = {name: value for name, value in self._task.args.items() if value is not None and value != ""}
         self.tape_host, variables = self.find_tape_host(given)
         for name in OF_TAPE_HOST:
@@ -129,7 +129,7 @@ class TapeAction(ActionBase):
         planned = given.get("plan")
         name = str(given.get("tape_host") or (planned.get("tape_host") if isinstance(planned, Mapping) else "") or "")
         if not name:
-            # not templated: that of a large fleet takes long, and one host's variables may not be templated now
+            # not templated: that is slow for a large fleet, and the variables of some host may be undefined now
             found = [each for each in self.task_vars["groups"]["all"] if "tape_devices" in hosts.raw_get(each)]
             if len(found) > 1:
                 several = f"several hosts have tape_devices ({', '.join(found)})"
@@ -149,7 +149,7 @@ class TapeAction(ActionBase):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the programs are told."""
+        """The settings for the two programs."""
         found = {name[len("tape_") :]: value for name, value in self.args.items() if name.startswith("tape_")}
         return {**found, "tape_host": self.tape_host}
 
@@ -176,7 +176,7 @@ class TapeAction(ActionBase):
             args.get("tape_stall_timeout", 0),
         )
 
-    # -- the hosts, and what they do
+    # -- hosts and programs
 
     @cached_property
     def name(self) -> str:
@@ -197,7 +197,7 @@ class TapeAction(ActionBase):
         return hosts_of.other(self, name, self.task_vars, self.args["tape_become"])
 
     def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """What the tape host's program answers; raises Failure."""
+        """Run the tape host's program; returns its answer; raises Failure."""
         return ask(self.tape, self.of_tape(words, given))
 
     def of_tape(self, words: list[str], given: Mapping[str, Any] | None = None) -> Request:
@@ -207,21 +207,21 @@ class TapeAction(ActionBase):
         return Request("archiver", words, self.settings)
 
     def to_tape(self, of_host: list[str], of_tape: list[str], progress: bool = True) -> Outcome:
-        """From the archiver on the task's host to the tape host's program; raises Failure."""
+        """Stream from the archiver on the task's host to the tape host's program; raises Failure."""
         source = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
         sink = self.tape, self.of_tape(of_tape).stage(TAPE)
         return stream(source, sink, self.network, "sink", self.name if progress else "")
 
     def from_tape(self, of_tape: list[str], of_host: list[str]) -> Outcome:
-        """From the tape host's program to the archiver on the task's host; raises Failure."""
+        """Stream from the tape host's program to the archiver on the task's host; raises Failure."""
         source = self.tape, self.of_tape(of_tape).stage(TAPE)
         sink = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
         return stream(source, sink, self.network, "source", self.name)
 
-    # -- the catalog's copies
+    # -- copies of the catalog
 
     def copy_catalog(self) -> list[str]:
-        """To each of tape_catalog_hosts; a copy that fails is a warning: what is on the tapes is good without it."""
+        """Copy it to each of tape_catalog_hosts; returns a warning for each failure, which does no harm to archives."""
         warnings = []
         for name in self.args["tape_catalog_hosts"]:
             if name != self.tape_host:
@@ -234,13 +234,13 @@ class TapeAction(ActionBase):
     def copy_catalog_to(self, name: str) -> None:
         folder = self.args["tape_catalog_dir"]
         tar = ["tar", "--create", "--file=-", f"--directory={folder}", *COPIED, "."]
-        # 1: another job has replaced a file meanwhile, so that it is there, the old one or the new one
+        # 1: a file changed while it was read, because another job replaced it; the old or the new one is complete
         source: Command = {**command("the catalog", tar), "ok_rc": [0, 1]}
         sink = self.of_tape(["keep", "--of", self.tape_host]).stage("the copy")
         stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source")
 
     def import_catalog(self, name: str, copy_of: str) -> None:
-        """Bring the copy that a host keeps to a tape host that has no catalog; raises Failure."""
+        """Import the copy on a host into a tape host without a catalog; raises Failure."""
         folder = self.args["tape_catalog_dir"]
         tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
         sink = self.of_tape(["import"]).stage("the catalog")
@@ -248,12 +248,12 @@ class TapeAction(ActionBase):
 
     @property
     def network_of_copies(self) -> Network:
-        """Between the tape host and hosts for which tape_address and tape_listen were not meant."""
+        """Settings for hosts with copies; tape_address and tape_listen do not apply to them."""
         return Network(self.network.ports, "auto", [], self.args["tape_connect_timeout"])
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """A part of an option, validated as options are; raises Failure."""
+    """A part of an option, validated like an option; raises Failure."""
     result = ArgumentSpecValidator(spec).validate(dict(given))
     if result.error_messages:
         raise Failure("settings", f"{what}: {'; '.join(result.error_messages)}")
@@ -261,5 +261,5 @@ def validated(spec: Spec, given: Mapping[str, Any], what: str) -> dict[str, Any]
 
 
 def option(name: str, value: object) -> list[str]:
-    """A word of a program's command line, none for what is not given."""
+    """An option for the command line of a program; [] if it has no value."""
     return [] if value in (None, "") else [f"--{name}={value}"]

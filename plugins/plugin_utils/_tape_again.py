@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line that a person typed, for another one like it."""
+"""The command line of this run, changed for another run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible import context
 
-# of ansible-playbook's options those that another run needs, too: by their names in CLIARGS
+# options of ansible-playbook that another run also needs, by their names in CLIARGS
 VALUES = {
     "remote_user": "-u",
     "private_key_file": "--private-key",
@@ -24,11 +24,11 @@ FLAGS = {"become": "--become", "become_ask_pass": "-K", "ask_pass": "-k", "ask_v
 LISTS = {"vault_ids": "--vault-id", "vault_password_files": "--vault-password-file"}
 DEFAULTS = {"become_method": "sudo", "connection": "ssh"}
 SECRET = re.compile("pass|secret|token|key|credential", re.IGNORECASE)
-HIDDEN = "..."  # in a log there is no password
+HIDDEN = "..."  # replaces passwords, for logs
 
 
 def again(playbook: str, extra: Mapping[str, str], limit: str = "") -> str:
-    """The command, of this playbook ("" for the one that runs), with these variables beside those that were given."""
+    """The command that runs a playbook ("" for this one) with these variables in addition to the given ones."""
     given = context.CLIARGS
     words = ["ansible-playbook"]
     for source in given.get("inventory") or ():
@@ -50,7 +50,7 @@ def again(playbook: str, extra: Mapping[str, str], limit: str = "") -> str:
 
 
 def without_secrets(text: str, replaced: Mapping[str, str]) -> Iterator[str]:
-    """Extra variables as they were given: name=value …, JSON, YAML, or a file of them (@file)."""
+    """The extra variables as they were given: name=value …, JSON, YAML, or a file (@file)."""
     text = text.strip()
     if text.startswith("@"):
         yield text
@@ -58,7 +58,7 @@ def without_secrets(text: str, replaced: Mapping[str, str]) -> Iterator[str]:
         try:
             variables: Any = json.loads(text)
         except ValueError:
-            yield HIDDEN  # YAML: what of it is a secret is not clear
+            yield HIDDEN  # YAML: which parts are secret is unknown
             return
         if isinstance(variables, dict):
             shown = {name: hide(name, value) for name, value in variables.items() if name not in replaced}
@@ -77,7 +77,7 @@ def without_secrets(text: str, replaced: Mapping[str, str]) -> Iterator[str]:
 
 
 def hide(name: str, value: Any) -> Any:
-    """A value that may be shown."""
+    """The value, or HIDDEN in place of a secret."""
     if SECRET.search(name) and not isinstance(value, (bool, int)) and value:
         return HIDDEN
     if isinstance(value, dict):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The two programs of the tape modules, each as a zip archive that Python runs.
 
-They are packages of module_utils/_tape, and are packed as such, with an entry that imports the program's main module:
-Galaxy refuses a file of the name __main__.py.
+They are packages of module_utils/_tape.  Packing adds an entry that imports the main module of the program, because
+Galaxy refuses files with the name __main__.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REQUEST = "request.json"
 
 
 def pack(program: str) -> bytes:
-    """The archive of a program; the same files give the same bytes.  Raises OSError."""
+    """The archive of a program; the same files give the same bytes; raises OSError."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         archive.writestr(zipfile.ZipInfo(MAIN, EPOCH), ENTRY % ROOMS[program], zipfile.ZIP_DEFLATED)
@@ -39,12 +39,12 @@ def pack(program: str) -> bytes:
     return data.getvalue()
 
 
-# made when Ansible's main process loads an action, once for all of its workers
+# made once, when Ansible's main process loads an action, for all workers
 PROGRAMS = {program: pack(program) for program in ROOMS}
 
 
 def with_request(program: str, request: Mapping[str, Any]) -> bytes:
-    """A program with what it is asked for: of any length, and in no list of processes."""
+    """A program with its request, which can have any length and does not show in a list of processes."""
     data = io.BytesIO(PROGRAMS[program])
     with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(REQUEST, json.dumps(request, default=str))

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of the tape modules.  Each has the name of the role's variable, so that a message names what was set."""
+"""The options of the tape modules.  They have the names of the role's variables, so messages name the same variable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 Spec = dict[str, dict[str, Any]]
 
-# what a host with drives says of itself, in its own variables, comes before what a task says
+# for these, the variables of the tape host override the options of a task
 OF_TAPE_HOST = (
     "tape_devices",
     "tape_changer",
@@ -21,7 +21,7 @@ OF_TAPE_HOST = (
     "tape_catalog_dir",
 )
 
-# all tape modules have these, so that module_defaults can set them for the group
+# all tape modules have these; module_defaults can set them for the group
 SITE: Spec = {
     "tape_host": {"type": "str", "default": ""},
     "tape_host_variables": {"type": "dict", "default": {}},
@@ -72,7 +72,7 @@ PLAN: Spec = {
     "pattern": {"type": "str", "default": ""},
     "tape_resume": {"type": "str", "default": ""},
 }
-# one of the hosts of a plan
+# one host of a plan
 PLANNED: Spec = {
     "host": {"type": "str", "required": True},
     "tape_host": {"type": "str", "default": ""},

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Results of the tape modules for people: sizes, durations, tables."""
+"""Sizes, durations and tables of the tape modules, for people."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def bytes_of(count: Any) -> str:
 
 
 def rate_of(count: Any) -> str:
-    """MiB/s, as sizes are MiB."""
+    """In MiB/s and so on, like sizes."""
     return NONE if not count else f"{size(count)}/s"
 
 
 def duration(seconds: Any) -> str:
-    """1:09:40, or 0:04."""
+    """Such as 1:09:40 or 0:04."""
     if seconds is None:
         return NONE
     minutes, rest = divmod(round(seconds), 60)
@@ -31,30 +31,30 @@ def duration(seconds: Any) -> str:
 
 
 def count(number: int, one: str, several: str = "") -> str:
-    """1 file, 2 files."""
+    """Such as 1 file or 2 files."""
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def few(names: Sequence[str], total: int | None = None, most: int = 3) -> str:
-    """The first of them, and how many more there are."""
+    """The first names and the number of the others."""
     more = (len(names) if total is None else total) - min(len(names), most)
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def lines(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """A table in columns, each as wide as its widest cell."""
+    """A table; each column is as wide as its widest cell."""
     cells = [[str(cell) for cell in row] for row in [heads, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
 
 
 def where(row: Mapping[str, Any]) -> str:
-    """WEEK01:3, the third tape file of a tape."""
+    """Such as WEEK01:3, tape file 3 of a tape."""
     return f"{row['tape']}:{row['file']}" if row.get("tape") else NONE
 
 
 def notes_of(row: Mapping[str, Any]) -> list[str]:
-    """What a person should know of a good archive."""
+    """Remarks on a good archive, for people."""
     notes = ["incomplete: some files could not be read"] if row.get("incomplete") else []
     notes += [row["level_problem"]] if row.get("level_problem") else []
     if row.get("mounted"):

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user may write: the options of a task, and a command in each of its forms."""
+"""The options of a task, and the forms of a command: checked, and converted for a plan."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ..module_utils._end.records import Command
     from ..module_utils._run.records import Options
 
-Given = dict[str, Any]  # a mapping as the user wrote it
+Given = dict[str, Any]  # a mapping from the user
 
-# compared with DOCUMENTATION by a test: validate-modules cannot, for a module that is documentation only
+# a test compares this with DOCUMENTATION, because validate-modules cannot do so for a docs-only module
 PIPE_SPEC: dict[str, dict[str, Any]] = {
     "input": {"type": "raw"},
     "remote": {"type": "raw", "required": True},
@@ -46,7 +46,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
 
 
 class PipeArgs(TypedDict):
-    """The options of a task, validated and converted, but for commands, rates and the fact's name."""
+    """The validated options of a task; commands, rates and the name of the fact are not yet converted."""
 
     input: Any
     remote: Any
@@ -67,13 +67,13 @@ class PipeArgs(TypedDict):
     fact: Any
 
 
-SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word that would mean something to a shell
+SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word with a special meaning in a shell
 COMMAND_FORMS = ("cmd", "argv", "shell", "script")
 STAGE_KEYS = COMMAND_FORMS + ("executable", "chdir", "environment", "ok_rc", "early_exit", "creates", "removes")
 
 
 class OptionError(ValueError):
-    """What the user wrote cannot be meant; the text says what, where and why."""
+    """An invalid value from the user; the text names the option and the reason."""
 
 
 def settings(args: PipeArgs) -> Options:
@@ -200,7 +200,7 @@ def parse_launcher(name: str, executable: Any) -> list[str | None]:
 
 
 def parse_script(name: str, path: str, read: Reader) -> str:
-    """The program of a script, as a plan has it."""
+    """The program of a script, encoded for a plan."""
     try:
         content = read(path)
     except ScriptError as exc:
@@ -264,7 +264,7 @@ def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
             "give a list of commands instead, each with its own status"
         )
     meant = next((word for word in argv if SHELL_WORD.fullmatch(word)), None) if form in ("cmd", "script") else None
-    if meant and meant in value.split():  # as such, not quoted
+    if meant and meant in value.split():  # as a separate word without quotes
         warning = (
             f"{name}: no shell is run, {meant!r} is an argument like any other; for a shell use shell: in a mapping"
         )
@@ -272,7 +272,7 @@ def parse_command(name: str, form: str, value: Any) -> tuple[list[str], str]:
 
 
 def describe(value: Any) -> str:
-    """What kind of thing a wrong value is, in YAML's words."""
+    """The type of an invalid value, in the terms of YAML."""
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):

@@ -96,5 +96,5 @@ def test_what_is_there_is_told_and_not_changed(site: Site) -> None:
         ("h2", 0, 262144),
     ]
     assert {each["keep_until"] > each["time"] for each in told["archives"]} == {True}
-    assert told["next"] == "WEEK01" and "The next backup wants tape WEEK01" in done.stdout
+    assert told["next"] == "WEEK01" and "The next backup needs tape WEEK01" in done.stdout
     assert site.everything() == before
