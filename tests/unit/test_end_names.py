@@ -1,0 +1,112 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Addresses in words, and the address that a login came from."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import names
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS
+
+SSH = "192.0.2.7 50022 198.51.100.1 22"
+# sudo and su drop the variable: then an ancestor that still has it is asked
+DROPPED = """
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from _end import names
+if sys.argv[2:]:
+    print(names.ssh_client())
+else:
+    os.environ.pop("SSH_CONNECTION", None)
+    raise SystemExit(subprocess.call([sys.executable, "-B", "-c", sys.orig_argv[-2], sys.argv[1], "inner"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("192.0.2.1", "192.0.2.1:80"),
+        ("2001:db8::1", "[2001:db8::1]:80"),
+        ("::ffff:192.0.2.1", "192.0.2.1:80"),
+        ("fe80::1%eth0", "[fe80::1%eth0]:80"),
+    ],
+)
+def test_an_address_with_its_port(host: str, said: str) -> None:
+    assert names.join_address(host, 80) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("192.0.2.1", True),
+        ("2001:db8::1", True),
+        ("fe80::1%eth0", True),
+        ("192.0.2.1%eth0", False),
+        ("db1", False),
+        ("", False),
+        ("1.2.3", False),
+        ("a\0b", False),
+    ],
+)
+def test_what_is_a_number(text: str, expected: bool) -> None:
+    assert names.is_number(text) is expected
+
+
+def test_a_link_local_address_needs_its_interface() -> None:
+    loopback = socket.if_nametoindex("lo")
+    assert names.socket_name("fe80::1%lo", 80) == (socket.AF_INET6, ("fe80::1", 80, 0, loopback))
+    assert names.socket_name("fe80::1%1", 80) == (socket.AF_INET6, ("fe80::1", 80, 0, 1))
+    assert names.socket_name("febf::1%lo", 80)[1][3] == loopback
+    assert names.socket_name("fec0::1", 80) == (socket.AF_INET6, ("fec0::1", 80))
+    for number in ("fe80::1", "febf::1"):
+        with pytest.raises(OSError, match=f"needs the interface that it is behind, as in {number}%eth0"):
+            names.socket_name(number, 80)
+    with pytest.raises(OSError, match="there is no interface no-such-one here"):
+        names.socket_name("fe80::1%no-such-one", 80)
+
+
+def test_the_zone_of_a_socket_s_name() -> None:
+    assert names.with_zone(("fe80::1", 80, 0, socket.if_nametoindex("lo"))) == "fe80::1%lo"
+    assert names.with_zone(("fe80::1", 80, 0, 2**31 - 1)) == f"fe80::1%{2**31 - 1}"
+    assert names.with_zone(("192.0.2.1", 80)) == "192.0.2.1"
+
+
+def test_a_name_that_nobody_knows_stays() -> None:
+    assert names.numbers("192.0.2.1") == ["192.0.2.1"]
+    assert names.numbers("a" * 70 + ".invalid") == ["a" * 70 + ".invalid"]
+    assert "127.0.0.1" in names.numbers("localhost")
+
+
+def test_where_the_login_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", SSH)
+    assert names.ssh_client() == "192.0.2.7"
+
+
+@pytest.mark.parametrize(("environment", "said"), [({"SSH_CONNECTION": SSH}, "192.0.2.7\n"), ({}, "\n")])
+def test_where_the_login_of_an_ancestor_came_from(environment: dict[str, str], said: str) -> None:
+    """The process in between has the variable when it starts, and does not hand it on."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("SSH_")}
+    if not environment and any("SSH_CONNECTION=" in text for text in ancestors()):
+        pytest.skip("this test itself runs in an ssh session")
+    argv = [sys.executable, "-B", "-c", DROPPED, str(MODULE_UTILS)]
+    done = subprocess.run(argv, env={**plain, **environment}, capture_output=True, text=True, check=True)
+    assert done.stdout == said
+
+
+def ancestors() -> list[str]:
+    """The environments of this process and of those above it, as far as they can be read."""
+    found, pid = [], os.getpid()
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/environ", encoding="utf-8", errors="replace") as environ:
+                found.append(environ.read())
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+                pid = int(stat.read().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return found
