@@ -220,6 +220,7 @@ kind:
     - V(confirm) - data would be lost, and no option allows that.
     - V(machine) - the machine-id of the host differs from that of its last archive.
     - V(damaged) - the data read differs from the data written.
+    - V(newer) - a later version of the collection has written the tape or the catalog.
     - V(lost) - the play lost the host before its archive was started.
     - V(failed) - any other error, see RV(ignore:msg).
     - Or one of the kinds of RV(plumbing.socketpipe.pipe#module:cause.kind).

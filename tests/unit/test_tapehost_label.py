@@ -54,11 +54,10 @@ GOOD.update(labelled="2026-11-01T00:00:00Z", host="tape1")
         MAGIC + b"1\n[]\n",
         MAGIC + b"1\n\xff\n",
         MAGIC + b"1\n" + b"[" * 8000,
-        MAGIC + b"2\n" + json.dumps(GOOD).encode() + b"\n",
         *(
             MAGIC + b"1\n" + json.dumps({**GOOD, **change}).encode() + b"\n"
             for change in (
-                {"format": 2},
+                {"format": 0},
                 {"label": ""},
                 {"label": "../../etc/x"},
                 {"label": 5},
@@ -75,6 +74,7 @@ GOOD.update(labelled="2026-11-01T00:00:00Z", host="tape1")
         *(
             MAGIC + b"1\n" + json.dumps({key: GOOD[key] for key in GOOD if key != missing}).encode() + b"\n"
             for missing in GOOD
+            if missing != "format"
         ),
     ],
 )
@@ -96,7 +96,7 @@ FOREIGN = [
     (b"070701" + b"0" * 100, "a cpio archive"),
     (b"what is this", "data without a label"),
     (b"\0", "data without a label"),
-    (MAGIC + b"1\n{damaged", "a label of this collection that is damaged, or of a later version"),
+    (MAGIC + b"1\n{damaged", "a damaged label of this collection"),
 ]
 
 

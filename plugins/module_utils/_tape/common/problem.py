@@ -17,6 +17,7 @@ NOT_FOUND = "not found"  # the catalog does not have it
 CONFIRM = "confirm"  # it would be lost, and nobody has said that it may
 MACHINE = "other machine"  # of a host of this name there is a good archive of another machine
 NO_TOOL = "no tool"  # a program is not installed
+NEWER = "newer"  # a later version of the collection has written it
 DAMAGED = "damaged"  # it is not what was written
 UNREADABLE = "unreadable"  # the drive cannot read, or write, what is there; nobody knows where the tape stands now
 LONG = "long record"  # longer than was asked for
@@ -24,6 +25,8 @@ END = "end"  # the data of the tape ends before
 LOADING = "loading"  # the drive is getting its tape ready
 NO_BASE = "no base"  # an incremental cannot be relative to this run
 LEADS_OUT = "leads out"  # of the directory that is restored to
+
+UPGRADE = "upgrade the collection plumbing.socketpipe on the controller; nothing was changed"
 
 
 class Problem(Exception):

@@ -9,27 +9,30 @@ WRITTEN (on the tape, not heard of the host yet), GOOD and FAILED.
 """
 
 import contextlib
-import errno
 import os
 import time
 
 from ...common import files
-from ...common.problem import DAMAGED, Problem
+from ...common.problem import DAMAGED, NOT_FOUND, Problem
 from ...common.units import iso, parse_time
 from ..drives.label import LABEL_BLOCK
 from . import records
+from .changes import Journal
+from .index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, ContextManager
+    from typing import Any
+
+    from .index import File
 
     Tape = dict[str, Any]
     Archive = dict[str, Any]
 
-WRITING, WRITTEN, GOOD, FAILED = "writing", "written", "good", "failed"
+WRITING, WRITTEN, GOOD, FAILED = records.STATES
+ARCHIVE, CATALOG = records.KINDS
 ACCEPT = "two hosts of one name must not share a tape host; after a new installation set tape_accept_new_machine once"
-ARCHIVE, CATALOG = "archive", "catalog"  # an archive's kind
 
 
 class Catalog:
@@ -40,86 +43,92 @@ class Catalog:
         self.tapes_folder = os.path.join(folder, "tapes")
         self.locks = os.path.join(folder, "locks")
         self.queue = os.path.join(folder, "queue")
+        self.index = Index(self.tapes_folder)
+        self.journal = Journal(self.index)
         self.damaged: "dict[str, str]" = {}  # of each tape whose file cannot be read, a sentence
+        self.merged: "list[Archive]" = []  # the archives of these files
+        self.merged_from: "list[File]" = []
 
-    def lock(self) -> "ContextManager[None]":
+    @contextlib.contextmanager
+    def lock(self) -> "Iterator[None]":
         """Held while the catalog is read, changed and written: for a moment."""
-        return files.locked(os.path.join(self.locks, "catalog"))
+        with files.locked(os.path.join(self.locks, "catalog")):
+            self.journal.finish()
+            yield
 
     # tapes
 
     def tape_path(self, label: str) -> str:
-        return os.path.join(self.tapes_folder, label + ".json")
+        return self.index.path(label)
 
     def tape(self, label: str) -> "Tape | None":
         """A tape by its label; raises Problem."""
-        try:
-            tape: "Tape | None" = files.read_json(self.tape_path(label))
-            if tape is not None and not (records.is_tape(tape) and tape["label"] == label):
-                raise ValueError("it is not that of a tape %s" % label)
-            return tape
-        except (ValueError, RecursionError) as exc:
-            raise self.damage(label, str(exc)) from None
-        except OSError as exc:
-            if exc.errno != errno.EIO:
-                raise
-            raise self.damage(label, str(exc.strerror)) from None
+        found = self.index.get(label)
+        return found.copy() if found else None
 
-    def damage(self, label: str, why: str) -> "Problem":
-        return Problem(
-            "%s is damaged (%s), so the catalog lacks all of tape %s" % (self.tape_path(label), why, label),
-            "put the tape in a drive and run tape_inventory with tape_rebuild, or restore the file",
-            kind=DAMAGED,
-        )
-
-    def put_aside(self, label: str) -> None:
-        """Let another file take the place of one that is damaged."""
-        os.rename(self.tape_path(label), self.tape_path(label) + ".damaged")
+    def files(self) -> "list[File]":
+        """The files of all tapes, by their labels; those that cannot be read are not among them but in ``damaged``."""
+        found = self.index.all()
+        self.damaged = {each.label: str(each.problem) for each in found if each.problem}
+        return [each for each in found if not each.problem]
 
     def tapes(self) -> "list[Tape]":
         """All tapes, by their labels; those whose file is damaged are not among them but in ``damaged``."""
-        self.damaged = {}
-        found = []
-        try:
-            names = sorted(name for name in os.listdir(self.tapes_folder) if name.endswith(".json"))
-        except FileNotFoundError:
-            return []
-        for name in names:
-            label = name[: -len(".json")]
-            try:
-                found.append(self.tape(label))
-            except Problem as exc:
-                self.damaged[label] = str(exc)
-        return [tape for tape in found if tape]
+        return [each.copy() for each in self.files()]
 
     def warnings(self) -> "list[str]":
-        """What a person must know of the catalog as tapes() has read it last."""
+        """What a person must know of the catalog as it was read last."""
         return [self.damaged[label] for label in sorted(self.damaged)]
-
-    def save(self, tape: "Tape") -> None:
-        files.write_json(self.tape_path(tape["label"]), tape)
 
     @contextlib.contextmanager
     def change(self, label: str) -> "Iterator[Tape]":
         """A tape to be changed: read, and written when the block ends well; raises Problem."""
-        with self.lock():
-            tape = self.tape(label)
+        with self.changes(label) as tapes:
+            tape = tapes[label]
             if tape is None:
-                raise Problem("tape %s is not in the catalog %s" % (label, self.folder), "tape_inventory shows what is")
+                raise Problem(
+                    "tape %s is not in the catalog %s" % (label, self.folder),
+                    "tape_inventory shows what is",
+                    kind=NOT_FOUND,
+                )
             yield tape
-            self.save(tape)
+
+    @contextlib.contextmanager
+    def changes(self, *labels: str, anew: bool = False) -> "Iterator[dict[str, Tape | None]]":
+        """Several tapes to be changed, all of them or none: None is one that is not in the catalog; raises Problem.
+
+        What cannot be read is not overwritten; but ``anew``: what is damaged is put aside, and another file comes in
+        its place.
+        """
+        with self.lock():
+            tapes: "dict[str, Tape | None]" = {}
+            before: "dict[str, Tape | None]" = {}
+            aside = []
+            for label in labels:
+                self.index.forget(label)
+                try:
+                    before[label], tapes[label] = self.tape(label), self.tape(label)
+                except Problem as exc:
+                    if exc.kind != DAMAGED or not anew:
+                        raise
+                    before[label] = tapes[label] = None
+                    aside.append(label)
+            yield tapes
+            changed = {label: tape for label, tape in tapes.items() if tape != before[label]}
+            for label in aside:
+                if label in changed:
+                    os.rename(self.tape_path(label), self.tape_path(label) + ".damaged")
+            self.journal.write(changed)
 
     # archives
 
     def archives(self) -> "list[Archive]":
-        """All archives of hosts, oldest first, each with the name of its tape."""
-        found = [
-            dict(archive, tape=tape["label"], **dated(archive))
-            for tape in self.tapes()
-            for archive in tape["archives"]
-            if archive["kind"] == ARCHIVE
-        ]
-        return sorted(found, key=order_of)
+        """All archives of hosts, oldest first, each with the name of its tape; not to be changed."""
+        found = self.files()
+        if found != self.merged_from:
+            self.merged = sorted((archive for each in found for archive in each.archives), key=order_of)
+            self.merged_from = found
+        return list(self.merged)
 
     def good(self, host: str, name: str, until: "float | None" = None) -> "list[Archive]":
         """The good archives of a host's set, oldest first, up to a time."""
@@ -136,19 +145,6 @@ class Catalog:
 def order_of(archive: "Archive") -> "tuple[str, str, int]":
     """What says which of a host's archives is the newer one: the tape host's clock, and never the host's."""
     return (archive.get("order") or archive["time"], archive["run"], archive.get("file", 0))
-
-
-def dated(archive: "Archive") -> "dict[str, str]":
-    """The times of an archive whose entry has only the host's, as the first catalogs do: then its run tells when."""
-    return {} if "host_time" in archive else times_of(archive["run"], archive["time"])
-
-
-def times_of(run: str, host_time: str) -> "dict[str, str]":
-    """When an archive was written, of which the tape knows the run and the host's time: a run is called by its time."""
-    try:
-        return {"time": iso(parse_time(run)), "host_time": host_time}
-    except Problem:
-        return {"time": host_time, "host_time": host_time}
 
 
 def machine_of(archives: "list[Archive]", host: str) -> "str | None":
@@ -263,9 +259,11 @@ def needed(
         while todo:
             archive = todo.pop()
             keep.add((archive["run"], host, name))
+            if archive["level"] == 0:
+                continue
             # where nothing says which is the base: the last one, and the last that is known to be good
             for base in (base_of(archive, group, by_run), base_of(archive, good, by_run)):
-                if archive["level"] and base and id(base) not in seen:
+                if base and id(base) not in seen:
                     seen.add(id(base))
                     todo.append(base)
     return keep

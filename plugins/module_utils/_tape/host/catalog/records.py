@@ -1,56 +1,164 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The keys that an entry of the catalog must have: its files are read for years, and some come from tapes of others."""
+"""The format of a catalog file: versions, and what an entry must have.
 
+These files are read for years, and some come from tapes of others.  Format 1 has no version in it.  Format 2: each
+archive has ``host_time``, and its ``time`` is that of the tape host.
+"""
+
+import functools
 import json
+import re
 
 from ...common import names
-from ...common.problem import Problem
-from ...common.units import parse_time
+from ...common.problem import NEWER, UPGRADE, Problem
+from ...common.units import iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-TAPE = {"label": str, "id": str, "barcode": str, "block_size": int, "labelled": str, "archives": list, "full": bool}
-ARCHIVE = {"kind": str, "run": str, "host": str, "set": str, "level": int, "time": str, "file": int, "state": str}
-NUMBERS = {"block_size": int, "keep_until": (int, float), "bytes": (int, type(None))}  # type: dict[str, Any]
+FORMAT = 2
+STATES = ("writing", "written", "good", "failed")
+KINDS = (ARCHIVE, CATALOG) = ("archive", "catalog")
+
+NONE = type(None)
+TAPE = {"label": {str}, "id": {str}, "barcode": {str}, "block_size": {int}, "labelled": {str}, "archives": {list}}
+TAPE.update(full={bool})
+TAPE_MAY = {"former": {list}, "former_end": {int, NONE}, "relabelling": {dict}, "lost": {list}, "medium": {str}}
+ENTRY = {"kind": {str}, "run": {str}, "host": {str}, "set": {str}, "level": {int}, "time": {str}, "file": {int}}
+ENTRY.update(state={str}, block_size={int}, keep_until={int, float}, bytes={int, NONE}, sha256={str, NONE})
+ENTRY.update(base={str, NONE}, host_time={str, NONE})
+ENTRY_MAY = {"order": {str}, "machine_id": {str, NONE}, "incomplete": {bool}}
+ENTRY_MAY.update(verified={dict}, elapsed={int, float, NONE}, rate={int, float, NONE}, problem={str})
+TAPE_TYPES, ENTRY_TYPES = dict(TAPE, **TAPE_MAY), dict(ENTRY, **ENTRY_MAY)
 LATEST = 2**41  # seconds since 1970; what is known from its tape alone is kept until 2**40
-TEXTS = {"sha256": (str, type(None)), "base": (str, type(None))}  # type: dict[str, Any]
+# a time as iso() writes it, on a day that each month has
+USUAL = re.compile(r"[1-9]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z")
 
 
-def is_like(value: "Any", fields: "dict[str, Any]") -> bool:
-    return isinstance(value, dict) and all(
-        name in value and isinstance(value[name], kinds) for name, kinds in fields.items()
-    )
+def parse(data: bytes, label: str, path: str) -> "dict[str, Any]":
+    """The tape of a catalog file, in the newest format; raises ValueError if it is damaged, Problem if it is newer."""
+    try:
+        tape = json.loads(data.decode())
+    except RecursionError as exc:
+        raise ValueError(str(exc)) from None
+    check_format(tape, path)
+    for upgrade in UPGRADES[format_of(tape) :]:
+        tape = upgrade(tape)
+    if not is_tape(tape) or tape["label"] != label:
+        raise ValueError("it is not that of a tape %s" % label)
+    return dict(tape, format=FORMAT)
 
 
-def has_sense(archive: "dict[str, Any]") -> bool:
-    """JSON has NaN and Infinity, which have no date; and what verify has found is asked for whether it is good."""
-    verified = archive.get("verified", {"ok": True})
-    return 0 <= archive["keep_until"] <= LATEST and isinstance(verified, dict) and isinstance(verified.get("ok"), bool)
+def format_of(tape: "Any") -> int:
+    """The version of a file's format, 0 if it is none of a tape."""
+    number = tape.get("format", 1) if isinstance(tape, dict) else 0
+    return number if type(number) is int and number > 0 else 0
+
+
+def check_format(tape: "Any", path: str) -> None:
+    """Raises Problem for a format that only a later version of the collection knows."""
+    number = format_of(tape)
+    if number > FORMAT:
+        raise Problem(
+            "%s has format %d, and this version of the collection reads formats up to %d" % (path, number, FORMAT),
+            UPGRADE,
+            kind=NEWER,
+        )
+
+
+def refuse(_tape: "Any") -> "dict[str, Any]":
+    raise ValueError("it has no valid format")
+
+
+def from_1(tape: "dict[str, Any]") -> "dict[str, Any]":
+    """The first catalogs have only the host's time of an archive: then its run tells when it was."""
+    entries = tape.get("archives")
+    for archive in entries if isinstance(entries, list) else []:
+        if isinstance(archive, dict) and "host_time" not in archive:
+            run, when = archive.get("run"), archive.get("time")
+            archive.update(times_of(run, when) if isinstance(run, str) and isinstance(when, str) else {})
+    return tape
+
+
+UPGRADES: "list[Callable[[Any], dict[str, Any]]]" = [refuse, from_1]  # by the format from which each one goes on
+
+
+def times_of(run: str, host_time: str) -> "dict[str, str]":
+    """When an archive was written, of which the tape knows the run and the host's time: a run is called by its time."""
+    try:
+        return {"time": iso(parse_time(run)), "host_time": host_time}
+    except Problem:
+        return {"time": host_time, "host_time": host_time}
+
+
+def is_like(value: "dict[str, Any]", required: "dict[str, Any]", types: "dict[str, Any]") -> bool:
+    if not required.keys() <= value.keys():
+        return False
+    return not any(name in types and type(each) not in types[name] for name, each in value.items())
 
 
 def is_tape(value: "Any") -> bool:
     """Whether this is a tape of a catalog, with its archives."""
-    return is_like(value, TAPE) and all(
-        all(is_like(archive, fields) for fields in (ARCHIVE, NUMBERS, TEXTS)) and has_sense(archive)
-        for archive in value["archives"]
+    return (
+        isinstance(value, dict)
+        and is_like(value, TAPE, TAPE_TYPES)
+        and is_name("tape", value["label"])
+        and value["block_size"] > 0
+        and all(type(each) is str for each in value.get("former", []))
+        and isinstance(value.get("relabelling", {"id": ""}).get("id"), str)
+        and all(is_archive(each) for each in value["archives"] + value.get("lost", []))
     )
 
 
+def is_archive(value: "Any") -> bool:
+    """What is unknown is not taken for what is not there: of a state or kind that there is not nothing would be kept.
+
+    JSON has NaN and Infinity, which have no date.
+    """
+    return (
+        isinstance(value, dict)
+        and is_like(value, ENTRY, ENTRY_TYPES)
+        and value["state"] in STATES
+        and value["kind"] in KINDS
+        and is_name("run", value["run"])
+        and is_name("set", value["set"])
+        and is_name("host", value["host"])
+        and 0 <= value["level"] <= names.HIGHEST
+        and value["file"] > 0
+        and value["block_size"] > 0
+        and (value["bytes"] or 0) >= 0
+        and 0 <= value["keep_until"] <= LATEST
+        and is_time(value["time"])
+        and is_time(value.get("host_time") or value["time"])
+        and is_time(value.get("order") or value["time"])
+        and isinstance(value.get("verified", {"ok": True}).get("ok"), bool)
+    )
+
+
+def is_time(text: str) -> bool:
+    try:
+        return bool(USUAL.match(text)) or parse_time(text) is not None
+    except Problem:
+        return False
+
+
+@functools.lru_cache(None)
+def is_name(kind: str, name: str) -> bool:
+    """Whether it may be a part of a path."""
+    try:
+        return bool(names.host(name) if kind == "host" else names.checked(kind, name))
+    except Problem:
+        return False
+
+
 def foreign_tape(data: bytes) -> "dict[str, Any] | None":
-    """A tape of a catalog that somebody else may have written, None if this is none."""
+    """A tape of a catalog that somebody else may have written, None if this is none; raises Problem if it is newer."""
     try:
         tape = json.loads(data.decode())
-        if not is_tape(tape):
-            return None
-        names.checked("tape", tape["label"])
-        for archive in tape["archives"]:
-            names.checked("run", archive["run"])
-            names.checked("set", archive["set"])
-            names.host(archive["host"])
-            parse_time(archive["time"])
-    except (ValueError, RecursionError, Problem):
+        check_format(tape, "the copy of a catalog on this tape")
+        return parse(data, tape["label"], "")
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return dict(tape)

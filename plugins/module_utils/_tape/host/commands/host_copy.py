@@ -19,7 +19,7 @@ import subprocess
 import time
 
 from ...common import files, names
-from ...common.problem import CONFIRM, NO_TOOL, Problem
+from ...common.problem import CONFIRM, NEWER, NO_TOOL, Problem
 from ...common.units import STAMP, count, parse_time, some
 from ..catalog import catalog as catalogs
 
@@ -70,6 +70,7 @@ def bring_back(settings: "Settings", args: "argparse.Namespace") -> "dict[str, A
     part = "%s.%d.part" % (top, os.getpid())
     try:
         receive(part)
+        refuse_newer(catalogs.Catalog(part))
         files.make_folder(top)
         if os.path.isdir(os.path.join(part, "lists")):
             shutil.rmtree(lists, ignore_errors=True)
@@ -101,6 +102,8 @@ def receive(folder: str) -> None:
 def compare(settings: "Settings", host: str, copy: str, part: str) -> None:
     """Refuse a catalog that knows less than its last copy; raises Problem."""
     old, new = catalogs.Catalog(copy), catalogs.Catalog(part)
+    for each in (old, new):
+        refuse_newer(each)
     tapes, archives = missing(old.tapes(), new.tapes())
     if settings.accept_catalog or not (tapes or archives):
         return
@@ -112,6 +115,13 @@ def compare(settings: "Settings", host: str, copy: str, part: str) -> None:
         "; ".join(new.warnings() + [LESS]),
         kind=CONFIRM,
     )
+
+
+def refuse_newer(catalog: "catalogs.Catalog") -> None:
+    """Raises Problem for a catalog of which this version of the collection does not know all."""
+    for each in catalog.index.all():
+        if each.problem and each.problem.kind == NEWER:
+            raise each.problem
 
 
 def missing(old: "list[catalogs.Tape]", new: "list[catalogs.Tape]") -> "tuple[list[str], dict[str, int]]":

@@ -61,11 +61,8 @@ def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         made = labels.make(
             name, settings.block_size, args.barcode or held.label.get("barcode") or "", os.uname().nodename
         )
-        former = held.label.get("label")
-        if former and former != name and not foreign:
-            with catalog.lock():
-                os.unlink(catalog.tape_path(former))
-        volume.write_label(catalog, held, made, known)
+        former = "" if foreign else held.label.get("label", "")
+        volume.write_label(catalog, held, made, known, former)
     finally:
         held.release()
     return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}

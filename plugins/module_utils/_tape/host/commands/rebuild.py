@@ -6,9 +6,10 @@ import io
 import tarfile
 
 from ...common import names
-from ...common.problem import Problem
+from ...common.problem import DAMAGED, NEWER, Problem
 from ...common.units import count, now_iso, parse_time
 from ..catalog import catalog as catalogs
+from ..catalog import records
 from ..drives import label as labels
 from ..drives.drive import FAR
 from . import source, tape_copy
@@ -45,12 +46,14 @@ def rebuild(settings: "Settings", catalog: "Catalog", held: "Reservation") -> "d
     label = labels.parse(drive.first_block())
     if label is None:
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
-    known_as(catalog, label)
+    check_other(catalog, label, known_as(catalog, label["label"]))
     drive.prepare(None)
     with source.decrypting(settings, held):
         found = read_tape(settings, held, label)
-    with catalog.lock():
-        tape = known_as(catalog, label)
+    name = label["label"]
+    with catalog.changes(name, *{copy["label"] for copy in found.copies} - {name}, anew=True) as tapes:
+        tape = tapes[name]
+        check_other(catalog, label, tape)
         if tape is None or tape["id"] != label["id"]:
             tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
             tape.update(archives=[], full=False, medium=drive.kind)
@@ -58,18 +61,19 @@ def rebuild(settings: "Settings", catalog: "Catalog", held: "Reservation") -> "d
         lost = merge(tape, found)
         for key in ("relabelling", "former_end"):
             tape.pop(key, None)
-        catalog.save(tape)
-        tape_copy.add_others(catalog, found.copies, label["label"])
+        tapes[name] = tape
+        tape_copy.add_others(tapes, found.copies, name)
+    with catalog.lock():
         tape_copy.add_lists(catalog, found.lists)
     unsure = sum(
         1 for each in tape["archives"] if each["state"] == catalogs.WRITTEN and each["kind"] != catalogs.CATALOG
     )
     return {
-        "label": label["label"],
+        "label": name,
         "archives": len(found.archives),
         "added": len(set(found.archives) - before),
         "errors": found.errors,
-        "warnings": found.warnings + [gone(label["label"], each) for each in lost] + todo(label["label"], unsure),
+        "warnings": found.warnings + [gone(name, each) for each in lost] + todo(name, unsure),
     }
 
 
@@ -96,6 +100,8 @@ def read_tape(settings: "Settings", held: "Reservation", label: "dict[str, Any]"
             try:
                 copies, lists = tape_copy.adopt(settings, held, archive)
             except Problem as exc:
+                if exc.kind == NEWER:
+                    raise
                 found.errors.append("tape file %d: %s" % (number, exc))
                 continue
             found.copies += copies
@@ -178,21 +184,24 @@ def todo(label: str, unsure: int) -> "list[str]":
     return [text]
 
 
-def known_as(catalog: "Catalog", label: "dict[str, Any]") -> "Tape | None":
-    """What the catalog has of this tape, None if that is nothing or damaged; raises Problem if it is another one's."""
-    path = catalog.tape_path(label["label"])
+def known_as(catalog: "Catalog", name: str) -> "Tape | None":
+    """What the catalog has of a tape, None if that is nothing or damaged; raises Problem."""
     try:
-        tape = catalog.tape(label["label"])
-    except Problem:
-        catalog.put_aside(label["label"])
+        return catalog.tape(name)
+    except Problem as exc:
+        if exc.kind != DAMAGED:
+            raise
         return None
+
+
+def check_other(catalog: "Catalog", label: "dict[str, Any]", tape: "Tape | None") -> None:
+    """Raises Problem if the catalog's tape of this name is another one."""
     if tape and label["id"] not in (tape["id"], (tape.get("relabelling") or {}).get("id")) and tape["archives"]:
         raise Problem(
             "the catalog has another tape %s, labelled %s; this one was labelled %s"
             % (tape["label"], tape["labelled"], label["labelled"]),
-            "remove %s if that tape is gone" % path,
+            "remove %s if that tape is gone" % catalog.tape_path(tape["label"]),
         )
-    return tape
 
 
 def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
@@ -210,7 +219,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "set": words[4] if known and len(words) > 4 else "all",
         "level": int(level),
         "base": None,  # catalog.base_of finds it
-        **catalogs.times_of(run, time),
+        **records.times_of(run, time),
         "paths": [],
         "file": number,
         "block_size": len(block) if len(block) % 512 == 0 and 0 < len(block) < FAR else label["block_size"],

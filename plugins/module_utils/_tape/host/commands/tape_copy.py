@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 
 from ...common import files
-from ...common.problem import DAMAGED, Problem
+from ...common.problem import Problem
 from ..catalog import lists, records
 from ..catalog.catalog import WRITING
 from . import source
@@ -58,29 +58,22 @@ def contents(copy: "Any") -> "dict[str, bytes]":
     return found
 
 
-def add_others(catalog: "Catalog", copies: "list[Tape]", label: str) -> None:
+def add_others(tapes: "dict[str, Tape | None]", copies: "list[Tape]", label: str) -> None:
     """What copies, the oldest first, know of other tapes than the one that they are on: the newest copy counts first.
 
-    Nothing that the catalog has of a tape is dropped, nor what a copy has more of the same tape.
+    ``tapes``: what the catalog knows.  Nothing of a tape is dropped, nor what a copy has more of the same tape.
     """
     for copy in reversed(copies):
         if copy["label"] == label:
             continue
-        try:
-            known = catalog.tape(copy["label"])
-        except Problem as exc:
-            if exc.kind != DAMAGED:
-                raise
-            known = None
-            catalog.put_aside(copy["label"])
+        known = tapes[copy["label"]]
         if known is None:
-            catalog.save(copy)
+            tapes[copy["label"]] = copy
         elif known["id"] == copy["id"]:
             there = {each["file"] for each in known["archives"]}
             more = [each for each in copy["archives"] if each["file"] not in there and each["state"] != WRITING]
             if more:
                 known["archives"] = sorted(known["archives"] + more, key=lambda each: int(each["file"]))
-                catalog.save(known)
 
 
 def add_lists(catalog: "Catalog", listed: "dict[str, bytes]") -> None:

@@ -7,7 +7,7 @@ import json
 import os
 
 from ...common import names
-from ...common.problem import Problem
+from ...common.problem import NEWER, UPGRADE, Problem
 from ...common.units import now_iso
 
 TYPE_CHECKING = False
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 LABEL_BLOCK = 8192  # bytes; fixed for ever, as whoever reads it knows nothing of the tape yet
-MAGIC = b"socketpipe tape label 1\n"
-FORMAT = 1
+FORMAT = 1  # of a label; one without a version is of format 1
+OURS = b"socketpipe tape label "
+MAGIC = OURS + b"%d\n" % FORMAT
 TEXTS = ("label", "id", "barcode", "labelled", "host")
 
 RECIPE = """
@@ -46,7 +47,7 @@ LTFS = (
     "make it one again first with mkltfs --wipe"
 )
 FOREIGN = (
-    (b"socketpipe tape label ", 0, "a label of this collection that is damaged, or of a later version"),
+    (OURS, 0, "a damaged label of this collection"),
     (b"AMANDA: TAPESTART", 0, "a tape of Amanda"),
     (b"Bacula", 0, "a tape of Bacula or Bareos"),
     (b"BB02", 12, "a tape of Bacula or Bareos"),
@@ -79,18 +80,38 @@ def block_of(label: "dict[str, Any]") -> bytes:
 
 
 def parse(block: bytes) -> "dict[str, Any] | None":
-    """The label in the first block of a tape, None if it is not one of ours, or damaged."""
+    """The label in the first block of a tape, None if it has none, or a damaged one; raises Problem if it is newer."""
+    if not block.startswith(OURS):
+        return None
+    lines = block[len(OURS) :].split(b"\n", 2)
+    check_format(int(lines[0]) if lines[0].isdigit() else 0)
     if not block.startswith(MAGIC):
         return None
     try:
-        label = json.loads(block[len(MAGIC) :].split(b"\n", 1)[0].decode())
+        label = json.loads(lines[1].decode())
         names.checked("tape", label["label"])  # it may be anybody's tape
+        number = label.get("format", 1)
         whole = all(isinstance(label[key], str) for key in TEXTS) and isinstance(label["block_size"], int)
-        if whole and label["format"] == FORMAT and label["id"] and label["block_size"] > 0:
+        if whole and type(number) is int and number > 0 and label["id"] and label["block_size"] > 0:
+            check_format(number)
             return dict(label)
-    except (ValueError, KeyError, TypeError, RecursionError, Problem):
+    except Problem as exc:
+        if exc.kind == NEWER:
+            raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         pass
     return None
+
+
+def check_format(number: int) -> None:
+    """Raises Problem for a label that only a later version of the collection can read."""
+    if number > FORMAT:
+        raise Problem(
+            "the tape has a label of format %d, and this version of the collection reads formats up to %d"
+            % (number, FORMAT),
+            UPGRADE,
+            kind=NEWER,
+        )
 
 
 def describe(block: bytes) -> str:

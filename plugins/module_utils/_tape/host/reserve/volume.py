@@ -26,20 +26,30 @@ FORMER = 100  # identities of a tape that are remembered
 REBUILD = "nothing was written; tape_inventory with tape_rebuild reads it in"
 
 
-def write_label(catalog: "Catalog", held: "Reservation", label: "dict[str, Any]", known: "Tape | None") -> "Tape":
-    """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong."""
+def write_label(
+    catalog: "Catalog", held: "Reservation", label: "dict[str, Any]", known: "Tape | None", former: str = ""
+) -> "Tape":
+    """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong.
+
+    ``former``: the label that it had in this catalog.
+    """
     name = label["label"]
-    with catalog.lock():
-        old = dict(known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]})
-        end = end_of(known, held) if known else None
-        old.update(archives=[], full=False, relabelling=label, former_end=end)
-        catalog.save(old)
+    other = {former} - {name, ""}
+    old = known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]}
+    end = end_of(known, held) if known else None
+    with catalog.changes(name, *other) as tapes:
+        tapes[name] = dict(old, archives=[], full=False, relabelling=label, former_end=end)
+        for each in other:  # the tape is known by this label until it has the new one
+            tape = tapes[each]
+            if tape:
+                tapes[each] = dict(tape, archives=[], full=False, relabelling=label, former_end=end_of(tape, held))
     positions.forget(catalog, held.drive)
     held.drive.write_label(labels.block_of(label))
     tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
     tape.update(archives=[], full=False, medium=held.drive.kind, former=former_ids(held, known))
+    with catalog.changes(name, *other) as tapes:
+        tapes.update({name: tape}, **dict.fromkeys(other))
     with catalog.lock():
-        catalog.save(tape)
         lists.prune(catalog)
     held.label, held.tape = label, tape
     return tape
