@@ -52,6 +52,7 @@ ENCRYPTION_MODULES = [
     "_end.keys",
     "_end.ktls",
     "_end.ktls_trial",
+    "_end.relay",
 ]
 # what the command needs beside those, here and where it is nested
 COMMAND_MODULES = [

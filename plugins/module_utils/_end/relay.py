@@ -1,0 +1,284 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two relays of an encrypted link: ``seal`` beside its writer, ``open`` beside its reader.
+
+Each is a process between the stage and the link, and speaks TLS (RFC 8446) over
+the link.  The writer's relay is the TLS server: what a server sends unasked, such
+as session tickets, then goes the way of the data, and nothing goes back after a
+handshake (a socket that is closed with unread bytes resets its connection).
+
+A clean end is the writer's close_notify, and then the end of file of the link.
+An end of file alone is a cut; anything after close_notify is a forgery.
+
+No key may seal too much (RFC 8446, 5.5).  So the writer may end a session where a
+whole number of ``step`` bytes was sent in it, and another session follows in the
+same connection.  It always does after such a number: what ends there is never
+the stream, and whoever cuts it there is found out.
+
+This module is shipped, and ``ssl`` imported, only where a plan asks for relays.
+"""
+
+import os
+import struct
+import time
+
+from .lean import signal, socket
+from .wire import to_json
+
+try:
+    import ssl
+except ImportError:  # a Python that was built without
+    ssl = None  # type: ignore[assignment]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, NoReturn
+
+BUFFER = 1 << 20  # bytes that are read and written at once
+RECORD = 16384  # bytes of data in a TLS record, at most
+STEP = 1 << 30  # bytes: a session may end where it has sent a multiple of this
+BUDGET = 1 << 33  # blocks of AES (16 bytes) that one key may seal: 128 GiB in full records
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK"  # of TLS 1.2; those of TLS 1.3 are all good
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: a certificate of this run needs no clock
+COUNTERS = struct.Struct("=QQ")  # bytes of data, records: in a page that the relay shares with its end
+
+# what is wrong when a relay fails by itself, and where (see records)
+CUT, CHANGED, NO_TLS = "cut on the way", "changed on the way", "no tls"
+HANDSHAKE, TIME, CERTIFICATE, STREAM, END = "handshake", "time", "certificate", "stream", "end"
+NO_COMMON = ("NO_SHARED_CIPHER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE")  # OpenSSL's words for it
+
+
+class Failed(Exception):
+    """The link cannot be trusted, or not be encrypted."""
+
+    def __init__(self, kind: str, where: str, error: str = ""):
+        super().__init__(kind)
+        self.problem = {"kind": kind, "where": where, "error": error}
+
+
+def unusable() -> str:
+    """What this Python has instead of a TLS that relays can use, "" if it has one."""
+    if ssl is None:
+        return "no ssl module"
+    return "" if ssl.OPENSSL_VERSION_INFO >= (1, 0, 2) else str(ssl.OPENSSL_VERSION)
+
+
+def in_file(text: str) -> int:
+    """A descriptor of this: OpenSSL takes a key from a named file only, and this one has no name of its own."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("socketpipe")
+        os.write(fd, text.encode("ascii"))
+        return fd
+    fd, target = os.pipe()  # Python before 3.8
+    os.write(target, text.encode("ascii"))  # less than the smallest pipe holds
+    os.close(target)
+    return fd
+
+
+def make_context(server: bool, pem: "dict[str, str]") -> "ssl.SSLContext":
+    """``pem``: this side's certificate and key, and the only certificate that the other side can have."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # the certificate itself is known
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= NO_CHECK_TIME
+    context.load_verify_locations(cadata=pem["peer"])
+    fds = [in_file(pem[name]) for name in ("certificate", "key")]
+    try:
+        context.load_cert_chain(*["/proc/self/fd/%d" % fd for fd in fds])
+    finally:
+        for fd in fds:
+            os.close(fd)
+    if hasattr(context, "minimum_version"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        old = []  # type: list[str]
+    else:  # Python 3.6
+        old = ["NO_SSLv2", "NO_SSLv3", "NO_TLSv1", "NO_TLSv1_1"]
+    for name in old + ["NO_COMPRESSION", "NO_TICKET", "NO_RENEGOTIATION"]:
+        context.options |= getattr(ssl, "OP_" + name, 0)
+    if server and hasattr(context, "num_tickets"):
+        context.num_tickets = 0
+    context.set_ciphers(CIPHERS)
+    return context
+
+
+class Tls:
+    """TLS sessions over a blocking socket, through memory: a system call for many records, not for each."""
+
+    def __init__(self, link: "socket.socket", server: bool, pem: "dict[str, str]", patience: float):
+        self.link, self.server = link, server
+        self.context = make_context(server, pem)
+        self.peer = ssl.PEM_cert_to_DER_cert(pem["peer"])
+        self.buffer = bytearray(BUFFER)
+        self.view = memoryview(self.buffer)
+        try:
+            self.begin(patience)
+        except socket.timeout:
+            raise Failed(CUT, TIME, "%g" % patience) from None
+
+    def begin(self, patience: "float | None" = None) -> None:
+        """The handshake of a new session, with fresh keys; ``patience``: seconds that the other side has for it."""
+        self.made = False
+        self.arrived, self.leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.session = self.context.wrap_bio(self.arrived, self.leaving, server_side=self.server)
+        self.read: "Callable[[int, memoryview], Any]" = self.session.read
+        deadline = None if patience is None else time.monotonic() + patience
+        while True:
+            try:
+                self.session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                if deadline is not None:
+                    self.link.settimeout(max(0.001, deadline - time.monotonic()))
+                self.flush()
+                self.fill()
+            except ssl.SSLError as exc:
+                raise Failed(NO_TLS if exc.reason in NO_COMMON else CHANGED, HANDSHAKE, reason(exc)) from None
+        self.flush()
+        self.link.settimeout(None)
+        if self.session.getpeercert(True) != self.peer:
+            raise Failed(CHANGED, CERTIFICATE)
+        self.made = True
+
+    def flush(self) -> None:
+        if self.leaving.pending:
+            self.link.sendall(self.leaving.read())
+
+    def fill(self) -> None:
+        count = self.link.recv_into(self.buffer)
+        if not count:
+            raise Failed(CUT, STREAM if self.made else HANDSHAKE)
+        self.arrived.write(self.view[:count])
+
+    def end(self) -> None:
+        """Say that this session ends (close_notify)."""
+        try:
+            self.session.unwrap()
+        except ssl.SSLWantReadError:
+            pass  # the other side does not say the same
+        self.flush()
+
+    def expect_nothing(self) -> None:
+        """The other side has ended the session: what comes behind that is not its."""
+        if self.arrived.pending:
+            raise Failed(CHANGED, END)
+
+
+def reason(exc: "ssl.SSLError") -> str:
+    """OpenSSL's own words for what is wrong: "certificate verify failed"."""
+    return (exc.reason or str(exc)).replace("_", " ").lower()
+
+
+def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
+    """From the stage to the link, until the stage has committed; a broken one is an OSError (ECONNRESET)."""
+    receive, view, read, send = plain.recv_into, tls.view, tls.leaving.read, tls.link.sendall
+    write = tls.session.write
+    total = records = sent = used = 0  # the latter two: in this session
+    while True:
+        size = receive(view[: min(BUFFER, step - sent % step)])
+        if not size:
+            break
+        done = write(view[:size])
+        while done < size:
+            done += write(view[done:size])
+        send(read())
+        pieces = -(-size // RECORD)
+        total, sent, records, used = total + size, sent + size, records + pieces, used + size // 16 + 2 * pieces
+        count(total, records)
+        if sent % step == 0 and used >= budget:
+            tls.end()
+            tls.begin()
+            sent = used = 0
+            write, read = tls.session.write, tls.leaving.read
+    if sent and sent % step == 0:  # at such a place another session follows, though nothing is left for it
+        tls.end()
+        tls.begin()
+    tls.end()
+
+
+def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
+    """From the link to the stage, until the writer's last word and the end of the link."""
+    clear = bytearray(BUFFER + RECORD)
+    view, room = memoryview(clear), len(clear)
+    total = records = sent = filled = 0
+    while True:
+        try:
+            size = tls.read(room - filled, view[filled:])
+        except ssl.SSLWantReadError:
+            size = -1
+        except ssl.SSLZeroReturnError:
+            size = 0
+        except ssl.SSLError as exc:
+            raise Failed(CHANGED, STREAM, reason(exc)) from None
+        if size > 0:
+            total, sent, records, filled = total + size, sent + size, records + 1, filled + size
+        if filled and (size <= 0 or room - filled < RECORD):
+            plain.sendall(view[:filled])
+            count(total, records)
+            filled = 0
+        if size == 0:
+            tls.expect_nothing()
+            if not sent or sent % step:
+                break
+            tls.begin()
+            sent = 0
+        elif size < 0:
+            tls.fill()
+    if tls.link.recv(1):  # it is at its end once the writer's end has committed
+        raise Failed(CHANGED, END)
+
+
+ROLES = {"seal": seal, "open": unseal}
+
+
+def serve(
+    role: str,
+    inward: "socket.socket",
+    outward: "socket.socket",
+    spec: "dict[str, Any]",
+    patience: float,
+    count: "Callable[[int, int], Any]",
+    tell: "Callable[[dict[str, str]], Any]",
+) -> int:
+    """Be one relay from its first to its last byte; returns its exit status, 0 for a clean end.
+
+    ``spec``: what make_context needs, and perhaps ``step`` and ``budget``; ``count``: is given the bytes of data and
+    the records so far; ``tell``: is given the session's version and cipher once it is made, and what failed.
+    """
+    server = role == "seal"
+    try:
+        tls = Tls(outward if server else inward, server, spec, patience)
+        name, version, _bits = tls.session.cipher() or ("", "", 0)
+        tell({"cipher": name, "version": tls.session.version() or version})
+        work = ROLES[role]
+        work(tls, inward if server else outward, count, spec.get("step", STEP), spec.get("budget", BUDGET))
+    except Failed as exc:
+        tell(exc.problem)
+    except ssl.SSLError as exc:
+        tell({"kind": NO_TLS, "where": "", "error": reason(exc)})
+    except (OSError, MemoryError) as exc:  # a broken neighbour, of whom the end knows more than we do
+        tell({"kind": "", "where": "", "error": str(exc) or type(exc).__name__})
+    else:
+        return 0
+    return 1
+
+
+def become(role: str, spec: "dict[str, Any]", patience: float, page: "Any") -> "NoReturn":
+    """In a process of its own, whose descriptors 0 and 1 are sockets, 2 a pipe to the end: never returns."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # that of the listing itself
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    inward, outward = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) for fd in (0, 1))
+    status = serve(
+        role,
+        inward,
+        outward,
+        spec,
+        patience,
+        lambda total, records: COUNTERS.pack_into(page, 0, total, records),
+        lambda message: os.write(2, to_json(message).encode("ascii") + b"\n"),
+    )
+    os._exit(status)

@@ -1,0 +1,346 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The relays of an encrypted link: what ends cleanly, and that nothing else does."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import (
+    CHANGED,
+    CUT,
+    END,
+    NO_TLS,
+    RECORD,
+    TIME,
+)
+from ansible_collections.plumbing.socketpipe.tests.unit.pythons import OWN, TARGETS, needed
+from ansible_collections.plumbing.socketpipe.tests.unit.relays import OTHER, READER, WRITER, Link, Mangle, known
+
+DATA = random.Random(1).randbytes(2_500_000) + bytes(500_000)
+HELLO = b"\x16\x03\x01"  # begins a client hello
+MIDDLE = 1_000_000  # bytes of DATA after which somebody in between acts
+Start = Callable[..., Link]
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Iterator[Start]:
+    made: list[Link] = []
+
+    def start(**options: Any) -> Link:
+        made.append(Link(tmp_path, **options))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def feed(link: Link, data: bytes = DATA) -> threading.Thread:
+    """A stage that writes and commits; what is returned is over when both relays are."""
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            link.source.sendall(data)
+            link.writer.commit()
+
+    threading.Thread(target=write, daemon=True).start()
+    thread = threading.Thread(target=link.follow, daemon=True)
+    thread.start()
+    return thread
+
+
+def carried(link: Link, data: bytes = DATA) -> None:
+    """The data arrives, whole, and all agree."""
+    thread = feed(link, data)
+    assert link.read() == data
+    thread.join()
+    assert (link.seal.status, link.open.status) == (0, 0)
+    assert link.seal.bytes == link.open.bytes == len(data)
+    assert link.seal.records == link.open.records
+
+
+@pytest.mark.parametrize("version", [version for version in TARGETS if version != OWN])
+def test_a_stream_comes_whole_to_every_python_and_from_it(link: Start, version: str) -> None:
+    python = needed(version)
+    carried(link(seal_python=python))
+    carried(link(open_python=python))
+
+
+@pytest.mark.parametrize("data", [b"", b"x", DATA[:RECORD], DATA[: RECORD + 1], DATA], ids=len)
+def test_a_stream_of_any_length_comes_whole(link: Start, data: bytes) -> None:
+    each = link()
+    carried(each, data)
+    assert each.seal.said == each.open.said
+    assert each.seal.said["version"] == "TLSv1.3"
+
+
+def test_nothing_of_it_is_in_clear(link: Start) -> None:
+    seen = [bytearray(), bytearray()]
+
+    def listener(number: int) -> Mangle:
+        def listen(chunk: bytes, count: int) -> bytes:
+            seen[number].extend(chunk)
+            return chunk
+
+        return listen
+
+    carried(link(mangle=listener(0), back=listener(1)), b"marker" * 100_000)
+    assert len(seen[0]) > 600_000 and len(seen[1]) > 100
+    assert b"marker" not in seen[0] and b"marker" not in seen[1]
+
+
+@pytest.mark.parametrize("size", [40_000, 65_536, 131_072, 131_073, 500_000])
+def test_a_new_handshake_comes_with_fresh_keys_before_a_key_has_sealed_too_much(link: Start, size: int) -> None:
+    """Also where the stream ends at the very place at which a session may."""
+    hellos = bytearray()
+    limits = {"step": 65_536, "budget": 8_000}  # a session of two steps at the most
+
+    def count(chunk: bytes, before: int) -> bytes:
+        hellos.extend(chunk)
+        return chunk
+
+    each = link(
+        seal=known(WRITER, READER, **limits), unseal=known(READER, WRITER, **limits), mangle=unchanged, back=count
+    )
+    carried(each, DATA[:size])
+    # what comes back is handshakes and nothing else: a client hello each, a record of handshake with that message
+    steps, rest = divmod(size, 65_536)
+    sessions = 1 + steps // 2 + (rest == 0 and steps % 2)
+    assert hellos.count(HELLO) == sessions
+
+
+def unchanged(chunk: bytes, count: int) -> bytes:
+    return chunk
+
+
+def flip(chunk: bytes, count: int) -> bytes:
+    if count <= MIDDLE < count + len(chunk):
+        at = MIDDLE - count
+        chunk = chunk[:at] + bytes([chunk[at] ^ 1]) + chunk[at + 1 :]
+    return chunk
+
+
+def drop(chunk: bytes, count: int) -> bytes:
+    return chunk[: len(chunk) // 2] if count <= MIDDLE < count + len(chunk) else chunk
+
+
+def repeat(chunk: bytes, count: int) -> bytes:
+    return chunk * 2 if count <= MIDDLE < count + len(chunk) else chunk
+
+
+def inject(chunk: bytes, count: int) -> bytes:
+    return chunk + b"\x17\x03\x03\x00\x30" + bytes(48) if count <= MIDDLE < count + len(chunk) else chunk
+
+
+def cut(chunk: bytes, count: int) -> bytes:
+    if count > MIDDLE:
+        raise EOFError
+    return chunk
+
+
+def kill(chunk: bytes, count: int) -> bytes:
+    if count > MIDDLE:
+        raise ConnectionResetError
+    return chunk
+
+
+def junk(chunk: bytes, count: int) -> bytes:
+    return b"HTTP/1.1 400 Bad Request\r\n"
+
+
+@pytest.mark.parametrize(
+    ("mangle", "kind"),
+    [(flip, CHANGED), (drop, CHANGED), (repeat, CHANGED), (inject, CHANGED), (cut, CUT), (kill, ""), (junk, CHANGED)],
+)
+def test_who_is_in_between_is_found_out_and_the_sink_sees_no_end(link: Start, mangle: Mangle, kind: str) -> None:
+    each = link(mangle=mangle)
+    thread = feed(each)
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert each.open.status == 1
+    assert each.open.said["kind"] == kind
+
+
+@pytest.mark.parametrize("last", [b"x", b"\x17\x03\x03\x00\x30" + bytes(48), b"\x15\x03\x03\x00\x02\x01\x00"])
+def test_nothing_may_come_after_the_end(link: Start, last: bytes) -> None:
+    each = link(mangle=unchanged, last=last)
+    thread = feed(each)
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert (each.open.status, each.open.said["kind"], each.open.said["where"]) == (1, CHANGED, END)
+
+
+def test_a_cut_between_two_sessions_is_no_end(link: Start) -> None:
+    """Where one session has ended, and the next is to begin: the writer's last word on the first is authentic."""
+    limits = {"step": 65_536, "budget": 1}
+    hellos: list[bytes] = []
+
+    def back(chunk: bytes, count: int) -> bytes:
+        if chunk.startswith(HELLO):
+            hellos.append(chunk)
+        return chunk
+
+    def stop(chunk: bytes, count: int) -> bytes:
+        if len(hellos) == 2:  # this is the answer to the second
+            raise EOFError
+        return chunk
+
+    each = link(seal=known(WRITER, READER, **limits), unseal=known(READER, WRITER, **limits), mangle=stop, back=back)
+    each.source.sendall(DATA[:65_536])
+    each.writer.commit()
+    threading.Thread(target=each.follow, daemon=True).start()
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    assert each.open.bytes == 65_536
+    assert (each.open.status, each.open.said["kind"]) == (1, CUT)
+
+
+def test_a_stage_that_dies_is_no_end(link: Start) -> None:
+    each = link()
+    each.source.sendall(DATA)
+    thread = threading.Thread(target=each.follow, daemon=True)
+    thread.start()
+    each.writer.abort()
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert (each.seal.status, each.open.status) == (1, 1)
+
+
+@pytest.mark.parametrize("role", ["seal", "open"])
+def test_a_relay_that_is_killed_is_no_end(link: Start, role: str) -> None:
+    each = link()
+    each.source.sendall(DATA[:100_000])
+    assert each.sink.recv(1)
+    {"seal": each.seal, "open": each.open}[role].process.kill()
+    threading.Thread(target=each.follow, daemon=True).start()
+    with pytest.raises(ConnectionResetError):
+        each.read()
+
+
+def test_a_reader_that_leaves_ends_both(link: Start) -> None:
+    each = link()
+    thread = feed(each, DATA * 20)
+    assert each.sink.recv(1000)
+    each.reader.abort()
+    thread.join()
+    assert (each.seal.status, each.open.status) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("seal", "unseal", "who"),
+    [
+        pytest.param(known(WRITER, READER), known(OTHER, WRITER), "seal", id="the reader is another"),
+        pytest.param(known(OTHER, READER), known(READER, WRITER), "open", id="the writer is another"),
+        pytest.param(known(WRITER, OTHER), known(READER, WRITER), "seal", id="the writer expects another"),
+    ],
+)
+def test_a_certificate_that_is_not_the_plans(link: Start, seal: Any, unseal: Any, who: str) -> None:
+    each = link(seal=seal, unseal=unseal)
+    thread = feed(each, b"secret")
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert (each.seal.status, each.open.status) == (1, 1)
+    relay = {"seal": each.seal, "open": each.open}[who]
+    assert relay.said["kind"] == CHANGED and "certificate" in relay.said["error"], relay.said
+    assert each.open.bytes == each.seal.bytes == 0
+
+
+def test_a_reader_without_a_certificate(link: Start) -> None:
+    each = link(changes=[("relay", "        context.load_cert_chain(", "        server and context.load_cert_chain(")])
+    thread = feed(each, b"secret")
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert each.seal.status == 1
+    assert "peer did not return a certificate" in each.seal.said["error"]
+    assert each.seal.bytes == 0
+
+
+def configured(folder: Path, **settings: str) -> dict[str, str]:
+    path = folder / "openssl.cnf"
+    lines = "".join("%s = %s\n" % item for item in settings.items())
+    path.write_text("openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n" + lines)
+    return {"OPENSSL_CONF": str(path)}
+
+
+def test_hosts_with_tls_1_2_only(link: Start, tmp_path: Path) -> None:
+    limits = {"step": 65_536, "budget": 1}
+    each = link(
+        seal=known(WRITER, READER, **limits),
+        unseal=known(READER, WRITER, **limits),
+        environment=configured(tmp_path, MaxProtocol="TLSv1.2"),
+    )
+    carried(each)
+    assert each.seal.said["version"] == "TLSv1.2"
+    assert "GCM" in each.seal.said["cipher"]
+
+
+def test_hosts_with_older_tls_only_are_refused(link: Start, tmp_path: Path) -> None:
+    old = configured(tmp_path, MinProtocol="TLSv1", MaxProtocol="TLSv1.1", CipherString="ALL:@SECLEVEL=0")
+    each = link(environment=old)
+    thread = feed(each, b"secret")
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert (each.seal.status, each.open.status) == (1, 1)
+    assert each.open.said["kind"] == NO_TLS
+
+
+def test_the_time_of_day_does_not_matter(link: Start, tmp_path: Path) -> None:
+    """A certificate of this run, on a host whose clock is far behind."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    key = serialization.load_pem_private_key(WRITER["key"].encode(), None)
+    known_one = x509.load_pem_x509_certificate(WRITER["certificate"].encode())
+    builder = x509.CertificateBuilder(
+        known_one.subject,
+        known_one.subject,
+        known_one.public_key(),
+        1,
+        known_one.not_valid_after_utc.replace(tzinfo=None, year=9998),
+        known_one.not_valid_after_utc.replace(tzinfo=None),
+    )
+    signed = builder.sign(key, hashes.SHA256())  # type: ignore[arg-type]
+    late = {**WRITER, "certificate": signed.public_bytes(serialization.Encoding.PEM).decode()}
+    carried(link(seal=known(late, READER), unseal=known(READER, late)), b"x")
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_a_peer_that_does_not_complete_the_handshake(link: Start, way: str) -> None:
+    def stall(chunk: bytes, count: int) -> bytes:
+        time.sleep(3600)
+        return chunk
+
+    each = link(**({"mangle": stall} if way == "there" else {"mangle": unchanged, "back": stall}), patience=1.0)
+    thread = feed(each, b"secret")
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert (each.seal.status, each.open.status) == (1, 1)
+    assert (CUT, TIME, "1") in [
+        tuple(map(relay.said.get, ("kind", "where", "error"))) for relay in (each.seal, each.open)
+    ]
+
+
+def test_a_stream_that_pauses_goes_on(link: Start) -> None:
+    each = link(patience=1.0)
+    each.source.sendall(b"first")
+    assert each.sink.recv(100) == b"first"
+    time.sleep(1.5)  # longer than the handshake may take
+    carried_rest = feed(each, b"second")
+    assert each.read() == b"second"
+    carried_rest.join()
+    assert (each.seal.status, each.open.status) == (0, 0)
