@@ -40,8 +40,8 @@ ADVICE = {
     "early exit": "",
     "timeout": "tape_connect_timeout",
     "stalled": "tape_stall_timeout",
-    "not connected": "Try tape_address (what to dial), tape_ports (what a firewall lets through) or tape_listen (who "
-    "may be dialled).",
+    "not connected": "Try tape_address (addresses to dial), tape_ports (ports that a firewall allows) or tape_listen "
+    "(which host listens).",
 }
 
 display = Display()

@@ -172,7 +172,7 @@ def test_what_sudo_leaves_running_may_have_the_link(fleet: Fleet, level: int) ->
     assert held["cause"]["kind"] == "held" and held["cause"]["host"] == "h1"
     name = "a process of another user" if level else "sudo"
     assert re.search(rf"has exited, but {name} \(pid \d+\)", held["msg"]), held["msg"]
-    assert "which it started, may still have the link open: it cannot be looked at; let it wait" in held["msg"]
+    assert "which it started, may still have the link open: it cannot be examined; make it wait" in held["msg"]
 
 
 @SUDO

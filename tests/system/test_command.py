@@ -92,12 +92,12 @@ STATUSES = {
     "remote killed": (
         "-i { echo x } -r { sh -c 'cat; kill -9 $$' }",
         137,
-        "remote (sh) on FAR was ended by SIGKILL (SIGKILL: was the host out of memory?)",
+        "remote (sh) on FAR was killed by SIGKILL (SIGKILL: was the host out of memory?)",
     ),
     "output killed": (
         "-r { echo x } -o { sh -c 'cat; kill $$' }",
         143,
-        "output (sh) on this host was ended by SIGTERM",
+        "output (sh) on this host was killed by SIGTERM",
     ),
     "remote, not last": (
         "-r { sh -c 'echo x; exit 7' } -o { sh -c 'cat; exit 0' }",
@@ -122,7 +122,7 @@ STATUSES = {
     "input killed": (
         "-i { sh -c 'head -c 30M /dev/zero; kill $$' } -r { sh -c 'cat 2>&-' }",
         2,
-        "input (sh) on this host was ended by SIGTERM",
+        "input (sh) on this host was killed by SIGTERM",
     ),
     "input, nothing begun": (
         "-i { false } -r { cat }",

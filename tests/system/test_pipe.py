@@ -171,9 +171,9 @@ def test_a_command_that_a_signal_ends(fleet: Fleet) -> None:
         ignore_errors=True,
     )
     term, kill = done.results
-    assert term["msg"] == "remote (/bin/sh) on h1 was ended by SIGTERM, with no output on standard error"
+    assert term["msg"] == "remote (/bin/sh) on h1 was killed by SIGTERM, with no output on standard error"
     assert (term["stages"][1]["rc"], term["stages"][1]["signal"]) == (-15, 15)
-    assert kill["msg"].startswith("input (/bin/sh) on localhost was ended by SIGKILL")
+    assert kill["msg"].startswith("input (/bin/sh) on localhost was killed by SIGKILL")
     assert "out of memory" in kill["msg"] and kill["cause"]["rc"] == -9
 
 

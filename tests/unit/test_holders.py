@@ -143,7 +143,7 @@ def test_a_hidden_child_may_hold_the_link(surrounded: Surrounded) -> None:
     pid = " (pid %s)" % written(surrounded.folder / "pid").strip() if surrounded.where.pid else ""
     who = surrounded.where.name + pid
     assert "has exited, but %s, which it started, may still have the link open" % who in cause["msg"]
-    assert "it cannot be looked at" in cause["msg"]
+    assert "it cannot be examined" in cause["msg"]
     assert recorded(surrounded.folder / "seen")["how"] == "ECONNRESET"
     surrounded.over(ends)
 
@@ -152,7 +152,7 @@ def test_a_hidden_child_may_hold_the_link(surrounded: Surrounded) -> None:
 @where
 def test_an_agent_without_the_link_is_not_said_to_have_it(surrounded: Surrounded) -> None:
     ends = surrounded.run("echo data; CHILD sleep 600 <>/dev/null >&0 2>&0 & sleep 1; exit 0", patience=HASTY)
-    assert "may still have the link open: it cannot be looked at" in ends.cause()["msg"]
+    assert "may still have the link open: it cannot be examined" in ends.cause()["msg"]
     surrounded.over(ends)
 
 

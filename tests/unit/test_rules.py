@@ -476,7 +476,7 @@ def test_middle_is_killed(launch: Launch, tmp_path: Path, ends_of: str) -> None:
     assert recorded(seen)["how"] in BREAKS
     cause = ends.cause()
     assert (cause["stage"], cause["rc"]) == ("remote", -9)
-    assert "was ended by SIGKILL" in cause["msg"] and "out of memory" in cause["msg"]
+    assert "was killed by SIGKILL" in cause["msg"] and "out of memory" in cause["msg"]
     first = ends.stage("input")
     assert first["rc"] != 0 and first["blame"] == [plan.links[0]["id"]]
     assert ends.stage("output")["blame"] == [plan.links[1]["id"]]

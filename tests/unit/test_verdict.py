@@ -115,7 +115,7 @@ CASES: dict[str, Case] = {
         {},
         "failed",
         "remote",
-        "remote (bzip2) on db1 was ended by SIGKILL, with no output on standard error (SIGKILL: was the host out of",
+        "remote (bzip2) on db1 was killed by SIGKILL, with no output on standard error (SIGKILL: was the host out of",
     ),
     "the sink fails": (
         {
@@ -183,7 +183,7 @@ CASES: dict[str, Case] = {
         {},
         "held",
         "input",
-        "sleep (pid 5), which it started, still has the link open; let it wait for that process, or close its output",
+        "sleep (pid 5), which it started, still has the link open; make it wait for that process, or close the output",
     ),
     "a link stalls": (
         {name: {"rc": -15, "problem": FAILED, "blame": [ONE]} for name in ("input", "remote")},
@@ -202,7 +202,7 @@ CASES: dict[str, Case] = {
         {},
         "dead peer",
         TWO,
-        "between db1 and tape1 was aborted: nothing was heard",
+        "between db1 and tape1 was aborted: the other host did not respond",
     ),
     "a stall after a failure is a consequence": (
         {"input": {"rc": 1, "problem": FAILED, "ended_at": 1.0}},
@@ -231,7 +231,7 @@ CASES: dict[str, Case] = {
         {"remote": {"cancelled": SIGTERM}},
         "end",
         "db1",
-        "on db1: the end was ended by SIGTERM",
+        "on db1: the end was killed by SIGTERM",
     ),
     "a firewall between them": (
         {
@@ -377,7 +377,7 @@ def test_an_end_died() -> None:
     )
     died = {"end": "remote", "died": SIGKILL, "killed": [], "left": []}
     verdict = judge(pipe(), {**said, "remote": died})
-    assert verdict.cause is not None and verdict.cause["msg"] == "on db1: the end was ended by SIGKILL"
+    assert verdict.cause is not None and verdict.cause["msg"] == "on db1: the end was killed by SIGKILL"
     assert verdict.cause["kind"] == "end" and verdict.started
 
 
@@ -519,7 +519,7 @@ def test_an_end_that_was_ended_while_it_connected() -> None:
     }
     cause = judge(pipe(), said).cause
     assert cause is not None
-    assert (cause["kind"], cause["msg"]) == ("end", "on db1: the end was ended by SIGTERM")
+    assert (cause["kind"], cause["msg"]) == ("end", "on db1: the end was killed by SIGTERM")
 
 
 def test_an_end_that_we_have_ended_while_it_connected() -> None:

@@ -109,7 +109,7 @@ def run(options: "SimpleNamespace") -> int:
     status = exit_status(verdict, "output" if options.output else "remote")
     if running.signal:  # other failures are consequences
         status, verdict.ok = 128 + running.signal, False
-        text = "interrupted: socketpipe was ended by %s" % signal_name(running.signal)
+        text = "interrupted: socketpipe was stopped by %s" % signal_name(running.signal)
         verdict.cause = {"kind": "interrupted", "host": names[HERE], "msg": text}
     msg = "ok" if verdict.cause is None else verdict.cause["msg"]
     if status or verdict.cause:

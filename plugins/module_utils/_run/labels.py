@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The processes of a run's ends on one machine: found by the labels in their command lines, and ended.
+"""Finds the processes of a run's ends on one machine, by the labels in their command lines, and kills them.
 
-By label, not by descent: a shell between us and an end may be gone, and whoever started it as well.  The innermost
-first, which is the end itself (or ssh): its guard then ends what it has started.
+It goes by label, not by parent, because a shell between the controller and an end may have exited.  The innermost
+process comes first.  It is the end itself (or ssh), and its guard then kills the processes that the end has started.
 """
 
 import os
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from .records import Labels
 
-ENDS = 25.0  # seconds for an end that is told to stop; more than it may need itself (rules: 5 + 10, end: 5)
-GUARDS = 8.0  # seconds for the guard of an end that was killed; more than it may need (guard: 5)
-OVER = ENDS + GUARDS + 1.0  # seconds after which nothing more can be done
+ENDS = 25.0  # seconds for an end to stop after SIGTERM; more than its own limits (rules: 5 + 10, end: 5)
+GUARDS = 8.0  # seconds for the guard of a killed end; more than its own limit (guard: 5)
+OVER = ENDS + GUARDS + 1.0  # seconds until it gives up
 BEAT = 0.1
-# an end's Python has this option, and so have the shells, sudo, ssh or docker around it, which have its whole command
-# line; somebody's pgrep, grep, strace or tail that names the run does not
+# the command line of an end's Python has this option, and so has that of a shell, sudo, ssh or docker around it; a
+# pgrep, grep, strace or tail that names the run does not
 ISOLATED = b"-IS"
 
 
 def labelled(labels: "Iterable[str]") -> "dict[int, int]":
-    """{pid: parent's pid} of what carries one of these labels: an end, its guard, the shells or ssh before."""
+    """{pid: parent's pid} of the processes with one of these labels: ends, guards, and shells or ssh around them."""
     wanted = [label.encode() for label in labels]
     found = {}
     for pid in pids() if proc_is_ours() else ():
@@ -45,44 +45,44 @@ def labelled(labels: "Iterable[str]") -> "dict[int, int]":
 
 
 def is_word(label: bytes, text: bytes) -> bool:
-    """Whether it is there, and not only as the first part of another one."""
+    """Whether the text contains this label, and not only as the beginning of a longer one."""
     _before, found, after = text.partition(label)
     return bool(found) and not after[:1].isalnum() and after[:1] not in (b"-", b"_", b".")
 
 
 def innermost(found: "dict[int, int]") -> "list[int]":
-    """Those that have started none of the others."""
+    """The processes that are no parent of another of them."""
     return [pid for pid in found if pid not in found.values()]
 
 
 class Ending:
-    """How the processes of an end are ended: first they are asked to, then they are made to."""
+    """Stops the processes of an end, first with SIGTERM, then with SIGKILL."""
 
     def __init__(self) -> None:
         self.forced: "list[int]" = []
 
     def press(self, found: "dict[int, int]", age: float, ask: "Iterable[int] | None" = None) -> "tuple[int, list[int]]":
-        """``age``: seconds since the first time; ``ask``: who is asked, if it is not the innermost.
+        """``age``: seconds since the first call; ``ask``: the processes that get SIGTERM, by default the innermost.
 
-        Returns (how many were meant, the pids of those that are not ours to end).
+        Returns (the number of processes signalled, the pids of those that we may not signal).
         """
         if age < ENDS:
             meant = innermost(found) if ask is None else list(ask)
             number = signal.SIGTERM
         elif age < ENDS + GUARDS:
             self.forced = self.forced or innermost(found)
-            meant = [pid for pid in self.forced if pid in found]  # and not those that were around them: guards
+            meant = [pid for pid in self.forced if pid in found]  # but not their parents, the guards
             number = signal.SIGKILL
         else:
             meant = list(set(found).union(*(descendants(pid) for pid in found)))
             number = signal.SIGKILL
         refused = kill(meant, number)
-        kill(found, signal.SIGCONT)  # who is stopped does not even notice SIGTERM, nor that it is to clean up
+        kill(found, signal.SIGCONT)  # a stopped process would not handle SIGTERM or clean up
         return len(meant), refused
 
 
 def end_all(labels: "Iterable[str]") -> None:
-    """Until none lives, or all that live are not ours to end."""
+    """Repeat until none is left, or only processes that we may not signal."""
     ending, began = Ending(), time.monotonic()
     while time.monotonic() < began + OVER:
         found = labelled(labels)
@@ -93,6 +93,6 @@ def end_all(labels: "Iterable[str]") -> None:
 
 
 def main(plan: "Labels") -> int:
-    """Where this is a program of its own: beside a worker, or on a host whose end does not notice that we are gone."""
+    """The separate program: beside a worker, or on a host whose end does not notice that the controller has died."""
     end_all(plan["labels"])
     return 0

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One end on its way, as whoever started it sees it: hearing it, and what came of it.
+"""The launch of one end: its start, its output and its outcome.
 
-Every launch has the same life: ``start``, then ``ready`` says that it has come to
-its end, ``outcome`` what it was; ``cancel`` ends it before.
+A launch begins with ``start``.  ``ready`` is true when the end has ended, and ``outcome`` returns the results.
+``cancel`` stops the end early.
 """
 
 import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .records import Outcome
     from .report import Message
 
-CHUNK = 64 * 1024  # bytes that are heard at once
+CHUNK = 64 * 1024  # bytes of one read
 NO_BECOME = "become needs %s, which is not installed: install it there, or set another ansible_become_method"
 NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 
@@ -29,7 +29,7 @@ NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 class Launch:
     """One end, however it is started."""
 
-    subject = "it"  # what has ended, in a sentence
+    subject = "it"  # the subject of a sentence that it has ended
     how_to_set_python = "set ansible_python_interpreter"
     become = ""  # the program by which the end becomes another user
 
@@ -41,9 +41,9 @@ class Launch:
         self.began = self.ended = time.monotonic()
         self.report: "Report | None" = None
         self.error, self.kind = "", "launch"
-        self.silent = ""  # why it was given up, when that is a failure of its own
+        self.silent = ""  # why the run gave it up, if its silence is the failure
         self.lost = False  # it may have run, but there is no report
-        self.begun = True  # an end may run already: False only where it says so when it begins
+        self.begun = True  # whether an end may be running; False only for launches that report the beginning
         self.ending = Ending()
 
     def start(self) -> None:
@@ -54,11 +54,11 @@ class Launch:
         return {}
 
     def serve(self, fd: int) -> "list[Sample]":
-        """Something has happened on one of those; returns the samples that have come."""
+        """Handle an event on one of these descriptors; returns new samples."""
         return []
 
     def outcome(self) -> "Outcome":
-        """What verdict.Verdict wants to know of an end."""
+        """The outcome of this end, for verdict.Verdict."""
         return {
             "report": self.report,
             "error": self.silent or self.error,
@@ -76,9 +76,9 @@ class Launch:
         self.ended, self.ready = time.monotonic(), True
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
-        """An end's process is over: its report, or the sentence that says why there is none."""
+        """Take the report from the output of an end that has exited, or set the error if there is none."""
         message = read_marked(stdout[-report_most(self.plan) :])
-        # a login with a terminal has merged both, and ssh has a last word of its own
+        # a login with a terminal merges both, and ssh adds a last line
         lines = [line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines() if line.strip()]
         said = printable(" ".join(lines[-4:])[-400:])
         report, wrong = parse(message or {}, self.plan)
@@ -89,7 +89,7 @@ class Launch:
         elif rc == 127 and self.become and any(self.become + ": " in line and "not found" in line for line in lines):
             self.error = NO_BECOME % self.become
             self.kind = "no become"
-        elif rc in (126, 127) or "Unknown option: -I" in said:  # that is Python 2's
+        elif rc in (126, 127) or "Unknown option: -I" in said:  # of Python 2
             self.error = NO_PYTHON % (", ".join(self.interpreters), self.how_to_set_python)
             self.kind = "no python"
         else:
@@ -97,13 +97,14 @@ class Launch:
             self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, said and ": " + said)
 
     def processes(self) -> "dict[int, int]":
-        """{pid: parent's pid} of its processes on this machine: ssh, docker, a shell, or the end and its guard."""
+        """{pid: parent's pid} of its processes on this machine: ssh, docker and shells, or the end and its guard."""
         return labelled([self.label])
 
     def cancel(self, age: float = 0.0) -> bool:
-        """End it; called again and again: ``age`` is how many seconds ago for the first time.
+        """Stop it; called repeatedly, with ``age`` as the seconds since the first call.
 
-        The end of a login sees that its output has no reader any more.  False when nothing is left that is ours to end.
+        The end behind a login notices that its output has lost its reader.  Returns False when no process is left that
+        we may signal.
         """
         self.cancelled = True
         found = self.processes()
@@ -112,16 +113,16 @@ class Launch:
 
 
 class PipedLaunch(Launch):
-    """An end whose output comes through a pipe of ours, so that its samples are heard as they come."""
+    """An end whose output is a local pipe, so that its samples are parsed as they arrive."""
 
-    out = -1  # the pipe's descriptor, not blocking
+    out = -1  # the descriptor of the pipe, non-blocking
 
     def __init__(self, plan: "EndPlan", interpreters: "list[str]"):
         super().__init__(plan, interpreters)
         self.heard = Heard(report_most(plan))
 
     def wait(self) -> "tuple[int, str]":
-        """Its output is at its end: (its exit status, what it said on standard error)."""
+        """Wait for it after the end of its output: (its exit status, its standard error)."""
         raise NotImplementedError
 
     def wanted(self) -> "dict[int, int]":
@@ -131,9 +132,9 @@ class PipedLaunch(Launch):
         return self.hear() if fd == self.out else []
 
     def hear(self) -> "list[Sample]":
-        """The samples that have come since; at the end of the output the report is taken."""
+        """Read new samples; at the end of the output, take the report."""
         try:
-            chunk = os.read(self.out, CHUNK)  # a part: what never ends must not keep us here
+            chunk = os.read(self.out, CHUNK)  # one chunk only: endless output must not block the run
         except BlockingIOError:
             return []
         if not chunk:
@@ -147,5 +148,5 @@ class PipedLaunch(Launch):
         return [sample for sample in samples if sample]
 
     def parse(self, message: "Message") -> "Sample | None":
-        """A message as a sample; None if it is another, or none that can be used."""
+        """A message as a sample; None if it is invalid or of another kind."""
         return parse_sample(message, self.plan)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When to say how far a stream is, and in which words.  Figures come from tcp_info alone."""
+"""The progress lines of a task: when and with which words.  All figures come from tcp_info."""
 
 from .words import size, speed, who_is_slow
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from .._end.records import SideReport, Waited
     from .records import Flow
 
-LATER = (60, 120, 300, 600)  # seconds between lines after the first; the last one stays
-STALLED = 10.0  # seconds without a byte; doubled with each stall that is told, up to the last of LATER
+LATER = (60, 120, 300, 600)  # seconds between lines after the first; the last value repeats
+STALLED = 10.0  # seconds without a byte; doubled after each reported stall, up to the last of LATER
 
 
 class Progress:
-    """Turns an end's samples into few lines: one at ``first`` seconds, then ever more rarely."""
+    """Turns samples of an end into a few lines: one after ``first`` seconds, then at growing intervals."""
 
     def __init__(
         self, host: str, first: float, links: "dict[str, tuple[str, str]]", limit: int = 0, limit_name: str = ""
@@ -32,7 +32,7 @@ class Progress:
         self.before_at = 0.0
 
     def feed(self, sample: "list[SideReport]", at: float) -> "list[str]":
-        """One sample at ``at`` seconds into the run; returns the lines to show now, mostly none."""
+        """Take a sample, ``at`` seconds into the run; returns the lines to show now, usually none."""
         sides = {side["id"]: side for side in sample if side["bytes"] is not None}
         total = sum(side["bytes"] or 0 for side in sides.values())
         if total != self.total:
@@ -53,7 +53,7 @@ class Progress:
         return ["%s: %s%s" % (self.host, state, "; ".join(texts))] if texts else []
 
     def _text(self, side: "SideReport", at: float, stalled: bool) -> str:
-        """One link: what it has carried, how fast and why not faster since the last line."""
+        """One link: its bytes, and since the last line its rate and the slow side."""
         old = self.before.get(side["id"])
         span = max(1e-6, at - self.before_at)
         count = side["bytes"] or 0

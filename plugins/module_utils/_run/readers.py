@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that read in a way of their own: dd, and those that unpack archives.  A program is known by its name."""
+"""Programs with special ways of reading, recognized by name: dd and archivers."""
 
 import re
 
@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
-BLOCKWISE = {"dd", "gdd"}  # a short read is a short block to them
+BLOCKWISE = {"dd", "gdd"}  # they turn a short read into a short block
 ARCHIVERS = {
     "tar",
     "gtar",
@@ -16,13 +16,13 @@ ARCHIVERS = {
     "star",
     "cpio",
     "pax",
-}  # stop at the archive's own end, not at that of their input
-RECORD = 20 * 512  # bytes: an archive is padded with NUL to a whole number of records, of this size if tar is not told
-LARGEST_RECORD = 1024 * 1024  # bytes: what tape drives commonly take at once, so what --blocking-factor asks for
+}  # they stop at the end of the archive, not of the input
+RECORD = 20 * 512  # bytes: tar pads an archive with NUL to a multiple of the record size, by default this one
+LARGEST_RECORD = 1024 * 1024  # bytes: a common limit of tape drives, and so of --blocking-factor
 
 
 def programs(argv: "Iterable[str]") -> "set[str]":
-    """The names of all programs that may be among these words, or those of a shell's script within them."""
+    """The names of all possible programs in these words, which may contain shell scripts."""
     return {word.rpartition("/")[2] for text in argv for word in re.split(r"[^\w./+-]+", text)}
 
 
@@ -31,6 +31,6 @@ def reads_blocks(argv: "Iterable[str]") -> bool:
 
 
 def padding(argv: "Iterable[str]") -> int:
-    """The most bytes of NUL at the end of its input that it may leave unread: a record, and what dd leaves is data."""
+    """How many NUL bytes a command may leave unread at the end of its input: one record, but none for dd."""
     found = programs(argv)
     return LARGEST_RECORD if found & ARCHIVERS else 0 if found & BLOCKWISE else RECORD

@@ -1,8 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The records of the controller's side of a run: what a plan consists of, outcomes, causes and results.
+"""The records of the controller's side of a run: parts of a plan, outcomes, causes and results.
 
-For type checkers, as those of an end.  Times are seconds, sizes are bytes.
+They are for type checkers only, like the records of an end.  Times are seconds, sizes are bytes.
 """
 
 TYPE_CHECKING = False
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     # -- a plan
 
     class Options(TypedDict, total=False):
-        """What holds for all links and ends of a plan; what is missing has its default."""
+        """Settings for all links and ends of a plan; a missing one has its default."""
 
         ports: "list[int]"  # [] for any
         connect_timeout: float
         stall_timeout: int  # 0 for none
-        dead_peer: int  # 0 for ever
+        dead_peer: int  # 0 for none
         rate_limit: int  # bytes a second; 0 for none
-        full_reads: "bool | None"  # None: for those that need them
+        full_reads: "bool | None"  # None: for commands that need them
         preflight: bool
         patience: "dict[str, float]"  # see _end.patience
 
     class EndSpec(TypedDict):
-        """One end, and what runs there."""
+        """One end and its stages."""
 
         listen: bool
-        ports: "list[int]"  # it listens on the first that is free
+        ports: "list[int]"  # it listens on the first free one
         stages: "list[StageSpec]"
         sample: float  # seconds between samples; 0 for none
         connect_timeout: float
 
     class Joint(TypedDict):
-        """A link between two stages, in the plan; each end has its own side of it."""
+        """A link between two stages of the plan."""
 
         id: str
         source: str  # the stage that writes
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
         reader: str  # the end of the destination
 
     class Labels(TypedDict):
-        """The plan of the program that ends what others have left."""
+        """The plan of the program that kills leftover processes."""
 
         labels: "list[str]"  # in the command lines of those processes
 
     # -- outcomes
 
     class Outcome(TypedDict):
-        """One end's launch."""
+        """The outcome of launching one end."""
 
         report: "Report | None"
         error: str  # why there is none
         kind: str  # of that error
-        cancelled: bool  # by the controller, since another had failed
+        cancelled: bool  # by the controller, because another end failed
         lost: NotRequired[bool]  # it may have run, but there is no report
 
     class Cause(TypedDict):
-        """What failed first."""
+        """The first failure."""
 
         kind: str
         host: str
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
         rc: NotRequired["int | None"]
 
     class Flow(TypedDict):
-        """How a link went for a while."""
+        """Figures of a link over a period of time."""
 
         waited: Waited
         elapsed: float
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
         writer: str
         reader: str
 
-    # -- what the user gets
+    # -- results
 
     class StageResult(TypedDict):
         name: str
@@ -113,7 +113,7 @@ if TYPE_CHECKING:
         waited: Waited
         slow: str  # a few words
 
-    # one address and port that a preflight has dialled; ``from`` is a keyword
+    # an address and port dialled by a preflight; ``from`` is a keyword
     Tried = TypedDict("Tried", {"from": str, "to": str, "address": str, "port": int, "ok": bool, "outcome": str})
 
     class Summary(TypedDict):

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a verdict to what the user gets: the task's result and the fact, always of the same shape."""
+"""The result of a task and its fact, from a verdict; always the same shape."""
 
 import functools
 import json
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .records import Cause, Flow, Joint, LinkResult, Result, StageResult, Summary, Tried
     from .verdict import Verdict
 
-TAIL = 4 * 1024  # characters, as JSON spells them, of the standard error of a stage that did not fail first
+TAIL = 4 * 1024  # characters as JSON: the standard error of a stage, after a success
 ARGV = 2 * 1024  # characters of a command
-FEW = 3  # commands that may have so much each; more share it
-# in an event of ansible-runner a failed result is there twice: as JSON, and as JSON in the line that Ansible shows
+FEW = 3  # up to this many commands get the full limits; more commands share them
+# an event of ansible-runner contains a failed result twice: as JSON, and as JSON in the line that Ansible shows
 SHOWN = 134_000  # characters: the standard error of what failed first; 64 KiB of plain text
-SHOWN_TAIL = 2 * TAIL  # characters: that of others, and what the last command has written
-LEFT_MOST = 10  # processes that are named
-DIALLED_MOST = 200  # attempts of a preflight that are listed, those that worked first
+SHOWN_TAIL = 2 * TAIL  # characters: the standard error of other stages, and the output of the last command
+LEFT_MOST = 10  # processes listed by name
+DIALLED_MOST = 200  # attempts listed by a preflight, successful ones first
 
 
 def rounded(value: "float | None", digits: int = 3) -> "float | None":
@@ -33,13 +33,13 @@ def rounded(value: "float | None", digits: int = 3) -> "float | None":
 
 @functools.lru_cache(maxsize=0x110000)
 def cost(character: str) -> int:
-    """What a character takes in the event of a failed task."""
+    """The length of a character in the event of a failed task."""
     once = json.dumps(character)[1:-1]
     return len(once) + len(json.dumps(once)) - 2
 
 
 def fitting(text: str, budget: int, last: bool) -> str:
-    """The last, or first, part of a text that takes no more than ``budget`` in the event of a failed task."""
+    """The last or first part of a text, at most ``budget`` long in the event of a failed task."""
     for number, character in enumerate(reversed(text) if last else text):
         budget -= cost(character)
         if budget < 0:
@@ -48,7 +48,7 @@ def fitting(text: str, budget: int, last: bool) -> str:
 
 
 def clipped(argv: "list[str]", budget: int = ARGV) -> "list[str]":
-    """A command of bounded length: what is cut off is said."""
+    """A command of limited length, with a note of the omitted part."""
     words = []
     for number, word in enumerate(argv):
         if budget <= 0:
@@ -62,7 +62,7 @@ def clipped(argv: "list[str]", budget: int = ARGV) -> "list[str]":
 def stage_result(
     spec: "StageSpec", host: str, said: "StageReport | None", cause: "Cause | None", count: int
 ) -> "StageResult":
-    """One stage of ``count``, whether it has run (``said`` is its end's report) or not (None)."""
+    """One of ``count`` stages; ``said`` is its report, None if it has not run."""
     many = max(FEW, count)
     stderr = said["stderr"] or "" if said else ""
     stdout, truncated = (said["stdout"], said["stdout_truncated"]) if said else ("", False)
@@ -96,7 +96,7 @@ def link_result(
     limit: int,
     limit_name: str = "rate_limit",
 ) -> "LinkResult":
-    """One link, from both sides' figures; None where there is no figure (a link within a host is not counted)."""
+    """One link, from the figures of both sides; None for a missing figure, as for a link within a host."""
     sides = verdict.sides if verdict else {}
     writer, reader = sides.get((spec["id"], "W")), sides.get((spec["id"], "R"))
     known = [side for side in (writer, reader) if side]
@@ -106,7 +106,7 @@ def link_result(
     waited: "Waited" = writer["waited"] if writer else {"receiver": None, "buffer": None, "busy": None}
     source, destination = spec["source"], spec["destination"]
     slow = ""
-    if writer and elapsed and elapsed >= 1.0:  # of less, nothing can be said
+    if writer and elapsed and elapsed >= 1.0:  # a shorter time says nothing
         flow: "Flow" = {
             "waited": waited,
             "elapsed": elapsed,
@@ -141,7 +141,7 @@ def link_result(
 
 
 def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elapsed: "float | None") -> "Result":
-    """The result without msg: ``verdict`` is None in check mode, when nothing was launched."""
+    """The result without msg; ``verdict`` is None in check mode, which launches nothing."""
     cause = verdict.cause if verdict else None
     specs = [(end, stage) for end, spec in plan.ends.items() for stage in spec["stages"]]
     stages = []
@@ -167,14 +167,14 @@ def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elap
 
 
 def left_running(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[str]":
-    """ "db1: 4711 ssh-agent" for each process that outlives the run; the last entry counts those beyond LEFT_MOST."""
+    """ "db1: 4711 ssh-agent" for each process that outlives the run; the last entry counts the rest after LEFT_MOST."""
     found = [f"{hosts[end]}: {listed(each)}" for end, report in reports.items() for each in report.get("left", ())]
     more = [f"{len(found) - LEFT_MOST} more"] if len(found) > LEFT_MOST else []
     return found[:LEFT_MOST] + more
 
 
 def refused(msg: str, host: str) -> "Result":
-    """What was asked for cannot be meant: nothing was started, and the shape is the same."""
+    """The result for invalid options, in the same shape; nothing was started."""
     return {
         "failed": True,
         "changed": False,
@@ -205,7 +205,7 @@ def plan_order(plan: "Plan") -> "list[str]":
 
 
 def summary(result: "Result") -> "Summary":
-    """The fact: no argv, no stderr, no environment, for it may be cached on a disk."""
+    """The fact, without argv, stderr and environment, because it may be cached on a disk."""
     return {
         "run": result["run"],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -218,7 +218,7 @@ def summary(result: "Result") -> "Summary":
 
 
 def preflight_result(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[Tried]":
-    """[{from, to, address, port, ok, outcome}] for what was dialled, up to DIALLED_MOST: those first that worked."""
+    """[{from, to, address, port, ok, outcome}] for up to DIALLED_MOST attempts, successful ones first."""
     tried: "list[Tried]" = [
         {
             "from": hosts[end],

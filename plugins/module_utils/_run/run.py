@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run: all ends of a plan launched side by side, watched, and heard to the last."""
+"""One run: launches all ends of a plan together, watches them and collects their outcomes."""
 
 import os
 import select
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from .records import Outcome
 
 BEAT = 0.5  # seconds: polling interval for conditions that raise no event
-FOLLOW = 30.0  # seconds for the other ends to end by themselves once one has failed with stages running
-LOST = 1.0  # seconds for the others to report that this end's death has broken their links
-LOST_EARLY = 3.0  # seconds in which a login fails that never began
-UNAWARE = 12.0  # seconds until an end ends a stage that has not noticed its broken link (rules: 5 + 5), and reports
-LATE = 30.0  # seconds for an end to report when all those that its links lead to have: nothing of its is running
-AFTER = 10.0  # seconds longer than the first that an end may try to connect, or wait for a dead host
+FOLLOW = 30.0  # seconds for the other ends to finish by themselves after one has failed with stages running
+LOST = 1.0  # seconds for the others to report links broken by the death of an end
+LOST_EARLY = 3.0  # a login that fails within this many seconds never began
+UNAWARE = 12.0  # seconds until an end has killed a stage that ignores its broken link (rules: 5 + 5), and reported
+LATE = 30.0  # seconds for an end to report after all ends at its links have: none of its stages is running
+AFTER = 10.0  # seconds that an end gets after the first has failed to connect, or has detected a dead host
 
 
 class Run:
-    """Launches a plan's ends and collects their outcomes; whatever happens, none outlives it."""
+    """Launches the ends of a plan and collects their outcomes; no end outlives it, whatever happens."""
 
     def __init__(self, launches: "Mapping[str, Launch]", on_sample: "Callable[[Sample], None]"):
         self.launches, self.on_sample = launches, on_sample
-        self.wake_out, self.wake_in = os.pipe()  # a byte ends its sleep
+        self.wake_out, self.wake_in = os.pipe()  # a byte wakes it up
         for fd in (self.wake_out, self.wake_in):
             os.set_blocking(fd, False)
         self.give_up_at = float("inf")
 
     def outcomes(self) -> "dict[str, Outcome]":
-        """Run to the end; returns {end: outcome} for a Verdict."""
+        """Run to completion; returns {end: outcome} for a Verdict."""
         try:
             # threads first: their logins take longest
             for launch in sorted(self.launches.values(), key=lambda launch: isinstance(launch, PipedLaunch)):
@@ -53,18 +53,18 @@ class Run:
             self.cancel_all()
             self.dismiss()
 
-    # -- what a front-end adds
+    # -- overridden by a front-end
 
     def beat(self) -> None:
-        """Called between two sleeps, every BEAT at least."""
+        """Called at least every BEAT."""
 
     def dismiss(self) -> None:
-        """Called when all is over, however it ended."""
+        """Called at the end of the run, successful or not."""
 
     # --
 
     def listen(self) -> None:
-        """Sleep until an end says something or is over."""
+        """Wait for output of an end, or for its end."""
         poller = select.poll()
         poller.register(self.wake_out, select.POLLIN)
         speaking = {}
@@ -80,24 +80,24 @@ class Run:
                 self.on_sample(sample)
 
     def overdue(self) -> bool:
-        """Let the others follow an end that failed; True when there is nothing left to wait for."""
+        """Give the other ends time after one has failed; True when there is nothing left to wait for."""
         now = time.monotonic()
         for launch in self.launches.values():
             if launch.ready:
                 others = [other for other in self.launches.values() if other is not launch]
                 self.give_up_at = min(self.give_up_at, now + self.patience(launch, others))
-            elif now > self.last_contact(launch) + LATE:  # a dead login, of which ssh does not hear for hours
+            elif now > self.last_contact(launch) + LATE:  # a dead login, which ssh does not notice for hours
                 launch.silent = "no report within %d s after its connections closed" % LATE
                 self.give_up_at = min(self.give_up_at, now)
         if now >= self.give_up_at:
             age = now - self.give_up_at
             left = [launch.cancel(age) for launch in self.launches.values() if not launch.ready]
             if age >= LOST and not any(left):
-                return True  # nothing is left of it, though ssh's master, for example, holds its output open
+                return True  # no process is left, although another one, such as ssh's master, holds the output open
         return now >= self.give_up_at + OVER
 
     def last_contact(self, launch: "Launch") -> float:
-        """When the last of the ends that this one has links with was over; infinite while one is not."""
+        """When the last end with a link to this one finished; infinite while one is running."""
         names = {link["end"] for link in launch.plan["links"] if link["side"] != "local"}
         others = [self.launches[name] for name in names]
         over = others and all(other.ready and other.report and other.report.get("links") for other in others)
@@ -105,7 +105,7 @@ class Run:
 
     @staticmethod
     def patience(launch: "Launch", others: "list[Launch]") -> float:
-        """Seconds that the others get after this end is over."""
+        """Seconds that the others get after this end has finished."""
         report = launch.report
         if report is None:
             if not launch.begun:
@@ -121,13 +121,13 @@ class Run:
             return AFTER
         if report.get("died") or any(side["state"] in ("reset", "aborted") for side in links):
             return FOLLOW
-        return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage has been started
+        return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage was started
 
     def cancel_all(self) -> None:
-        """Nothing outlives the run: also called for an exception such as a task's timeout."""
+        """Stop all ends; also called after an exception, such as a task's timeout."""
         waiting = [launch for launch in self.launches.values() if not launch.ready]
         began = time.monotonic()
-        # a list: each of them is asked, and not only the first
+        # a list, so that any() does not stop at the first
         while any([launch.cancel(time.monotonic() - began) for launch in waiting]):  # noqa: C419  # pylint: disable=use-a-generator
             if time.monotonic() > began + OVER:
                 break

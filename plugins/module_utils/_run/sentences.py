@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ends report, in sentences: an end sends kinds and data, and each text that a person sees of them is here."""
+"""Sentences for the reports of ends, which contain only kinds and data."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ FOREIGN_PROC = (
 )
 NO_FORK = "it cannot start a process: %s; is there a limit (ulimit -u, pids.max of a control group)?"
 OLD_PYTHON = "Python 3.6 or later is needed, this is %s"
-INCOMPLETE_PYTHON = "the Python here, %s, is not complete (%s); name another one"
+INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
 STEPS = {"fork": "cannot fork", "chdir": "cannot change to directory %r", "run": "cannot run %r"}
-# by errno(3), which are the same on all of Linux: what may be meant when a program cannot be run
+# likely reasons why a program cannot be run, by errno(3); these two are the same on every Linux
 HINTS = {2: " (its interpreter, the #! line?)", 8: " (a program for another kind of processor?)"}
 
 
@@ -44,7 +44,7 @@ def unusable(problem: "Unusable") -> str:
 
 
 def refusal(problem: "Refusal") -> str:
-    """Why an end did not begin."""
+    """Why an end refused to begin."""
     if problem["kind"] == "platform":
         return PLATFORM % problem["platform"]
     if problem["kind"] == "foreign proc":
@@ -63,19 +63,19 @@ def skipped(found: "Skipped") -> str:
 
 
 def stopped(stop: "Stop") -> str:
-    """Who has ended an end that could still report."""
+    """What stopped an end that could still report."""
     if stop["kind"] == "signal":
-        return "the end was ended by %s" % stop["signal"]
+        return "the end was killed by %s" % stop["signal"]
     return "the guard was killed" if stop["kind"] == "guard" else "the connection to the controller was lost"
 
 
 def died(death: "Death") -> str:
-    """How an end has died, as its guard saw it."""
+    """How an end died, as its guard reported it."""
     if death["kind"] == "error":
         return "an error in socketpipe itself: %s" % death["error"]
     if death["kind"] == "signal":
-        return "the end was ended by %s" % death["signal"]
-    return "the end was ended by %s" % ("exit %d" % death["status"] if death["kind"] == "exit" else "its death")
+        return "the end was killed by %s" % death["signal"]
+    return "the end exited with status %d" % death["status"] if death["kind"] == "exit" else "the end died"
 
 
 def not_started(problem: "NotStarted") -> str:
@@ -92,31 +92,31 @@ def stopped_reading(problem: "StoppedReading", rc: "int | None") -> str:
 
 
 def held(problem: "Held") -> str:
-    """Who has the link open of a stage that has exited."""
+    """Which processes have the link of an exited stage open."""
     names = ", ".join(with_pid(each) for each in problem["processes"])
     if not names:
-        text = "what it started comes and goes too fast to be looked at, and may still have the link open"
+        text = "the processes that it started come and go too fast to be examined, and may still have the link open"
     elif problem["sure"]:
         text = "%s, which it started, still has the link open" % names
     else:
-        text = "%s, which it started, may still have the link open: it cannot be looked at" % names
+        text = "%s, which it started, may still have the link open: it cannot be examined" % names
     return "has exited, but " + text
 
 
 def exit_text(signal: str, rc: "int | None", ok_rc: "list[int]") -> str:
-    """How a command ended that was not accepted."""
+    """How a command failed."""
     if signal:
-        return "was ended by %s" % signal
+        return "was killed by %s" % signal
     if rc == 0:
         return "failed with exit status 0, which is not in ok_rc (%s)" % ", ".join(str(code) for code in ok_rc)
     return "failed with exit status %s" % rc
 
 
 def silent(problem: "Silent") -> str:
-    """Why an end has broken a link whose stages were well."""
+    """Why an end broke a link although both stages were running."""
     if problem["kind"] == "stalled":
         return "no byte moved for %d s" % problem["seconds"]
-    return "nothing was heard from the other host for %d s" % problem["seconds"]
+    return "the other host did not respond for %d s" % problem["seconds"]
 
 
 def warning(found: "EndWarning") -> str:

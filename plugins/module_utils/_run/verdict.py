@@ -27,8 +27,8 @@ ADVICE = {
     "early exit": "if that is what you want, set early_exit for it",
     "timeout": "connect_timeout",
     "stalled": "stall_timeout",
-    "not connected": "Try address (what to dial), ports (what a firewall lets through), listen (who may be dialled), "
-    "or preflight: true to see what works.",
+    "not connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
+    "listens), or test the network with preflight: true.",
 }
 MTU = (
     "They can reach each other, but large packets get lost on the way: probably a router or tunnel between them has a "
@@ -136,7 +136,7 @@ class Verdict:
         elif problem["kind"] == "stopped reading":
             text = "%s; %s" % (sentences.stopped_reading(problem, stage["rc"]), self.advice["early exit"])
         elif problem["kind"] == "held":
-            text = "%s; let it wait for that process, or close its output there" % sentences.held(problem)
+            text = "%s; make it wait for that process, or close the output of that process" % sentences.held(problem)
         else:
             text = "could not be killed (pid %d)" % problem["pid"]
         sentence = "%s (%s) on %s %s" % (name, self.plan.stage(name)["argv"][0], host, text)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Numbers and outcomes in words, for people."""
+"""Sizes, rates and explanations for people."""
 
 import re
 
@@ -8,10 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .records import Flow
 
-NOTABLE = 0.1  # share of the time that one side must have been waited for to be called slow
+NOTABLE = 0.1  # share of the time for which a link must have waited for a side to call that side slow
 MOST = 2**63  # bytes, as the kernel counts them
-LINES_MOST, LINE_MOST = 3, 300  # of a standard error that is quoted: lines, characters of each
-# what programs write last whatever went wrong, after the line that says what did
+LINES_MOST, LINE_MOST = 3, 300  # limits of a quoted standard error: lines, characters of each
+# last lines that programs write after any failure, following the line with the reason
 EPITAPHS = (
     r"\S*tar: (Error is not recoverable: exiting now|Exiting with failure status due to previous errors)$",
     r"\S*tar: Error exit delayed from previous errors",  # bsdtar
@@ -29,7 +29,7 @@ EPITAPHS = (
     r"(data from undamaged sections of corrupted files|integrity of|attempt to recover)",
     r"Input file = .*, output file = ",
     r"\S*xz: Exit status|\(stdin\): +[\d.]+ %",  # a progress line of xz
-    r"\S* *: *[\d.]+% .*=>",  # that of zstd
+    r"\S* *: *[\d.]+% .*=>",  # a progress line of zstd
 )
 EPITAPH = re.compile("|".join(EPITAPHS))
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -77,9 +77,9 @@ def parse_rate(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """A text from another host as it may be shown: control characters, and what reorders lines, are spelled out.
+    """A text from another host, with control and bidirectional characters escaped.
 
-    A carriage return ends a line, as on a terminal: what was overwritten is told all the same.
+    A carriage return becomes a line end, so text that a terminal would overwrite is kept.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isprintable():
@@ -88,7 +88,7 @@ def printable(text: str) -> str:
 
 
 def explanation(stderr: str) -> str:
-    """The lines of a program's standard error that say why it failed: the last few that are no epitaph."""
+    """The lines of a standard error that give the reason of a failure: the last few that match no EPITAPH."""
     lines = [line.strip()[:LINE_MOST] for line in stderr.splitlines() if line.strip()]
     told = list(dict.fromkeys(line for line in lines if not EPITAPH.match(line)))
     return "; ".join(told[-LINES_MOST:] or lines[-1:])
@@ -99,9 +99,9 @@ def share(part: "float | None", whole: "float | None") -> "float | None":
 
 
 def who_is_slow(flow: "Flow") -> str:
-    """From the writer's counters (tcp_info): which side a link has waited for, and how surely; "" if nobody.
+    """The side that a link waited for, and for how much of the time, from the writer's tcp_info; "" for neither.
 
-    A link that is held to its limit waits for nobody.
+    A link at its rate limit waits for neither side.
     """
     waited, elapsed = flow["waited"], flow["elapsed"]
     full = share(waited["receiver"], elapsed)
