@@ -125,25 +125,35 @@ def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> No
 EARLY = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from _tape.archiver import crew
-from _tape.common.process import Ended
-def ended(number, frame):
-    raise Ended(number)
-signal.signal(signal.SIGTERM, ended)
-ask = crew.die_with
-crew.die_with = lambda parent: lambda: (ask(parent)(), os.kill(parent, signal.SIGTERM))
-with crew.Crew() as all:
+from _tape.archiver.crew import Crew
+from _tape.common import process
+process.end_on_signals()
+ask = process.die_with
+process.die_with = lambda parent: lambda: (ask(parent)(), os.kill(parent, signal.SIGTERM))
+%s
+"""
+OF_ARCHIVER = """
+with Crew() as all:
     try:
         all.start("sleep", [b"sleep", b"60"])
-    except Ended:
+    except process.Ended:
         pass
 print([child.process.returncode for child in all.children])
 """
+OF_TAPE_HOST = """
+with process.Children() as all:
+    try:
+        all.start(["sleep", "60"])
+    except process.Ended:
+        pass
+print([child.returncode for child in all.started])
+"""
 
 
-def test_it_is_ended_while_it_starts_a_program() -> None:
+@pytest.mark.parametrize("program", [OF_ARCHIVER, OF_TAPE_HOST], ids=["archiver", "tapehost"])
+def test_it_is_ended_while_it_starts_a_program(program: str) -> None:
     """What has just been started is ended like the others, and waited for."""
-    argv = [sys.executable, "-B", "-c", EARLY, str(MODULE_UTILS)]
+    argv = [sys.executable, "-B", "-c", EARLY % program, str(MODULE_UTILS)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert (done.stdout, done.stderr) == ("[-9]\n", "")
 

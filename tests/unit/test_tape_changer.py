@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import programs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import process
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import changer
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS, exact, script
 
@@ -325,7 +325,7 @@ def test_no_free_slot(library: Library, free: str | None, hint: str) -> None:
 def test_no_mtx(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     (library.bin / "mtx").unlink()
     monkeypatch.setenv("PATH", str(library.bin))
-    monkeypatch.setattr(programs, "SBIN", "/nowhere")
+    monkeypatch.setattr(process, "SBIN", "/nowhere")
     assert str(refusal(library.open().inventory)) == "there is no mtx on this host: install the package mtx"
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import programs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import process
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import encryption, hardware
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import exact, script
 
@@ -167,7 +167,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("cat", "echo", "rm", "sh"):
         (folder / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(programs, "SBIN", "/nowhere")
+    monkeypatch.setattr(process, "SBIN", "/nowhere")
     return folder
 
 

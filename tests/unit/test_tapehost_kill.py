@@ -51,7 +51,8 @@ def test_the_drive_is_held_for_as_long_as_the_writer_lives(tape_host: Maker) -> 
     host = tape_host(wait=0)
     fifo = host.folder / "fifo"
     os.mkfifo(fifo)
-    host.tool("dd", 'kill -9 $PPID; read word < %s; %s exec dd "$@"' % (fifo, DD))
+    # one that is not killed with the program, as a process that waits for a drive is not
+    host.tool("dd", 'exec 3<&0; { read word < %s; %s exec dd "$@" <&3; } & kill -9 $PPID; wait' % (fifo, DD))
     assert host.sink("R1", "h1").status == -signal.SIGKILL
     (host.folder / "bin" / "dd").unlink()
     said = host.sink("R1", "h2").said

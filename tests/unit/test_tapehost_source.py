@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -204,6 +205,14 @@ def test_an_archive_of_which_nothing_is_known(data: bytes, problem: str, host: T
     assert [problem in each["problem"] for each in failed] == ([True] if problem else [])
     assert host.states() == [(1, "h1", "written" if problem else "good")]
     assert [each["bytes"] for each in answer["verified"]] == ([] if problem else [len(data)])
+
+
+def test_the_options_of_an_environment_are_not_those_of_our_programs(host: TapeHost) -> None:
+    def options() -> None:
+        os.environ["TAR_OPTIONS"] = "--no-such-option"
+
+    assert host.run("verify", before=options).answer["failed"] == []
+    assert host.run("finish", "--run", "R1", before=options).answer["warnings"] == []
 
 
 def test_tar_has_much_to_say(host: TapeHost) -> None:

@@ -15,7 +15,7 @@ import time
 from subprocess import DEVNULL
 
 from ..common.problem import Problem
-from ..common.process import Forked, die_with, held_back, plain_environment
+from ..common.process import Forked, Missing, signals_held, start
 from .settings import shown
 
 TYPE_CHECKING = False
@@ -137,21 +137,12 @@ class Crew:
     ) -> Child:
         """Run a program; it has these descriptors and no others, and closing ours is left to the caller."""
         says = says or Lines()
-        with held_back():
+        with signals_held():
             stderr = self.listen(says)
             try:
-                process = subprocess.Popen(
-                    argv,
-                    stdin=stdin,
-                    stdout=stdout,
-                    stderr=stderr,
-                    pass_fds=fds,
-                    cwd=cwd,
-                    env=plain_environment(),
-                    preexec_fn=die_with(os.getpid()),
-                )
-            except OSError as exc:
-                raise Problem("cannot run %s: %s" % (name, exc.strerror)) from None
+                process = start(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, cwd=cwd)
+            except Missing as exc:
+                raise Problem("cannot run %s: %s" % (name, exc.why)) from None
             finally:
                 os.close(stderr)
             self.children.append(Child(name, process, ok, says))
@@ -160,7 +151,7 @@ class Crew:
     def fork(self, name: str, work: "Callable[[], None]", stdin: int, stdout: int, fds: "tuple[int, ...]") -> Child:
         """A copy of us that does this work; the same is true of its descriptors."""
         says = Lines()
-        with held_back():
+        with signals_held():
             stderr = self.listen(says)
             try:
                 process = Forked(work, (stdin, stdout, stderr), fds)

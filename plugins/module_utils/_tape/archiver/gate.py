@@ -15,7 +15,7 @@ import stat
 import sys
 
 from ..common.problem import LEADS_OUT, Problem
-from ..common.process import plain_environment
+from ..common.process import environment
 from . import header
 from .mover import Mover
 from .record import HIDDEN, Record  # pylint: disable=unused-import  # a type
@@ -74,7 +74,7 @@ class Gate:
         kept = [told(name) for name in sorted(self.kept)[:MOST_NAMES]]
         self.say(answer, {"gone": names(self.gone), "later": names(later), "kept": kept})
         os.set_inheritable(branch, True)
-        os.execvpe(b"tee", [b"tee", b"/proc/self/fd/%d" % branch], plain_environment())
+        os.execvpe("tee", ["tee", "/proc/self/fd/%d" % branch], environment())
 
     def say(self, answer: int, more: "dict[str, Any]") -> None:
         with os.fdopen(answer, "w") as text:

@@ -4,11 +4,11 @@
 
 import re
 
+from ..common import tools
 from ..common.problem import Problem
-from ..common.process import output
+from ..common.process import Missing
 from .crew import Lines
 from .filenames import unescaped
-from .settings import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class Tar:
     def __init__(self) -> None:
         found = ""
         for name in (b"tar", b"gtar"):
-            _status, said = output([name, b"--version"])
-            first = shown(said).partition("\n")[0]
+            first = output([name, b"--version"])[1].partition("\n")[0]
             version = re.match(r"tar \(GNU tar\) ((\d+)\.(\d+)\S*)", first)
             if version:
                 break
@@ -50,7 +49,7 @@ class Tar:
     def has(self, *options: str) -> bool:
         """Whether it knows these options, and has nothing to say about them: one built without ACLs warns."""
         words = [b"--" + option.encode() for option in options]
-        return output([self.name, b"-cf/dev/null", b"-T/dev/null"] + words) == (0, b"")
+        return output([self.name, b"-cf/dev/null", b"-T/dev/null"] + words) == (0, "")
 
     def argv(self, *words: "str | bytes") -> "list[bytes]":
         """Its command line: these words, and what is wanted each time.
@@ -104,6 +103,15 @@ def escaped(name: bytes) -> bytes:
     return b"".join(special.get(byte, b"%c" % byte if 32 <= byte < 127 else b"\\%03o" % byte) for byte in name)
 
 
+def output(argv: "list[bytes]") -> "tuple[int, str]":
+    """(status, what it says) of a short command; 127 if there is no such program."""
+    try:
+        status, out, err = tools.ask(argv)
+    except Missing:
+        return 127, ""
+    return status, out + err
+
+
 def checksum_argv() -> "list[bytes]":
     """A program that writes the SHA-256 of its input, as the first word with 64 digits.
 
@@ -112,7 +120,7 @@ def checksum_argv() -> "list[bytes]":
     """
     for argv in ([b"openssl", b"dgst", b"-sha256", b"-r"], [b"sha256sum"]):
         status, said = output(argv)
-        if status == 0 and said[:64] == EMPTY.encode():
+        if status == 0 and said[:64] == EMPTY:
             return argv
     raise Problem("this host has neither a working openssl nor sha256sum (coreutils)")
 

@@ -7,10 +7,9 @@ their own: whatever has the other name where the files are restored to is not wh
 """
 
 import os
-import subprocess
 
+from ..common import tools
 from ..common.problem import Problem
-from ..common.process import plain_environment
 from .crew import MOST_LINES
 from .extraction import Extraction
 from .filenames import Found
@@ -73,7 +72,7 @@ def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
         except (OSError, Problem) as exc:
             errors.append("%s: %s" % (shown(name[1:]), getattr(exc, "strerror", None) or exc))
     os.unlink(target.record.file(LINKS))
-    subprocess.call(["rm", "-rf", "--", scratch], env=plain_environment())
+    tools.call([b"rm", b"-rf", b"--", scratch])
     if errors and not words.keep_going:
         raise Problem("not all of it could be restored: " + errors[0], output=errors[1:])
     return {"tar": extraction.status, "errors": errors[:MOST_LINES], "error_count": len(errors)}
@@ -99,7 +98,7 @@ class Placing:
         new = os.path.join(folder, NEW)
         if key in self.first:
             os.link(self.first[key], new, follow_symlinks=False)
-        elif subprocess.call(["cp", "--archive", "--no-target-directory", "--", source, new], env=plain_environment()):
+        elif tools.call([b"cp", b"--archive", b"--no-target-directory", b"--", source, new]):
             raise OSError(0, "cannot be copied to another file system")
         try:
             os.rename(new, path)

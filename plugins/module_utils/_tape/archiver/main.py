@@ -15,7 +15,7 @@ import sys
 
 from ..common import call
 from ..common.problem import FAILED, SETTINGS, Problem
-from ..common.process import ENDING, Ended
+from ..common.process import Ended, end_on_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,13 +75,6 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def stopped(number: int, frame: "Any") -> None:
-    """Whoever wants us to end has said so; what we have started is ended on the way out."""
-    for other in ENDING:
-        signal.signal(other, signal.SIG_IGN)
-    raise Ended(number)
-
-
 def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
     # imported only now, when a signal already has its handler
     from . import create, extract
@@ -103,9 +96,7 @@ def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
 def main() -> int:
     asked = call.load()
     words = arguments().parse_args(None if asked is None else asked["words"])
-    for number in ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM:
-            signal.signal(number, stopped)
+    end_on_signals()
     try:
         run(words, asked)
     except Problem as exc:

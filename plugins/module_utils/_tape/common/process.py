@@ -1,20 +1,26 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process of ours: what it is told of itself, how it ends with us, and one that is a copy of us."""
+"""Child processes: their environment, the signals that end us, and that nothing is left running when we are gone."""
 
 import contextlib
 import ctypes
 import os
 import signal
 import subprocess
-from subprocess import DEVNULL, PIPE
+
+from .problem import NO_TOOL, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterator
+    from typing import Any, Callable, Iterator, Sequence, Union
+
+    Words = Union[Sequence[str], Sequence[bytes]]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # mtx is there, and the PATH of a login without root ends before
+# what would change how a program behaves, or what it says
+DROPPED = ("TAR_OPTIONS", "TAPE", "POSIXLY_CORRECT", "LANGUAGE", "SOCKETPIPE_TAPE")
 
 c_library = ctypes.CDLL(None, use_errno=True)
 
@@ -27,14 +33,100 @@ class Ended(BaseException):
         self.number = number
 
 
+class Missing(Problem):
+    """A program cannot be started; ``why``: what the system says."""
+
+    def __init__(self, program: str, exc: OSError):
+        self.errno, self.why = exc.errno or 0, exc.strerror or str(exc)
+        found = "there is no %s on this host" % program
+        if not isinstance(exc, FileNotFoundError):
+            found = "%s cannot be started: %s" % (program, self.why)
+        super().__init__(found, "install it", kind=NO_TOOL)
+
+
+def end_on_signals() -> None:
+    """Raise Ended when a signal asks us to end, once: what we have started is ended on the way out."""
+
+    def stop(number: int, _frame: object) -> None:
+        for other in ENDING:
+            signal.signal(other, lambda _number, _frame: None)  # not SIG_IGN, which a program would inherit
+        raise Ended(number)
+
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGTERM:
+            signal.signal(number, stop)
+
+
 @contextlib.contextmanager
-def held_back() -> "Iterator[None]":
+def signals_held() -> "Iterator[None]":
     """A signal to end waits: between a process's start and its place in the list of what is ended, it would be lost."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def environment() -> "dict[str, str]":
+    """Our own, for programs whose output we read: in English, and with the directories of system tools."""
+    path = os.environ.get("PATH") or os.defpath
+    kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    return dict(kept, PATH="%s:%s" % (path, SBIN), LC_ALL="C")
+
+
+def die_with(parent: int) -> "Callable[[], Any]":
+    """Called in a child before its program starts: it is killed when its parent is gone, whatever became of that."""
+
+    def ask() -> None:
+        c_library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(127)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # a program would inherit what is held back here
+
+    return ask
+
+
+def start(argv: "Words", before: "Callable[[], None] | None" = None, **how: "Any") -> "subprocess.Popen[bytes]":
+    """Start a program that dies with us; ``before``: done in it first; raises Missing."""
+    ask = die_with(os.getpid())
+
+    def prepare() -> None:
+        ask()
+        if before:
+            before()
+
+    how.setdefault("env", environment())
+    try:
+        return subprocess.Popen(argv, preexec_fn=prepare, **how)
+    except OSError as exc:
+        raise Missing(os.fsdecode(argv[0]), exc) from None
+
+
+class Children:
+    """Programs that are ended, and waited for, when the block ends, however that ends."""
+
+    def __init__(self) -> None:
+        self.started: "list[subprocess.Popen[bytes]]" = []
+
+    def __enter__(self) -> "Children":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        with signals_held():
+            for child in self.started:
+                if child.poll() is None:
+                    child.kill()
+        for child in self.started:
+            child.wait()
+            for stream in (child.stdout, child.stderr):
+                if stream:
+                    stream.close()
+
+    def start(self, argv: "Words", **how: "Any") -> "subprocess.Popen[bytes]":
+        """See start()."""
+        with signals_held():
+            self.started.append(start(argv, **how))
+        return self.started[-1]
 
 
 class Forked:
@@ -84,40 +176,3 @@ class Forked:
     def kill(self) -> None:
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
-
-
-def plain_environment() -> "dict[bytes, bytes]":
-    """Our own, without what would change how programs behave, or what they say."""
-    dropped = (b"TAR_OPTIONS", b"TAPE", b"POSIXLY_CORRECT", b"LANGUAGE", b"SOCKETPIPE_TAPE")
-    environment = {name: value for name, value in os.environb.items() if name not in dropped}
-    environment[b"LC_ALL"] = b"C"
-    return environment
-
-
-def die_with(parent: int) -> "Callable[[], Any]":
-    """Called in a child before its program starts: it is killed when its parent is gone, whatever became of that."""
-
-    def ask() -> None:
-        c_library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(127)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # a program would inherit what is held back here
-
-    return ask
-
-
-def output(argv: "list[bytes]") -> "tuple[int, bytes]":
-    """(status, both outputs) of a short command; 127 if there is no such program."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=subprocess.STDOUT,
-            env=plain_environment(),
-            preexec_fn=die_with(os.getpid()),
-        )
-    except OSError:
-        return 127, b""
-    text = process.communicate()[0]
-    return process.returncode, text

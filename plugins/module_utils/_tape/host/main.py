@@ -7,11 +7,11 @@ import errno
 import importlib
 import json
 import os
-import signal
 import sys
 
 from ..common import call, names
 from ..common.problem import Problem
+from ..common.process import Ended, end_on_signals
 from . import settings
 
 TYPE_CHECKING = False
@@ -70,10 +70,6 @@ def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
     return name, parser.parse_args(words[1:])
 
 
-def stop(number: int, _frame: object) -> None:
-    raise SystemExit(128 + number)
-
-
 def check(subcommand: str, args: "argparse.Namespace") -> None:
     """What of the command line becomes part of a path, or of a name; raises Problem."""
     given = vars(args)
@@ -95,8 +91,7 @@ def say(answer: str) -> None:
 
 def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
+    end_on_signals()
     asked = call.load()
     subcommand, args = parse(sys.argv[1:] if asked is None else asked["words"])
     args.input = None if asked is None else asked.get("input")
@@ -114,6 +109,8 @@ def main() -> int:
         return fail(asked is not None, exc.kind, str(exc))
     except OSError as exc:
         return fail(asked is not None, "failed", say_error(exc))
+    except Ended as exc:
+        return 128 + exc.number
     return 0
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 from ...common.problem import Problem
+from ...common.process import Children
 from ..catalog import catalog as catalogs
 from ..catalog.catalog import Catalog
 from ..reserve import leases, volume
@@ -106,15 +107,11 @@ def append(settings: "Settings", catalog: "Catalog", held: "Reservation", run: s
         "--exclude=*.part",
         "--",
     ]
-    tar = subprocess.Popen(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    try:
+    with Children() as children:
+        tar = children.start(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         with tar.stdout or open(os.devnull) as stream:
             sink.put(settings, catalog, held, archive, stream.fileno())
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
-    finally:
-        if tar.poll() is None:
-            tar.kill()
-            tar.wait()
     with catalog.change(held.label["label"]) as tape:
         volume.entry_of(tape, archive["file"])["state"] = catalogs.GOOD

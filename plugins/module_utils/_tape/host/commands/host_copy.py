@@ -19,7 +19,8 @@ import subprocess
 import time
 
 from ...common import files, names
-from ...common.problem import CONFIRM, NEWER, NO_TOOL, Problem
+from ...common.problem import CONFIRM, NEWER, Problem
+from ...common.process import Children
 from ...common.units import STAMP, count, parse_time, some
 from ..catalog import catalog as catalogs
 
@@ -87,12 +88,10 @@ def receive(folder: str) -> None:
     files.make_folder(folder)
     command = ["tar", "--extract", "--file=-", "--no-same-owner", "--no-same-permissions"]
     command.append("--directory=" + folder)
-    try:
-        done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
-    except FileNotFoundError:
-        raise Problem("there is no tar on this host", "install it", kind=NO_TOOL) from None
-    if done.returncode or not os.path.isdir(os.path.join(folder, "tapes")):
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it has no tapes"]
+    with Children() as children:
+        tar = children.start(command, stderr=subprocess.PIPE)
+        said = tar.communicate()[1].decode("utf-8", "replace").strip().splitlines() or ["it has no tapes"]
+    if tar.returncode or not os.path.isdir(os.path.join(folder, "tapes")):
         raise Problem("what came is no whole catalog (%s)" % said[0], "nothing was changed")
     for name in os.listdir(os.path.join(folder, "tapes")):  # the lists may be read again from tapes
         with open(os.path.join(folder, "tapes", name), "rb") as written:

@@ -4,12 +4,13 @@
 
 import contextlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
+from subprocess import DEVNULL, PIPE
 
 from ...common.problem import NO_TOOL, NOT_FOUND, Problem
+from ...common.process import Children
 from ...common.units import now_iso
 from ..catalog import catalog as catalogs
 from ..catalog.catalog import Catalog
@@ -166,12 +167,14 @@ def verify_one(settings: "Settings", held: "Reservation", archive: "Archive") ->
         tar_in, tar_out = pipe(stack)
         end_in, end_out = pipe(stack)
         says = stack.enter_context(tempfile.TemporaryFile())  # which, unlike a pipe, is never full
-        summer = start(stack, ["sha256sum"], sum_in, subprocess.PIPE, says)
+        start = stack.enter_context(Children()).start
+        summer = start(["sha256sum"], stdin=sum_in, stdout=PIPE, stderr=says)
         # tar does not mind an archive that ends between two files
-        ending = start(stack, ["tail", "-c", str(END_OF_ARCHIVE)], end_in, subprocess.PIPE, says)
-        tar = start(stack, ["tar", "--list", "--file=-", "--ignore-zeros"], tar_in, subprocess.DEVNULL, says)
-        command = ["tee"] + ["/proc/self/fd/%d" % fd.fileno() for fd in (sum_out, end_out)]
-        tee = start(stack, command, tee_in, tar_out, says, (sum_out.fileno(), end_out.fileno()))
+        ending = start(["tail", "-c", str(END_OF_ARCHIVE)], stdin=end_in, stdout=PIPE, stderr=says)
+        tar = start(["tar", "--list", "--file=-", "--ignore-zeros"], stdin=tar_in, stdout=DEVNULL, stderr=says)
+        branches = (sum_out.fileno(), end_out.fileno())
+        command = ["tee"] + ["/proc/self/fd/%d" % fd for fd in branches]
+        tee = start(command, stdin=tee_in, stdout=tar_out, stderr=says, pass_fds=branches)
         for fd in (tee_in, sum_in, sum_out, tar_in, tar_out, end_in, end_out):
             fd.close()
         copied = read(settings, held, archive, tee_out.fileno())
@@ -200,29 +203,3 @@ def pipe(stack: "contextlib.ExitStack") -> "tuple[IO[bytes], IO[bytes]]":
     """A pipe that is closed in the end."""
     ours, theirs = os.pipe()
     return stack.enter_context(open(ours, "rb", 0)), stack.enter_context(open(theirs, "wb", 0))
-
-
-def start(
-    stack: "contextlib.ExitStack",
-    command: "list[str]",
-    stdin: "IO[bytes]",
-    stdout: "Any",
-    stderr: "IO[bytes]",
-    fds: "tuple[int, ...]" = (),
-) -> "subprocess.Popen[bytes]":
-    """A program that is ended in the end; raises Problem."""
-    quiet = dict(os.environ, LC_ALL="C")
-    try:
-        child = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, env=quiet)
-    except FileNotFoundError:
-        raise Problem("there is no %s on this host" % command[0], "install it", kind=NO_TOOL) from None
-    stack.callback(end, child)
-    return child
-
-
-def end(child: "subprocess.Popen[bytes]") -> None:
-    if child.poll() is None:
-        child.kill()
-    child.wait()
-    if child.stdout:
-        child.stdout.close()

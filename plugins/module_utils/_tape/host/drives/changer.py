@@ -8,8 +8,9 @@ import os
 import re
 import time
 
-from ...common import programs
+from ...common import tools
 from ...common.problem import BUSY, FAILED, Problem
+from ...common.process import Missing
 from ...common.units import say_duration
 
 TYPE_CHECKING = False
@@ -102,8 +103,7 @@ class Changer:
         found = parse_status(text)
         if not found["drives"]:
             raise Problem(
-                "mtx -f %s status names no drive: %s"
-                % (self.device, programs.last_lines(text, 2) or "it says nothing"),
+                "mtx -f %s status names no drive: %s" % (self.device, tools.last_lines(text, 2) or "it says nothing"),
                 "is it the changer? lsscsi -g shows it, in the line mediumx",
             )
         return found
@@ -203,10 +203,10 @@ class Changer:
         until = time.monotonic() + self.wait
         while True:
             try:
-                status, out, err = programs.run(command, limit)
-            except programs.Missing:
+                status, out, err = tools.run(command, limit)
+            except Missing:
                 raise Problem("there is no mtx on this host", "install the package mtx") from None
-            except programs.TooLong as exc:
+            except tools.TooLong as exc:
                 what = "%s has not ended within %s %s" % (" ".join(command), say_duration(limit), exc)
                 raise Problem(what.rstrip(), "look at the library: a tape may be stuck") from None
             if status == 0:
@@ -216,7 +216,7 @@ class Changer:
             if not waits or time.monotonic() >= until:
                 break
             time.sleep(BUSY_POLL)
-        text = " ".join(line for line in [programs.last_lines(err) or "exit status %d" % status] if line)
+        text = " ".join(line for line in [tools.last_lines(err) or "exit status %d" % status] if line)
         what = "%s: %s%s" % (" ".join(command), text, " (%s, %s)" % (key, codes) if key else "")
         hints = [hint for pattern, hint in SAID if pattern in err] or [SENSE.get(codes, "")]
         if waits:
@@ -273,9 +273,9 @@ def next_command(command: str, device: str, label: str, reason: str, limit: floa
     wanted = "tape %s" % label if label else "a tape that may be written"
     what = "tape_next_command did not load %s in %s: " % (wanted, device)
     try:
-        status, out, err = programs.run(["/bin/sh", "-c", command], limit, env)
-    except programs.TooLong as exc:
+        status, out, err = tools.run(["/bin/sh", "-c", command], limit, env)
+    except tools.TooLong as exc:
         raise Problem(what + "it had not ended after %s" % say_duration(limit), str(exc)) from None
     if status:
         how = "exit status %d" % status if status > 0 else "ended by signal %d" % -status
-        raise Problem(what + how, programs.last_lines(err, 3) or programs.last_lines(out, 3))
+        raise Problem(what + how, tools.last_lines(err, 3) or tools.last_lines(out, 3))

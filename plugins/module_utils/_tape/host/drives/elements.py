@@ -10,8 +10,9 @@ device's drive. A changer that does not say so must at least agree with the driv
 import os
 import re
 
-from ...common import programs
+from ...common import tools
 from ...common.problem import SETTINGS, Problem
+from ...common.process import Missing
 from . import hardware
 
 TYPE_CHECKING = False
@@ -94,7 +95,7 @@ def identifiers(changer: str) -> "dict[int, str]":
     """What a changer says of its drives, by their numbers: serial numbers, of some with maker and model before them."""
     try:
         status, out, err = hardware.ask(["sg_raw", "-r", str(ANSWER_SIZE), changer, *ASKED])
-    except (programs.Missing, programs.TooLong):
+    except (Missing, tools.TooLong):
         return {}
     lines = DUMP.findall(out) or DUMP.findall(err)
     return {} if status else parse(bytes.fromhex("".join(lines).replace(" ", "").replace("-", "")))

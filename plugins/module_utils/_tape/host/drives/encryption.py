@@ -10,8 +10,9 @@ import os
 import re
 import stat
 
-from ...common import programs
+from ...common import tools
 from ...common.problem import Problem
+from ...common.process import Missing
 from ...common.units import say_duration
 from . import hardware
 
@@ -147,9 +148,9 @@ def _look(path: str) -> "tuple[dict[str, Any] | None, str, bool]":
     try:
         # without --detail, for which 1.x moves the tape: https://github.com/scsitape/stenc/issues/63
         status, out, err = hardware.ask(["stenc", "-f", path])
-    except programs.Missing:
+    except Missing:
         return None, "there is no stenc on this host", False
-    except programs.TooLong:
+    except tools.TooLong:
         return None, "stenc has not answered within %s" % say_duration(hardware.LIMIT), False
     if hardware.is_busy(err):
         return None, "stenc -f %s: %s" % (path, hardware.NO_SG), False
@@ -163,7 +164,7 @@ def _version() -> int:
     """stenc's major version, 0 if there is none."""
     try:
         _status, out, err = hardware.ask(["stenc", "--version"])
-    except (programs.Missing, programs.TooLong):
+    except (Missing, tools.TooLong):
         return 0
     return parse_version(out + err)
 
@@ -181,7 +182,7 @@ def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
         argv += ["-k", setting["key_file"]]
     try:
         status, _out, err = hardware.ask(argv)
-    except programs.TooLong:
+    except tools.TooLong:
         raise Problem(
             "%s has not ended within %s" % (" ".join(argv), say_duration(hardware.LIMIT)), "is a tape in the drive?"
         ) from None

@@ -12,7 +12,8 @@ import os
 import re
 import stat
 
-from ...common import programs
+from ...common import tools
+from ...common.process import Missing
 from ...common.units import say_duration
 
 TYPE_CHECKING = False
@@ -152,12 +153,12 @@ def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
     """What a tool of sg3-utils prints, and why it does not."""
     try:
         status, out, err = ask(argv)
-    except programs.Missing:
+    except Missing:
         return "", "%s is not known: there is no %s on this host (package sg3-utils)" % (what, argv[0])
-    except programs.TooLong:
+    except tools.TooLong:
         return "", "%s is not known: %s has not answered within %s" % (what, argv[0], say_duration(LIMIT))
     if status:
-        text = "%s is not known: %s" % (what, programs.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
+        text = "%s is not known: %s" % (what, tools.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
         return "", text + (" (%s)" % NO_SG if is_busy(err) else "")
     return out, ""
 
@@ -170,7 +171,7 @@ def is_busy(err: str) -> bool:
 def ask(argv: "list[str]") -> "tuple[int, str, str]":
     """What a tool says, at last: a drive that has news (unit attention) does not do what it was asked for."""
     for _time in range(3):
-        status, out, err = programs.ask(argv, LIMIT)
+        status, out, err = tools.ask(argv, LIMIT)
         if "unit attention" not in err.lower():
             break
     return status, out, err

@@ -13,6 +13,7 @@ import subprocess
 import termios
 
 from ...common.problem import Problem
+from ...common.process import Children, Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,24 +69,14 @@ def run(
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     before = received(stdin) if command[0] == "mbuffer" else None
-    try:
-        child = subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            pass_fds=locks,
-            preexec_fn=confine,
-            env=dict(os.environ, LC_ALL="C"),
-        )
-    except FileNotFoundError:
-        raise Problem("there is no %s on this host" % command[0], "install it, or leave tape_buffer empty") from None
-    try:
+    with Children() as children:
+        try:
+            child = children.start(
+                command, before=confine, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, pass_fds=locks
+            )
+        except Missing as exc:
+            raise Problem(exc.what, "install it, or leave tape_buffer empty", kind=exc.kind) from None
         said = child.communicate()[1].decode("utf-8", "replace").strip()
-    except BaseException:
-        child.kill()
-        child.wait()
-        raise
     after = received(stdin) if before is not None else None
     return judge(command, child.returncode, said, None if before is None or after is None else after - before)
 

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running the tools of the tape host: each for a limited time, and nothing of them is left when we are gone."""
+"""Tools that are run to their end for what they print: each for a limited time."""
 
 import os
 import select
@@ -8,28 +8,22 @@ import signal
 import subprocess
 import tempfile
 import time
+from subprocess import DEVNULL, PIPE
+
+from .process import ENDING, Children, Missing, environment, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO
 
+    from .process import Words
+
 GRACE = 2.0  # seconds between a request to end and the end
 OUTPUT_SIZE = 1 << 20  # bytes of what a tool says: a library of 10 000 slots says half of that
-SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # mtx is there, and the PATH of a login without root ends before
-
-
-class Missing(Exception):
-    """It cannot be started; the text says why."""
 
 
 class TooLong(Exception):
     """It has been ended, for it took longer than it may; the text is the last that it had to say."""
-
-
-def environment(**more: str) -> "dict[str, str]":
-    """Our own with the directories of system tools, in the language that the parsers read."""
-    path = os.environ.get("PATH") or os.defpath
-    return dict(os.environ, PATH="%s:%s" % (path, SBIN), LC_ALL="C", **more)
 
 
 def last_lines(text: str, count: int = 1) -> str:
@@ -38,7 +32,7 @@ def last_lines(text: str, count: int = 1) -> str:
     return " / ".join(lines[-count:])[-500:]
 
 
-def run(argv: "list[str]", limit: float, env: "dict[str, str] | None" = None) -> "tuple[int, str, str]":
+def run(argv: "Words", limit: float, env: "dict[str, str] | None" = None) -> "tuple[int, str, str]":
     """Run a program without standard input: its exit status (as subprocess has it), its output and its errors.
 
     It has a session of its own.  Whatever it has started there is ended with it, and at the latest with us, however
@@ -70,28 +64,25 @@ def run(argv: "list[str]", limit: float, env: "dict[str, str] | None" = None) ->
             raise TooLong(last_lines(_text(err)) or last_lines(_text(out)))
         status, _space, why = word.partition(" ")
         if why:
-            raise Missing(why)
+            raise Missing(os.fsdecode(argv[0]), OSError(int(status), why))
         return int(status or -signal.SIGKILL), _text(out), _text(err)
 
 
-def ask(argv: "list[str]", limit: float) -> "tuple[int, str, str]":
+def ask(argv: "Words", limit: "float | None" = None) -> "tuple[int, str, str]":
     """The same of a program that only asks, starts nothing and is done at once: without a guard."""
-    nothing = subprocess.DEVNULL
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=nothing,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            timeout=limit,
-            check=False,
-        )
-    except OSError as exc:
-        raise Missing(exc.strerror) from None
-    except subprocess.TimeoutExpired as exc:
-        raise TooLong((exc.stderr or b"").decode("utf-8", "replace")) from None
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    with Children() as children:
+        child = children.start(argv, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+        try:
+            out, err = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired as exc:
+            raise TooLong((exc.stderr or b"").decode("utf-8", "replace")) from None
+    return child.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
+
+
+def call(argv: "Words") -> int:
+    """The exit status of a program that has nothing to say but its errors."""
+    with Children() as children:
+        return children.start(argv, stdin=DEVNULL).wait()
 
 
 def _text(file: "IO[bytes]") -> str:
@@ -100,24 +91,22 @@ def _text(file: "IO[bytes]") -> str:
     return file.read().decode("utf-8", "replace")
 
 
-def _guard(argv: "list[str]", env: "dict[str, str]", outputs: "tuple[int, int]", heard: int, tell: int) -> None:
+def _guard(argv: "Words", env: "dict[str, str]", outputs: "tuple[int, int]", heard: int, tell: int) -> None:
     """Start the program, in a process of its own: tell how it ends, or end it as soon as we are gone."""
     os.setsid()  # a signal to our group is not for it
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which the program would inherit
     signal.set_wakeup_fd(-1)
     _close_but(outputs + (heard, tell))
     try:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=outputs[0], stderr=outputs[1], env=env, start_new_session=True
-        )
-    except OSError as exc:
-        os.write(tell, ("127 %s" % exc.strerror).encode())
+        child = start(argv, stdin=DEVNULL, stdout=outputs[0], stderr=outputs[1], env=env, start_new_session=True)
+    except Missing as exc:
+        os.write(tell, ("%d %s" % (exc.errno, exc.why)).encode())
         os._exit(0)
-    ended = _ended(process.pid, heard)
-    _end(process.pid, gently=not ended)
-    status = process.wait()
+    ended = _ended(child.pid, heard)
+    _end(child.pid, gently=not ended)
+    status = child.wait()
     if ended:
         os.write(tell, b"%d" % status)
     os._exit(0)
