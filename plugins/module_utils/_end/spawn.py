@@ -155,14 +155,7 @@ def spawn(
                 os.dup2(source, fd)
             if not others:
                 close_all_but(set(fds))
-            signal.set_wakeup_fd(-1)
-            stay = {signal.SIGHUP}  # ignored, as under nohup
-            if not own_session:
-                stay |= {signal.SIGINT, signal.SIGQUIT}  # as in the background of a script: Ctrl-C is not for them
-            for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD) + SIGNALS:
-                if caught not in stay or signal.getsignal(caught) != signal.SIG_IGN:
-                    signal.signal(caught, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            reset_signals(own_session)
             step = "chdir"
             if chdir:
                 os.chdir(encode(chdir))
@@ -174,20 +167,37 @@ def spawn(
         finally:
             os._exit(127)
     os.close(result_in)
-    message = b""
-    try:
-        while True:
-            chunk = os.read(result, 4096)
-            if not chunk:
-                break
-            message += chunk
-    finally:
-        os.close(result)
+    message = read_all(result)
     if message:
         os.waitpid(pid, 0)
         number, step, error = message.decode("utf-8", "replace").split("\0", 2)
         raise NotStarted(int(number), error, step, {"chdir": chdir, "run": argv[0]}.get(step) or "")
     return pid
+
+
+def reset_signals(own_session: bool) -> None:
+    """Have signals do in a command what they do by default, but for those that whoever started us has ignored."""
+    signal.set_wakeup_fd(-1)
+    stay = {signal.SIGHUP}  # ignored, as under nohup
+    if not own_session:
+        stay |= {signal.SIGINT, signal.SIGQUIT}  # as in the background of a script: Ctrl-C is not for them
+    for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD) + SIGNALS:
+        if caught not in stay or signal.getsignal(caught) != signal.SIG_IGN:
+            signal.signal(caught, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def read_all(fd: int) -> bytes:
+    """Everything up to the end of a pipe, which is closed."""
+    found = b""
+    try:
+        while True:
+            chunk = os.read(fd, 4096)
+            if not chunk:
+                return found
+            found += chunk
+    finally:
+        os.close(fd)
 
 
 def close_all_but(kept: "set[int]") -> None:
