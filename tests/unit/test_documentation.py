@@ -155,7 +155,7 @@ def test_stages_and_links_are_documented(launched: bool) -> None:
 
 
 def test_the_preflight_is_documented() -> None:
-    dialled = {"end": "peer", "address": "192.0.2.5", "port": 5000, "outcome": "ok"}
+    dialled = {"end": "peer", "address": "192.0.2.5", "port": 5000, "detail": "", "met": False, "outcome": "ok"}
     reports: dict[str, Any] = {"remote": {"connect": {"dialled": [dialled]}}}
     tried = results.preflight_result({"remote": "db1", "peer": "tapehost"}, reports)
     assert [set(entry) for entry in tried] == [contains("preflight")]

@@ -56,7 +56,7 @@ def finder(own_side: bytes, own: Key) -> Callable[[bytes, int, bytes], tuple[Key
 
     def find_key(plan: bytes, link: int, side: bytes) -> tuple[Key, bytes, str]:
         if plan != own.plan or link != own.link or side != other(own_side):
-            raise Stranger("not open here")
+            raise Stranger("other link")
         return own, own_side, "name"
 
     return find_key
@@ -209,7 +209,7 @@ def test_the_right_secret_of_another_link_is_refused(side: bytes) -> None:
     """The MAC is over the link: a listener that looked up the wrong key would still notice."""
     talk = Talk(side, key(link=1), key(link=2))
     talk.listener = Talker(listen(lambda plan, link, caller: (key(link=2), other(side), "name")))
-    with pytest.raises(Stranger, match="wrong listener proof"):
+    with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
         talk.run()
 
 
@@ -227,7 +227,7 @@ def test_a_listener_does_not_accept_its_own_echo(side: bytes) -> None:
     listener = Talker(listen(finder(other(side), key())))
     listener.hear(HELLO.pack(MAGIC, PLAN, LINK, side, os.urandom(NONCE)))
     answer = listener.take_sent()
-    with pytest.raises(Stranger, match="wrong dialler proof"):
+    with pytest.raises(Stranger, match="'wrong proof', 'dialler'"):
         listener.hear(answer[NONCE:])
 
 
@@ -235,7 +235,7 @@ def test_a_listener_does_not_accept_its_own_echo(side: bytes) -> None:
 def test_a_dialler_does_not_accept_its_own_echo(side: bytes) -> None:
     dialler = Talker(dial(key(), side))
     hello = dialler.take_sent()
-    with pytest.raises(Stranger, match="wrong listener proof"):
+    with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
         dialler.hear((hello + b"\0" * 64)[: NONCE + MAC])
 
 
@@ -246,7 +246,7 @@ def test_an_end_is_not_its_own_peer(side: bytes) -> None:
     nonce = dialler.take_sent()[-NONCE:]
     own_listener = Talker(listen(finder(side, key())))
     own_listener.hear(HELLO.pack(MAGIC, PLAN, LINK, other(side), nonce))
-    with pytest.raises(Stranger, match="wrong listener proof"):
+    with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
         dialler.hear(own_listener.take_sent())
 
 
@@ -272,7 +272,7 @@ def test_a_recorded_dialler_is_refused(side: bytes) -> None:
     recorded = Talk(side).run().of("dialler")
     listener = Talker(listen(finder(other(side), key())))
     listener.hear(recorded[0])
-    with pytest.raises(Stranger, match="wrong dialler proof"):
+    with pytest.raises(Stranger, match="'wrong proof', 'dialler'"):
         listener.hear(recorded[1])
 
 
@@ -280,7 +280,7 @@ def test_a_recorded_dialler_is_refused(side: bytes) -> None:
 def test_a_recorded_listener_is_refused(side: bytes) -> None:
     recorded = Talk(side).run().of("listener")
     dialler = Talker(dial(key(), side))
-    with pytest.raises(Stranger, match="wrong listener proof"):
+    with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
         dialler.hear(recorded[0])
 
 
@@ -332,7 +332,7 @@ def test_the_size_of_the_filling_is_proved(side: bytes) -> None:
             return CONFIRM.pack(size, proof) + bytes(size) if number == 3 else message
 
         talk = Talk(side, mangle=lie)
-        with pytest.raises(Stranger, match="wrong confirm proof"):
+        with pytest.raises(Stranger, match="'wrong proof', 'confirm'"):
             talk.run()
 
 
@@ -354,7 +354,7 @@ def test_cut_short_anywhere(side: bytes) -> None:
             connection.start()
             near.sendall(recorded[:length])
             near.shutdown(socket.SHUT_WR)
-            with pytest.raises(Stranger, match="closed without a word" if length == 0 else "closed during"):
+            with pytest.raises(Stranger, match="wordless" if length == 0 else "cut off"):
                 while True:
                     select.select([far], [], [], 10)
                     connection.advance()

@@ -41,6 +41,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.names imp
     with_zone,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 
 LOCAL = "127.0.0.1"
@@ -110,7 +111,7 @@ class Party(threading.Thread):
         super().__init__(daemon=True)
         self.meeting, self.timeout, self.poll = Meeting(told), timeout, poll
         self.made: dict[str, Connection] = {}
-        self.missing = ""
+        self.missing: list[str] = []
         self.error: BaseException | None = None
         self.took = 0.0
 
@@ -119,7 +120,7 @@ class Party(threading.Thread):
         try:
             self.made = self.meeting.run_until(self.poll, began + self.timeout)
         except NotConnected as exc:
-            self.missing = str(exc)
+            self.missing = exc.links
         except BaseException as exc:
             self.error = exc
         finally:
@@ -247,7 +248,7 @@ def test_the_first_port_is_taken(meet: Meet) -> None:
     agree(plan, parties)
     report = parties[0].meeting.report()
     assert report["listening"] == [ports[1]]
-    assert report["taken"] == ["%d: %s" % (ports[0], os.strerror(errno.EADDRINUSE))]
+    assert report["taken"] == [{"port": ports[0], "error": os.strerror(errno.EADDRINUSE)}]
 
 
 class Relay(threading.Thread):
@@ -290,7 +291,7 @@ def test_who_passes_everything_on_is_not_in_the_middle(meet: Meet) -> None:
     agree(plan, [listener.over(), dialler.over()])
     relay.server.close()
     assert relay.passed  # and in vain
-    tried = {tried["port"]: tried["outcome"] for tried in dialler.meeting.report()["dialled"]}
+    tried = {tried["port"]: sentences.outcome(tried) for tried in dialler.meeting.report()["dialled"]}
     assert tried == {ports[0]: "connected, then a wrong listener proof", ports[1]: "connected"}
 
 
@@ -299,10 +300,10 @@ def test_all_ports_are_taken(meet: Meet) -> None:
     with socket.create_server(("", ports[0])), socket.create_server(("", ports[1])):
         plan = plan_for(("a", "b"), ports={"a": ports}, silent=("b",))
         party = meet.start(plan.for_end("a"), timeout=0.5).over()
-    assert party.missing == plan.links[0]["id"]
+    assert party.missing == [plan.links[0]["id"]]
     report = party.meeting.report()
     assert report["listening"] == []
-    assert [line.partition(":")[0] for line in report["taken"]] == [str(port) for port in sorted(ports)]
+    assert [taken["port"] for taken in report["taken"]] == sorted(ports)
 
 
 def test_ports_that_become_free_are_used(meet: Meet) -> None:
@@ -329,7 +330,7 @@ def test_nobody_is_there(meet: Meet) -> None:
     plan = plan_for(("a", "b"))
     plan.ends["b"]["ports"] = free_ports(3)
     party = meet.start(plan.for_end("a"), timeout=1.0).over()
-    assert party.missing == plan.links[0]["id"] and party.took >= 1.0
+    assert party.missing == [plan.links[0]["id"]] and party.took >= 1.0
     report = party.meeting.report()
     ports, dialled = plan.ends["b"]["ports"], report["dialled"]
     assert {entry["outcome"] for entry in dialled} == {"refused"}
@@ -344,9 +345,9 @@ def test_different_secrets_do_not_meet(meet: Meet) -> None:
     other["links"][0]["secret"] = "00" * 32
     parties = [meet.start(told, timeout=1.0) for told in (plan.for_end("a"), other)]
     for party in parties:
-        assert party.over().missing == plan.links[0]["id"]
-    outcomes = {entry["outcome"] for party in parties for entry in party.meeting.report()["dialled"]}
-    assert any("wrong listener proof" in outcome for outcome in outcomes), outcomes
+        assert party.over().missing == [plan.links[0]["id"]]
+    dialled = [entry for party in parties for entry in party.meeting.report()["dialled"]]
+    assert ("wrong proof", "listener") in [(entry["outcome"], entry["detail"]) for entry in dialled], dialled
 
 
 def test_another_run_does_not_meet(meet: Meet) -> None:
@@ -498,7 +499,7 @@ def test_a_connection_to_itself_is_refused() -> None:
     with pytest.raises(OSError, match="connected to itself") as caught:
         attempt.finish()
     assert sock.fileno() == -1 and attempt.sock is None
-    assert reason(caught.value) == "refused"
+    assert reason(caught.value) == ("refused", "")
 
 
 # -- a second launch of the same plan
@@ -508,7 +509,7 @@ def test_a_connection_to_itself_is_refused() -> None:
 def test_a_second_launch_afterwards_gets_nothing(meet: Meet, again: str) -> None:
     plan = plan_for(("a", "b"))
     agree(plan, meet.all(plan))
-    assert meet.start(plan.for_end(again), timeout=0.5).over().missing == plan.links[0]["id"]
+    assert meet.start(plan.for_end(again), timeout=0.5).over().missing == [plan.links[0]["id"]]
 
 
 @pytest.mark.parametrize("again", ["a", "b"])
@@ -662,12 +663,13 @@ def test_join_address(host: str, port: int, text: str) -> None:
         (OSError(errno.ENETUNREACH, "x"), "no route"),
         (OSError(errno.ECONNRESET, "x"), "reset"),
         (OSError(errno.EPERM, "x"), "forbidden"),
-        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
-        (OSError("just words"), "just words"),
+        (OSError(errno.EMFILE, "Too many open files"), "error"),
+        (OSError("just words"), "error"),
     ],
 )
 def test_reason(error: OSError, text: str) -> None:
-    assert reason(error) == text
+    detail = {errno.EMFILE: "Too many open files", None: "just words"}.get(error.errno, "")
+    assert reason(error) == (text, detail)
 
 
 def test_a_closed_socket_has_no_address() -> None:
@@ -793,7 +795,8 @@ def test_the_name_of_a_socket(address: str, wanted: object) -> None:
     if isinstance(wanted, str):
         with pytest.raises(OSError) as caught:
             socket_name(address, 5)
-        assert reason(caught.value) == wanted
+        outcome, detail = reason(caught.value)
+        assert sentences.outcome({"outcome": outcome, "detail": detail, "met": False}) == wanted
     else:
         assert socket_name(address, 5) == wanted
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import CHECKED, Plan
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh
 
@@ -31,7 +32,7 @@ def outcomes(ends: Ends, name: str) -> dict[tuple[str, int], str]:
     """{(whom, port): outcome} of what an end dialled."""
     report = ends.report(name)
     assert report["preflight"] is True
-    return {(entry["end"], entry["port"]): entry["outcome"] for entry in report["connect"]["dialled"]}
+    return {(entry["end"], entry["port"]): sentences.outcome(entry) for entry in report["connect"]["dialled"]}
 
 
 def nothing_ran(ends: Ends, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_port_that_somebody_else_has(launch: Launch, tmp_path: Path) -> None:
     found = outcomes(ends, "a")
     assert found[("b", good)] == "ok"
     assert found[("b", taken)].startswith("connected, then said nothing")
-    assert ends.report("b")["connect"]["taken"] == ["%d: Address already in use" % taken]
+    assert ends.report("b")["connect"]["taken"] == [{"port": taken, "error": "Address already in use"}]
     nothing_ran(ends, tmp_path)
 
 

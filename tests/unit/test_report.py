@@ -36,6 +36,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MISSING = object()
+NOBODY = {"address": "", "port": 1, "met": False, "outcome": "refused", "detail": ""}
 FAILED = {"kind": "failed", "signal": ""}
 EVENT_MOST = 200_000  # characters of the event of a failed task; AWX drops those of more than 700,000
 
@@ -130,7 +131,7 @@ def changed(report: dict[str, Any], *path: Any) -> dict[str, Any]:
         (("links", 0, "id", "x"), "it names an unknown link"),
         (("links", 0, "side", "W"), "it names an unknown link"),
         (
-            ("connect", "dialled", [{"end": "x", "address": "", "port": 1, "outcome": ""}]),
+            ("connect", "dialled", [{**NOBODY, "end": "x"}]),
             "it names an unknown end",
         ),
     ],
@@ -174,8 +175,8 @@ def flooded() -> dict[str, Any]:
             stage["blame"] = [LINK] * 500 if end == "peer" else []
         for side in report["links"]:
             side.update(problem={"kind": "stalled", "seconds": 2**62}, address=short, peer=short, ended_at=None)
-        dialled = {"end": other, "address": short, "port": 1, "outcome": short}
-        report["connect"].update(dialled=[dialled] * 100, taken=[short] * 20)
+        dialled = {"end": other, "address": short, "port": 1, "met": True, "outcome": "error", "detail": short}
+        report["connect"].update(dialled=[dialled] * 100, taken=[{"port": 1, "error": short}] * 20)
         processes = [{"pid": 7, "name": short}] * 50
         warning = {"kind": "small packets", "address": short, "peer": short, "segment": 1}
         report.update(left=processes, killed=processes, warnings=[warning] * 50)

@@ -419,7 +419,7 @@ def connect(**more: Any) -> dict[str, Any]:
 
 
 def tried(end: str, address: str, port: int, how: str) -> dict[str, Any]:
-    return {"end": end, "address": address, "port": port, "outcome": how}
+    return {"end": end, "address": address, "port": port, "met": False, "outcome": how, "detail": ""}
 
 
 def test_refused_before_the_others_gave_up() -> None:
@@ -472,7 +472,8 @@ def test_not_connected_tells_who_tried_what() -> None:
             "end": "peer",
             "not_connected": [ONE],
             "connect": connect(
-                taken=["6000: in use", "6001: in use"], dialled=[tried("remote", "::1", 5000, "refused")]
+                taken=[{"port": port, "error": "in use"} for port in (6000, 6001)],
+                dialled=[tried("remote", "::1", 5000, "refused")],
             ),
         },
     }

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from .dialler import Attempt
     from .handshake import Conversation, Step
 
-WORDLESS = "closed without a word"
-
 
 class Connection:
     """One TCP connection that is talking, without blocking, until both sides are sure."""
@@ -68,7 +66,7 @@ class Connection:
         if self.out:
             self.flush()
         if self.phase == PARKED:
-            raise Stranger("closed, or spoke out of turn, before it was chosen")
+            raise Stranger("out of turn")
         while self.want:
             try:
                 chunk = self.sock.recv(self.want - len(self.read))
@@ -77,7 +75,7 @@ class Connection:
             except ConnectionResetError:  # how an end closes what it does not need
                 chunk = b""
             if not chunk:
-                raise Stranger("closed during the handshake" if self.read or self.known else WORDLESS)
+                raise Stranger("cut off" if self.read or self.known else "wordless")
             self.read += chunk
             if len(self.read) == self.want:
                 self.resume(self.read)
@@ -123,4 +121,4 @@ def listen_on(port: int) -> socket.socket:
             sock.close()
             if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
-    raise OSError(errno.EAFNOSUPPORT, "neither IPv6 nor IPv4 works here")
+    raise OSError(errno.EAFNOSUPPORT, "")  # neither IPv6 nor IPv4 works here

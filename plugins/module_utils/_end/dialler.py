@@ -8,11 +8,13 @@ import time
 
 from .kernel import set_linger
 from .lean import socket
-from .names import is_number, socket_name
+from .names import Undialable, is_number, socket_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .records import Outcome
 
 HEAD_START = 0.1  # seconds of an address before the second, twice that before the fourth, and so on
 STAGGER = 0.2  # seconds until another port is tried beside one that has not answered: at first, then ever longer
@@ -29,7 +31,9 @@ class Attempt:
         self.end, self.link, self.host, self.port = end, link, host, port
         self.sock: "socket.socket | None" = None
         self.started = 0.0
-        self.outcome = "not tried"
+        self.outcome: "Outcome" = "not tried"
+        self.detail = ""  # of the outcome
+        self.met = False  # somebody was there
         self.talk: "Any" = None  # a Connection, with whoever has answered
         self.segment = 0
         self.lossy = False  # the other side is there, but large packets do not arrive
@@ -41,9 +45,9 @@ class Attempt:
     def start(self, segment: int = 0) -> None:
         """Begin to connect, with segments of that size at most; raises OSError when the kernel says no at once."""
         self.started = time.monotonic()
-        self.outcome = "timed out"
+        self.end_as("timed out")
         if not is_number(self.host):  # numbers() has asked, once: a resolver can take longer than we may
-            raise OSError(0, "an unknown name")
+            raise Undialable("unknown name")
         family, name = socket_name(self.host, self.port)
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         set_linger(self.sock, True)  # from birth: until a commit, our death is a reset and never an end of file
@@ -59,7 +63,7 @@ class Attempt:
         """The connected socket; raises OSError with the reason when it is not connected."""
         sock, self.sock = self.sock, None
         if sock is None:
-            raise OSError(errno.ENOTCONN, "not begun")
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             sock.close()
@@ -67,12 +71,15 @@ class Attempt:
         if sock.getsockname()[:2] == sock.getpeername()[:2]:
             sock.close()
             raise OSError(errno.ECONNREFUSED, "connected to itself")
-        self.outcome = "connected"
+        self.end_as("connected")
         return sock
 
     def fail(self, error: OSError) -> None:
         self.drop()
-        self.outcome = reason(error)
+        self.end_as(*reason(error))
+
+    def end_as(self, outcome: "Outcome", detail: str = "", met: bool = False) -> None:
+        self.outcome, self.detail, self.met = outcome, detail, met
 
     def drop(self) -> None:
         if self.sock is not None:
@@ -80,19 +87,22 @@ class Attempt:
             self.sock = None
 
 
-def reason(error: OSError) -> str:
-    """One or two words for why a connection could not be made."""
-    words = {
+def reason(error: OSError) -> "tuple[Outcome, str]":
+    """Why a connection could not be made: the outcome, and its detail."""
+    if isinstance(error, Undialable):
+        return error.outcome, error.detail
+    known: "dict[int, Outcome]" = {
         errno.ECONNREFUSED: "refused",
         errno.ETIMEDOUT: "timed out",
         errno.EHOSTUNREACH: "no route",
         errno.ENETUNREACH: "no route",
         errno.ECONNRESET: "reset",
-        errno.EADDRNOTAVAIL: "no address of that family here",
+        errno.EADDRNOTAVAIL: "no family",
         errno.EACCES: "forbidden",
         errno.EPERM: "forbidden",
     }
-    return words.get(error.errno or 0, error.strerror or str(error))
+    outcome = known.get(error.errno or 0)
+    return (outcome, "") if outcome else ("error", error.strerror or str(error))
 
 
 class Dialler:

@@ -38,6 +38,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, Generator
 
+    from .records import Outcome
+
     Conversation = Generator["Step", bytes, None]
 
 MAGIC = b"SKTPIPE1"
@@ -47,7 +49,7 @@ CONFIRM = struct.Struct("!I32s")
 PORT = struct.Struct("!H")
 NONCE = MAC = 32
 FILL_MOST = 64 * 1024  # bytes of filling: no packet of IP is larger
-WRONG = "a wrong"  # begins what is said of a MAC
+FALSE = ("wrong proof", "wrong filling")  # kinds of strangers that know of the link
 
 # the phases of a conversation; in all but the first the other side has proved itself
 STRANGE = "strange"
@@ -69,6 +71,10 @@ class Step:
 
 class Stranger(Exception):
     """Whoever is at the other side of this connection is not ours."""
+
+    def __init__(self, kind: "Outcome", detail: str = "") -> None:
+        super().__init__(kind, detail)
+        self.kind, self.detail = kind, detail
 
 
 INNER, OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
@@ -92,7 +98,7 @@ class Key:
 
     def check(self, label: bytes, side: bytes, nonces: bytes, proof: bytes, size: int = 0) -> None:
         if not compare_digest(proof, self.prove(label, side, nonces, size)):
-            raise Stranger("%s %s proof" % (WRONG, label.decode()))
+            raise Stranger("wrong proof", label.decode())
 
     def agree(self, side: bytes, nonces: bytes) -> bytes:
         """What the keys of an encrypted link are made of (see keys); both sides' nonces make it this connection's."""
@@ -117,7 +123,7 @@ def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", po
     """
     magic, plan, link, side, theirs = HELLO.unpack((yield Step(b"", STRANGE, HELLO.size)))
     if magic != MAGIC:
-        raise Stranger("not a hello")
+        raise Stranger("no hello")
     key, own_side, name = find_key(plan, link, side)
     mine = os.urandom(NONCE)
     nonces = theirs + mine + PORT.pack(port)
@@ -138,7 +144,7 @@ def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes
         size, proof = CONFIRM.unpack((yield Step(last, KNOWN, CONFIRM.size)))
         key.check(b"confirm", side, nonces, proof, size)
         if size > FILL_MOST:
-            raise Stranger("%s filling" % WRONG)
+            raise Stranger("wrong filling")
         if size and (yield Step(b"", KNOWN, size)).strip(b"\0"):
-            raise Stranger("%s filling" % WRONG)
+            raise Stranger("wrong filling")
         yield Step(key.prove(b"taken", side, nonces), ENDING)

@@ -11,9 +11,9 @@ writer confirms is the link.  Wrong addresses and strangers do no harm.
 import select
 import time
 
-from .connect import WORDLESS, Connection, listen_on
+from .connect import Connection, listen_on
 from .dialler import STAGGER, Attempt, Dialler, reason
-from .handshake import PARKED, READER, WRITER, WRONG, Key, Stranger, dial, listen
+from .handshake import FALSE, PARKED, READER, WRITER, Key, Stranger, dial, listen
 from .kernel import accept
 from .lean import socket
 from .names import numbers, ssh_client
@@ -24,18 +24,15 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from .handshake import Conversation
-    from .records import ConnectReport, EndPlan, LinkSpec
+    from .records import ConnectReport, EndPlan, LinkSpec, Outcome
 
     Poll = Callable[[dict[int, int], float], dict[int, int]]
 
 HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
 BIND = 0.25  # seconds between attempts to listen
-# why callers are turned away that are no strangers
-MIRROR = "asked for our own side of a link"  # it may be us: both ends on one host, with the same ports
-TAKEN = "asked for a link that is made"
-NEIGHBOUR = "asked for another run"  # which listens on another of the same ports
-OURS = (MIRROR, TAKEN, NEIGHBOUR, WORDLESS)  # an attempt that was not needed any more has said nothing
-LARGE = "large packets did not arrive: check the MTU"
+# Why callers are turned away that are no strangers.  Same side: it may be us, where both ends are on one host and have
+# the same ports; other run: it listens on another of them; wordless: an attempt that was not needed any more.
+OURS = ("same side", "made", "other run", "wordless")
 
 
 class NotConnected(Exception):
@@ -88,7 +85,7 @@ class Exchange:
                 try:
                     self.listeners[port] = listen_on(port)
                 except OSError as exc:
-                    self.taken[port] = exc.strerror or str(exc)
+                    self.taken[port] = str(exc) if exc.strerror is None else exc.strerror
 
     def fds(self) -> "dict[int, int]":
         wanted = {sock.fileno(): select.POLLIN for sock in self.listeners.values()}
@@ -113,9 +110,9 @@ class Exchange:
             if fd in found:
                 self._talk(connection, connection.advance)
             elif fd >= 0 and not connection.known and now - connection.born > self.patience.handshake:
-                self.drop(connection, "said nothing for %d s" % self.patience.handshake)
+                self.drop(connection, "silent", "%d" % self.patience.handshake)
             if connection.is_stuck(self.patience.fill):
-                self.drop(connection, LARGE, small=True)
+                self.drop(connection, "large packets", small=True)
 
     def _accept(self, listener: socket.socket, port: int) -> None:
         while True:
@@ -133,7 +130,7 @@ class Exchange:
     def _make_room(self, most: int) -> None:
         half_open = [c for c in self.connections if not c.known and c.attempt is None]
         if len(half_open) > most:
-            self.drop(half_open[0], "one of too many")
+            self.drop(half_open[0], "too many")
 
     def _connected(self, link: str, attempt: Attempt) -> None:
         try:
@@ -155,29 +152,29 @@ class Exchange:
         try:
             step()
         except Stranger as exc:
-            self.drop(connection, str(exc))
+            self.drop(connection, exc.kind, exc.detail)
         except OSError as exc:
-            self.drop(connection, reason(exc))
+            self.drop(connection, *reason(exc))
 
     def find_key(self, run: bytes, index: int, side: bytes) -> "tuple[Key, bytes, str]":
         """For a caller's hello: the link's key, our own side and the link's name."""
         name = self.by_index.get(index, "")
         if run != self.run_id:
-            raise Stranger(NEIGHBOUR)
+            raise Stranger("other run")
         if not name or side not in (WRITER, READER):
-            raise Stranger("asked for a link that is not open here")
+            raise Stranger("other link")
         own = WRITER if side == READER else READER
         if own.decode() != self.links[name]["side"]:
-            raise Stranger(MIRROR)
+            raise Stranger("same side")
         if not self.wants(name):
-            raise Stranger(TAKEN)
+            raise Stranger("made")
         return self.keys[name], own, name
 
     def wants(self, link: str) -> bool:
         """Whether this link still takes callers."""
         return True
 
-    def drop(self, connection: Connection, why: str, small: bool = False) -> None:
+    def drop(self, connection: Connection, why: "Outcome", detail: str = "", small: bool = False) -> None:
         """Close a connection that did not become a link, and remember what was wrong with it.
 
         ``small``: only small packets get through.  A reader's end does not see that itself: its writer,
@@ -188,14 +185,14 @@ class Exchange:
             reads and attempt and not connection.done and time.monotonic() - connection.born > self.patience.fill - 1
         )
         if waited or connection.is_stuck(self.patience.stuck):
-            why, small = LARGE, True
+            why, detail, small = "large packets", "", True
         self.large += small
         if attempt is not None:
-            attempt.outcome = "connected, then " + why
+            attempt.end_as(why, detail, met=True)
             for dialler in self.diallers[connection.link]:
                 if attempt in dialler.attempts:
                     dialler.ended(attempt, small)
-        elif not connection.known and why not in OURS and (not connection.link or why.startswith(WRONG)):
+        elif not connection.known and why not in OURS and (not connection.link or why in FALSE):
             self.strangers += 1
         connection.sock.close()
         self.connections.remove(connection)
@@ -210,23 +207,30 @@ class Exchange:
             connection.sock.close()
         self.connections = []
 
-    def last_word(self, one: str, other: str) -> str:
-        """What is said of an address and port that two links have dialled."""
-        return one if one == "connected" else other
+    def last_word(self, one: Attempt, other: Attempt) -> Attempt:
+        """The one to report, where two links have dialled the same address and port."""
+        return one if one.outcome == "connected" else other
 
     def report(self) -> "ConnectReport":
-        tried: "dict[tuple[str, str, int], str]" = {}
+        tried: "dict[tuple[str, str, int], Attempt]" = {}
         for dialler in self.all_diallers():
-            for a in dialler.attempts:
-                if a.outcome != "not tried":
-                    place = (a.end, a.host, a.port)
-                    tried[place] = self.last_word(tried.get(place, a.outcome), a.outcome)
+            for attempt in dialler.attempts:
+                if attempt.outcome != "not tried":
+                    place = (attempt.end, attempt.host, attempt.port)
+                    tried[place] = self.last_word(tried.get(place, attempt), attempt)
         return {
             "listening": sorted(self.listeners),
-            "taken": ["%d: %s" % item for item in sorted(self.taken.items())],
+            "taken": [{"port": port, "error": error} for port, error in sorted(self.taken.items())],
             "dialled": [
-                {"end": end, "address": host, "port": port, "outcome": tried[(end, host, port)]}
-                for end, host, port in sorted(tried)
+                {
+                    "end": attempt.end,
+                    "address": attempt.host,
+                    "port": attempt.port,
+                    "met": attempt.met,
+                    "outcome": attempt.outcome,
+                    "detail": attempt.detail,
+                }
+                for _place, attempt in sorted(tried.items(), key=lambda item: item[0])
             ],
             "dials": bool(self.plan["dial"]),
             "strangers": self.strangers,
@@ -267,7 +271,7 @@ class Meeting(Exchange):
         """Let the writer choose among those that proved themselves, and again if its choice falls silent."""
         for connection in list(self.chosen.values()):
             if connection in self.connections and time.monotonic() - connection.chosen_at > self.patience.handshake:
-                self.drop(connection, "did not take the link")
+                self.drop(connection, "not taken")
         for connection in list(self.connections):
             if connection.phase == PARKED and connection.link not in self.chosen:
                 self.chosen[connection.link] = connection
@@ -288,7 +292,7 @@ class Meeting(Exchange):
             if other is not connection:
                 other.sock.close()
 
-    def drop(self, connection: Connection, why: str, small: bool = False) -> None:
-        super().drop(connection, why, small)
+    def drop(self, connection: Connection, why: "Outcome", detail: str = "", small: bool = False) -> None:
+        super().drop(connection, why, detail, small)
         if self.chosen.get(connection.link) is connection:
             del self.chosen[connection.link]

@@ -10,6 +10,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .records import Outcome
+
+
+class Undialable(OSError):
+    """An address that means nothing on this host."""
+
+    def __init__(self, outcome: "Outcome", detail: str = "") -> None:
+        super().__init__(outcome)
+        self.outcome, self.detail = outcome, detail
+
 
 def address_of(sock: socket.socket, peer: bool = False) -> str:
     """``192.0.2.1:4321`` or ``[2001:db8::1]:4321``: own address, or the peer's; empty when there is none."""
@@ -45,12 +55,12 @@ def socket_name(address: str, port: int) -> "tuple[int, tuple[Any, ...]]":
     number, percent, zone = address.partition("%")
     if not percent:
         if is_link_local(number):
-            raise OSError(0, "a link-local address needs the interface that it is behind, as in %s%%eth0" % number)
+            raise Undialable("no zone", number)
         return socket.AF_INET6, (number, port)
     try:
         index = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
     except OSError:
-        raise OSError(0, "there is no interface %s here" % zone) from None
+        raise Undialable("no interface", zone) from None
     return socket.AF_INET6, (number, port, 0, index)
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .meeting import Poll
     from .records import EndPlan, Report
 
-OK = "ok"
 RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: from, growing to
 
 
@@ -67,7 +66,7 @@ class Preflight(Exchange):
             return
         self.retry_at, self.pause = now + self.pause, min(RETRY[1], self.pause * 1.25)
         for attempt in self.attempts:
-            if attempt.busy or attempt.outcome == OK or self.is_final(attempt):
+            if attempt.busy or attempt.outcome == "ok" or self.is_final(attempt):
                 continue
             try:
                 attempt.start()
@@ -81,7 +80,7 @@ class Preflight(Exchange):
     def done(self) -> bool:
         """Whether each attempt has had its last word, and nobody of ours is in the middle of a conversation."""
         talking = any((c.attempt is not None or c.known) and not c.done for c in self.connections)
-        return not talking and all(a.outcome == OK or self.is_final(a) for a in self.attempts)
+        return not talking and all(a.outcome == "ok" or self.is_final(a) for a in self.attempts)
 
     def proved(self) -> "list[Connection]":
         """Connections that could be a link."""
@@ -93,10 +92,10 @@ class Preflight(Exchange):
                 self.met_at[self.links[connection.link]["end"]] = now
                 self.retry_at, self.pause = now, RETRY[0]
             if connection.done and connection.attempt is not None:
-                connection.attempt.outcome = OK
+                connection.attempt.end_as("ok")
 
-    def last_word(self, one: str, other: str) -> str:
-        return other if one == OK else one
+    def last_word(self, one: Attempt, other: Attempt) -> Attempt:
+        return other if one.outcome == "ok" else one
 
     def fds(self) -> "dict[int, int]":
         wanted = super().fds()

@@ -274,19 +274,58 @@ if TYPE_CHECKING:
         address: str
         peer: str
 
+    # how an attempt to dial has ended, or a conversation with whoever was there
+    Outcome = Literal[
+        "connected",
+        "ok",  # a preflight's
+        "not tried",
+        "timed out",
+        "refused",
+        "reset",
+        "no route",
+        "no family",
+        "forbidden",
+        "unknown name",
+        "no zone",
+        "no interface",
+        "error",  # detail: the kernel's text
+        "silent",  # detail: seconds
+        "large packets",
+        "too many",
+        "not taken",
+        "cut off",
+        "wordless",
+        "out of turn",
+        "no hello",
+        "other run",
+        "other link",
+        "same side",
+        "made",
+        "wrong proof",  # detail: which
+        "wrong filling",
+    ]
+
     class Dialled(TypedDict):
         """The last attempt at one address and port."""
 
         end: str
         address: str
         port: int
-        outcome: str
+        met: bool  # somebody was there
+        outcome: Outcome
+        detail: str
+
+    class Taken(TypedDict):
+        """A port that an end could not listen on."""
+
+        port: int
+        error: str  # the kernel's; "" if no family of addresses works
 
     class ConnectReport(TypedDict):
         """How an end has looked for the others."""
 
         listening: "list[int]"
-        taken: "list[str]"
+        taken: "list[Taken]"
         dialled: "list[Dialled]"
         dials: bool  # it was told where to dial
         strangers: int  # callers that did not prove themselves

@@ -11,6 +11,7 @@ control characters for somebody's terminal.
 from .._end import link
 from .._end.stage import KEPT, KEPT_MOST
 from .._end.wire import MARK
+from .sentences import OUTCOMES
 from .words import printable
 
 TYPE_CHECKING = False
@@ -270,11 +271,21 @@ SIDE = record(
         "peer": word,
     }
 )
+DIALLED = record(
+    {
+        "end": word,
+        "address": word,
+        "port": number,
+        "met": flag,
+        "outcome": one_of(tuple(OUTCOMES)),
+        "detail": word,
+    }
+)
 CONNECT = record(
     {
         "listening": each(number, FEW),
-        "taken": each(word, FEW),
-        "dialled": each(record({"end": word, "address": word, "port": number, "outcome": word}), DIALLED_MOST),
+        "taken": each(record({"port": number, "error": word}), FEW),
+        "dialled": each(DIALLED, DIALLED_MOST),
         "dials": flag,
         "strangers": number,
         "large": number,

@@ -7,7 +7,7 @@ import json
 import time
 
 from .._end.wire import bounded
-from .sentences import listed
+from .sentences import listed, outcome
 from .words import who_is_slow
 
 TYPE_CHECKING = False
@@ -226,7 +226,7 @@ def preflight_result(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "
             "address": entry["address"],
             "port": entry["port"],
             "ok": entry["outcome"] == "ok",
-            "outcome": entry["outcome"],
+            "outcome": outcome(entry),
         }
         for end, report in reports.items()
         if "connect" in report

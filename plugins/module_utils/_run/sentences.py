@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._end.records import (
         Death,
+        Dialled,
         EndWarning,
         Held,
         NotStarted,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         Skipped,
         Stop,
         StoppedReading,
+        Taken,
         Unusable,
     )
 
@@ -31,6 +33,47 @@ FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.
 STEPS = {"fork": "cannot fork", "chdir": "cannot change to directory %r", "run": "cannot run %r"}
 # likely reasons why a program cannot be run, by errno(3); these two are the same on every Linux
 HINTS = {2: " (its interpreter, the #! line?)", 8: " (a program for another kind of processor?)"}
+# how an attempt to dial has ended
+OUTCOMES = {
+    "connected": "connected",
+    "ok": "ok",
+    "not tried": "not tried",
+    "timed out": "timed out",
+    "refused": "refused",
+    "reset": "reset",
+    "no route": "no route",
+    "no family": "no address of that family here",
+    "forbidden": "forbidden",
+    "unknown name": "an unknown name",
+    "no zone": "a link-local address needs the interface that it is behind, as in %s%%eth0",
+    "no interface": "there is no interface %s here",
+    "error": "%s",
+    "silent": "said nothing for %s s",
+    "large packets": "large packets did not arrive: check the MTU",
+    "too many": "one of too many",
+    "not taken": "did not take the link",
+    "cut off": "closed during the handshake",
+    "wordless": "closed without a word",
+    "out of turn": "closed, or spoke out of turn, before it was chosen",
+    "no hello": "not a hello",
+    "other run": "asked for another run",
+    "other link": "asked for a link that is not open here",
+    "same side": "asked for our own side of a link",
+    "made": "asked for a link that is made",
+    "wrong proof": "a wrong %s proof",
+    "wrong filling": "a wrong filling",
+}
+
+
+def outcome(tried: "Dialled") -> str:
+    """How dialling one address and port ended."""
+    text = OUTCOMES[tried["outcome"]]
+    text = text % tried["detail"] if "%" in text else text
+    return "connected, then " + text if tried["met"] else text
+
+
+def taken(port: "Taken") -> str:
+    return "%d: %s" % (port["port"], port["error"] or "neither IPv6 nor IPv4 works here")
 
 
 def unusable(problem: "Unusable") -> str:

@@ -286,12 +286,14 @@ class Verdict:
         if connect["listening"]:
             parts.append("listened on port %s" % ", ".join(str(port) for port in connect["listening"]))
         elif connect["taken"]:
-            parts.append("could not listen, all its ports are taken (%s)" % "; ".join(connect["taken"][:4]))
+            parts.append(
+                "could not listen, all its ports are taken (%s)" % "; ".join(map(sentences.taken, connect["taken"][:4]))
+            )
         else:
             parts.append("did not listen")
         by_place: "dict[tuple[str, str, str], list[str]]" = {}
         for tried in connect["dialled"]:
-            place = (self.hosts[tried["end"]], tried["address"], tried["outcome"])
+            place = (self.hosts[tried["end"]], tried["address"], sentences.outcome(tried))
             by_place.setdefault(place, []).append(str(tried["port"]))
         for (host, address, outcome), ports in by_place.items():
             few = ", ".join(ports[:3]) + (" and %d more" % (len(ports) - 3) if len(ports) > 3 else "")
