@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The action of plumbing.socketpipe.pipe: arguments in, plan, run, result out."""
+"""The action of plumbing.socketpipe.pipe: checks the arguments, makes a plan, runs it, returns the result."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 REMOTE = "remote"
 PEER = "peer"
-SAMPLE = 1.0  # seconds between an end's samples for progress
+SAMPLE = 1.0  # seconds between samples of an end for progress lines
 ASYNC = (
-    "pipe does not support async: an end stops when the connection that started it is gone. "
-    "To run many at once use forks and strategy: free; to limit a long one use the task's timeout"
+    "pipe does not support async: an end stops when the connection that started it is lost. "
+    "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
 )
 
 display = Display()
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
         if self._task.no_log:
             result["_ansible_no_log"] = True
             cause = result["cause"]
-            if result.get("failed") and cause:  # core shows a failure's message whatever no_log says, from 2.19 on
+            if result.get("failed") and cause:  # core 2.19 and later show the message of a failure despite no_log
                 where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
                 result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
         return {**result}
@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
         return result
 
     def _plan(self, args: PipeArgs) -> tuple[Plan, list[str]]:
-        """Stages and links; the addresses come later, when the hosts are known."""
+        """A plan with stages and links, and warnings; the addresses follow when the hosts are known."""
         if args["input"] is None and args["output"] is None:
             raise OptionError("input or output is required: the command on the peer to join remote to")
         given = {"input": args["input"], "remote": args["remote"], "output": args["output"]}
@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
 
     def _read(self, name: str) -> bytes:
-        """A script, found where a role or playbook keeps its files; raises ScriptError and OSError."""
+        """A script, found in the directories of a role or playbook; raises ScriptError and OSError."""
         try:
             path = self._find_needle("files", name)
         except AnsibleError as exc:
@@ -125,19 +125,19 @@ class ActionModule(ActionBase):
             self._loader.cleanup_tmp_file(path)
 
     def _hosts(self, name: str, args: PipeArgs, task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
-        """Both hosts, each with its own way to start an end; raises HostError."""
+        """Both hosts; raises HostError."""
         become, user = args["peer_become"], args["peer_become_user"]
         remote = hosts_of.of_task(self, name, task_vars)
         return {REMOTE: remote, PEER: hosts_of.other(self, args["peer"], task_vars, become, user)}
 
     def _reach(self, plan: Plan, hosts: dict[str, hosts_of.Host], args: PipeArgs) -> None:
-        """Who dials whom at which addresses; ``address`` is that of the side that is dialled."""
-        if args["progress"] and hosts[PEER].executor is None:  # of an exec nothing is heard before its end
+        """Put the addresses to dial into the plan; ``address`` belongs to the side that is dialled."""
+        if args["progress"] and hosts[PEER].executor is None:  # an exec returns its output only at its end
             plan.ends[PEER]["sample"] = SAMPLE
         hosts_of.reach(plan, hosts, REMOTE if args["listen"] == "remote" else PEER, args["address"] or [])
 
     def _execute(self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: PipeArgs) -> Result:
-        """Run the plan and shape what came of it."""
+        """Run the plan; returns the result."""
         began = time.monotonic()
         progress = Progress(names[REMOTE], args["progress"], plan.neighbours(), plan.options["rate_limit"])
 
@@ -165,7 +165,7 @@ class ActionModule(ActionBase):
         return result
 
     def _preflight(self, plan: Plan, names: dict[str, str], verdict: Verdict) -> Result:
-        """What worked in which direction; a failure when no direction did."""
+        """The result of a preflight, which fails if no direction works."""
         tried = preflight_result(names, verdict.reports)
         works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
         not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs of the tape modules, run over pipe's engine: a request in, an answer out, a failure with a kind."""
+"""Runs the programs of the tape modules with the engine of pipe: a request in, an answer or a Failure out."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from ..module_utils._run.records import Cause, LinkResult, Options
 
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
-LIMIT = "tape_rate_limit"  # the name of that option, for a sentence
-SAMPLE = 1.0  # seconds between an end's samples for progress
-PROGRESS = 30  # seconds until the first line of it
-# what a person sees of a stage: the programs mean nothing to whoever only wants a backup
+LIMIT = "tape_rate_limit"  # the option that sets the rate limit, for messages
+SAMPLE = 1.0  # seconds between samples of an end for progress lines
+PROGRESS = 30  # seconds until the first progress line
+# names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
 ADVICE = {
     "early exit": "",
@@ -48,7 +48,7 @@ display = Display()
 
 
 class Failure(Exception):
-    """It could not be done; ``kind`` is for whoever decides what next, ``started``: something may have been changed."""
+    """A failure; callers decide by ``kind``; ``started``: a stage has run and may have changed something."""
 
     def __init__(self, kind: str, msg: str, host: str = "", started: bool = False):
         super().__init__(msg)
@@ -57,7 +57,7 @@ class Failure(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """How two hosts find each other, and how fast they may be."""
+    """The options of the connection between two hosts."""
 
     ports: list[int]
     listen: str  # auto, peer (the tape host) or remote (the other)
@@ -78,7 +78,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a program is asked for: of any length, and in no list of processes."""
+    """A request to a program; it can have any length and does not show in a list of processes."""
 
     program: str
     words: list[str]
@@ -92,25 +92,25 @@ class Request:
             "launcher": [None, "-I", PROGRAM_PATH],
             "program": bootstrap.as_text(with_request(self.program, request)),
             "keep": KEPT_MOST,
-            "blocks": self.words[0] == "sink",  # its dd, or mbuffer, wants whole ones, and does not poll
+            "blocks": self.words[0] == "sink",  # its dd or mbuffer needs whole blocks and does not poll
         }
 
 
 def command(name: str, argv: list[str], environment: Mapping[str, str] | None = None) -> Command:
-    """A stage that is a command of its host."""
+    """A stage that runs a command installed on the host."""
     return {"name": name, "argv": argv, "ok_rc": [0], "early_exit": False, "environment": dict(environment or {})}
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A run that went well: what the last stage has answered, and what is known of its link."""
+    """A successful run: the answer of the last stage, and the figures of the link."""
 
     answer: dict[str, Any]
     link: LinkResult
 
 
 def ask(host: Host, request: Request) -> dict[str, Any]:
-    """One program on one host, without a link: nothing goes over the network but Ansible's connection."""
+    """Run one program on one host, without a link; only Ansible's connection is used."""
     plan = Plan({})
     plan.add_end("alone", listen=False)
     plan.add_stage("alone", request.stage(TAPE if request.program == "tapehost" else HOST))
@@ -125,16 +125,17 @@ def stream(
     tape_side: str,
     progress_of: str = "",
 ) -> Outcome:
-    """From a stage of one host to a stage of another, over one link.
+    """Stream from a stage on one host to a stage on another, over one link; raises Failure.
 
-    ``tape_side``: "source" or "sink", that of the tape host; ``progress_of``: whose name is before a line of progress.
+    ``tape_side``: "source" or "sink", the side of the tape host; ``progress_of``: the name in progress lines, "" for
+    none.
     """
     other = "sink" if tape_side == "source" else "source"
     dialled = other if network.listen == "remote" else tape_side
     plan = Plan(network.options())
     hosts = {"source": source[0], "sink": sink[0]}
     for side, host in hosts.items():
-        # of an exec nothing is heard before its end
+        # an exec returns its output only at its end
         sample = SAMPLE if progress_of and host.executor is None else 0.0
         plan.add_end(side, listen=network.listen == "auto" or side == dialled, sample=sample)
     plan.chain([("source", source[1]), ("sink", sink[1])])
@@ -164,7 +165,7 @@ def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None) -> Ve
 
 
 def failure_of(verdict: Verdict, cause: Cause) -> Failure:
-    """What the program itself says, where it does; else what the engine has seen."""
+    """The problem that the program reported, or else the cause that the engine found."""
     stage = verdict.stages.get(cause.get("stage", ""))
     said = stage["stderr"] or "" if stage else ""
     try:
@@ -176,7 +177,7 @@ def failure_of(verdict: Verdict, cause: Cause) -> Failure:
 
 
 def answer_of(verdict: Verdict, stage: str, host: str) -> dict[str, Any]:
-    """The answer of a program; raises Failure if there is none, for it comes from a host, which may say anything."""
+    """The answer of a program; raises Failure if it is missing or invalid, because a host may send anything."""
     text = verdict.stages[stage]["stdout"]
     try:
         data = zlib.decompressobj().decompress(base64.b64decode(text.strip(), validate=True), ANSWER_MOST)
@@ -189,7 +190,7 @@ def answer_of(verdict: Verdict, stage: str, host: str) -> dict[str, Any]:
 
 
 def clean(value: Any) -> Any:
-    """Without characters that would do something to a terminal."""
+    """The same value with the control characters in its texts escaped."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):

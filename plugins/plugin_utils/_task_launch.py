@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
     from ..module_utils._run.records import Labels
 
-# sshd's MaxStartups closes connections before it knows anything of them: no login was tried.  Where Ansible was writing
-# to ssh at that moment it only says that the pipe is broken; to launch an end of the same plan twice does no harm
+# sshd's MaxStartups closes connections before a login is tried.  If Ansible was writing to ssh at that moment, it only
+# reports a broken pipe.  Launching an end of the same plan twice does no harm
 BUSY = re.compile(
     "kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups|Not allowed at this time"
     "|Data could not be sent to remote host.*Broken pipe",
     re.I | re.S,
 )
 BUSY_TRIES = 6
-# sudo's requiretty, in any language; with data on standard input ssh asks for no terminal, without it does
+# sudo's requiretty, in any language; ssh requests a terminal only without data on standard input
 TTY = re.compile(r"\btty\b", re.I)
 
-# made when Ansible's main process loads the action, once for all of its workers
+# made once, when Ansible's main process loads the action, for all workers
 PROGRAM = bootstrap.program(bootstrap.sources())
 
 
 class Executed(TypedDict):
-    """What Ansible returns of a command; there is more in it."""
+    """The fields of Ansible's result of a command that are used here."""
 
     rc: int
     stdout: str
@@ -53,7 +53,7 @@ class Executed(TypedDict):
 
 
 class ProcessLaunch(PipedLaunch):
-    """An end on the controller: a child of ours."""
+    """An end on the controller: a child process."""
 
     def __init__(self, host: Host, plan: EndPlan, wake: Callable[[], None]) -> None:
         super().__init__(plan, host.interpreters)
@@ -67,7 +67,7 @@ class ProcessLaunch(PipedLaunch):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,
-            start_new_session=True,  # Ctrl-C ends the worker; this end then notices that its reader is gone
+            start_new_session=True,  # Ctrl-C kills the worker; this end then notices that its reader is gone
         )
         with cast(IO[bytes], self.process.stdout) as stdout:
             self.out = os.dup(stdout.fileno())
@@ -76,7 +76,7 @@ class ProcessLaunch(PipedLaunch):
             with cast(IO[bytes], self.process.stdin) as stdin:
                 stdin.write(bootstrap.stream(PROGRAM, self.plan))
         except BrokenPipeError:
-            pass  # what it says on its standard error is the reason
+            pass  # its standard error gives the reason
 
     def wait(self) -> tuple[int, str]:
         with cast(IO[bytes], self.process.stderr) as stderr:
@@ -85,13 +85,13 @@ class ProcessLaunch(PipedLaunch):
 
 
 class ExecLaunch(Launch):
-    """An end through Ansible's connection, whose exec answers only when it is over: a thread of its own."""
+    """An end through Ansible's connection.  It uses a thread, because exec returns only at its end."""
 
     def __init__(self, host: Host, plan: EndPlan, wake: Callable[[], None]) -> None:
         super().__init__(plan, host.interpreters)
         self.host, self.wake = host, wake
         self.become = host.becomes_by
-        self.second: threading.Thread | None = None  # the exec that ends the first one's end
+        self.second: threading.Thread | None = None  # the exec that kills the end of the first one
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=self.label, daemon=True).start()
@@ -104,13 +104,13 @@ class ExecLaunch(Launch):
             self.error, self.kind = one_line(exc), "unreachable"
         except AnsibleError as exc:
             self.error = one_line(exc)
-        except Exception as exc:  # a connection plugin may raise anything; the run must end all the same
+        except Exception as exc:  # a connection plugin may raise anything, but the run must still end
             self.error = f"{type(exc).__name__}: {one_line(exc)}"
         self.over()
         self.wake()
 
     def _patiently(self) -> Executed:
-        """Many logins at once may be turned away before they begin: those come again, at different times."""
+        """Retry logins that sshd rejects because there are too many at once, after random delays."""
         for tries in range(1, BUSY_TRIES):
             try:
                 return self._execute(self.label, PROGRAM, self.plan)
@@ -121,7 +121,7 @@ class ExecLaunch(Launch):
         return self._execute(self.label, PROGRAM, self.plan)
 
     def cancel(self, age: float = 0.0) -> bool:
-        """Where its end cannot notice that we are gone, it is ended by an exec of its own, and then reports."""
+        """If the end cannot notice a closed output, a second exec kills it, and it then reports."""
         if self.host.tells:
             return super().cancel(age)
         self.cancelled = True
@@ -133,14 +133,14 @@ class ExecLaunch(Launch):
         return super().cancel(age)
 
     def end_there(self) -> None:
-        """Also called in a process of its own, when this one was killed: the host's end is ended by its label."""
+        """Kill the end on the host by its label; also called in the watcher's fork after this process was killed."""
         try:
             self._execute(f"socketpipe:{self.plan['run']}:ending", ENDING, {"labels": [self.label]})
         except Exception:
             pass  # the host cannot be reached: nothing more can be done
 
     def _execute(self, label: str, program: bytes, plan: EndPlan | Labels) -> Executed:
-        """Run a program of ours on the host; what it is told comes with it."""
+        """Run a program with its plan on the host."""
         executor = cast(ActionBase, self.host.executor)
         if self.host.takes_stdin:
             result: Executed = executor._low_level_execute_command(
@@ -152,7 +152,7 @@ class ExecLaunch(Launch):
         return self._execute_from_files(executor, label, program, plan)
 
     def _execute_from_files(self, executor: ActionBase, label: str, program: bytes, told: EndPlan | Labels) -> Executed:
-        """Where nothing can be sent on standard input: through Ansible's own temporary directory."""
+        """Send the program through Ansible's temporary directory, if it cannot be sent on standard input."""
         folder = executor._make_tmp_path()
         try:
             join = executor._connection._shell.join_path
@@ -168,7 +168,7 @@ class ExecLaunch(Launch):
 
 
 def wants_files(result: Executed, become: Any) -> bool:
-    """Whether the program did not get there because a terminal stands between, or because there is none."""
+    """Whether the program did not arrive because a terminal is in between, or because become needs one."""
     message = read_marked(result["stdout"][-NOISE_MOST:])
     if message:
         return bool(message.get("terminal"))
@@ -177,7 +177,7 @@ def wants_files(result: Executed, become: Any) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text, which may quote a whole login, for a sentence; what ssh says of its master is noise."""
+    """The text of an error, which may quote a whole login, as one line without the messages of ssh's master."""
     lines = [line for line in str(error).splitlines() if not re.match("mux_client|ControlSocket", line.strip())]
     return printable(" ".join(" ".join(lines).split())[:400].rstrip(": "))
 

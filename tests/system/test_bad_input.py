@@ -172,8 +172,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     # other keywords
     "async": (
         pipe(**FINE, _async=60, _poll=5),
-        r"pipe does not support async: an end stops when the connection that started it is gone\. To run many at "
-        r"once use forks and strategy: free; to limit a long one use the task's timeout",
+        r"pipe does not support async: an end stops when the connection that started it is lost\. To run many tasks "
+        r"at once, raise forks or use strategy: free; to limit a long task, use its timeout",
     ),
     "async without waiting": (pipe(**FINE, _async=60, _poll=0), r"pipe does not support async: .*"),
 }

@@ -1,11 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the engine gets to a host: one constant command, the program and its plan on standard input.
+"""Sends the engine to a host: one constant command, and the program and its plan on standard input.
 
-The stream is: the loader, then compressed the modules compiled, the modules as
-source, and the plan; each after its length as eight digits.  A host whose Python
-has our byte code's magic number takes the compiled ones, which saves compiling
-(12 of 40 ms); any other compiles the source.  Nothing is written to a disk.
+The stream contains the loader, the compiled modules, their source and the plan; all but the loader are compressed.
+Eight digits before each part give its length.  A Python with the same magic number of byte code uses the compiled
+modules, which saves 12 of 40 ms; any other compiles the source.  Nothing is written to a disk.
 """
 
 import binascii
@@ -23,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
-# each imports only modules before it
+# each module imports only modules above it
 MODULES = [
     "_end.lean",
     "_end.kernel",
@@ -54,7 +53,7 @@ ENCRYPTION_MODULES = [
     "_end.ktls_trial",
     "_end.relay",
 ]
-# what the command needs beside those, here and where it is nested
+# further modules of the command, here and where it is nested
 COMMAND_MODULES = [
     "_run.readers",
     "_run.plan",
@@ -78,10 +77,10 @@ COMMAND_MODULES = [
     "_command.command",
 ]
 PACKAGE = "socketpipe"
-# A terminal cannot carry a program: some bytes are signals to it, and it repeats what it is told, secrets included
+# a program cannot be sent through a terminal, which turns some bytes into signals and echoes everything, even secrets
 TERMINAL = '%s{"terminal":1}' % MARK
-# since Linux 6.0 it obeys a ^S (XOFF) that it has not even taken in, and nothing leaves any more: hence setraw, at once
-# -I: no environment variable, user site or current directory adds to the path; -S: no site, we use the standard library
+# since Linux 6.0 even an unread ^S (XOFF) stops all output of a terminal, so setraw comes first
+# -I: no environment variable, user site or current directory is in the path; -S: no site, only the standard library
 START = (
     "import sys;r=sys.stdin.buffer.read;"
     "sys.stdin.isatty()and sys.exit((__import__('tty').setraw(0,0),print('\\n%s'))[1]);exec(r(int(r(8))))" % TERMINAL
@@ -130,22 +129,22 @@ for name, code in modules:
     exec(code, module.__dict__)
 raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
 """.replace("PACKAGE", PACKAGE)
-# A terminal takes 4096 bytes (n_tty(4)) before somebody reads: as long as those are lines of text, it sends no signal
+# a terminal buffers 4096 bytes (n_tty(4)) before anything reads; lines of text there cause no signal
 LOADER = ("#" * 63 + "\n") * 64 + LOADER
 
 
 def end_modules(encrypted: bool) -> "list[str]":
-    """What an end is made of; ``main`` of the last one is called."""
+    """The modules of an end; ``main`` of the last one is called."""
     return MODULES[:-1] + (ENCRYPTION_MODULES if encrypted else []) + MODULES[-1:]
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
-    """[("package.module", its source)] of an end, or of these, in the order in which they can be executed."""
+    """[("package.module", its source)] of an end, or of these modules, in the order of execution."""
     names = MODULES if names is None else names
-    if globals().get("__loader__") is None:  # we have come here in such a program ourselves
+    if globals().get("__loader__") is None:  # this code itself runs in such a program
         texts = dict(marshal.loads(zlib.decompress(sys.modules[PACKAGE].source)))
         return [(name, texts[name]) for name in names]
-    folder = os.path.dirname(os.path.dirname(__file__))  # as it is: a zip archive knows its files by these very names
+    folder = os.path.dirname(os.path.dirname(__file__))  # not normalized: a zip archive knows files by these very names
     read = __loader__.get_data  # type: ignore[name-defined]  # from files, or from a zip archive
     return [(name, read(os.path.join(folder, name.replace(".", os.sep) + ".py")).decode("utf-8")) for name in names]
 
@@ -155,35 +154,35 @@ def frame(data: bytes) -> bytes:
 
 
 def pack(value: "Any") -> bytes:
-    """A value of JSON's kinds as every Python can read it (marshal's version 2), compressed."""
-    plain = json.loads(json.dumps(value))  # marshal takes no subclass of str, such as Ansible's
+    """A JSON value in a form that every Python can read (version 2 of marshal), compressed."""
+    plain = json.loads(json.dumps(value))  # marshal does not accept subclasses of str, such as Ansible's
     return frame(zlib.compress(marshal.dumps(plain, 2), 9))
 
 
 def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
-    """The loader and the modules: the same for every end.  Without the compiled ones it is small."""
+    """The loader and the modules, the same for every end; ``small`` omits the compiled modules."""
     compiled = b""
     if not small:
-        # without docstrings, which are an eighth of it
+        # without docstrings, which would be an eighth of it
         code = [(name, compile(text, "<socketpipe %s>" % name, "exec", optimize=2)) for name, text in modules]
         compiled = MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9)
     return frame(LOADER.encode("ascii")) + frame(compiled) + pack(modules)
 
 
 def stream(program: bytes, plan: "Any") -> bytes:
-    """What an end reads from its standard input: the program, and what its last module's ``main`` is told."""
+    """The standard input of an end: the program, and the argument for ``main`` of its last module."""
     return program + pack(plan)
 
 
 def as_text(data: bytes) -> str:
-    """A program for a plan, which is JSON: base64."""
+    """A program in base64, for a plan, which is JSON."""
     return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def file_program(program: bytes) -> str:
-    """The same program as a file, for logins that take no standard input; it is told its plan's file.
+    """The same program as a file, for logins that do not pass on standard input; its argument is the file of its plan.
 
-    Both files are gone before anything else is done.
+    It removes both files before it does anything else.
     """
     return FILE_START.format(data=program)
 
@@ -206,16 +205,16 @@ exec(r(int(r(8))))
 
 
 def command(interpreters: "Iterable[str]", label: str, files: "Iterable[str]" = ()) -> str:
-    """The shell command that runs an end with the first of these interpreters that is there.
+    """The shell command that runs an end with the first of these interpreters that works.
 
-    ``label`` (the run and the end, no secret) is for people and for us to find the process by;
-    ``files`` are the program's and the plan's, where they cannot come on standard input.
+    ``label`` (the run and the end, no secret) identifies the process.  ``files`` are the program and the plan, if they
+    cannot be sent on standard input.
     """
     program_words = [shlex.quote(name) for name in files] or ["-c", shlex.quote(START)]
     tail = "-IS %s %s" % (" ".join(program_words), shlex.quote(label))
     found = [" ".join(shlex.quote(word) for word in shlex.split(name)) for name in interpreters]
     if len(found) == 1:
         return "exec %s %s" % (found[0], tail)
-    # a name may lead to something that does not run (a version manager's stand-in), or to Python 2: try each
+    # a name may be a version manager's stand-in that does not run, or Python 2, so each is tried
     attempt = "if $p -c %s </dev/null >/dev/null 2>&1; then exec $p %s; fi" % (shlex.quote(PROBE), tail)
     return "for p in %s; do %s; done; exit 127" % (" ".join(found), attempt)

@@ -1,10 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the controller works out before anything runs: ends, stages, links, keys, addresses.
+"""The plan of a run, made by the controller before anything starts: ends, stages, links, secrets, addresses.
 
-A Plan knows nothing of Ansible and of no particular shape: any number of stages
-on any number of ends, joined by links.  A front-end says who runs what and how
-the ends can reach each other; ``for_end`` is what one end is then told.
+A Plan is independent of Ansible and has no fixed shape: any number of stages on any number of ends, joined by links.
+A front-end adds the stages and the addresses.  ``for_end`` returns the part for one end.
 """
 
 import random
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from .records import EndSpec, Joint, Options
 
 DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
-CANDIDATES = 16  # ports an end tries to listen on, and its peers dial
-CHECKED = 2  # ports that a preflight checks where any port would do
+CANDIDATES = 16  # ports on which an end tries to listen, and which its peers dial
+CHECKED = 2  # ports that a preflight checks if any port may be used
 HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
-DEAD_PEER_LEAST = 6  # seconds: the kernel probes six times in that time, and counts whole seconds
-FULL_READS = 1024 * 1024  # bytes: what a reader's socket waits for, at most (SO_RCVLOWAT)
+DEAD_PEER_LEAST = 6  # seconds: the kernel sends six probes in that time, and counts in whole seconds
+FULL_READS = 1024 * 1024  # bytes: the most for which a reader's socket waits (SO_RCVLOWAT)
 
 
 class PlanError(ValueError):
@@ -48,7 +47,7 @@ class Plan:
     """The ends, stages and links of one run, with fresh secrets."""
 
     def __init__(self, options: "Options"):
-        """``options``: ports, listeners (end names or None for all), the links' and the ends' settings by name.
+        """``options``: settings of links and ends.
 
         ``patience``: for tests, see _end.patience.
         """
@@ -86,7 +85,7 @@ class Plan:
         raise KeyError(name)
 
     def connect(self, writer: str, reader: str, fd: int = 1) -> None:
-        """The output ``fd`` of one stage becomes the standard input of another."""
+        """Join the output ``fd`` of one stage to the standard input of another."""
         source, sink = self.stage(writer), self.stage(reader)
         link: "Joint" = {
             "id": "%s \u2192 %s" % (writer, reader),
@@ -102,11 +101,11 @@ class Plan:
         sink["fds"]["0"] = link["id"]
 
     def reach(self, dialler: str, target: str, addresses: "list[str]", ssh_client: bool = False) -> None:
-        """Where one end can dial another; ``ssh_client``: also where its own login came from."""
+        """Add addresses at which one end dials another; ``ssh_client``: also the source address of its ssh login."""
         self.dial[(dialler, target)] = {"addresses": addresses, "ssh_client": ssh_client}
 
     def chain(self, stages: "list[tuple[str, Command]]") -> None:
-        """[(end, stage), …]: each writes to the next."""
+        """Add these stages, [(end, stage), …]; each writes to the next."""
         for end, stage in stages:
             self.add_stage(end, stage)
         names = [stage["name"] for _end, stage in stages]
@@ -118,7 +117,7 @@ class Plan:
         return {link["id"]: (link["source"], link["destination"]) for link in self.links}
 
     def for_end(self, name: str) -> "EndPlan":
-        """What this end is told: its own stages and links, nothing of the others but how to reach them."""
+        """The part of the plan for one end: its own stages and links, and the addresses of other ends."""
         end, options = self.ends[name], self.options
         links: "list[LinkSpec]" = []
         for link in self.links:

@@ -1,11 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an end says comes from a host, which may say anything: how much of it is kept, and whether it is a report.
+"""Parses the output of an end.  It comes from a host, which may send anything, so it is limited and checked here.
 
-A report is parsed here, once, when it comes in.  Whoever uses it afterwards (run,
-verdict, result, progress) finds the fields, the types and the names of stages,
-links and ends that it must have, no more of each than can be shown, and no
-control characters for somebody's terminal.
+A report is parsed once, when it arrives.  The modules that use it (run, verdict, result, progress) can then rely on
+its fields and types, on known names of stages, links and ends, on limited lengths, and on texts without control
+characters.
 """
 
 from .._end import link
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 
     from .._end.records import EndPlan, Report, Sample
 
-    Message = dict[str, Any]  # from a host, which may say anything
-    Parser = Callable[[Any, str], Any]  # (value, its place) -> what is kept of it; raises Misfit
+    Message = dict[str, Any]  # from a host, which may send anything
+    Parser = Callable[[Any, str], Any]  # (value, its place) -> the value to use; raises Misfit
 
-# bytes of one marked line beside the outputs of the stages: most is of what was dialled
+# bytes of one marked line without the outputs of the stages; attempts to dial take the most
 REPORT_MOST = 1024 * 1024
-NOISE_MOST = 64 * 1024  # bytes that are kept of what is no report: the last ones, for the sentence that says so
-# what is kept of a report's texts, characters, and of its lists, entries; more than an honest end has to say
+NOISE_MOST = 64 * 1024  # bytes of other output to keep, the last ones, for the message that the report is missing
+# limits for the texts (characters) and lists (entries) of a report; a correct end stays below them
 WORD = 256
 SENTENCE = 2000
 FEW = 100
@@ -36,25 +35,25 @@ MARKED = MARK.encode("ascii")
 
 
 class Heard:
-    """An end's output as it comes, cut anywhere: of whatever length it is, a bounded part is kept."""
+    """Collects the output of an end, which arrives in chunks of any size; it keeps a limited part of it."""
 
     def __init__(self, most: int = REPORT_MOST) -> None:
         """``most``: bytes of a marked line; a longer one is noise."""
         self.most = most
-        self.line = bytearray()  # what has come of a line that is marked, or may be
-        self.noise = bytearray()  # the last part of all others
-        self.marked = b""  # the last marked line that is whole
+        self.line = bytearray()  # the incomplete last line, if it is marked or may become so
+        self.noise = bytearray()  # the last part of all other lines
+        self.marked = b""  # the last complete marked line
         self.noisy = False  # the rest of this line is noise
 
     def feed(self, chunk: bytes) -> "list[str]":
-        """The marked lines that are whole now."""
+        """Add a chunk; returns the marked lines that it completes."""
         found: "list[str]" = []
         at = chunk.find(b"\n")
         self._go_on(chunk if at < 0 else chunk[:at])
         while at >= 0:
             self._end_line(found)
             at += 1
-            if not chunk.startswith(MARKED, at):  # then all to the next mark is noise, or to the last line
+            if not chunk.startswith(MARKED, at):  # everything up to the next mark, or to the last line, is noise
                 mark = chunk.find(b"\n" + MARKED, at)
                 stop = 1 + (mark if mark >= 0 else chunk.rfind(b"\n"))
                 self._add_noise(chunk[at:stop])
@@ -82,16 +81,16 @@ class Heard:
 
     def _add_noise(self, noise: "bytes | bytearray") -> None:
         self.noise += noise
-        if len(self.noise) > 2 * NOISE_MOST:  # not each time: it moves what stays
+        if len(self.noise) > 2 * NOISE_MOST:  # not each time, because it moves the rest
             del self.noise[:-NOISE_MOST]
 
     def text(self) -> str:
-        """What is left to conclude from, the last marked line last."""
+        """The kept output, with the last marked line at the end."""
         return b"\n".join((self.noise[-NOISE_MOST:], self.marked, self.line)).decode("utf-8", "replace")
 
 
 def report_most(told: "EndPlan") -> int:
-    """Bytes that the report of an end with this plan may have."""
+    """The maximum size in bytes of a report for this plan."""
     return REPORT_MOST + sum(2 * KEPT + stage.get("keep", KEPT) for stage in told["stages"])
 
 
@@ -99,25 +98,25 @@ def report_most(told: "EndPlan") -> int:
 
 
 class Misfit(ValueError):
-    """A value is not what must be there; the text is its place."""
+    """A value is invalid; the text is its place."""
 
 
 def output(value: "Any", where: str) -> str:
-    """Standard output of a command, as it is; how much of it this stage was to keep is seen in ``stray``."""
+    """Standard output of a command, unchanged; ``stray`` checks the limit of the stage."""
     if not isinstance(value, str) or len(value) > KEPT_MOST:
         raise Misfit(where)
-    return value.encode("utf-8", "replace").decode("utf-8")  # JSON can spell halves of a character, UTF-8 cannot
+    return value.encode("utf-8", "replace").decode("utf-8")  # JSON can contain unpaired surrogates, UTF-8 cannot
 
 
 def errors(value: "Any", where: str) -> str:
-    """Standard error of a command: it is quoted, and may come to a terminal."""
+    """Standard error of a command, escaped because messages quote it."""
     if not isinstance(value, str) or len(value) > KEPT:
         raise Misfit(where)
     return printable(value)[-KEPT:]
 
 
 def brief(most: int) -> "Parser":
-    """A text for people, of which the beginning is kept."""
+    """A text for people, cut to its beginning."""
 
     def parse(value: "Any", where: str) -> str:
         if not isinstance(value, str):
@@ -128,7 +127,7 @@ def brief(most: int) -> "Parser":
 
 
 def figure(value: "Any", where: str) -> "Any":
-    """A number that can be calculated with, or None; not NaN, which is no number, nor what overflows when divided."""
+    """A number or None.  NaN is invalid, and so are numbers whose quotients might overflow."""
     if value is None or type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63):
         return value
     raise Misfit(where)
@@ -141,7 +140,7 @@ def number(value: "Any", where: str) -> "Any":
 
 
 def within(least: int, most: int) -> "Parser":
-    """A whole number, or None: an exit status of more than 8 bits would be another one, or none, to our caller."""
+    """A whole number or None.  An exit status of more than 8 bits would be a different one for the caller."""
 
     def parse(value: "Any", where: str) -> "int | None":
         if value is None or type(value) is int and least <= value <= most:  # pylint: disable=unidiomatic-typecheck
@@ -171,7 +170,7 @@ def optional(parser: "Parser") -> "Parser":
 
 
 def each(parser: "Parser", most: int) -> "Parser":
-    """A list, of which the first entries are kept."""
+    """A list, cut to its first entries."""
 
     def parse(value: "Any", where: str) -> "list[Any]":
         if not isinstance(value, list):
@@ -182,7 +181,7 @@ def each(parser: "Parser", most: int) -> "Parser":
 
 
 def record(fields: "dict[str, Parser]") -> "Parser":
-    """A mapping with all of these fields; others are not kept."""
+    """A mapping with all of these fields; others are dropped."""
 
     def parse(value: "Any", where: str) -> "dict[str, Any]":
         if not isinstance(value, dict):
@@ -248,7 +247,7 @@ STAGE = record(
         "cpu": figure,
         "problem": optional(variant(KINDS["StageProblem"])),
         "blame": each(word, FEW),
-        "stderr": optional(errors),  # none is kept of a stage that has inherited it
+        "stderr": optional(errors),  # None if the stage inherited it
         "stdout": output,
         "stdout_truncated": flag,
     }
@@ -294,7 +293,7 @@ CONNECT = record(
 
 
 def report_parsers(told: "EndPlan") -> "dict[str, Parser]":
-    """What the report of an end with this plan may have; all of it may be missing."""
+    """The fields of a report for this plan; each may be missing."""
     return {
         "end": word,
         "python": word,
@@ -315,7 +314,7 @@ def report_parsers(told: "EndPlan") -> "dict[str, Parser]":
 
 
 def parse(message: "Message", told: "EndPlan") -> "tuple[Report, str]":
-    """The report of an end that was told this plan, as far as it is kept, and what is wrong with it ("": nothing)."""
+    """The report of an end with this plan, and the reason why it is invalid ("" if it is valid)."""
     parsers = report_parsers(told)
     try:
         found: "Any" = {key: parsers[key](value, key) for key, value in message.items() if key in parsers}
@@ -326,7 +325,7 @@ def parse(message: "Message", told: "EndPlan") -> "tuple[Report, str]":
 
 
 def stray(report: "Report", told: "EndPlan") -> str:
-    """What a report names that is not this end's; empty when there is nothing."""
+    """The reason if a report names anything that is not part of this plan; "" otherwise."""
     if report.get("end", told["end"]) != told["end"]:
         return "it belongs to another end"
     stages = {stage["name"]: stage.get("keep", KEPT) for stage in told["stages"]}
@@ -344,7 +343,7 @@ def stray(report: "Report", told: "EndPlan") -> str:
 
 
 def parse_sample(message: "Message", told: "EndPlan") -> "Sample | None":
-    """What of a message can be shown as progress, None where it is no sample."""
+    """The sample in a message, None if it is not a valid one."""
     try:
         sample: "Sample" = record({"sample": each(SIDE, 2 * len(told["links"])), "at": number})(message, "")
     except Misfit:

@@ -1,11 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Was it ok, and if not, what failed first?  Decided by the controller from all ends' reports.
+"""Whether a run was ok and, if not, what failed first.  The controller decides it from the reports of all ends.
 
-"ok" takes every end: each stage accepted, each link committed, read to its end,
-and as many bytes read as were sent.  The cause is what failed without an excuse:
-a stage that was in trouble only after one of its links was broken is a victim,
-and the link leads to the other side.
+"ok" needs every end: each stage was accepted, and each link was committed and read to its end, with as many bytes read
+as sent.  The cause is a failure without an excuse.  A stage that failed only after one of its links was broken is a
+victim, and the link leads to the other side.
 """
 
 from .._end.wire import bounded
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .records import Cause, Outcome
 
-    Suspect = tuple[float, Cause]  # when it failed, by the clocks of a run
+    Suspect = tuple[float, Cause]  # (time of the failure, on the clock of the run, cause)
 
 LATE = float("inf")
-MSG_MOST = 4 * 1024  # characters of JSON: a result has the sentence twice
-# what to try, in the words of a task's options
+MSG_MOST = 4 * 1024  # characters of JSON; a result contains the message twice
+# advice for messages, with the names of a task's options
 ADVICE = {
     "early exit": "if that is what you want, set early_exit for it",
     "timeout": "connect_timeout",
@@ -37,7 +36,7 @@ MTU = (
 
 
 class Verdict:
-    """The outcome of one run: ``ok``, ``skipped``, ``cause`` (None when ok) and what each stage and link came to."""
+    """The outcome of one run: ``ok``, ``skipped``, ``cause`` (None when ok), and the reports of stages and links."""
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class Verdict:
         hosts: "dict[str, str]",
         advice: "dict[str, str] | None" = None,
     ):
-        """``outcomes``: {end: {"report": …, "error": text, "kind": …, "cancelled": we ended it}}; ``hosts``: names."""
+        """``outcomes``: {end: outcome}; ``hosts``: {end: name of its host}; ``advice``: like ADVICE."""
         self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice or ADVICE
         self.reports: "dict[str, Report]" = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
         self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
@@ -59,7 +58,7 @@ class Verdict:
         found = [report["skipped"] for report in self.reports.values() if "skipped" in report]
         self.skipped = sentences.skipped(found[0]) if found else ""
         if any(r.get("links") or r.get("died") for r in self.reports.values()):
-            self.skipped = ""  # it exists since our own sink has made it: Ansible has run that login a second time
+            self.skipped = ""  # the sink of this run created the file, and Ansible then ran the login a second time
         self.cause = None if self.skipped else self._cause()
         if self.cause:
             self.cause["msg"] = bounded(self.cause["msg"], MSG_MOST, last=False)
@@ -68,7 +67,7 @@ class Verdict:
 
     @property
     def started(self) -> bool:
-        """Whether any stage has run, or may have: an end that is lost cannot say."""
+        """Whether any stage has run, or may have run at an end that was lost."""
         apart = any(report and not report.get("links") and not report.get("died") for report in self.reports.values())
         lost = not apart and any(outcome.get("lost") for outcome in self.outcomes.values())
         died = any(report.get("died") for report in self.reports.values())
@@ -114,7 +113,7 @@ class Verdict:
         return found
 
     def _at_fault(self, name: str) -> bool:
-        """A stage failed, and not after a link of its was broken (as all are when its end is ended)."""
+        """Whether a stage failed before any of its links was broken; stopping an end breaks all its links."""
         stage = self.stages.get(name)
         return bool(stage and stage["problem"] and not stage["blame"]) and name not in self.excused
 
@@ -162,7 +161,7 @@ class Verdict:
         return self.hosts[spec["writer"]], self.hosts[spec["reader"]]
 
     def _ends(self) -> "list[Suspect]":
-        """Ends that were ended, or never answered: as early as the first link that the others saw broken."""
+        """Ends that were stopped or never answered; the time is that of the first link that others saw break."""
         found: "list[Suspect]" = []
         for end, outcome in self.outcomes.items():
             report = self.reports[end]
@@ -175,7 +174,7 @@ class Verdict:
                 lost = "the connection to it was lost" if outcome["kind"] == "unreachable" else "its end was lost"
                 text = "%s: %s" % (lost, outcome["error"])
             elif report.get("not_connected") or report.get("skipped"):
-                # but the others had links: Ansible has run the login a second time
+                # the other ends had links, so Ansible ran this login a second time
                 text = "the connection was lost; Ansible connected again, but a run cannot be resumed"
             if not text or self._by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
                 continue
@@ -189,14 +188,14 @@ class Verdict:
         return found
 
     def _by_us(self, end: str) -> bool:
-        """Whether the controller has ended this end, since another had failed."""
+        """Whether the controller stopped this end because another had failed."""
         return bool(self.outcomes[end]["cancelled"])
 
     def _touches(self, link: str, end: str) -> bool:
         return any(spec["id"] == link and end in (spec["writer"], spec["reader"]) for spec in self.plan.links)
 
     def _disagreement(self) -> "Cause | None":
-        """Nobody admits anything: then both sides of each link must agree, and every stage have run."""
+        """A failure that no end reports: the sides of a link disagree, or a stage has not run."""
         for spec in self.plan.links:
             link = spec["id"]
             if link in self.excused:
@@ -228,7 +227,7 @@ class Verdict:
                 return {"kind": "stage", "stage": name, "host": self.hosts[end], "msg": text}
         return None
 
-    # -- it did not even begin
+    # -- failures before the start
 
     def _not_launched(self) -> "Cause | None":
         if any(report.get("links") for report in self.reports.values()):
@@ -275,7 +274,7 @@ class Verdict:
         return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
 
     def who_tried_what(self) -> str:
-        """A sentence an end: where it listened, and what it dialled with which success."""
+        """One sentence for each end: where it listened, what it dialled, and the outcomes."""
         told = [self._told(end, r["connect"]) for end, r in self.reports.items() if r.get("connect")]
         told += ["%s did not answer." % self.hosts[end] for end, o in self.outcomes.items() if o["report"] is None]
         return " ".join(told)
