@@ -14,7 +14,7 @@ from tests.hosts import Fleet
 from tests.hosts.process import Identity
 from tests.system import anatomy
 from tests.system.anatomy import Anatomy, Proc
-from tests.system.conftest import Traces
+from tests.system.traces import Traces
 
 from .catalogue import GROUPS, OF_COMMANDS, RUNNING, STAGES, Fault
 from .commands import FULL, Commands

@@ -11,19 +11,16 @@ So a table of faults costs one start of Ansible, and what waits, waits beside th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.hosts import Fleet
 
 from . import playbook
-from .conftest import Traces
 from .playbook import Outcome, Started
 
 OWN_LOGIN = {"ansible_ssh_args": "-o ControlMaster=no"}  # not the master connection that the others share
@@ -39,9 +36,14 @@ class Case:
     variables: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def inventory(fleet: Fleet, cases: Mapping[str, Case], more: Mapping[str, Any]) -> Path:
-    """The fleet's inventory, a group ``cases`` with a host for each case, and further hosts with their variables."""
-    content = json.loads(fleet.inventory().read_text(encoding="utf-8"))
+def inventory(
+    fleet: Fleet, cases: Mapping[str, Case], more: Mapping[str, Any], every: Mapping[str, Any] | None = None
+) -> Path:
+    """The fleet's inventory, a group ``cases`` with a host for each case, and further hosts with their variables.
+
+    ``every`` are variables for all of them; None removes the fleet's own.
+    """
+    content = json.loads(fleet.inventory({"all": every or {}}).read_text(encoding="utf-8"))
     content["all"]["children"]["cases"] = {
         "hosts": {name: {"ansible_host": fleet[case.host].address, **case.variables} for name, case in cases.items()}
     }
@@ -94,18 +96,3 @@ def run(fleet: Fleet, cases: Mapping[str, Case], *, timeout: float = 120, **opti
     found = finish(started, timeout)
     assert set(found) == set(cases), f"no outcome: {sorted(set(cases) - set(found))}\n{started.said()}"
     return found
-
-
-@contextlib.contextmanager
-def leaves_nothing(fleet: Fleet, but: str = "", patience: float = 20.0) -> Iterator[None]:
-    """conftest's check, around a whole file whose cases run at once; what starts with ``but`` is not counted."""
-    before = Traces(fleet)
-
-    def left() -> list[str]:
-        return [trace for trace in Traces(fleet).new(before) if not (but and trace.startswith(but))]
-
-    yield
-    deadline = time.monotonic() + patience
-    while (found := left()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not found, "left behind:\n" + "\n".join(found)

@@ -12,29 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import Fleet, Host, HostSpec, requirements
+from tests.hosts import Fleet, HostSpec, requirements
 
 from . import playbook
+from .playbook import Done
 from .shell import Shell
+from .together import MARK, Shared
+from .traces import SCRATCH, Traces, everyone
 
 PATIENCE = 8.0  # seconds for what a test has started to be gone
-SCRATCH = "/var/tmp/scratch"  # on each host, for a test's own files; any user may write there, emptied after each test
-LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "ssh: ")  # logins, and ControlPersist's masters
-# Ansible itself makes these on a host whose commands need a temporary file, and leaves them
-LEFT_BY_ANSIBLE = (".ansible", ".ansible/tmp")
 
 
 # the files that take longest, in this order: begun first, so that none of them runs alone in the end
 LONGEST = ("faults", "command_signals", "hosts", "command_role", "connect", "preflight", "become", "runner", "harness")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARK}: a play of the test, run with the others of its file")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
-
-
-def everyone(fleet: Fleet) -> list[Host]:
-    return [fleet.controller, *fleet]
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +55,27 @@ def make_fleet(hosts: Sequence[str | HostSpec], directory: Path) -> Iterator[Fle
 @pytest.fixture
 def work(fleet: Fleet, request: pytest.FixtureRequest) -> Path:
     """A directory of this test that all hosts and the test see under the same path (root only)."""
-    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+    return make_work(fleet, request.node)
+
+
+def make_work(fleet: Fleet, item: pytest.Item) -> Path:
+    name = "".join(letter if letter.isalnum() else "_" for letter in item.name)
     path = fleet.directory / "work" / name
-    path.mkdir(parents=True)
+    path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@pytest.fixture(scope="module")
+def shared(fleet: Fleet, request: pytest.FixtureRequest) -> Shared:
+    """What the selected tests of a file run together."""
+    items = [item for item in request.session.items if item.getparent(pytest.Module) is request.node]
+    return Shared(fleet, items, make_work)
+
+
+@pytest.fixture
+def done(shared: Shared, request: pytest.FixtureRequest) -> Done:
+    """What the play of a test marked with @together came to."""
+    return shared.of(request.node)
 
 
 @pytest.fixture(scope="module")
@@ -73,36 +89,6 @@ def shell(installed: Shell) -> Iterator[Shell]:
     """A shell there; what a test has started, and not finished, is ended with it."""
     yield installed
     installed.end()
-
-
-class Traces:
-    """What is on the hosts at one moment, but for ssh's logins."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
-        on = [host for host in everyone(fleet) if host.is_on]
-        self.processes = {
-            f"{host.name}: process {process.pid} {process.cmdline}"
-            for host in on
-            for process in host.processes()
-            if not process.cmdline.startswith(LEFT_BY_SSH)
-        }
-        self.listeners = {f"{host.name}: listener {line}" for host in on for line in host.listeners()}
-        self.files = {f"{host.name}: file {path}" for host in on for path in host.files() if self.counts(path)}
-        home = playbook.ansible_home(fleet) / "tmp"
-        self.files.update(f"controller: file {path}" for path in home.glob("*"))
-
-    @staticmethod
-    def counts(path: str) -> bool:
-        below = path.removeprefix("/root/").split("/", 3)[-1] if path.startswith("/home/") else path[len("/root/") :]
-        if below in LEFT_BY_ANSIBLE or path.startswith(("/run/cp/", "/run/sudo")):
-            return False
-        return path != SCRATCH and not path.startswith(SCRATCH + "/")
-
-    def new(self, before: Traces) -> list[str]:
-        return sorted(
-            (self.processes - before.processes) | (self.listeners - before.listeners) | (self.files - before.files)
-        )
 
 
 @pytest.fixture(autouse=True)

@@ -156,11 +156,13 @@ class Started:
             time.sleep(0.02)
         raise AssertionError(f"no {text!r} within {timeout} s:\n{self.said()}")
 
-    def outcomes(self) -> list[Outcome]:
-        """What has come to its end so far, retries included."""
+    def outcomes(self, play: str | None = None) -> list[Outcome]:
+        """What has come to its end so far, retries included; of all plays, or of the one with this name."""
         outcomes: list[Outcome] = []
         started: dict[tuple[str, str], float] = {}
         for event in self.events():
+            if play not in (None, event["play"]):
+                continue
             key = (event["task"], event["host"])
             if event["event"] == "start":
                 started[key] = event["at"]

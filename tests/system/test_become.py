@@ -10,15 +10,19 @@ import re
 import shutil
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.hosts import ROOT_PASSWORD, Fleet, Host
 
-from . import playbook
-from .conftest import SCRATCH
-from .playbook import pipe
+from . import batch, playbook
+from .batch import Case
+from .conftest import make_fleet
+from .playbook import Done, Outcome, pipe
+from .together import together
+from .traces import SCRATCH, everyone, leaves_nothing
 
 WHO = {"shell": "cat; id -un"}
 SUDO = pytest.mark.skipif(shutil.which("sudo") is None, reason="sudo is not installed")
@@ -27,162 +31,161 @@ SU = {"_become": True, "_become_method": "su"}
 PASSWORD = {"ansible_become_password": ROOT_PASSWORD}
 
 
+HIDING = {"open": 0, "closed": 1, "hidden": 2}  # hosts, and the hidepid of their /proc
+# users of both hosts, by further names of them
+USERS = {
+    f"{host}-{user}": {"of": host, "ansible_user": user} for host in ("h1", "h2") for user in ("backup1", "backup2")
+}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Each hides the processes of others in another way."""
+    for made in make_fleet(["h1", "h2", *HIDING], tmp_path_factory.mktemp("fleet")):
+        for name, level in HIDING.items():
+            made[name].run(["mount", "-n", "-t", "proc", "-o", f"hidepid={level}", "proc", "/proc"])
+        yield made
+
+
 # -- sudo
 
 
 @SUDO
-def test_sudo_on_the_tasks_host(fleet: Fleet) -> None:
-    root = playbook.run(
-        fleet,
-        [
-            pipe(input="id -un", remote=WHO, _become=True, _become_user="backup1"),
-            pipe(remote="id -un", output=WHO, _become=True, _become_user="backup2"),
-            pipe(input="id -un", remote=WHO, _become=True),
-        ],
-    )
-    unprivileged = playbook.run(
-        fleet,
-        [
-            pipe(input="id -un", remote=WHO),
-            pipe(input="id -un", remote=WHO, _become=True),
-            pipe(input="id -un", remote=[WHO, WHO], _become=True, _become_user="backup2"),
-        ],
-        inventory={"h1": {"ansible_user": "backup1"}},
-    )
-    keyword = playbook.run(
-        fleet,
-        pipe(input="id -un", remote=WHO, _remote_user="backup2"),
-        inventory={"all": {"ansible_user": None}},
-    )
-    said = [result["stages"][-1]["stdout"] for done in (root, unprivileged, keyword) for result in done.results]
-    assert said == [
-        "root\nbackup1\n",
-        "backup2\nroot\n",
-        "root\nroot\n",
-        "root\nbackup1\n",
-        "root\nroot\n",
-        "root\nbackup2\nbackup2\n",
-        "root\nbackup2\n",
-    ]
+@together(
+    pipe(input="id -un", remote=WHO, _become=True, _become_user="backup1"),
+    pipe(remote="id -un", output=WHO, _become=True, _become_user="backup2"),
+    pipe(input="id -un", remote=WHO, _become=True),
+)
+def test_sudo_of_root(done: Done) -> None:
+    said = [result["stages"][-1]["stdout"] for result in done.results]
+    assert said == ["root\nbackup1\n", "backup2\nroot\n", "root\nroot\n"]
 
 
 @SUDO
-def test_peer_become(fleet: Fleet) -> None:
-    """On the peer's own terms, the controller's included; on both sides at once."""
-    users = {"h1": {"ansible_user": "backup1"}, "h2": {"ansible_user": "backup1"}}
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="id -un", remote=WHO, peer="h2"),
-            pipe(input="id -un", remote=WHO, peer="h2", peer_become=True),
-            pipe(input="id -un", remote=WHO, peer="h2", peer_become=True, peer_become_user="backup2"),
-            pipe(input="id -un", remote=WHO, peer="h2", _become=True, _become_user="backup2"),
-            pipe(
-                input="id -un",
-                remote=WHO,
-                output=WHO,
-                peer="h2",
-                peer_become=True,
-                peer_become_user="backup2",
-                _become=True,
-                _become_user="root",
-            ),
-        ],
-        inventory=users,
-    )
-    local = playbook.run(
-        fleet,
-        [
-            pipe(remote="id -un", output=WHO, peer_become=True, _become=True, _become_user="backup1"),
-            pipe(input="id -un", remote=WHO, peer="controller", peer_become=True, peer_become_user="backup2"),
-        ],
-        # by its name: localhost's Python is ansible-playbook's own, which may be in root's private directory
-        inventory={"controller": {"ansible_connection": "local"}},
-    )
-    said = [result["stages"][-1]["stdout"] for result in [*done.results, *local.results]]
+@together(
+    pipe(input="id -un", remote=WHO),
+    pipe(input="id -un", remote=WHO, _become=True),
+    pipe(input="id -un", remote=[WHO, WHO], _become=True, _become_user="backup2"),
+    hosts="h1-backup1",
+    more=USERS,
+)
+def test_sudo_of_a_user(done: Done) -> None:
+    said = [result["stages"][-1]["stdout"] for result in done.results]
+    assert said == ["root\nbackup1\n", "root\nroot\n", "root\nbackup2\nbackup2\n"]
+
+
+@SUDO
+def test_remote_user(fleet: Fleet) -> None:
+    """The keyword, where the inventory has no ansible_user."""
+    task = pipe(input="id -un", remote=WHO, _remote_user="backup2")
+    done = playbook.run(fleet, task, inventory={"all": {"ansible_user": None}})
+    assert done.result["stages"][-1]["stdout"] == "root\nbackup2\n"
+
+
+PEER = {"input": "id -un", "remote": WHO, "peer": "h2-backup1"}
+
+
+@SUDO
+@together(
+    pipe(**PEER),
+    pipe(**PEER, peer_become=True),
+    pipe(**PEER, peer_become=True, peer_become_user="backup2"),
+    pipe(**PEER, _become=True, _become_user="backup2"),
+    pipe(**PEER, output=WHO, peer_become=True, peer_become_user="backup2", _become=True, _become_user="root"),
+    hosts="h1-backup1",
+    more=USERS,
+)
+def test_peer_become(done: Done) -> None:
+    """On the peer's own terms; on both sides at once."""
+    said = [result["stages"][-1]["stdout"] for result in done.results]
     assert said == [
         "backup1\nbackup1\n",
         "root\nbackup1\n",
         "backup2\nbackup1\n",
         "backup1\nbackup2\n",
         "backup2\nroot\nbackup2\n",
-        "backup1\nroot\n",
-        "backup2\nroot\n",
     ]
 
 
 @SUDO
-def test_become_by_variables_and_keywords(fleet: Fleet) -> None:
+@together(
+    pipe(remote="id -un", output=WHO, peer_become=True, _become=True, _become_user="backup1"),
+    pipe(input="id -un", remote=WHO, peer="here", peer_become=True, peer_become_user="backup2"),
+    # by its name: localhost's Python is ansible-playbook's own, which may be in root's private directory
+    more={"here": {"ansible_connection": "local"}},
+)
+def test_peer_become_on_the_controller(done: Done) -> None:
+    said = [result["stages"][-1]["stdout"] for result in done.results]
+    assert said == ["backup1\nroot\n", "backup2\nroot\n"]
+
+
+@SUDO
+@together(
+    pipe(input="id -un", remote=WHO, peer="becoming2"),
+    pipe(input="id -un", remote=WHO, peer="becoming2", peer_become_user="backup1"),
+    hosts="becoming1",
+    more={
+        f"becoming{number}": {"of": f"h{number}", "ansible_become": True, "ansible_become_user": f"backup{number}"}
+        for number in (1, 2)
+    },
+)
+def test_become_by_variables_and_keywords(done: Done) -> None:
     """Where the inventory says so, for the peer as for the host; a peer_become_user alone is not overlooked."""
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="id -un", remote=WHO, peer="h2"),
-            pipe(input="id -un", remote=WHO, peer="h2", peer_become_user="backup1"),
-        ],
-        inventory={
-            "h1": {"ansible_become": True, "ansible_become_user": "backup1"},
-            "h2": {"ansible_become": True, "ansible_become_user": "backup2"},
-        },
-    )
     assert [result["stages"][1]["stdout"] for result in done.results] == ["backup2\nbackup1\n", "backup1\nbackup1\n"]
 
 
+RAN = "/tmp/has-run"  # not below SCRATCH, which the next test would find empty
+MARK = {"shell": f"touch {RAN}; cat"}
+
+
 @SUDO
-def test_sudo_that_says_no(fleet: Fleet) -> None:
+@together(
+    pipe(input=MARK, remote=MARK, _become=True, _ignore_errors=True),
+    pipe(input=MARK, remote=MARK, peer="h2-backup2", peer_become=True, _ignore_errors=True),
+    hosts="h1-backup2",
+    more=USERS,
+)
+def test_sudo_that_says_no(fleet: Fleet, done: Done) -> None:
     """backup2 may not: one sentence with what sudo said; nothing has run."""
-    mark = {"shell": f"touch {SCRATCH}/ran; cat"}
-    users = {"fleet": {"ansible_user": "backup2"}}
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input=mark, remote=mark, _become=True),
-            pipe(input=mark, remote=mark, peer="h2", peer_become=True),
-        ],
-        inventory=users,
-        ignore_errors=True,
-    )
-    for result, host in zip(done.results, ("h1", "h2"), strict=True):
+    for result, host in zip(done.results, ("h1-backup2", "h2-backup2"), strict=True):
         assert re.search(rf"\b{host}\b.*password", result["msg"], re.IGNORECASE | re.DOTALL), result["msg"]
         assert not result.get("changed")
-    assert all(f"{SCRATCH}/ran" not in host.files() for host in (*fleet, fleet.controller))
+    assert all(RAN not in host.files() for host in everyone(fleet))
     assert max(outcome.at - outcome.started for outcome in done.outcomes) < 20
 
 
+@pytest.fixture(scope="module")
+def held(fleet: Fleet) -> dict[str, Outcome]:
+    """All at once: most of the time they wait."""
+    late = pipe(remote={"shell": "echo early; sudo -n sh -c 'sleep 2; echo late' & exit 0"}, output="cat")
+    never = pipe(remote={"shell": "echo early; sudo -n sleep 12 & exit 0"}, output="cat")
+    user = {"ansible_user": "backup1"}
+    cases = {f"{name}-late": Case(late, host=name, variables=user) for name in HIDING}
+    cases.update({f"{name}-held": Case(never, host=name, variables=user) for name in HIDING})
+    with leaves_nothing(fleet):
+        return batch.run(fleet, cases)
+
+
 @SUDO
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_what_sudo_leaves_running_may_have_the_link(fleet: Fleet, level: int) -> None:
+@pytest.mark.parametrize("name", HIDING)
+def test_what_sudo_leaves_running_may_have_the_link(held: dict[str, Outcome], name: str) -> None:
     """Whether this user sees its name or not (hidepid): it is waited for, and no end of file comes before."""
-    h1 = fleet["h1"]
-    h1.run(["mount", "-n", "-t", "proc", "-o", f"hidepid={level}", "proc", "/proc"])
-    try:
-        done = playbook.run(
-            fleet,
-            [
-                pipe(remote={"shell": "echo early; sudo -n sh -c 'sleep 2; echo late' & exit 0"}, output="cat"),
-                pipe(remote={"shell": "echo early; sudo -n sleep 12 & exit 0"}, output="cat"),
-            ],
-            inventory={"h1": {"ansible_user": "backup1"}},
-            ignore_errors=True,
-        )
-    finally:
-        h1.run(["umount", "-n", "-l", "/proc"])
-    late, held = done.results
+    late, never = held[f"{name}-late"].result, held[f"{name}-held"].result
     assert late["stages"][1]["stdout"] == "early\nlate\n" and late["msg"] == "ok"
-    assert held["cause"]["kind"] == "held" and held["cause"]["host"] == "h1"
-    name = "a process of another user" if level else "sudo"
-    assert re.search(rf"has exited, but {name} \(pid \d+\)", held["msg"]), held["msg"]
-    assert "which it started, may still have the link open: it cannot be examined; make it wait" in held["msg"]
+    assert never["cause"]["kind"] == "held" and never["cause"]["host"] == f"{name}-held"
+    what = "a process of another user" if HIDING[name] else "sudo"
+    assert re.search(rf"has exited, but {what} \(pid \d+\)", never["msg"]), never["msg"]
+    assert "which it started, may still have the link open: it cannot be examined; make it wait" in never["msg"]
 
 
 @SUDO
-def test_ssh_connection_is_found_through_sudo(fleet: Fleet) -> None:
+@together(
+    pipe(input="echo x", remote="cat", listen="peer", _become=True, _become_user="backup2"),
+    hosts="h1-backup1",
+    more=USERS,
+)
+def test_ssh_connection_is_found_through_sudo(done: Done) -> None:
     """sudo drops the variable that says where the login came from; the host can dial the controller all the same."""
-    done = playbook.run(
-        fleet,
-        pipe(input="echo x", remote="cat", listen="peer", _become=True, _become_user="backup2"),
-        inventory={"h1": {"ansible_user": "backup1"}},
-    )
     assert done.result["stages"][1]["stdout"] == "x\n"
 
 
@@ -245,40 +248,50 @@ def test_su_to_an_unprivileged_user(fleet: Fleet) -> None:
     assert "plan.json" in seen and seen["plan.json"].mode & 0o007 == 0, seen
 
 
-def test_su_on_both_sides(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="id -un", remote=WHO, output=WHO, peer="h2", peer_become=True, **SU),
-            pipe(input="id -un", remote=WHO, peer="h2", peer_become=True),
-            pipe(input="id -un", remote=WHO, peer="h2", **SU),
-        ],
-        inventory={"fleet": {"ansible_user": "backup2", "ansible_become_method": "su", **PASSWORD}},
-    )
+SU_USERS = {
+    f"su{number}": {"of": f"h{number}", "ansible_user": "backup2", "ansible_become_method": "su", **PASSWORD}
+    for number in (1, 2)
+}
+
+
+@together(
+    pipe(input="id -un", remote=WHO, output=WHO, peer="su2", peer_become=True, **SU),
+    pipe(input="id -un", remote=WHO, peer="su2", peer_become=True),
+    pipe(input="id -un", remote=WHO, peer="su2", **SU),
+    hosts="su1",
+    more=SU_USERS,
+)
+def test_su_on_both_sides(done: Done) -> None:
     said = [result["stages"][-1]["stdout"] for result in done.results]
     assert said == ["root\nroot\nroot\n", "root\nbackup2\n", "backup2\nroot\n"]
 
 
-def test_su_with_a_wrong_password(fleet: Fleet) -> None:
-    mark = {"shell": f"touch {SCRATCH}/ran; cat"}
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input=mark, remote=mark, **SU),
-            pipe(input=mark, remote=mark, peer="h2", peer_become=True),
-        ],
-        inventory={
-            "fleet": {"ansible_user": "backup2", "ansible_become_method": "su", "ansible_become_password": "not this"}
-        },
-        ignore_errors=True,
-    )
-    for result, host in zip(done.results, ("h1", "h2"), strict=True):
+@together(
+    pipe(input=MARK, remote=MARK, _ignore_errors=True, **SU),
+    pipe(input=MARK, remote=MARK, peer="wrong2", peer_become=True, _ignore_errors=True),
+    hosts="wrong1",
+    more={
+        name.replace("su", "wrong"): {**variables, "ansible_become_password": "not this"}
+        for name, variables in SU_USERS.items()
+    },
+)
+def test_su_with_a_wrong_password(fleet: Fleet, done: Done) -> None:
+    for result, host in zip(done.results, ("wrong1", "wrong2"), strict=True):
         assert re.search(rf"\b{host}\b.*(Incorrect su password|Authentication failure)", result["msg"], re.DOTALL), (
             result["msg"]
         )
         assert not result.get("changed") and result["cause"]["host"] == host
     assert "not this" not in done.output
-    assert all(f"{SCRATCH}/ran" not in host.files() for host in (*fleet, fleet.controller))
+    assert all(RAN not in host.files() for host in everyone(fleet))
+
+
+@together(
+    pipe(input="true", remote={"shell": "echo $COLOUR"}, _environment={"COLOUR": "blue"}, **SU),
+    hosts="su1",
+    more=SU_USERS,
+)
+def test_the_environment_through_su(done: Done) -> None:
+    assert done.result["stages"][1]["stdout"] == "blue\n"
 
 
 def test_su_and_keep_remote_files(fleet: Fleet) -> None:
@@ -294,12 +307,3 @@ def test_su_and_keep_remote_files(fleet: Fleet) -> None:
     assert [path for path in left if not re.search(r"/ansible-tmp-[^/]*$", path)] == []
     for path in left:
         fleet["h1"].run(["rmdir", path])
-
-
-def test_the_environment_through_su(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        pipe(input="true", remote={"shell": "echo $COLOUR"}, _environment={"COLOUR": "blue"}, **SU),
-        inventory={"h1": {"ansible_user": "backup2", **PASSWORD}},
-    )
-    assert done.result["stages"][1]["stdout"] == "blue\n"

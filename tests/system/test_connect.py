@@ -22,6 +22,7 @@ from . import anatomy, batch, playbook
 from .batch import OWN_LOGIN, Case
 from .conftest import make_fleet
 from .playbook import Outcome, pipe
+from .traces import leaves_nothing
 
 HOWS = {"drop": "timed out", "reject": "refused", "unreachable": "no route"}
 DIRECTIONS = ("in", "out")
@@ -46,7 +47,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 @pytest.fixture(scope="module", autouse=True)
 def clean(fleet: Fleet) -> Iterator[None]:
     """conftest's check, once for all."""
-    with batch.leaves_nothing(fleet):
+    with leaves_nothing(fleet):
         yield
 
 

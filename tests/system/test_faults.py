@@ -24,6 +24,7 @@ from .anatomy import Anatomy
 from .batch import OWN_LOGIN, Case
 from .conftest import make_fleet
 from .playbook import Done, Outcome, Started, pipe
+from .traces import leaves_nothing
 
 NETWORK = ("off", "crash", "cut", "reset", "silent", "deaf", "mute")  # faults, and the hosts that they are for
 VICTIMS = (*NETWORK, "blink")
@@ -46,7 +47,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def clean(fleet: Fleet) -> Iterator[None]:
     """In place of conftest's check around each test, for other streams run meanwhile: each test looks for its own."""
     (fleet.directory / "work").mkdir()
-    with batch.leaves_nothing(fleet, but="controller: file"):  # a killed Ansible leaves its own temporary directory
+    with leaves_nothing(fleet, but="controller: file"):  # a killed Ansible leaves its own temporary directory
         yield
 
 

@@ -26,6 +26,7 @@ from tests.hosts import Fleet
 from . import anatomy, batch
 from .batch import Case
 from .playbook import Outcome, pipe
+from .traces import leaves_nothing
 
 MIB = 1024 * 1024
 SIDES = ("push", "pull")
@@ -222,7 +223,7 @@ def results(fleet: Fleet) -> Iterator[Results]:
 @pytest.fixture(scope="module", autouse=True)
 def clean(fleet: Fleet) -> Iterator[None]:
     """conftest's check, once for all; the agents are for their own tests to find and to end."""
-    with batch.leaves_nothing(fleet):
+    with leaves_nothing(fleet):
         yield
 
 

@@ -15,8 +15,10 @@ import pytest
 from tests.hosts import Fleet, Host, HostSpec
 
 from . import playbook
-from .conftest import SCRATCH, make_fleet
-from .playbook import pipe
+from .conftest import make_fleet
+from .playbook import Done, pipe
+from .together import At, Play, alone, together
+from .traces import SCRATCH
 
 MIB = 1024 * 1024
 WHO = {"shell": "cat; hostname"}
@@ -80,72 +82,66 @@ def test_a_peer_by_its_own_variables(fleet: Fleet, work: Path) -> None:
     h2.run(["install", "-m", "755", str(python), f"{SCRATCH}/python"])
     authorized = "/home/backup1/.ssh/authorized_keys"
     old = h2.run(["cat", authorized]).stdout
-    inventory: dict[str, dict[str, Any]] = {
-        "h2": {
-            "ansible_user": "backup1",
-            "ansible_port": 2222,
-            "ansible_ssh_private_key_file": str(key),
-            "ansible_ssh_extra_args": "-o HostKeyAlias=h2",
-            "ansible_python_interpreter": f"{SCRATCH}/python",
-        },
-        "h1": {"ansible_user": "backup2"},
+    own = {
+        "ansible_user": "backup1",
+        "ansible_port": 2222,
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_extra_args": "-o HostKeyAlias=h2",
+        "ansible_python_interpreter": f"{SCRATCH}/python",
     }
-    who = "id -un; echo $SSH_CONNECTION"
-    task = pipe(input={"shell": who}, remote={"shell": f"cat; {who}"}, peer="h2")
     become = {"ansible_become": True, "ansible_become_user": "backup2"}
+    more = {"own": {"of": "h2", **own}, "becoming": {"of": "h2", **own, **become}}
+    more["host"] = {"of": "h1", "ansible_user": "backup2"}
+    who = "id -un; echo $SSH_CONNECTION"
+    name = {"input": "id -un", "remote": {"shell": "cat; id -un"}, "peer": "becoming"}
+    tasks = [
+        pipe(input={"shell": who}, remote={"shell": f"cat; {who}"}, peer="own"),
+        pipe(**name),
+        pipe(**name, peer_become=True, peer_become_user="root"),
+    ]
     try:
         h2.run(["sh", "-c", f"cat >{authorized}"], input=key.with_suffix(".pub").read_text(encoding="ascii"))
-        done = playbook.run(fleet, task, inventory=inventory)
-        became = playbook.run(
-            fleet,
-            [
-                pipe(input="id -un", remote={"shell": "cat; id -un"}, peer="h2"),
-                pipe(
-                    input="id -un",
-                    remote={"shell": "cat; id -un"},
-                    peer="h2",
-                    peer_become=True,
-                    peer_become_user="root",
-                ),
-            ],
-            inventory={**inventory, "h2": {**inventory["h2"], **become}},
-        )
+        done = alone(fleet, Play(tasks, hosts="host", more=more))
     finally:
         h2.run(["sh", "-c", f"cat >{authorized}"], input=old)
-    own, others = fleet.controller.address, [h2.address, fleet["h1"].address]
-    said = done.result["stages"][1]["stdout"].splitlines()
-    assert said[0] == "backup1" and re.fullmatch(rf"{own} \d+ {others[0]} 2222", said[1])
-    assert said[2] == "backup2" and re.fullmatch(rf"{own} \d+ {others[1]} 22", said[3])
+    first, *became = done.results
+    here, others = fleet.controller.address, [h2.address, fleet["h1"].address]
+    said = first["stages"][1]["stdout"].splitlines()
+    assert said[0] == "backup1" and re.fullmatch(rf"{here} \d+ {others[0]} 2222", said[1])
+    assert said[2] == "backup2" and re.fullmatch(rf"{here} \d+ {others[1]} 22", said[3])
     assert h2.run(["stat", "-c", "%U", f"{SCRATCH}/used"]).stdout == "backup1\n"
-    assert [result["stages"][1]["stdout"] for result in became.results] == ["backup2\nbackup2\n", "root\nbackup2\n"]
+    assert [result["stages"][1]["stdout"] for result in became] == ["backup2\nbackup2\n", "root\nbackup2\n"]
 
 
-def test_the_tasks_keywords_are_not_the_peers(fleet: Fleet) -> None:
+SHOW = "echo $(id -un) ${COLOUR:-none}"
+
+
+@together(
+    *(
+        pipe(
+            input={"shell": SHOW},
+            remote={"shell": f"cat; {SHOW}"},
+            output={"shell": f"cat; {SHOW}"},
+            peer=peer,
+            _become=True,
+            _become_user="backup2",
+            _environment={"COLOUR": "blue"},
+        )
+        for peer in ("h2", "localhost")
+    ),
+    keywords={"environment": [{"COLOUR": "red"}]},
+)
+def test_the_tasks_keywords_are_not_the_peers(done: Done) -> None:
     """become, environment and remote_user apply to the task's host."""
-    show = "echo $(id -un) ${COLOUR:-none}"
-    done = playbook.run(
-        fleet,
-        [
-            pipe(
-                input={"shell": show},
-                remote={"shell": f"cat; {show}"},
-                output={"shell": f"cat; {show}"},
-                peer=peer,
-                _become=True,
-                _become_user="backup2",
-                _environment={"COLOUR": "blue"},
-            )
-            for peer in ("h2", "localhost")
-        ],
-        play={"environment": [{"COLOUR": "red"}]},
-    )
+    assert len(done.results) == 2
     for result in done.results:
         assert result["stages"][2]["stdout"] == "root none\nbackup2 blue\nroot none\n"
 
 
-def test_environment(fleet: Fleet) -> None:
-    """Of the play, the block and the task, and a stage's own over all; also the PATH in which commands are found."""
-    fleet["h1"].run(["sh", "-c", f"printf '#!/bin/sh\\ncat; echo mine\\n' >{SCRATCH}/mine; chmod 755 {SCRATCH}/mine"])
+def environments(at: At) -> Play:
+    mine = at.work / "mine"
+    mine.write_text("#!/bin/sh\ncat; echo mine\n", encoding="ascii")
+    mine.chmod(0o755)
     show = "echo ${A-} ${B-} ${C-} ${D-}"
     block = {
         "environment": {"B": "block", "C": "block", "D": "block"},
@@ -163,112 +159,111 @@ def test_environment(fleet: Fleet) -> None:
             }
         ],
     }
-    path = {"name": "path", **pipe(input="true", remote="mine", _environment={"PATH": f"{SCRATCH}:/usr/bin:/bin"})}
-    play = {"hosts": "h1", "gather_facts": False, "environment": {"A": "play", "B": "play"}, "tasks": [block, path]}
-    done = playbook.run(fleet, plays=[play])
+    path = {"name": "path", **pipe(input="true", remote="mine", _environment={"PATH": f"{at.work}:/usr/bin:/bin"})}
+    return Play([block, path], keywords={"environment": {"A": "play", "B": "play"}})
+
+
+@together(environments)
+def test_environment(done: Done) -> None:
+    """Of the play, the block and the task, and a stage's own over all; also the PATH in which commands are found."""
     assert done.of("show").result["stages"][2]["stdout"] == "\nplay block task 2 task\nblock task 2 stage\n"
     assert done.of("path").result["stages"][1]["stdout"] == "mine\n"
 
 
-def test_a_peer_that_is_the_tasks_own_host(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="hostname", remote=WHO, peer="h1"),
-            pipe(input="head -c 30M /dev/zero", remote="cat", output="wc -c", peer="{{ inventory_hostname }}"),
-        ],
-    )
+@together(
+    pipe(input="hostname", remote=WHO, peer="h1"),
+    pipe(input="head -c 30M /dev/zero", remote="cat", output="wc -c", peer="{{ inventory_hostname }}"),
+)
+def test_a_peer_that_is_the_tasks_own_host(done: Done) -> None:
     who, big = done.results
     assert who["stages"][1]["stdout"] == "h1\nh1\n" and [stage["host"] for stage in who["stages"]] == ["h1", "h1"]
     assert big["stages"][2]["stdout"] == f"{30 * MIB}\n"
     assert all(way in ("127.0.0.1>127.0.0.1", "[::1]>[::1]") for way in ways(who))
 
 
-def test_localhost_as_peer(fleet: Fleet) -> None:
-    names = ["localhost", "127.0.0.1", "::1"]
-    done = playbook.run(fleet, [pipe(input="hostname", remote=WHO, peer=name) for name in names])
+@together(*(pipe(input="hostname", remote=WHO, peer=name) for name in ("localhost", "127.0.0.1", "::1")))
+def test_localhost_as_peer(fleet: Fleet, done: Done) -> None:
+    assert len(done.results) == 3
     for result in done.results:
         assert result["stages"][1]["stdout"] == "controller\nh1\n"
         assert ways(result) == [f"{fleet.controller.address}>{fleet['h1'].address}"]
 
 
-def test_connection_local(fleet: Fleet) -> None:
-    """Both sides on the controller, and the controller by a name in the inventory."""
-    local = {"controller": {"ansible_connection": "local"}}
-    task = pipe(input="hostname", remote=WHO)
-    here = playbook.run(fleet, task, hosts="localhost")
-    named = playbook.run(fleet, task, hosts="controller", inventory=local)
-    peer = playbook.run(
-        fleet,
-        [
-            pipe(input="hostname", remote=WHO, peer="controller"),
-            pipe(input="hostname", remote=WHO, peer="h2", _delegate_to="localhost"),
-            pipe(input="hostname", remote=WHO, peer="h2", _delegate_to="controller"),
-            pipe(input="hostname", remote=WHO, peer="h2", _connection="local"),
-        ],
-        inventory=local,
-    )
-    said = [done.result["stages"][1]["stdout"] for done in (here, named)]
-    said += [result["stages"][1]["stdout"] for result in peer.results]
-    assert said == ["controller\ncontroller\n"] * 2 + ["controller\nh1\n"] + ["h2\ncontroller\n"] * 3
-    assert here.only.host == "localhost" and here.result["stages"][1]["host"] == "localhost"
-    assert peer.results[0]["peer"] == "controller"
+HERE = {"ansible_connection": "local"}  # the controller, by a name in the inventory
+
+
+@together(pipe(input="hostname", remote=WHO), hosts="localhost,here", more={"here": HERE})
+def test_connection_local_on_both_sides(done: Done) -> None:
+    localhost, here = done.of("task 1", "localhost"), done.of("task 1", "here")
+    assert [each.result["stages"][1]["stdout"] for each in (localhost, here)] == ["controller\ncontroller\n"] * 2
+    assert localhost.result["stages"][1]["host"] == "localhost"
+
+
+@together(
+    pipe(input="hostname", remote=WHO, peer="near"),
+    pipe(input="hostname", remote=WHO, peer="h2", _delegate_to="localhost"),
+    pipe(input="hostname", remote=WHO, peer="h2", _delegate_to="near"),
+    pipe(input="hostname", remote=WHO, peer="h2", _connection="local"),
+    more={"near": HERE},
+)
+def test_connection_local_on_one_side(done: Done) -> None:
+    said = [result["stages"][1]["stdout"] for result in done.results]
+    assert said == ["controller\nh1\n"] + ["h2\ncontroller\n"] * 3
+    assert done.results[0]["peer"] == "near"
 
 
 # -- delegate_to, loop, several hosts
 
 
-def test_delegate_to(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="hostname", remote=WHO, _delegate_to="h2"),
-            pipe(input="hostname", remote=WHO, _delegate_to="h2", peer="h1", _ignore_errors=True),
-            pipe(input="hostname", remote=WHO, _delegate_to="h2", peer="h2", _become=True, _become_user="backup1"),
-            pipe(input="hostname", remote="nope", _delegate_to="h2", _ignore_errors=True),
-        ],
-        # h2 has a variable that only means something within a loop
-        inventory={"h1": {"ansible_python_interpreter": "/no/such/python"}, "h2": {"elsewhere": "{{ item }}"}},
-    )
+@together(
+    pipe(input="hostname", remote=WHO, _delegate_to="looping"),
+    pipe(input="hostname", remote=WHO, _delegate_to="looping", peer="snakeless", _ignore_errors=True),
+    pipe(input="hostname", remote=WHO, _delegate_to="looping", peer="looping", _become=True, _become_user="backup1"),
+    pipe(input="hostname", remote="nope", _delegate_to="looping", _ignore_errors=True),
+    hosts="snakeless",
+    more={
+        "snakeless": {"of": "h1", "ansible_python_interpreter": "/no/such/python"},
+        "looping": {"of": "h2", "elsewhere": "{{ item }}"},  # which only means something within a loop
+    },
+)
+def test_delegate_to(done: Done) -> None:
     plain, peer, same, missing = done.results
     assert plain["stages"][1]["stdout"] == "controller\nh2\n"
-    assert [stage["host"] for stage in plain["stages"]] == ["localhost", "h2"]
-    assert re.match(r"no end could be started on h1: no usable Python \(/no/such/python\)", peer["msg"])
+    assert [stage["host"] for stage in plain["stages"]] == ["localhost", "looping"]
+    assert re.match(r"no end could be started on snakeless: no usable Python \(/no/such/python\)", peer["msg"])
     assert same["stages"][1]["stdout"] == "h2\nh2\n"
-    assert re.match(r"remote on h2: there is no 'nope' in PATH", missing["msg"])
+    assert re.match(r"remote on looping: there is no 'nope' in PATH", missing["msg"])
 
 
-def test_loop(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        pipe(
-            input="echo {{ item }}",
-            remote={"shell": "cat; [ {{ item }} != b ]"},
-            _loop=["a", "b", "c"],
-            _ignore_errors=True,
-        ),
+@together(
+    pipe(
+        input="echo {{ item }}",
+        remote={"shell": "cat; [ {{ item }} != b ]"},
+        _loop=["a", "b", "c"],
+        _ignore_errors=True,
     )
+)
+def test_loop(done: Done) -> None:
     items = done.result["results"]
     assert [item["stages"][1]["stdout"] for item in items] == ["a\n", "b\n", "c\n"]
     assert [bool(item["cause"]) for item in items] == [False, True, False]
     assert len({item["run"] for item in items}) == 3
 
 
-def test_several_hosts(fleet: Fleet) -> None:
+ALONE = f"cat; mkdir {SCRATCH}/drive && sleep 0.5 && rmdir {SCRATCH}/drive"
+
+
+@together(
+    {
+        "name": "together",
+        **pipe(input="echo {{ inventory_hostname }}", remote={"shell": f"cat; touch {SCRATCH}/here; hostname"}),
+    },
+    {"name": "throttled", **pipe(remote="hostname", output={"shell": ALONE}, peer="controller", _throttle=1)},
+    {"name": "once", **pipe(input="hostname", remote=WHO, _run_once=True)},
+    hosts="fleet",
+)
+def test_several_hosts(done: Done) -> None:
     """Side by side; with throttle: 1 one after the other."""
-    alone = f"cat; mkdir {SCRATCH}/drive && sleep 0.5 && rmdir {SCRATCH}/drive"
-    done = playbook.run(
-        fleet,
-        [
-            {
-                "name": "together",
-                **pipe(input="echo {{ inventory_hostname }}", remote={"shell": f"cat; touch {SCRATCH}/here; hostname"}),
-            },
-            {"name": "throttled", **pipe(remote="hostname", output={"shell": alone}, peer="controller", _throttle=1)},
-            {"name": "once", **pipe(input="hostname", remote=WHO, _run_once=True)},
-        ],
-        hosts="fleet",
-    )
     for host in ("h1", "h2"):
         assert done.of("together", host).result["stages"][1]["stdout"] == f"{host}\n{host}\n"
         assert done.of("throttled", host).result["stages"][1]["stdout"] == f"{host}\n"
@@ -278,49 +273,58 @@ def test_several_hosts(fleet: Fleet) -> None:
 # -- what only ssh knows
 
 
-def test_a_host_that_only_ssh_knows(fleet: Fleet, work: Path) -> None:
+def configured(at: At, *names: str) -> str:
+    """Arguments for an ssh that has a host as NAMEx."""
+    config = at.work / "config"
+    lines = [f"Host {name}x\n  HostName {at.fleet[name].address}\n  HostKeyAlias {name}\n" for name in names]
+    config.write_text("".join(lines), encoding="utf-8")
+    return f"-F {config}"
+
+
+def only_ssh(at: At) -> Play:
+    tasks = [
+        pipe(input="hostname", remote=WHO),
+        pipe(input="hostname", remote=WHO, peer="h2"),
+        pipe(input="hostname", remote=WHO, peer="alias", _delegate_to="h2"),
+    ]
+    alias = {"ansible_host": "h1x", "ansible_ssh_extra_args": configured(at, "h1")}
+    return Play(tasks, hosts="alias", more={"alias": alias})
+
+
+@together(only_ssh)
+def test_a_host_that_only_ssh_knows(done: Done) -> None:
     """An alias of ssh's own configuration: its address is not known here, but that of its login is, there."""
-    config = work / "config"
-    config.write_text(f"Host tape9\n  HostName {fleet['h1'].address}\n  HostKeyAlias h1\n", encoding="utf-8")
-    alias = {"ansible_host": "tape9", "ansible_ssh_extra_args": f"-F {config}"}
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="hostname", remote=WHO),
-            pipe(input="hostname", remote=WHO, peer="h2"),
-            pipe(input="hostname", remote=WHO, peer="h1", _delegate_to="h2"),
-        ],
-        inventory={"h1": alias},
-    )
     said = [result["stages"][1]["stdout"] for result in done.results]
     assert said == ["controller\nh1\n", "h2\nh1\n", "h1\nh2\n"]
 
 
-def test_two_hosts_without_addresses(fleet: Fleet, work: Path) -> None:
-    config = work / "config"
-    text = "".join(f"Host {name}x\n  HostName {fleet[name].address}\n  HostKeyAlias {name}\n" for name in ("h1", "h2"))
-    config.write_text(text, encoding="utf-8")
-    extra = f"-F {config}"
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="hostname", remote=WHO, peer="h2"),
-            pipe(input="hostname", remote=WHO, peer="h2", address=fleet["h2"].address),
-        ],
-        inventory={name: {"ansible_host": f"{name}x", "ansible_ssh_extra_args": extra} for name in ("h1", "h2")},
-        ignore_errors=True,
-    )
+def only_aliases(at: At) -> Play:
+    tasks = [
+        pipe(input="hostname", remote=WHO, peer="alias2", _ignore_errors=True),
+        pipe(input="hostname", remote=WHO, peer="alias2", address=at.fleet["h2"].address),
+    ]
+    extra = {"ansible_ssh_extra_args": configured(at, "h1", "h2")}
+    more = {f"alias{number}": {"ansible_host": f"h{number}x", **extra} for number in (1, 2)}
+    return Play(tasks, hosts="alias1", more=more)
+
+
+@together(only_aliases)
+def test_two_hosts_without_addresses(done: Done) -> None:
     unknown, given = done.results
-    assert "neither of h2 and h1 has an address that the other could dial: set address" in unknown["msg"]
+    assert "neither of alias2 and alias1 has an address that the other could dial: set address" in unknown["msg"]
     assert not unknown.get("changed")
     assert given["stages"][1]["stdout"] == "h2\nh1\n"
 
 
-def test_an_address_that_only_the_connection_knows(fleet: Fleet) -> None:
-    """Not ansible_host, but what the connection makes of the host's variables, is what is dialled."""
+def only_the_connection(at: At) -> Play:
     known = {"ansible_host": "nowhere.invalid", "ansible_ssh_extra_args": "-o HostKeyAlias=h2"}
-    task = pipe(input="hostname", remote=WHO, peer="h2", listen="peer")
-    done = playbook.run(fleet, task, inventory={"h2": {**known, "ansible_ssh_host": fleet["h2"].address}})
+    more = {"invalid": {**known, "ansible_ssh_host": at.fleet["h2"].address}}
+    return Play([pipe(input="hostname", remote=WHO, peer="invalid", listen="peer")], more=more)
+
+
+@together(only_the_connection)
+def test_an_address_that_only_the_connection_knows(fleet: Fleet, done: Done) -> None:
+    """Not ansible_host, but what the connection makes of the host's variables, is what is dialled."""
     assert done.result["stages"][1]["stdout"] == "h2\nh1\n"
     assert ways(done.result) == [f"{fleet['h2'].address}>{fleet['h1'].address}"]
 
@@ -328,30 +332,43 @@ def test_an_address_that_only_the_connection_knows(fleet: Fleet) -> None:
 # -- unreachable
 
 
-def test_unreachable_hosts(fleet: Fleet, work: Path) -> None:
-    """The task's host: Ansible's own "unreachable". The peer: a failure that names it. Neither waits."""
-    began = time.monotonic()
-    task = pipe(input={"shell": f"touch {work}/ran"}, remote={"shell": f"touch {work}/ran; cat"})
-    host = playbook.run(fleet, task, inventory={"h1": {"ansible_port": 1}}, rc=4)
-    both = playbook.run(
-        fleet,
-        pipe(input=f"touch {work}/ran", remote="cat", peer="h2"),
-        inventory={"fleet": {"ansible_port": 1}},
+CLOSED = {f"closed{number}": {"of": f"h{number}", "ansible_port": 1} for number in (1, 2)}
+
+
+def unreachable(at: At) -> Play:
+    touch = {"shell": f"touch {at.work}/ran; cat"}
+    return Play(
+        [pipe(input=touch, remote=touch), pipe(input=touch, remote="cat", peer="closed2")],
+        hosts="closed1",
+        more=CLOSED,
         rc=4,
     )
-    peer = playbook.run(
-        fleet,
-        pipe(input=f"touch {work}/ran", remote=f"tee {work}/ran", peer="h2"),
-        inventory={"h2": {"ansible_port": 1}},
-        rc=2,
-    )
-    assert time.monotonic() - began < 60, "nobody waited for connect_timeout, 30 s each"
-    assert host.only.status == both.only.status == "unreachable"
+
+
+@together(unreachable)
+def test_an_unreachable_host(fleet: Fleet, work: Path, done: Done) -> None:
+    """Ansible's own "unreachable", and no waiting, whether its peer is one or not."""
+    host, both = done.outcomes
+    assert both.at - host.started < 40, "nobody waited for connect_timeout, 30 s each"
+    assert host.status == both.status == "unreachable"
     assert "Connection refused" in host.result["msg"] and fleet["h1"].address in host.result["msg"]
-    assert peer.only.status == "failed"
-    assert re.match(r"no end could be started on h2: .*Connection refused", peer.result["msg"], re.DOTALL)
+    assert list(work.iterdir()) == []
+
+
+def unreachable_peer(at: At) -> Play:
+    task = pipe(input=f"touch {at.work}/ran", remote=f"tee {at.work}/ran", peer="closed2")
+    return Play([task], more=CLOSED, rc=2)
+
+
+@together(unreachable_peer)
+def test_an_unreachable_peer(work: Path, done: Done) -> None:
+    """A failure that names it, and no waiting."""
+    peer = done.only
+    assert peer.at - peer.started < 20, "nobody waited for connect_timeout, 30 s"
+    assert peer.status == "failed"
+    assert re.match(r"no end could be started on closed2: .*Connection refused", peer.result["msg"], re.DOTALL)
     cause = peer.result["cause"]
-    assert (cause["kind"], cause["host"], peer.result["changed"]) == ("unreachable", "h2", False)
+    assert (cause["kind"], cause["host"], peer.result["changed"]) == ("unreachable", "closed2", False)
     assert cause["msg"] == peer.result["msg"]
     assert list(work.iterdir()) == []
 
@@ -360,11 +377,17 @@ def test_a_host_that_is_off(fleet: Fleet) -> None:
     fleet["h2"].power_off()
     try:
         quick = {"all": {"ansible_timeout": 3, "ansible_ssh_args": "-o ControlPath=none"}}
-        host = playbook.run(fleet, pipe(input="true", remote="cat"), hosts="h2", inventory=quick, rc=4)
-        peer = playbook.run(fleet, pipe(input="true", remote="cat", peer="h2"), inventory=quick, rc=2)
+        tasks = {
+            "h2": pipe(input="true", remote="cat", _ignore_unreachable=True),
+            "h1": pipe(input="true", remote="cat", peer="h2"),
+        }
+        plays = [{"hosts": name, "gather_facts": False, "tasks": [task]} for name, task in tasks.items()]
+        done = playbook.run(fleet, plays=plays, inventory=quick, rc=2)
     finally:
         fleet["h2"].power_on()
-    assert host.only.status == "unreachable"
+    host, peer = done.outcomes
+    assert (host.host, host.status) == ("h2", "unreachable")
+    assert (peer.host, peer.status) == ("h1", "failed")
     assert peer.result["cause"]["kind"] == "unreachable" and peer.result["cause"]["host"] == "h2"
 
 
@@ -383,32 +406,29 @@ def test_a_host_that_went_off_under_a_living_login(fleet: Fleet) -> None:
     assert done.only.at - done.only.started < 30
 
 
-def test_unreachable_can_be_ignored_and_rescued(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        [pipe(input="true", remote="cat", _ignore_unreachable=True), {"ansible.builtin.debug": {"msg": "went on"}}],
-        inventory={"h1": {"ansible_port": 1}},
-    )
+@together(
+    pipe(input="true", remote="cat", _ignore_unreachable=True),
+    {"ansible.builtin.debug": {"msg": "went on"}},
+    hosts="closed1",
+    more=CLOSED,
+)
+def test_unreachable_can_be_ignored(done: Done) -> None:
     assert [outcome.status for outcome in done.outcomes] == ["unreachable", "ok"]
 
 
 # -- other connections
 
 
-def test_connections_that_cannot_do_it(fleet: Fleet) -> None:
+@together(
+    pipe(input="echo x", remote="cat", peer="windows"),
+    pipe(input="echo x", remote="cat", _vars={"ansible_connection": "winrm"}),
+    more={"windows": {"of": "h2", "ansible_connection": "winrm"}},
+    rc=None,
+)
+def test_connections_that_cannot_do_it(done: Done) -> None:
     """A clear error before anything starts."""
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="echo x", remote="cat", peer="h2"),
-            pipe(input="echo x", remote="cat", _vars={"ansible_connection": "winrm"}),
-        ],
-        inventory={"h2": {"ansible_connection": "winrm"}},
-        ignore_errors=True,
-        rc=None,
-    )
     peer = done.results[0]
-    assert "h2: its connection plugin winrm cannot run commands on a Linux host" in peer["msg"]
+    assert "windows: its connection plugin winrm cannot run commands on a Linux host" in peer["msg"]
     assert not peer.get("changed")
 
 

@@ -27,35 +27,41 @@ class CallbackModule(CallbackBase):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.path = os.environ.get("SOCKETPIPE_TEST_RECORD", os.devnull)
+        self.play = ""
 
-    def write(self, event: str, result: Any, **more: Any) -> None:
+    def write(self, event: str, host: Any, task: Any, result: Any, **more: Any) -> None:
         line = {
             "event": event,
             "at": time.monotonic(),
-            "task": result._task.get_name(),
-            "host": result._host.get_name(),
-            "result": result._result,
+            "play": self.play,
+            "task": task.get_name(),
+            "host": host.get_name(),
+            "result": result,
             **more,
         }
         with open(self.path, "a", encoding="utf-8") as out:
             out.write(json.dumps(line, default=str) + "\n")
 
+    def result(self, event: str, result: Any, **more: Any) -> None:
+        self.write(event, result._host, result._task, result._result, **more)
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self.play = play.get_name()
+
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        line = {"event": "start", "at": time.monotonic(), "task": task.get_name(), "host": host.get_name()}
-        with open(self.path, "a", encoding="utf-8") as out:
-            out.write(json.dumps({**line, "result": {}}) + "\n")
+        self.write("start", host, task, {})
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self.write("ok", result)
+        self.result("ok", result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self.write("failed", result, ignored=bool(ignore_errors))
+        self.result("failed", result, ignored=bool(ignore_errors))
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        self.write("skipped", result)
+        self.result("skipped", result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self.write("unreachable", result)
+        self.result("unreachable", result)
 
     def v2_runner_retry(self, result: Any) -> None:
-        self.write("retry", result)
+        self.result("retry", result)
