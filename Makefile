@@ -88,7 +88,7 @@ release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the chang
 release: $(VENVS)/changelog/made   ## turn the fragments into a release of galaxy.yml's version
 	$(PYTHON) -m tests.workshop.release release $(VENVS)/changelog
 
-tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a machine of its own (needs root; else skipped by name)
+tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a virtual machine (needs root; otherwise skipped by name)
 	@$(PYTEST) -n 2 --dist loadfile tests/tape
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
