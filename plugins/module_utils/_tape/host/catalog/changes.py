@@ -38,6 +38,7 @@ class Journal:
 
     def finish(self) -> None:
         """Complete what was broken off; a journal that cannot be read is put aside: each file is whole, old or new."""
+        self.tidy()
         try:
             tapes = files.read_json(self.path)
             if tapes is None:
@@ -49,6 +50,12 @@ class Journal:
             return
         self.apply(tapes)
         self.drop()
+
+    def tidy(self) -> None:
+        """Remove what a killed one was writing: nobody but the lock's holder writes here."""
+        for name in os.listdir(self.index.folder) if os.path.isdir(self.index.folder) else []:
+            if name.endswith(".part") and name != NAME:
+                os.unlink(os.path.join(self.index.folder, name))
 
     def apply(self, tapes: "dict[str, Any]") -> None:
         """What is new comes first: a tape that gets another name is never in none of the files."""
