@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import command, footprint, startup, throughput
+from . import catalog, command, footprint, startup, throughput
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
@@ -25,6 +25,7 @@ TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "footprint": footprint.table,
     "command-startup": command.startup,
     "command-throughput": command.throughput,
+    "catalog": catalog.table,
 }
 
 

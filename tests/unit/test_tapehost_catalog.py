@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import catalog as catalogs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import lists, records
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import leases
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, report
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
@@ -163,3 +168,167 @@ def test_an_entry_that_makes_no_sense(change: dict[str, Any], tape_host: Maker) 
     host.edit("A", lambda tape: tape["archives"][0].update(change))
     assert warning(host, "A") in host.ok("inventory")["warnings"][0]
     assert host.fails("chain", "--host", "h1").startswith("there is no good archive of h1")
+
+
+# the index in memory
+
+
+def aged(path: Path) -> None:
+    """Let a file be old enough that a change of it has another time."""
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The labels of the tapes whose files have been parsed."""
+    seen: list[str] = []
+    parse = records.parse
+
+    def counted(data: bytes, label: str, path: str) -> dict[str, Any]:
+        seen.append(label)
+        return parse(data, label, path)
+
+    monkeypatch.setattr(records, "parse", counted)
+    return seen
+
+
+def test_a_file_is_read_again_when_it_has_changed(tape_host: Maker, parsed: list[str]) -> None:
+    host = tape_host(3)
+    paths = {label: host.catalog_dir / "tapes" / (label + ".json") for label in "ABC"}
+    for path in paths.values():
+        aged(path)
+    catalog = catalogs.Catalog(str(host.catalog_dir))
+    for _time in range(3):
+        assert [tape["label"] for tape in catalog.tapes()] == ["A", "B", "C"]
+        assert catalog.tape("B") == host.tape("B")
+        assert catalog.archives() == []
+    assert parsed == ["A", "B", "C"]
+    # of the same time and size, in another inode
+    text = paths["B"].read_text()
+    (host.folder / "new").write_text(text.replace('"barcode": ""', '"barcode":"x"'))
+    aged(host.folder / "new")
+    (host.folder / "new").rename(paths["B"])
+    assert len(text) == paths["B"].stat().st_size
+    # in the same inode, of another time, or of another size
+    paths["C"].write_text(paths["C"].read_text().replace('"full": false', '"full":  true'))
+    os.utime(paths["C"], (1_700_000_001, 1_700_000_001))
+    with open(paths["A"], "a") as out:
+        out.write("!")
+    aged(paths["A"])
+    del parsed[:]
+    for _time in range(3):
+        assert [(tape["barcode"], tape["full"]) for tape in catalog.tapes()] == [("x", False), ("", True)]
+        assert len(catalog.warnings()) == 1
+        assert "is damaged (Extra data" in catalog.warnings()[0]
+    assert parsed == ["A", "B", "C"]
+    paths["C"].unlink()
+    assert [tape["label"] for tape in catalog.tapes()] == ["B"]
+
+
+def test_a_young_file_is_read_again(tape_host: Maker, parsed: list[str]) -> None:
+    """Two changes of one may have the same time."""
+    catalog = catalogs.Catalog(str(tape_host().catalog_dir))
+    for _time in range(3):
+        assert catalog.archives() == []
+    assert parsed == ["A"] * 3
+
+
+def test_what_a_caller_does_to_a_tape_is_its_own_affair(tape_host: Maker) -> None:
+    host = tape_host()
+    host.sink("R1", "h1")
+    aged(host.catalog_dir / "tapes" / "A.json")
+    catalog = catalogs.Catalog(str(host.catalog_dir))
+    for tape in (catalog.tape("A"), *catalog.tapes()):
+        assert tape
+        tape["archives"][0]["state"] = "failed"
+        tape["archives"].clear()
+    assert [each["state"] for each in catalog.archives()] == ["written"]
+    assert catalog.tape("A") == host.tape("A")
+
+
+def test_the_archives_of_one_host(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    for run, name in (("R1", "h1"), ("R2", "h2"), ("R3", "h1")):
+        host.backup(run, name)
+    catalog = catalogs.Catalog(str(host.catalog_dir))
+    every = catalog.archives()
+    assert [each["run"] for each in every] == ["R1", "R2", "R3"]
+    assert catalog.archives("h1") == [every[0], every[2]]
+    assert catalogs.by_host(every) == {"h1": [every[0], every[2]], "h2": [every[1]]}
+
+
+# searching lists of files
+
+LINES = [
+    b"./",
+    b"./etc/",
+    b"./etc/hosts",
+    b"./etc/hosts.allow",
+    b"./srv/a [b]/x*y",
+    b"./srv/b\\303\\274cher/\\\\n",
+    b"./srv/new\\nline",
+    b"./etc/hosts",
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (b"etc/hosts", [b"etc/hosts"]),
+        (b"etc", [b"etc"]),
+        (b"hosts", []),
+        (b"etc/host", []),
+        (b"etc/hosts*", [b"etc/hosts", b"etc/hosts.allow", b"etc/hosts"]),
+        (b"etc/ho?ts", [b"etc/hosts"] * 2),
+        (b"*.allow", [b"etc/hosts.allow"]),
+        (b"e[st]c", [b"etc"]),
+        (b"[e]tc", [b"etc"]),
+        (b"e[]t]c", [b"etc"]),
+        (b"srv/a [b]/x*y", [b"srv/a [b]/x*y"]),  # the path itself, also where it is a pattern
+        ("srv/bücher/\\n".encode(), ["srv/bücher/\\n".encode()]),
+        (b"srv/b*cher/*", ["srv/bücher/\\n".encode()]),
+        (b"srv/new\nline", [b"srv/new\nline"]),
+        (b"?tc", [b"etc"]),
+    ],
+)
+@pytest.mark.parametrize("piece", [2**20, 7])
+def test_searching_a_list(
+    wanted: bytes, expected: list[bytes], piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "PIECE", piece)
+    catalog = catalogs.Catalog(str(tmp_path))
+    archive = {"run": "R1", "host": "h1", "set": "all"}
+    path = Path(lists.path(catalog, archive))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(gzip.compress(b"".join(line + b"\n" for line in LINES)))
+    assert list(lists.search(catalog, archive, wanted)) == expected
+    assert len(list(lists.search(catalog, archive, b"*"))) == len(LINES)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises((EOFError, zlib.error)):
+        list(lists.search(catalog, archive, b"*"))
+
+
+def test_few_lines_are_looked_at(monkeypatch: pytest.MonkeyPatch, tape_host: Maker) -> None:
+    """Of a million names, in all lists."""
+    host = tape_host()
+    host.backup("R1", "h1", names=[b"./srv/%d" % number for number in range(3000)])
+    looked: list[bytes] = []
+    path_of = lists.path_of
+
+    def counted(line: bytes) -> bytes:
+        looked.append(line)
+        return path_of(line)
+
+    monkeypatch.setattr(lists, "path_of", counted)
+    catalog = catalogs.Catalog(str(host.catalog_dir))
+    assert list(lists.search(catalog, catalog.archives()[0], b"srv/1234")) == [b"srv/1234"]
+    assert looked == [b"./srv/1234"]
+
+
+def test_more_is_found_than_can_be_read(tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    for run in ("R1", "R2", "R3"):
+        host.backup(run, "h1", names=[b"./srv/%d" % number for number in range(150)])
+    found = host.ok("find", "--path", "/srv/*")
+    assert (found["more"], [each["run"] for each in found["found"]]) == (True, ["R3"] * 150 + ["R2"] * 50)
+    assert host.ok("find", "--path", "/srv/1")["more"] is False

@@ -122,11 +122,13 @@ class Catalog:
 
     # archives
 
-    def archives(self) -> "list[Archive]":
-        """All archives of hosts, oldest first, each with the name of its tape; not to be changed."""
+    def archives(self, host: str = "") -> "list[Archive]":
+        """All archives of hosts, or of one, oldest first, each with the name of its tape; not to be changed."""
         found = self.files()
+        if host:
+            return sorted((archive for each in found for archive in each.archives(host)), key=order_of)
         if found != self.merged_from:
-            self.merged = sorted((archive for each in found for archive in each.archives), key=order_of)
+            self.merged = sorted((archive for each in found for archive in each.archives()), key=order_of)
             self.merged_from = found
         return list(self.merged)
 
@@ -134,9 +136,8 @@ class Catalog:
         """The good archives of a host's set, oldest first, up to a time."""
         return [
             archive
-            for archive in self.archives()
-            if archive["host"] == host
-            and archive["set"] == name
+            for archive in self.archives(host)
+            if archive["set"] == name
             and archive["state"] == GOOD
             and (until is None or parse_time(archive["time"]) <= until)
         ]
@@ -145,6 +146,14 @@ class Catalog:
 def order_of(archive: "Archive") -> "tuple[str, str, int]":
     """What says which of a host's archives is the newer one: the tape host's clock, and never the host's."""
     return (archive.get("order") or archive["time"], archive["run"], archive.get("file", 0))
+
+
+def by_host(archives: "list[Archive]") -> "dict[str, list[Archive]]":
+    """The archives of each host, in their order."""
+    found: "dict[str, list[Archive]]" = {}
+    for archive in archives:
+        found.setdefault(archive["host"], []).append(archive)
+    return found
 
 
 def machine_of(archives: "list[Archive]", host: str) -> "str | None":

@@ -32,7 +32,6 @@ class File:
         self.stamp: "tuple[int, int, int] | None" = None  # None: it has to be read again
         self.tape: "dict[str, Any]" = {}
         self.problem: "Problem | None" = None
-        self.archives: "list[dict[str, Any]]" = []  # those of hosts, each with the name of its tape
 
     def is_current(self) -> bool:
         return self.stamp is not None and self.stamp == stamp_of(os.stat(self.path))
@@ -56,11 +55,11 @@ class File:
             return
         if now.st_mtime + YOUNG < time.time():
             self.stamp = stamp_of(now)
-        self.archives = [
-            dict(archive, tape=self.label)
-            for archive in self.tape.get("archives", [])
-            if archive["kind"] == records.ARCHIVE
-        ]
+
+    def archives(self, host: str = "") -> "list[dict[str, Any]]":
+        """Those of hosts, or of one, each with the name of its tape."""
+        own = [archive for archive in self.tape["archives"] if archive["kind"] == records.KINDS[0]]
+        return [dict(archive, tape=self.label) for archive in own if host in ("", archive["host"])]
 
     def damage(self, why: str) -> "Problem":
         return Problem(

@@ -4,19 +4,22 @@
 
 import contextlib
 import fnmatch
-import gzip
 import os
 import re
+import zlib
 
 from ...common import names
 from . import catalog as catalogs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, Iterable
+    from collections.abc import Iterator
 
     from .catalog import Archive, Catalog
 
+GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
+PIECE = 2**20  # bytes
+PLAIN = re.compile(rb"[A-Za-z0-9._/-]+")  # what tar never escapes
 # what tar writes for what is no printable ASCII (--quoting-style=escape)
 ESCAPE = re.compile(rb"\\([abtnvfr\\]|[0-7]{3})")
 ESCAPES = dict(
@@ -39,12 +42,59 @@ def former_path(catalog: "Catalog", archive: "Archive") -> str:
     return os.path.join(folder(catalog), archive["run"], names.path(name))
 
 
-def opened(catalog: "Catalog", archive: "Archive") -> "IO[bytes]":
-    """The list of an archive, uncompressed; raises OSError."""
-    name = path(catalog, archive)
-    if not os.path.exists(name) and os.path.exists(former_path(catalog, archive)):
-        name = former_path(catalog, archive)
-    return gzip.open(name, "rb")  # type: ignore[return-value] # it is one in all that is done with it
+def pieces(catalog: "Catalog", archive: "Archive") -> "Iterator[bytes]":
+    """The list of an archive, unpacked, in pieces of whole lines; raises OSError, zlib.error, EOFError."""
+    try:
+        packed = open(path(catalog, archive), "rb")
+    except FileNotFoundError:
+        packed = open(former_path(catalog, archive), "rb")
+    with packed:
+        unpack, rest, start = zlib.decompressobj(GZIP), packed.read(PIECE), b""
+        while rest and not unpack.eof:
+            piece = start + unpack.decompress(rest, PIECE)
+            end = piece.rfind(b"\n") + 1
+            yield piece[:end]
+            start = piece[end:]
+            rest = unpack.unconsumed_tail or packed.read(PIECE)
+        if not unpack.eof:
+            raise EOFError
+        yield start
+
+
+def search(catalog: "Catalog", archive: "Archive", wanted: bytes) -> "Iterator[bytes]":
+    """The paths in the list of an archive that match; raises what pieces() raises.
+
+    Only lines that have the longest literal part of what is wanted are looked at one by one.
+    """
+    exact = not any(character in wanted for character in b"*?[")
+    literal = literal_of(wanted)
+    for piece in pieces(catalog, archive):
+        for line in lines_with(piece, literal):
+            found = path_of(line)
+            if found == wanted:
+                yield found
+                if exact:
+                    return
+            elif not exact and fnmatch.fnmatchcase(found, wanted):
+                yield found
+
+
+def literal_of(wanted: bytes) -> bytes:
+    """The longest part of a pattern that is in each line that matches, as tar writes it."""
+    return max(PLAIN.findall(wanted.split(b"[", 1)[0]) or [b""], key=len).strip(b"/")
+
+
+def lines_with(text: bytes, literal: bytes) -> "Iterator[bytes]":
+    """The lines that have this in them, b"": all."""
+    if not literal:
+        yield from text.splitlines()
+        return
+    at = text.find(literal)
+    while at >= 0:
+        end = text.find(b"\n", at)
+        end = len(text) if end < 0 else end
+        yield text[text.rfind(b"\n", 0, at) + 1 : end]
+        at = text.find(literal, end)
 
 
 def prune(catalog: "Catalog") -> None:
@@ -71,10 +121,3 @@ def path_of(line: bytes) -> bytes:
     if b"\\" in name:
         name = ESCAPE.sub(lambda match: ESCAPES.get(match.group(1)) or bytes([int(match.group(1), 8) & 255]), name)
     return name.rstrip(b"/")
-
-
-def named(paths: "Iterable[bytes]", wanted: bytes) -> "list[bytes]":
-    """The path itself, or what matches it as a pattern of the shell."""
-    if not any(character in wanted for character in b"*?["):
-        return [path for path in paths if path == wanted][:1]
-    return [path for path in paths if path == wanted or fnmatch.fnmatchcase(path, wanted)]

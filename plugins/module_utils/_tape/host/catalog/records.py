@@ -7,6 +7,7 @@ archive has ``host_time``, and its ``time`` is that of the tape host.
 """
 
 import functools
+import itertools
 import json
 import re
 
@@ -21,18 +22,51 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 STATES = ("writing", "written", "good", "failed")
-KINDS = (ARCHIVE, CATALOG) = ("archive", "catalog")
+KINDS = ("archive", "catalog")
 
 NONE = type(None)
-TAPE = {"label": {str}, "id": {str}, "barcode": {str}, "block_size": {int}, "labelled": {str}, "archives": {list}}
-TAPE.update(full={bool})
-TAPE_MAY = {"former": {list}, "former_end": {int, NONE}, "relabelling": {dict}, "lost": {list}, "medium": {str}}
-ENTRY = {"kind": {str}, "run": {str}, "host": {str}, "set": {str}, "level": {int}, "time": {str}, "file": {int}}
-ENTRY.update(state={str}, block_size={int}, keep_until={int, float}, bytes={int, NONE}, sha256={str, NONE})
-ENTRY.update(base={str, NONE}, host_time={str, NONE})
-ENTRY_MAY = {"order": {str}, "machine_id": {str, NONE}, "incomplete": {bool}}
-ENTRY_MAY.update(verified={dict}, elapsed={int, float, NONE}, rate={int, float, NONE}, problem={str})
-TAPE_TYPES, ENTRY_TYPES = dict(TAPE, **TAPE_MAY), dict(ENTRY, **ENTRY_MAY)
+# what an entry must have, and what it may have beside that: {key: its types}
+TAPE: "dict[str, set[type]]" = {
+    "label": {str},
+    "id": {str},
+    "barcode": {str},
+    "block_size": {int},
+    "labelled": {str},
+    "archives": {list},
+    "full": {bool},
+}
+TAPE_MAY: "dict[str, set[type]]" = {
+    "former": {list},
+    "former_end": {int, NONE},
+    "relabelling": {dict},
+    "lost": {list},
+    "medium": {str},
+}
+ARCHIVE: "dict[str, set[type]]" = {
+    "kind": {str},
+    "run": {str},
+    "host": {str},
+    "set": {str},
+    "level": {int},
+    "base": {str, NONE},
+    "time": {str},
+    "host_time": {str, NONE},
+    "file": {int},
+    "block_size": {int},
+    "bytes": {int, NONE},
+    "sha256": {str, NONE},
+    "state": {str},
+    "keep_until": {int, float},
+}
+ARCHIVE_MAY: "dict[str, set[type]]" = {
+    "order": {str},
+    "machine_id": {str, NONE},
+    "incomplete": {bool},
+    "verified": {dict},
+    "elapsed": {int, float, NONE},
+    "rate": {int, float, NONE},
+    "problem": {str},
+}
 LATEST = 2**41  # seconds since 1970; what is known from its tape alone is kept until 2**40
 # a time as iso() writes it, on a day that each month has
 USUAL = re.compile(r"[1-9]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z")
@@ -94,17 +128,36 @@ def times_of(run: str, host_time: str) -> "dict[str, str]":
         return {"time": host_time, "host_time": host_time}
 
 
-def is_like(value: "dict[str, Any]", required: "dict[str, Any]", types: "dict[str, Any]") -> bool:
-    if not required.keys() <= value.keys():
-        return False
-    return not any(name in types and type(each) not in types[name] for name, each in value.items())
+class Missing:
+    """The type of a key that is not there."""
+
+
+class Shape:
+    """The types of an entry: which combinations of them are right is found out once for each."""
+
+    def __init__(self, must: "dict[str, set[type]]", may: "dict[str, set[type]]"):
+        self.must = must.keys()
+        self.keys = (*must, *may)
+        self.types = (*must.values(), *(types | {Missing} for types in may.values()))
+        self.right: "dict[tuple[type, ...], bool]" = {}
+
+    def fits(self, value: "Any") -> bool:
+        if not isinstance(value, dict) or not self.must <= value.keys():
+            return False
+        found = tuple(map(type, map(value.get, self.keys, itertools.repeat(MISSING))))
+        if found not in self.right:
+            self.right[found] = all(kind in types for kind, types in zip(found, self.types))
+        return self.right[found]
+
+
+MISSING = Missing()
+TAPE_SHAPE, ARCHIVE_SHAPE = Shape(TAPE, TAPE_MAY), Shape(ARCHIVE, ARCHIVE_MAY)
 
 
 def is_tape(value: "Any") -> bool:
     """Whether this is a tape of a catalog, with its archives."""
     return (
-        isinstance(value, dict)
-        and is_like(value, TAPE, TAPE_TYPES)
+        TAPE_SHAPE.fits(value)
         and is_name("tape", value["label"])
         and value["block_size"] > 0
         and all(type(each) is str for each in value.get("former", []))
@@ -119,8 +172,7 @@ def is_archive(value: "Any") -> bool:
     JSON has NaN and Infinity, which have no date.
     """
     return (
-        isinstance(value, dict)
-        and is_like(value, ENTRY, ENTRY_TYPES)
+        ARCHIVE_SHAPE.fits(value)
         and value["state"] in STATES
         and value["kind"] in KINDS
         and is_name("run", value["run"])
@@ -132,9 +184,9 @@ def is_archive(value: "Any") -> bool:
         and (value["bytes"] or 0) >= 0
         and 0 <= value["keep_until"] <= LATEST
         and is_time(value["time"])
-        and is_time(value.get("host_time") or value["time"])
-        and is_time(value.get("order") or value["time"])
-        and isinstance(value.get("verified", {"ok": True}).get("ok"), bool)
+        and (not value["host_time"] or is_time(value["host_time"]))
+        and (not value.get("order") or is_time(value["order"]))
+        and ("verified" not in value or type(value["verified"].get("ok")) is bool)
     )
 
 

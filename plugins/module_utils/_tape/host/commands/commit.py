@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 1000  # characters of a line in an answer; the catalog has it whole
 LINE = 2**20  # bytes: the report is shorter
-GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 LISTS = ("paths", "warnings", "other_file_systems")
 # what a report of an older archiver does not have
@@ -45,8 +44,13 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         raise Problem(
             "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
         )
-    whole = ((tape["label"], catalogs.find(tape, args.run, args.host, settings.set)) for tape in catalog.tapes())
-    having = [(catalogs.order_of(archive), label) for label, archive in whole if archive]
+    archives = catalog.archives(args.host)
+    having = [
+        (catalogs.order_of(archive), archive["tape"])
+        for archive in archives
+        if (archive["run"], archive["set"]) == (args.run, settings.set)
+        and archive["state"] in (catalogs.WRITTEN, catalogs.GOOD)
+    ]
     if not having:
         raise Problem(
             "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder),
@@ -54,7 +58,6 @@ def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]"
         )
     # of several tapes, that of the last attempt
     label = max(having)[1]
-    archives = catalog.archives()
     foreign = other_machine(settings, archives, said)
     with catalog.change(label) as tape:
         archive = catalogs.find(tape, args.run, args.host, settings.set)
@@ -141,7 +144,7 @@ def parse(line: bytes) -> "dict[str, Any]":
 def lines_of(listing: bytes) -> int:
     """How many lines are in a compressed list, -1 if it is not whole."""
     count = 0
-    unpack = zlib.decompressobj(GZIP)
+    unpack = zlib.decompressobj(lists.GZIP)
     try:
         rest = listing
         while rest and not unpack.eof:

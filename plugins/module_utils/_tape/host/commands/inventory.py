@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelling tapes, seeing what there is, finding a file, and what a restore needs."""
 
+import itertools
 import os
 import zlib
 
@@ -200,21 +201,23 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     found: "list[dict[str, Any]]" = []
     more = False
     unread = []
-    for archive in reversed(catalog.archives()):
-        if archive["state"] != catalogs.GOOD or args.host not in ("", archive["host"]):
+    for archive in reversed(catalog.archives(args.host)):
+        if archive["state"] != catalogs.GOOD:
             continue
         try:
-            with lists.opened(catalog, archive) as listing:
-                names_of_it = lists.named((lists.path_of(line) for line in listing), wanted)
+            matches = lists.search(catalog, archive, wanted)
+            names_of_it = list(itertools.islice(matches, FOUND_MOST + 1 - len(found)))
         except (OSError, EOFError, zlib.error):
             unread.append("%s of run %s" % (archive["host"], archive["run"]))
             continue
         entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
-        more = more or len(found) + len(names_of_it) > FOUND_MOST
+        more = len(found) + len(names_of_it) > FOUND_MOST
         found += [
             dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))
             for name in names_of_it[: FOUND_MOST - len(found)]
         ]
+        if more:
+            break
     return {"found": found, "more": more, "unread": unread, "warnings": catalog.warnings()}
 
 

@@ -46,14 +46,17 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     warnings += clock(every)
     run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
     archives = [archive for archive in every if archive["set"] == settings.set]
+    of_host = catalogs.by_host(every)
     hosts = {}
     # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
     soon = time.time() + min(SOON, settings.retention // 4)
     keep = catalogs.needed(archives, soon, settings.expire_last) if settings.reuse == "expired" else None
     for host, wish in asked.items():
-        own = [archive for archive in archives if archive["host"] == host]
+        own = [archive for archive in of_host.get(host, []) if archive["set"] == settings.set]
         hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
-        hosts[host]["machine_id"] = None if settings.accept_new_machine else catalogs.machine_of(every, host)
+        hosts[host]["machine_id"] = (
+            None if settings.accept_new_machine else catalogs.machine_of(of_host.get(host, []), host)
+        )
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )

@@ -33,6 +33,7 @@ class WriteRequest:
         self.expect = expect
         self.archives = catalog.archives()
         self.keep = catalogs.needed(self.archives, expire_last=settings.expire_last)
+        self.keep_without_last: "set[tuple[str, str, str]] | None" = None
         self.damaged = catalog.warnings()
         self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
 
@@ -82,8 +83,12 @@ class WriteRequest:
             return ""
         if self.damaged and catalogs.is_expired(tape, self.keep, self.run):
             return ", and is not begun afresh as long as the catalog is damaged (%s)" % "; ".join(self.damaged)
-        hosts = [] if self.settings.expire_last else catalogs.hosts_on(tape, catalogs.only_last(self.archives))
-        if not hosts or not catalogs.is_expired(tape, catalogs.needed(self.archives, expire_last=True), self.run):
+        if self.settings.expire_last:
+            return ""
+        if self.keep_without_last is None:
+            self.keep_without_last = catalogs.needed(self.archives, expire_last=True)
+        hosts = catalogs.hosts_on(tape, self.keep - self.keep_without_last)
+        if not hosts or not catalogs.is_expired(tape, self.keep_without_last, self.run):
             return ""
         return ", and has the last good archive of %s (tape_expire_last lets it go)" % some(hosts)
 
