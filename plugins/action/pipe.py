@@ -18,6 +18,7 @@ from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import preflight_result, refused, shape, summary
 from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
+from ..plugin_utils._connections import HostError
 from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_launch import one_line
 from ..plugin_utils._task_options import PIPE_SPEC, OptionError, PipeArgs, fact_name, parse_stages, settings
@@ -68,7 +69,7 @@ class ActionModule(ActionBase):
             plan, warnings = self._plan(args)
             hosts = self._hosts(name, args, task_vars)
             self._reach(plan, hosts, args)
-        except (OptionError, hosts_of.HostError, AnsibleActionFail) as exc:
+        except (OptionError, HostError, AnsibleActionFail) as exc:
             return refused(str(exc), name)
         names = {end: host.name for end, host in hosts.items()}
         for warning in warnings:

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 
 from ..plugin_utils import _tape_table as table
-from ..plugin_utils._hosts import HostError
+from ..plugin_utils._connections import HostError
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_run import Failure

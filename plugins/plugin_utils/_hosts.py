@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hosts of a run: how each is reached to start its end, and where others can dial it."""
+"""The hosts of a run: who starts an end on each, with which Python, and where others can dial it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,17 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ansible import constants as C
-from ansible import context as command_line
-from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
-from ansible.plugins.connection import ConnectionBase
-from ansible.plugins.loader import become_loader, connection_loader
 
 from ..module_utils._end.names import socket_name, with_zone
 from ..module_utils._run.plan import Plan
+from ._connections import HostError, check_connection, executor_for
 
 LOOPBACK = ["127.0.0.1", "::1"]
 # connections that close an end's standard output when the controller dies; others, as to containers, keep it open
 TELLING = ("ssh", "local", "paramiko_ssh", "libssh")
 LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
-
-
-class HostError(ValueError):
-    """A host cannot be used; the text names it and gives the reason."""
-
-
-class Executor(ActionBase):
-    """Runs commands as an action does, but over the connection of another host than the task's."""
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        raise NotImplementedError
 
 
 class Host:
@@ -82,72 +67,6 @@ class Host:
         return str(getattr(connection, "_load_name", connection.transport)).rpartition(".")[2] in TELLING
 
 
-def check_connection(name: str, connection: Any) -> None:
-    """Raises HostError for connections that do not run POSIX commands on a host."""
-    shell = getattr(connection, "_shell", None)
-    unsuitable = getattr(connection, "_remote_is_local", False) or getattr(shell, "_IS_WINDOWS", False)
-    if unsuitable or not hasattr(connection, "has_pipelining"):
-        plugin = getattr(connection, "_load_name", connection.transport)
-        raise HostError(f"{name}: its connection plugin {plugin} cannot run commands on a Linux host")
-
-
-def resolve(address: str) -> list[str]:
-    """All IP addresses of a name, in the resolver's order; [] if it does not resolve (an alias of ssh, for example)."""
-    try:
-        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return list(dict.fromkeys(with_zone(entry[4]) for entry in found))
-
-
-def given_addresses(name: str) -> list[str]:
-    """The same for a name that the user gave: the dialling host may resolve more, and a zone is an interface there."""
-    return [name] if "%" in name else resolve(name) or [name]
-
-
-def own_address(towards: str) -> str:
-    """The address that this machine would use to reach another, from the routing table; sends nothing."""
-    try:
-        family, name = socket_name(towards, 9)
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect(name)
-            return with_zone(probe.getsockname())
-    except OSError:
-        return ""
-
-
-def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
-    """Where ``dialler`` can dial ``target``: (addresses, whether the source address of its ssh login is another).
-
-    The zone of a link-local address is an interface of the controller, and invalid on any other host.
-    """
-    same = dialler.name == target.name or (dialler.on_controller and target.on_controller)
-    if same:
-        return LOOPBACK + target.addresses, False
-    if not target.on_controller:
-        zones = dialler.on_controller
-        return [address for address in target.addresses if zones or "%" not in address], False
-    routes = dialler.addresses or ["192.0.2.1", "2001:db8::1"]  # documentation addresses: the default route
-    own = [own_address(address) for address in routes]
-    return [address for address in dict.fromkeys(own) if address and "%" not in address], True
-
-
-def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
-    """The Python that Ansible has set or discovered for a host, or the candidates of its discovery."""
-    chosen = templar.template(
-        host_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON")
-    )
-    if chosen and not str(chosen).startswith("auto"):
-        return [str(chosen)]
-    facts = host_vars.get("ansible_facts") or {}
-    discovered = facts.get("discovered_interpreter_python") or host_vars.get("discovered_interpreter_python")
-    if discovered:
-        return [str(discovered)]
-    fallback = host_vars.get("ansible_interpreter_python_fallback")
-    names = templar.template(fallback) if fallback else C.config.get_config_value("INTERPRETER_PYTHON_FALLBACK")
-    return [str(name) for name in names] + ["/usr/libexec/platform-python"]
-
-
 def controller(folder: str) -> Host:
     """This machine: a plain child process of the worker, in the directory that a local connection would use."""
     host = Host("localhost", None, [sys.executable], "localhost")
@@ -166,6 +85,39 @@ def of_task(action: ActionBase, name: str, task_vars: Mapping[str, Any]) -> Host
     return Host(name, action, pythons, str(action._get_remote_addr(task_vars)))
 
 
+def other(
+    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None = None
+) -> Host:
+    """Another host than the task's; raises HostError."""
+    if is_controller(name, task_vars) and not (become or become_user):
+        return controller(action._loader.get_basedir())
+    return inventory_host(action, name, task_vars, become, become_user)
+
+
+def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
+    """Whether a peer is the controller: localhost, unless the inventory gives it another connection."""
+    if name not in LOCALHOSTS:
+        return False
+    if name not in task_vars["hostvars"]:
+        return True
+    connection = str(task_vars["hostvars"][name].get("ansible_connection", "local"))
+    return connection.rpartition(".")[2] == "local"  # ansible.builtin.local
+
+
+def inventory_host(
+    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
+) -> Host:
+    """Another inventory host, with its own variables; raises HostError.  Main thread only, because it templates."""
+    if name not in task_vars["hostvars"]:
+        raise HostError(f"peer: there is no host {name!r} in the inventory")
+    variables = task_vars["hostvars"][name]
+    become = become or boolean(variables.get("ansible_become", False))
+    if become_user and not become:
+        raise HostError("peer_become_user needs peer_become: true")
+    executor = executor_for(action, name, task_vars, become, become_user)
+    return Host(name, executor, interpreters(variables, action._templar), str(executor._get_remote_addr({})))
+
+
 def join(task_vars: Mapping[str, Any], name: str, variables: Mapping[str, Any]) -> None:
     """Add a host to the inventory of this worker only, so that it also gets the variables of group all."""
     inventory = task_vars["hostvars"]._inventory._inventory
@@ -174,13 +126,20 @@ def join(task_vars: Mapping[str, Any], name: str, variables: Mapping[str, Any]) 
         inventory.set_variable(name, key, value)
 
 
-def other(
-    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None = None
-) -> Host:
-    """Another host than the task's; raises HostError."""
-    if is_controller(name, task_vars) and not (become or become_user):
-        return controller(action._loader.get_basedir())
-    return inventory_host(action, name, task_vars, become, become_user)
+def interpreters(host_vars: Mapping[str, Any], templar: Any) -> list[str]:
+    """The Python that Ansible has set or discovered for a host, or the candidates of its discovery."""
+    chosen = templar.template(
+        host_vars.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON")
+    )
+    if chosen and not str(chosen).startswith("auto"):
+        return [str(chosen)]
+    facts = host_vars.get("ansible_facts") or {}
+    discovered = facts.get("discovered_interpreter_python") or host_vars.get("discovered_interpreter_python")
+    if discovered:
+        return [str(discovered)]
+    fallback = host_vars.get("ansible_interpreter_python_fallback")
+    names = templar.template(fallback) if fallback else C.config.get_config_value("INTERPRETER_PYTHON_FALLBACK")
+    return [str(name) for name in names] + ["/usr/libexec/platform-python"]
 
 
 def environment_of(action: ActionBase) -> dict[str, str]:
@@ -208,129 +167,42 @@ def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str])
         raise HostError(f"neither of {names} has an address that the other could dial: set address")
 
 
-def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
-    """Whether a peer is the controller: localhost, unless the inventory gives it another connection."""
-    if name not in LOCALHOSTS:
-        return False
-    if name not in task_vars["hostvars"]:
-        return True
-    connection = str(task_vars["hostvars"][name].get("ansible_connection", "local"))
-    return connection.rpartition(".")[2] == "local"  # ansible.builtin.local
+def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
+    """Where ``dialler`` can dial ``target``: (addresses, whether the source address of its ssh login is another).
 
-
-def inventory_host(
-    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
-) -> Host:
-    """Another inventory host, with its own variables; raises HostError.  Main thread only, because it templates."""
-    if name not in task_vars["hostvars"]:
-        raise HostError(f"peer: there is no host {name!r} in the inventory")
-    variables = task_vars["hostvars"][name]
-    become = become or boolean(variables.get("ansible_become", False))
-    if become_user and not become:
-        raise HostError("peer_become_user needs peer_become: true")
-    connection = make_connection(action, name, variables, typed(action, task_vars))
-    if become:
-        set_become(connection, name, variables, become_user)
-    executor = Executor(
-        task=action._task,
-        connection=connection,
-        play_context=connection._play_context,
-        loader=action._loader,
-        templar=action._templar,
-        shared_loader_obj=action._shared_loader_obj,
-    )
-    return Host(name, executor, interpreters(variables, action._templar), str(executor._get_remote_addr({})))
-
-
-def typed(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, str]:
-    """The passwords typed for all hosts (--ask-pass, --ask-become-pass), by the names of their options.
-
-    The play context of a task does not tell them from passwords of the task's own host.  So a password does not count
-    as typed if that host's variables or the configuration of its plugins have one.
+    The zone of a link-local address is an interface of the controller, and invalid on any other host.
     """
-    context, connection, delegate = action._play_context, action._connection, action._task.delegate_to
-    own = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
-    found = {}
-    for option, kind, plugin in (
-        ("password", "connection", connection),
-        ("become_pass", "become", connection.become),
-    ):
-        value = getattr(context, option)
-        if not value or any(name in own for name in C.MAGIC_VARIABLE_MAPPING[option]):
-            continue
-        if plugin is None or not is_configured(kind, plugin, option, own):
-            found[option] = value
-    return found
+    same = dialler.name == target.name or (dialler.on_controller and target.on_controller)
+    if same:
+        return LOOPBACK + target.addresses, False
+    if not target.on_controller:
+        zones = dialler.on_controller
+        return [address for address in target.addresses if zones or "%" not in address], False
+    routes = dialler.addresses or ["192.0.2.1", "2001:db8::1"]  # documentation addresses: the default route
+    own = [own_address(address) for address in routes]
+    return [address for address in dict.fromkeys(own) if address and "%" not in address], True
 
 
-def is_configured(kind: str, plugin: Any, option: str, variables: Mapping[str, Any]) -> bool:
-    """Whether a host's variables, the environment or ansible.cfg set an option of a plugin."""
-    known = known_options(kind, plugin, variables)
+def resolve(address: str) -> list[str]:
+    """All IP addresses of a name, in the resolver's order; [] if it does not resolve (an alias of ssh, for example)."""
     try:
-        value, _origin = C.config.get_config_value_and_origin(
-            option, plugin_type=kind, plugin_name=plugin._load_name, variables=known
-        )
-    except AnsibleError:
-        return False  # it has no such option
-    return value is not None
+        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(with_zone(entry[4]) for entry in found))
 
 
-def peer_context(action: ActionBase, name: str, variables: Mapping[str, Any], passwords: dict[str, str]) -> PlayContext:
-    """The settings of the command line and of the peer's variables, and none of the task's host."""
-    context = PlayContext(connection_lockfd=action._play_context.connection_lockfd)
-    context.no_log = action._play_context.no_log
-    context.remote_addr = name
-    for attribute, value in passwords.items():
-        setattr(context, attribute, value)
-    for attribute, names in C.MAGIC_VARIABLE_MAPPING.items():
-        for variable in names:
-            if variable in variables:
-                setattr(context, attribute, variables[variable])
-                break
-    context.connection = str(context.connection or C.DEFAULT_TRANSPORT)
-    if context.connection == "smart":
-        context.connection = "ssh"
-    context.become = False  # see set_become
-    return context
+def given_addresses(name: str) -> list[str]:
+    """The same for a name that the user gave: the dialling host may resolve more, and a zone is an interface there."""
+    return [name] if "%" in name else resolve(name) or [name]
 
 
-def known_options(kind: str, plugin: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of a host that are options of this plugin."""
-    return {key: variables[key] for key in C.config.get_plugin_vars(kind, plugin._load_name) if key in variables}
-
-
-def make_connection(
-    action: ActionBase, name: str, variables: Mapping[str, Any], passwords: dict[str, str]
-) -> ConnectionBase:
-    """A connection to a host, with options from the variables of that host."""
-    context = peer_context(action, name, variables, passwords)
-    connection = connection_loader.get(
-        context.connection,
-        context,
-        new_stdin=None,
-        task_uuid=action._task._uuid,
-        ansible_playbook_pid=str(os.getppid()),
-    )
-    if connection is None:
-        raise HostError(f"{name}: there is no connection plugin {context.connection!r}")
-    keys = {"timeout": context.timeout, **passwords}  # without the keywords of the task, which apply to the task's host
-    connection.set_options(task_keys=keys, var_options=known_options("connection", connection, variables))
-    connection._shell.set_options(task_keys={}, var_options=known_options("shell", connection._shell, variables))
-    return connection
-
-
-def set_become(connection: ConnectionBase, name: str, variables: Mapping[str, Any], become_user: str | None) -> None:
-    """Set up become for this connection, from the host's variables; raises HostError."""
-    context = connection._play_context
-    method = str(variables.get("ansible_become_method") or command_line.CLIARGS["become_method"])
-    plugin = become_loader.get(method)
-    if plugin is None:
-        raise HostError(f"{name}: there is no become plugin {method!r}")
-    known = known_options("become", plugin, variables)
-    if become_user:
-        known["ansible_become_user"] = become_user
-    keys = {"become": True, "become_user": become_user, "become_pass": context.become_pass or None}
-    plugin.set_options(task_keys=keys, var_options=known)
-    connection.set_become_plugin(plugin)
-    context.become, context.become_method, context.become_user = True, method, become_user
-    context.set_become_plugin(plugin)
+def own_address(towards: str) -> str:
+    """The address that this machine would use to reach another, from the routing table; sends nothing."""
+    try:
+        family, name = socket_name(towards, 9)
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(name)
+            return with_zone(probe.getsockname())
+    except OSError:
+        return ""

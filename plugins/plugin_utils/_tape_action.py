@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 from ..module_utils._run.plan import PlanError, parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
+from ._connections import HostError
 from ._tape_run import HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_launch import one_line
@@ -66,7 +67,7 @@ class TapeAction(ActionBase):
             return {"changed": False, "msg": "ok", **self.work()}
         except Failure as exc:
             return self.failed(exc)
-        except (hosts_of.HostError, AnsibleError) as exc:
+        except (HostError, AnsibleError) as exc:
             return self.failed(Failure("settings", one_line(exc)))
 
     def failed(self, failure: Failure) -> dict[str, Any]:
@@ -227,7 +228,7 @@ class TapeAction(ActionBase):
             if name != self.tape_host:
                 try:
                     self.copy_catalog_to(name)
-                except (Failure, hosts_of.HostError, AnsibleError) as exc:
+                except (Failure, HostError, AnsibleError) as exc:
                     warnings.append(f"the catalog was not copied to {name}: {one_line(exc)}")
         return warnings
 
