@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._run.plan import PlanError, parse_ports
+from ..module_utils._run.plan import parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import HostError
@@ -160,9 +160,10 @@ class TapeAction(ActionBase):
         args = self.args
         try:
             ports = parse_ports(",".join(args["tape_ports"])) if args["tape_ports"] else []
+        except ValueError as exc:
+            raise Failure("settings", f"tape_ports: {exc}") from None
+        try:
             rate = parse_rate(args["tape_rate_limit"]) if args.get("tape_rate_limit") else 0
-        except PlanError as exc:
-            raise Failure("settings", f"tape_{exc}") from None
         except ValueError as exc:
             raise Failure("settings", f"tape_rate_limit: {exc}") from None
         for name, least in (("tape_connect_timeout", 1), ("tape_stall_timeout", 0)):

@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils._end.spawn import PROGRAM_PATH
 from ..module_utils._run import bootstrap
-from ..module_utils._run.plan import DEAD_PEER_LEAST, PlanError, parse_ports
+from ..module_utils._run.plan import DEAD_PEER_LEAST, parse_ports
 from ..module_utils._run.words import parse_rate
 from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
 
@@ -80,8 +80,8 @@ def settings(args: PipeArgs) -> Options:
     """The validated arguments as settings of a plan; raises OptionError."""
     try:
         ports = parse_ports(",".join(args["ports"])) if args["ports"] else []
-    except PlanError as exc:
-        raise OptionError(str(exc)) from None
+    except ValueError as exc:
+        raise OptionError(f"ports: {exc}") from None
     try:
         rate = parse_rate(args["rate_limit"]) if args["rate_limit"] else 0
     except ValueError as exc:

@@ -66,7 +66,7 @@ def test_a_word_is_the_same_with_a_shell_and_without(version: str) -> None:
 )
 def test_secrets_that_the_far_side_has_made(found: Any, good: bool) -> None:
     assert are_secrets(found, plan()) is good
-    launch = LoginLaunch(plan(), ["login"], "python3", False, "an obstacle")
+    launch = LoginLaunch(plan(), ["login"], "python3", False, TERMINAL)
     assert launch.parse({"secrets": found}) is None
     assert launch.secrets == (found if good else {})
 

@@ -42,8 +42,12 @@ ECHO = NO_TERMINAL.partition("(sys.stdout")[0].encode("ascii")
 SILENT = 60.0  # seconds until an end must begin, after the login command has read the whole program
 CLOSED = 3.0  # seconds for the login command to exit after it has closed its output, and after each signal
 # reasons why the program does not get through the login command's standard input
-DEAF = "it must run the command line that follows it and pass on its standard input (no ssh -n or -f, no </dev/null)"
-TERMINAL = "its standard input passes through a terminal (ssh -tt, RequestTTY force)"
+DEAF, TERMINAL = "deaf", "terminal"
+OBSTACLES = {
+    DEAF: "it must run the command line that follows it and pass on its standard input "
+    "(no ssh -n or -f, no </dev/null)",
+    TERMINAL: "its standard input passes through a terminal (ssh -tt, RequestTTY force)",
+}
 NOTHING = "the login command did not start the program (exit status %d): %s"
 LATE = "the login command did not reach the far side within %d s (-t/--timeout)"
 MUTE = "the login command read the program, but nothing started in %d s: does it run the command line that follows it?"
@@ -244,7 +248,7 @@ class LoginLaunch(PipedLaunch):
             self.report = None
         elif not self.begun and self.kind == "launch":
             self.obstacle = self.obstacle or (DEAF if rc == 0 else "")
-            self.error = NOTHING % (rc, self.obstacle) if self.obstacle else self.error
+            self.error = NOTHING % (rc, OBSTACLES[self.obstacle]) if self.obstacle else self.error
 
     def everyone(self) -> "set[int]":
         """The pids of the login command and, if that is a script, of the commands that it runs."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the command ``socketpipe``, for the parser, --help and the manual page."""
 
-from .._run.plan import DEAD_PEER_LEAST, PlanError, parse_ports
+from .._run.plan import DEAD_PEER_LEAST, parse_ports
 from .._run.words import parse_rate
 
 TYPE_CHECKING = False
@@ -45,13 +45,6 @@ def silence(text: str) -> int:
     if 0 < seconds(text) < DEAD_PEER_LEAST:
         raise ValueError("must be at least %d seconds, or 0 to disable it, not %s" % (DEAD_PEER_LEAST, text))
     return seconds(text)
-
-
-def ports(text: str) -> "list[int]":
-    try:
-        return parse_ports(text)
-    except PlanError as exc:
-        raise ValueError(str(exc).partition(": ")[2]) from None
 
 
 def side(text: str) -> str:
@@ -167,7 +160,7 @@ OPTIONS = [
         "",
         "--ports",
         "PORTS",
-        ports,
+        parse_ports,
         "ports to listen on: 5000-5010,6000",
         "Listen on one of these ports, such as 5000 or 5000-5010,6000. Without this option, listen on any port from "
         "20000 to 32767.",

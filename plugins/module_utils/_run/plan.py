@@ -25,20 +25,16 @@ DEAD_PEER_LEAST = 6  # seconds: the kernel sends six probes in that time, and co
 FULL_READS = 1024 * 1024  # bytes: the most for which a reader's socket waits (SO_RCVLOWAT)
 
 
-class PlanError(ValueError):
-    """The plan cannot be made; the text is for the user."""
-
-
 def parse_ports(text: str) -> "list[int]":
-    """ "5000", "5000-5010", "5000,5010-5012" as a list of ports; raises PlanError."""
+    """ "5000", "5000-5010", "5000,5010-5012" as a list of ports; raises ValueError with a sentence for the user."""
     ports: "list[int]" = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.strip().isdecimal() or (dash and not last.strip().isdecimal()):
-            raise PlanError("ports: %r is neither a port (5000) nor a range of ports (5000-5010)" % part.strip())
+            raise ValueError("%r is neither a port (5000) nor a range of ports (5000-5010)" % part.strip())
         low, high = int(first), int(last if dash else first)
         if not 1 <= low <= high <= 65535:
-            raise PlanError("ports: %r is not within 1-65535, lowest first" % part.strip())
+            raise ValueError("%r is not within 1-65535, lowest first" % part.strip())
         ports.extend(range(low, high + 1))
     return list(dict.fromkeys(ports))
 
