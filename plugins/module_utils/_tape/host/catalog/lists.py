@@ -64,17 +64,20 @@ def pieces(catalog: "Catalog", archive: "Archive") -> "Iterator[bytes]":
 def search(catalog: "Catalog", archive: "Archive", wanted: bytes) -> "Iterator[bytes]":
     """The paths in the list of an archive that match; raises what pieces() raises.
 
-    Only lines that have the longest literal part of what is wanted are looked at one by one.
+    Only lines that have the longest literal part of what is wanted are looked at one by one.  A path is there once, but
+    the list is unpacked to its checksum.
     """
     exact = not any(character in wanted for character in b"*?[")
     literal = literal_of(wanted)
+    done = False
     for piece in pieces(catalog, archive):
-        for line in lines_with(piece, literal):
+        for line in lines_with(piece, literal) if not done else ():
             found = path_of(line)
             if found == wanted:
                 yield found
                 if exact:
-                    return
+                    done = True
+                    break
             elif not exact and fnmatch.fnmatchcase(found, wanted):
                 yield found
 
