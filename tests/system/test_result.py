@@ -17,6 +17,7 @@ from tests.hosts import Fleet
 
 from . import playbook
 from .playbook import REPOSITORY, Done, pipe
+from .together import At, Play, together
 
 _spec = importlib.util.spec_from_file_location("pipe_documentation", REPOSITORY / "plugins" / "modules" / "pipe.py")
 assert _spec is not None and _spec.loader is not None
@@ -42,11 +43,9 @@ def own(result: dict[str, Any]) -> dict[str, Any]:
 # -- shape
 
 
-def test_one_shape(fleet: Fleet) -> None:
-    """The same keys when all is well, when a stage fails or is not there, in check mode, and when skipped."""
+def shapes(at: At) -> Play:
     chain: dict[str, Any] = {"input": [{"cmd": "echo abc"}, {"cmd": "cat"}], "remote": "cat", "output": "cat"}
-    done = playbook.run(
-        fleet,
+    return Play(
         [
             {"name": "ok", **pipe(**chain)},
             {"name": "failed", **pipe(**{**chain, "remote": "false"})},
@@ -57,6 +56,11 @@ def test_one_shape(fleet: Fleet) -> None:
         ],
         ignore_errors=True,
     )
+
+
+@together(shapes)
+def test_one_shape(done: Done) -> None:
+    """The same keys when all is well, when a stage fails or is not there, in check mode, and when skipped."""
     assert [outcome.status for outcome in done.outcomes] == ["ok", "failed", "failed", "ok", "skipped", "ok"]
     for outcome in done.outcomes:
         result = outcome.result
@@ -81,8 +85,8 @@ def test_one_shape(fleet: Fleet) -> None:
     assert all(done.of(task).result["cause"] is None for task in ("ok", "check", "skipped", "preflight"))
 
 
-def test_types_of_figures(fleet: Fleet) -> None:
-    done = playbook.run(fleet, pipe(input="head -c 5M /dev/zero", remote="cat", output="wc -c"))
+@together(pipe(input="head -c 5M /dev/zero", remote="cat", output="wc -c"))
+def test_types_of_figures(fleet: Fleet, done: Done) -> None:
     result = done.result
     assert result["changed"] is True and result["cause"] is None and result["msg"] == "ok"
     assert result["strangers"] == 0 and result["left_running"] == []
@@ -103,21 +107,24 @@ def test_types_of_figures(fleet: Fleet) -> None:
     assert re.fullmatch(rf"{here}:\d+", back["destination_address"])
 
 
-def test_a_result_is_small(fleet: Fleet) -> None:
-    """Junk on every standard error and standard output, commands as long as they may be: under 200 KB with the fact."""
+def floods(at: At) -> Play:
     junk = "head -c 300000 /dev/urandom >&2; head -c 20000 /dev/zero >&2"
     long = ["x" * 1000] * 60
     noisy = {"argv": ["/bin/sh", "-c", f"cat; {junk}", *long]}
     last = {"argv": ["/bin/sh", "-c", f"cat >/dev/null; head -c 300000 /dev/urandom; {junk}", *long]}
     fails = {"argv": ["/bin/sh", "-c", f"cat >/dev/null; {junk}; exit 9", *long]}
-    done = playbook.run(
-        fleet,
+    return Play(
         [
             pipe(input=[noisy, noisy], remote=[noisy, noisy], output=[noisy, last]),
             pipe(input=[noisy, noisy], remote=[noisy, noisy], output=[noisy, fails]),
         ],
         ignore_errors=True,
     )
+
+
+@together(floods)
+def test_a_result_is_small(done: Done) -> None:
+    """Junk on every standard error and standard output, commands as long as they may be: under 200 KB with the fact."""
     good, bad = done.results
     for result in (good, bad):
         assert len(json.dumps(result)) < 200_000
@@ -129,16 +136,19 @@ def test_a_result_is_small(fleet: Fleet) -> None:
     assert bad["cause"]["stage"] == "output[1]" and len(bad["msg"]) < 1000
 
 
-def test_stderr_is_a_tail_and_longer_of_what_failed(fleet: Fleet) -> None:
+def counting(at: At) -> Play:
     numbers = "seq 1 20000 >&2"
-    done = playbook.run(
-        fleet,
+    return Play(
         [
             pipe(input={"shell": numbers}, remote={"shell": f"cat; {numbers}"}),
             pipe(input={"shell": numbers}, remote={"shell": f"cat; {numbers}; exit 1"}),
         ],
         ignore_errors=True,
     )
+
+
+@together(counting)
+def test_stderr_is_a_tail_and_longer_of_what_failed(done: Done) -> None:
     good, bad = done.results
     # as JSON spells it; less after a failure, for Ansible shows that, and an event has what it shows as JSON in JSON
     for stage, least in [(each, 4090) for each in good["stages"]] + [(bad["stages"][0], 3800)]:
@@ -152,19 +162,16 @@ def test_stderr_is_a_tail_and_longer_of_what_failed(fleet: Fleet) -> None:
 # -- changed, failed
 
 
-def test_changed_once_a_stage_has_started(fleet: Fleet) -> None:
-    done = playbook.run(
-        fleet,
-        [
-            pipe(input="no-such-command -x", remote="cat"),
-            pipe(input="true", remote="/no/such/command"),
-            pipe(input="true", remote="/etc/passwd"),
-            pipe(input="true", remote={"cmd": "true", "chdir": "/etc/passwd"}),
-            pipe(remote="true", output=["./script"]),
-            pipe(input={"shell": "exit 1"}, remote="cat"),
-        ],
-        ignore_errors=True,
-    )
+@together(
+    pipe(input="no-such-command -x", remote="cat"),
+    pipe(input="true", remote="/no/such/command"),
+    pipe(input="true", remote="/etc/passwd"),
+    pipe(input="true", remote={"cmd": "true", "chdir": "/etc/passwd"}),
+    pipe(remote="true", output=["./script"]),
+    pipe(input={"shell": "exit 1"}, remote="cat"),
+    ignore_errors=True,
+)
+def test_changed_once_a_stage_has_started(done: Done) -> None:
     name, path, file, chdir, output, started = done.results
     assert re.fullmatch(r"input on localhost: there is no 'no-such-command' in PATH .+", name["msg"])
     assert path["msg"] == "remote on h1: there is no '/no/such/command'"
@@ -178,11 +185,16 @@ def test_changed_once_a_stage_has_started(fleet: Fleet) -> None:
     assert max(outcome.at - outcome.started for outcome in done.outcomes) < 25, "nobody need wait for connect_timeout"
 
 
-def test_a_command_whose_interpreter_is_missing(fleet: Fleet, work: Path) -> None:
-    script = work / "script"
+def uninterpreted(at: At) -> Play:
+    script = at.work / "script"
     script.write_text("#!/no/such/interpreter\n", encoding="ascii")
     script.chmod(0o755)
-    done = playbook.run(fleet, pipe(input="echo x", remote=[str(script)]), rc=2)
+    return Play([pipe(input="echo x", remote=[str(script)])], rc=2)
+
+
+@together(uninterpreted)
+def test_a_command_whose_interpreter_is_missing(work: Path, done: Done) -> None:
+    script = work / "script"
     assert re.fullmatch(
         rf"remote \({script}\) on h1 could not be started: cannot run '{script}': .*No such file or directory.*"
         r"\(its interpreter, the #! line\?\)",
@@ -194,12 +206,13 @@ def test_a_command_whose_interpreter_is_missing(fleet: Fleet, work: Path) -> Non
 # -- the fact
 
 
-def test_the_fact(fleet: Fleet) -> None:
-    secret = "s3cr3t-word"
-    stage = {"argv": ["sh", "-c", f"cat; echo {secret} >&2"], "environment": {"WORD": secret}}
+SECRET = "s3cr3t-word"
+
+
+def facts(at: At) -> Play:
+    stage = {"argv": ["sh", "-c", f"cat; echo {SECRET} >&2"], "environment": {"WORD": SECRET}}
     show = {"ansible.builtin.debug": {"msg": "{{ ansible_facts }}"}}
-    done = playbook.run(
-        fleet,
+    return Play(
         [
             {"name": "one", **pipe(input="echo abc", remote=stage, _register="first")},
             {"name": "after one", **show},
@@ -218,7 +231,13 @@ def test_the_fact(fleet: Fleet) -> None:
                 "ansible.builtin.debug": {"msg": "{{ first.run == first.ansible_facts.socketpipe.run }}"},
             },
         ],
+        hosts="forgetful1",
+        more={"forgetful1": {"of": "h1"}},
     )
+
+
+@together(facts)
+def test_the_fact(done: Done) -> None:
     one = done.of("one").result
     after = done.of("after one").result["msg"]
     assert after == one["ansible_facts"] and after.keys() == {"socketpipe"}
@@ -227,7 +246,7 @@ def test_the_fact(fleet: Fleet) -> None:
     assert fact["run"] == one["run"] and fact["elapsed"] == one["elapsed"] and fact["peer"] == "localhost"
     assert fact["rc"] == {"input": 0, "remote": 0}
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", fact["time"])
-    assert secret not in json.dumps(fact)
+    assert SECRET not in json.dumps(fact)
     assert done.of("after two").result["msg"] == after, "a failure leaves the fact of the last success"
     last = done.of("at last").result["msg"]
     assert last.keys() == {"socketpipe", "nightly_backup"} and last["socketpipe"] == fact
@@ -303,27 +322,32 @@ def test_check_mode_starts_nothing(fleet: Fleet, work: Path) -> None:
 # -- other keywords of a task
 
 
-def test_until_makes_a_fresh_run_each_time(fleet: Fleet, work: Path) -> None:
-    counting = f"cat; echo x >>{work}/count; [ $(wc -l <{work}/count) = 3 ]"
-    done = playbook.run(
-        fleet,
-        pipe(
-            input="head -c 100000 /dev/zero",
-            remote={"shell": f"cat >/dev/null; {counting}"},
-            _register="backup",
-            _until="backup is succeeded",
-            _retries=5,
-            _delay=0,
-        ),
+def third_time(at: At) -> Play:
+    counting = f"cat; echo x >>{at.work}/count; [ $(wc -l <{at.work}/count) = 3 ]"
+    return Play(
+        [
+            pipe(
+                input="head -c 100000 /dev/zero",
+                remote={"shell": f"cat >/dev/null; {counting}"},
+                _register="backup",
+                _until="backup is succeeded",
+                _retries=5,
+                _delay=0,
+            )
+        ]
     )
+
+
+@together(third_time)
+def test_until_makes_a_fresh_run_each_time(done: Done) -> None:
     attempts = [outcome.result for outcome in [*done.retries, *done.outcomes]]
     assert len(attempts) == 3 and len({result["run"] for result in attempts}) == 3
     assert [bool(result["cause"]) for result in attempts] == [True, True, False]
     assert done.only.status == "ok" and done.result["bytes"] == 100000
 
 
-def test_rescue_sees_the_cause(fleet: Fleet) -> None:
-    block = {
+@together(
+    {
         "block": [
             {"name": "backup", **pipe(input={"shell": "echo no tape >&2; exit 7"}, remote="cat", _register="job")}
         ],
@@ -340,8 +364,12 @@ def test_rescue_sees_the_cause(fleet: Fleet) -> None:
                 },
             }
         ],
-    }
-    done = playbook.run(fleet, plays=[{"hosts": "h1", "gather_facts": False, "tasks": [block]}])
+    },
+    hosts="forgetful2",
+    more={"forgetful2": {"of": "h1"}},
+    rc=None,  # rescued
+)
+def test_rescue_sees_the_cause(done: Done) -> None:
     seen = done.of("seen").result["msg"]
     assert seen["cause"]["kind"] == "failed" and seen["cause"]["stage"] == "input" and seen["cause"]["rc"] == 7
     assert seen["cause"]["host"] == "localhost"
@@ -349,13 +377,16 @@ def test_rescue_sees_the_cause(fleet: Fleet) -> None:
     assert (seen["changed"], seen["same"], seen["fact"]) in ((True, True, False), ("True", "True", "False"))
 
 
-def test_module_defaults_for_the_group(fleet: Fleet) -> None:
+def defaults(at: At) -> Play:
     defaults = {"group/plumbing.socketpipe.all": {"ports": "41000-41007", "listen": "remote", "fact": "site"}}
-    done = playbook.run(
-        fleet,
+    return Play(
         [pipe(input="echo x", remote="cat"), pipe(input="echo x", remote="cat", ports="41010")],
-        play={"module_defaults": defaults},
+        keywords={"module_defaults": defaults},
     )
+
+
+@together(defaults)
+def test_module_defaults_for_the_group(fleet: Fleet, done: Done) -> None:
     default, given = done.results
     assert re.fullmatch(rf"{fleet['h1'].address}:4100[0-7]", default["links"][0]["destination_address"])
     assert given["links"][0]["destination_address"] == f"{fleet['h1'].address}:41010"
@@ -389,32 +420,29 @@ def test_nothing_is_shown_of_the_program(fleet: Fleet, version: str) -> None:
     assert len(done.output) < 60_000
 
 
-def test_templates_and_numbers(fleet: Fleet) -> None:
+@together(
+    pipe(
+        input="{{ commands.source }}",
+        remote="{{ commands.list }}",
+        connect_timeout="{{ seconds }}",
+        full_reads="{{ 1 == 2 }}",
+        progress="{{ seconds }}",
+        fact="{{ fact }}",
+    ),
+    pipe(input="{{ commands.source }}", remote="cat", fact="{{ 1 == 2 }}"),
+    keywords={
+        "vars": {
+            "commands": {
+                "source": ["printf", "%s", "{{ 6 * 7 }}"],
+                "list": [{"cmd": "cat"}, {"cmd": "wc -c", "ok_rc": [0]}],
+            },
+            "seconds": 20,
+            "fact": "named",
+        }
+    },
+)
+def test_templates_and_numbers(done: Done) -> None:
     """Values may come from variables, as whatever type this Ansible gives them."""
-    done = playbook.run(
-        fleet,
-        [
-            pipe(
-                input="{{ commands.source }}",
-                remote="{{ commands.list }}",
-                connect_timeout="{{ seconds }}",
-                full_reads="{{ 1 == 2 }}",
-                progress="{{ seconds }}",
-                fact="{{ fact }}",
-            ),
-            pipe(input="{{ commands.source }}", remote="cat", fact="{{ 1 == 2 }}"),
-        ],
-        play={
-            "vars": {
-                "commands": {
-                    "source": ["printf", "%s", "{{ 6 * 7 }}"],
-                    "list": [{"cmd": "cat"}, {"cmd": "wc -c", "ok_rc": [0]}],
-                },
-                "seconds": 20,
-                "fact": "named",
-            }
-        },
-    )
     named, none = done.results
     assert named["stages"][2]["stdout"].strip() == "2" and named["ansible_facts"].keys() == {"named"}
     assert none["stages"][1]["stdout"] == "42" and "ansible_facts" not in none

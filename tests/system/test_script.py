@@ -13,9 +13,10 @@ import pytest
 from tests.hosts import Fleet
 
 from . import playbook
-from .conftest import SCRATCH
-from .playbook import pipe
+from .playbook import Done, pipe
 from .test_interpreters import PYTHONS
+from .together import At, Play, together
+from .traces import SCRATCH
 
 # whether this program, or its text, is in a file that anybody could find
 LOOK = """
@@ -25,42 +26,52 @@ print(sys.argv[1:], os.path.exists(path), sys.stdin.read().split())
 """
 
 
-def test_a_script_runs_on_either_host(fleet: Fleet, work: Path) -> None:
-    (work / "look here.py").write_text(LOOK, encoding="utf-8")
-    (work / "upper.sh").write_text('tr "$1" "$2"; echo done\n', encoding="utf-8")
-    done = playbook.run(
-        fleet,
-        pipe(
-            input={"script": f"{work}/upper.sh a-z A-Z", "executable": "/bin/sh -e"},
-            remote={"script": f"'{work}/look here.py' 'one word' two"},
-            peer="h2",
-        ),
-        hosts="h1",
+def scripts(at: At) -> Play:
+    (at.work / "look here.py").write_text(LOOK, encoding="utf-8")
+    (at.work / "upper.sh").write_text('tr "$1" "$2"; echo done\n', encoding="utf-8")
+    return Play(
+        [
+            pipe(
+                input={"script": f"{at.work}/upper.sh a-z A-Z", "executable": "/bin/sh -e"},
+                remote={"script": f"'{at.work}/look here.py' 'one word' two"},
+                peer="h2",
+            )
+        ]
     )
+
+
+@together(scripts)
+def test_a_script_runs_on_either_host(work: Path, done: Done) -> None:
     result = done.result
     assert [stage["argv"][0] for stage in result["stages"]] == [f"{work}/upper.sh", f"{work}/look here.py"]
     assert result["stages"][1]["stdout"] == "['one word', 'two'] False ['done']\n"
 
 
-def test_a_script_under_become(fleet: Fleet, work: Path) -> None:
-    (work / "who.py").write_text("import os; print(os.getuid())", encoding="utf-8")
-    done = playbook.run(
-        fleet, pipe(input="true", remote={"script": f"{work}/who.py"}, _become=True, _become_user="backup1"), hosts="h1"
-    )
+def becoming(at: At) -> Play:
+    (at.work / "who.py").write_text("import os; print(os.getuid())", encoding="utf-8")
+    return Play([pipe(input="true", remote={"script": f"{at.work}/who.py"}, _become=True, _become_user="backup1")])
+
+
+@together(becoming)
+def test_a_script_under_become(done: Done) -> None:
     assert done.result["stages"][1]["stdout"].strip() not in ("", "0")
 
 
-def test_what_runs_a_script_is_looked_up_before_anything_starts(fleet: Fleet, work: Path) -> None:
-    (work / "x.py").write_text("", encoding="utf-8")
-    done = playbook.run(
-        fleet,
-        pipe(input=f"touch {SCRATCH}/started", remote={"script": f"{work}/x.py", "executable": "no-such-shell"}),
-        hosts="h1",
-        rc=2,
-    )
-    assert "there is no 'no-such-shell' in PATH" in done.result["msg"]
-    done = playbook.run(fleet, pipe(input="true", remote={"script": "no-such-file.py"}), hosts="h1", rc=2)
-    assert done.result["msg"].startswith("remote: script: no-such-file.py: Could not find or access 'no-such-file.py'")
+def impossible(at: At) -> Play:
+    (at.work / "x.py").write_text("", encoding="utf-8")
+    tasks = [
+        pipe(input=f"touch {SCRATCH}/started", remote={"script": f"{at.work}/x.py", "executable": "no-such-shell"}),
+        pipe(input="true", remote={"script": "no-such-file.py"}),
+    ]
+    return Play(tasks, rc=2)
+
+
+@together(impossible)
+def test_what_runs_a_script_is_looked_up_before_anything_starts(done: Done) -> None:
+    shell, file = done.outcomes
+    assert shell.status == file.status == "failed"
+    assert "there is no 'no-such-shell' in PATH" in shell.result["msg"]
+    assert file.result["msg"].startswith("remote: script: no-such-file.py: Could not find or access 'no-such-file.py'")
 
 
 # -- of several files
@@ -85,27 +96,34 @@ def program(top: Path) -> Path:
     return top
 
 
-@pytest.mark.parametrize("version", ["3.6", "3.13", None])
-def test_a_program_of_several_files_in_the_middle(fleet: Fleet, work: Path, version: str | None) -> None:
-    """Between two links, on the oldest Python of targets, the newest, and the one that is there."""
+def in_the_middle(at: At) -> Play:
+    version = at.params["version"]
     if version and version not in PYTHONS:
-        pytest.skip(f"there is no CPython {version} on this machine")
+        return Play(skip=f"there is no CPython {version} on this machine")
     python = PYTHONS[version] if version else "/usr/bin/python3"
-    task = pipe(
-        input="printf 'One\nTwo\n'",
-        remote=[{"script": f"{program(work / 'prog')} up"}, {"script": f"{work}/prog/ down", "executable": python}],
-        output="cat",
-        _vars={"ansible_python_interpreter": python},
-    )
-    result = playbook.run(fleet, task).result
+    remote = [
+        {"script": f"{program(at.work / 'prog')} up"},
+        {"script": f"{at.work}/prog/ down", "executable": python},
+    ]
+    variables = {"ansible_python_interpreter": python}
+    task = pipe(input="printf 'One\nTwo\n'", remote=remote, output="cat", _vars=variables)
+    return Play([task])
+
+
+@pytest.mark.parametrize("version", ["3.6", "3.13", None])
+@together(in_the_middle)
+def test_a_program_of_several_files_in_the_middle(work: Path, version: str | None, done: Done) -> None:
+    """Between two links, on the oldest Python of targets, the newest, and the one that is there."""
+    result = done.result
     assert result["stages"][-1]["stdout"] == "one\ntwo\n"
     assert [link["bytes"] for link in result["links"]] == [8, None, 8]
     assert result["stages"][1]["argv"] == [f"{work}/prog", "up"]
     assert not list(work.rglob("__pycache__"))
 
 
-def test_what_a_failing_program_says(fleet: Fleet, work: Path) -> None:
-    result = playbook.run(fleet, pipe(input="echo x", remote={"script": f"{program(work / 'prog')} side"}), rc=2).result
+@together(lambda at: Play([pipe(input="echo x", remote={"script": f"{program(at.work / 'prog')} side"})], rc=2))
+def test_what_a_failing_program_says(work: Path, done: Done) -> None:
+    result = done.result
     assert result["msg"] == f"remote ({work}/prog) on h1 failed with exit status 1: KeyError: 'side'"
     stderr = result["stages"][1]["stderr"]
     assert 'File "/proc/self/fd/3/__main__.py", line 5, in <module>\n' in stderr
@@ -142,8 +160,12 @@ def test_vaults_in_a_program_of_several_files(fleet: Fleet, work: Path) -> None:
     assert refused["msg"].startswith(f"remote: script: {top}: __main__.py: ") and "decrypt" in refused["msg"]
 
 
-def test_a_directory_that_is_no_program(fleet: Fleet, work: Path) -> None:
-    task = pipe(input=f"touch {SCRATCH}/started", remote={"script": str(work)})
-    result = playbook.run(fleet, task, rc=2).result
+def no_program(at: At) -> Play:
+    return Play([pipe(input=f"touch {SCRATCH}/started", remote={"script": str(at.work)})], rc=2)
+
+
+@together(no_program)
+def test_a_directory_that_is_no_program(work: Path, done: Done) -> None:
+    result = done.result
     assert result["msg"] == f"remote: script: {work}: there is no __main__.py in this directory for Python to run"
     assert result["changed"] is False and result["stages"] == []

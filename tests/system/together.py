@@ -48,9 +48,10 @@ class At:
 
 @dataclasses.dataclass(frozen=True)
 class Play:
-    """What a test runs; without tasks it runs nothing, and has to skip."""
+    """What a test runs."""
 
-    tasks: Sequence[Task]
+    tasks: Sequence[Task] = ()
+    skip: str = ""  # why it cannot be run here
     hosts: str = "h1"
     keywords: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     more: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # "of": whose address a name has
@@ -105,8 +106,10 @@ class Shared:
         """What the test's own play came to."""
         self.plays = self.plays or self.build()
         play = self.plays[item.name]
+        if play.skip:
+            pytest.skip(play.skip)
         if item.name not in self.runs:
-            plays = {name: each for name, each in self.plays.items() if each.tasks and each.run == play.run}
+            plays = {name: each for name, each in self.plays.items() if not each.skip and each.run == play.run}
             found: Run | Exception
             try:
                 found = run(self.fleet, plays)
