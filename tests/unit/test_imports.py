@@ -18,7 +18,7 @@ PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 OURS = "ansible_collections.plumbing.socketpipe.plugins"
 SOURCES = sorted(PLUGINS.rglob("*.py"))
 
-# the programs of the tape modules; host is its main module and its settings
+# the programs of the tape modules; host is its main module, its settings and its session
 TAPE = {
     "common": ["common"],
     "archiver": ["archiver", "common"],
@@ -26,7 +26,7 @@ TAPE = {
     "host.catalog": ["host.catalog", "host.drives", "common"],
     "host.reserve": ["host.reserve", "host.catalog", "host.drives", "common"],
     "host.commands": ["host.commands", "host.reserve", "host.catalog", "host.drives", "common"],
-    "host": ["host", "host.drives", "common"],
+    "host": ["host", "host.catalog", "host.drives", "common"],
 }
 # what a file of this folder may import of ours, and whether it may import Ansible
 MAY = {

@@ -62,7 +62,7 @@ def test_a_drive_without_a_tape_is_not_read() -> None:
     empty = mtio.Status(False, False, -1, -1, False, True)
     drive = SimpleNamespace(path="/dev/nst0", status=lambda: empty)  # and no more may be asked of it
     with pytest.raises(problems.Problem) as raised:
-        rebuilds.rebuild(None, None, SimpleNamespace(drive=drive))
+        rebuilds.rebuild(SimpleNamespace(drive=drive, catalog=None))
     assert str(raised.value) == "there is no tape in /dev/nst0"
 
 

@@ -13,6 +13,7 @@ from ..common import call, names
 from ..common.problem import Problem
 from ..common.process import Ended, end_on_signals
 from . import settings
+from .session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def main() -> int:
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
         given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
-        answer = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)(given, args)
+        command = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)
+        answer = command(Session(given), args)
         if answer is not None:
             say((json.dumps(answer) if asked is None else call.answered(answer)) + "\n")
     except Problem as exc:

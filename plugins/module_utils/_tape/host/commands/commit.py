@@ -12,13 +12,13 @@ from ...common.problem import FAILED, MACHINE, Problem
 from ...common.units import parse_time
 from ..catalog import catalog as catalogs
 from ..catalog import lists
-from ..catalog.catalog import Catalog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ..session import Session
     from ..settings import Settings
 
 MOST_CHARACTERS = 1000  # characters of a line in an answer; the catalog has it whole
@@ -30,9 +30,9 @@ OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # typ
 KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
-def commit(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Take the report on standard input: a line of JSON, and the compressed list of files; raises Problem."""
-    catalog = Catalog(settings.catalog_dir)
+    settings, catalog = session.settings, session.catalog
     try:
         said = parse(sys.stdin.buffer.readline(LINE))
     except (ValueError, KeyError, TypeError, RecursionError, Problem) as exc:

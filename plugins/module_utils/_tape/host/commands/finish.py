@@ -8,7 +8,6 @@ import subprocess
 from ...common.problem import Problem
 from ...common.process import Children
 from ..catalog import catalog as catalogs
-from ..catalog.catalog import Catalog
 from ..reserve import leases, volume
 from ..reserve import reservation as reservations
 from . import sink
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reserve.reservation import Reservation
+    from ..session import Session
     from ..settings import Settings
 
-LOOKING = 10.0  # seconds that others may take to look at our tape
 SHOWN = (
     "host",
     "set",
@@ -38,20 +37,20 @@ SHOWN = (
 )
 
 
-def finish(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """What the run has put on which tape; that its catalog could not be copied is a warning; raises Problem."""
-    catalog = Catalog(settings.catalog_dir)
+    catalog, session.run = session.catalog, args.run
     own = [archive for archive in catalog.archives() if archive["run"] == args.run]
     names = sorted({archive["tape"] for archive in own})
-    warnings = [] if not own else copy_to_tapes(settings, catalog, args.run, names)
+    warnings = [] if not own else copy_to_tapes(session, names)
     leases.drop(catalog, args.run)
     # of each host the good one, wherever its clock stands, else the last; what was killed is known as failed by now
     # of this set: a run that is resumed for another one may have a good archive of the same host
-    whose = (args.run, settings.set)
+    whose = (args.run, session.settings.set)
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
-    full = {name: percent(settings, catalog.tape(name)) for name in names}
+    full = {name: percent(session.settings, catalog.tape(name)) for name in names}
     return {
         "run": args.run,
         "tapes": names,
@@ -68,24 +67,22 @@ def percent(settings: "Settings", tape: "catalogs.Tape | None") -> "int | None":
     return 100 if tape["full"] else min(100, round(100 * catalogs.used(tape) / settings.capacity))
 
 
-def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "list[str]") -> "list[str]":
+def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
     """Append the catalog to those of these tapes that are still in a drive; returns what a person should know."""
     warnings, left = [], set(names)
-    for path in settings.devices:
+    for path in session.settings.devices:
         try:
-            held = reservations.reserve(
-                settings, catalog, path, reservations.somebody("copying the catalog", run=run), LOOKING
-            )
+            held = reservations.reserve(session, path, "copying the catalog", 2 * reservations.SCAN_TIME)
         except Problem as exc:
             warnings.append(str(exc))
             continue
         try:
-            foreign = reservations.identify(held, catalog)
+            foreign = held.identify()
             name = held.label.get("label")
             if foreign or name not in left or held.tape is None or held.tape["full"]:
                 continue
-            with volume.opened_for_writing(settings, catalog, held, run):
-                append(settings, catalog, held, run)
+            with volume.opened_for_writing(held):
+                append(held)
             left.discard(name)
         except Problem as exc:
             warnings.append("the catalog was not copied to the tape in %s: %s" % (path, exc))
@@ -96,13 +93,16 @@ def copy_to_tapes(settings: "Settings", catalog: "Catalog", run: str, names: "li
     return warnings
 
 
-def append(settings: "Settings", catalog: "Catalog", held: "Reservation", run: str) -> None:
+def append(held: "Reservation") -> None:
     """One more tape file: the catalog as a tar archive."""
-    archive = dict(sink.new_archive(settings, run, os.uname().nodename), kind=catalogs.CATALOG, keep_until=0)
-    members = ["tapes"] + (["lists/" + run] if os.path.isdir(os.path.join(catalog.folder, "lists", run)) else [])
-    command = ["tar", "--create", "--file=-", "--blocking-factor=%d" % (settings.block_size // 512)]
+    catalog = held.catalog
+    archive = dict(sink.new_archive(held.session), kind=catalogs.CATALOG, keep_until=0)
+    members = ["tapes"] + (
+        ["lists/" + held.run] if os.path.isdir(os.path.join(catalog.folder, "lists", held.run)) else []
+    )
+    command = ["tar", "--create", "--file=-", "--blocking-factor=%d" % (held.settings.block_size // 512)]
     command += [
-        "--label=catalog %s %s" % (run, archive["time"]),
+        "--label=catalog %s %s" % (held.run, archive["time"]),
         "--directory=" + catalog.folder,
         "--exclude=*.part",
         "--",
@@ -110,7 +110,7 @@ def append(settings: "Settings", catalog: "Catalog", held: "Reservation", run: s
     with Children() as children:
         tar = children.start(command + members, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         with tar.stdout or open(os.devnull) as stream:
-            sink.put(settings, catalog, held, archive, stream.fileno())
+            sink.put(held, archive, stream.fileno())
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
     with catalog.change(held.label["label"]) as tape:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ..session import Session
     from ..settings import Settings
 
 GENERATIONS = 10
@@ -38,9 +39,9 @@ LESS = (
 )
 
 
-def keep(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def keep(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Take the catalog on standard input as the newest generation; raises Problem."""
-    copy = "%s-of-%s" % (settings.catalog_dir, names.path(names.host(args.of)))
+    copy = "%s-of-%s" % (session.settings.catalog_dir, names.path(names.host(args.of)))
     if os.path.lexists(copy) and not os.path.islink(copy):
         raise Problem("%s is there and is no copy of a catalog" % copy, "move it out of the way")
     os.umask(0o077)
@@ -48,7 +49,7 @@ def keep(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     try:
         receive(part)
         with files.locked(copy + ".lock"):
-            compare(settings, args.of, copy, part)
+            compare(session.settings, args.of, copy, part)
             share(copy, part)
             generation = begin(copy, part)
             kept = expire(copy)
@@ -57,9 +58,9 @@ def keep(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     return {"copy": copy, "generation": generation, "generations": kept}
 
 
-def bring_back(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Take the catalog on standard input as this host's; raises Problem."""
-    top = settings.catalog_dir
+    top = session.settings.catalog_dir
     tapes, lists = os.path.join(top, "tapes"), os.path.join(top, "lists")
     if os.path.lexists(tapes):
         raise Problem(

@@ -4,7 +4,6 @@
 
 from ...common.units import iso
 from ..catalog import catalog as catalogs
-from ..catalog.catalog import Catalog
 from ..reserve import requests
 from . import inventory
 
@@ -14,23 +13,23 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..catalog.catalog import Archive
-    from ..settings import Settings
+    from ..session import Session
 
 KEYS = ("host", "set", "run", "time", "level", "base", "tape", "file", "bytes", "state", "verified")
 
 
-def info(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def info(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """As much of it as --gather names; raises Problem."""
-    catalog = Catalog(settings.catalog_dir)
+    catalog = session.catalog
     gather = args.gather.split(",")
     archives = [archive for archive in catalog.archives() if args.host in ("", archive["host"])]
     found: "dict[str, Any]" = {"warnings": catalog.warnings()}
     if "drives" in gather:
-        found["drives"] = [inventory.look(settings, catalog, path, "looking at it") for path in settings.devices]
+        found["drives"] = [inventory.look(session, path, "looking at it") for path in session.settings.devices]
     if "tapes" in gather:
         keep = catalogs.needed(catalog.archives())
         found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
-        found["next"] = wanted_next(settings, catalog)
+        found["next"] = wanted_next(session)
     if "archives" in gather:
         found["archives"] = [entry_of(archive) for archive in archives]
     if "hosts" in gather:
@@ -45,9 +44,9 @@ def entry_of(archive: "Archive") -> "dict[str, Any]":
     return entry
 
 
-def wanted_next(settings: "Settings", catalog: "Catalog") -> "str | None":
+def wanted_next(session: "Session") -> "str | None":
     """The tape that a backup would rather have than any other, wherever it is."""
-    request = requests.WriteRequest(settings, catalog, "-", 0)
-    ranked = [(request.rate(tape), tape["label"]) for tape in catalog.tapes()]
+    request = requests.WriteRequest(session)
+    ranked = [(request.rate(tape), tape["label"]) for tape in session.catalog.tapes()]
     usable = [(rank, label) for (rank, reason), label in ranked if not reason]
     return min(usable)[1] if usable else None

@@ -11,7 +11,6 @@ from ...common.problem import CONFIRM, DAMAGED, NOT_FOUND, Problem
 from ...common.units import count, iso, parse_time, some
 from ..catalog import catalog as catalogs
 from ..catalog import lists
-from ..catalog.catalog import Catalog
 from ..drives import label as labels
 from ..reserve import leases, mount, volume
 from ..reserve import reservation as reservations
@@ -23,55 +22,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..catalog.catalog import Catalog
     from ..reserve.reservation import Reservation
-    from ..settings import Settings
+    from ..session import Session
 
-LOOKING = 5.0  # seconds that others may take to look at a tape
 FOUND_MOST = 200  # what is found, before it is too much to read
 
 
-def label(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
+    settings = session.settings
     name = names.checked("tape", args.label)
     device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
     if not device:
         raise Problem(
             "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
         )
-    catalog = Catalog(settings.catalog_dir)
-    held = reservations.reserve(settings, catalog, device, reservations.somebody("labelling"), LOOKING)
+    held = reservations.reserve(session, device, "labelling", reservations.SCAN_TIME)
     try:
         if held.drive.is_loading():
             mount.wait_ready(held)
-        foreign = reservations.identify(held, catalog)
+        foreign = held.identify()
         status = held.drive.status()
         if not status.loaded:
             raise Problem("drive %s has no tape in it" % device, "load one")
         if status.protected:
             raise Problem("the tape in %s is write-protected" % device, "slide its tab, or load another")
-        known = catalog.tape(name)
+        known = session.catalog.tape(name)
         block = held.drive.first_block()
-        may_overwrite(settings, catalog, held, block, args, foreign)
+        may_overwrite(held, block, args, foreign)
         if known and known["id"] and known["id"] != held.label.get("id") and "relabelling" not in known:
             raise Problem(
                 "there is a tape %s already, labelled %s, and it is not this one" % (name, known["labelled"]),
-                "give another name, or remove %s once that tape is gone" % catalog.tape_path(name),
+                "give another name, or remove %s once that tape is gone" % session.catalog.tape_path(name),
             )
         held.drive.prepare(settings.compression)
-        volume.encrypt(settings, held, False)
+        volume.encrypt(held, False)
         made = labels.make(
             name, settings.block_size, args.barcode or held.label.get("barcode") or "", os.uname().nodename
         )
         former = "" if foreign else held.label.get("label", "")
-        volume.write_label(catalog, held, made, known, former)
+        volume.write_label(held, made, known, former)
     finally:
         held.release()
     return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
 
 
 def may_overwrite(
-    settings: "Settings",
-    catalog: "Catalog",
     held: "Reservation",
     block: bytes,
     args: "argparse.Namespace",
@@ -83,19 +80,19 @@ def may_overwrite(
     tape, more = held.tape, ""
     if tape is not None and not foreign:
         try:
-            more = volume.unknown_data(catalog, held, tape)
+            more = volume.unknown_data(held, tape)
         except Problem as exc:
             more = "the end of its data cannot be found (%s)" % exc.what
         if not more and not any(archive["kind"] == catalogs.ARCHIVE for archive in tape["archives"]):
             return
-        if settings.reuse == "never":
+        if held.settings.reuse == "never":
             raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
         own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
         what = "%s of tape %s" % (count(len(own), "archive"), tape["label"])
         if more:
             what += "; but " + more
         else:
-            what += not_expired(tape, catalog.archives())
+            what += not_expired(tape, held.catalog.archives())
     else:
         what = (
             labels.describe(block)
@@ -125,8 +122,7 @@ def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> st
 
 
 def look(
-    settings: "Settings",
-    catalog: Catalog,
+    session: "Session",
     path: str,
     why: str,
     first: "Callable[[Reservation], None]" = lambda held: None,
@@ -134,10 +130,10 @@ def look(
     """The tape in a drive, or why that cannot be told; ``first`` is done with the drive before."""
     entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
     try:
-        held = reservations.reserve(settings, catalog, path, reservations.somebody(why), LOOKING)
+        held = reservations.reserve(session, path, why, reservations.SCAN_TIME)
         try:
             first(held)
-            entry["message"] = reservations.identify(held, catalog)
+            entry["message"] = held.identify()
             entry["label"] = held.label.get("label")
         finally:
             held.release()
@@ -146,16 +142,16 @@ def look(
     return entry
 
 
-def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """What is in each drive, and what the catalog knows; with --rebuild, first what the tapes themselves say."""
-    catalog = Catalog(settings.catalog_dir)
+    catalog = session.catalog
     rebuilt: "list[dict[str, Any]]" = []
 
     def read_in(held: "Reservation") -> None:
         if args.rebuild:
-            rebuilt.append(rebuild.rebuild(settings, catalog, held))
+            rebuilt.append(rebuild.rebuild(held))
 
-    drives = [look(settings, catalog, path, "taking inventory", read_in) for path in settings.devices]
+    drives = [look(session, path, "taking inventory", read_in) for path in session.settings.devices]
     bad = [each for each in rebuilt if each["errors"]]
     if bad:
         raise Problem(
@@ -165,7 +161,7 @@ def inventory(settings: "Settings", args: "argparse.Namespace") -> "dict[str, An
             kind=DAMAGED,
         )
     archives = catalog.archives()
-    keep = catalogs.needed(archives, expire_last=settings.expire_last)
+    keep = catalogs.needed(archives, expire_last=session.settings.expire_last)
     last = catalogs.only_last(archives)
     known = [dict(summary(catalog, tape, keep), last_of=catalogs.hosts_on(tape, last)) for tape in catalog.tapes()]
     warnings = catalog.warnings() + [text for each in rebuilt for text in each["warnings"]]
@@ -194,9 +190,9 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
     }
 
 
-def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def find(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """The archives that have a path, which may be a pattern of the shell: the newest first."""
-    catalog = Catalog(settings.catalog_dir)
+    catalog = session.catalog
     wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
     found: "list[dict[str, Any]]" = []
     more = False
@@ -221,17 +217,17 @@ def find(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     return {"found": found, "more": more, "unread": unread, "warnings": catalog.warnings()}
 
 
-def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
-    catalog = Catalog(settings.catalog_dir)
-    good = catalog.good(args.host, settings.set)
+    catalog = session.catalog
+    good = catalog.good(args.host, session.settings.set)
     runs = [archive["run"] for archive in good]
     if args.as_of in runs:  # up to this run, whose archives are all later than its name says
         good = good[: len(runs) - runs[::-1].index(args.as_of)]
     elif args.as_of:
-        good = catalog.good(args.host, settings.set, parse_time(args.as_of))
+        good = catalog.good(args.host, session.settings.set, parse_time(args.as_of))
     if not good:
-        raise nothing_good(settings, catalog, args)
+        raise nothing_good(session, args)
     archives = catalogs.chain(good)
     keys = (
         "run",
@@ -256,11 +252,12 @@ def chain(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
-def nothing_good(settings: "Settings", catalog: "Catalog", args: "argparse.Namespace") -> Problem:
+def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
     """That there is no archive to restore from, and what there is instead."""
+    catalog = session.catalog
     archives = catalog.archives()
     others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
-    whose = (args.host, settings.set, catalogs.WRITTEN)
+    whose = (args.host, session.settings.set, catalogs.WRITTEN)
     until = parse_time(args.as_of) if args.as_of else float("inf")
     unsure = sum(
         1
@@ -275,7 +272,7 @@ def nothing_good(settings: "Settings", catalog: "Catalog", args: "argparse.Names
         )
     return Problem(
         "there is no good archive of %s (set %s)%s"
-        % (args.host, settings.set, " up to " + args.as_of if args.as_of else ""),
+        % (args.host, session.settings.set, " up to " + args.as_of if args.as_of else ""),
         "; ".join(hints + catalog.warnings()),
         kind=NOT_FOUND,
     )

@@ -12,33 +12,33 @@ from ...common import files, names
 from ...common.problem import BUSY, NO_TAPE, NOT_FOUND, SETTINGS, Problem
 from ...common.units import STAMP, count, iso, parse_time, say_size
 from ..catalog import catalog as catalogs
-from ..catalog.catalog import Catalog
 from ..drives import label as labels
 from ..reserve import requests, scan
-from ..reserve import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ..catalog.catalog import Catalog
     from ..reserve.reservation import Reservation
+    from ..session import Session
     from ..settings import Settings
 
 SOON = 86400  # seconds that a run may take
 SLACK = 60  # seconds that a clock may be set back without a word
 
 
-def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """The request: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
     Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
     last archive of this level had is taken.
     """
+    settings, catalog = session.settings, session.catalog
     request = read_request(args.input)
     scan.need(settings)
     run, asked = request.get("run") or "", request["hosts"]
-    catalog = Catalog(settings.catalog_dir)
     every = catalog.archives()
     warnings = catalog.warnings()
     if request.get("resume"):
@@ -60,7 +60,8 @@ def plan(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )
-    drives = look(settings, catalog, run, warnings)
+    session.run = run
+    drives = look(session, warnings)
     todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
     # the longest first, and before all those of which nothing is known
     order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
@@ -200,10 +201,11 @@ def ahead(base: "catalogs.Archive") -> int:
     return found if found > SLACK else 0
 
 
-def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str]") -> "list[dict[str, Any]]":
+def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
     """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
+    settings = session.settings
     seen = []
-    request = requests.WriteRequest(settings, catalog, run, 0)
+    request = requests.WriteRequest(session)
 
     def remember(held: "Reservation") -> "tuple[int, str]":
         rank, reason = request.rate_loaded(held)
@@ -225,8 +227,7 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
         seen.append(entry)
         return rank, reason
 
-    who = reservations.somebody("a look at the tape", run=run)
-    held, reasons, busy = scan.scan(settings, catalog, remember, who)
+    held, reasons, busy = scan.scan(session, remember, "a look at the tape")
     known = [entry["device"] for entry in seen]
     for path in [path for path in settings.devices if path not in known]:  # the role counts them
         entry = {"device": path, "label": None, "state": "unknown", "free": None, "file": None}
@@ -239,7 +240,7 @@ def look(settings: "Settings", catalog: "Catalog", run: str, warnings: "list[str
     elif settings.changer or settings.next_command:
         warnings.append("will change tapes first: " + why)
     elif settings.wait:
-        why = "; ".join([why] + scan.suggestion(catalog, request))
+        why = "; ".join([why] + scan.suggestion(session, request))
         warnings.append("will wait for somebody to load a tape that may be written: " + why)
     else:
         raise Problem("no drive has a tape that may be written", why, kind=BUSY if busy else NO_TAPE)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..catalog.catalog import Archive, Catalog, Tape
     from ..drives.detect import AnyDrive
     from ..reserve.reservation import Reservation
-    from ..settings import Settings
 
 UNKNOWN = "unknown"  # run and host of what does not say so
 
@@ -38,8 +37,9 @@ class Found:
         self.end: "int | None" = None  # where the data ends, if the tape said so itself
 
 
-def rebuild(settings: "Settings", catalog: "Catalog", held: "Reservation") -> "dict[str, Any]":
+def rebuild(held: "Reservation") -> "dict[str, Any]":
     """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
+    catalog = held.catalog
     drive = held.drive
     if not drive.status().loaded:  # else an attempt to read waits for two minutes
         raise Problem("there is no tape in %s" % drive.path)
@@ -48,8 +48,8 @@ def rebuild(settings: "Settings", catalog: "Catalog", held: "Reservation") -> "d
         raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
     check_other(catalog, label, known_as(catalog, label["label"]))
     drive.prepare(None)
-    with source.decrypting(settings, held):
-        found = read_tape(settings, held, label)
+    with source.decrypting(held):
+        found = read_tape(held, label)
     name = label["label"]
     with catalog.changes(name, *{copy["label"] for copy in found.copies} - {name}, anew=True) as tapes:
         tape = tapes[name]
@@ -77,7 +77,7 @@ def rebuild(settings: "Settings", catalog: "Catalog", held: "Reservation") -> "d
     }
 
 
-def read_tape(settings: "Settings", held: "Reservation", label: "dict[str, Any]") -> "Found":
+def read_tape(held: "Reservation", label: "dict[str, Any]") -> "Found":
     """Its files up to the verified end of its data, or up to where two in a row cannot be read."""
     found = Found()
     number, unreadable = 0, 0
@@ -98,7 +98,7 @@ def read_tape(settings: "Settings", held: "Reservation", label: "dict[str, Any]"
         archive = found.archives[number] = archive_of(block, number, label)
         if archive["kind"] == catalogs.CATALOG:
             try:
-                copies, lists = tape_copy.adopt(settings, held, archive)
+                copies, lists = tape_copy.adopt(held, archive)
             except Problem as exc:
                 if exc.kind == NEWER:
                     raise

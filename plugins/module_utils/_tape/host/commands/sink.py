@@ -7,12 +7,10 @@ import time
 from ...common.problem import FAILED, FULL, TOO_LARGE, Problem
 from ...common.units import iso, say_size
 from ..catalog import catalog as catalogs
-from ..catalog.catalog import Catalog
 from ..drives import label as labels
 from ..drives import writer
 from ..drives.virtual import VirtualTape
-from ..reserve import leases, positions, requests, scan, volume
-from ..reserve import reservation as reservations
+from ..reserve import positions, requests, scan, volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,41 +18,38 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..reserve.reservation import Reservation
-    from ..settings import Settings
+    from ..session import Session
 
 
-def sink(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Put standard input on a tape; returns the archive's entry of the catalog; raises Problem."""
-    catalog = Catalog(settings.catalog_dir)
+    session = session.of(args.run, args.host)
     expect = args.expect or 0
-    if settings.capacity and expect > settings.capacity - labels.LABEL_BLOCK:
+    if session.settings.capacity and expect > session.settings.capacity - labels.LABEL_BLOCK:
         raise Problem(
             "an archive of %s does not fit on any tape" % say_size(expect),
             "split tape_paths, or raise tape_capacity",
             kind=TOO_LARGE,
         )
-    who = reservations.somebody("the archive", args.host, args.run)
     began = time.monotonic()
-    request = requests.WriteRequest(settings, catalog, args.run, expect)
-    with scan.reserve(settings, catalog, request, who) as held:
+    request = requests.WriteRequest(session, expect)
+    with scan.reserve(session, request) as held:
         waited = time.monotonic() - began
-        with volume.opened_for_writing(settings, catalog, held, args.run):
-            leases.renew(settings, catalog, held.label["label"], args.run)
-            archive = new_archive(settings, args.run, args.host, args.level, args.base)
-            put(settings, catalog, held, archive)
-        leases.renew(settings, catalog, held.label["label"], args.run)
+        with volume.opened_for_writing(held):
+            held.renew_lease()
+            archive = new_archive(session, args.level, args.base)
+            put(held, archive)
+        held.renew_lease()
     return dict(archive, tape=held.label["label"], waited=round(waited, 1))
 
 
-def new_archive(
-    settings: "Settings", run: str, host: str, level: int = 0, base: "str | None" = None
-) -> "dict[str, Any]":
+def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -> "dict[str, Any]":
     """The entry of an archive that begins now."""
-    started = time.time()
+    settings, started = session.settings, time.time()
     return {
         "kind": catalogs.ARCHIVE,
-        "run": run,
-        "host": host,
+        "run": session.run,
+        "host": session.host,
         "set": settings.set,
         "level": level,
         "base": base,
@@ -69,30 +64,29 @@ def new_archive(
     }
 
 
-def put(
-    settings: "Settings", catalog: "Catalog", held: "Reservation", archive: "dict[str, Any]", stdin: int = 0
-) -> None:
+def put(held: "Reservation", archive: "dict[str, Any]", stdin: int = 0) -> None:
     """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
+    catalog = held.catalog
     name = held.label["label"]
-    archive["file"] = volume.next_file(settings, catalog, held, archive["run"])
-    positions.forget(catalog, held.drive)
+    archive["file"] = volume.next_file(held)
+    positions.forget(held)
     with catalog.change(name) as tape:  # in the place of one that is reclaimed
         archive.update(catalogs.after_all(catalog.archives(), archive))
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
-        outcome = copy(settings, held, archive["file"], stdin)
+        outcome = copy(held, archive["file"], stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
     finally:  # also when we are told to stop; what a kill leaves is found by the next one (volume.next_file)
         full = outcome.pop("full")
         archive.update(outcome, alerts=held.alerts, encryption=held.encryption)
         if archive["state"] == catalogs.FAILED:
-            volume.record_failure(catalog, held, archive, full)
+            volume.record_failure(held, archive, full)
         else:
             with catalog.change(name) as tape:
                 volume.entry_of(tape, archive["file"]).update(archive)
-            positions.remember(catalog, held.drive, held.label, archive["run"])
+            positions.remember(held, archive["run"])
     if archive["state"] == catalogs.FAILED:
         hint = "run it again, and it goes on the next tape" if full else "run it again"
         raise Problem(
@@ -100,8 +94,9 @@ def put(
         )
 
 
-def copy(settings: "Settings", held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
+def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
     """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
+    settings = held.settings
     drive = held.drive
     room = None
     if settings.capacity and isinstance(drive, VirtualTape):

@@ -13,10 +13,8 @@ from ...common.problem import NO_TOOL, NOT_FOUND, Problem
 from ...common.process import Children
 from ...common.units import now_iso
 from ..catalog import catalog as catalogs
-from ..catalog.catalog import Catalog
 from ..drives import encryption, writer
 from ..reserve import requests, scan, volume
-from ..reserve import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,18 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
 
-    from ..catalog.catalog import Archive, Tape
+    from ..catalog.catalog import Archive, Catalog, Tape
     from ..reserve.reservation import Reservation
-    from ..settings import Settings
+    from ..session import Session
 
 AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
 END_OF_ARCHIVE = 1024  # bytes: two blocks of zeros end an archive
 
 
-def source(settings: "Settings", args: "argparse.Namespace") -> None:
+def source(session: "Session", args: "argparse.Namespace") -> None:
     """Copy an archive to standard output, all of it or not as a success; raises Problem."""
-    catalog = Catalog(settings.catalog_dir)
-    tape = tape_of(catalog, args.tape)
+    tape = tape_of(session.catalog, args.tape)
     archive = next((each for each in tape["archives"] if each["file"] == args.file), None)
     if archive is None:
         raise Problem(
@@ -43,8 +40,8 @@ def source(settings: "Settings", args: "argparse.Namespace") -> None:
             "tape_inventory shows what it has",
             kind=NOT_FOUND,
         )
-    with reserved(settings, catalog, args.tape, archive, "reading the archive") as held:
-        copied = read(settings, held, archive, 1)
+    with reserved(session, args.tape, archive, "reading the archive") as held:
+        copied = read(held, archive, 1)
     check(args.tape, archive, copied)
 
 
@@ -57,28 +54,26 @@ def tape_of(catalog: "Catalog", label: str) -> "Tape":
 
 
 @contextlib.contextmanager
-def reserved(
-    settings: "Settings", catalog: "Catalog", label: str, archive: "Archive", what: str
-) -> "Iterator[Reservation]":
+def reserved(session: "Session", label: str, archive: "Archive", what: str) -> "Iterator[Reservation]":
     """Hold the drive that has this tape in it, as soon as it has, and have it decrypt."""
-    who = reservations.somebody(what, archive["host"], archive["run"])
-    with scan.reserve(settings, catalog, requests.ReadRequest(catalog, label), who) as held, decrypting(settings, held):
+    request = requests.ReadRequest(label, what)
+    with scan.reserve(session.of(archive["run"], archive["host"]), request) as held, decrypting(held):
         yield held
 
 
 @contextlib.contextmanager
-def decrypting(settings: "Settings", held: "Reservation") -> "Iterator[None]":
+def decrypting(held: "Reservation") -> "Iterator[None]":
     """The drive has the key for what is read; afterwards it encrypts nothing that others write; raises Problem."""
     if held.drive.kind == "drive":
-        encryption.encryption(held.drive.path, settings.encryption, writing=False)
+        encryption.encryption(held.drive.path, held.settings.encryption, writing=False)
     try:
         yield
     finally:
         with contextlib.suppress(Problem):  # what was read is none the worse, and whoever writes tries it again
-            volume.encrypt(settings, held, False)
+            volume.encrypt(held, False)
 
 
-def read(settings: "Settings", held: "Reservation", archive: "Archive", stdout: int) -> "writer.Copied":
+def read(held: "Reservation", archive: "Archive", stdout: int) -> "writer.Copied":
     """Copy a tape file in the blocks in which it was written."""
     held.drive.prepare(None)
     with held.drive.input(archive["file"]) as stdin:
@@ -101,50 +96,47 @@ def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
         raise Problem("%s has %d bytes, and %d were written" % (where, copied.bytes, archive["bytes"]), "it is damaged")
 
 
-def verify(settings: "Settings", args: "argparse.Namespace") -> "dict[str, Any]":
+def verify(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Read archives again, tape by tape, and compare them with the catalog; returns what was found.
 
     An archive is verified, or failed, or not verified: of one whose tape is on the shelf nothing is known.
     """
-    catalog = Catalog(settings.catalog_dir)
     found = {"verified": [], "failed": [], "not_verified": []}  # type: dict[str, list[dict[str, Any]]]
     absent: "dict[str, str]" = {}  # the tapes that have been waited for
     wanted = [
         archive
-        for archive in catalog.archives()
+        for archive in session.catalog.archives()
         if archive["state"] in (catalogs.GOOD, catalogs.WRITTEN)
         and args.run in ("", archive["run"])
         and args.tape in ("", archive["tape"])
         and args.host in ("", archive["host"])
     ]
-    warnings = catalog.warnings()
-    there = scan.loaded(settings, catalog, reservations.somebody("a look at the tape")) if wanted else set()
+    warnings = session.catalog.warnings()
+    there = scan.loaded(session) if wanted else set()
     for archive in sorted(wanted, key=lambda each: (each["tape"] not in there, each["tape"], each["file"])):
         entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
-        outcome, more = verified(settings, catalog, archive, absent)
+        outcome, more = verified(session, archive, absent)
         found[outcome].append(dict(entry, **more))
     return dict(found, warnings=warnings)
 
 
-def verified(
-    settings: "Settings", catalog: "Catalog", archive: "Archive", absent: "dict[str, str]"
-) -> "tuple[str, dict[str, Any]]":
+def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -> "tuple[str, dict[str, Any]]":
     """What has come of one archive, and what is known of it."""
     if archive["tape"] in absent:
         return "not_verified", {"problem": absent[archive["tape"]]}
     began, loaded = time.monotonic(), False
     try:
-        with reserved(settings, catalog, archive["tape"], archive, "verifying the archive") as held:
+        with reserved(session, archive["tape"], archive, "verifying the archive") as held:
             loaded = True
-            found = verify_one(settings, held, archive)
+            found = verify_one(held, archive)
     except Problem as exc:
         if not loaded:
             absent[archive["tape"]] = str(exc)
         if not loaded or exc.kind == NO_TOOL:
             return "not_verified", {"problem": str(exc)}
-        note(catalog, archive, {})
+        note(session.catalog, archive, {})
         return "failed", {"problem": str(exc)}
-    note(catalog, archive, found)
+    note(session.catalog, archive, found)
     return "verified", {"bytes": found["bytes"], "elapsed": round(time.monotonic() - began, 1)}
 
 
@@ -158,7 +150,7 @@ def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> Non
                 each["verified"] = {"time": now_iso(), "ok": bool(found)}
 
 
-def verify_one(settings: "Settings", held: "Reservation", archive: "Archive") -> "dict[str, Any]":
+def verify_one(held: "Reservation", archive: "Archive") -> "dict[str, Any]":
     """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
     where = "tape %s, file %d" % (archive["tape"], archive["file"])
     with contextlib.ExitStack() as stack:
@@ -177,7 +169,7 @@ def verify_one(settings: "Settings", held: "Reservation", archive: "Archive") ->
         tee = start(command, stdin=tee_in, stdout=tar_out, stderr=says, pass_fds=branches)
         for fd in (tee_in, sum_in, sum_out, tar_in, tar_out, end_in, end_out):
             fd.close()
-        copied = read(settings, held, archive, tee_out.fileno())
+        copied = read(held, archive, tee_out.fileno())
         tee_out.close()
         digest = summer.communicate()[0].decode("ascii", "replace").partition(" ")[0]
         whole = ending.communicate()[0] == b"\0" * END_OF_ARCHIVE

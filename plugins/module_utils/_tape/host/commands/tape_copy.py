@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 
     from ..catalog.catalog import Archive, Catalog, Tape
     from ..reserve.reservation import Reservation
-    from ..settings import Settings
 
 
-def adopt(settings: "Settings", held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
+def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
     """The tapes of a catalog on the tape, none if it is not whole; and its lists of files, by their paths in it.
 
     Raises Problem if it cannot be read.
     """
     with tempfile.TemporaryFile() as copy:
-        copied = source.read(settings, held, dict(entry, bytes=None), copy.fileno())
+        copied = source.read(held, dict(entry, bytes=None), copy.fileno())
         if not copied.ok:
             raise Problem("the copy of the catalog there cannot be read: %s" % copied.message)
         try:

@@ -30,8 +30,9 @@ DRIVES = 4  # the type of element
 DUMP = re.compile(r"^ *[0-9a-f]+ {2,}((?:[0-9a-f]{2}[ -]{1,2}){1,16})", re.MULTILINE)  # a line of what sg_raw prints
 
 
-def ejector(settings: "Settings", held: "Reservation", found: "Inventory") -> "Callable[[], None]":
+def ejector(held: "Reservation", found: "Inventory") -> "Callable[[], None]":
     """How the drive lets go of its tape before the changer takes it; raises Problem if it is another drive's number."""
+    settings = held.settings
     known = identifiers(settings.changer)
     own = serial(held.drive.path)
     if own and held.index in known:

@@ -13,10 +13,7 @@ from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    from ..catalog.catalog import Catalog
-    from ..settings import Settings
+    from ..session import Session
     from .requests import Request
     from .reservation import Reservation
 
@@ -26,19 +23,18 @@ CALIBRATION = 3 * 3600.0  # and to calibrate one for LTO-9 or later, once in its
 READY_POLL = 0.5
 
 
-def mount(
-    settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]", tried: "set[str]"
-) -> bool:
+def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
     """Get a tape that may do into an idle drive; False if there is no way to (any more); raises Problem.
 
     ``tried``: what has been loaded for this request already.
     """
+    settings = session.settings
     if not (settings.changer or settings.next_command):
         return False
-    barcode = next_barcode(settings, catalog, request, tried) if settings.changer else ""
+    barcode = next_barcode(session, request, tried) if settings.changer else ""
     if settings.changer and not barcode or len(tried) >= TRIES:
         return False
-    held = idle(settings, catalog, request, who)
+    held = idle(session, request)
     if held is None:
         return False
     try:
@@ -46,8 +42,8 @@ def mount(
         if settings.changer:
             tried.add(barcode)
             sys.stderr.write("loading %s into %s\n" % (barcode, path))
-            library = changer.Changer(settings.changer, catalog.locks, settings.wait)
-            eject = elements.ejector(settings, held, library.inventory())
+            library = changer.Changer(settings.changer, session.catalog.locks, settings.wait)
+            eject = elements.ejector(held, library.inventory())
             library.load(barcode, held.index, eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
@@ -57,15 +53,16 @@ def mount(
             held.drive.open()
             wait_ready(held)
     finally:
-        positions.forget(catalog, held.drive)
+        positions.forget(held)
         held.release()
     return True
 
 
-def next_barcode(settings: "Settings", catalog: "Catalog", request: "Request", tried: "set[str]") -> str:
+def next_barcode(session: "Session", request: "Request", tried: "set[str]") -> str:
     """The barcode of the tape that will do best and has not been tried, "" if there is none; raises Problem."""
+    settings = session.settings
     best = []
-    for tape in catalog.tapes():
+    for tape in session.catalog.tapes():
         barcode = tape["barcode"]
         if not barcode or barcode in tried or not (request.label or barcode in settings.barcodes):
             continue
@@ -73,7 +70,7 @@ def next_barcode(settings: "Settings", catalog: "Catalog", request: "Request", t
         if not reason:
             best.append((rank, settings.barcodes.index(barcode) if barcode in settings.barcodes else 0, barcode))
     if request.label and not best and not tried:
-        tape = catalog.tape(request.label) or {}
+        tape = session.catalog.tape(request.label) or {}
         if not tape.get("barcode"):
             raise Problem(
                 "the catalog has no barcode of tape %s" % request.label,
@@ -82,21 +79,21 @@ def next_barcode(settings: "Settings", catalog: "Catalog", request: "Request", t
     return min(best)[2] if best else ""
 
 
-def idle(settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]") -> "Reservation | None":
+def idle(session: "Session", request: "Request") -> "Reservation | None":
     """A drive that nobody uses, rather one without a tape; not one with a tape that another run still wants."""
     found = None
-    for path in settings.devices:
+    for path in session.settings.devices:
         try:
-            held = reservations.reserve(settings, catalog, path, who)
+            held = reservations.reserve(session, path, request.what)
         except Problem:
             continue
         try:
             empty = not held.drive.status().loaded
-            reservations.identify(held, catalog)
+            held.identify()
         except Problem:
             empty = False
-        lease = leases.read(catalog, held.label.get("label", "-"))
-        taken = lease is not None and lease["run"] != who["run"]
+        lease = leases.read(session.catalog, held.label.get("label", "-"))
+        taken = lease is not None and lease["run"] != session.run
         if taken or (found and not empty):
             held.release()
             continue

@@ -18,37 +18,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..catalog.catalog import Catalog
     from ..drives.detect import AnyDrive
     from ..drives.mtio import Status
+    from .reservation import Reservation
 
 
-def path(catalog: "Catalog", drive: "AnyDrive") -> str:
-    return os.path.join(catalog.folder, "positions", drive.key + ".json")
+def path(held: "Reservation") -> str:
+    return os.path.join(held.catalog.folder, "positions", held.drive.key + ".json")
 
 
-def remember(catalog: "Catalog", drive: "AnyDrive", label: "dict[str, Any]", run: str = "") -> None:
-    """``label``: of the tape; ``run``: the one that has written up to here."""
+def remember(held: "Reservation", run: str = "") -> None:
+    """``run``: the one that has written up to here."""
+    drive = held.drive
     if drive.kind != "drive":
         return
     with contextlib.suppress(Problem):  # of which the next one hears, who reads the label then
         chip = cartridge(drive) if run else ""
         now = drive.status()
-        position = {"boot": boot(), "label": label, "run": run, "chip": chip, "file": now.file, "block": now.block}
+        position = {"boot": boot(), "label": held.label, "run": run, "chip": chip, "file": now.file, "block": now.block}
         position["at"] = drive.tell()
-        files.write_json(path(catalog, drive), position)
+        files.write_json(path(held), position)
 
 
-def forget(catalog: "Catalog", drive: "AnyDrive") -> None:
+def forget(held: "Reservation") -> None:
     """Before the drive moves."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path(catalog, drive))
+        os.unlink(path(held))
 
 
-def recall(catalog: "Catalog", drive: "AnyDrive", now: "Status") -> "dict[str, Any] | None":
+def recall(held: "Reservation", now: "Status") -> "dict[str, Any] | None":
     """What was remembered, if the drive says that it still stands there: boot, label, run, chip, file, block, at."""
+    drive = held.drive
     try:
-        position: "dict[str, Any] | None" = files.read_json(path(catalog, drive)) if drive.kind == "drive" else None
+        position: "dict[str, Any] | None" = files.read_json(path(held)) if drive.kind == "drive" else None
     except ValueError:
         return None
     here = (boot(), now.file, now.block)

@@ -7,14 +7,13 @@ import fnmatch
 from ...common.units import iso, say_size, some
 from ..catalog import catalog as catalogs
 from . import leases
-from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    from ..catalog.catalog import Catalog, Tape
-    from ..settings import Settings
+    from ..catalog.catalog import Tape
+    from ..session import Session
     from .reservation import Reservation
 
 LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # the best first
@@ -25,21 +24,20 @@ class WriteRequest:
     """A tape for an archive of a run, of ``expect`` bytes (0: not known)."""
 
     label = ""  # any
+    what = "the archive"
 
-    def __init__(self, settings: "Settings", catalog: "Catalog", run: str, expect: int):
-        self.settings = settings
-        self.catalog = catalog
-        self.run = run
+    def __init__(self, session: "Session", expect: int = 0):
+        self.settings, self.catalog, self.run = session.settings, session.catalog, session.run
         self.expect = expect
-        self.archives = catalog.archives()
-        self.keep = catalogs.needed(self.archives, expire_last=settings.expire_last)
+        self.archives = self.catalog.archives()
+        self.keep = catalogs.needed(self.archives, expire_last=self.settings.expire_last)
         self.keep_without_last: "set[tuple[str, str, str]] | None" = None
-        self.damaged = catalog.warnings()
+        self.damaged = self.catalog.warnings()
         self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
 
     def rate_loaded(self, held: "Reservation") -> "tuple[int, str]":
         """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
-        foreign = reservations.identify(held, self.catalog)
+        foreign = held.identify()
         tape = held.tape
         if foreign or tape is None:
             return UNFIT, foreign
@@ -101,12 +99,12 @@ class ReadRequest:
 
     refused: "set[str]" = set()
 
-    def __init__(self, catalog: "Catalog", label: str):
-        self.catalog = catalog
+    def __init__(self, label: str, what: str):
         self.label = label
+        self.what = what
 
     def rate_loaded(self, held: "Reservation") -> "tuple[int, str]":
-        foreign = reservations.identify(held, self.catalog)
+        foreign = held.identify()
         if held.tape and not foreign:
             rank, reason = self.rate(held.tape)
             return rank, "its tape %s %s" % (held.tape["label"], reason) if reason else ""

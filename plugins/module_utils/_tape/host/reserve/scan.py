@@ -15,14 +15,13 @@ from . import reservation as reservations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
 
-    from ..catalog.catalog import Catalog
+    from ..session import Session
     from ..settings import Settings
     from .requests import Request
     from .reservation import Reservation
 
-    Judge = Callable[[Reservation], "tuple[int, str]"]
+    Rate = Callable[[Reservation], "tuple[int, str]"]
 
 SCAN_POLL = 2.0  # seconds between two looks at drives that will not do
 NO_DRIVES = (
@@ -38,17 +37,12 @@ def need(settings: "Settings") -> None:
 
 
 @contextlib.contextmanager
-def reserve(
-    settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]"
-) -> "Iterator[Reservation]":
-    """Wait for our turn and for a drive that will do, and hold it; raises Problem when none ever will.
-
-    ``who``: for whom, as others will read it: what, host, run, pid, since.
-    """
-    need(settings)
-    ticket = files.Ticket(catalog.queue, "read-" + request.label if request.label else "write", str(who["run"]))
+def reserve(session: "Session", request: "Request") -> "Iterator[Reservation]":
+    """Wait for our turn and for a drive that will do, and reserve it; raises Problem when none ever will."""
+    need(session.settings)
+    ticket = files.Ticket(session.catalog.queue, "read-" + request.label if request.label else "write", session.run)
     try:
-        held = wait(settings, catalog, request, who, ticket)
+        held = wait(session, request, ticket)
     finally:
         ticket.drop()
     try:
@@ -57,25 +51,24 @@ def reserve(
         held.release()
 
 
-def wait(
-    settings: "Settings", catalog: "Catalog", request: "Request", who: "dict[str, Any]", ticket: "files.Ticket"
-) -> "Reservation":
+def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Reservation":
     """The waiting of reserve()."""
+    settings = session.settings
     began = time.monotonic()
     said, tried = "", set()  # type: str, set[str]
     while True:
         reasons, pause, busy = {"": "others have been waiting for longer"}, files.LOCK_POLL, BUSY
         # whoever waits for a tape that is leased to us must not hold us up
-        if ticket.first(of_run=not request.label and bool(leases.of_run(catalog, ticket.run))):
-            held, reasons, busy = scan(settings, catalog, request.rate_loaded, who)
+        if ticket.first(of_run=not request.label and bool(leases.of_run(session.catalog, ticket.run))):
+            held, reasons, busy = scan(session, request.rate_loaded, request.what)
             if held:
                 return held
             if not busy:
-                if mount.mount(settings, catalog, request, who, tried):
+                if mount.mount(session, request, tried):
                     continue
                 pause = SCAN_POLL
                 ticket.drop()  # whoever waits for a person holds up nobody who has a tape
-        text = "; ".join(list(reasons.values()) + ([] if busy else suggestion(catalog, request)))
+        text = "; ".join(list(reasons.values()) + ([] if busy else suggestion(session, request)))
         limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
         if time.monotonic() >= began + limit:
             raise too_late(limit, request, text, busy)
@@ -89,11 +82,11 @@ def wait(
             ticket.queue()
 
 
-def suggestion(catalog: "Catalog", request: "Request") -> "list[str]":
+def suggestion(session: "Session", request: "Request") -> "list[str]":
     """Which tapes a person could load, if the catalog knows some."""
     if request.label:
         return []
-    labels = [tape["label"] for tape in catalog.tapes() if not request.rate(tape)[1]]
+    labels = [tape["label"] for tape in session.catalog.tapes() if not request.rate(tape)[1]]
     labels = [label for label in labels if label not in request.refused]
     return ["these may be written: " + some(labels)] if labels else []
 
@@ -108,16 +101,16 @@ def too_late(limit: float, request: "Request", text: str, busy: str) -> Problem:
     return Problem("no drive has a tape that may be written" + within, text, kind=NO_TAPE)
 
 
-def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "set[str]":
+def loaded(session: "Session") -> "set[str]":
     """The labels of the tapes that are in drives that nobody uses."""
     found = set()
-    for path in settings.devices:
+    for path in session.settings.devices:
         try:
-            held = reservations.reserve(settings, catalog, path, who)
+            held = reservations.reserve(session, path, "a look at the tape")
         except Problem:
             continue
         try:
-            if not reservations.identify(held, catalog):
+            if not held.identify():
                 found.add(held.label["label"])
         except Problem:  # whoever needs that tape will hear of it
             pass
@@ -126,22 +119,20 @@ def loaded(settings: "Settings", catalog: "Catalog", who: "dict[str, Any]") -> "
     return found
 
 
-def scan(
-    settings: "Settings", catalog: "Catalog", judge: "Judge", who: "dict[str, Any]"
-) -> "tuple[Reservation | None, dict[str, str], str]":
+def scan(session: "Session", rate: "Rate", what: str) -> "tuple[Reservation | None, dict[str, str], str]":
     """The best drive that will do (locked), why other drives will not, and BUSY or LOADING if one may later."""
     found: "list[tuple[int, int, Reservation]]" = []
     reasons, kinds = {}, set()  # type: dict[str, str], set[str]
-    need(settings)
-    for index, path in enumerate(settings.devices):
+    need(session.settings)
+    for index, path in enumerate(session.settings.devices):
         try:
-            held = reservations.reserve(settings, catalog, path, who)
+            held = reservations.reserve(session, path, what)
         except Problem as exc:
             kinds.add(exc.kind)
             reasons[path] = str(exc)
             continue
         try:
-            rank, reason = judge(held)
+            rank, reason = rate(held)
             reasons[path] = "drive %s: %s" % (path, reason)
         except Problem as exc:
             rank, reason = requests.UNFIT, str(exc)

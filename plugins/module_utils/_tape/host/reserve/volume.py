@@ -11,28 +11,25 @@ from ..catalog import lists
 from ..drives import encryption, hardware
 from ..drives import label as labels
 from . import positions, requests
-from . import reservation as reservations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from ..catalog.catalog import Archive, Catalog, Tape
-    from ..settings import Settings
+    from ..catalog.catalog import Archive, Tape
     from .reservation import Reservation
 
 FORMER = 100  # identities of a tape that are remembered
 REBUILD = "nothing was written; tape_inventory with tape_rebuild reads it in"
 
 
-def write_label(
-    catalog: "Catalog", held: "Reservation", label: "dict[str, Any]", known: "Tape | None", former: str = ""
-) -> "Tape":
+def write_label(held: "Reservation", label: "dict[str, Any]", known: "Tape | None", former: str = "") -> "Tape":
     """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong.
 
     ``former``: the label that it had in this catalog.
     """
+    catalog = held.catalog
     name = label["label"]
     other = {former} - {name, ""}
     old = known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]}
@@ -43,7 +40,7 @@ def write_label(
             tape = tapes[each]
             if tape:
                 tapes[each] = dict(tape, archives=[], full=False, relabelling=label, former_end=end_of(tape, held))
-    positions.forget(catalog, held.drive)
+    positions.forget(held)
     held.drive.write_label(labels.block_of(label))
     tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
     tape.update(archives=[], full=False, medium=held.drive.kind, former=former_ids(held, known))
@@ -71,15 +68,15 @@ def end_of(tape: "Tape", held: "Reservation") -> "int | None":
     return number
 
 
-def unknown_data(catalog: "Catalog", held: "Reservation", tape: "Tape") -> str:
+def unknown_data(held: "Reservation", tape: "Tape") -> str:
     """Whoever begins a tape afresh looks first: what is on it that the catalog does not know, "" if nothing is.
 
     Raises Problem when that cannot be told.
     """
     number = end_of(tape, held)
-    positions.forget(catalog, held.drive)
+    positions.forget(held)
     try:
-        if number is None or ends_at(catalog, held, number):
+        if number is None or ends_at(held, number):
             return ""
     except Problem as exc:
         if exc.kind != END:
@@ -89,40 +86,40 @@ def unknown_data(catalog: "Catalog", held: "Reservation", tape: "Tape") -> str:
 
 
 @contextlib.contextmanager
-def opened_for_writing(settings: "Settings", catalog: "Catalog", held: "Reservation", run: str) -> "Iterator[None]":
+def opened_for_writing(held: "Reservation") -> "Iterator[None]":
     """A drive that is ready for an archive; afterwards it encrypts nothing any more; raises Problem."""
-    open_for_writing(settings, catalog, held, run)
+    open_for_writing(held)
     try:
         yield
     finally:
-        encrypt(settings, held, False)
+        encrypt(held, False)
 
 
-def open_for_writing(settings: "Settings", catalog: "Catalog", held: "Reservation", run: str) -> None:
+def open_for_writing(held: "Reservation") -> None:
     """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
-    held.drive.prepare(settings.compression)
+    held.drive.prepare(held.settings.compression)
     if held.drive.kind == "drive":
         check_alerts(held)
-        encrypt(settings, held, False)
-    if held.left_by != run:
-        foreign = reservations.identify(held, catalog, anew=True)
+        encrypt(held, False)
+    if held.left_by != held.run:
+        foreign = held.identify(anew=True)
         if foreign:
             raise Problem("drive %s: %s" % (held.drive.path, foreign))
     tape = held.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % held.drive.path)
-    if "relabelling" in tape or requests.WriteRequest(settings, catalog, run, 0).expired(tape):
-        more = unknown_data(catalog, held, tape)
+    if "relabelling" in tape or requests.WriteRequest(held.session).expired(tape):
+        more = unknown_data(held, tape)
         if more:
             raise Problem(more, REBUILD)
-        label = labels.make(tape["label"], settings.block_size, tape["barcode"], os.uname().nodename)
-        write_label(catalog, held, label, tape)
-    encrypt(settings, held, True)
+        label = labels.make(tape["label"], held.settings.block_size, tape["barcode"], os.uname().nodename)
+        write_label(held, label, tape)
+    encrypt(held, True)
 
 
-def encrypt(settings: "Settings", held: "Reservation", on: bool) -> None:
+def encrypt(held: "Reservation", on: bool) -> None:
     """Have the drive encrypt archives, and nothing else: a label must be readable by whoever finds the tape."""
-    wish = settings.encryption
+    wish = held.settings.encryption
     if held.drive.kind != "drive" or (not on and (not wish or wish.get("mode") == "keep")):
         return
     held.encryption = encryption.encryption(held.drive.path, wish if on else {"mode": "off"})
@@ -145,27 +142,27 @@ def entry_of(tape: "Tape", number: int) -> "Archive":
     raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
 
 
-def next_file(settings: "Settings", catalog: "Catalog", held: "Reservation", run: str) -> int:
+def next_file(held: "Reservation") -> int:
     """Go to where the next archive belongs, after what a process that was killed may have left; raises Problem.
 
     The catalog says where that is, and the drive must agree: at that tape file the data ends.
     """
     drive, name = held.drive, held.label["label"]
-    tape = catalog.tape(name)
+    tape = held.catalog.tape(name)
     if tape is None:
         raise Problem("tape %s is not in the catalog" % name)
     for archive in list(tape["archives"]):
         if archive["state"] == catalogs.WRITING:  # nobody but us holds the drive, so its writer is gone
             archive["problem"] = "its process was killed"
-            record_failure(catalog, held, archive, full=False)
-    tape = catalog.tape(name) or tape
+            record_failure(held, archive, full=False)
+    tape = held.catalog.tape(name) or tape
     number = catalogs.next_file(tape)
     last = tape["archives"][-1] if tape["archives"] else None
-    reclaims = settings.reclaim and last and last["state"] == catalogs.FAILED
-    if held.left_by == run and not reclaims and drive.located and drive.status()[2:4] == (number, 0):
+    reclaims = held.settings.reclaim and last and last["state"] == catalogs.FAILED
+    if held.left_by == held.run and not reclaims and drive.located and drive.status()[2:4] == (number, 0):
         return number
-    positions.forget(catalog, drive)
-    if not ends_at(catalog, held, number):
+    positions.forget(held)
+    if not ends_at(held, number):
         raise Problem(
             "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
             REBUILD,
@@ -176,32 +173,32 @@ def next_file(settings: "Settings", catalog: "Catalog", held: "Reservation", run
     return number
 
 
-def ends_at(catalog: "Catalog", held: "Reservation", number: int) -> bool:
+def ends_at(held: "Reservation", number: int) -> bool:
     """Whether the data of the tape ends before a tape file; leaves the tape there; raises Problem.
 
     The first command may be the one that hears of a reset, or of another tape: then all that was known of it is void.
     """
     try:
-        reservations.check_label(held, catalog)
+        held.check_label()
         return held.drive.at_end(number)
     except Problem as exc:
         if exc.kind != UNREADABLE:
             raise
-    reservations.check_label(held, catalog)
+    held.check_label()
     return held.drive.at_end(number)
 
 
-def record_failure(catalog: "Catalog", held: "Reservation", archive: "Archive", full: bool) -> None:
+def record_failure(held: "Reservation", archive: "Archive", full: bool) -> None:
     """Mark an archive as failed, or forget it if nothing of it is on the tape."""
     number = archive["file"]
-    positions.forget(catalog, held.drive)
+    positions.forget(held)
     try:
-        reservations.check_label(held, catalog)
+        held.check_label()
         there = held.drive.close_file(number)
     except Problem as exc:  # the entry stays as it is, for the next one to settle
         archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)
         return
-    with catalog.change(held.label["label"]) as tape:
+    with held.catalog.change(held.label["label"]) as tape:
         tape["full"] = tape["full"] or full
         if there:
             size = held.drive.size(number)  # where the tape knows: mbuffer may not have written all that came

@@ -1,0 +1,36 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One call of the program: its settings, its catalog, and the host and the run that it works for."""
+
+import os
+
+from ..common.units import now_iso
+from .catalog.catalog import Catalog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .settings import Settings
+
+NO_RUN = "-"
+
+
+class Session:
+    """What every command needs; a drive that it has reserved knows its session."""
+
+    def __init__(self, settings: "Settings", catalog: "Catalog | None" = None):
+        self.settings = settings
+        self.catalog = catalog or Catalog(settings.catalog_dir)
+        self.run = NO_RUN
+        self.host = os.uname().nodename  # until there is one that it works for
+
+    def of(self, run: str, host: str) -> "Session":
+        """The same for the run and the host of an archive."""
+        other = Session(self.settings, self.catalog)
+        other.run, other.host = run, host
+        return other
+
+    def holder(self, what: str) -> "dict[str, Any]":
+        """For whom a drive is reserved, as others will read it."""
+        return {"what": what, "host": self.host, "run": self.run, "pid": os.getpid(), "since": now_iso()}
