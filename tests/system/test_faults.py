@@ -437,6 +437,8 @@ def early(fleet: Fleet) -> dict[str, tuple[str, Done]]:
     def parts_of(started: Started) -> dict[str, anatomy.Proc]:
         """The login and the peer's end, once both are there, and who started them."""
         everything = {proc.pid: proc for proc in anatomy.processes(fleet.controller)}
+        if started.process.child not in everything:  # it is not within its namespaces yet
+            return {}
         found = {"playbook": everything[started.process.child]}
         for proc in everything.values():
             worker = everything.get(proc.ppid)

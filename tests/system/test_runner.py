@@ -18,7 +18,8 @@ from plugins.module_utils._run.progress import Progress
 from tests.hosts import Fleet, HostProcess
 
 from . import playbook
-from .conftest import SCRATCH, make_fleet
+from .conftest import make_fleet
+from .traces import SCRATCH, leaves_nothing
 
 VENV = playbook.REPOSITORY / ".build" / "venvs" / "runner"
 JOB = Path(__file__).with_name("job.py")
@@ -46,12 +47,18 @@ LOUD = """---
   hosts: all
   gather_facts: false
   vars:
-    the_words: [sh, -c, "{{ the_noise }}; exit {{ the_status }}", "{{ 'x' * 100000 }}"]
+    the_flood: cat >/dev/null; {{ the_noise }} >&2; {{ the_noise }}
+    the_words: [sh, -c, "{{ the_flood }}; exit {{ the_status }}", "{{ 'x' * 100000 }}"]
   tasks:
-    - name: Say it
+"""
+LOUD_TASK = """
+    - name: {noise} {status}
       plumbing.socketpipe.pipe:
-        input: "{{ [{'argv': the_words, 'ok_rc': [0, 1]}] * 6 }}"
-        remote: "{{ the_words }}"
+        input: "{{{{ [{{'argv': the_words, 'ok_rc': [0, 1]}}] * 6 }}}}"
+        remote: "{{{{ the_words }}}}"
+      vars:
+        the_noise: "{{{{ the_noises.{noise} }}}}"
+        the_status: {status}
       ignore_errors: true
 """
 LONG = """---
@@ -245,14 +252,30 @@ NOISE = {
 }
 
 
-@pytest.mark.parametrize("status", [0, 1])
+STATUSES = (0, 1)
+
+
+@pytest.fixture(scope="module")
+def loud(fleet: Fleet) -> Job:
+    """All commands flood their standard error, the last one its standard output, too: a task for each case."""
+    tasks = [LOUD_TASK.format(noise=noise, status=status) for noise in NOISE for status in STATUSES]
+    folder = fleet.directory / "loud"
+    job = start(fleet, folder, LOUD + "".join(tasks), the_noises=NOISE)
+    with leaves_nothing(fleet):
+        assert job.finish(300) == "successful"
+    return job
+
+
+@pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("noise", NOISE)
-def test_no_event_is_too_large(fleet: Fleet, work: Path, noise: str, status: int) -> None:
-    """All commands flood their standard error, the last one its standard output, too."""
-    flood = f"cat >/dev/null; {NOISE[noise]} >&2; {NOISE[noise]}"
-    job = start(fleet, work / "job", LOUD, the_noise=flood, the_status=status)
-    assert job.finish() == "successful"
-    results = [data["res"] for kind in ("runner_on_ok", "runner_on_failed") for data in job.of(kind, "Say it")]
+def test_no_event_is_too_large(fleet: Fleet, loud: Job, noise: str, status: int) -> None:
+    task = f"{noise} {status}"
+    results = [data["res"] for kind in ("runner_on_ok", "runner_on_failed") for data in loud.of(kind, task)]
     assert [[stage["rc"] for stage in result["stages"]] for result in results] == [[status] * 7] * len(list(fleet))
-    large = max(job.files(), key=lambda path: path.stat().st_size)
+    files = [path for path in loud.files() if task in path.read_text(encoding="utf-8")]
+    assert max(path.stat().st_size for path in files) < EVENT
+
+
+def test_no_other_event_is_too_large(loud: Job) -> None:
+    large = max(loud.files(), key=lambda path: path.stat().st_size)
     assert large.stat().st_size < EVENT
