@@ -41,11 +41,13 @@ def test_what_it_needs_is_said(host: Host) -> None:
     assert host.said(*host.words(), rc=2) == "archiver create: tape_paths has 'relative': every path must begin with /"
     host.settings = {}
     assert host.said(*host.words(), rc=2) == "archiver create: tape_paths is empty: there is nothing to back up"
-    host.settings = {"paths": "/etc"}
-    assert host.said(*host.words(), rc=2) == "archiver create: tape_paths must be a list of strings"
+    host.settings = {"paths": 5}
+    assert host.said(*host.words(), rc=2) == "archiver create: tape_paths: 5 is not a list: it must be a list of words"
 
 
-A_BLOCK = "it must be a multiple of 512 bytes, such as 256K, and at most 16M"
+A_BLOCK = "it must be a multiple of 512, and at most 4M"
+A_NAME = "use letters, digits, - _ and ., at most 64 of them"
+A_HOST = "it is one word, without /"
 OTHER_TAR = "this host needs GNU tar, and its tar is another one (%s): install the package tar"
 BUSYBOX = "tar: unrecognized option: version"
 
@@ -53,15 +55,15 @@ BUSYBOX = "tar: unrecognized option: version"
 @pytest.mark.parametrize(
     ("settings", "words", "said"),
     [
-        ({"block_size": "1000"}, [], f"tape_block_size is '1000': {A_BLOCK}"),
-        ({"block_size": "32M"}, [], f"tape_block_size is '32M': {A_BLOCK}"),
-        ({"state_dir": "var"}, [], "tape_state_dir is 'var': it must begin with /"),
-        ({"set": "../x"}, [], "'../x' is no name of a set: letters, digits, '.', '_' and '-'"),
+        ({"block_size": "1000"}, [], f"tape_block_size: 1000 bytes: {A_BLOCK}"),
+        ({"block_size": "32M"}, [], f"tape_block_size: 33554432 bytes: {A_BLOCK}"),
+        ({"state_dir": "var"}, [], "tape_state_dir: 'var' is not a path: it must begin with /"),
+        ({"set": "../x"}, [], f"tape_set: '../x' cannot be the name of a set: {A_NAME}"),
         ({"excludes": ["/"]}, [], "tape_excludes has a pattern that is empty, or /"),
-        ({}, ["--run", "a/b"], "'a/b' is no name of a run: letters, digits, '.', '_' and '-'"),
-        ({}, ["--keep", "R1,../x"], "'../x' is no name of a run: letters, digits, '.', '_' and '-'"),
-        ({}, ["--host", "a b"], "'a b' is no name of a host: it is a word of the archive's label"),
-        ({}, ["--host", ""], "'' is no name of a host: it is a word of the archive's label"),
+        ({}, ["--run", "a/b"], f"'a/b' cannot be the name of a run: {A_NAME}"),
+        ({}, ["--keep", "R1,../x"], f"'../x' cannot be the name of a run: {A_NAME}"),
+        ({}, ["--host", "a b"], f"'a b' cannot be the name of a host: {A_HOST}"),
+        ({}, ["--host", ""], f"'' cannot be the name of a host: {A_HOST}"),
         ({}, ["--level", "1"], "level 1 needs a --base"),
         ({}, ["--base", "R1"], "level 0 has no use for a --base"),
     ],
@@ -78,13 +80,9 @@ def test_settings_that_are_no_json(host: Host, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(host, "environment", environment)
     text = "{"
-    assert host.said(*host.words(), rc=2).startswith(
-        "archiver create: the environment variable SOCKETPIPE_TAPE is no JSON: "
-    )
+    assert host.said(*host.words(), rc=2).startswith("archiver create: SOCKETPIPE_TAPE is not JSON: ")
     text = "[]"
-    assert host.said(*host.words(), rc=2) == (
-        "archiver create: the environment variable SOCKETPIPE_TAPE is no JSON object"
-    )
+    assert host.said(*host.words(), rc=2) == "archiver create: SOCKETPIPE_TAPE is not a JSON object"
 
 
 def test_a_path_that_is_not_there_is_named(host: Host) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem, units
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.archiver import settings as archiver
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import call, problem, units
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host import main, settings
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import report
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, command
@@ -166,7 +167,7 @@ WRONG = [
 def test_wrong_settings(given: Any, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOCKETPIPE_TAPE", json.dumps(given))
     with pytest.raises(problem.Problem) as raised:
-        settings.from_environment()
+        settings.Settings(call.Call().settings())
     assert str(raised.value).startswith(sentence) if sentence.endswith(" in ") else str(raised.value) == sentence
 
 
@@ -174,7 +175,7 @@ def test_wrong_settings(given: Any, sentence: str, monkeypatch: pytest.MonkeyPat
 def test_no_json(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOCKETPIPE_TAPE", text)
     with pytest.raises(problem.Problem, match="^SOCKETPIPE_TAPE is not JSON"):
-        settings.from_environment()
+        settings.Settings(call.Call().settings())
 
 
 def test_what_is_not_set_or_empty_is_the_default() -> None:
@@ -188,6 +189,7 @@ def test_what_a_command_line_says_of_true_and_false(word: object, value: bool) -
     """-e tape_steal=false is the string "false", which Python takes for true."""
     found = settings.Settings({"steal": word, "compression": word})
     assert (found.steal, found.compression) == (value, value)
+    assert archiver.Settings({"one_file_system": word}).one_file_system is value
 
 
 def test_one_word_is_a_list_of_it() -> None:

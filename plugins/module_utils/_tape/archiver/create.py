@@ -8,13 +8,15 @@ import shutil
 import sys
 import time
 
+from ..common import names
+from ..common.names import shown
 from ..common.problem import MACHINE, NO_BASE, SETTINGS, Problem
 from . import mounts
 from .command import tar_argv
 from .crew import DEVNULL, MOST_LINES, Child, Crew, pipe
 from .filenames import List
 from .gnutar import Tar, TarSays, checksum_argv, complaint
-from .settings import Settings, checked, shown
+from .settings import Settings
 from .state import States, private
 
 TYPE_CHECKING = False
@@ -33,7 +35,7 @@ class Plan:
     def __init__(self, settings: Settings, words: "argparse.Namespace"):
         self.settings = settings
         self.level: int = words.level
-        self.base: "str | None" = checked("run", words.base) if words.base else None
+        self.base: "str | None" = names.checked("run", words.base) if words.base else None
         if (self.level > 0) != (self.base is not None):
             raise Problem(
                 "level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), kind=SETTINGS
@@ -72,12 +74,10 @@ class Plan:
 
 def create(settings: Settings, words: "argparse.Namespace") -> None:
     """The archive goes to standard output, what is known of it into the state."""
-    run, host = checked("run", words.run), words.host
-    if not host or any(not character.isprintable() or character == " " for character in host):
-        raise Problem("%r is no name of a host: it is a word of the archive's label" % host, kind=SETTINGS)
+    run, host = names.checked("run", words.run), names.host(words.host)
     if os.isatty(1):
         raise Problem("the archive goes to standard output, which is a terminal", kind=SETTINGS)
-    kept = [checked("run", each) for each in words.keep.split(",") if each]
+    kept = [names.checked("run", each) for each in words.keep.split(",") if each]
     same_machine(host, words.machine)
     tar = Tar()
     plan = Plan(settings, words)
@@ -107,13 +107,13 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
     with open(snapshot, "wb", opener=private) as copy:
         plan.write_snapshot(copy)
     label = "%s %s %d %s %s" % (run, host, plan.level, plan.now, settings.set)
-    names = List(open(states.unfinished(run, ".list.gz"), "wb", opener=private))
+    listing = List(open(states.unfinished(run, ".list.gz"), "wb", opener=private))
     digest, says = bytearray(), TarSays()
     checksum = checksum_argv()
     with Crew() as crew:
         archive, archive_in = pipe()
         branch, branch_in = pipe()
-        index, sum_out = crew.listen(names), crew.listen(digest.extend)
+        index, sum_out = crew.listen(listing), crew.listen(digest.extend)
         summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
         tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], archive, 1, fds=(branch_in,))
         argv = tar_argv(
@@ -132,7 +132,7 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
         crew.wait(out=1)
     judge(source, tee, summer, crew.reader_gone, says.total > 0)
     incomplete = source.status == 2
-    names.finish()
+    listing.finish()
     if says.total <= 0 or says.total % settings.block_size or len(digest) < 64:
         raise Problem(
             "tar says that it wrote %d bytes, which are no whole blocks of %d" % (says.total, settings.block_size)
@@ -164,7 +164,7 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
         "warnings": warnings[:MOST_LINES],
         "warning_count": says.count + bool(plan.level_problem),
         "other_file_systems": other_file_systems(plan, says.elsewhere),
-        "files": names.count,
+        "files": listing.count,
         "elapsed": round(time.time() - plan.started, 3),
     }
 
@@ -203,9 +203,9 @@ def bounded(texts: "list[str]") -> "list[str]":
     return kept
 
 
-def other_file_systems(plan: Plan, names: "list[str]") -> "list[str]":
-    """What is mounted below the paths and therefore not in the archive, though it has files; ``names`` are tar's."""
-    found = {name[1:] for name in names} | set(map(shown, plan.out_of_reach))
+def other_file_systems(plan: Plan, skipped: "list[str]") -> "list[str]":
+    """What is mounted below the paths and therefore not in the archive, though it has files; ``skipped``: by tar."""
+    found = {name[1:] for name in skipped} | set(map(shown, plan.out_of_reach))
     return bounded(mounts.with_files(sorted(found - set(map(shown, plan.settings.paths)))))
 
 
@@ -228,18 +228,18 @@ def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool, ended: bool)
 def report(settings: Settings, words: "argparse.Namespace") -> None:
     """A line of JSON, and then the list of names, still compressed."""
     states = States(settings.state_dir)
-    run = checked("run", words.run)
+    run = names.checked("run", words.run)
     try:
         facts = open(states.path(run, ".json"), "rb")
-        names = open(states.path(run, ".list.gz"), "rb")
+        listing = open(states.path(run, ".list.gz"), "rb")
     except FileNotFoundError:
         raise Problem(
             "no archive of run %s was completed on this host: nothing of it is in %s" % (run, shown(states.folder))
         ) from None
-    with facts, names:
+    with facts, listing:
         out = sys.stdout.buffer
         out.write(facts.read().rstrip(b"\n") + b"\n")
-        shutil.copyfileobj(names, out, 1024**2)
+        shutil.copyfileobj(listing, out, 1024**2)
         out.flush()
     states.reported(run)
 

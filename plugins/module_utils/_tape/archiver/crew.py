@@ -14,9 +14,9 @@ import subprocess
 import time
 from subprocess import DEVNULL
 
+from ..common.names import shown
 from ..common.problem import Problem
 from ..common.process import Forked, Missing, signals_held, start
-from .settings import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

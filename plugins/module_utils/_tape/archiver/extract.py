@@ -4,13 +4,14 @@
 
 import os
 
+from ..common.names import encode
 from ..common.problem import SETTINGS, Problem
 from . import links
 from .extraction import Extraction
 from .filenames import Found
 from .gate import Gate, Selection
 from .gnutar import escaped
-from .settings import Settings, encode
+from .settings import Settings
 from .target import Target
 
 TYPE_CHECKING = False

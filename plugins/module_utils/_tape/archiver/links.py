@@ -9,13 +9,13 @@ their own: whatever has the other name where the files are restored to is not wh
 import os
 
 from ..common import tools
+from ..common.names import shown
 from ..common.problem import Problem
 from .crew import MOST_LINES
 from .extraction import Extraction
 from .filenames import Found
 from .gate import Gate, Selection
 from .record import LINKS
-from .settings import shown
 from .target import Target
 
 TYPE_CHECKING = False

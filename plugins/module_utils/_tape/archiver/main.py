@@ -8,18 +8,17 @@ is one JSON object on standard output, unless the archive itself goes there.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
 
-from ..common import call
+from ..common.call import Call
 from ..common.problem import FAILED, SETTINGS, Problem
 from ..common.process import Ended, end_on_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 LEVELS = range(10)
 
@@ -75,12 +74,12 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
+def run(call: Call, words: "argparse.Namespace") -> None:
     # imported only now, when a signal already has its handler
     from . import create, extract
     from .settings import Settings
 
-    settings = Settings(None if asked is None else asked["settings"])
+    settings = Settings(call.settings())
     commands = {
         "create": create.create,
         "report": create.report,
@@ -89,26 +88,24 @@ def run(words: "argparse.Namespace", asked: "dict[str, Any] | None") -> None:
     }
     result = commands[words.command](settings, words)
     if result is not None:
-        sys.stdout.write((json.dumps(result) if asked is None else call.answered(result)) + "\n")
-        sys.stdout.flush()
+        call.answer(result)
 
 
 def main() -> int:
-    asked = call.load()
-    words = arguments().parse_args(None if asked is None else asked["words"])
+    call = Call()
+    words = arguments().parse_args(call.words)
     end_on_signals()
     try:
-        run(words, asked)
+        run(call, words)
     except Problem as exc:
         sys.stderr.buffer.write("".join(line + "\n" for line in exc.output).encode("utf-8", "backslashreplace"))
-        said, code, kind = str(exc), 2 if exc.kind == SETTINGS else 1, exc.kind
+        said, status, kind = str(exc), 2 if exc.kind == SETTINGS else 1, exc.kind
     except Ended as exc:
-        said, code, kind = "ended by %s" % signal.Signals(exc.number).name, 1, FAILED
+        said, status, kind = "ended by %s" % signal.Signals(exc.number).name, 1, FAILED
     except OSError as exc:
         where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
-        said, code, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, FAILED
+        said, status, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, FAILED
     else:
         return 0
-    line = "archiver %s: %s\n" % (words.command, said) if asked is None else call.failed(kind, said)
-    sys.stderr.buffer.write(line.encode("utf-8", "backslashreplace"))
-    return code
+    call.fail(kind, said, "archiver %s: " % words.command)
+    return status

@@ -5,7 +5,7 @@
 import os
 import re
 
-from .settings import shown
+from ..common.names import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

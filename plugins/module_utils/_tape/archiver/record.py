@@ -6,8 +6,8 @@ import os
 import shutil
 import stat
 
+from ..common.names import shown
 from ..common.problem import Problem
-from .settings import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

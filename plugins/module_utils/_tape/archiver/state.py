@@ -15,8 +15,8 @@ import sys
 import tempfile
 import time
 
+from ..common.names import shown
 from ..common.problem import NO_BASE, SETTINGS, Problem
-from .settings import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import math
 import os
 import stat
 
+from ..common.names import shown
 from ..common.problem import SETTINGS, Problem
 from . import mounts
 from .record import HIDDEN, Record
-from .settings import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -29,6 +29,16 @@ def host(name: str) -> str:
     return name
 
 
+def encode(text: str) -> bytes:
+    """A text as a part of a path: in UTF-8 whatever the locale is; other bytes come as surrogates."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def path(text: str) -> str:
-    """A text as a part of a path: in UTF-8 whatever the locale is, and Python 3.6 knows only ASCII in C."""
-    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    """The same as Python wants it, of which 3.6 knows only ASCII in the locale C."""
+    return os.fsdecode(encode(text))
+
+
+def shown(name: bytes) -> str:
+    """A file's name for people and JSON: bytes that are not UTF-8 as \\xNN."""
+    return name.decode("utf-8", "backslashreplace")

@@ -5,15 +5,15 @@
 import argparse
 import errno
 import importlib
-import json
 import os
 import sys
 
-from ..common import call, names
-from ..common.problem import Problem
+from ..common import names
+from ..common.call import Call
+from ..common.problem import FAILED, Problem
 from ..common.process import Ended, end_on_signals
-from . import settings
 from .session import Session
+from .settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,37 +83,31 @@ def check(subcommand: str, args: "argparse.Namespace") -> None:
         raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
 
 
-def say(answer: str) -> None:
-    """All of it to standard output, or an OSError now: what Python would say at its end nobody hears."""
-    data = answer.encode()
-    while data:
-        data = data[os.write(1, data) :]
-
-
 def main() -> int:
     """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
     end_on_signals()
-    asked = call.load()
-    subcommand, args = parse(sys.argv[1:] if asked is None else asked["words"])
-    args.input = None if asked is None else asked.get("input")
+    call = Call()
+    subcommand, args = parse(call.words)
+    args.input = call.input
     module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
     try:
         for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
             if not os.path.exists("/proc/self/fd/%d" % fd):
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
-        given = settings.from_environment() if asked is None else settings.Settings(asked["settings"])
         command = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)
-        answer = command(Session(given), args)
+        answer = command(Session(Settings(call.settings())), args)
         if answer is not None:
-            say((json.dumps(answer) if asked is None else call.answered(answer)) + "\n")
+            call.answer(answer)
     except Problem as exc:
-        return fail(asked is not None, exc.kind, str(exc))
+        call.fail(exc.kind, str(exc))
     except OSError as exc:
-        return fail(asked is not None, "failed", say_error(exc))
+        call.fail(FAILED, say_error(exc))
     except Ended as exc:
         return 128 + exc.number
-    return 0
+    else:
+        return 0
+    return 1
 
 
 def say_error(exc: OSError) -> str:
@@ -123,9 +117,3 @@ def say_error(exc: OSError) -> str:
         who = ": this program runs as the user with the number %d: set tape_become, or give that user what it needs"
         text += who % os.geteuid()
     return text
-
-
-def fail(by_module: bool, kind: str, text: str) -> int:
-    """Why not, for a person or for a module."""
-    sys.stderr.write(call.failed(kind, text) if by_module else text + "\n")
-    return 1

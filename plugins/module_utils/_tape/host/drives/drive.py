@@ -7,6 +7,7 @@ import errno
 import os
 
 from ...common.problem import END, LONG, UNREADABLE, Problem
+from ...common.settings import LARGEST_BLOCK
 from . import mtio
 from .device import Device, problem_of
 from .label import LABEL_BLOCK
@@ -15,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAR = 2**22  # bytes: no record is longer
+FAR = LARGEST_BLOCK  # no record is longer
 MARKS = 64  # file marks before the first record of a tape that are passed to see what it is
 EMPTY = b"\0"  # for a tape file that has no record
 
