@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.hosts import Fleet
 
-from . import playbook
-from .conftest import make_fleet
+from . import batch
+from .batch import Case
 from .playbook import Done, Outcome, pipe
+from .traces import leaves_nothing
 
 AMOUNT = r"[\d.]+ (bytes|KiB|MiB)"
 SPEED = r"[\d.]+ (bytes|KiB|MiB|GiB)/s"
@@ -35,8 +36,8 @@ TASKS: dict[str, dict[str, Any]] = {
     ),
     "back": pipe(remote="head -c 5M /dev/zero", output="wc -c", rate_limit="1M", progress=1),
     "both": pipe(input="head -c 5M /dev/zero", remote="cat", output="wc -c", rate_limit="1M", progress=1),
-    "slow source": pipe(input=source(SLOWLY), remote="wc -c", progress=3, full_reads=False),
-    "slow sink": pipe(
+    "slow-source": pipe(input=source(SLOWLY), remote="wc -c", progress=3, full_reads=False),
+    "slow-sink": pipe(
         input="head -c 60M /dev/zero",
         remote=source("for i in $(seq 50); do head -c 100000 >/dev/null; sleep 0.1; done; cat >/dev/null"),
         progress=3,
@@ -44,102 +45,107 @@ TASKS: dict[str, dict[str, Any]] = {
     "silent": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=0),
     "short": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M"),
     "peers": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=1, peer="h2"),
+    **{
+        name: pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=1) for name in ("one", "two")
+    },
 }
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """What each task came to, by its name, which is that of its host; and all that was shown."""
+
+    outcomes: dict[str, Outcome]
+    done: Done
+
+    def lines(self, name: str) -> list[tuple[float, str]]:
+        """The lines of progress, each with when it came."""
+        return [(at, line.rstrip("\n")) for at, line in self.done.lines if line.startswith(f"{name}: ")]
+
+    def only_line(self, name: str) -> tuple[float, str]:
+        found = self.lines(name)
+        assert len(found) == 1, self.done.stdout
+        return found[0]
+
+    def well(self, name: str) -> Outcome:
+        outcome = self.outcomes[name]
+        assert outcome.status == "ok", outcome.result
+        return outcome
 
 
 @pytest.fixture(scope="module")
-def runs(fleet: Fleet) -> dict[str, Done]:
+def runs(fleet: Fleet) -> Runs:
     """All of them at once: they sleep most of the time."""
-    started = {name: playbook.start(fleet, task) for name, task in TASKS.items()}
-    started["two hosts"] = playbook.start(
-        fleet, pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=1), hosts="fleet"
-    )
-    return {name: each.wait() for name, each in started.items()}
-
-
-def lines(done: Done) -> list[tuple[float, str]]:
-    """The lines of progress, each with when it came."""
-    return [(at, line.rstrip("\n")) for at, line in done.lines if re.match(r"h\d: ", line)]
-
-
-def only_line(done: Done) -> tuple[float, str]:
-    found = lines(done)
-    assert len(found) == 1, done.stdout
-    return found[0]
-
-
-def well(done: Done) -> Outcome:
+    cases = {name: Case(task, host="h2" if name == "two" else "h1") for name, task in TASKS.items()}
+    with leaves_nothing(fleet):
+        started = batch.start(fleet, cases)
+        done = started.wait()
     assert done.rc == 0, done.output
-    return done.only
+    return Runs(batch.outcomes(started), done)
 
 
-def test_a_line_while_it_runs(runs: dict[str, Done]) -> None:
+def test_a_line_while_it_runs(runs: Runs) -> None:
     """One after `progress` seconds; the next would come a minute later."""
-    outcome = well(runs["limited"])
-    at, line = only_line(runs["limited"])
+    outcome = runs.well("limited")
+    at, line = runs.only_line("limited")
     assert outcome.started + 1 <= at < outcome.at - 1
-    assert re.fullmatch(rf"h1: input → remote {AMOUNT}, {SPEED}(, .+)?", line)
+    assert re.fullmatch(rf"limited: input → remote {AMOUNT}, {SPEED}(, .+)?", line)
     amount = re.search(r"remote ([\d.]+) (KiB|MiB)", line)
     assert amount and 0 < float(amount[1]) < (7 if amount[2] == "MiB" else 1024), line
-    at, line = only_line(runs["back"])
-    assert re.fullmatch(rf"h1: remote → output {AMOUNT}, {SPEED}(, .+)?", line)
-    assert at < well(runs["back"]).at
+    at, line = runs.only_line("back")
+    assert re.fullmatch(rf"back: remote → output {AMOUNT}, {SPEED}(, .+)?", line)
+    assert at < runs.well("back").at
 
 
-def test_every_link_is_in_the_line(runs: dict[str, Done]) -> None:
-    _at, line = only_line(runs["both"])
+def test_every_link_is_in_the_line(runs: Runs) -> None:
+    _at, line = runs.only_line("both")
     assert re.fullmatch(
-        rf"h1: input → remote {AMOUNT}, {SPEED}(, [^;]+)?; remote → output {AMOUNT}, {SPEED}(, [^;]+)?", line
+        rf"both: input → remote {AMOUNT}, {SPEED}(, [^;]+)?; remote → output {AMOUNT}, {SPEED}(, [^;]+)?", line
     )
 
 
-def test_who_is_slow(runs: dict[str, Done]) -> None:
-    _at, line = only_line(runs["slow source"])
+def test_who_is_slow(runs: Runs) -> None:
+    _at, line = runs.only_line("slow-source")
     assert re.search(r", input is slow \(nothing to send \d+ % of the time\)$", line), line
-    _at, line = only_line(runs["slow sink"])
+    _at, line = runs.only_line("slow-sink")
     assert re.search(r", remote is slow \(receive window full \d+ % of the time\)$", line), line
-    for name in ("slow source", "slow sink"):
-        assert re.match(r"(input|remote) is slow \(", well(runs[name]).result["links"][0]["slow"])
+    for name in ("slow-source", "slow-sink"):
+        assert re.match(r"(input|remote) is slow \(", runs.well(name).result["links"][0]["slow"])
 
 
-def test_a_rate_limit_is_not_called_a_slow_network(runs: dict[str, Done]) -> None:
-    _at, line = only_line(runs["limited"])
+def test_a_rate_limit_is_not_called_a_slow_network(runs: Runs) -> None:
+    _at, line = runs.only_line("limited")
     assert "network is slow" not in line
-    assert "network is slow" not in well(runs["limited"]).result["links"][0]["slow"]
+    assert "network is slow" not in runs.well("limited").result["links"][0]["slow"]
 
 
-def test_a_stream_that_stalls_and_resumes(runs: dict[str, Done]) -> None:
-    outcome = well(runs["stalls"])
-    found = lines(runs["stalls"])
-    assert len(found) == 3, runs["stalls"].stdout
+def test_a_stream_that_stalls_and_resumes(runs: Runs) -> None:
+    outcome = runs.well("stalls")
+    found = runs.lines("stalls")
+    assert len(found) == 3, runs.done.stdout
     first, stalled, resumed = found
-    assert re.match(rf"h1: input → remote {AMOUNT}, ", first[1])
-    assert re.match(r"h1: stalled, input → remote 1\.0 MiB, 0 bytes/s", stalled[1]), stalled[1]
-    assert re.match(rf"h1: resumed, input → remote {AMOUNT}, {SPEED}", resumed[1]), resumed[1]
+    assert re.match(rf"stalls: input → remote {AMOUNT}, ", first[1])
+    assert re.match(r"stalls: stalled, input → remote 1\.0 MiB, 0 bytes/s", stalled[1]), stalled[1]
+    assert re.match(rf"stalls: resumed, input → remote {AMOUNT}, {SPEED}", resumed[1]), resumed[1]
     assert first[0] < stalled[0] < resumed[0] < outcome.at
     assert stalled[0] - outcome.started >= 10 and resumed[0] - outcome.started >= 13
 
 
-def test_none_where_none_is_asked_for_or_due(runs: dict[str, Done]) -> None:
+def test_none_where_none_is_asked_for_or_due(runs: Runs) -> None:
     """progress: 0; a run that is over before the default's 30 s; two hosts of the inventory."""
     for name in ("silent", "short", "peers"):
-        well(runs[name])
-        assert lines(runs[name]) == [], name
+        runs.well(name)
+        assert runs.lines(name) == [], name
 
 
-def test_each_host_has_its_own_line(runs: dict[str, Done]) -> None:
-    done = runs["two hosts"]
-    assert done.rc == 0
-    assert sorted(line[:3] for _at, line in lines(done)) == ["h1:", "h2:"]
+def test_each_host_has_its_own_line(runs: Runs) -> None:
+    for name in ("one", "two"):
+        runs.well(name)
+        runs.only_line(name)
 
 
-def test_no_words_of_the_commands(runs: dict[str, Done]) -> None:
-    for name, done in runs.items():
-        for _at, line in lines(done):
+def test_no_words_of_the_commands(runs: Runs) -> None:
+    for name in TASKS:
+        for _at, line in runs.lines(name):
             assert "word" not in line and "zero" not in line, name
-        assert "stderr-word" not in done.output, name
+    assert "stderr-word" not in runs.done.output
