@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import CATALOG
 from ..plugin_utils._tape_table import count
-
-if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Inventory, TaskResult
 
 
 class ActionModule(TapeAction):
@@ -21,7 +18,7 @@ class ActionModule(TapeAction):
     SPEC = CATALOG
     NEEDS_DRIVES = False
 
-    def work(self) -> TaskResult:
+    def work(self) -> dict[str, Any]:
         mode = self.args["mode"]
         if mode == "import" and not self.args["tape_catalog_from"]:
             raise Failure("settings", "tape_catalog_from: name the host that keeps a copy")
@@ -36,7 +33,7 @@ class ActionModule(TapeAction):
                 "rebuilt": [],
                 "notes": [],
             }
-        result: TaskResult = {"changed": True, "rebuilt": [], "notes": []}
+        result: dict[str, Any] = {"changed": True, "rebuilt": [], "notes": []}
         if mode == "copy":
             result["notes"] = self.copy_catalog()
             result["msg"] = f"copied the catalog of {self.tape_host}"
@@ -48,8 +45,8 @@ class ActionModule(TapeAction):
         self.show([f"CATALOG {result['msg']}", *(f"Warning {each}" for each in result["notes"])])
         return result
 
-    def rebuild(self, result: TaskResult) -> None:
-        said: Inventory = self.ask(["inventory", "--rebuild"])
+    def rebuild(self, result: dict[str, Any]) -> None:
+        said = self.ask(["inventory", "--rebuild"])
         result["rebuilt"] = said["rebuilt"]
         result["notes"] = [each["message"] for each in said["drives"] if each["message"]] + said.get("warnings", [])
         result["notes"] += self.copy_catalog()

@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import INFO
-
-if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Found, Info, Tape, TaskResult
 
 TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "STATE")
 HOSTS = ("HOST", "SET", "LAST GOOD", "LEVEL", "SIZE", "TAPE:FILE")
@@ -26,7 +23,7 @@ class ActionModule(TapeAction):
     NEEDS_DRIVES = False
     CHANGES = False
 
-    def work(self) -> TaskResult:
+    def work(self) -> dict[str, Any]:
         args = self.args
         if not self.tape_host_is_known():
             raise Failure("settings", "no host of the inventory has tape_devices: set it, or set tape_host")
@@ -45,11 +42,10 @@ class ActionModule(TapeAction):
     def tape_host_is_known(self) -> bool:
         return bool(self._task.args.get("tape_host") or self.args["tape_devices"])
 
-    def of_tapes(self, found: Info) -> list[str]:
+    def of_tapes(self, found: dict[str, Any]) -> list[str]:
         lines = []
         for drive in found.get("drives", ()):
-            tape = f"tape {drive['label']}"
-            lines.append(f"DRIVE {drive['device']}: {drive['message'] or tape}")
+            lines.append(f"DRIVE {drive['device']}: {drive['message'] or 'tape ' + drive['label']}")
         if found.get("tapes"):
             lines += table.lines(TAPES, [self.tape_row(tape) for tape in found["tapes"]])
         if found.get("hosts"):
@@ -63,7 +59,7 @@ class ActionModule(TapeAction):
         return lines
 
     @staticmethod
-    def tape_row(tape: Tape) -> list[Any]:
+    def tape_row(tape: dict[str, Any]) -> list[Any]:
         kept = f"kept until {tape['keep_until']}" if tape["keep_until"] and not tape["expired"] else ""
         used = f"in use by run {tape['run']}" if tape["run"] else ""
         states = [used, "full" if tape["full"] else "", "expired" if tape["expired"] else "", kept]
@@ -71,7 +67,7 @@ class ActionModule(TapeAction):
         numbers = tape["archives"], tape["failed"], table.bytes_of(tape["bytes"])
         return [tape["label"], tape["barcode"] or table.NONE, *numbers, tape["last"] or table.NONE, state]
 
-    def of_files(self, found: Found) -> list[str]:
+    def of_files(self, found: dict[str, Any]) -> list[str]:
         """Raises Failure if no archive contains the path."""
         path, host = self.args["tape_path"], self.args["tape_of_host"]
         unread = [f"Warning cannot read the file list of {each}" for each in found["unread"]]

@@ -4,15 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import LABEL
 from ..plugin_utils._tape_table import bytes_of
-
-if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Labelled, TaskResult
 
 
 class ActionModule(TapeAction):
@@ -25,7 +22,7 @@ class ActionModule(TapeAction):
             raise Failure("settings", "tape_label is empty: give the tape a name, such as WEEK01")
         return super().arguments()
 
-    def work(self) -> TaskResult:
+    def work(self) -> dict[str, Any]:
         args = self.args
         words = ["label", f"--label={args['tape_label']}"]
         for name in ("device", "barcode", "overwrite"):
@@ -36,7 +33,7 @@ class ActionModule(TapeAction):
                 "msg": f"would label a tape {args['tape_label']} on {self.tape_host}",
                 "notes": [],
             }
-        made: Labelled = self.ask(words)
+        made = self.ask(words)
         warnings = self.copy_catalog()
         msg = f"labelled {made['label']}, in blocks of {bytes_of(made['block_size'])}, at {made['labelled']}"
         self.show([f"LABEL {msg}", *(f"Warning {warning}" for warning in warnings)])

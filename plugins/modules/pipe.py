@@ -432,6 +432,9 @@ cause:
         - V(held) - a command exited, but left something running that holds its link.
         - V(not started), V(not killed) - a command could not be run, or not be ended.
         - V(stalled), V(dead peer) - a link was aborted because of O(stall_timeout) or O(dead_peer).
+        - V(changed on the way), V(cut on the way) - between the hosts, somebody or something has changed an encrypted
+          stream, or has ended it.
+        - V(key used up) - an encrypted link has carried as much as one key may encrypt.
         - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
         - V(end) - the end on a host was killed or lost.
         - V(not connected) - no link within O(connect_timeout).

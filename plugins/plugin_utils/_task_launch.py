@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -44,6 +45,16 @@ TTY = re.compile(r"\btty\b", re.I)
 PROGRAM = bootstrap.program(bootstrap.sources())
 
 
+@functools.cache
+def encrypting_program() -> bytes:
+    return bootstrap.program(bootstrap.sources(bootstrap.end_modules(encrypted=True)))
+
+
+def program_for(plan: EndPlan) -> bytes:
+    """The modules of an end with this plan."""
+    return PROGRAM if bootstrap.of_plan(plan) == bootstrap.MODULES else encrypting_program()
+
+
 class Executed(TypedDict):
     """The fields of Ansible's result of a command that are used here."""
 
@@ -74,7 +85,7 @@ class ProcessLaunch(PipedLaunch):
         os.set_blocking(self.out, False)
         try:
             with cast(IO[bytes], self.process.stdin) as stdin:
-                stdin.write(bootstrap.stream(PROGRAM, self.plan))
+                stdin.write(bootstrap.stream(program_for(self.plan), self.plan))
         except BrokenPipeError:
             pass  # its standard error gives the reason
 
@@ -113,12 +124,12 @@ class ExecLaunch(Launch):
         """Retry logins that sshd rejects because there are too many at once, after random delays."""
         for tries in range(1, BUSY_TRIES):
             try:
-                return self._execute(self.label, PROGRAM, self.plan)
+                return self._execute(self.label, program_for(self.plan), self.plan)
             except AnsibleConnectionFailure as exc:
                 if self.cancelled or not BUSY.search(str(exc)):
                     raise
                 time.sleep(random.uniform(0.2, 0.6) * tries)
-        return self._execute(self.label, PROGRAM, self.plan)
+        return self._execute(self.label, program_for(self.plan), self.plan)
 
     def cancel(self, age: float = 0.0) -> bool:
         """If the end cannot notice a closed output, a second exec kills it, and it then reports."""

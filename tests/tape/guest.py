@@ -91,8 +91,10 @@ class Command:
 
 
 class Guest:
-    def __init__(self, directory: Path, host: Host | None = None) -> None:
+    def __init__(self, directory: Path, host: Host | None = None, modules: t.Iterable[str] = ()) -> None:
+        """`modules`: of the kernel, to be loaded beside the drivers of the drives."""
         self.directory = directory.resolve()
+        self.modules = list(modules)
         self.host = host
         self.scratch = self.directory / "scratch"  # the same files under the same name on both sides, power or no power
         self.exchange = self.directory / "exchange"
@@ -170,6 +172,7 @@ class Guest:
             "directory": str(self.exchange),
             "disk": DISK,
             "devices": devices,
+            "modules": self.modules,
         }
 
     def power_off(self) -> None:

@@ -38,10 +38,14 @@ class Modules:
         with open(MODULES + "/modules.dep", encoding="ascii") as lines:
             for line in lines:
                 path, _colon, needs = line.partition(":")
-                self.needs[os.path.basename(path).partition(".")[0]] = [*needs.split()[::-1], path]
+                self.needs[self.plain(os.path.basename(path).partition(".")[0])] = [*needs.split()[::-1], path]
+
+    @staticmethod
+    def plain(name: str) -> str:
+        return name.replace("-", "_")  # to modprobe they are one
 
     def load(self, name: str) -> None:
-        for path in self.needs[name]:
+        for path in self.needs[self.plain(name)]:
             if path in self.loaded:
                 continue
             self.loaded.add(path)
@@ -186,7 +190,7 @@ def main() -> None:
     tty.setraw(line, termios.TCSANOW)
     work = Work(line, config["directory"])
     try:
-        for name in (*DRIVERS, *(["ipv6"] if config["addresses"] else [])):
+        for name in (*DRIVERS, *config["modules"], *(["ipv6"] if config["addresses"] else [])):
             modules.load(name)
         network(config["name"], config["addresses"])
         for path in config["devices"]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import typing as t
 
 from tests.hosts.layout import SANE_PATH
 
@@ -18,15 +19,17 @@ PACKAGES = {
     "sg_logs": "sg3-utils",
     "stenc": "stenc",
 }
+BOOT = ("linux", "mkfs.ext4")
 
 
-def requirements() -> str | None:
-    """None when the guest can run here, else one sentence that says what is missing."""
+def requirements(programs: t.Collection[str] = tuple(PACKAGES)) -> str | None:
+    """None when the guest, and these programs in it, can run here, else one sentence that says what is missing."""
     if os.uname().machine != "x86_64":
         return "the guest with tape drives is for x86_64"
     if os.geteuid() != 0:
         return "only root can start the guest with tape drives"
-    missing = sorted({package for name, package in PACKAGES.items() if not shutil.which(name, path=SANE_PATH)})
+    wanted = {*BOOT, *programs}
+    missing = sorted({PACKAGES[name] for name in wanted if not shutil.which(name, path=SANE_PATH)})
     if missing:
         return f"the guest with tape drives needs these packages: {', '.join(missing)}"
     return None

@@ -29,18 +29,20 @@ LONG = 60.0  # seconds after which something that must happen has not happened
 MARKER = "SOCKETPIPE_TEST"  # this variable is in the environment of all that a test starts
 T = TypeVar("T")
 
+KERNEL_TLS = os.environ.get("SOCKETPIPE_TEST_KERNEL_TLS", "")  # of every plan that a test makes
+
 # less patience, for tests in which an end must lose it
 HASTY = {"reset": 0.5, "term": 1.0, "hold": 0.5, "drain": 1.0, "tick": 0.2}
 
 
-def sources(changes: Iterable[Change] = ()) -> list[tuple[str, str]]:
+def sources(changes: Iterable[Change] = (), encrypted: bool = False) -> list[tuple[str, str]]:
     """What is shipped, with changes; each must apply exactly once."""
-    return list(changed(dict(bootstrap.sources()), changes).items())
+    return list(changed(dict(bootstrap.sources(bootstrap.end_modules(encrypted))), changes).items())
 
 
 @lru_cache(None)
-def program(changes: tuple[Change, ...] = ()) -> bytes:
-    return bootstrap.program(sources(changes))
+def program(changes: tuple[Change, ...] = (), encrypted: bool = False) -> bytes:
+    return bootstrap.program(sources(changes, encrypted))
 
 
 def stage(name: str, argv: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def recorded(path: Path) -> dict[str, Any]:
 
 def make_plan(*stages: tuple[str, dict[str, Any]], **options: Any) -> Plan:
     """A chain of (end, stage), all ends on loopback."""
-    plan = Plan({"connect_timeout": 30, **options})
+    plan = Plan({"connect_timeout": 30, "kernel_tls": KERNEL_TLS, **options})
     names = list(dict.fromkeys(end for end, _stage in stages))
     for name in names:
         plan.add_end(name)
@@ -128,7 +130,8 @@ class Ends:
 
         ``inside``: the words of a command that makes a surrounding and runs the end in its own place.
         """
-        self.plan, self.program, self.told, self.user = plan, program(tuple(changes)), told, user
+        encrypted = bool(plan.options.get("kernel_tls"))
+        self.plan, self.program, self.told, self.user = plan, program(tuple(changes), encrypted), told, user
         self.inside = list(inside)
         if patience:
             plan.options = {**plan.options, "patience": patience}

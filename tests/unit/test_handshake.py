@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
+    ANSWER,
     CONFIRM,
     DONE,
     ENDING,
@@ -67,6 +68,7 @@ class Talker:
 
     def __init__(self, talk: Any) -> None:
         self.talk, self.sent, self.phase = talk, b"", STRANGE
+        self.terms: list[tuple[Any, int]] = []  # with the size of the message
         self.names: list[str] = []
         self._take(next(talk))
 
@@ -74,6 +76,8 @@ class Talker:
         self.sent += step.send
         self.want, self.phase = step.want, step.phase
         self.names.append(step.link)
+        if step.terms:
+            self.terms.append((step.terms, len(step.send)))
 
     @property
     def known(self) -> bool:
@@ -99,10 +103,16 @@ class Talk:
     """Two sides that talk to each other until nothing moves any more."""
 
     def __init__(
-        self, side: bytes, dialler_key: Key | None = None, listener_key: Key | None = None, mangle: Mangle | None = None
+        self,
+        side: bytes,
+        dialler_key: Key | None = None,
+        listener_key: Key | None = None,
+        mangle: Mangle | None = None,
+        can: tuple[int, int] = (0, 0),
     ) -> None:
-        self.dialler = Talker(dial(dialler_key or key(), side))
-        self.listener = Talker(listen(finder(other(side), listener_key or key())))
+        """``can``: what the dialler and the listener can do."""
+        self.dialler = Talker(dial(dialler_key or key(), side, can=can[0]))
+        self.listener = Talker(listen(finder(other(side), listener_key or key()), can=can[1]))
         self.writer, self.reader = (self.dialler, self.listener)[:: 1 if side == WRITER else -1]
         self.mangle = mangle or (lambda number, message: message)
         self.messages: list[tuple[str, bytes]] = []
@@ -143,8 +153,46 @@ def test_both_become_sure(side: bytes) -> None:
 @BOTH
 def test_messages_have_a_fixed_size(side: bytes) -> None:
     talk = Talk(side).run()
-    sizes = [HELLO.size, NONCE + MAC, MAC, CONFIRM.size + len(FILLING), MAC]
+    sizes = [HELLO.size, ANSWER.size, MAC, CONFIRM.size + len(FILLING), MAC]
     assert [len(message) for _name, message in talk.messages] == sizes
+
+
+# -- what both can do
+
+
+@BOTH
+@pytest.mark.parametrize(("dialler", "listener", "common"), [(3, 3, 3), (3, 2, 2), (1, 3, 1), (255, 129, 129)])
+def test_both_agree_on_what_both_can(side: bytes, dialler: int, listener: int, common: int) -> None:
+    """On the same keys, and say so once: the writer with its confirmation, the reader with its last word."""
+    talk = Talk(side, can=(dialler, listener)).run()
+    assert talk.dialler.done and talk.listener.done
+    ((writers, confirmed),) = talk.writer.terms
+    ((readers, taken),) = talk.reader.terms
+    assert (confirmed, taken) == (CONFIRM.size + len(FILLING), MAC)
+    assert writers.common == readers.common == common and (writers.writer, readers.writer) == (True, False)
+    nonces = talk.messages[0][1][-NONCE:] + talk.messages[1][1][1 : 1 + NONCE]
+    assert writers.agreed == readers.agreed == key().agree(side, nonces)
+
+
+@BOTH
+@pytest.mark.parametrize("can", [(0, 0), (3, 0), (0, 3), (1, 2)])
+def test_without_anything_in_common_nothing_is_agreed(side: bytes, can: tuple[int, int]) -> None:
+    talk = Talk(side, can=can).run()
+    assert talk.dialler.done and talk.listener.done and not talk.dialler.terms and not talk.listener.terms
+
+
+@BOTH
+@pytest.mark.parametrize(("number", "at"), [(0, HELLO.size - NONCE - 1), (1, 0)], ids=["dialler's", "listener's"])
+def test_nobody_in_between_can_change_what_they_can_do(side: bytes, number: int, at: int) -> None:
+    """Else whoever is there could have them use less than they can, or nothing at all."""
+
+    def less(count: int, message: bytes) -> bytes:
+        return message[:at] + bytes([message[at] & 2]) + message[at + 1 :] if count == number else message
+
+    talk = Talk(side, mangle=less, can=(3, 3))
+    with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
+        talk.run()
+    assert not talk.dialler.terms and not talk.listener.terms
 
 
 @BOTH
@@ -225,10 +273,10 @@ def test_both_the_same_side_is_refused(side: bytes) -> None:
 def test_a_listener_does_not_accept_its_own_echo(side: bytes) -> None:
     """A stranger who knows the hello of a link sends the listener its own proof back."""
     listener = Talker(listen(finder(other(side), key())))
-    listener.hear(HELLO.pack(MAGIC, PLAN, LINK, side, os.urandom(NONCE)))
+    listener.hear(HELLO.pack(MAGIC, PLAN, LINK, side, 0, os.urandom(NONCE)))
     answer = listener.take_sent()
     with pytest.raises(Stranger, match="'wrong proof', 'dialler'"):
-        listener.hear(answer[NONCE:])
+        listener.hear(answer[-MAC:])
 
 
 @BOTH
@@ -236,7 +284,7 @@ def test_a_dialler_does_not_accept_its_own_echo(side: bytes) -> None:
     dialler = Talker(dial(key(), side))
     hello = dialler.take_sent()
     with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
-        dialler.hear((hello + b"\0" * 64)[: NONCE + MAC])
+        dialler.hear((hello + b"\0" * 64)[: ANSWER.size])
 
 
 @BOTH
@@ -245,7 +293,7 @@ def test_an_end_is_not_its_own_peer(side: bytes) -> None:
     dialler = Talker(dial(key(), side))
     nonce = dialler.take_sent()[-NONCE:]
     own_listener = Talker(listen(finder(side, key())))
-    own_listener.hear(HELLO.pack(MAGIC, PLAN, LINK, other(side), nonce))
+    own_listener.hear(HELLO.pack(MAGIC, PLAN, LINK, other(side), 0, nonce))
     with pytest.raises(Stranger, match="'wrong proof', 'listener'"):
         dialler.hear(own_listener.take_sent())
 
@@ -392,7 +440,7 @@ def test_nothing_but_stranger_comes_of_rubbish(messages: list[bytes], knows_hell
     for side in (WRITER, READER):
         talker = Talker(dial(key(), side) if dials else listen(finder(other(side), key())))
         if knows_hello and not dials:
-            talker.hear(HELLO.pack(MAGIC, PLAN, LINK, side, os.urandom(NONCE)))
+            talker.hear(HELLO.pack(MAGIC, PLAN, LINK, side, 0, os.urandom(NONCE)))
         try:
             for message in messages:
                 talker.hear((message * 2)[: talker.want])

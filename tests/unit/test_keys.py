@@ -9,7 +9,7 @@ import hmac
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import keys
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import PORT, READER, WRITER, Key
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import READER, TERMS, WRITER, Key
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.keys import AES, CHACHA20, CIPHERS, Cipher
 
 RUN, INDEX, SECRET = bytes(range(16)), 7, bytes(range(200, 232))
@@ -47,9 +47,9 @@ def test_one_vector_stands_here() -> None:
     )
 
 
-def test_the_port_behind_the_nonces_is_no_part_of_the_keys() -> None:
+def test_what_is_behind_the_nonces_is_no_part_of_the_keys() -> None:
     key = Key(RUN, INDEX, SECRET)
-    assert key.agree(WRITER, NONCES + PORT.pack(2000)) == key.agree(WRITER, NONCES)
+    assert key.agree(WRITER, NONCES + TERMS.pack(2000, 3, 3)) == key.agree(WRITER, NONCES)
 
 
 def test_no_two_keys_are_the_same() -> None:

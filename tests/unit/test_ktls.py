@@ -17,6 +17,8 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import ktls, ktls_trial
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import TCP_CLOSE, tcp_info
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.keys import AES, CHACHA20, both
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.transport import FORGED
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 
 KEY, NONCE = bytes(range(0x40, 0x60)), bytes(range(0xA0, 0xAC))
 VERSION, SIXTEEN = 0x0304, sys.byteorder
@@ -101,9 +103,9 @@ def test_an_alert_on_a_broken_connection_is_no_error() -> None:
         (b"", 0, (ktls.END, 0)),
         (b"", errno.EAGAIN, (ktls.NOTHING, 0)),
         (b"", errno.EIO, (ktls.ALERTED, 0)),
-        (b"", errno.EBADMSG, (ktls.FORGED, 0)),
-        (b"", errno.EMSGSIZE, (ktls.FORGED, 0)),
-        (b"", errno.EINVAL, (ktls.FORGED, 0)),
+        (b"", errno.EBADMSG, (FORGED, 0)),
+        (b"", errno.EMSGSIZE, (FORGED, 0)),
+        (b"", errno.EINVAL, (FORGED, 0)),
         (b"", errno.ECONNRESET, (ktls.BROKEN, 0)),
     ],
 )
@@ -170,18 +172,6 @@ class loopback:
 
 
 RELEASE = os.uname().release
-INSTALL = (
-    f"this kernel ({RELEASE}) has no module tls: install the package with the rest of its modules, or another kernel"
-)
-LOAD = (
-    "the kernel module tls is not loaded, and only root may load it. As root on %s: modprobe tls; and to have it at "
-    "each boot: echo tls >/etc/modules-load.d/tls.conf"
-)
-CIPHERS = (
-    "this kernel's TLS has no cipher that we use: its modules chacha20poly1305, gcm, ctr, ghash-generic could not be "
-    "loaded (modprobe -a chacha20poly1305 gcm ctr ghash-generic)"
-)
-OLD = f"this kernel ({RELEASE}) has no TLS 1.3 (Linux 5.1 and later can have it)"
 ROOT, USER = "CapEff:\t000001ffffffffff\n", "CapEff:\t0000000000000000\n"
 ALL, MAPPED = "         0          0 4294967295\n", "         0       1000          1\n"
 LISTED, UNLISTED = "kernel/net/tls/tls.ko.xz: \n", "kernel/net/sched/sch_fq.ko:\n"
@@ -196,58 +186,62 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("modules", "status", "ids", "locked", "kind", "why"),
+    ("modules", "status", "ids", "locked", "kind"),
     [
-        (UNLISTED, ROOT, ALL, "0", "no module", INSTALL),
-        (UNLISTED, USER, ALL, "0", "no module", INSTALL),
-        (LISTED, USER, ALL, "0", "not loaded", LOAD % "this host"),
-        (LISTED, ROOT, MAPPED, "0", "not loaded", LOAD % "this host"),
-        ("", USER, ALL, "0", "not loaded", LOAD % "the host that this container runs on"),
-        ("", ROOT, MAPPED, "0", "not loaded", LOAD % "the host that this container runs on"),
-        (
-            LISTED,
-            ROOT,
-            ALL,
-            "1",
-            "not loaded",
-            "the kernel module tls is not loaded, and this kernel loads no more modules (kernel.modules_disabled)",
-        ),
-        (
-            LISTED,
-            ROOT,
-            ALL,
-            "0",
-            "not loaded",
-            f"the kernel module tls could not be loaded (kernel {RELEASE}): modprobe tls says why",
-        ),
+        (UNLISTED, ROOT, ALL, "0", "no module"),
+        (UNLISTED, USER, ALL, "0", "no module"),
+        (LISTED, USER, ALL, "0", "not loaded"),
+        (LISTED, ROOT, MAPPED, "0", "not loaded"),
+        ("", USER, ALL, "0", "not loaded outside"),
+        ("", ROOT, MAPPED, "0", "not loaded outside"),
+        (LISTED, ROOT, ALL, "1", "modules disabled"),
+        (LISTED, ROOT, ALL, "0", "module failed"),
     ],
 )
 def test_why_there_is_no_module(
-    files: dict[str, str], modules: str, status: str, ids: str, locked: str, kind: str, why: str
+    files: dict[str, str], modules: str, status: str, ids: str, locked: str, kind: str
 ) -> None:
     files[f"/usr/lib/modules/{RELEASE}/modules.dep"] = modules
     files.update({"/proc/self/status": status, "/proc/self/uid_map": ids})
     files["/proc/sys/kernel/modules_disabled"] = locked + "\n"
-    assert ktls_trial.reason("attach", error(errno.ENOENT)) == (kind, why)
+    assert ktls_trial.reason("attach", error(errno.ENOENT)) == {"kind": kind, "release": RELEASE, "error": ""}
 
 
 @pytest.mark.parametrize(
     ("step", "code", "kind", "why"),
     [
-        ("arm", errno.ENOENT, "no cipher", CIPHERS),
-        ("arm", errno.EINVAL, "too old", OLD),
-        ("attach", errno.ENOPROTOOPT, "too old", OLD),
-        (
-            "attach",
-            errno.EPERM,
-            "untried",
-            f"kernel TLS does not work here (kernel {RELEASE}): Operation not permitted",
-        ),
-        ("send", errno.EBADMSG, "untried", f"kernel TLS does not work here (kernel {RELEASE}): Bad message"),
+        ("arm", errno.ENOENT, "no cipher", ""),
+        ("arm", errno.EINVAL, "old kernel", ""),
+        ("attach", errno.ENOPROTOOPT, "old kernel", ""),
+        ("count", errno.ENOPROTOOPT, "old kernel", ""),
+        ("attach", errno.EPERM, "broken", "Operation not permitted"),
+        ("send", errno.EBADMSG, "broken", "Bad message"),
     ],
 )
 def test_what_the_kernel_says_means(step: str, code: int, kind: str, why: str) -> None:
-    assert ktls_trial.reason(step, error(code)) == (kind, why)
+    assert ktls_trial.reason(step, error(code)) == {"kind": kind, "release": RELEASE, "error": why}
+
+
+# in words, for the controller
+TEXTS = {
+    "no module": "this kernel (6.1) has no module tls: install the rest of its modules, or another kernel",
+    "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
+    "(kernel.modules_disabled)",
+    "module failed": "the kernel module tls could not be loaded: modprobe tls says why",
+    "not loaded": "the kernel module tls is not loaded, and only root may load it. As root on this host: modprobe tls; "
+    "and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
+    "not loaded outside": "the kernel module tls is not loaded. As root on the host that this container runs on: "
+    "modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
+    "no cipher": "this kernel's TLS has no cipher of ours: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
+    "old kernel": "this kernel (6.1) has no TLS 1.3 (Linux 5.1 and later can have it)",
+    "untried": "kernel TLS could not be tried over loopback: No route",
+    "broken": "kernel TLS does not work: No route",
+}
+
+
+@pytest.mark.parametrize("kind", sentences.KERNEL_TLS)
+def test_what_a_person_is_told(kind: Any) -> None:
+    assert sentences.kernel_tls({"kind": kind, "release": "6.1", "error": "No route"}) == TEXTS[kind]
 
 
 def error(code: int) -> OSError:
@@ -263,22 +257,21 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, OSE
 
 
 @pytest.mark.parametrize(
-    ("chacha20", "aes", "ciphers", "bits", "kind"),
+    ("chacha20", "aes", "can", "kind"),
     [
-        (None, None, ["chacha20-poly1305", "aes-256-gcm"], 3, "works"),
-        (("arm", error(errno.EINVAL)), None, ["aes-256-gcm"], 2, "works"),  # Linux 5.1 to 5.10
-        (("arm", error(errno.ENOENT)), None, ["aes-256-gcm"], 2, "works"),  # FIPS
-        (None, ("arm", error(errno.ENOENT)), ["chacha20-poly1305"], 1, "works"),
-        (("arm", error(errno.ENOENT)), ("arm", error(errno.ENOENT)), [], 0, "no cipher"),
+        (None, None, 3, ""),
+        (("arm", error(errno.EINVAL)), None, 2, ""),  # Linux 5.1 to 5.10
+        (("arm", error(errno.ENOENT)), None, 2, ""),  # FIPS
+        (None, ("arm", error(errno.ENOENT)), 1, ""),
+        (("arm", error(errno.ENOENT)), ("arm", error(errno.ENOENT)), 0, "no cipher"),
     ],
 )
 def test_what_works_is_found_out_for_each_cipher(
-    trials: dict[str, Any], chacha20: Any, aes: Any, ciphers: list[str], bits: int, kind: str
+    trials: dict[str, Any], chacha20: Any, aes: Any, can: int, kind: str
 ) -> None:
     trials.update({"chacha20-poly1305": chacha20, "aes-256-gcm": aes})
-    found = ktls_trial.trial()
-    assert (found["ciphers"], found["bits"], found["kind"]) == (ciphers, bits, kind)
-    assert (found["why"] == "") == (kind == "works")
+    found, problem = ktls_trial.trial()
+    assert (found, problem["kind"] if problem else "") == (can, kind)
 
 
 def test_without_loopback_it_cannot_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,13 +283,13 @@ def test_without_loopback_it_cannot_be_tried(monkeypatch: pytest.MonkeyPatch) ->
 
     known = {name: getattr(_socket, name) for name in dir(_socket)}
     monkeypatch.setattr(ktls_trial, "socket", SimpleNamespace(**{**known, "socket": Unconnected}))
-    why = "kernel TLS could not be tried over loopback: Network is unreachable"
-    assert ktls_trial.trial() == {"ciphers": [], "bits": 0, "kind": "untried", "why": why}
+    told = {"kind": "untried", "release": RELEASE, "error": "Network is unreachable"}
+    assert ktls_trial.trial() == (0, told)
 
 
 def test_the_real_trial_says_one_or_the_other() -> None:
     """Whatever this kernel can: it leaves no descriptor open, and says why when it says no."""
     before = os.listdir("/proc/self/fd")
-    found = ktls_trial.trial()
+    can, problem = ktls_trial.trial()
     assert os.listdir("/proc/self/fd") == before
-    assert (found["kind"] == "works") == bool(found["ciphers"]) == (found["why"] == "") == bool(found["bits"])
+    assert bool(can) == (problem is None)

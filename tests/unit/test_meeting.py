@@ -19,6 +19,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import me
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection, listen_on
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.dialler import Attempt, Dialler, reason
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
+    ANSWER,
     CONFIRM,
     FILL_MOST,
     HELLO,
@@ -408,11 +409,11 @@ def test_too_many_strangers_make_room(meet: Meet, monkeypatch: pytest.MonkeyPatc
 HELLOS = {
     "rubbish": lambda plan: os.urandom(HELLO.size),
     "http": lambda plan: b"GET / HTTP/1.0\r\nHost: example.org\r\nUser-Agent: a scanner of ports\r\n\r\n",
-    "another run": lambda plan: HELLO.pack(MAGIC, b"\0" * 16, 0, READER, b"\0" * 32),
-    "another link": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 7, READER, b"\0" * 32),
-    "the same side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, WRITER, b"\0" * 32),
-    "no side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, b"?", b"\0" * 32),
-    "another magic": lambda plan: HELLO.pack(b"SKTPIPE2", bytes.fromhex(plan.run), 0, READER, b"\0" * 32),
+    "another run": lambda plan: HELLO.pack(MAGIC, b"\0" * 16, 0, READER, 0, b"\0" * 32),
+    "another link": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 7, READER, 0, b"\0" * 32),
+    "the same side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, WRITER, 0, b"\0" * 32),
+    "no side": lambda plan: HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, b"?", 0, b"\0" * 32),
+    "another magic": lambda plan: HELLO.pack(b"SKTPIPE2", bytes.fromhex(plan.run), 0, READER, 0, b"\0" * 32),
 }
 
 
@@ -445,8 +446,8 @@ def test_who_knows_the_run_but_not_the_secret_is_a_stranger(meet: Meet) -> None:
     party = meet.start(plan.for_end("a"))
     with socket.create_connection((LOCAL, party.listens_on())) as stranger:
         stranger.settimeout(10)
-        stranger.sendall(HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, READER, b"\0" * 32))
-        assert len(stranger.recv(64, socket.MSG_WAITALL)) == 64
+        stranger.sendall(HELLO.pack(MAGIC, bytes.fromhex(plan.run), 0, READER, 0, b"\0" * 32))
+        assert len(stranger.recv(ANSWER.size, socket.MSG_WAITALL)) == ANSWER.size
         stranger.sendall(b"\0" * 32)
         assert is_reset(stranger)
     peer = meet.start(plan.for_end("b"))
@@ -607,7 +608,7 @@ def chosen(plan: Plan, port: int) -> socket.socket:
     sock = socket.create_connection((LOCAL, port), timeout=SOON)
     talk = dial(key, READER, port)
     sock.sendall(next(talk).send)
-    sock.sendall(talk.send(sock.recv(64, socket.MSG_WAITALL)).send)
+    sock.sendall(talk.send(sock.recv(ANSWER.size, socket.MSG_WAITALL)).send)
     size, _proof = CONFIRM.unpack(sock.recv(CONFIRM.size, socket.MSG_WAITALL))
     assert sock.recv(size, socket.MSG_WAITALL) == bytes(size)
     assert size >= min(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG), FILL_MOST), "a full packet"

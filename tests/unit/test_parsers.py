@@ -46,7 +46,7 @@ cuts = st.lists(st.integers(1, 100), max_size=20)
 
 
 def hello(side: bytes, nonce: bytes = b"\0" * NONCE) -> bytes:
-    return HELLO.pack(MAGIC, RUN, 0, side, nonce)
+    return HELLO.pack(MAGIC, RUN, 0, side, 0, nonce)
 
 
 # what a stranger may send: bytes, what a true caller would say first, proofs with another secret, and what it has heard
@@ -54,7 +54,7 @@ ECHO = b"(what was heard)"
 messages = st.one_of(
     st.binary(max_size=300),
     sides.map(hello),
-    st.sampled_from([hello(b"?"), HELLO.pack(MAGIC, RUN, 7, READER, bytes(NONCE)), MAGIC, b"\0", ECHO]),
+    st.sampled_from([hello(b"?"), HELLO.pack(MAGIC, RUN, 7, READER, 0, bytes(NONCE)), MAGIC, b"\0", ECHO]),
     st.builds(
         lambda label, side: WRONG_KEY.prove(label, side, bytes(2 * NONCE)),
         st.sampled_from([b"listener", b"dialler", b"confirm", b"taken"]),

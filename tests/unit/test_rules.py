@@ -48,7 +48,7 @@ Rule = Callable[[Launch, Path, tuple[Change, ...]], bool]
 MEGA = 1 << 20
 
 WRITE_FOREVER = "import os\nwhile True: os.write(1, b'x' * 65536)"
-BREAKS = ("ECONNRESET", "ENOTCONN", "EPIPE")  # how a broken link reads; never "eof"
+BREAKS = ("ECONNRESET", "ENOTCONN", "EPIPE", "EIO")  # how a broken link reads; never "eof"
 
 
 def two(source: dict[str, Any], sink: dict[str, Any], **options: Any) -> Plan:

@@ -37,11 +37,12 @@ def said_stage(name: str, **more: Any) -> dict[str, Any]:
 
 def said_side(link: str, side: str, **more: Any) -> dict[str, Any]:
     state = "done" if side == "W" else "read"
-    return {"id": link, "side": side, "state": state, "problem": None, "bytes": 1000, "ended_at": 1.0, **more}
+    plain = {"ended": state == "read", "unread": 0, "encryption": None}
+    return {**plain, "id": link, "side": side, "state": state, "problem": None, "bytes": 1000, "ended_at": 1.0, **more}
 
 
 def broken(**more: Any) -> dict[str, Any]:
-    return {"state": "reset", "bytes": 500, **more}
+    return {"state": "reset", "bytes": 500, "ended": False, **more}
 
 
 def reports(

@@ -140,7 +140,7 @@ class LoginLaunch(PipedLaunch):
         self.secrets: "dict[str, str]" = {}
         self.command = login + [python, ISOLATED] + ([] if obstacle else ["-"]) + [self.label]
         if obstacle:
-            program = bootstrap.program(bootstrap.sources(), small=True)
+            program = bootstrap.program(bootstrap.sources(bootstrap.of_plan(plan)), small=True)
             self.command[-1:-1] = ["-c", WORD % PROGRAM % (MARK, "sys.argv[1]"), self.text(program)]
 
     def text(self, program: bytes) -> str:
@@ -170,7 +170,8 @@ class LoginLaunch(PipedLaunch):
             for fd in (stdout, stderr):
                 os.close(fd)
         if not self.in_words:  # compiling takes long, so it is done during the login
-            text = NO_TERMINAL % MARK + PROGRAM % (MARK, '"%s"' % self.text(bootstrap.program(bootstrap.sources())))
+            program = bootstrap.program(bootstrap.sources(bootstrap.of_plan(self.plan)))
+            text = NO_TERMINAL % MARK + PROGRAM % (MARK, '"%s"' % self.text(program))
             self.pending = text.encode("ascii") + b"\n"
 
     def wanted(self) -> "dict[int, int]":

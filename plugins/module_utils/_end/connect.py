@@ -13,7 +13,8 @@ from .lean import socket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .dialler import Attempt
-    from .handshake import Conversation, Step
+    from .handshake import Conversation, Step, Terms
+    from .keys import Cipher
 
 
 class Connection:
@@ -28,6 +29,8 @@ class Connection:
         self.want = 0  # bytes of the message that it waits for
         self.chosen_at = 0.0  # when it was, and we began to send it more than small messages
         self.counted: "dict[str, int | None]" = {}
+        self.terms: "Terms | None" = None  # for a socket that is to be armed once all before is sent
+        self.cipher: "Cipher | None" = None  # of the kernel's TLS on this connection
 
     @property
     def known(self) -> bool:
@@ -43,6 +46,9 @@ class Connection:
         self._take(next(self.talk))
 
     def _take(self, step: "Step") -> None:
+        self.terms = step.terms
+        if self.terms and not self.terms.writer:
+            self._arm(self.terms)
         self.out += step.send
         self.phase, self.want, self.link = step.phase, step.want, step.link or self.link
         self.flush()
@@ -58,8 +64,20 @@ class Connection:
                 self.out = self.out[self.sock.send(self.out) :]
             except BlockingIOError:
                 return
+        if self.terms:
+            self._arm(self.terms)
         if self.phase == ENDING:
             self.phase = DONE
+
+    def _arm(self, terms: "Terms") -> None:
+        """From here on the kernel seals what is sent, and opens what comes; raises OSError when it does not."""
+        from . import keys, ktls  # an end that is not to encrypt has no such modules
+
+        self.terms = None
+        cipher = keys.common(terms.common, terms.common)
+        if cipher:
+            ktls.arm(self.sock, cipher, *keys.both(terms.agreed, cipher, terms.writer))
+            self.cipher = cipher
 
     def advance(self) -> None:
         """Read what the conversation waits for; raises Stranger or OSError when it is over."""

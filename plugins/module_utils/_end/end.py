@@ -65,7 +65,9 @@ class End:
 
     def over(self) -> bool:
         """Whether nothing is to be done here any more; those who read what we have written may still work."""
-        return all(stage.settled for stage in self.stages) and not any(s.state == link.COMMITTED for s in self.sides)
+        now = time.monotonic()
+        waits = any(side.state == link.COMMITTED or side.is_telling(now) for side in self.sides)
+        return all(stage.settled for stage in self.stages) and not waits
 
     def fds(self) -> "dict[int, int]":
         wanted = {self.guard.fileno(): select.POLLIN} if not self.rules.cancelled else {}
@@ -88,6 +90,8 @@ class End:
         if any(side.state == link.COMMITTED for side in self.sides):
             self.commit_pause = min(0.25, self.commit_pause * 1.5)
             return self.commit_pause
+        if any(side.flushing or side.is_telling(now) for side in self.sides):
+            return 0.005
         if any(stage.phase == KILLED for stage in self.stages):
             return 0.01
         if any(stage.phase == HELD for stage in self.stages):
@@ -118,6 +122,8 @@ class End:
             for stage in self.stages:
                 if stage.pid == pid and stage.phase in ALIVE:
                     self.look()
+                    for side in stage.ins:
+                        side.stop_reading()
                     stage.reaped(status, usage)
 
     def look(self) -> None:

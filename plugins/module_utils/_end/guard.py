@@ -119,6 +119,10 @@ def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: f
     for link in links:
         link.abort()  # refused while somebody sleeps in it: that ends now, and then our own end resets it
     left, killed, status = kill_all(end, enough)
+    while any(link.is_telling(time.monotonic()) for link in links):
+        time.sleep(0.01)
+        for link in links:
+            link.insist()
     return {"end": name, "died": death(said, status), "killed": listed(killed), "left": listed(left)}
 
 

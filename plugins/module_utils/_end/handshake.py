@@ -7,8 +7,8 @@ hands out a Step (bytes to send, the phase that this leads to, number of bytes t
 read next, the link once it is known) and gets those bytes back, exactly that many.  Every message has a fixed size::
 
     dialler                          listener
-    hello:  magic plan link side nonce  ->
-                                     <- nonce, MAC "listener"
+    hello:  magic plan link side capabilities nonce  ->
+                                     <- capabilities nonce, MAC "listener"
     MAC "dialler"                    ->
     now both know each other; then, whoever dialled:
     writer                           reader
@@ -16,11 +16,17 @@ read next, the link once it is known) and gets those bytes back, exactly that ma
                                      <- MAC "taken"   data may follow
 
 Each MAC is HMAC-SHA256 with the link's secret over its own label, the plan, the
-link, the dialler's side, both nonces and the listener's port (and the size), so
-that none can be replayed, echoed or moved to another place: whoever listens on
+link, the dialler's side, both nonces and capabilities, and the listener's port (and
+the size), so that none can be replayed, echoed or moved to another place: whoever listens on
 another port of the same host cannot pass a conversation on and be in the middle
 of the link.  (Addresses are not in it: behind NAT the two sides see different
 ones.)  A conversation that goes wrong raises Stranger.
+
+An encrypted link (see keys, ktls): the writer arms its socket after "confirm", and
+"taken" is the reader's first record.  So a stranger never gets to the kernel's
+record parser, and the writer knows that the reader has the keys before any stage
+starts.  Whether links are to be encrypted is in the plan of both ends; their
+capabilities only say how.
 
 The NULs fill the largest packet that the connection has, in the direction of the
 data.  Where a router drops such packets, and what it says of it (ICMP) is lost,
@@ -40,13 +46,15 @@ if TYPE_CHECKING:
 
     from .records import Outcome
 
+    FindKey = Callable[[bytes, int, bytes], tuple["Key", bytes, str]]
     Conversation = Generator["Step", bytes, None]
 
 MAGIC = b"SKTPIPE1"
 WRITER, READER = b"W", b"R"
-HELLO = struct.Struct("!8s16sI1s32s")
+HELLO = struct.Struct("!8s16sI1sB32s")
+ANSWER = struct.Struct("!B32s32s")
 CONFIRM = struct.Struct("!I32s")
-PORT = struct.Struct("!H")
+TERMS = struct.Struct("!HBB")  # the listener's port; the capabilities of the dialler and of the listener
 NONCE = MAC = 32
 FILL_MOST = 64 * 1024  # bytes of filling: no packet of IP is larger
 FALSE = ("wrong proof", "wrong filling")  # kinds of strangers that know of the link
@@ -63,10 +71,22 @@ DONE = "done"
 class Step:
     """What a conversation hands out: bytes to send, its phase from then on, how many bytes to read next."""
 
-    __slots__ = ("send", "phase", "want", "link")
+    __slots__ = ("send", "phase", "want", "link", "terms")
 
-    def __init__(self, send: bytes, phase: str, want: int = 0, link: str = "") -> None:
-        self.send, self.phase, self.want, self.link = send, phase, want, link
+    def __init__(self, send: bytes, phase: str, want: int = 0, link: str = "", terms: "Terms | None" = None) -> None:
+        self.send, self.phase, self.want, self.link, self.terms = send, phase, want, link, terms
+
+
+class Terms:
+    """How both sides can encrypt a link: ``common`` capabilities, and ``agreed``, what the keys are made of.
+
+    The writer arms its socket after what it sends with this step, the reader before.
+    """
+
+    __slots__ = ("agreed", "common", "writer")
+
+    def __init__(self, agreed: bytes, common: int, writer: bool) -> None:
+        self.agreed, self.common, self.writer = agreed, common, writer
 
 
 class Stranger(Exception):
@@ -106,39 +126,46 @@ class Key:
         return hmac_sha256(self._secret, text)
 
 
-def dial(key: "Key", side: bytes, port: int = 0) -> "Conversation":
-    """The side that connected, to this port; ``side`` says whether it is the link's writer or its reader."""
+def dial(key: "Key", side: bytes, port: int = 0, can: int = 0) -> "Conversation":
+    """The side that connected, to this port; ``side`` says whether it is the link's writer or its reader.
+
+    ``can``: its capabilities (see keys), 0 for a link that is not to be encrypted.
+    """
     mine = os.urandom(NONCE)
-    answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, mine), STRANGE, NONCE + MAC)
-    nonces = mine + answer[:NONCE] + PORT.pack(port)
-    key.check(b"listener", side, nonces, answer[NONCE:])
-    yield from _settle(key, side, side, nonces, key.prove(b"dialler", side, nonces))
+    answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, can, mine), STRANGE, ANSWER.size)
+    theirs, nonce, proof = ANSWER.unpack(answer)
+    nonces = mine + nonce + TERMS.pack(port, can, theirs)
+    key.check(b"listener", side, nonces, proof)
+    yield from _settle(key, side, side, nonces, key.prove(b"dialler", side, nonces), can & theirs)
 
 
-def listen(find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", port: int = 0) -> "Conversation":
+def listen(
+    find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", port: int = 0, can: int = 0
+) -> "Conversation":
     """The side that was connected to, on this port.
 
     ``find_key(plan, link, dialler's side)`` gives the key, our own side and the
     link's name, or raises Stranger: one listener serves all links of an end.
     """
-    magic, plan, link, side, theirs = HELLO.unpack((yield Step(b"", STRANGE, HELLO.size)))
+    magic, plan, link, side, theirs, nonce = HELLO.unpack((yield Step(b"", STRANGE, HELLO.size)))
     if magic != MAGIC:
         raise Stranger("no hello")
     key, own_side, name = find_key(plan, link, side)
     mine = os.urandom(NONCE)
-    nonces = theirs + mine + PORT.pack(port)
-    proof = yield Step(mine + key.prove(b"listener", side, nonces), STRANGE, MAC, name)
+    nonces = nonce + mine + TERMS.pack(port, theirs, can)
+    proof = yield Step(ANSWER.pack(can, mine, key.prove(b"listener", side, nonces)), STRANGE, MAC, name)
     key.check(b"dialler", side, nonces, proof)
-    yield from _settle(key, own_side, side, nonces, b"")
+    yield from _settle(key, own_side, side, nonces, b"", can & theirs)
 
 
-def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes) -> "Conversation":
+def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes, common: int) -> "Conversation":
     """Both know each other: the writer says which connection is the link, the reader agrees."""
+    terms = Terms(key.agree(side, nonces), common, own_side == WRITER) if common else None
     if own_side == WRITER:
         filling = yield Step(last, PARKED)
         size = len(filling)
         confirm = CONFIRM.pack(size, key.prove(b"confirm", side, nonces, size))
-        taken = yield Step(confirm + filling, CHOSEN, MAC)
+        taken = yield Step(confirm + filling, CHOSEN, MAC, terms=terms)
         key.check(b"taken", side, nonces, taken)
     else:
         size, proof = CONFIRM.unpack((yield Step(last, KNOWN, CONFIRM.size)))
@@ -147,4 +174,4 @@ def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes
             raise Stranger("wrong filling")
         if size and (yield Step(b"", KNOWN, size)).strip(b"\0"):
             raise Stranger("wrong filling")
-        yield Step(key.prove(b"taken", side, nonces), ENDING)
+        yield Step(key.prove(b"taken", side, nonces), ENDING, terms=terms)

@@ -13,6 +13,7 @@ import struct
 
 from .kernel import TCP_CLOSE, tcp_info
 from .lean import socket
+from .transport import FORGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ TLS_TX, TLS_RX, TLS_SET_RECORD_TYPE = 1, 2, 1  # linux/tls.h
 TLS_1_3 = 0x0304
 HEAD = struct.Struct("=HH")  # struct tls_crypto_info: version, cipher_type
 COUNTER = struct.Struct("!Q")  # rec_seq, as TLS counts
-ALERT = b"\x15"  # the type of an alert record
+ALERT, DATA_RECORD = b"\x15", b"\x17"  # types of records (RFC 8446, 5.1)
 INTERNAL_ERROR = b"\x02\x50"  # fatal, 80 (RFC 8446, 6.2)
 OVERHEAD = 22  # bytes of a record beside the data: header 5, type 1, tag 16
 RECORD = 16384  # bytes of data in a full one
@@ -83,7 +84,7 @@ def alert(sock: "socket.socket") -> bool:
 
 
 # what ``peek`` finds first in a receive queue
-NOTHING, DATA, END, ALERTED, FORGED, BROKEN = "nothing", "data", "end", "alert", "forged", "broken"
+NOTHING, DATA, END, ALERTED, BROKEN = "nothing", "data", "end", "alert", "broken"
 
 
 def peek(sock: "socket.socket", most: int = 1) -> "tuple[str, int]":

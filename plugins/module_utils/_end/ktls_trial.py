@@ -17,42 +17,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .keys import Cipher
+    from .records import NoKernelTls
 
 PATIENCE = 5.0  # seconds for a few bytes over loopback
 CAP_NET_ADMIN = 12  # linux/capability.h: who has it makes the kernel load a module
 ALL_IDS = ["0", "0", "4294967295"]  # /proc/self/uid_map outside of user namespaces
-# kinds of reasons
-WORKS, NO_MODULE, NOT_LOADED, NO_CIPHER, TOO_OLD, UNTRIED = (
-    "works",
-    "no module",
-    "not loaded",
-    "no cipher",
-    "too old",
-    "untried",
-)
-LOAD = (
-    "As root on %s: modprobe tls; and to have it at each boot: echo tls >/etc/modules-load.d/tls.conf"  # user guide too
-)
-HOST, OUTSIDE = "this host", "the host that this container runs on"
-TEXTS = {
-    "absent": "this kernel (%s) has no module tls: install the package with the rest of its modules, or another kernel",
-    "locked": "the kernel module tls is not loaded, and this kernel loads no more modules (kernel.modules_disabled)",
-    "failed": "the kernel module tls could not be loaded (kernel %s): modprobe tls says why",
-    "not root": "the kernel module tls is not loaded, and only root may load it. %s",
-    "no cipher": "this kernel's TLS has no cipher that we use: its modules %s could not be loaded (modprobe -a %s)",
-    "too old": "this kernel (%s) has no TLS 1.3 (Linux 5.1 and later can have it)",
-    "untried": "kernel TLS could not be tried over loopback: %s",
-    "broken": "kernel TLS does not work here (kernel %s): %s",
-}
-MODULES = ("chacha20poly1305", "gcm", "ctr", "ghash-generic")
 
 
 class Untried(Exception):
     """There is no loopback connection to try it on."""
 
 
-def trial() -> "dict[str, Any]":
-    """{"ciphers": [names], "kind": one of the kinds above, "why": "" or a sentence, with what to type}."""
+def trial() -> "tuple[int, NoKernelTls | None]":
+    """(capabilities for the handshake, None), or (0, why there are none)."""
     works: "list[Cipher]" = []
     found: "list[tuple[str, OSError]]" = []
     try:
@@ -63,9 +40,8 @@ def trial() -> "dict[str, Any]":
             else:
                 found.append(problem)
     except Untried as exc:
-        return {"ciphers": [], "bits": 0, "kind": UNTRIED, "why": TEXTS["untried"] % exc}
-    kind, why = (WORKS, "") if works else reason(*found[-1])
-    return {"ciphers": [cipher.name for cipher in works], "bits": bits(works), "kind": kind, "why": why}
+        return 0, no_tls("untried", str(exc))
+    return bits(works), None if works else reason(*found[-1])
 
 
 def attempt(cipher: "Cipher") -> "tuple[str, OSError] | None":
@@ -73,15 +49,17 @@ def attempt(cipher: "Cipher") -> "tuple[str, OSError] | None":
     sides = pair()
     try:
         agreed = os.urandom(32)
-        for step in ("attach", "arm", "send"):
+        for step in ("attach", "arm", "send", "count"):
             try:
                 for index, sock in enumerate(sides):
                     if step == "attach":
                         ktls.attach(sock)
                     elif step == "arm":
                         ktls.put_keys(sock, cipher, *both(agreed, cipher, writer=index == 0))
-                    else:
+                    elif step == "send":
                         exchange(sock, sides[1 - index])
+                    else:
+                        count(sock, sides[1 - index], cipher)
             except OSError as exc:
                 return step, exc
         return None
@@ -95,6 +73,12 @@ def exchange(one: "socket.socket", other: "socket.socket") -> None:
     one.sendall(word)
     if other.recv(len(word)) != word:
         raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+
+
+def count(one: "socket.socket", other: "socket.socket", cipher: "Cipher") -> None:
+    """Without these counters nobody could tell a cut stream from a whole one."""
+    if (ktls.records(one, ktls.TLS_TX, cipher), ktls.records(other, ktls.TLS_RX, cipher)) != (1, 1):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 def pair() -> "tuple[socket.socket, socket.socket]":
@@ -126,28 +110,31 @@ def pair() -> "tuple[socket.socket, socket.socket]":
 # -- why not
 
 
-def reason(step: str, exc: OSError) -> "tuple[str, str]":
-    """(kind, sentence) for what the kernel said at this step."""
-    release = os.uname().release
+def reason(step: str, exc: OSError) -> "NoKernelTls":
+    """What the kernel said at this step, and what that means."""
     if step == "attach" and exc.errno == errno.ENOENT:
-        return missing(release)
+        return missing()
     if step == "arm" and exc.errno == errno.ENOENT:
-        return NO_CIPHER, TEXTS["no cipher"] % (", ".join(MODULES), " ".join(MODULES))
+        return no_tls("no cipher")
     if step != "send" and exc.errno in (errno.ENOPROTOOPT, errno.EINVAL, errno.EOPNOTSUPP):
-        return TOO_OLD, TEXTS["too old"] % release
-    return UNTRIED, TEXTS["broken"] % (release, exc.strerror)
+        return no_tls("old kernel")
+    return no_tls("broken", exc.strerror or str(exc))
 
 
-def missing(release: str) -> "tuple[str, str]":
+def no_tls(kind: "Any", error: str = "") -> "NoKernelTls":
+    return {"kind": kind, "release": os.uname().release, "error": error}
+
+
+def missing() -> "NoKernelTls":
     """The kernel has not this module, and has not loaded it for us."""
-    there = on_disk(release)
+    there = on_disk(os.uname().release)
     if there is False:
-        return NO_MODULE, TEXTS["absent"] % release
+        return no_tls("no module")
     if content("/proc/sys/kernel/modules_disabled").strip() == "1":
-        return NOT_LOADED, TEXTS["locked"]
+        return no_tls("modules disabled")
     if may_load():
-        return NOT_LOADED, TEXTS["failed"] % release
-    return NOT_LOADED, TEXTS["not root"] % (LOAD % (HOST if there else OUTSIDE))
+        return no_tls("module failed")
+    return no_tls("not loaded" if there else "not loaded outside")
 
 
 def on_disk(release: str) -> "bool | None":

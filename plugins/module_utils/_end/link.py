@@ -12,7 +12,7 @@ import time
 from .kernel import FIN, HANGUP, full_reads
 from .lean import socket
 from .reads import WholeReads
-from .transport import local_pair, make_ready
+from .transport import FORGED, local_pair, make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Side:
         self.halved = False  # writer: the reader's stage has shut down its own sending side, so that nobody parts later
         self.parted = False  # writer: the reader's whole host has come to its end
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
+        self.flushing = False  # writer: its stage is over, but not all that it wrote is on its way
 
     # -- what the kernel tells
 
@@ -95,6 +96,16 @@ class Side:
         if found & HANGUP:
             self.parted = True  # how it went there, the reader's end tells
 
+    def look(self) -> None:
+        """Reader, while its stage does not run: latch an error that poll(2) does not show."""
+        if self.writer or self.state not in (OPEN, EOF):
+            return
+        found = self.transport.look()
+        if found == FORGED:
+            self.problem = {"kind": "changed on the way", "where": "record", "error": ""}
+        if found:
+            self._settle(RESET)
+
     def readable(self) -> bool:
         """A first byte, or a settled end, is there."""
         if self.state != OPEN:
@@ -124,7 +135,10 @@ class Side:
             self.heard, self.heard_at = info["segs_in"], now
         stall = self.spec.get("stall_timeout") or 0
         dead = self.spec.get("dead_peer") or 0
-        if stall and now - self.moved_at > stall and not self.lingers:
+        cipher = self.transport.worn_out() if self.state == OPEN else ""
+        if cipher:
+            self.abort({"kind": "key used up", "cipher": cipher})
+        elif stall and now - self.moved_at > stall and not self.lingers:
             self.abort({"kind": "stalled", "seconds": stall})
         elif dead and info["segs_in"] is not None and now - self.heard_at > dead:
             self.abort({"kind": "dead peer", "seconds": dead})
@@ -138,11 +152,17 @@ class Side:
         returns them and loses the writer's reset (unix_stream_read_generic clears it), and the next
         read is an end of file.
         """
+        self.transport.in_use = True
         size = self.spec.get("full_reads") or 0
         if size and self.tcp:
             self.reads = WholeReads(self.sock, size, bool(self.spec.get("polled")))
             if self.reads.granted < size:
                 self.warnings.append({"kind": "full reads", "granted": self.reads.granted, "asked": size})
+
+    def stop_reading(self) -> None:
+        """The reader has ended."""
+        self.transport.in_use = False
+        self.look()
 
     @property
     def look_at(self) -> "float | None":
@@ -158,6 +178,11 @@ class Side:
     def busy(self) -> bool:
         """Whether it is broken, and the kernel has not let us reset it yet."""
         return self.transport.pending
+
+    def flushed(self) -> bool:
+        """Whether it can be committed now."""
+        self.flushing = not self.transport.flushed()
+        return not self.flushing
 
     def commit(self) -> None:
         """Say end of file."""
@@ -187,7 +212,7 @@ class Side:
         """Break the link: the other side gets an error, not an end of file."""
         if self.state not in (OPEN, COMMITTED, EOF) and not self.lingers:
             return
-        self.parted = True
+        self.parted, self.flushing = True, False
         if problem:
             self.problem = problem
         self._settle(ABORTED)
@@ -207,6 +232,10 @@ class Side:
     def insist(self) -> None:
         """Reset what the kernel did not let us reset while somebody slept in it."""
         self.transport.insist()
+
+    def is_telling(self, now: float) -> bool:
+        """Whether it is broken, and the other host has yet to be told."""
+        return self.state == ABORTED and self.transport.is_telling(now)
 
     def drain(self, most: int) -> "bool | None":
         """Read what a stage left: True at the end after NUL, ``most`` bytes; False after more, None for not yet."""
@@ -258,6 +287,7 @@ class Side:
             "local": not self.tcp,
             "bytes": self.bytes(info),
             "unread": None if self.writer else self._left_over(),
+            "ended": self.fin,
             "padding": self.padding,
             "elapsed": (self.ended_at or time.monotonic()) - self.since,
             "ended_at": None if self.ended_at is None else self.ended_at - start,
@@ -271,6 +301,7 @@ class Side:
             },
             "address": self.spec.get("address", ""),
             "peer": self.spec.get("peer", ""),
+            "encryption": self.transport.encrypted(info),
         }
 
     def _left_over(self) -> "int | None":

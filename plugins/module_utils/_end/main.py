@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import socket
     from typing import NoReturn
 
-    from .records import EndPlan, EndWarning, Report
+    from .records import EndPlan, EndWarning, Refusal, Report
 
 
 def main(plan: "EndPlan") -> "NoReturn":
@@ -97,9 +97,22 @@ def exists(path: str) -> bool:
     return bool(glob.glob(encode(path)))
 
 
+def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
+    """(how this end's kernel can encrypt links that are to be encrypted, why it must refuse to)."""
+    if not plan["kernel_tls"]:
+        return 0, None
+    from .ktls_trial import trial  # an end that is not to encrypt has no such module
+
+    can, problem = trial()
+    return can, {"kind": "no kernel tls", "problem": problem} if problem else None
+
+
 def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
     """Make the links, split off the guard, supervise; returns as ``run`` does."""
-    meeting = Meeting(plan)
+    can, refused = abilities(plan)
+    if refused:
+        return {"refused": refused}, None
+    meeting = Meeting(plan, can)
     try:
         made = meeting.run_until(watch.poll, time.monotonic() + plan["connect_timeout"])
     except NotConnected as exc:
@@ -112,6 +125,8 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
             sides += local_sides(spec)
         else:
             connection = made[spec["id"]]
+            if plan["kernel_tls"] and connection.cipher is None:
+                return {"refused": {"kind": "no common cipher"}}, None
             spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
             side = tcp_side(spec, connection)
             if connection.attempt and connection.attempt.segment:

@@ -46,8 +46,9 @@ class NotConnected(Exception):
 class Exchange:
     """A listener, diallers and the conversations on them: what a meeting and a preflight share."""
 
-    def __init__(self, plan: "EndPlan"):
-        self.plan, self.patience = plan, Patience(plan["patience"])
+    def __init__(self, plan: "EndPlan", can: int = 0):
+        """``can``: how this end can encrypt links that are to be encrypted (see keys)."""
+        self.plan, self.patience, self.can = plan, Patience(plan["patience"]), can
         self.links = {link["id"]: link for link in plan["links"] if link["side"] != "local"}
         run = bytes.fromhex(plan["run"])
         self.keys = {n: Key(run, link["index"], bytes.fromhex(link["secret"])) for n, link in self.links.items()}
@@ -125,7 +126,7 @@ class Exchange:
                 return
             self._make_room(HALF_OPEN)
             sock.setblocking(False)
-            self._begin(sock, listen(self.find_key, port), None)
+            self._begin(sock, listen(self.find_key, port, self.can), None)
 
     def _make_room(self, most: int) -> None:
         half_open = [c for c in self.connections if not c.known and c.attempt is None]
@@ -138,7 +139,7 @@ class Exchange:
         except OSError as exc:
             attempt.fail(exc)
             return
-        talk = dial(self.keys[link], self.links[link]["side"].encode(), attempt.port)
+        talk = dial(self.keys[link], self.links[link]["side"].encode(), attempt.port, self.can)
         self._begin(sock, talk, attempt, link)
 
     def _begin(self, sock: socket.socket, talk: "Conversation", attempt: "Attempt | None", link: str = "") -> None:
@@ -241,8 +242,8 @@ class Exchange:
 class Meeting(Exchange):
     """Makes every TCP link of an end, or raises NotConnected at the end of ``connect_timeout``."""
 
-    def __init__(self, plan: "EndPlan"):
-        super().__init__(plan)
+    def __init__(self, plan: "EndPlan", can: int = 0):
+        super().__init__(plan, can)
         self.made: "dict[str, Connection]" = {}
         self.chosen: "dict[str, Connection]" = {}
 

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         dial: "dict[str, Target]"  # by the names of the other ends
         stages: "list[StageSpec]"
         connect_timeout: float
+        kernel_tls: str  # links to other ends: "must" be encrypted by the kernel, "may" be, or "" are not
         preflight: bool
         heartbeat: float  # seconds between newlines that keep the login alive
         sample: float  # seconds between samples; 0 for none
@@ -116,6 +117,32 @@ if TYPE_CHECKING:
         kind: Literal["no fork"]
         error: str
 
+    class NoKernelTls(TypedDict):
+        """Why TLS in the kernel does not work; "not loaded outside" in a container."""
+
+        kind: Literal[
+            "no module",
+            "modules disabled",
+            "module failed",
+            "not loaded",
+            "not loaded outside",
+            "no cipher",
+            "old kernel",
+            "untried",
+            "broken",
+        ]
+        release: str  # of the kernel
+        error: str
+
+    class NoEncryption(TypedDict):
+        """Links are to be encrypted by the kernel, and it cannot."""
+
+        kind: Literal["no kernel tls"]
+        problem: NoKernelTls
+
+    class NoCommonCipher(TypedDict):
+        kind: Literal["no common cipher"]
+
     class OldPython(TypedDict):
         """The loader's, as the next one."""
 
@@ -128,7 +155,9 @@ if TYPE_CHECKING:
         error: str
 
     Unusable = NoDirectory | NotExecutable | NotFound
-    Refusal = Unusable | WrongPlatform | ForeignProc | NoFork | OldPython | IncompletePython
+    Refusal = (
+        Unusable | WrongPlatform | ForeignProc | NoFork | NoEncryption | NoCommonCipher | OldPython | IncompletePython
+    )
 
     class Skipped(TypedDict):
         """``creates`` or ``removes`` of a stage says that there is nothing to do."""
@@ -211,7 +240,18 @@ if TYPE_CHECKING:
 
         kind: Literal["cancelled"]
 
-    SideProblem = Silent | Cancelled
+    class OnTheWay(TypedDict):
+        """Somebody between the hosts has changed or cut what is encrypted."""
+
+        kind: Literal["cut on the way", "changed on the way"]
+        where: str  # record
+        error: str
+
+    class KeyUsedUp(TypedDict):
+        kind: Literal["key used up"]
+        cipher: str
+
+    SideProblem = Silent | Cancelled | OnTheWay | KeyUsedUp
 
     # what a person should know though nothing failed
 
@@ -254,6 +294,13 @@ if TYPE_CHECKING:
         buffer: "float | None"
         busy: "float | None"
 
+    class Encrypted(TypedDict):
+        """How a link was encrypted."""
+
+        how: str  # kernel
+        cipher: str
+        records: "int | None"  # sealed, or opened and found authentic
+
     class SideReport(TypedDict):
         """One side of a link; None for figures that this kernel, or a link within a host, does not have."""
 
@@ -265,6 +312,8 @@ if TYPE_CHECKING:
         bytes: "int | None"  # acknowledged, or received
         unread: "int | None"
         padding: int
+        ended: bool  # the end of file has arrived
+        encryption: "Encrypted | None"
         elapsed: float
         ended_at: "float | None"
         rtt: "float | None"

@@ -90,6 +90,8 @@ class Rules:
 
     def begin(self, stage: Stage, now: float) -> None:
         """Start late: with the first byte or a clean end, so that a dead source never opens the tape."""
+        for side in stage.ins:
+            side.look()
         if any(side.state in link.BROKEN for side in stage.fds.values()) or self.cancelled:
             stage.blame = stage.broken_links()
             self.break_links(stage)
@@ -114,9 +116,10 @@ class Rules:
                 for side in stage.outs:
                     side.abort()
             if stage.phase == RUNNING:
-                # while it sleeps in a link that cannot be reset for that, it cannot notice either
-                sleeps = any(side.busy for side in stage.fds.values())
-                stage.enter(STOPPING, now if sleeps else now + self.patience.reset)
+                stage.enter(STOPPING, now + self.patience.reset)
+            # while it sleeps in a link that cannot be reset for that, it cannot notice either
+            if stage.phase == STOPPING and any(side.busy for side in stage.fds.values()):
+                stage.enter(STOPPING, now)
         if stage.phase == STOPPING and stage.is_due(now):
             self.signal_tree(stage, signal.SIGTERM)
             stage.enter(TERMINATED, now + self.patience.term)
@@ -150,11 +153,16 @@ class Rules:
         else:
             for side in stage.outs:
                 if side.state == link.OPEN:
+                    if not side.flushed():
+                        return
                     side.commit()
         stage.enter(SETTLED)
 
     def settle_reader(self, stage: Stage, side: "Side", now: float) -> bool:
         """Read to the end, or it is not ok; returns whether this side is settled (or has failed)."""
+        side.look()
+        if side.state in link.BROKEN:
+            return True
         if side.state == link.EOF and side.unread() == 0:
             side.finish()
             return True

@@ -32,7 +32,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .connect import Connection
     from .kernel import Counters
-    from .records import LinkSpec
+    from .records import Encrypted, LinkSpec
+
+
+FORGED = "forged"  # a kind of error (see ``look``): what has arrived does not come from the writer
 
 
 class Transport:
@@ -40,12 +43,17 @@ class Transport:
 
     tcp = True  # False: both sides are on this host, and there are no counters
     guarded = True  # whether the guard keeps a copy of the socket, to abort the link when the end has died
+    in_use = False  # reader: whether a stage may be reading it
 
     def __init__(self, sock: socket.socket, writer: bool):
         self.sock, self.writer = sock, writer
         self.inode = os.fstat(sock.fileno()).st_ino
         self.pending = False  # aborted, but the kernel has not let us reset the connection yet
         self._last: "tuple[int, Counters] | None" = None  # bytes unread, counters
+
+    def flushed(self) -> bool:
+        """Writer: whether an end of file that is said now comes after all that the stage has written."""
+        return True
 
     def commit(self) -> None:
         """Say end of file; raises OSError when the link is broken."""
@@ -57,6 +65,18 @@ class Transport:
 
     def insist(self) -> None:
         """Complete an abort that is pending."""
+
+    def is_telling(self, now: float) -> bool:
+        """Writer: whether the reader's host has yet to be told of an abort, and can still be."""
+        return False
+
+    def look(self) -> str:
+        """Reader, while no stage reads: the kind of error that the next read would meet and poll(2) does not show."""
+        return ""
+
+    def worn_out(self) -> str:
+        """The cipher whose key must not encrypt any more, "" if it may."""
+        return ""
 
     def release(self) -> None:
         """Reader: all was read, so a close by anybody is an orderly one from now on."""
@@ -95,6 +115,10 @@ class Transport:
     def end_is_acknowledged(self, info: "Counters") -> bool:
         """Writer, after a commit: whether the other side has acknowledged the end of file, too."""
         return False
+
+    def encrypted(self, info: "Counters") -> "Encrypted | None":
+        """How it is encrypted."""
+        return None
 
     def last_info(self) -> "Counters":
         """The counters when they were kept, or now."""
@@ -193,6 +217,10 @@ def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
         keep_alive(sock, spec["dead_peer"])
     if writer and spec.get("rate_limit"):
         pace(sock, spec["rate_limit"])
+    if connection.cipher:
+        from .ktls_transport import KernelTls  # an end that is not to encrypt has no such module
+
+        return KernelTls(sock, writer, connection.counted, connection.cipher)
     return Tcp(sock, writer, connection.counted)
 
 

@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable
 
+    from .._end.records import EndPlan
+
 # each module imports only modules above it
 MODULES = [
     "_end.lean",
@@ -51,6 +53,7 @@ ENCRYPTION_MODULES = [
     "_end.keys",
     "_end.ktls",
     "_end.ktls_trial",
+    "_end.ktls_transport",
     "_end.relay",
 ]
 # further modules of the command, here and where it is nested
@@ -136,6 +139,11 @@ LOADER = ("#" * 63 + "\n") * 64 + LOADER
 def end_modules(encrypted: bool) -> "list[str]":
     """The modules of an end; ``main`` of the last one is called."""
     return MODULES[:-1] + (ENCRYPTION_MODULES if encrypted else []) + MODULES[-1:]
+
+
+def of_plan(plan: "EndPlan") -> "list[str]":
+    """The modules of an end with this plan."""
+    return end_modules(bool(plan["kernel_tls"]))
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":

@@ -150,6 +150,7 @@ class Plan:
             "dial": dial,
             "stages": end["stages"],
             "connect_timeout": end["connect_timeout"],
+            "kernel_tls": options.get("kernel_tls", ""),
             "preflight": bool(options.get("preflight", False)),
             "heartbeat": HEARTBEAT,
             "sample": end["sample"],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         dead_peer: int  # 0 for none
         rate_limit: int  # bytes a second; 0 for none
         full_reads: "bool | None"  # None: for commands that need them
+        kernel_tls: str  # see _end.records.EndPlan
         preflight: bool
         patience: "dict[str, float]"  # see _end.patience
 

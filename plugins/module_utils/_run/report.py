@@ -10,7 +10,7 @@ characters.
 from .._end import link
 from .._end.stage import KEPT, KEPT_MOST
 from .._end.wire import MARK
-from .sentences import OUTCOMES
+from .sentences import KERNEL_TLS, OUTCOMES
 from .words import printable
 
 TYPE_CHECKING = False
@@ -209,6 +209,7 @@ def variant(fields: "dict[str, dict[str, Parser]]") -> "Parser":
 
 word, sentence = brief(WORD), brief(SENTENCE)
 PROCESS = record({"pid": number, "name": word})
+NO_KERNEL_TLS: "dict[str, dict[str, Parser]]" = {kind: {"release": word, "error": word} for kind in KERNEL_TLS}
 # {record: {kind: its fields}}
 KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
     "Refusal": {
@@ -218,6 +219,8 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "platform": {"platform": word},
         "foreign proc": {},
         "no fork": {"error": word},
+        "no kernel tls": {"problem": variant(NO_KERNEL_TLS)},
+        "no common cipher": {},
         "old python": {"version": word},
         "incomplete python": {"python": word, "error": word},
     },
@@ -230,7 +233,14 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "held": {"processes": each(PROCESS, FEW), "sure": flag},
         "not killed": {"pid": number},
     },
-    "SideProblem": {"stalled": {"seconds": number}, "dead peer": {"seconds": number}, "cancelled": {}},
+    "SideProblem": {
+        "stalled": {"seconds": number},
+        "dead peer": {"seconds": number},
+        "cancelled": {},
+        "cut on the way": {"where": word, "error": word},
+        "changed on the way": {"where": word, "error": word},
+        "key used up": {"cipher": word},
+    },
     "EndWarning": {
         "full reads": {"granted": number, "asked": number},
         "small packets": {"address": word, "peer": word, "segment": number},
@@ -261,6 +271,7 @@ SIDE = record(
         "bytes": figure,
         "unread": figure,
         "padding": figure,
+        "ended": flag,
         "elapsed": figure,
         "ended_at": figure,
         "rtt": figure,
@@ -268,6 +279,7 @@ SIDE = record(
         "waited": record({"receiver": figure, "buffer": figure, "busy": figure}),
         "address": word,
         "peer": word,
+        "encryption": optional(record({"how": one_of(("kernel",)), "cipher": word, "records": figure})),
     }
 )
 DIALLED = record(

@@ -9,9 +9,11 @@ if TYPE_CHECKING:
         Dialled,
         EndWarning,
         Held,
+        NoKernelTls,
         NotStarted,
         Process,
         Refusal,
+        SideProblem,
         Silent,
         Skipped,
         Stop,
@@ -30,6 +32,25 @@ OLD_PYTHON = "Python 3.6 or later is needed, this is %s"
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
+CHANGED = "it was changed on the way: a record is not authentic; is somebody in between?"
+USED_UP = "one key of %s has encrypted as much as it may, and this kernel's TLS takes no second one"
+NO_KERNEL_TLS = "its links are to be encrypted by the kernel: %s"
+NO_COMMON_CIPHER = (
+    "its links are to be encrypted by the kernel, and the kernels of the two hosts have no cipher in common"
+)
+LOAD = "As root on %s: modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf"
+KERNEL_TLS = {
+    "no module": "this kernel (%s) has no module tls: install the rest of its modules, or another kernel",
+    "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
+    "(kernel.modules_disabled)",
+    "module failed": "the kernel module tls could not be loaded: modprobe tls says why",
+    "not loaded": "the kernel module tls is not loaded, and only root may load it. " + LOAD % "this host",
+    "not loaded outside": "the kernel module tls is not loaded. " + LOAD % "the host that this container runs on",
+    "no cipher": "this kernel's TLS has no cipher of ours: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
+    "old kernel": "this kernel (%s) has no TLS 1.3 (Linux 5.1 and later can have it)",
+    "untried": "kernel TLS could not be tried over loopback: %s",
+    "broken": "kernel TLS does not work: %s",
+}
 STEPS = {"fork": "cannot fork", "chdir": "cannot change to directory %r", "run": "cannot run %r"}
 # likely reasons why a program cannot be run, by errno(3); these two are the same on every Linux
 HINTS = {2: " (its interpreter, the #! line?)", 8: " (a program for another kind of processor?)"}
@@ -86,6 +107,14 @@ def unusable(problem: "Unusable") -> str:
     return "there is no %r%s" % (problem["name"], where)
 
 
+def kernel_tls(problem: "NoKernelTls") -> str:
+    """Why the kernel of a host does not encrypt, and what to type."""
+    text = KERNEL_TLS[problem["kind"]]
+    if problem["kind"] in ("untried", "broken"):
+        return text % problem["error"]
+    return text % problem["release"] if "%s" in text else text
+
+
 def refusal(problem: "Refusal") -> str:
     """Why an end refused to begin."""
     if problem["kind"] == "platform":
@@ -94,6 +123,10 @@ def refusal(problem: "Refusal") -> str:
         return FOREIGN_PROC
     if problem["kind"] == "no fork":
         return NO_FORK % problem["error"]
+    if problem["kind"] == "no kernel tls":
+        return NO_KERNEL_TLS % kernel_tls(problem["problem"])
+    if problem["kind"] == "no common cipher":
+        return NO_COMMON_CIPHER
     if problem["kind"] == "old python":
         return OLD_PYTHON % problem["version"]
     if problem["kind"] == "incomplete python":
@@ -160,6 +193,15 @@ def silent(problem: "Silent") -> str:
     if problem["kind"] == "stalled":
         return "no byte moved for %d s" % problem["seconds"]
     return "the other host did not respond for %d s" % problem["seconds"]
+
+
+def broken(problem: "SideProblem") -> str:
+    """Why an end broke a link."""
+    if problem["kind"] == "cut on the way" or problem["kind"] == "changed on the way":
+        return CHANGED
+    if problem["kind"] == "key used up":
+        return USED_UP % problem["cipher"]
+    return silent(problem) if problem["kind"] != "cancelled" else "the end was to stop"
 
 
 def warning(found: "EndWarning") -> str:

@@ -29,10 +29,28 @@ ADVICE = {
     "not connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
     "listens), or test the network with preflight: true.",
 }
+CUT = "the link %s between %s and %s was cut on the way: %s sent %s records, %s received %s; is somebody in between?"
 MTU = (
     "They can reach each other, but large packets get lost on the way: probably a router or tunnel between them has a "
     "smaller MTU than the hosts, and a firewall drops the ICMP that says so. Let that pass, or lower the hosts' MTU."
 )
+
+
+def by_kernel(side: "SideReport") -> str:
+    """The cipher of a link that the kernel has encrypted, else ""."""
+    found = side["encryption"]
+    return found["cipher"] if found and found["how"] == "kernel" else ""
+
+
+def records(side: "SideReport") -> "int | None":
+    found = side["encryption"]
+    return found["records"] if found else None
+
+
+def whole(writer: "SideReport", reader: "SideReport") -> bool:
+    """Whether all records of an encrypted link have arrived, and its end, too, or was said by the writer's command."""
+    counted = records(writer) is not None and records(writer) == records(reader)
+    return counted and (writer["state"], reader["state"]) in (("done", "read"), ("reset", "read"))
 
 
 class Verdict:
@@ -98,10 +116,31 @@ class Verdict:
             found = find()
             if found:
                 return found
+        cut = self._cut()
+        if cut:
+            return cut
         suspects = self._stages() + self._links() + self._ends()
         if suspects:
             return min(suspects, key=lambda item: item[0])[1]
         return self._disagreement()
+
+    def _cut(self) -> "Cause | None":
+        """A reader has met an end of file that its writer has not said: whatever failed after that is a consequence.
+
+        Only an encrypted link tells: somebody in between can forge the end of a connection, but no record.
+        """
+        for spec in self.plan.links:
+            writer, reader = self.sides.get((spec["id"], "W")), self.sides.get((spec["id"], "R"))
+            if not writer or not reader or spec["id"] in self.excused or not by_kernel(reader):
+                continue
+            if reader["ended"] and not reader["unread"] and records(writer) != records(reader):
+                return self._cut_cause(spec["id"], writer, reader)
+        return None
+
+    def _cut_cause(self, link: str, writer: "SideReport", reader: "SideReport") -> "Cause":
+        hosts = self._link_hosts(link)
+        text = CUT % ((link,) + hosts + (hosts[0], records(writer), hosts[1], records(reader)))
+        return {"kind": "cut on the way", "link": link, "host": hosts[0], "msg": text}
 
     def _stages(self) -> "list[Suspect]":
         found = []
@@ -146,7 +185,7 @@ class Verdict:
         for (link, side), said in self.sides.items():
             problem = said["problem"]
             if problem and problem["kind"] != "cancelled" and link not in self.excused:
-                kind, text = problem["kind"], sentences.silent(problem)
+                kind, text = problem["kind"], sentences.broken(problem)
                 hosts = self._link_hosts(link)
                 sentence = "the link %s between %s and %s was aborted: %s" % ((link,) + hosts + (text,))
                 sentence += " (%s)" % self.advice[kind] if kind in self.advice else ""
@@ -204,6 +243,10 @@ class Verdict:
             hosts = self._link_hosts(link)
             if writer is None or reader is None:
                 text = "there is no report of the link %s between %s and %s" % ((link,) + hosts)
+            elif by_kernel(writer) != by_kernel(reader):
+                text = "on the link %s, %s and %s did not encrypt in the same way" % ((link,) + hosts)
+            elif by_kernel(writer) and not whole(writer, reader):
+                return self._cut_cause(link, writer, reader)
             elif writer["state"] == "reset" and reader["state"] == "read":
                 text = "on the link %s, the end of file came too early: did %s shut down its own standard output?" % (
                     (link, spec["source"])

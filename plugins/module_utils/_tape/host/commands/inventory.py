@@ -93,8 +93,6 @@ def may_overwrite(
             what += "; but " + more
         else:
             what += not_expired(tape, held.catalog.archives())
-            if held.catalog.damaged:
-                what += "; what cannot be read may need them (%s)" % "; ".join(held.catalog.warnings())
     else:
         what = (
             labels.describe(block)
@@ -184,7 +182,7 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
         "failed": states.count(catalogs.FAILED),
         "bytes": catalogs.used(tape),
         "full": tape["full"],
-        "expired": catalogs.is_expired(tape, keep) and not catalog.damaged,  # nobody knows what is based on it
+        "expired": catalogs.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,
         "last": own[-1]["time"] if own else None,
         "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,
@@ -230,10 +228,7 @@ def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         good = catalog.good(args.host, session.settings.set, parse_time(args.as_of))
     if not good:
         raise nothing_good(session, args)
-    try:
-        archives = catalogs.chain(good)
-    except Problem as exc:  # it may be on a tape whose file cannot be read
-        raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
+    archives = catalogs.chain(good)
     keys = (
         "run",
         "host",
