@@ -221,3 +221,15 @@ def test_a_copy_becomes_the_catalog(host: TapeHost, copies: TapeHost) -> None:
     assert host.states("A") == [(1, "h1", "good")] and host.states("B") == [(1, "h2", "good")]
     assert sorted(path.name for path in (host.catalog_dir / "lists" / "R1").iterdir()) == lists
     assert sorted(path.name for path in host.folder.glob("catalog*")) == ["catalog"]
+
+
+def test_a_copy_that_is_damaged_is_not_replaced_by_less(host: TapeHost, copies: TapeHost) -> None:
+    """Nobody knows which archives it had, but which tape."""
+    take(copies, sent(host))
+    (copy(copies) / "tapes" / "B.json").write_text("{")
+    take(copies, sent(host))  # it is whole again
+    (copy(copies) / "tapes" / "B.json").write_text("{")
+    (host.catalog_dir / "tapes" / "B.json").unlink()
+    said = refused(copies, sent(host))
+    assert said.startswith("the copy of tape1's catalog knows tape B, and the one that was sent does not: ")
+    take(copies, sent(host), accept_catalog=True)

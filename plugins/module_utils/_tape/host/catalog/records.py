@@ -13,7 +13,7 @@ import re
 
 from ...common import names
 from ...common.problem import NEWER, UPGRADE, Problem
-from ...common.units import iso, parse_time
+from ...common.units import LARGEST, iso, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,6 +183,8 @@ def is_archive(value: "Any") -> bool:
         and value["block_size"] > 0
         and (value["bytes"] or 0) >= 0
         and 0 <= value["keep_until"] <= LATEST
+        and 0 <= (value.get("elapsed") or 0) <= LATEST
+        and 0 <= (value.get("rate") or 0) <= LARGEST
         and is_time(value["time"])
         and (not value["host_time"] or is_time(value["host_time"]))
         and (not value.get("order") or is_time(value["order"]))

@@ -104,7 +104,9 @@ def compare(settings: "Settings", host: str, copy: str, part: str) -> None:
     old, new = catalogs.Catalog(copy), catalogs.Catalog(part)
     for each in (old, new):
         refuse_newer(each)
-    tapes, archives = missing(old.tapes(), new.tapes())
+    sent = new.tapes()
+    tapes, archives = missing(old.tapes(), sent)
+    tapes += sorted(set(old.damaged) - {tape["label"] for tape in sent} - set(new.damaged))  # nobody knows what it had
     if settings.accept_catalog or not (tapes or archives):
         return
     what = ["tape " + some(tapes) if len(tapes) == 1 else "the tapes " + some(tapes)] if tapes else []

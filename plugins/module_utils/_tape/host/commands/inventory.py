@@ -93,6 +93,8 @@ def may_overwrite(
             what += "; but " + more
         else:
             what += not_expired(tape, held.catalog.archives())
+            if held.catalog.damaged:
+                what += "; what cannot be read may need them (%s)" % "; ".join(held.catalog.warnings())
     else:
         what = (
             labels.describe(block)
@@ -182,7 +184,7 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
         "failed": states.count(catalogs.FAILED),
         "bytes": catalogs.used(tape),
         "full": tape["full"],
-        "expired": catalogs.is_expired(tape, keep),
+        "expired": catalogs.is_expired(tape, keep) and not catalog.damaged,  # nobody knows what is based on it
         "first": own[0]["time"] if own else None,
         "last": own[-1]["time"] if own else None,
         "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,
@@ -228,7 +230,10 @@ def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         good = catalog.good(args.host, session.settings.set, parse_time(args.as_of))
     if not good:
         raise nothing_good(session, args)
-    archives = catalogs.chain(good)
+    try:
+        archives = catalogs.chain(good)
+    except Problem as exc:  # it may be on a tape whose file cannot be read
+        raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
     keys = (
         "run",
         "host",

@@ -33,8 +33,9 @@ def read(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
 def load(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
     """What is written, if it can be read: it is not worth a failure."""
     try:
-        return dict(files.read_json(path(catalog, label)) or {}) or None
-    except ValueError:
+        lease = files.read_json(path(catalog, label))
+        return {"run": str(lease["run"]), "until": float(lease["until"])}
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
 
