@@ -153,6 +153,12 @@ options:
         Otherwise its tape is not overwritten until the host has a newer good archive.
     type: bool
     default: false
+  tape_accept_clock:
+    description:
+      - Whether to believe the tape host's clock although it is more than a day ahead of the controller's, or far ahead
+        of the last backup. Otherwise nothing expires then. Set it for one run if the clock is right.
+    type: bool
+    default: false
 """
 
     REUSE = r"""

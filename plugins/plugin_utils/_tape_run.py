@@ -8,8 +8,10 @@ import base64
 import binascii
 import dataclasses
 import json
+import time
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.utils.display import Display
@@ -86,7 +88,8 @@ class Request:
     given: Mapping[str, Any] | None = None
 
     def stage(self, name: str, environment: Mapping[str, str] | None = None) -> Command:
-        request = {"words": self.words, "settings": self.settings, "input": self.given}
+        controller = {"time": time.time(), "boot": boot()}
+        request = {"words": self.words, "settings": self.settings, "input": self.given, "controller": controller}
         return {
             **command(name, [self.program], environment),
             "launcher": [None, "-I", PROGRAM_PATH],
@@ -94,6 +97,14 @@ class Request:
             "keep": KEPT_MOST,
             "blocks": self.words[0] == "sink",  # its dd or mbuffer needs whole blocks and does not poll
         }
+
+
+def boot() -> str:
+    """What tells this machine from the tape host, where the clocks are compared; "" if it is no Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def command(name: str, argv: list[str], environment: Mapping[str, str] | None = None) -> Command:

@@ -47,7 +47,10 @@ COPIES: Spec = {
     "tape_accept_catalog": {"type": "bool", "default": False},
 }
 SET: Spec = {"tape_set": {"type": "str", "default": "all"}}
-EXPIRY: Spec = {"tape_expire_last": {"type": "bool", "default": False}}
+EXPIRY: Spec = {
+    "tape_expire_last": {"type": "bool", "default": False},
+    "tape_accept_clock": {"type": "bool", "default": False},
+}
 REUSE: Spec = {
     **EXPIRY,
     "tape_reuse": {"type": "str", "default": "scratch", "choices": ["never", "scratch", "expired"]},

@@ -3,13 +3,15 @@
 """The call of a program: by a module, whose request is a file in the archive that the program comes in, or by a person.
 
 There a request has no limit, and nobody sees it in a list of processes: {"words": the command line, "settings": {…},
-"input": what else a subcommand is told}.  A person gives words, and the settings as JSON in the environment.
+"input": what else a subcommand is told, "controller": {"time": its clock, "boot": the start of its machine}}.  A person
+gives words, and the settings as JSON in the environment.
 """
 
 import binascii
 import json
 import os
 import sys
+import time
 import zlib
 
 from .problem import SETTINGS, Problem
@@ -31,6 +33,7 @@ class Call:
         request = self.request or {}
         self.words: "list[str]" = request.get("words", sys.argv[1:])
         self.input: "dict[str, Any] | None" = request.get("input")
+        self.ahead = ahead(request.get("controller"))
 
     def settings(self) -> "dict[str, Any]":
         """As they are given; raises Problem."""
@@ -64,6 +67,19 @@ class Call:
             line = json.dumps({"problem": {"kind": kind, "msg": text[:8000]}})
         sys.stderr.buffer.write((line + "\n").encode("utf-8", "backslashreplace"))
         sys.stderr.buffer.flush()
+
+
+def ahead(controller: "dict[str, Any] | None") -> "float | None":
+    """Seconds by which the clock of this machine is ahead of the controller's; None if that is not another clock."""
+    if controller is None or controller["boot"] == boot():
+        return None
+    return time.time() - float(controller["time"])
+
+
+def boot() -> str:
+    """What changes with each start of this machine, and is no other machine's (random(4))."""
+    with open("/proc/sys/kernel/random/boot_id") as source:
+        return source.read().strip()
 
 
 def load() -> "dict[str, Any] | None":

@@ -96,7 +96,7 @@ def main() -> int:
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
         command = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)
-        answer = command(Session(Settings(call.settings())), args)
+        answer = command(Session(Settings(call.settings()), ahead=call.ahead), args)
         if answer is not None:
             call.answer(answer)
     except Problem as exc:

@@ -19,15 +19,16 @@ NO_RUN = "-"
 class Session:
     """What every command needs; a drive that it has reserved knows its session."""
 
-    def __init__(self, settings: "Settings", catalog: "Catalog | None" = None):
+    def __init__(self, settings: "Settings", catalog: "Catalog | None" = None, ahead: "float | None" = None):
         self.settings = settings
+        self.ahead = ahead  # seconds by which the clock of this machine is ahead of the controller's
         self.catalog = catalog or Catalog(settings.catalog_dir)
         self.run = NO_RUN
         self.host = os.uname().nodename  # until there is one that it works for
 
     def of(self, run: str, host: str) -> "Session":
         """The same for the run and the host of an archive."""
-        other = Session(self.settings, self.catalog)
+        other = Session(self.settings, self.catalog, self.ahead)
         other.run, other.host = run, host
         return other
 

@@ -31,6 +31,7 @@ DEFAULTS: "dict[str, Any]" = {
     "steal": False,
     "reclaim": False,
     "expire_last": False,
+    "accept_clock": False,
     "accept_catalog": False,
     "accept_new_machine": False,
     "changer": "",
@@ -62,6 +63,7 @@ class Settings(base.Settings):
         self.steal = self.flag("steal")
         self.reclaim = self.flag("reclaim")
         self.expire_last = self.flag("expire_last")
+        self.accept_clock = self.flag("accept_clock")
         self.accept_catalog = self.flag("accept_catalog")
         self.accept_new_machine = self.flag("accept_new_machine")
         self.changer = self.word("changer")

@@ -4,6 +4,7 @@
 
 from ...common.units import iso
 from ..catalog import catalog as catalogs
+from ..catalog import clock
 from ..reserve import requests
 from . import inventory
 
@@ -26,8 +27,10 @@ def info(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     found: "dict[str, Any]" = {"warnings": catalog.warnings()}
     if "drives" in gather:
         found["drives"] = [inventory.look(session, path, "looking at it") for path in session.settings.devices]
+    doubt = clock.doubt(session, catalog.archives())
+    found["warnings"] += [doubt] if doubt else []
     if "tapes" in gather:
-        keep = catalogs.needed(catalog.archives())
+        keep = None if doubt else catalogs.needed(catalog.archives())
         found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
         found["next"] = wanted_next(session)
     if "archives" in gather:

@@ -10,7 +10,7 @@ from ...common import names
 from ...common.problem import CONFIRM, DAMAGED, NOT_FOUND, Problem
 from ...common.units import count, iso, parse_time, some
 from ..catalog import catalog as catalogs
-from ..catalog import lists
+from ..catalog import clock, lists
 from ..drives import label as labels
 from ..reserve import leases, mount, volume
 from ..reserve import reservation as reservations
@@ -95,6 +95,8 @@ def may_overwrite(
             what += not_expired(tape, held.catalog.archives())
             if held.catalog.damaged:
                 what += "; what cannot be read may need them (%s)" % "; ".join(held.catalog.warnings())
+            doubt = clock.doubt(held.session, held.catalog.archives())
+            what += "; " + doubt if doubt else ""
     else:
         what = (
             labels.describe(block)
@@ -163,16 +165,18 @@ def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]
             kind=DAMAGED,
         )
     archives = catalog.archives()
-    keep = catalogs.needed(archives, expire_last=session.settings.expire_last)
+    doubt = clock.doubt(session, archives)
+    keep = None if doubt else catalogs.needed(archives, expire_last=session.settings.expire_last)
     last = catalogs.only_last(archives)
     known = [dict(summary(catalog, tape, keep), last_of=catalogs.hosts_on(tape, last)) for tape in catalog.tapes()]
-    warnings = catalog.warnings() + [text for each in rebuilt for text in each["warnings"]]
+    warnings = catalog.warnings() + [text for text in [doubt] if text]
+    warnings += [text for each in rebuilt for text in each["warnings"]]
     rebuilt = [{key: each[key] for key in ("label", "archives", "added")} for each in rebuilt]
     return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": warnings}
 
 
-def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]]") -> "dict[str, Any]":
-    """One tape for a list of them."""
+def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]] | None") -> "dict[str, Any]":
+    """One tape for a list of them; ``keep``: None if nothing expires."""
     own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
     lease = leases.read(catalog, tape["label"])
     states = [archive["state"] for archive in own]
@@ -184,7 +188,8 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
         "failed": states.count(catalogs.FAILED),
         "bytes": catalogs.used(tape),
         "full": tape["full"],
-        "expired": catalogs.is_expired(tape, keep) and not catalog.damaged,  # nobody knows what is based on it
+        # with a damaged file nobody knows what is based on it
+        "expired": keep is not None and not catalog.damaged and catalogs.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,
         "last": own[-1]["time"] if own else None,
         "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,

@@ -9,9 +9,10 @@ import sys
 import time
 
 from ...common import files, names
-from ...common.problem import BUSY, NO_TAPE, NOT_FOUND, SETTINGS, Problem
+from ...common.problem import BUSY, CONFIRM, NO_TAPE, NOT_FOUND, SETTINGS, Problem
 from ...common.units import STAMP, count, iso, parse_time, say_size
 from ..catalog import catalog as catalogs
+from ..catalog import clock
 from ..drives import label as labels
 from ..reserve import requests, scan
 
@@ -43,14 +44,20 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     warnings = catalog.warnings()
     if request.get("resume"):
         check_resume(catalog, run, every)
-    warnings += clock(every)
+    warnings += gone_back(every)
+    doubt = clock.doubt(session, every)
+    if doubt:
+        warnings.append(doubt)
+    elif not request.get("dry"):
+        clock.note(session)
     run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
     archives = [archive for archive in every if archive["set"] == settings.set]
     of_host = catalogs.by_host(every)
     hosts = {}
     # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
     soon = time.time() + min(SOON, settings.retention // 4)
-    keep = catalogs.needed(archives, soon, settings.expire_last) if settings.reuse == "expired" else None
+    expires = settings.reuse == "expired" and not doubt
+    keep = catalogs.needed(archives, soon, settings.expire_last) if expires else None
     for host, wish in asked.items():
         own = [archive for archive in of_host.get(host, []) if archive["set"] == settings.set]
         hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
@@ -92,7 +99,7 @@ def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
         raise Problem("the request cannot be read: %r" % exc) from None
 
 
-def clock(archives: "list[catalogs.Archive]") -> "list[str]":
+def gone_back(archives: "list[catalogs.Archive]") -> "list[str]":
     """Whether the clock of this host has gone backwards: the order of archives does not suffer, retention does."""
     now, newest = time.time(), max([archive["time"] for archive in archives] or [""])
     if not newest or now + SLACK > parse_time(newest):
@@ -243,7 +250,8 @@ def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
         why = "; ".join([why] + scan.suggestion(session, request))
         warnings.append("will wait for somebody to load a tape that may be written: " + why)
     else:
-        raise Problem("no drive has a tape that may be written", why, kind=BUSY if busy else NO_TAPE)
+        kind = BUSY if busy else CONFIRM if request.withheld else NO_TAPE
+        raise Problem("no drive has a tape that may be written", why, kind=kind)
     return seen
 
 

@@ -7,6 +7,7 @@ import time
 from ...common.problem import FAILED, FULL, TOO_LARGE, Problem
 from ...common.units import iso, say_size
 from ..catalog import catalog as catalogs
+from ..catalog import clock
 from ..drives import label as labels
 from ..drives import writer
 from ..drives.virtual import VirtualTape
@@ -34,6 +35,8 @@ def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     began = time.monotonic()
     request = requests.WriteRequest(session, expect)
     with scan.reserve(session, request) as held:
+        if not request.doubt:
+            clock.note(session)
         waited = time.monotonic() - began
         with volume.opened_for_writing(held):
             held.renew_lease()

@@ -10,7 +10,7 @@ stands at the same block, and the cartridge's chip has the same serial number an
 import contextlib
 import os
 
-from ...common import files
+from ...common import call, files
 from ...common.problem import Problem
 from ..drives import hardware
 
@@ -35,7 +35,14 @@ def remember(held: "Reservation", run: str = "") -> None:
     with contextlib.suppress(Problem):  # of which the next one hears, who reads the label then
         chip = cartridge(drive) if run else ""
         now = drive.status()
-        position = {"boot": boot(), "label": held.label, "run": run, "chip": chip, "file": now.file, "block": now.block}
+        position = {
+            "boot": call.boot(),
+            "label": held.label,
+            "run": run,
+            "chip": chip,
+            "file": now.file,
+            "block": now.block,
+        }
         position["at"] = drive.tell()
         files.write_json(path(held), position)
 
@@ -53,7 +60,7 @@ def recall(held: "Reservation", now: "Status") -> "dict[str, Any] | None":
         position: "dict[str, Any] | None" = files.read_json(path(held)) if drive.kind == "drive" else None
     except ValueError:
         return None
-    here = (boot(), now.file, now.block)
+    here = (call.boot(), now.file, now.block)
     if position and now.file >= 0 and (position["boot"], position["file"], position["block"]) == here:
         return position if drive.tell() == position.get("at") else None
     return None
@@ -68,9 +75,3 @@ def cartridge(drive: "AnyDrive") -> str:
     """Which cartridge it is, and its how manieth load, "" if its chip does not say (SPC-4: attributes 0401h, 0003h)."""
     chip = hardware.cartridge(drive.path)
     return "%(serial)s %(loads)s" % chip if chip.get("serial") and chip.get("loads") else ""
-
-
-def boot() -> str:
-    """What changes with each start of this machine (random(4))."""
-    with open("/proc/sys/kernel/random/boot_id") as source:
-        return source.read().strip()

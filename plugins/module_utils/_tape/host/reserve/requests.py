@@ -6,6 +6,7 @@ import fnmatch
 
 from ...common.units import iso, say_size, some
 from ..catalog import catalog as catalogs
+from ..catalog import clock
 from . import leases
 
 TYPE_CHECKING = False
@@ -33,6 +34,8 @@ class WriteRequest:
         self.keep = catalogs.needed(self.archives, expire_last=self.settings.expire_last)
         self.keep_without_last: "set[tuple[str, str, str]] | None" = None
         self.damaged = self.catalog.warnings()
+        self.doubt = clock.doubt(session, self.archives)
+        self.withheld = False  # whether a tape would do if there was none
         self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
 
     def rate_loaded(self, held: "Reservation") -> "tuple[int, str]":
@@ -73,6 +76,8 @@ class WriteRequest:
         """Whether it may be begun afresh by a job."""
         if self.settings.reuse != "expired" or self.damaged:  # where it is not known what is based on it
             return False
+        if self.doubt:  # nor that it is past its retention
+            return False
         return catalogs.is_expired(tape, self.keep, self.run)
 
     def kept(self, tape: "Tape") -> str:
@@ -81,6 +86,9 @@ class WriteRequest:
             return ""
         if self.damaged and catalogs.is_expired(tape, self.keep, self.run):
             return ", and is not begun afresh as long as the catalog is damaged (%s)" % "; ".join(self.damaged)
+        if self.doubt and catalogs.is_expired(tape, self.keep, self.run):
+            self.withheld = True
+            return ", and is not begun afresh: " + self.doubt
         if self.settings.expire_last:
             return ""
         if self.keep_without_last is None:
@@ -98,6 +106,7 @@ class ReadRequest:
     """The tape of a label."""
 
     refused: "set[str]" = set()
+    withheld = False
 
     def __init__(self, label: str, what: str):
         self.label = label

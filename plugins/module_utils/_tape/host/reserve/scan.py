@@ -7,7 +7,7 @@ import sys
 import time
 
 from ...common import files
-from ...common.problem import ABSENT, BUSY, LOADING, NO_TAPE, SETTINGS, Problem
+from ...common.problem import ABSENT, BUSY, CONFIRM, LOADING, NO_TAPE, SETTINGS, Problem
 from ...common.units import say_duration, some
 from . import leases, mount, requests
 from . import reservation as reservations
@@ -98,7 +98,8 @@ def too_late(limit: float, request: "Request", text: str, busy: str) -> Problem:
         return Problem("tape %s is in no drive%s" % (request.label, within), text, kind=ABSENT)
     if busy:
         return Problem("no drive became free" + within, text, kind=BUSY)
-    return Problem("no drive has a tape that may be written" + within, text, kind=NO_TAPE)
+    kind = CONFIRM if request.withheld else NO_TAPE
+    return Problem("no drive has a tape that may be written" + within, text, kind=kind)
 
 
 def loaded(session: "Session") -> "set[str]":
