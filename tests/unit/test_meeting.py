@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import meeting
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import exchange
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection, listen_on
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.dialler import Attempt, Dialler, reason
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
@@ -394,7 +394,7 @@ def test_silent_strangers_are_dropped_after_a_while(meet: Meet) -> None:
 
 
 def test_too_many_strangers_make_room(meet: Meet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "HALF_OPEN", 5)
+    monkeypatch.setattr(exchange, "HALF_OPEN", 5)
     plan = plan_for(("a", "b"))
     party = meet.start(plan.for_end("a"), timeout=1.5)
     port = party.listens_on()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.exchange import HALF_OPEN
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
     HELLO,
     MAC,
@@ -28,7 +29,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake
     listen,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.meeting import HALF_OPEN, Meeting
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.meeting import Meeting
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually, make_plan, stage
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

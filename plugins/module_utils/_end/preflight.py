@@ -11,16 +11,16 @@ import time
 
 from .connect import Connection
 from .dialler import Attempt
+from .exchange import Exchange
 from .handshake import PARKED
 from .kernel import FIN
 from .lean import socket
-from .meeting import Exchange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from .meeting import Poll
+    from .exchange import Poll
     from .records import EndPlan, Report
 
 RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: from, growing to

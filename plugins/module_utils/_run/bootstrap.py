@@ -34,6 +34,7 @@ MODULES = [
     "_end.patience",
     "_end.dialler",
     "_end.connect",
+    "_end.exchange",
     "_end.meeting",
     "_end.preflight",
     "_end.wire",
