@@ -14,33 +14,43 @@ from tests.hosts import Fleet
 
 from . import playbook
 from .batch import OWN_LOGIN
-from .playbook import pipe
+from .playbook import Done, pipe
+from .together import At, Play, together
 
 WHO = {"shell": "cat; id -un"}
 SUDO = pytest.mark.skipif(shutil.which("sudo") is None, reason="sudo is not installed")
-TASKS = [
-    pipe(input="id -un", remote=WHO),
-    pipe(input="id -un", remote=WHO, peer="h2"),
-    pipe(input="head -c 3M /dev/zero", remote="cat", output="wc -c", peer="h2"),
-]
 
 
 def said(done: playbook.Done) -> list[str]:
     return [result["stages"][-1]["stdout"] for result in done.results]
 
 
-@pytest.mark.parametrize("how", ["-tt", "-o RequestTTY=force", "configuration"])
-def test_ssh_with_a_terminal(fleet: Fleet, work: Path, how: str) -> None:
+HOWS = {"tt": "-tt", "force": "-o RequestTTY=force", "configuration": "-F {}"}
+
+
+def at_terminals(at: At) -> Play:
+    name = at.params["name"]
+    config = at.work / "config"
+    config.write_text("Host *\n  RequestTTY force\n", encoding="ascii")
+    variables = {"ansible_ssh_extra_args": HOWS[name].format(config), **OWN_LOGIN}
+    return Play(
+        [
+            pipe(input="id -un", remote=WHO),
+            pipe(input="id -un", remote=WHO, peer=f"{name}2"),
+            pipe(input="head -c 3M /dev/zero", remote="cat", output="wc -c", peer=f"{name}2"),
+        ],
+        hosts=f"{name}1",
+        more={f"{name}{number}": {"of": f"h{number}", **variables} for number in (1, 2)},
+    )
+
+
+@pytest.mark.parametrize("name", HOWS)
+@together(at_terminals)
+def test_ssh_with_a_terminal(name: str, done: Done) -> None:
     """On both sides; what only ssh's configuration says, the host finds out and tells.
 
     Without a master connection: of one, ssh asks for a terminal that does nothing, which mostly works.
     """
-    if how == "configuration":
-        config = work / "config"
-        config.write_text("Host *\n  RequestTTY force\n", encoding="ascii")
-        how = f"-F {config}"
-    variables = {"ansible_ssh_extra_args": how, **OWN_LOGIN}
-    done = playbook.run(fleet, TASKS, inventory={"fleet": variables})
     assert said(done) == ["root\nroot\n", "root\nroot\n", f"{3 * 1024 * 1024}\n"]
 
 

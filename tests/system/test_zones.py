@@ -12,9 +12,9 @@ import pytest
 
 from tests.hosts import Fleet, Host
 
-from . import playbook
-from .playbook import pipe
+from .playbook import Done, Task, pipe
 from .shell import Shell
+from .together import At, Play, together
 
 HELLO: dict[str, Any] = {"input": "echo hello", "remote": "cat", "connect_timeout": 10}
 
@@ -31,45 +31,54 @@ def link_local(host: Host) -> str:
     raise AssertionError(f"{host.name} has no link-local address")
 
 
-@pytest.fixture(scope="module")
-def zoned(fleet: Fleet) -> dict[str, str]:
+def addresses(fleet: Fleet) -> dict[str, str]:
     """The addresses with their zone, which is called the same on each host."""
     return {host.name: f"{link_local(host)}%eth0" for host in (fleet.controller, *fleet)}
 
 
-def inventory(zoned: dict[str, str]) -> dict[str, dict[str, str]]:
-    return {
-        name: {"ansible_host": zoned[name], "ansible_ssh_extra_args": f"-o HostKeyAlias={name}"}
-        for name in ("h1", "h2")
+@pytest.fixture(scope="module")
+def zoned(fleet: Fleet) -> dict[str, str]:
+    return addresses(fleet)
+
+
+def local(at: At, *tasks: Task, **options: Any) -> Play:
+    """On local1; local2 is there, too."""
+    zoned = addresses(at.fleet)
+    more = {
+        f"local{number}": {"ansible_host": zoned[f"h{number}"], "ansible_ssh_extra_args": f"-o HostKeyAlias=h{number}"}
+        for number in (1, 2)
     }
+    return Play(tasks, hosts="local1", more=more, **options)
 
 
 @pytest.mark.parametrize("listen", ["auto", "peer", "remote"])
-def test_ansible_host_with_a_zone(fleet: Fleet, zoned: dict[str, str], listen: str) -> None:
+@together(lambda at: local(at, pipe(**HELLO, listen=at.params["listen"])))
+def test_ansible_host_with_a_zone(zoned: dict[str, str], listen: str, done: Done) -> None:
     """It is dialled with its zone from the controller; a host dials the controller where its own login came from."""
-    done = playbook.run(fleet, pipe(**HELLO, listen=listen), inventory=inventory(zoned))
     [link] = done.result["links"]
     assert done.result["stages"][-1]["stdout"] == "hello\n"
     assert link["source_address"].startswith(f"[{zoned['controller']}]:"), link
     assert link["destination_address"].startswith(f"[{zoned['h1']}]:"), link
 
 
-def test_between_two_hosts(fleet: Fleet, zoned: dict[str, str]) -> None:
-    """The zone of the controller is not that of another host: it has to be given, and a wrong one is named."""
-    done = playbook.run(
-        fleet,
-        [
-            pipe(**HELLO, peer="h2"),
-            pipe(**HELLO, peer="h2", address=zoned["h2"]),
-            pipe(**HELLO, peer="h2", address=zoned["h1"], listen="remote"),
-            pipe(**{**HELLO, "connect_timeout": 1}, peer="h2", listen="peer", address="fe80::1%nosuch"),
-            pipe(**{**HELLO, "connect_timeout": 1}, peer="h2", listen="peer", address="fe80::1"),
-        ],
-        inventory=inventory(zoned),
+def between(at: At) -> Play:
+    zoned = addresses(at.fleet)
+    return local(
+        at,
+        pipe(**HELLO, peer="local2"),
+        pipe(**HELLO, peer="local2", address=zoned["h2"]),
+        pipe(**HELLO, peer="local2", address=zoned["h1"], listen="remote"),
+        pipe(**{**HELLO, "connect_timeout": 1}, peer="local2", listen="peer", address="fe80::1%nosuch"),
+        pipe(**{**HELLO, "connect_timeout": 1}, peer="local2", listen="peer", address="fe80::1"),
         ignore_errors=True,
     )
+
+
+@together(between)
+def test_between_two_hosts(zoned: dict[str, str], done: Done) -> None:
+    """The zone of the controller is not that of another host: it has to be given, and a wrong one is named."""
     nowhere, there, back, wrong, without = done.results
-    assert "neither of h2 and h1 has an address that the other could dial: set address" in nowhere["msg"]
+    assert "neither of local2 and local1 has an address that the other could dial: set address" in nowhere["msg"]
     for result in (there, back):
         [link] = result["links"]
         assert result["stages"][-1]["stdout"] == "hello\n"
