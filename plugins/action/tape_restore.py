@@ -105,7 +105,8 @@ class ActionModule(TapeAction):
             words += [flag] if given else []
         source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         try:
-            return self.from_tape(source, [*words, "--", *args["restore_paths"]]).answer
+            answer: Extracted = self.from_tape(source, [*words, "--", *args["restore_paths"]]).answer
         except Failure as exc:
             exc.msg += ". This restore is incomplete: start again with another restore_to"
             raise
+        return answer

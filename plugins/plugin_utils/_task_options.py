@@ -222,7 +222,7 @@ def parse_ok_rc(name: str, item: Given) -> list[int]:
 
 def parse_early_exit(name: str, item: Given) -> bool:
     try:
-        return boolean(item.get("early_exit", False))
+        return bool(boolean(item.get("early_exit", False)))
     except TypeError:
         raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from None
 

@@ -12,7 +12,7 @@ from .._end.kernel import events, exit_status
 from .._end.lean import signal
 from .._end.processes import children, descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
-from .._end.watch import MARK
+from .._end.wire import MARK
 from .._run import bootstrap, sentences
 from .._run.launch import NO_PYTHON, PipedLaunch
 from .streams import own_description, say

@@ -33,7 +33,7 @@ except ImportError:
 try:
     import _ctypes
 
-    class Int(_ctypes._SimpleCData):
+    class Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
         _type_ = "i"
 
     class Function(_ctypes.CFuncPtr):

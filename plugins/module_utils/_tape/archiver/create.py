@@ -7,13 +7,14 @@ import re
 import shutil
 import sys
 import time
+from subprocess import DEVNULL
 
 from ..common import names
 from ..common.names import shown
 from ..common.problem import MACHINE, NO_BASE, SETTINGS, Problem
 from . import mounts
 from .command import tar_argv
-from .crew import DEVNULL, MOST_LINES, Child, Crew, pipe
+from .crew import MOST_LINES, Child, Crew, pipe
 from .filenames import List
 from .gnutar import Tar, TarSays, checksum_argv, complaint
 from .settings import Settings

@@ -175,7 +175,8 @@ def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]"
 
 def next_file(tape: "Tape") -> int:
     """The number of the tape file that comes next: 0 is the label."""
-    return max([archive["file"] for archive in tape["archives"]] or [0]) + 1
+    numbers: "list[int]" = [archive["file"] for archive in tape["archives"]]
+    return max(numbers or [0]) + 1
 
 
 def used(tape: "Tape") -> int:
@@ -185,7 +186,8 @@ def used(tape: "Tape") -> int:
 
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
     """The last whole archive of a run's host and set on this tape."""
-    for archive in reversed(tape["archives"]):
+    archives: "list[Archive]" = tape["archives"]
+    for archive in reversed(archives):
         is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, ARCHIVE)
         if is_it and archive["state"] in (WRITTEN, GOOD):
             return archive

@@ -84,7 +84,8 @@ def search(catalog: "Catalog", archive: "Archive", wanted: bytes) -> "Iterator[b
 
 def literal_of(wanted: bytes) -> bytes:
     """The longest part of a pattern that is in each line that matches, as tar writes it."""
-    return max(PLAIN.findall(wanted.split(b"[", 1)[0]) or [b""], key=len).strip(b"/")
+    parts: "list[bytes]" = PLAIN.findall(wanted.split(b"[", 1)[0])
+    return max(parts or [b""], key=len).strip(b"/")
 
 
 def lines_with(text: bytes, literal: bytes) -> "Iterator[bytes]":

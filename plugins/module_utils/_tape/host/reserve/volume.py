@@ -136,7 +136,8 @@ def check_alerts(held: "Reservation") -> None:
 
 
 def entry_of(tape: "Tape", number: int) -> "Archive":
-    for archive in tape["archives"]:
+    archives: "list[Archive]" = tape["archives"]
+    for archive in archives:
         if archive["file"] == number:
             return archive
     raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
