@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ansible.errors import AnsibleConnectionFailure
 
@@ -14,6 +14,9 @@ from ..plugin_utils._tape_run import Failure, ask
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
 from ..plugin_utils._task_launch import one_line
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Committed, Estimate, HostOfPlan, Plan, TaskResult
 
 NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
 PAUSE = 1.0  # seconds before that
@@ -27,7 +30,7 @@ class ActionModule(TapeAction):
 
     SPEC = BACKUP
 
-    def outcome(self) -> dict[str, Any]:
+    def outcome(self) -> TaskResult:
         """Fails, but is never unreachable: Ansible would remove the host from the play, and the reason with it."""
         try:
             result = super().outcome()
@@ -37,8 +40,8 @@ class ActionModule(TapeAction):
         run = plan.get("run") if isinstance(plan, dict) else None
         return {"host": self.name, "run": run, "state": "failed", **result}
 
-    def work(self) -> dict[str, Any]:
-        plan = self.args["plan"]
+    def work(self) -> TaskResult:
+        plan: Plan = self.args["plan"]
         mine = (plan.get("hosts") or {}).get(self.name)
         if mine is None:
             raise Failure("settings", f"the plan does not include {self.name}: add it to hosts of tape_plan")
@@ -56,10 +59,10 @@ class ActionModule(TapeAction):
             mine = {**mine, "bytes": estimate["bytes"]}
         return self.archive(plan["run"], mine)
 
-    def estimate(self, mine: dict[str, Any]) -> dict[str, Any]:
+    def estimate(self, mine: HostOfPlan) -> TaskResult:
         """The expected size of the archive, without reading any file; raises Failure."""
         words = ["estimate", f"--level={mine['level']}", *self.base_words(mine)]
-        found = ask(self.own, self.of_host(words))
+        found: Estimate = ask(self.own, self.of_host(words))
         room = mine.get("room")
         if room is not None and found["bytes"] > room:
             size = f"{self.name} has {bytes_of(found['bytes'])}"
@@ -67,7 +70,7 @@ class ActionModule(TapeAction):
             raise Failure("too large", f"{size}, which {why}")
         return {key: found.get(key) for key in ("bytes", *NOTED)} | {"tar_warnings": found.get("warnings")}
 
-    def archive(self, run: str, mine: dict[str, Any]) -> dict[str, Any]:
+    def archive(self, run: str, mine: HostOfPlan) -> TaskResult:
         """Write and commit the archive; each retry uses the next tape; raises Failure."""
         began = time.time()
         for attempt in range(1, self.args["tape_retries"] + 2):
@@ -81,7 +84,7 @@ class ActionModule(TapeAction):
                 time.sleep(PAUSE)
         report = ["report", f"--run={run}"]
         commit = ["commit", f"--run={run}", f"--host={self.name}"]
-        committed = self.to_tape(report, commit, progress=False).answer
+        committed: Committed = self.to_tape(report, commit, progress=False).answer
         return {
             "changed": True,
             "state": "good",
@@ -94,15 +97,15 @@ class ActionModule(TapeAction):
             **{key: committed.get(key) for key in KEPT + NOTED},
         }
 
-    def create_words(self, run: str, mine: dict[str, Any]) -> list[str]:
+    def create_words(self, run: str, mine: HostOfPlan) -> list[str]:
         words = ["create", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
         words += self.base_words(mine) + option("machine", mine["machine_id"])
         return words + option("keep", ",".join(mine["keep"]))
 
     @staticmethod
-    def base_words(mine: dict[str, Any]) -> list[str]:
+    def base_words(mine: HostOfPlan) -> list[str]:
         return option("base", mine["base"]) + option("ahead", mine.get("ahead") or None)
 
-    def sink_words(self, run: str, mine: dict[str, Any]) -> list[str]:
+    def sink_words(self, run: str, mine: HostOfPlan) -> list[str]:
         words = ["sink", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
         return words + option("base", mine["base"]) + [f"--expect={mine['bytes'] or 0}"]

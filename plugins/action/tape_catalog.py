@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import CATALOG
 from ..plugin_utils._tape_table import count
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Inventory, TaskResult
 
 
 class ActionModule(TapeAction):
@@ -18,7 +21,7 @@ class ActionModule(TapeAction):
     SPEC = CATALOG
     NEEDS_DRIVES = False
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         mode = self.args["mode"]
         if mode == "import" and not self.args["tape_catalog_from"]:
             raise Failure("settings", "tape_catalog_from: name the host that keeps a copy")
@@ -33,7 +36,7 @@ class ActionModule(TapeAction):
                 "rebuilt": [],
                 "notes": [],
             }
-        result: dict[str, Any] = {"changed": True, "rebuilt": [], "notes": []}
+        result: TaskResult = {"changed": True, "rebuilt": [], "notes": []}
         if mode == "copy":
             result["notes"] = self.copy_catalog()
             result["msg"] = f"copied the catalog of {self.tape_host}"
@@ -45,8 +48,8 @@ class ActionModule(TapeAction):
         self.show([f"CATALOG {result['msg']}", *(f"Warning {each}" for each in result["notes"])])
         return result
 
-    def rebuild(self, result: dict[str, Any]) -> None:
-        said = self.ask(["inventory", "--rebuild"])
+    def rebuild(self, result: TaskResult) -> None:
+        said: Inventory = self.ask(["inventory", "--rebuild"])
         result["rebuilt"] = said["rebuilt"]
         result["notes"] = [each["message"] for each in said["drives"] if each["message"]] + said.get("warnings", [])
         result["notes"] += self.copy_catalog()

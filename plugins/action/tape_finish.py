@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError
 
@@ -16,6 +16,9 @@ from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_launch import one_line
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Finished, Plan, Row, TaskResult, Totals
 
 GOOD = ("good", "good before")
 # fields of a host in the table and the statistics
@@ -30,8 +33,8 @@ class ActionModule(TapeAction):
     SPEC = FINISH
     NEEDS_DRIVES = False
 
-    def work(self) -> dict[str, Any]:
-        plan = self.args["plan"]
+    def work(self) -> TaskResult:
+        plan: Plan = self.args["plan"]
         self.args["tape_set"] = plan["tape_set"]
         self.rows = self.rows_of(plan)
         self.warnings = list(plan["notes"])
@@ -59,23 +62,33 @@ class ActionModule(TapeAction):
 
     # -- results
 
-    def rows_of(self, plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def rows_of(self, plan: Plan) -> dict[str, Row]:
         """One row for each host of the plan, in its order, from the results of tape_backup."""
         results = {r["host"]: r for r in self.args["results"] if isinstance(r, dict) and r.get("run") == plan["run"]}
         lost = {"state": "failed", "kind": "lost", "msg": "the play lost this host before its archive was started"}
         return {name: self.row(name, results.get(name, lost)) for name in plan["order"]}
 
     @staticmethod
-    def row(name: str, result: dict[str, Any]) -> dict[str, Any]:
-        ok = result["state"] != "failed"
-        row = {key: result.get(key) for key in KEYS} | {"ok": ok, "msg": result["msg"]}
+    def row(name: str, result: TaskResult) -> Row:
         notes = [] if result["state"] in ("good", "estimated") else [result["msg"].removeprefix(f"{name}: ")]
-        return {**row, "note": "; ".join(notes + table.notes_of(result))}
+        return {
+            "ok": result["state"] != "failed",
+            "state": result["state"],
+            "msg": result["msg"],
+            "note": "; ".join(notes + table.notes_of(result)),
+            "level": result.get("level"),
+            "bytes": result.get("bytes"),
+            "elapsed": result.get("elapsed"),
+            "rate": result.get("rate"),
+            "tape": result.get("tape"),
+            "file": result.get("file"),
+            "kind": result.get("kind"),
+        }
 
     def finish(self, run: str) -> list[str]:
         """Write the catalog to the tapes and release them; returns their labels, with the percentage used."""
         try:
-            said = self.ask(["finish", f"--run={run}"])
+            said: Finished = self.ask(["finish", f"--run={run}"])
         except (Failure, HostError, AnsibleError) as exc:
             self.warnings.append(KEPT_FOR_IT + one_line(exc))
             return []
@@ -84,11 +97,14 @@ class ActionModule(TapeAction):
             row = self.rows.get(archive["host"])
             if row and not row["ok"] and row["kind"] == "lost" and archive["state"] == "good":
                 # the archive is on tape; only the result of the task was lost
-                row.update({key: archive.get(key) for key in KEYS if key in archive}, ok=True, msg="ok", note="")
-        full = said.get("full") or {}
-        return [name + (f" ({full[name]} % full)" if full.get(name) is not None else "") for name in said["tapes"]]
+                row["ok"], row["msg"], row["note"] = True, "ok", ""
+                row["state"], row["level"], row["bytes"] = archive["state"], archive["level"], archive["bytes"]
+                row["elapsed"], row["rate"] = archive["elapsed"], archive["rate"]
+                row["tape"], row["file"] = archive["tape"], archive["file"]
+        full = said["full"]
+        return [name + (f" ({full[name]} % full)" if full[name] is not None else "") for name in said["tapes"]]
 
-    def fits(self, plan: dict[str, Any]) -> str:
+    def fits(self, plan: Plan) -> str:
         """Whether the estimated sizes fit, as a sentence from the tape host."""
         hosts = {
             name: {"level": row["level"], "bytes": row["bytes"]}
@@ -100,7 +116,7 @@ class ActionModule(TapeAction):
         except (Failure, HostError, AnsibleError) as exc:
             return one_line(exc)
 
-    def totals(self, plan: dict[str, Any]) -> dict[str, Any]:
+    def totals(self, plan: Plan) -> Totals:
         rows = self.rows.values()
         return {
             "run": plan["run"],
@@ -113,7 +129,7 @@ class ActionModule(TapeAction):
 
     # -- for people
 
-    def headline(self, totals: dict[str, Any], tapes: list[str]) -> str:
+    def headline(self, totals: Totals, tapes: list[str]) -> str:
         named = tapes or totals["tapes"]
         where = f"{'tape' if len(named) == 1 else 'tapes'} {', '.join(named)}" if named else "no tape"
         counts = f"{totals['good']} good, {totals['failed']} failed"
@@ -121,7 +137,7 @@ class ActionModule(TapeAction):
         return f"BACKUP {totals['run']}  {counts}  {size}  {table.duration(totals['elapsed'])}  {where}"
 
     def table(self) -> list[str]:
-        def cells(name: str, row: dict[str, Any]) -> list[Any]:
+        def cells(name: str, row: Row) -> list[Any]:
             level = table.NONE if row["level"] is None or not row["ok"] else row["level"]
             size = table.bytes_of(row["bytes"] if row["ok"] else None)
             result = row["state"] if row["ok"] else "FAILED"
@@ -130,7 +146,7 @@ class ActionModule(TapeAction):
 
         return table.lines(HEADS, [cells(name, row) for name, row in self.rows.items()])
 
-    def advice(self, plan: dict[str, Any], retry: str, totals: dict[str, Any]) -> list[str]:
+    def advice(self, plan: Plan, retry: str, totals: Totals) -> list[str]:
         found = [f"Warning {warning}" for warning in self.warnings]
         found += [f"Retry   {retry}"] if retry else []
         if totals["bytes"]:

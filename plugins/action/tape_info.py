@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import INFO
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Found, Info, Tape, TaskResult
 
 TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "STATE")
 HOSTS = ("HOST", "SET", "LAST GOOD", "LEVEL", "SIZE", "TAPE:FILE")
@@ -23,7 +26,7 @@ class ActionModule(TapeAction):
     NEEDS_DRIVES = False
     CHANGES = False
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         args = self.args
         if not self.tape_host_is_known():
             raise Failure("settings", "no host of the inventory has tape_devices: set it, or set tape_host")
@@ -42,10 +45,11 @@ class ActionModule(TapeAction):
     def tape_host_is_known(self) -> bool:
         return bool(self._task.args.get("tape_host") or self.args["tape_devices"])
 
-    def of_tapes(self, found: dict[str, Any]) -> list[str]:
+    def of_tapes(self, found: Info) -> list[str]:
         lines = []
         for drive in found.get("drives", ()):
-            lines.append(f"DRIVE {drive['device']}: {drive['message'] or 'tape ' + drive['label']}")
+            tape = f"tape {drive['label']}"
+            lines.append(f"DRIVE {drive['device']}: {drive['message'] or tape}")
         if found.get("tapes"):
             lines += table.lines(TAPES, [self.tape_row(tape) for tape in found["tapes"]])
         if found.get("hosts"):
@@ -59,7 +63,7 @@ class ActionModule(TapeAction):
         return lines
 
     @staticmethod
-    def tape_row(tape: dict[str, Any]) -> list[Any]:
+    def tape_row(tape: Tape) -> list[Any]:
         kept = f"kept until {tape['keep_until']}" if tape["keep_until"] and not tape["expired"] else ""
         used = f"in use by run {tape['run']}" if tape["run"] else ""
         states = [used, "full" if tape["full"] else "", "expired" if tape["expired"] else "", kept]
@@ -67,7 +71,7 @@ class ActionModule(TapeAction):
         numbers = tape["archives"], tape["failed"], table.bytes_of(tape["bytes"])
         return [tape["label"], tape["barcode"] or table.NONE, *numbers, tape["last"] or table.NONE, state]
 
-    def of_files(self, found: dict[str, Any]) -> list[str]:
+    def of_files(self, found: Found) -> list[str]:
         """Raises Failure if no archive contains the path."""
         path, host = self.args["tape_path"], self.args["tape_of_host"]
         unread = [f"Warning cannot read the file list of {each}" for each in found["unread"]]

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import LABEL
 from ..plugin_utils._tape_table import bytes_of
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Labelled, TaskResult
 
 
 class ActionModule(TapeAction):
@@ -22,7 +25,7 @@ class ActionModule(TapeAction):
             raise Failure("settings", "tape_label is empty: give the tape a name, such as WEEK01")
         return super().arguments()
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         args = self.args
         words = ["label", f"--label={args['tape_label']}"]
         for name in ("device", "barcode", "overwrite"):
@@ -33,7 +36,7 @@ class ActionModule(TapeAction):
                 "msg": f"would label a tape {args['tape_label']} on {self.tape_host}",
                 "notes": [],
             }
-        made = self.ask(words)
+        made: Labelled = self.ask(words)
         warnings = self.copy_catalog()
         msg = f"labelled {made['label']}, in blocks of {bytes_of(made['block_size'])}, at {made['labelled']}"
         self.show([f"LABEL {msg}", *(f"Warning {warning}" for warning in warnings)])

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.loader import lookup_loader
 
 from ..plugin_utils._tape_action import TapeAction, validated
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import PLAN, PLANNED
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import HostAsked, HostOfPlan, Plan, Planned, TaskResult
 
 
 class ActionModule(TapeAction):
@@ -21,14 +24,14 @@ class ActionModule(TapeAction):
     SPEC = PLAN
     CHANGES = False
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         args = self.args
         self.check_pattern(args["pattern"])
         hosts = [self.host(each) for each in args["hosts"]]
         self.check_places(hosts)
         out = [each["host"] for each in hosts if each["host"] == self.tape_host and each["tape_paths"] == []]
         try:
-            plan = self.ask(
+            planned: Planned = self.ask(
                 ["plan"],
                 {
                     "run": args["tape_resume"],
@@ -40,14 +43,23 @@ class ActionModule(TapeAction):
         except Failure as exc:
             exc.msg += ". Nothing has been written, and no host's tar was started."
             raise
-        for entry in plan["hosts"].values():
-            entry["out"] = False
-        plan["hosts"].update((name, {"out": True, "skip": False, "level": None, "bytes": None}) for name in out)
-        # hosts without an archive come last, because the table lists them, too
-        plan["order"] += [each["host"] for each in hosts if each["host"] not in plan["order"]]
-        plan.update(tape_host=self.tape_host, tape_set=args["tape_set"], began=round(time.time(), 3))
-        plan["notes"] = plan.pop("warnings")  # core removes "warnings" from a result
-        plan["writers"] = max(1, len(plan["drives"]))
+        parts: dict[str, HostOfPlan] = {name: {**entry, "out": False} for name, entry in planned["hosts"].items()}
+        for name in out:
+            parts[name] = {"out": True, "skip": False, "level": None, "bytes": None}
+        plan: Plan = {
+            "run": planned["run"],
+            "hosts": parts,
+            # hosts without an archive come last, because the table lists them, too
+            "order": list(dict.fromkeys([*planned["order"], *(each["host"] for each in hosts)])),
+            "drives": planned["drives"],
+            "tapes": planned["tapes"],
+            "fits": planned["fits"],
+            "notes": planned["warnings"],  # core removes "warnings" from a result
+            "writers": max(1, len(planned["drives"])),
+            "tape_host": self.tape_host,
+            "tape_set": args["tape_set"],
+            "began": round(time.time(), 3),
+        }
         self.show([f"PLAN {plan['run']}  {plan['fits']}"])
         facts = {"socketpipe_order": plan["order"]}  # for the hosts of the next play
         return {**plan, "ansible_facts": facts, "msg": plan["fits"]}
@@ -61,12 +73,14 @@ class ActionModule(TapeAction):
             if not lookup.run([pattern], variables=self.task_vars):
                 raise Failure("settings", f"no host of the inventory matches tape_hosts: {pattern}")
 
-    def host(self, given: Any) -> dict[str, Any]:
+    def host(self, given: Any) -> HostAsked:
         """One entry of hosts, a name or a mapping, as a mapping; raises Failure."""
         entry = dict(given) if isinstance(given, Mapping) else {"host": given}
-        return validated(PLANNED, {name: value for name, value in entry.items() if value not in (None, "")}, "hosts")
+        entry = {name: value for name, value in entry.items() if value not in (None, "")}
+        asked: HostAsked = validated(PLANNED, entry, "hosts")
+        return asked
 
-    def check_places(self, hosts: list[dict[str, Any]]) -> None:
+    def check_places(self, hosts: list[HostAsked]) -> None:
         """Raises Failure unless all hosts have the same tape host and set."""
         found = [
             f"tape_host {each['tape_host'] or self.tape_host}, tape_set {each['tape_set'] or self.args['tape_set']}"

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import RESTORE
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Chain, ChainArchive, Extracted, TaskResult
 
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
 BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"
@@ -27,10 +30,10 @@ class ActionModule(TapeAction):
             raise Failure("settings", what)
         return super().arguments()
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         args = self.args
         host = args["restore_host"]
-        said = self.ask(["chain", f"--host={host}", *option("as-of", args["restore_as_of"])])
+        said: Chain = self.ask(["chain", f"--host={host}", *option("as-of", args["restore_as_of"])])
         chain = said["archives"]
         # an unpredictable name, so that nobody can create it first
         to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
@@ -49,25 +52,29 @@ class ActionModule(TapeAction):
                 done.append(self.extract(archive, to, number < len(chain) - 1, again=True))
         return {**result, **self.ending(to, missing, done)}
 
-    def ending(self, to: str, missing: list[str], done: list[dict[str, Any]]) -> dict[str, Any]:
+    def ending(self, to: str, missing: list[str], done: list[Extracted]) -> TaskResult:
         """The result of all archives; also shows it."""
         host, as_of = self.args["restore_host"], self.args["restore_as_of"]
         files = sum(each["files"] for each in done)
-        removed = {
-            "count": sum(each["deleted"] for each in done),
-            "names": [name for each in done for name in each["deleted_names"]],
-        }
+        removed = sum(each["deleted"] for each in done)
+        names = [name for each in done for name in each["deleted_names"]]
         failed = sum(each["error_count"] for each in done)
         errors = [error for each in done for error in each["errors"]]
         warnings = [warning for each in done for warning in each["warnings"]]
         msg = f"{table.count(files, 'file')} in {to} of {self.own.name}"
         lines = [f"RESTORED {msg}", *(f"Warning {warning}" for warning in warnings)]
-        if removed["count"]:
-            counted = table.count(removed["count"], "file")
-            lines.append(f"REMOVED {counted}: {table.few(removed['names'], removed['count'])}")
+        if removed:
+            lines.append(f"REMOVED {table.count(removed, 'file')}: {table.few(names, removed)}")
         self.show(lines)
-        result: dict[str, Any] = {"changed": True, "files": files, "missing": missing, "removed": removed}
-        result.update(errors=errors, tar_warnings=warnings, msg=msg)
+        result: TaskResult = {
+            "changed": True,
+            "files": files,
+            "missing": missing,
+            "removed": {"count": removed, "names": names},
+            "errors": errors,
+            "tar_warnings": warnings,
+            "msg": msg,
+        }
         if failed:
             counted = table.count(failed, "file")
             msg = f"{counted} could not be restored as they were; the rest is in {to}: {'; '.join(errors)}"
@@ -78,7 +85,7 @@ class ActionModule(TapeAction):
             result.update(failed=True, kind="not found", msg=msg + "Find the archives of a path with tape_find")
         return result
 
-    def beginning(self, chain: list[dict[str, Any]], to: str, tapes: list[str]) -> list[str]:
+    def beginning(self, chain: list[ChainArchive], to: str, tapes: list[str]) -> list[str]:
         """Lines that list the archives to read and the tapes they need."""
         rows = []
         for archive in chain:
@@ -90,7 +97,7 @@ class ActionModule(TapeAction):
         head = f"RESTORE {self.args['restore_host']} as of {chain[-1]['time']}, to {to} of {self.own.name}"
         return [f"{head}, from {'tape' if len(tapes) == 1 else 'tapes'} {', '.join(tapes)}", *table.lines(HEADS, rows)]
 
-    def extract(self, archive: dict[str, Any], to: str, more: bool, again: bool = False) -> dict[str, Any]:
+    def extract(self, archive: ChainArchive, to: str, more: bool, again: bool = False) -> Extracted:
         """Restore one archive; ``more``: another follows; ``again``: this is its second pass; raises Failure."""
         args = self.args
         words = ["extract", f"--to={to}", f"--sha256={archive['sha256']}", f"--bytes={archive['bytes']}"]

@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import VERIFY
+
+if TYPE_CHECKING:
+    from ..plugin_utils._tape_records import Checked, Read, TaskResult
 
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "TAPE:FILE", "RUN", "NOTE")
 # the lists of archives, and the word for each
@@ -21,21 +24,20 @@ class ActionModule(TapeAction):
 
     SPEC = VERIFY
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         if self._task.check_mode:
             return {"msg": "would read the archives", **{name: [] for name in OUTCOMES}, "notes": []}
         words = ["verify"]
         for name in ("run", "tape", "host"):
             words += option(name, self.args[f"tape_of_{name}"])
-        said = self.ask(words)
-        said["damaged"] = said.pop("failed", [])
-        found = {name: list(said.get(name) or []) for name in OUTCOMES}
+        said: Checked = self.ask(words)
+        found = {"verified": said["verified"], "not_verified": said["not_verified"], "damaged": said["failed"]}
         if not any(found.values()):
             raise Failure(
                 "not found",
                 "no archive in the catalog matches, so nothing was verified: check the catalog with tape_inventory",
             )
-        warnings = said.get("warnings", []) + self.copy_catalog()
+        warnings = said["warnings"] + self.copy_catalog()
         self.show([self.headline(found), *self.table(found), *(f"Warning {each}" for each in warnings)])
         result = {"changed": True, "msg": self.headline(found), **found, "notes": warnings}
         if found["damaged"] or found["not_verified"]:
@@ -44,13 +46,13 @@ class ActionModule(TapeAction):
         return result
 
     @staticmethod
-    def headline(found: dict[str, list[dict[str, Any]]]) -> str:
+    def headline(found: dict[str, list[Read]]) -> str:
         counts = f"{len(found['verified'])} good, {len(found['damaged'])} failed"
         counts += f", {len(found['not_verified'])} not read" if found["not_verified"] else ""
         return f"VERIFY {counts}  {table.bytes_of(sum(each['bytes'] or 0 for each in found['verified']))}"
 
     @staticmethod
-    def table(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    def table(found: dict[str, list[Read]]) -> list[str]:
         rows = [
             [each["host"], result, each["level"], table.bytes_of(each["bytes"]), table.duration(each.get("elapsed"))]
             + [table.where(each), each["run"], each.get("problem", "")]
@@ -60,7 +62,7 @@ class ActionModule(TapeAction):
         return table.lines(HEADS, rows)
 
     @staticmethod
-    def absent(found: dict[str, list[dict[str, Any]]]) -> str:
+    def absent(found: dict[str, list[Read]]) -> str:
         """A sentence on the archives that were not read, "" for none."""
         missing = found["not_verified"]
         if not missing:
@@ -71,7 +73,7 @@ class ActionModule(TapeAction):
         return f"{counted}, so their state is unknown: {reasons}. Load {tapes} and verify again."
 
     @staticmethod
-    def why(found: dict[str, list[dict[str, Any]]]) -> str:
+    def why(found: dict[str, list[Read]]) -> str:
         if not found["damaged"]:
             return ""
         failed, total = found["damaged"], sum(map(len, found.values()))

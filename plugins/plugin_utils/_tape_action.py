@@ -23,6 +23,7 @@ from ._task_launch import one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
+    from ._tape_records import TaskResult
 
 ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once for every host
 NO_DRIVES = (
@@ -59,7 +60,7 @@ class TapeAction(ActionBase):
                 result["msg"] = f"{result['kind']} (no_log hides the rest)"
         return result
 
-    def outcome(self) -> dict[str, Any]:
+    def outcome(self) -> TaskResult:
         """The result of work(), or its failure as a sentence and a kind."""
         try:
             self.check_how()
@@ -70,11 +71,11 @@ class TapeAction(ActionBase):
         except (HostError, AnsibleError) as exc:
             return self.failed(Failure("settings", one_line(exc)))
 
-    def failed(self, failure: Failure) -> dict[str, Any]:
+    def failed(self, failure: Failure) -> TaskResult:
         changed = self.CHANGES and failure.started and not self._task.check_mode
         return {"failed": True, "changed": changed, "kind": failure.kind, "msg": failure.msg}
 
-    def work(self) -> dict[str, Any]:
+    def work(self) -> TaskResult:
         raise NotImplementedError
 
     def show(self, lines: list[str]) -> None:
@@ -198,7 +199,7 @@ class TapeAction(ActionBase):
     def another(self, name: str) -> hosts_of.Host:
         return hosts_of.other(self, name, self.task_vars, self.args["tape_become"])
 
-    def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> Any:
         """Run the tape host's program; returns its answer; raises Failure."""
         return ask(self.tape, self.of_tape(words, given))
 
@@ -254,7 +255,7 @@ class TapeAction(ActionBase):
         return Network(self.network.ports, "auto", [], self.args["tape_connect_timeout"])
 
 
-def validated(spec: Spec, given: Mapping[str, Any], what: str) -> dict[str, Any]:
+def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:
     """A part of an option, validated like an option; raises Failure."""
     result = ArgumentSpecValidator(spec).validate(dict(given))
     if result.error_messages:

@@ -116,12 +116,12 @@ def command(name: str, argv: list[str], environment: Mapping[str, str] | None = 
 class Outcome:
     """A successful run: the answer of the last stage, and the figures of the link."""
 
-    answer: dict[str, Any]
+    answer: Any  # a record of _tape_records, as far as the program is honest
     link: LinkResult
 
 
-def ask(host: Host, request: Request) -> dict[str, Any]:
-    """Run one program on one host, without a link; only Ansible's connection is used."""
+def ask(host: Host, request: Request) -> Any:
+    """Run one program on one host, without a link; only Ansible's connection is used.  Returns its answer."""
     plan = Plan({})
     plan.add_end("alone", listen=False)
     plan.add_stage("alone", request.stage(TAPE if request.program == "tapehost" else HOST))
@@ -187,7 +187,7 @@ def failure_of(verdict: Verdict, cause: Cause) -> Failure:
     return Failure(kind, msg, cause["host"], verdict.started)
 
 
-def answer_of(verdict: Verdict, stage: str, host: str) -> dict[str, Any]:
+def answer_of(verdict: Verdict, stage: str, host: str) -> Any:
     """The answer of a program; raises Failure if it is missing or invalid, because a host may send anything."""
     text = verdict.stages[stage]["stdout"]
     try:

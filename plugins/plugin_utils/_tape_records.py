@@ -1,0 +1,310 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The answers of the tape programs, as the actions read them, and what the actions pass on.  For type checkers.
+
+Sizes are bytes, durations are seconds, rates are bytes a second; a time is a text, UTC (2025-11-26T23:20:35Z).
+A run is the name of a backup, and a file is the number of a tape file, from 1.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NotRequired, TypedDict
+
+    TaskResult = dict[str, Any]  # what Ansible gets: RETURN of each module documents it
+
+    # -- archives, tapes and drives
+
+    class Verified(TypedDict):
+        """The last time that an archive was read again."""
+
+        time: str
+        ok: bool
+
+    class Archive(TypedDict):
+        """One archive of the catalog."""
+
+        host: str
+        set: str
+        run: str
+        time: str
+        level: int
+        base: str | None  # the run that an increment is based on
+        tape: str
+        file: int
+        bytes: int | None  # None until it is written
+        state: str
+        verified: Verified | None
+        keep_until: str
+
+    class Tape(TypedDict):
+        """One tape of the catalog."""
+
+        label: str
+        barcode: str
+        archives: int  # how many; the next two as well
+        good: int
+        failed: int
+        bytes: int
+        full: bool
+        expired: bool
+        first: str | None  # time of its first archive
+        last: str | None
+        keep_until: str | None
+        run: str | None  # that has reserved it
+        last_of: NotRequired[list[str]]  # hosts whose only good archive it has
+
+    class Drive(TypedDict):
+        """What is in a drive."""
+
+        device: str
+        label: str | None  # of the tape
+        message: str  # why there is no label, or "" if there is one
+
+    class DriveOfPlan(Drive):
+        state: str  # yours, append, empty, expired, unfit, leased or unknown
+        free: int | None
+        file: int | None  # the next one
+
+    class Labelled(TypedDict):
+        label: str
+        id: str
+        barcode: str
+        block_size: int
+        labelled: str
+
+    class Info(TypedDict, total=False):
+        """As much of it as was asked for."""
+
+        drives: list[Drive]
+        tapes: list[Tape]
+        next: str | None  # the tape for the next backup
+        archives: list[Archive]
+        hosts: list[Archive]  # of each host and set the newest good one
+        warnings: list[str]
+
+    class Rebuilt(TypedDict):
+        """A tape that was read into the catalog."""
+
+        label: str
+        archives: int
+        added: int
+
+    class Inventory(TypedDict):
+        drives: list[Drive]
+        tapes: list[Tape]
+        rebuilt: list[Rebuilt]
+        warnings: list[str]
+
+    class FoundFile(TypedDict):
+        """An archive that has a file."""
+
+        path: str
+        host: str
+        set: str
+        run: str
+        time: str
+        level: int
+        tape: str
+        file: int
+
+    class Found(TypedDict):
+        found: list[FoundFile]
+        more: bool  # than are listed
+        unread: list[str]  # archives whose list of files cannot be read
+        warnings: list[str]
+
+    # -- a backup
+
+    class HostAsked(TypedDict):
+        """A host that tape_plan is given."""
+
+        host: str
+        tape_host: str
+        tape_set: str | None
+        tape_level: int
+        tape_paths: list[str] | None
+
+    class HostPlanned(TypedDict):
+        """What the tape host plans for one host."""
+
+        skip: bool  # it has a good archive of this run
+        level: int
+        bytes: int | None  # expected
+        base: str | None
+        keep: list[str]  # runs whose state the host must keep
+        elapsed: float | None  # last time
+        ahead: int  # seconds by which its clock was ahead when the base was made
+        room: int | None  # of a tape, for one archive
+        problem: str
+        machine_id: str | None
+
+    class HostOfPlan(TypedDict):
+        """The same for tape_backup; of a host that is left out there is no more than the first four."""
+
+        out: bool  # it is left out: the tape host itself, without tape_paths
+        skip: bool
+        level: int | None
+        bytes: int | None
+        base: NotRequired[str | None]
+        keep: NotRequired[list[str]]
+        elapsed: NotRequired[float | None]
+        ahead: NotRequired[int]
+        room: NotRequired[int | None]
+        problem: NotRequired[str]
+        machine_id: NotRequired[str | None]
+
+    class Planned(TypedDict):
+        """The tape host's answer."""
+
+        run: str
+        hosts: dict[str, HostPlanned]
+        order: list[str]  # the longest first
+        drives: list[DriveOfPlan]
+        tapes: int | None  # how many are needed
+        fits: str
+        warnings: list[str]
+
+    class Plan(TypedDict):
+        """What tape_plan returns, and tape_backup and tape_finish are given."""
+
+        run: str
+        hosts: dict[str, HostOfPlan]
+        order: list[str]
+        drives: list[DriveOfPlan]
+        tapes: int | None
+        fits: str
+        notes: list[str]
+        writers: int  # hosts that can write at once
+        tape_host: str
+        tape_set: str
+        began: float  # seconds since 1970
+
+    class Noted(TypedDict):
+        """What tar and the archiver have said of an archive."""
+
+        incomplete: NotRequired[bool]
+        level_problem: str  # why it is not of the level that was planned
+        warnings: list[str]  # the first
+        warning_count: int
+        other_file_systems: list[str]  # the first that were not archived
+        mounted: NotRequired[int]  # how many there are
+
+    class Estimate(Noted):
+        bytes: int
+        level: int
+
+    class Committed(Noted):
+        """An archive that is good."""
+
+        level: int
+        base: str | None
+        time: str
+        bytes: int
+        sha256: str
+        elapsed: float
+        rate: float | None
+        tape: str
+        file: int
+        files: int
+
+    class Row(TypedDict):
+        """One host in the table of a backup, and in its statistic."""
+
+        ok: bool
+        state: str
+        msg: str
+        note: str
+        level: int | None
+        bytes: int | None
+        elapsed: float | None
+        rate: float | None
+        tape: str | None
+        file: int | None
+        kind: str | None  # of a failure
+
+    class Totals(TypedDict):
+        run: str
+        good: int
+        failed: int
+        bytes: int
+        tapes: list[str]
+        elapsed: int
+
+    class FinishedArchive(TypedDict):
+        host: str
+        set: str
+        level: int
+        tape: str
+        file: int
+        bytes: int | None
+        state: str
+        elapsed: float | None
+        rate: float | None
+        problem: str | None
+        warning_count: int | None
+        incomplete: bool | None
+
+    class Finished(TypedDict):
+        run: str
+        tapes: list[str]
+        full: dict[str, int | None]  # percent of each tape
+        archives: list[FinishedArchive]
+        warnings: list[str]
+
+    # -- reading archives again
+
+    class Read(TypedDict):
+        """One archive that verify has, or should have, read."""
+
+        run: str
+        host: str
+        set: str
+        level: int
+        tape: str
+        file: int
+        bytes: int | None
+        elapsed: NotRequired[float]
+        problem: NotRequired[str]
+
+    class Checked(TypedDict):
+        """The answer of verify."""
+
+        verified: list[Read]
+        failed: list[Read]
+        not_verified: list[Read]
+        warnings: list[str]
+
+    class ChainArchive(TypedDict):
+        """One of the archives that a restore reads, in this order."""
+
+        run: str
+        host: str
+        set: str
+        time: str
+        host_time: str | None
+        level: int
+        tape: str
+        file: int
+        block_size: int
+        bytes: int | None
+        sha256: str | None
+        verified: Verified | None
+        incomplete: bool | None
+
+    class Chain(TypedDict):
+        archives: list[ChainArchive]
+        tapes: list[str]
+        warnings: list[str]
+
+    class Extracted(TypedDict):
+        """What the archiver did with one archive."""
+
+        files: int
+        deleted: int
+        deleted_names: list[str]  # the first
+        missing: list[str]  # paths that are not in it
+        gone: list[str]  # paths that are in an earlier archive, and were removed since
+        warnings: list[str]
+        errors: list[str]  # the first
+        error_count: int
+        again: bool  # the same archive must be read once more
