@@ -20,7 +20,7 @@ import time
 from . import ktls
 from .kernel import events, set_linger
 from .lean import socket
-from .transport import Tcp
+from .transport import FORGED, Tcp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class KernelTls(Tcp):
 
     def look(self) -> str:
         kind, _size = ktls.peek(self.sock)
-        return kind if kind in (ktls.ALERTED, ktls.FORGED, ktls.BROKEN) else ""
+        return kind if kind in (ktls.ALERTED, FORGED, ktls.BROKEN) else ""
 
     def worn_out(self) -> str:
         return self.cipher.name if (self.records() or 0) >= self.cipher.most else ""
