@@ -143,7 +143,9 @@ def test_the_root_directory_takes_both_consents(site: Site) -> None:
     ):
         done = site.run("restore", rc=2, args=strings(restore_host="h1", restore_to="/", **words))
         why = taping.failures(done, "Restore")["h1"]
-        assert why.startswith("h1: restoring over this host's own / must be asked for: ")
+        assert why.startswith(
+            "h1: restoring over this host's own / needs restore_allow_root and restore_into_existing: "
+        )
         assert "restore_allow_root and restore_into_existing" in why
 
 

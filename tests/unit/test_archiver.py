@@ -38,7 +38,8 @@ def halfway(host: Host) -> Iterator[Started]:
 
 def test_what_it_needs_is_said(host: Host) -> None:
     host.settings = {"paths": ["relative"]}
-    assert host.said(*host.words(), rc=2) == "archiver create: tape_paths has 'relative': every path must begin with /"
+    said = host.said(*host.words(), rc=2)
+    assert said == "archiver create: tape_paths contains 'relative': each path must begin with /"
     host.settings = {}
     assert host.said(*host.words(), rc=2) == "archiver create: tape_paths is empty: there is nothing to back up"
     host.settings = {"paths": 5}
@@ -48,7 +49,7 @@ def test_what_it_needs_is_said(host: Host) -> None:
 A_BLOCK = "it must be a multiple of 512, and at most 4M"
 A_NAME = "use letters, digits, - _ and ., at most 64 of them"
 A_HOST = "it is one word, without /"
-OTHER_TAR = "this host needs GNU tar, and its tar is another one (%s): install the package tar"
+OTHER_TAR = "this host needs GNU tar, but its tar is another one (%s): install the package tar"
 BUSYBOX = "tar: unrecognized option: version"
 
 
@@ -59,13 +60,13 @@ BUSYBOX = "tar: unrecognized option: version"
         ({"block_size": "32M"}, [], f"tape_block_size: 33554432 bytes: {A_BLOCK}"),
         ({"state_dir": "var"}, [], "tape_state_dir: 'var' is not a path: it must begin with /"),
         ({"set": "../x"}, [], f"tape_set: '../x' cannot be the name of a set: {A_NAME}"),
-        ({"excludes": ["/"]}, [], "tape_excludes has a pattern that is empty, or /"),
+        ({"excludes": ["/"]}, [], "tape_excludes contains an empty pattern, or /"),
         ({}, ["--run", "a/b"], f"'a/b' cannot be the name of a run: {A_NAME}"),
         ({}, ["--keep", "R1,../x"], f"'../x' cannot be the name of a run: {A_NAME}"),
         ({}, ["--host", "a b"], f"'a b' cannot be the name of a host: {A_HOST}"),
         ({}, ["--host", ""], f"'' cannot be the name of a host: {A_HOST}"),
         ({}, ["--level", "1"], "level 1 needs a --base"),
-        ({}, ["--base", "R1"], "level 0 has no use for a --base"),
+        ({}, ["--base", "R1"], "level 0 does not take a --base"),
     ],
 )
 def test_used_wrongly(host: Host, settings: dict[str, Any], words: list[str], said: str) -> None:
@@ -89,7 +90,7 @@ def test_a_path_that_is_not_there_is_named(host: Host) -> None:
     host.settings["paths"] += ["/nowhere/a", "/nowhere/b"]
     assert host.said(*host.words()) == (
         "archiver create: not on this host: /nowhere/a, /nowhere/b "
-        "(each of tape_paths must be there; set it for this host alone if it differs)"
+        "(each of tape_paths must exist; set tape_paths for this host if it differs)"
     )
 
 
@@ -98,8 +99,8 @@ def test_a_path_that_is_a_link_to_a_directory_is_refused(host: Host) -> None:
     link.symlink_to(host.root)
     host.settings["paths"] = [f"{link}/"]
     assert host.said(*host.words()) == (
-        f"archiver create: {link} of tape_paths is a symbolic link: "
-        f"tar would store the link and nothing behind it; name {host.root}"
+        f"archiver create: {link} of tape_paths is a symbolic link, and tar would store only the link: "
+        f"use {host.root} instead"
     )
 
 
@@ -108,7 +109,7 @@ def test_a_path_that_is_a_link_to_a_directory_is_refused(host: Host) -> None:
     [
         ("echo 'bsdtar 3.7.2 - libarchive 3.7.2'", OTHER_TAR % "bsdtar 3.7.2 - libarchive 3.7.2"),
         (f"echo '{BUSYBOX}' >&2; exit 1", OTHER_TAR % BUSYBOX),
-        ("echo 'tar (GNU tar) 1.25'", "this host's tar is 1.25: 1.26 is the oldest that is known to work"),
+        ("echo 'tar (GNU tar) 1.25'", "this host has tar 1.25, but tar 1.26 or later is required"),
     ],
 )
 def test_another_tar(host: Host, script: str, said: str) -> None:
@@ -129,7 +130,7 @@ def test_what_this_tar_can_keep_is_kept(host: Host, lacks: str, has: list[str]) 
 def test_no_tar_at_all(host: Host) -> None:
     host.path = str(host.top)
     assert host.said(*host.words()) == (
-        "archiver create: this host needs GNU tar, and it has none: install the package tar"
+        "archiver create: this host needs GNU tar, but it has no tar: install the package tar"
     )
 
 
@@ -236,7 +237,7 @@ def test_a_total_that_cannot_be(host: Host) -> None:
         "tar", "REAL \"$@\" 2>&1 >&1 3>&- | cat; case $* in *--create*) echo 'Total bytes written: 1000 (x)' >&2;; esac"
     )
     assert host.said(*host.words()).startswith(
-        "archiver create: tar says that it wrote 1000 bytes, which are no whole blocks"
+        "archiver create: tar reports that it wrote 1000 bytes, which is not a multiple of the block size "
     )
 
 
@@ -462,7 +463,7 @@ def test_another_machine_than_the_tape_host_knows(host: Host) -> None:
     host.within_mounts(f"[ -e /etc/machine-id ] || exit 77; mount --bind {file} /etc/machine-id")
     assert host.run(*host.words(), "--machine", mine).returncode == 0
     said = host.said(*host.words(), "--machine", other)
-    assert said.startswith(f"archiver create: this is the machine {mine}, and the last good archive of ")
+    assert said.startswith(f"archiver create: this is machine {mine}, but the last good archive of ")
     file.write_text("", encoding="ascii")
     assert host.run(*host.words(), "--machine", other).returncode == 0
 
@@ -472,7 +473,7 @@ def test_report_of_a_run_that_was_never_completed(host: Host) -> None:
     (host.state_dir / "R0.json").unlink()
     for run in ("R0", "R1"):
         assert host.said("report", "--run", run) == (
-            f"archiver report: no archive of run {run} was completed on this host: nothing of it is in {host.state_dir}"
+            f"archiver report: run {run} has no complete archive on this host: there is none in {host.state_dir}"
         )
 
 
@@ -517,7 +518,7 @@ def test_it_does_not_write_an_archive_to_a_terminal(host: Host) -> None:
     os.close(master)
     os.close(terminal)
     assert done.returncode == 2
-    assert done.stderr == b"archiver create: the archive goes to standard output, which is a terminal\n"
+    assert done.stderr == b"archiver create: standard output is a terminal: redirect it to receive the archive\n"
 
 
 def test_what_estimate_says_is_one_object(host: Host) -> None:

@@ -30,7 +30,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS
 
 MiB = 1024**2
 KEEPING = "; tape_keep_incomplete keeps such an archive"
-GONE = "whoever was to read the archive is gone, and it is not complete: the reason is on the other host"
+GONE = "the reader of the archive has gone, so the archive is incomplete: the reason is on the other host"
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_what_is_not_root_s_to_read(host: Host) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["tar"], "archiver create: tar was ended by %s: it said nothing"),
+        (["tar"], "archiver create: tar was killed by %s: it gave no reason"),
         (["tee"], "archiver create: " + GONE),
-        (["openssl", "sha256sum"], "archiver create: the checksum's program was ended by %s: "),
+        (["openssl", "sha256sum"], "archiver create: the checksum program was killed by %s: "),
     ],
 )
 def test_a_program_of_ours_is_killed(
@@ -175,7 +175,7 @@ def test_a_run_that_is_made_again_and_killed_counts_for_nothing(host: Host) -> N
     again.process.kill()
     again.process.communicate()
     again.link.close()
-    assert "no archive of run R0 was completed" in host.said("report", "--run", "R0")
+    assert "run R0 has no complete archive on this host" in host.said("report", "--run", "R0")
 
 
 def links(kind: str) -> tuple[socket.socket, socket.socket]:
@@ -243,7 +243,7 @@ def test_the_disk_of_the_state_is_full(host: Host) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     said = host.said(*host.words(), preexec_fn=little)
-    assert said == f"archiver create: the archiver cannot go on: File too large: {host.state_dir}/R0.list.gz.tmp"
+    assert said == f"archiver create: the archiver failed: File too large: {host.state_dir}/R0.list.gz.tmp"
     assert host.states() == ["lock"]
 
 
@@ -261,7 +261,7 @@ def test_two_at_once(host: Host, halfway: Started) -> None:
     gone.link.close()
     assert gone.end() == (
         1,
-        "archiver create: whoever was to read the archive is gone, and it was not begun: another backup ran\n",
+        "archiver create: the reader of the archive has gone before it was begun: another backup was running\n",
     )
     host.settings["set"] = "other"
     host.create("R1")

@@ -117,7 +117,7 @@ def test_what_is_no_archive_is_not_kept(host: Host) -> None:
     host.program("tar", 'case $* in *--create*) echo "tar: no" >&2; exit 2;; esac; exec REAL "$@"')
     assert host.said(*host.words()) == "archiver create: tar failed with status 2: no"
     host.program("tar", 'case $* in *--create*) REAL "$@"; kill -9 $$;; esac; exec REAL "$@"')
-    assert host.said(*host.words()).startswith("archiver create: tar was ended by SIGKILL")
+    assert host.said(*host.words()).startswith("archiver create: tar was killed by SIGKILL")
     assert host.states() == ["lock"]
 
 

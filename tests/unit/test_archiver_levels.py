@@ -68,8 +68,8 @@ def test_what_was_moved_in_with_an_old_time_is_new(host: Host) -> None:
 @pytest.mark.parametrize(
     ("before", "now", "problem"),
     [
-        ({"paths": ["one"]}, {"paths": ["one", "d"]}, "run R0 did not have TOP/d of tape_paths"),
-        ({"paths": ["one"]}, {"paths": ["one", "d/two"]}, "run R0 did not have TOP/d/two of tape_paths"),
+        ({"paths": ["one"]}, {"paths": ["one", "d"]}, "run R0 did not include TOP/d of tape_paths"),
+        ({"paths": ["one"]}, {"paths": ["one", "d/two"]}, "run R0 did not include TOP/d/two of tape_paths"),
         (
             {"excludes": ["*.tmp", "two"]},
             {"excludes": ["*.tmp"]},
@@ -121,7 +121,7 @@ def test_two_names_for_one_machine(host: Host) -> None:
     host.create("R0")
     path = host.state_dir / "R0.json"
     path.write_text(path.read_text().replace('"host": "h1"', '"host": "www"'))
-    problem = "level 0 instead of 1: run R0 was of www: do both names mean this machine?"
+    problem = "level 0 instead of 1: run R0 was an archive of www: do both names refer to this machine?"
     assert_full(host, host.create("R1", 1, "R0"), problem)
 
 
@@ -183,8 +183,8 @@ def test_a_base_that_is_not_here(host: Host, missing: str) -> None:
         (host.state_dir / f"R0{missing}").unlink()
     host.file("a", "x")
     problem = (
-        f"level 0 instead of 1: no state of run R0 is in {host.state_dir} on this host "
-        "(a new installation, or it was removed)"
+        f"level 0 instead of 1: this host has no state of run R0 in {host.state_dir} "
+        "(it was reinstalled, or the state was removed)"
     )
     said = json.loads(host.run("estimate", "--level", "1", "--base", "R0").stdout)
     assert (said["level"], said["level_problem"]) == (0, problem)
@@ -206,7 +206,7 @@ def test_a_base_of_the_same_level(host: Host) -> None:
     host.create("R0")
     host.create("R1", 1, "R0")
     assert host.said(*host.words("R2", 1, "R1"), rc=2) == (
-        "archiver create: run R1 was level 1: it is no base for level 1"
+        "archiver create: run R1 was level 1, which cannot be the base of level 1"
     )
 
 
@@ -225,7 +225,7 @@ def test_a_clock_that_was_set_back(host: Host) -> None:
     archive = host.create("R1", 1, "R0")
     assert archive.facts["level_problem"] == (
         "level 0 instead of 1: run R0 was made at 2999-01-01T00:00:00Z, "
-        f"and this host's clock says {archive.facts['time']}: what changed since would be missed"
+        f"but this host's clock shows {archive.facts['time']}: changes since then would be missed"
     )
     assert_full(host, archive, archive.facts["level_problem"])
 
@@ -271,7 +271,7 @@ def test_a_run_that_is_made_again_counts_for_nothing_until_it_is_whole(host: Hos
     host.create("R0")
     host.program("tar", 'case $* in *--create*) exit 2;; esac; exec REAL "$@"')
     host.said(*host.words("R0"))
-    assert "no archive of run R0" in host.said("report", "--run", "R0")
+    assert "run R0 has no complete archive" in host.said("report", "--run", "R0")
 
 
 def snapshot(host: Host, run: str) -> bytes:
@@ -325,12 +325,12 @@ def test_a_copy_without_devices_is_the_same_otherwise(host: Host, monkeypatch: p
 @pytest.mark.parametrize(
     ("name", "cut", "said"),
     [
-        ("R0.snar", lambda data: b"", "the state of the base is not of a tar from 1.16 on"),
+        ("R0.snar", lambda data: b"", "the state of the base was not written by tar 1.16 or later"),
         ("R0.snar", lambda data: data[:-7], "the state of the base is damaged"),
         ("R0.snar", lambda data: data[:30] + b"\0\0\0" + data[30:], "the state of the base is damaged"),
-        ("R0.json", lambda data: data[:30], "no state of run R0 is in STATE on this host "),
-        ("R0.json", lambda data: b"[]", "no state of run R0 is in STATE on this host "),
-        ("R0.json", lambda data: b'{"time": "2026"}', "no state of run R0 is in STATE on this host "),
+        ("R0.json", lambda data: data[:30], "this host has no state of run R0 in STATE "),
+        ("R0.json", lambda data: b"[]", "this host has no state of run R0 in STATE "),
+        ("R0.json", lambda data: b'{"time": "2026"}', "this host has no state of run R0 in STATE "),
     ],
 )
 def test_a_state_that_is_damaged(host: Host, name: str, cut: Callable[[bytes], bytes], said: str) -> None:

@@ -194,8 +194,8 @@ def test_another_machine_of_the_same_name(tape_host: Maker) -> None:
     data = archive("R4", "h1")
     host.sink("R4", "h1", data)
     assert host.commit("R4", "h1", data, machine_id=NEW).said == (
-        "tape A, file 5: it is of the machine %s, and the last good archive of h1 is of the machine %s "
-        "(/etc/machine-id): two hosts of one name must not share a tape host; after a new installation "
+        "tape A, file 5: it is of machine %s, but the last good archive of h1 is of machine %s "
+        "(/etc/machine-id): two hosts with the same name must not share a tape host; after a reinstallation "
         "set tape_accept_new_machine once" % (NEW, OLD)
     )
     assert host.states()[-1] == (5, "h1", "failed")
@@ -207,7 +207,7 @@ def test_another_machine_of_the_same_name(tape_host: Maker) -> None:
     host.backup("R8", "h1", machine_id=NEW)
     data = archive("R9", "h1")
     host.sink("R9", "h1", data)
-    assert "it is of the machine %s, and" % OLD in host.commit("R9", "h1", data, machine_id=OLD).said
+    assert "it is of machine %s, but" % OLD in host.commit("R9", "h1", data, machine_id=OLD).said
     # the archiver is told before anything is read
     request = json.dumps({"run": "R10", "hosts": {name: {"level": 0} for name in ("h1", "h2", "h3")}}).encode()
     hosts = host.ok("plan", data=request)["hosts"]

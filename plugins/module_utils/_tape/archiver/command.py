@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""tar's command line for an archive: what is in it, and what is not."""
+"""The command line of tar for an archive: the included and excluded paths."""
 
 import os
 import re
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .state import States
 
-# what tar says of every directory and every socket of a host, each night
+# warnings that tar would give for every directory and socket, each night
 SILENT = ("new-directory", "rename-directory", "file-ignored")
-# of each file the times that cannot be restored, or would only say when it was backed up
+# file times that cannot be restored or only record the backup itself
 NO_TIMES = "--pax-option=delete=atime,delete=ctime"
 
 
@@ -26,17 +26,17 @@ def literal(name: bytes) -> bytes:
 
 
 def exclude_options(states: "States", settings: "Settings", more: "list[bytes]") -> "list[bytes]":
-    """A pattern that begins with / is of the whole name, any other one of its last parts, as tar has it.
+    """Options for the exclude patterns.  As in tar, a pattern with a leading / matches a whole path, any other its end.
 
-    ``more`` are names, each from /.  Never --wildcards: it is about the names to archive too, and then tar 1.34 leaves
-    out all directories.
+    ``more`` are absolute names.  Never use --wildcards: it also applies to the names to archive, and tar 1.34 then
+    omits all directories.
     """
     more = [literal(each) for each in more] + [literal(settings.state_top) + b"/*"]
     whole = [b"." + each for each in more + settings.excludes if each.startswith(b"/")]
     parts = [each for each in settings.excludes if not each.startswith(b"/")]
     found = []
     for option, patterns in ((b"--anchored", whole), (b"--no-anchored", parts)):
-        # tar does not read these two from a file as they are
+        # tar would change these two if it read them from a file
         words = [each for each in patterns if b"\n" in each or each[-1:].isspace()]
         lines = [each + b"\n" for each in patterns if each not in words]
         found += [option, b"--exclude-from=" + states.unnamed(lines)] + [b"--exclude=" + each for each in words]
@@ -44,15 +44,15 @@ def exclude_options(states: "States", settings: "Settings", more: "list[bytes]")
 
 
 def tar_argv(tar: "Tar", plan: "Plan", snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
-    """tar's command line, for an archive and for the estimate of one.
+    """The command line of tar, for an archive or for its estimate.
 
-    Names are relative to /, where it runs, and begin with "./": then "/" itself is one like the others.
+    It runs in /, and names are relative to it and begin with "./", so "/" itself needs no special case.
     """
     settings, states = plan.settings, plan.states
     names = [b"." + path + b"\0" if path != b"/" else b".\0" for path in named(settings)]
     return tar.argv(
         "--create",
-        "--format=posix",  # whole names, large numbers, fractions of a second; extended attributes need it
+        "--format=posix",  # long names, large numbers, fractions of a second; required for extended attributes
         NO_TIMES,
         "--sparse",
         "--blocking-factor=%d" % (settings.block_size // 512),
@@ -68,16 +68,16 @@ def tar_argv(tar: "Tar", plan: "Plan", snapshot: bytes, *words: "str | bytes") -
 
 
 def named(settings: "Settings") -> "list[bytes]":
-    """The paths, without those files that are in the archive anyway, as tar would put them there a second time.
+    """The paths without files below another path, which tar would archive twice.
 
-    The gate (gate.py) knows the first file of the directories by its being in one of them.
+    The gate (gate.py) relies on this: the first file of a directory is listed in that directory's header.
     """
     paths = settings.paths
     return [path for path in paths if os.path.isdir(path) or not any(reaches(settings, top, path) for top in paths)]
 
 
 def reaches(settings: "Settings", top: bytes, path: bytes) -> bool:
-    """Whether a file is below a directory, and all between them is in the archive."""
+    """Whether a file is below a directory, with all directories between them in the archive."""
     if not mounts.below(path, [top]):
         return False
     device = os.lstat(top).st_dev

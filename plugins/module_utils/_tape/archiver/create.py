@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""create, report and estimate: this host's files as an archive."""
+"""create, report and estimate: archives of this host's files."""
 
 import os
 import re
@@ -31,7 +31,7 @@ KEEPING = "; tape_keep_incomplete keeps such an archive"
 
 
 class Plan:
-    """What is asked for, checked, before anything starts."""
+    """The checked request, before anything starts."""
 
     def __init__(self, settings: Settings, words: "argparse.Namespace"):
         self.settings = settings
@@ -39,7 +39,7 @@ class Plan:
         self.base: "str | None" = names.checked("run", words.base) if words.base else None
         if (self.level > 0) != (self.base is not None):
             raise Problem(
-                "level %d %s a --base" % (self.level, "needs" if self.level else "has no use for"), kind=SETTINGS
+                "level %d %s a --base" % (self.level, "needs" if self.level else "does not take"), kind=SETTINGS
             )
         self.ahead: int = words.ahead
         self.block_size, self.excludes = settings.block_size, settings.excludes
@@ -49,16 +49,16 @@ class Plan:
         self.file_systems = mounts.identify(settings.paths)
         self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
         self.level_problem = ""
-        # what is in the archive: an increment must not want more than its base has
+        # the contents of the archive: an increment must not include more than its base
         self.wanted = {
-            "host": getattr(words, "host", ""),  # an estimate is of no name
+            "host": getattr(words, "host", ""),  # an estimate has no name
             "paths": bounded([shown(path) for path in settings.paths]),
             "excludes": bounded([shown(pattern) for pattern in self.excludes]),
             "one_file_system": settings.one_file_system,
         }  # type: dict[str, Any]
 
     def write_snapshot(self, target: "Any") -> None:
-        """What tar starts from: what it knew after the base, or nothing.  Without that base it is level 0."""
+        """Write the snapshot file that tar starts from: that of the base, or an empty one for level 0."""
         if self.base is None:
             return
         try:
@@ -74,10 +74,10 @@ class Plan:
 
 
 def create(settings: Settings, words: "argparse.Namespace") -> None:
-    """The archive goes to standard output, what is known of it into the state."""
+    """Write an archive to standard output, and its facts to the state."""
     run, host = names.checked("run", words.run), names.host(words.host)
     if os.isatty(1):
-        raise Problem("the archive goes to standard output, which is a terminal", kind=SETTINGS)
+        raise Problem("standard output is a terminal: redirect it to receive the archive", kind=SETTINGS)
     kept = [names.checked("run", each) for each in words.keep.split(",") if each]
     same_machine(host, words.machine)
     tar = Tar()
@@ -102,7 +102,7 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
 
 
 def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
-    """tar | tee >(checksum) | standard output; returns what is known of the archive when all of it is out."""
+    """tar | tee >(checksum) | standard output; returns the facts of the archive after its last byte."""
     settings, states = plan.settings, plan.states
     snapshot = states.unfinished(run, ".snar")
     with open(snapshot, "wb", opener=private) as copy:
@@ -115,7 +115,7 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
         archive, archive_in = pipe()
         branch, branch_in = pipe()
         index, sum_out = crew.listen(listing), crew.listen(digest.extend)
-        summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
+        summer = crew.start("the checksum program", checksum, stdin=branch, stdout=sum_out)
         tee = crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch_in], archive, 1, fds=(branch_in,))
         argv = tar_argv(
             tar,
@@ -136,10 +136,11 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
     listing.finish()
     if says.total <= 0 or says.total % settings.block_size or len(digest) < 64:
         raise Problem(
-            "tar says that it wrote %d bytes, which are no whole blocks of %d" % (says.total, settings.block_size)
+            "tar reports that it wrote %d bytes, which is not a multiple of the block size %d"
+            % (says.total, settings.block_size)
         )
     states.finish(run, ".list.gz")
-    if incomplete:  # no increment may rely on it: what could not be read today would not be in any archive
+    if incomplete:  # it cannot be a base: no archive would contain the files that could not be read today
         os.unlink(snapshot)
     else:
         states.finish(run, ".snar")
@@ -171,19 +172,19 @@ def write(tar: Tar, plan: Plan, run: str, host: str) -> "dict[str, Any]":
 
 
 def same_machine(host: str, wanted: str) -> None:
-    """Raises Problem if the archives of this name are those of another machine."""
+    """Raises Problem if the archives with this name are of another machine."""
     found = machine_id()
     if wanted and found not in (None, wanted):
         raise Problem(
-            "this is the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id): "
-            "two hosts of one name must not share a tape host; after a new installation set "
+            "this is machine %s, but the last good archive of %s is of machine %s (/etc/machine-id): "
+            "two hosts with the same name must not share a tape host; after a reinstallation set "
             "tape_accept_new_machine once" % (found, host, wanted),
             kind=MACHINE,
         )
 
 
 def machine_id() -> "str | None":
-    """Which machine this is, whatever its name: two hosts of one name are no one host; None if it does not say."""
+    """The machine-id, which tells two hosts with the same name apart; None if there is none."""
     try:
         with open("/etc/machine-id", encoding="ascii") as text:
             found = text.read(100).strip()
@@ -193,7 +194,7 @@ def machine_id() -> "str | None":
 
 
 def bounded(texts: "list[str]") -> "list[str]":
-    """As many as a report may have: it is one line of the catalog."""
+    """The texts, cut to the limit of a report."""
     kept: "list[str]" = []
     room = REPORT_SIZE
     for text in texts:
@@ -211,9 +212,9 @@ def other_file_systems(plan: Plan, skipped: "list[str]") -> "list[str]":
 
 
 def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool, ended: bool) -> None:
-    """Raises Problem with the cause, not with what followed from it.  ``ended``: tar has written the archive's end."""
+    """Raises Problem with the cause, not a consequence; ``ended``: tar has written the end of the archive."""
     if summer.failed and not summer.killed:
-        raise Problem("the checksum's program %s: %s" % (summer.how(), " ".join(summer.says.last)))
+        raise Problem("the checksum program %s: %s" % (summer.how(), " ".join(summer.says.last)))
     if (tar.failed or not ended) and not tar.killed and not tar.by_pipe:
         hint = "" if os.geteuid() == 0 else " (not as root: become: true?)"
         hint += KEEPING if tar.status == 2 and ended else ""
@@ -221,13 +222,13 @@ def judge(tar: Child, tee: Child, summer: Child, reader_gone: bool, ended: bool)
     if reader_gone or tee.failed:
         said = " ".join(tee.says.last)
         raise Problem(
-            "whoever was to read the archive is gone, and it is not complete: the reason is on the other host%s"
+            "the reader of the archive has gone, so the archive is incomplete: the reason is on the other host%s"
             % (" (%s)" % said if said else "")
         )
 
 
 def report(settings: Settings, words: "argparse.Namespace") -> None:
-    """A line of JSON, and then the list of names, still compressed."""
+    """Write the facts as one line of JSON, then the compressed list of names."""
     states = States(settings.state_dir)
     run = names.checked("run", words.run)
     try:
@@ -235,7 +236,7 @@ def report(settings: Settings, words: "argparse.Namespace") -> None:
         listing = open(states.path(run, ".list.gz"), "rb")
     except FileNotFoundError:
         raise Problem(
-            "no archive of run %s was completed on this host: nothing of it is in %s" % (run, shown(states.folder))
+            "run %s has no complete archive on this host: there is none in %s" % (run, shown(states.folder))
         ) from None
     with facts, listing:
         out = sys.stdout.buffer
@@ -246,7 +247,7 @@ def report(settings: Settings, words: "argparse.Namespace") -> None:
 
 
 def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
-    """How long the archive will be.  tar knows /dev/null, and reads no file for it."""
+    """Estimate the size of the archive: tar recognizes /dev/null and reads no file for it."""
     tar = Tar()
     plan = Plan(settings, words)
     says = TarSays()

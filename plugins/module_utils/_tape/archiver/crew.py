@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that carry an archive, started and waited for together.
+"""Starts the programs for an archive and waits for them together.
 
-The archive goes from program to program through the kernel.  What is read here
-is what they say beside it: their messages, and the names of the files.
+The archive goes from program to program through the kernel.  This process reads only their messages and the names of
+the files.
 """
 
 import fcntl
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from typing import Callable
 
 F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl only since 3.10
-PIPE_SIZE = 1024**2  # what an unprivileged user may have
+PIPE_SIZE = 1024**2  # the limit of an unprivileged user
 CHUNK = 256 * 1024
-MOST_LINES = 20  # lines of what a program says: the first ones, and the last ones
+MOST_LINES = 20  # lines of output to keep: the first and the last ones
 LONGEST = 2000  # bytes of a line
-GRACE = 2.0  # seconds that the others have when one has failed: most end by themselves, by the end of a pipe
-GATHER = 0.005  # seconds in which names gather: tar writes each by itself
+GRACE = 2.0  # seconds for the others after one has failed: most exit by themselves when a pipe closes
+GATHER = 0.005  # seconds for collecting names, which tar writes one at a time
 
 
 def pipe() -> "tuple[int, int]":
-    """(read end, write end), large, so that its two sides wait for each other less often."""
+    """(read end, write end) of a large pipe, whose sides wait for each other less often."""
     ends = os.pipe()
     try:
         fcntl.fcntl(ends[1], F_SETPIPE_SZ, PIPE_SIZE)
-    except OSError:  # the user has too many large ones already: a small one is as good
+    except OSError:  # the user has too many large pipes already; a small one works as well
         pass
     return ends
 
 
 class Lines:
-    """What a program says: its first and its last lines, and how many there were."""
+    """The output of a program: its first and last lines, and their number."""
 
     def __init__(self) -> None:
         self.first: "list[str]" = []
@@ -68,19 +68,19 @@ class Lines:
 
 
 class Child:
-    """A program and what became of it."""
+    """A program and its outcome."""
 
     def __init__(self, name: str, process: "subprocess.Popen[bytes] | Forked", ok: "tuple[int, ...]", says: Lines):
         self.name = name
         self.process = process
         self.ok = ok
         self.says = says
-        self.killed = False  # by us
-        self.then = None  # type: Callable[[], None] | None # what is to be done once it has ended
+        self.killed = False  # by this process
+        self.then = None  # type: Callable[[], None] | None # called after it has ended
 
     @property
     def status(self) -> "int | None":
-        """Its exit status; minus the signal's number for one that a signal ended; None while it runs."""
+        """Its exit status; -n for a death by signal n; None while it runs."""
         return self.process.returncode
 
     @property
@@ -89,17 +89,17 @@ class Child:
 
     @property
     def by_pipe(self) -> bool:
-        """Ended because nobody reads what it writes: a consequence, never a cause."""
+        """Whether it died because its output has no reader, which is always a consequence."""
         return self.status == -signal.SIGPIPE
 
     def how(self) -> str:
         """How it ended, in words."""
         status = self.status or 0
-        return "was ended by %s" % signal.Signals(-status).name if status < 0 else "failed with status %d" % status
+        return "was killed by %s" % signal.Signals(-status).name if status < 0 else "failed with status %d" % status
 
 
 class Crew:
-    """All programs of one archive.  If one fails, the others are ended; when we go, all go."""
+    """All programs of one archive.  If one of them or this process fails, the others are killed."""
 
     def __init__(self) -> None:
         self.children: "list[Child]" = []
@@ -118,7 +118,7 @@ class Crew:
         self.kill()
 
     def listen(self, reader: "Callable[[bytes], None]") -> int:
-        """A descriptor to write to; what arrives is given to the reader.  The caller closes it."""
+        """A descriptor to write to; ``reader`` gets the data.  The caller closes it."""
         ours, theirs = pipe()
         os.set_blocking(ours, False)
         self.readers[ours] = reader
@@ -135,7 +135,7 @@ class Crew:
         says: "Lines | None" = None,
         cwd: bytes = b"/",
     ) -> Child:
-        """Run a program; it has these descriptors and no others, and closing ours is left to the caller."""
+        """Run a program with only these descriptors, which the caller closes."""
         says = says or Lines()
         with signals_held():
             stderr = self.listen(says)
@@ -149,7 +149,7 @@ class Crew:
         return self.children[-1]
 
     def fork(self, name: str, work: "Callable[[], None]", stdin: int, stdout: int, fds: "tuple[int, ...]") -> Child:
-        """A copy of us that does this work; the same is true of its descriptors."""
+        """Run a function in a fork with only these descriptors, which the caller closes."""
         says = Lines()
         with signals_held():
             stderr = self.listen(says)
@@ -161,7 +161,7 @@ class Crew:
         return self.children[-1]
 
     def wait(self, out: int = -1) -> None:
-        """Until all have ended and all that they said is read.  ``out``: where the archive goes, -1 for nowhere."""
+        """Wait until all have ended and their output is read; ``out``: where the archive goes, -1 for nowhere."""
         deadline = None  # type: float | None
         while True:
             alive = [child for child in self.children if child.process.poll() is None]
@@ -183,12 +183,12 @@ class Crew:
             child.says.finish()
 
     def poll(self, out: int, deadline: "float | None") -> None:
-        """Wait for something to happen, and read what can be read."""
+        """Wait for an event, and read the available output."""
         poller = select.poll()
         for fd in [self.wake] + list(self.readers):
             poller.register(fd, select.POLLIN)
         if out >= 0:
-            poller.register(out, 0)  # the kernel says when nobody can read it any more
+            poller.register(out, 0)  # the kernel reports when it has no reader any more
         found = dict(poller.poll(None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)))
         if found.pop(out, 0) & (select.POLLERR | select.POLLHUP):
             self.reader_gone = True
@@ -211,7 +211,7 @@ class Crew:
             del self.readers[fd]
 
     def kill(self) -> None:
-        """End those that still run, and wait for them."""
+        """Kill those that still run, and wait for them."""
         for child in self.children:
             if child.process.poll() is None:
                 child.killed = True

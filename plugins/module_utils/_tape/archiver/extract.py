@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""extract: an archive from standard input as files below a directory."""
+"""extract: restores an archive from standard input below a directory."""
 
 import os
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# what the answer says when nothing is to be said
+# the default answer
 NOTHING: "dict[str, Any]" = {"files": 0, "deleted": 0, "again": False}
 NOTHING.update((key, []) for key in ("deleted_names", "kept_links", "missing", "gone", "warnings"))
 
 
 def member(path: str) -> bytes:
-    """A path as the user says it, as its name in the archive; b"." is all of it."""
+    """The name in the archive for a path from the user; b"." means everything."""
     name = encode(os.path.normpath("/" + path.lstrip("/")))
     if ".." in path.split("/"):
         raise Problem("%r: a path to restore must not contain '..'" % path, kind=SETTINGS)
@@ -36,7 +36,7 @@ def member(path: str) -> bytes:
 def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
     asked = {member(path): path for path in words.paths}
     if words.bytes <= 0 or len(words.sha256) != 64:
-        raise Problem("--bytes and --sha256 must be what the catalog says of the archive", kind=SETTINGS)
+        raise Problem("--bytes and --sha256 must be those of the archive in the catalog", kind=SETTINGS)
     members = [] if b"." in asked else list(asked)
     target = Target(words)
     done = False
@@ -60,9 +60,9 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
 
 
 def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]") -> "dict[str, Any]":
-    """All members, or those that are asked for, and what of an earlier archive is gone by then goes."""
+    """Restore all members or the requested ones, and remove files of earlier archives that this one does not list."""
     record = target.record
-    plain = target.is_new and not words.incremental  # nothing is there to be judged
+    plain = target.is_new and not words.incremental  # the directory is empty, so there is nothing to check
     gate = None if plain else Gate(target.real, Selection(members), record, words.delete)
     recorded = record.start(target.is_new) if words.more or words.may_repeat else None
     found = Found(members, recorded)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An archive from standard input, checked, judged and extracted by tar."""
+"""One pass of tar over an archive from standard input, with its checks."""
 
 import json
 import math
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-READ_SIZE = 256 * 1024  # what tar reads at once, if the archive's length is a multiple of it
+READ_SIZE = 256 * 1024  # bytes of one read of tar, if the length of the archive is a multiple of it
 LEAST_READ_SIZE = 10240
-# a clock that is behind is no reason to fail, nor is another program's extension
+# a slow clock and extensions of other programs are no errors
 SILENT = ("timestamp", "unknown-keyword")
 
 
 class Extraction:
-    """One archive that is read, once."""
+    """Reads one archive once."""
 
     def __init__(self, words: "argparse.Namespace", target: Target, asked: "list[bytes]"):
-        """``asked``: the members, none for all of them."""
+        """``asked``: the requested members, [] for all."""
         self.words, self.target, self.asked = words, target, asked
         self.says = TarSays()
         self.digest = bytearray()
@@ -40,20 +40,20 @@ class Extraction:
     def argv(self, tar: Tar, index: int, judged: bool) -> "list[bytes]":
         factor = math.gcd(self.words.bytes, READ_SIZE)
         as_root = os.geteuid() == 0
-        some = ["--verbose", "--quoting-style=c"] if self.asked else []  # which of them are links to other members?
+        some = ["--verbose", "--quoting-style=c"] if self.asked else []  # to find links to other members
         return tar.argv(
             "--extract",
             "--preserve-permissions",
             "--numeric-owner",
-            "--no-wildcards",  # a path is a name: what it matches would differ from level to level
+            "--no-wildcards",  # a path is a literal name; the matches of a pattern would differ between levels
             "--blocking-factor=%d" % ((factor if factor >= LEAST_READ_SIZE else READ_SIZE) // 512),
             "--verbose",
             *some,
             *["--warning=no-" + each for each in SILENT],
             *(["--same-owner"] if as_root else []),
-            # without this only those of users: no capabilities
+            # without this tar restores only user attributes, and no capabilities
             *(["--xattrs-include=*"] if as_root and "xattrs" in tar.metadata else []),
-            # what is one of a directory here stays one; the gate has judged where it leads
+            # keep links to directories; the gate has checked where they lead
             *(["--keep-directory-symlink"] if judged and tar.has("keep-directory-symlink") else []),
             b"--exclude=./" + HIDDEN,
             "--index-file=/proc/self/fd/%d" % index,
@@ -61,7 +61,7 @@ class Extraction:
         )
 
     def read(self, found: Found, to: bytes, gate: "Gate | None") -> None:
-        """standard input | tee >(checksum) | tar; raises Problem unless all was read and is what was written."""
+        """standard input | tee >(checksum) | tar; raises Problem unless the whole archive was read and is intact."""
         checksum = checksum_argv()
         with Crew() as crew, tempfile.TemporaryFile(dir=to) as listed:
             listed.write(b"".join(name + b"\0" for name in self.asked))
@@ -69,21 +69,21 @@ class Extraction:
             archive, archive_in = pipe()
             branch, branch_in = pipe()
             index, sum_out = crew.listen(found), crew.listen(self.digest.extend)
-            summer = crew.start("the checksum's program", checksum, stdin=branch, stdout=sum_out)
+            summer = crew.start("the checksum program", checksum, stdin=branch, stdout=sum_out)
             argv = self.argv(Tar(), index, gate is not None)
             fds: "tuple[int, ...]" = (index,)
             if self.asked:
                 argv += [b"--null", b"--files-from=/proc/self/fd/%d" % listed.fileno()]
                 fds += (listed.fileno(),)
-            # 2: perhaps only because a member is not in it, and if not, the rest of the archive is worth having
-            # it runs in DIR: with --directory tar 1.34 makes a directory elsewhere, where others have exchanged names
+            # 2: a member may be missing, or some files failed; the rest of the archive is still useful
+            # it runs in DIR: with --directory, tar 1.34 would create it elsewhere if somebody swaps the names
             tar = crew.start("tar", argv, archive, fds=fds, ok=(0, 1, 2), says=self.says, cwd=to)
             tee = self.start_tee(crew, gate, archive_in, branch_in)
             for fd in (archive_in, branch, branch_in, index, sum_out):
                 os.close(fd)
 
             def drain() -> None:
-                """tar leaves unread what follows the archive's end: a large block's padding, or what should not be."""
+                """Read the rest after the end of the archive, which tar leaves: padding, or unexpected data."""
                 if not tar.failed:
                     crew.start("cat", [b"cat"], archive)
                 os.close(archive)
@@ -107,39 +107,38 @@ class Extraction:
     def gate_says(self) -> "dict[str, Any]":
         try:
             return dict(json.loads(self.answer.decode("ascii")))
-        except ValueError:  # there was no gate, or it was killed
+        except ValueError:  # no gate ran, or it was killed
             return {"gone": [], "later": [], "kept": [], "count": 0, "deleted": []}
 
     def judge(self, tar: Child, tee: Child, summer: Child) -> None:
-        """Raises Problem with the cause: the stream's end, what it was, what tar could not do with it."""
+        """Raises Problem with the cause: a cut stream, wrong data, or errors of tar."""
         words = self.words
-        untrusted = "; what is in %s now is not to be trusted" % words.to
+        untrusted = "; do not trust the files in %s" % words.to
         refused = self.gate_says.get("refused")
         if refused:
             raise Problem("%s: remove it, or choose another directory%s" % (refused, untrusted))
         if tee.failed and not tee.by_pipe and not tee.killed:
-            raise Problem("the archive broke off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
+            raise Problem("the archive was cut off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
         if summer.failed and not summer.killed:
-            raise Problem("the checksum's program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
-        if tee.by_pipe or tee.killed:  # tar has not read to the end
+            raise Problem("the checksum program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
+        if tee.by_pipe or tee.killed:  # tar did not read to the end
             raise Problem(complaint(tar) + untrusted, output=self.says.last[:-1])
         digest = self.digest[:64].decode("ascii")
         if digest == EMPTY:
             raise Problem(
-                "not one byte has come, of %d: the tape was at the end of its data, or the source had none"
-                % words.bytes
+                "none of %d bytes arrived: the tape was at the end of its data, or the source sent none" % words.bytes
             )
         if digest != words.sha256.lower():
-            short = " (tar has read %d)" % self.says.total if self.says.total != words.bytes else ""
+            short = " (tar read %d)" % self.says.total if 0 <= self.says.total != words.bytes else ""
             tars = "; %s" % complaint(tar) if self.has_errors else ""
             raise Problem(
-                "these are not the %d bytes of the catalog%s: their SHA-256 is %s and not %s%s%s"
+                "these are not the %d bytes in the catalog%s: their SHA-256 is %s, not %s%s%s"
                 % (words.bytes, short, digest, words.sha256.lower(), untrusted, tars)
             )
         if self.status not in (0, 1, 2) or (self.has_errors and not words.keep_going):
-            raise Problem(complaint(tar) + "; the archive itself is whole and right", output=self.says.last[:-1])
+            raise Problem(complaint(tar) + "; the archive itself is intact", output=self.says.last[:-1])
 
     @property
     def has_errors(self) -> bool:
-        """Whether tar could not do all of it; a member that is not in the archive is none, and is counted apart."""
+        """Whether tar had errors; missing members are counted separately."""
         return self.status not in (0, 1) and (self.says.count > 0 or not self.says.missing + self.says.unlinked)

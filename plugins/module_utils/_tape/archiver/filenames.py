@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The names of files, as tar writes them: one a line, which begins with "./"."""
+"""The lists of names that tar writes: one name a line, beginning with "./"."""
 
 import re
 import zlib
@@ -9,16 +9,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-# a line of --verbose twice with --quoting-style=c: type, name, and what a link is a link to
+# a line of --verbose --verbose with --quoting-style=c: type, name, and the target of a link
 LONG = re.compile(rb'(.)\S{9,10} [-+0-9/:., ]*"(\./(?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?\Z')
 ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 LETTERS.update((each, each) for each in (b"\\", b'"', b"?", b" "))
-GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
+GZIP = 16 + zlib.MAX_WBITS  # selects the gzip format in zlib
 
 
 class List:
-    """The names that tar puts into an archive, compressed, and counted."""
+    """Compresses and counts the names that tar puts into an archive."""
 
     def __init__(self, target: "BinaryIO"):
         self.target = target
@@ -34,7 +34,7 @@ class List:
             self.target.write(data)
             self.target.flush()
         except OSError as exc:
-            exc.filename = self.target.name  # the one thing that open(2) says and write(2) does not
+            exc.filename = self.target.name  # which open(2) sets, but write(2) does not
             raise
 
     def finish(self) -> None:
@@ -43,15 +43,15 @@ class List:
 
 
 class Found:
-    """The names that tar takes out of an archive: how many, which of those asked for, and what is only a link."""
+    """The names that tar extracts: their number, the missing requested ones, and links."""
 
     def __init__(self, asked: "list[bytes]", record: "BinaryIO | None" = None):
-        """``asked``: none for all of them; then tar says the names alone, else the long lines of --verbose twice."""
+        """``asked``: requested names, [] for all.  For all, tar prints only names, otherwise long lines."""
         self.asked = set(asked)
         self.missing = set(asked)
         self.record = record
         self.count = 0
-        self.links: "dict[bytes, bytes]" = {}  # names that are asked for, and those that have their data and are not
+        self.links: "dict[bytes, bytes]" = {}  # {requested name: the name with its data, which was not requested}
         self.rest = b""
 
     def __call__(self, chunk: bytes) -> None:
@@ -64,7 +64,7 @@ class Found:
                     self.record.write(name + b"\0")
 
     def short(self, line: bytes) -> bytes:
-        """The name; none for the archive's label."""
+        """The name, b"" for the label of the archive."""
         if not line.startswith(b"./"):
             return b""
         return unescaped(line) if self.record else line
@@ -81,7 +81,7 @@ class Found:
 
 
 def above(name: bytes, names: "set[bytes]") -> "set[bytes]":
-    """Those of the names that are this one or a directory above it."""
+    """The names that equal this one or are directories above it."""
     found = set()
     while name and names:
         if name in names:
@@ -91,5 +91,5 @@ def above(name: bytes, names: "set[bytes]") -> "set[bytes]":
 
 
 def unescaped(name: bytes) -> bytes:
-    """A name that tar has written with --quoting-style=escape or c, in the locale C."""
+    """A name without the escapes of --quoting-style=escape or c, in the locale C."""
     return ESCAPED.sub(lambda found: LETTERS.get(found.group(1)) or bytes([int(found.group(1), 8)]), name)

@@ -1,12 +1,12 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What stands before tar when it extracts into what is there already: no directory gets to tar before it was judged.
+"""The gate in front of tar when it extracts into existing files: it checks each directory before tar gets its header.
 
-Which files there were at the time of an archive is in the headers of its directories, and GNU tar writes all of these
-before the first file.  What of an earlier archive is gone by then is removed here, and nothing else: tar itself, with
---incremental, would remove all that is not in the archive, whoever made it.
+GNU tar writes the headers of all directories before the first file, and they list the files at the time of the archive.
+The gate removes files that earlier archives restored and this one does not list, and nothing else.  tar --incremental
+would remove every file that is not in the archive, whoever created it.
 
-It is a process of its own that becomes the program tee: it reads headers, and the kernel moves what is between them.
+The gate is a separate process that becomes the program tee.  It reads only headers; the kernel moves the data.
 """
 
 import json
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 MOST_NAMES = 100  # names in an answer
-EXPECTED = 100  # names by which the first file is known
-PLACED = 100000  # directories of which is known where they are
-DEEP = 10000  # directories below each other
+EXPECTED = 100  # names that identify the first file
+PLACED = 100000  # directories whose place is remembered
+DEEP = 10000  # nested directories
 
 
 class Selection:
-    """The paths that are asked for; none are all of them."""
+    """The requested paths; [] means all."""
 
     def __init__(self, asked: "list[bytes]"):
         self.asked = set(asked)
-        self.steps: "dict[bytes, dict[bytes, list[bytes]]]" = {}  # of each directory above: what leads to which
+        self.steps: "dict[bytes, dict[bytes, list[bytes]]]" = {}  # {directory above: {next name: [requested paths]}}
         for path in asked:
             above, _slash, step = path.rpartition(b"/")
             while above:
@@ -50,19 +50,19 @@ class Selection:
 
 class Gate:
     def __init__(self, to: bytes, selection: Selection, record: "Record | None", delete: bool):
-        self.to = to  # without links in it
+        self.to = to  # resolved, without links
         self.selection, self.delete = selection, delete
         self.record = record if record and record.is_there else None
         self.placed: "set[bytes]" = set()
         self.expected: "set[bytes]" = set()
         self.count = 0
         self.deleted: "list[str]" = []
-        self.kept: "dict[bytes, bytes]" = {}  # links that stand for directories, and for which
+        self.kept: "dict[bytes, bytes]" = {}  # {link in place of a directory: its target}
         self.gone: "set[bytes]" = set()
         self.later: "list[bytes]" = []
 
     def run(self, branch: int, answer: int) -> None:
-        """Standard input goes to standard output and to ``branch``, what is to be said of it to ``answer``."""
+        """Copy standard input to standard output and ``branch``; write the findings to ``answer``."""
         sys.setrecursionlimit(DEEP)
         mover = Mover((1, branch))
         try:
@@ -81,7 +81,7 @@ class Gate:
             json.dump(dict(more, count=self.count, deleted=self.deleted), text)
 
     def pass_on(self, mover: Mover) -> None:
-        """All directories, and the files between them that were named by themselves."""
+        """Check and pass on all directories, and files named in tape_paths between them."""
         headers = header.Headers(mover.take)
         while True:
             member = headers.next()
@@ -107,7 +107,7 @@ class Gate:
             self.compare(name, entries)
 
     def place(self, name: bytes) -> None:
-        """A directory may be a symbolic link here, as /lib often is, but only to another one below ours."""
+        """Raises Problem if a directory is a symbolic link to outside ``to``; /lib, for example, is often a link."""
         if name in self.placed or name == b".":
             return
         self.place(name.rpartition(b"/")[0])
@@ -116,7 +116,7 @@ class Gate:
             real = os.path.realpath(path)
             if not (real + b"/").startswith(self.to.rstrip(b"/") + b"/"):
                 raise Problem(
-                    "%s is a symbolic link that leads out of %s, to %s, and the archive has a directory of this name"
+                    "%s is a symbolic link that leads out of %s, to %s, but the archive has a directory with this name"
                     % tuple(each.decode("utf-8", "backslashreplace") for each in (path, self.to, real)),
                     kind=LEADS_OUT,
                 )
@@ -129,7 +129,7 @@ class Gate:
         return os.path.normpath(self.to + name[1:])
 
     def compare(self, name: bytes, entries: "dict[bytes, bytes]") -> None:
-        """What is in a directory with what was in it; where that has changed, what we have restored goes."""
+        """Compare a directory with its list in the archive; remove restored files that the list lacks."""
         steps = None if self.selection.covers(name) else self.selection.steps[name]
         for step, paths in (steps or {}).items():
             if step not in entries:
@@ -163,12 +163,12 @@ class Gate:
                 self.remove(name, device, True)
 
     def is_shared(self, name: bytes) -> bool:
-        """Whether it is in a directory that has two names here: what one of them does not have the other may."""
+        """Whether its directory has two names here: a file missing under one may belong to the other."""
         folder = os.path.realpath(os.path.dirname(self.path(name))) if self.kept else b""
         return any((folder + b"/").startswith(real + b"/") for real in self.kept.values())
 
     def remove_now(self, names: "list[bytes]") -> None:
-        """What is not in the archive, all of it: asked for, and when the archive has turned out to be right."""
+        """Remove everything that is not in the archive, on request, after the archive proved to be intact."""
         for name in names:
             folder = os.path.dirname(self.path(name))
             before = os.stat(folder)
@@ -176,7 +176,7 @@ class Gate:
             os.utime(folder, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def remove(self, name: bytes, device: int, everything: bool) -> None:
-        """All of it, or what we have restored of it; never what is on another file system."""
+        """Remove everything, or only restored files; never files on another file system."""
         path = self.path(name)
         at = os.lstat(path)
         if at.st_dev != device:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GNU tar and the checksum's program, as this host has them."""
+"""GNU tar and the checksum program of this host."""
 
 import re
 
@@ -27,7 +27,7 @@ EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # th
 
 
 class Tar:
-    """The tar of this host: by which name, which version, and what it can keep beside a file's data."""
+    """The tar of this host: its name, its version, and the metadata that it supports."""
 
     def __init__(self) -> None:
         found = ""
@@ -38,24 +38,24 @@ class Tar:
                 break
             found = found or first
         else:
-            what = "its tar is another one (%s)" % found[:80] if found else "it has none"
-            raise Problem("this host needs GNU tar, and %s: install the package tar" % what)
+            what = "its tar is another one (%s)" % found[:80] if found else "it has no tar"
+            raise Problem("this host needs GNU tar, but %s: install the package tar" % what)
         self.name = name
         self.version = version.group(1)
         if (int(version.group(2)), int(version.group(3))) < LEAST:
-            raise Problem("this host's tar is %s: 1.26 is the oldest that is known to work" % self.version)
+            raise Problem("this host has tar %s, but tar 1.26 or later is required" % self.version)
         self.metadata = list(METADATA) if self.has(*METADATA) else [each for each in METADATA if self.has(each)]
 
     def has(self, *options: str) -> bool:
-        """Whether it knows these options, and has nothing to say about them: one built without ACLs warns."""
+        """Whether it supports these options without a warning; a tar built without ACLs warns."""
         words = [b"--" + option.encode() for option in options]
         return output([self.name, b"-cf/dev/null", b"-T/dev/null"] + words) == (0, "")
 
     def argv(self, *words: "str | bytes") -> "list[bytes]":
-        """Its command line: these words, and what is wanted each time.
+        """Its command line: these words and the common options.
 
-        A name is never taken apart (--no-unquote: tar reads "a\\nb" as two lines, even as an argument), and always
-        written as one line of ASCII (--quoting-style=escape under LC_ALL=C).
+        Names are literal (--no-unquote: otherwise tar reads "a\\nb" as two lines, even in an argument), and tar writes
+        them as one line of ASCII (--quoting-style=escape under LC_ALL=C).
         """
         usual = ["--no-unquote", "--quoting-style=escape", "--totals"] + ["--" + each for each in self.metadata]
         return [self.name] + [
@@ -64,14 +64,14 @@ class Tar:
 
 
 class TarSays(Lines):
-    """What tar says, told apart: warnings and errors, its total, what is on another file system."""
+    """The output of tar, sorted: warnings and errors, its total, other file systems."""
 
     def __init__(self) -> None:
         super().__init__()
         self.total = -1
-        self.missing = 0  # of the members asked for
-        self.links: "list[tuple[bytes, str]]" = []  # where only some are asked for: what could not be linked, and why
-        self.unlinked = 0  # of those
+        self.missing = 0  # requested members that are missing
+        self.links: "list[tuple[bytes, str]]" = []  # if only some are requested: links that failed, and why
+        self.unlinked = 0  # the number of those
         self.elsewhere: "list[str]" = []
 
     def add(self, line: str) -> None:
@@ -89,7 +89,7 @@ class TarSays(Lines):
             super().add(line)
 
     def resolve_links(self, expected: "Container[bytes]") -> None:
-        """Of what could not be linked, that was to be expected of these; anything else is an error like others."""
+        """Ignore failed links with expected names; count the others as errors."""
         for name, line in self.links:
             if name in expected:
                 self.unlinked += 1
@@ -98,13 +98,13 @@ class TarSays(Lines):
 
 
 def escaped(name: bytes) -> bytes:
-    """A file's name as tar writes it with --quoting-style=escape in the locale C."""
+    """A name with the escapes of --quoting-style=escape, in the locale C."""
     special = {7: b"\\a", 8: b"\\b", 9: b"\\t", 10: b"\\n", 11: b"\\v", 12: b"\\f", 13: b"\\r", 92: b"\\\\"}
     return b"".join(special.get(byte, b"%c" % byte if 32 <= byte < 127 else b"\\%03o" % byte) for byte in name)
 
 
 def output(argv: "list[bytes]") -> "tuple[int, str]":
-    """(status, what it says) of a short command; 127 if there is no such program."""
+    """(status, output) of a short command; 127 if the program does not exist."""
     try:
         status, out, err = tools.ask(argv)
     except Missing:
@@ -113,10 +113,10 @@ def output(argv: "list[bytes]") -> "tuple[int, str]":
 
 
 def checksum_argv() -> "list[bytes]":
-    """A program that writes the SHA-256 of its input, as the first word with 64 digits.
+    """A program that prints the SHA-256 of its input as the first word with 64 digits.
 
-    Of openssl and sha256sum the first uses the processor's own instructions on every distribution: 1.6 GB/s instead
-    of 0.3 GB/s with Debian's sha256sum, which would be slower than a tape.
+    openssl comes first because it uses the processor's instructions on every distribution: 1.6 GB/s, instead of
+    0.3 GB/s with Debian's sha256sum, which would be slower than a tape.
     """
     for argv in ([b"openssl", b"dgst", b"-sha256", b"-r"], [b"sha256sum"]):
         status, said = output(argv)
@@ -126,7 +126,7 @@ def checksum_argv() -> "list[bytes]":
 
 
 def complaint(tar: "Child") -> str:
-    """tar has failed: how, and its last line; the other ones are for Problem's ``output``."""
-    said = (tar.says.last or ["it said nothing"])[-1][:400]
+    """How tar failed, with its last line; the other lines are for ``output`` of Problem."""
+    said = (tar.says.last or ["it gave no reason"])[-1][:400]
     last_of = " (the last of %d lines)" % tar.says.count if tar.says.count > 1 else ""
     return "tar %s: %s%s" % (tar.how(), said[5:] if said.startswith("tar: ") else said, last_of)

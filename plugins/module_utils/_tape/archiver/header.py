@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The headers of a tar archive, as far as one must know them to find the next: ustar, pax, and long names of GNU."""
+"""Parses the headers of a tar archive as far as needed to find the next one: ustar, pax, and long names of GNU."""
 
 import re
 
@@ -12,8 +12,8 @@ BLOCK = 512
 PAX, PAX_OF_ALL, LONG_NAME, LONG_LINK = b"x", b"g", b"L", b"K"
 EXTENDED = (PAX, PAX_OF_ALL, LONG_NAME, LONG_LINK)
 DIRECTORY, LINK, SPARSE = b"5", b"1", b"S"
-LARGEST = 1024**3  # bytes of an extended header: the names of all files of a directory are in one
-DUMPDIR = b"GNU.dumpdir"  # of a directory in an incremental archive: a letter and a name for each of its entries
+LARGEST = 1024**3  # bytes of an extended header, which may list all files of a directory
+DUMPDIR = b"GNU.dumpdir"  # for a directory in an incremental archive: a letter and a name for each entry
 LENGTH = re.compile(rb"(\d{1,12}) ")
 
 
@@ -21,14 +21,14 @@ class Member:
     """A file of the archive."""
 
     def __init__(self, name: bytes, is_directory: bool, size: int, dumpdir: "bytes | None"):
-        self.name = name  # as from the directory that all is extracted to: "." is that itself, "./a" a file in it
+        self.name = name  # relative to the target directory: "." is that directory, "./a" a file in it
         self.is_directory = is_directory
-        self.size = size  # of what follows the header, in whole blocks
+        self.size = size  # bytes after the header, rounded up to blocks
         self.dumpdir = dumpdir
 
 
 def number(field: bytes) -> int:
-    """Octal digits, or, of GNU, the number itself; raises ValueError."""
+    """A number in octal digits, or in GNU's binary form; raises ValueError."""
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
     return int(field.rstrip(b"\0 ") or b"0", 8)
@@ -48,7 +48,7 @@ def is_header(block: bytes) -> bool:
 
 
 def records(body: bytes) -> "dict[bytes, bytes]":
-    """Those of an extended header: "LENGTH KEY=VALUE\\n"; raises ValueError."""
+    """The records of an extended header, "LENGTH KEY=VALUE\\n"; raises ValueError."""
     found, start = {}, 0
     while start < len(body):
         length = LENGTH.match(body, start)
@@ -63,19 +63,19 @@ def records(body: bytes) -> "dict[bytes, bytes]":
 
 
 def normal(name: bytes) -> bytes:
-    """As tar would take it: from the directory that all is extracted to."""
+    """The name relative to the target directory, as tar interprets it."""
     return b"/".join([b"."] + [part for part in name.split(b"/") if part not in (b"", b".")])
 
 
 class Headers:
-    """Reads one header after the other.  ``take``: the next so many bytes of the archive, fewer only at its end."""
+    """Reads headers in order.  ``take(n)`` returns the next n bytes of the archive, fewer only at its end."""
 
     def __init__(self, take: "Callable[[int], bytes]"):
         self.take = take
-        self.raw = b""  # what was taken for the last member
+        self.raw = b""  # bytes taken for the last member
 
     def next(self) -> "Member | None":
-        """The next member; None if there is none, or none that we understand: tar itself will say what it is."""
+        """The next member; None at the end, or if it is unknown, which tar itself will report."""
         self.raw = b""
         more: "dict[bytes, bytes]" = {}
         try:

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of a file that has several: where one is asked for, its data may be under another one in the archive.
+"""Files with several names: the archive may have the data of a requested name under another name.
 
-tar finds that out when the other one has gone by.  So the archive is read once more, for those, into a directory of
-their own: whatever has the other name where the files are restored to is not what was archived.
+tar finds that out only after it has passed the other name.  So the archive is read a second time, for those names, into
+a separate directory, because a file with the other name in the target directory may have different contents.
 """
 
 import os
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCRATCH, NEW = b"again", b".socketpipe-new"
-MOST_MEMBERS = 10000  # members; tar compares each of the archive's with all of them
+MOST_MEMBERS = 10000  # members; tar compares each member of the archive with all of them
 
 
 def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, bytes]") -> bool:
-    """Whether the archive must be read again for these names, {name: where its data are}."""
+    """Whether the archive must be read again for these names, {name: the name with its data}."""
     if not links:
         return False
     for name, other in links.items():
@@ -36,8 +36,8 @@ def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, by
     if not words.may_repeat or len(set(links.values())) > MOST_MEMBERS:
         name, other = sorted(links.items())[0]
         raise Problem(
-            "the data of %s are in the archive under another name of the same file, %s%s: ask for that as well, "
-            "or for a directory that has both"
+            "the data of %s is in the archive under another name of the same file, %s%s: request that name as "
+            "well, or a directory that contains both"
             % (shown(name[1:]), shown(other[1:]), " (the first of %d)" % len(links) if len(links) > 1 else "")
         )
     with open(target.record.file(LINKS), "wb") as text:
@@ -46,7 +46,7 @@ def remember(words: "argparse.Namespace", target: Target, links: "dict[bytes, by
 
 
 def forget(path: bytes, other: bytes) -> None:
-    """tar has made a link to what has the other name today."""
+    """Remove a link that tar made to a file that has the other name today."""
     try:
         if os.path.samestat(os.lstat(path), os.lstat(other)):
             os.unlink(path)
@@ -55,7 +55,7 @@ def forget(path: bytes, other: bytes) -> None:
 
 
 def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
-    """Read the archive once more, for the data of these names; returns of an answer what it adds."""
+    """Read the archive a second time, for the data of these names; returns additions to the answer."""
     with open(target.record.file(LINKS), "rb") as text:
         found = text.read().split(b"\0")[:-1]
     links = dict(zip(found[::2], found[1::2]))
@@ -74,17 +74,17 @@ def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
     os.unlink(target.record.file(LINKS))
     tools.call([b"rm", b"-rf", b"--", scratch])
     if errors and not words.keep_going:
-        raise Problem("not all of it could be restored: " + errors[0], output=errors[1:])
+        raise Problem("some files could not be restored: " + errors[0], output=errors[1:])
     return {"tar": extraction.status, "errors": errors[:MOST_LINES], "error_count": len(errors)}
 
 
 class Placing:
-    """Puts files that were restored into another directory to where they belong, and names of one file stay that."""
+    """Moves files from the separate directory to their place; names of the same file stay links to each other."""
 
     def __init__(self, to: bytes, scratch: bytes):
         self.to, self.scratch = to, scratch
         self.gate = Gate(to, Selection([]), None, False)
-        self.first: "dict[tuple[bytes, int], bytes]" = {}  # of each file on each file system
+        self.first: "dict[tuple[bytes, int], bytes]" = {}  # {(file, file system): the first name there}
 
     def place(self, name: bytes, other: bytes) -> None:
         path, source = self.to + name[1:], self.scratch + other[1:]

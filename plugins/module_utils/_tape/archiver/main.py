@@ -1,10 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The archiver: a host's files as a stream for a tape, and the stream as files again.
+"""The archiver: turns files of a host into a stream for a tape, and the stream back into files.
 
-It runs on each host of the fleet, as a stage of a pipe task.  Its settings are
-JSON in the environment variable SOCKETPIPE_TAPE; what a subcommand has to say
-is one JSON object on standard output, unless the archive itself goes there.
+It runs on each host of the fleet, as a stage of a run.  Its settings are JSON in the environment variable
+SOCKETPIPE_TAPE.  Each subcommand writes one JSON object to standard output, unless the archive itself goes there.
 """
 
 import argparse
@@ -29,53 +28,51 @@ def arguments() -> argparse.ArgumentParser:
     commands.required = True  # an argument of add_subparsers only since Python 3.7
 
     create = commands.add_parser("create", help="write an archive of this host to standard output")
-    create.add_argument("--run", required=True, help="the run that this archive is of")
+    create.add_argument("--run", required=True, help="the run of this archive")
     create.add_argument("--host", required=True, help="this host's name in the inventory")
     create.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
-    create.add_argument("--keep", default="", help="runs whose states stay, with commas between them")
+    create.add_argument("--keep", default="", help="comma-separated runs whose state to keep")
 
     report = commands.add_parser(
-        "report", help="what create has made: a line of JSON, then the compressed list of names"
+        "report", help="write the facts of an archive as a line of JSON, then the compressed list of names"
     )
     report.add_argument("--run", required=True)
 
-    estimate = commands.add_parser("estimate", help="how large an archive will be; reads no file and leaves nothing")
+    estimate = commands.add_parser("estimate", help="estimate the size of an archive without reading files")
     for command in (create, estimate):
         command.add_argument("--level", type=int, choices=LEVELS, required=True, help="0 is everything")
-        command.add_argument("--base", help="the run that a higher level is relative to")
+        command.add_argument("--base", help="the run on which a level above 0 is based")
         command.add_argument(
-            "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead when that was made"
+            "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead at that run"
         )
 
     extract = commands.add_parser(
         "extract", help="read an archive from standard input, restore its files below a directory"
     )
-    extract.add_argument("--to", required=True, metavar="DIR", help="made if it is not there; else it must be empty")
-    extract.add_argument("--sha256", required=True, help="what the archive's checksum must be")
-    extract.add_argument("--bytes", required=True, type=int, help="how long the archive must be")
+    extract.add_argument("--to", required=True, metavar="DIR", help="created if missing; otherwise it must be empty")
+    extract.add_argument("--sha256", required=True, help="expected checksum of the archive")
+    extract.add_argument("--bytes", required=True, type=int, help="expected length of the archive")
     extract.add_argument(
-        "--incremental", action="store_true", help="it goes on where the one before it, with --more, has ended"
+        "--incremental", action="store_true", help="continue after the previous archive, which had --more"
     )
     extract.add_argument("--more", action="store_true", help="another archive of the same restore follows")
     extract.add_argument(
-        "--may-repeat", action="store_true", help="if the answer is {again: true}, the same follows with --again"
+        "--may-repeat", action="store_true", help="the same archive follows with --again if the answer is {again: true}"
     )
-    extract.add_argument("--again", action="store_true", help="the same archive once more, as the answer has said")
-    extract.add_argument("--delete", action="store_true", help="remove what is in DIR and was not in what is restored")
+    extract.add_argument("--again", action="store_true", help="second pass over the same archive")
+    extract.add_argument("--delete", action="store_true", help="remove files in DIR that are not in the archive")
     extract.add_argument(
-        "--keep-going", action="store_true", help="what tar cannot do is in the answer, and no failure"
+        "--keep-going", action="store_true", help="report errors of tar in the answer, and do not fail"
     )
-    extract.add_argument("--into-existing", action="store_true", help="DIR may have something in it")
+    extract.add_argument("--into-existing", action="store_true", help="DIR may contain files")
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")
-    extract.add_argument(
-        "paths", nargs="*", metavar="PATH", help="restore only these, as they were named on their host"
-    )
+    extract.add_argument("paths", nargs="*", metavar="PATH", help="restore only these paths, as named on their host")
     return parser
 
 
 def run(call: Call, words: "argparse.Namespace") -> None:
-    # imported only now, when a signal already has its handler
+    # imported here, after the signal handlers are set
     from . import create, extract
     from .settings import Settings
 
@@ -104,7 +101,7 @@ def main() -> int:
         said, status, kind = "ended by %s" % signal.Signals(exc.number).name, 1, FAILED
     except OSError as exc:
         where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
-        said, status, kind = "the archiver cannot go on: %s%s" % (exc.strerror, where), 1, FAILED
+        said, status, kind = "the archiver failed: %s%s" % (exc.strerror, where), 1, FAILED
     else:
         return 0
     call.fail(kind, said, "archiver %s: " % words.command)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is mounted on this host: which file system is which, and what is not in an archive."""
+"""The mounted file systems of this host: their identity, and those that no archive contains."""
 
 import os
 import re
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable, Iterator
 
-# file systems that the kernel makes, that are in memory, or that show what is elsewhere too (a container's, a snap's)
+# virtual file systems, those in memory, and those that show files from elsewhere (containers, snaps)
 NO_FILES = ["autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs"]
 NO_FILES += ["efivarfs", "fusectl", "hugetlbfs", "mqueue", "nsfs", "overlay", "proc", "pstore", "ramfs", "rpc_pipefs"]
 NO_FILES += ["securityfs", "selinuxfs", "squashfs", "sysfs", "tmpfs", "tracefs"]
@@ -36,7 +36,7 @@ class Mount:
         return self.kind in REMOTE
 
     def refuses(self, user: int) -> bool:
-        """Whether it is a file system in user space of somebody else, who lets nobody see it, not even root."""
+        """Whether it is a FUSE file system of another user that even root cannot read."""
         return self.is_fuse and b"allow_other" not in self.options and b"user_id=%d" % user not in self.options
 
 
@@ -47,20 +47,20 @@ def mounted() -> "Iterator[Mount]":
 
 
 def identify(paths: "Iterable[bytes]") -> "dict[str, str]":
-    """{path: UUID of its file system} as far as udev knows: not of NFS, btrfs, ZFS, in a container."""
+    """{path: UUID of its file system} where udev knows it; not for NFS, btrfs, ZFS, or in a container."""
     folder = "/dev/disk/by-uuid"
     known = {}
     for uuid in os.listdir(folder) if os.path.isdir(folder) else []:
         try:
             known[os.stat(os.path.join(folder, uuid)).st_rdev] = uuid
-        except OSError:  # a device that has just gone
+        except OSError:  # the device has just disappeared
             pass
     numbers = {shown(path): os.lstat(path).st_dev for path in paths}
     return {path: known[number] for path, number in numbers.items() if number in known}
 
 
 def with_files(points: "Iterable[str]") -> "list[str]":
-    """Those mount points, as shown, that somebody may want an archive of."""
+    """The mount points, as shown, whose file systems contain files worth archiving."""
     kinds = {shown(mount.point): mount.kind for mount in mounted()}
     return [point for point in points if kinds.get(point) not in NO_FILES]
 
@@ -70,9 +70,9 @@ def below(path: bytes, tops: "Iterable[bytes]") -> bool:
 
 
 def out_of_reach(paths: "list[bytes]", excludes: "list[bytes]", one_file_system: bool) -> "list[bytes]":
-    """Mount points below the paths of which tar would say that it cannot look at them: they are no part of an archive.
+    """Mount points below the paths that tar cannot read, to exclude them.
 
-    Nothing is asked of a file system whose answer is known, or not wanted: it may never come.
+    A file system is not accessed unless that is necessary, because it may never respond.
     """
     found = []
     for mount in mounted():

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes from standard input to two pipes, moved by the kernel: what the program tee does, for as many as we say."""
+"""Copies a given number of bytes from standard input to two pipes, as tee does, but inside the kernel."""
 
 import ctypes
 import errno
@@ -22,7 +22,7 @@ class Mover:
         self.pipe = pipe()
 
     def take(self, count: int) -> bytes:
-        """So many bytes, fewer only at the end; they are for ``give``."""
+        """Read this many bytes, fewer only at the end; pass them to ``give``."""
         found, missing = [], count
         while missing:
             chunk = os.read(0, missing)
@@ -39,12 +39,12 @@ class Mover:
                 rest = rest[os.write(output, rest) :]
 
     def move(self, count: int) -> None:
-        """So many bytes, from input to both outputs; fewer only at the end."""
+        """Move this many bytes from the input to both outputs; fewer only at the end."""
         while count:
             try:
                 found = called(splice, 0, None, self.pipe[1], None, min(count, PIPE_SIZE), 0)
             except OSError as exc:
-                if exc.errno != errno.EINVAL:  # the input is something that cannot: no link of ours, and no pipe
+                if exc.errno != errno.EINVAL:  # the input is neither a socket nor a pipe and cannot be spliced
                     raise
                 self.give(self.take(min(count, PIPE_SIZE)))
                 count -= min(count, PIPE_SIZE)
@@ -60,7 +60,7 @@ class Mover:
 
 
 def called(function: "Callable[..., int]", *arguments: "int | None") -> int:
-    """What a function of the C library returns; raises OSError."""
+    """Call a function of the C library; returns its result; raises OSError."""
     found: int = function(*arguments)
     if found < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

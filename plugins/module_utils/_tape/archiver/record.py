@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the archives of one restore have put into a directory, for the next of them; it goes with the last one."""
+"""Records the files that the archives of one restore have created; the last archive removes the record."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ ALL, NAMES, LINKS = b"all", b"names", b"links"
 
 
 class Record:
-    """A directory in the one that all is restored to, and on its file system."""
+    """A hidden directory in the target directory, on the same file system."""
 
     def __init__(self, to: bytes, begins: bool):
         self.path = os.path.join(to, HIDDEN)
@@ -29,16 +29,16 @@ class Record:
             self.is_there = False
             return
         if not stat.S_ISDIR(at.st_mode) or at.st_uid != os.geteuid() or stat.S_IMODE(at.st_mode) & 0o077:
-            raise Problem("%s is not of a restore of ours: remove it" % shown(self.path))
+            raise Problem("%s was not made by a restore of this collection: remove it" % shown(self.path))
         self.is_there = not begins
-        if begins:  # what a restore that was killed has left
+        if begins:  # left over from a killed restore
             self.remove()
 
     def file(self, name: bytes) -> bytes:
         return os.path.join(self.path, name)
 
     def has(self, name: bytes, is_directory: bool) -> bool:
-        """Whether an earlier archive of this restore has put this there: a directory may have become a link since."""
+        """Whether an earlier archive of this restore created this; a directory and a link are different entries."""
         if not self.is_there or os.path.exists(self.file(ALL)):
             return self.is_there
         if self.loaded is None:
@@ -51,7 +51,7 @@ class Record:
         return hash(name + b"/" if is_directory else name) in self.loaded
 
     def start(self, everything: bool) -> "BinaryIO | None":
-        """Where the names go that are restored now; None if all that is there is ours."""
+        """The file for the names restored now; None if everything in the directory was restored."""
         if not self.is_there:
             os.mkdir(self.path, 0o700)
             if everything:

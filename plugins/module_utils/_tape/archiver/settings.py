@@ -26,7 +26,7 @@ DEFAULTS: "dict[str, Any]" = {
 
 
 class Settings(base.Settings):
-    """All of them, checked, but for the paths, which a restore does not need; raises Problem."""
+    """All settings, checked except for the paths, which a restore does not need; raises Problem."""
 
     DEFAULTS = DEFAULTS
 
@@ -35,26 +35,26 @@ class Settings(base.Settings):
         self.set = self.name("set")
         self.block_size = self.size_of_blocks()
         self.one_file_system = self.flag("one_file_system")
-        # 2: something could not be read, and the rest is in the archive
+        # 2: some files could not be read, and the archive has the others
         self.tar_may_end_with = (0, 1, 2) if self.flag("keep_incomplete") else (0, 1)
         self.state_top = encode(os.path.normpath(self.folder("state_dir")))
-        # the states of this set on the tapes of this tape host: no other one's archives are a base
+        # the folder for the states of this set and tape host; archives of another one cannot be a base
         host = encode(self.word("tape_host"))
         escaped = re.sub(rb"[^A-Za-z0-9._-]|\A\.", lambda each: b"%%%02x" % ord(each.group()), host)
         self.state_dir = os.path.join(self.state_top, escaped, encode(self.set))
-        # patterns; a slash at the end would keep tar from ever finding a match
+        # patterns without a trailing slash, which would never match in tar
         self.excludes = [encode(each).rstrip(b"/") for each in self.words("excludes")]
         if b"" in self.excludes:
-            raise self.wrong("excludes", " has a pattern that is empty, or /")
+            raise self.wrong("excludes", " contains an empty pattern, or /")
 
     @property
     def paths(self) -> "list[bytes]":
-        """What is to be in the archive; each must be there, and must not be a link that stands for a directory."""
+        """The paths to archive; each must exist and must not be a link to a directory."""
         found: "list[bytes]" = []
         for given in self.words("paths"):
             path = encode(given)
             if not path.startswith(b"/"):
-                raise self.wrong("paths", " has %r: every path must begin with /" % given)
+                raise self.wrong("paths", " contains %r: each path must begin with /" % given)
             path = b"/" + os.path.normpath(path).lstrip(b"/")
             if path not in found:
                 found.append(path)
@@ -63,13 +63,13 @@ class Settings(base.Settings):
         missing = [shown(path) for path in found if not os.path.lexists(path)]
         if missing:
             raise Problem(
-                "not on this host: %s (each of tape_paths must be there; set it for this host alone if it differs)"
+                "not on this host: %s (each of tape_paths must exist; set tape_paths for this host if it differs)"
                 % ", ".join(missing)
             )
         for path in found:
             if os.path.islink(path) and os.path.isdir(path):
                 raise Problem(
-                    "%s of tape_paths is a symbolic link: tar would store the link and nothing behind it; name %s"
+                    "%s of tape_paths is a symbolic link, and tar would store only the link: use %s instead"
                     % (shown(path), shown(os.path.realpath(path)))
                 )
         return found

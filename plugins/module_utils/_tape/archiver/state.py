@@ -1,8 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tar remembers on this host of each run: {state_dir}/{tape host}/{set}/{run}.{snar,json,list.gz}.
+"""The incremental state of each run on this host: {state_dir}/{tape host}/{set}/{run}.{snar,json,list.gz}.
 
-A state is only ever a base when the catalog has called its run good; nothing here decides that.
+A state becomes a base only if the catalog has marked its run as good; that is not decided here.
 """
 
 import errno
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Iterable
 
 REPORTED = ".reported"
-SUFFIXES = (".json", ".list.gz", ".snar", REPORTED)  # a run is there only with its first one
-UNREPORTED = 86400  # seconds that a state is kept for its report
-LOCK_POLL = 0.5  # seconds between two looks at the lock
+SUFFIXES = (".json", ".list.gz", ".snar", REPORTED)  # a run exists only if it has the first one
+UNREPORTED = 86400  # seconds that a state is kept until its report is fetched
+LOCK_POLL = 0.5  # seconds: polling interval for the lock
 CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"(GNU tar-[^\n]*-2\n)(\d+)(\0\d+\0)")  # the manual's "Format 2" of snapshot files
 DIRECTORY = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
-BETWEEN = b"\0\0\0"  # ends each directory's record, and is nowhere inside of one
+BETWEEN = b"\0\0\0"  # ends the record of a directory, and cannot occur inside one
 
 
 def no_base(why: str) -> Problem:
-    """An incremental cannot be relative to this run."""
+    """The problem that a run cannot be the base of an increment."""
     return Problem(why, kind=NO_BASE)
 
 
@@ -50,7 +50,7 @@ class States:
         return os.path.join(self.folder, (run + suffix).encode())
 
     def open(self, out: int) -> None:
-        """Make the folder, for its owner alone, and be the only one that works on it.  ``out``: who waits for us."""
+        """Create and lock the folder, private to its owner; ``out``: the output, whose reader may give up waiting."""
         os.makedirs(self.folder, 0o700, exist_ok=True)
         os.chmod(self.folder, 0o700)
         self.lock = os.open(os.path.join(self.folder, b"lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -62,7 +62,7 @@ class States:
             sys.stderr.flush()
             while not self.locked():
                 if reader_gone(out):
-                    raise Problem("whoever was to read the archive is gone, and it was not begun: another backup ran")
+                    raise Problem("the reader of the archive has gone before it was begun: another backup was running")
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, b"%d" % os.getpid(), 0)
 
@@ -74,9 +74,9 @@ class States:
         return True
 
     def prune(self, keep: "Iterable[str]") -> None:
-        """Remove the states of other runs, and what an earlier run that was killed has left.
+        """Remove the states of other runs, and leftovers of a killed run.
 
-        The report of another job's run may be still to come, and without it that whole archive would be worth nothing.
+        The report of another job's run may not have been fetched yet; without it, that archive would be useless.
         """
         kept = {run + suffix for run in keep for suffix in SUFFIXES}
         names = sorted(os.fsdecode(each) for each in os.listdir(self.folder))
@@ -92,11 +92,11 @@ class States:
         return time.time() - os.stat(os.path.join(self.folder, os.fsencode(name))).st_mtime
 
     def reported(self, run: str) -> None:
-        """Whoever keeps the catalog knows of it."""
+        """Mark a run as reported to the tape host."""
         os.close(os.open(self.path(run, REPORTED), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def forget(self, run: str) -> None:
-        """An earlier attempt of the same run is no longer worth anything."""
+        """Remove the state of an earlier attempt of the same run."""
         for suffix in SUFFIXES:
             try:
                 os.unlink(self.path(run, suffix))
@@ -104,14 +104,14 @@ class States:
                 pass
 
     def facts(self, run: str) -> "dict[str, Any]":
-        """What create said of a run; raises OSError and ValueError."""
+        """The facts that create recorded for a run; raises OSError and ValueError."""
         with open(self.path(run, ".json"), encoding="utf-8") as text:
             return dict(json.load(text))
 
     def check(self, run: str, level: int, now: str, systems: "dict[str, str]", wanted: "dict[str, Any]") -> None:
-        """Whether an incremental can be relative to this run; raises Problem (NO_BASE) if it cannot.
+        """Raises Problem (NO_BASE) if this run cannot be the base of an increment.
 
-        ``wanted``: of the archive to be made, those facts that say what is in it.
+        ``wanted``: the facts of the new archive that describe its contents.
         """
         try:
             facts = self.facts(run)
@@ -122,14 +122,16 @@ class States:
             compare(run, facts, wanted)
         except (OSError, ValueError, KeyError, TypeError):
             raise no_base(
-                "no state of run %s is in %s on this host (a new installation, or it was removed)"
+                "this host has no state of run %s in %s (it was reinstalled, or the state was removed)"
                 % (run, shown(self.folder))
             ) from None
         if lower >= level:
-            raise Problem("run %s was level %d: it is no base for level %d" % (run, lower, level), kind=SETTINGS)
+            raise Problem(
+                "run %s was level %d, which cannot be the base of level %d" % (run, lower, level), kind=SETTINGS
+            )
         if made > now:
             raise no_base(
-                "run %s was made at %s, and this host's clock says %s: what changed since would be missed"
+                "run %s was made at %s, but this host's clock shows %s: changes since then would be missed"
                 % (run, made, now)
             )
         for path, uuid in systems.items():
@@ -137,11 +139,11 @@ class States:
                 raise no_base("%s is another file system (%s) than in run %s (%s)" % (path, uuid, run, before[path]))
 
     def unfinished(self, run: str, suffix: str) -> bytes:
-        """A path to write to until it is whole."""
+        """The path of a file that is not complete yet."""
         return self.path(run, suffix + UNFINISHED)
 
     def finish(self, run: str, suffix: str) -> None:
-        """It is whole: on disk first, then under its name."""
+        """Complete a file: flush it to the disk, then give it its name."""
         path = self.unfinished(run, suffix)
         with open(path, "rb") as whole:
             os.fsync(whole.fileno())
@@ -150,19 +152,19 @@ class States:
         try:
             os.fsync(folder)
         except OSError as exc:
-            if exc.errno != errno.EINVAL:  # a file system that has none for directories, such as CIFS
+            if exc.errno != errno.EINVAL:  # a file system without fsync for directories, such as CIFS
                 raise
         finally:
             os.close(folder)
 
     def save(self, run: str, facts: "dict[str, Any]") -> None:
-        """The last file of a state."""
+        """Write the last file of a state."""
         with open(self.unfinished(run, ".json"), "w", encoding="utf-8", opener=private) as text:
             json.dump(facts, text)
         self.finish(run, ".json")
 
     def copy(self, run: str, target: "BinaryIO", ahead: int = 0) -> None:
-        """What tar remembers of a run, into a file of ours: tar changes it even if it fails."""
+        """Copy the snapshot of a run into a file, because tar changes it even if it fails."""
         try:
             with open(self.path(run, ".snar"), "rb") as source:
                 copied(source, target, ahead)
@@ -171,11 +173,11 @@ class States:
         target.flush()
 
     def scratch(self) -> "Any":
-        """A file without a name, gone with us whatever happens."""
+        """A file without a name, which always disappears with this process."""
         return tempfile.TemporaryFile(dir=self.folder if os.path.isdir(self.folder) else None)
 
     def unnamed(self, lines: "list[bytes]") -> bytes:
-        """The path of such a file with these lines, for a program that gets its descriptor; no list is too long."""
+        """The path of such a file with these lines, for a program that inherits its descriptor."""
         file = self.scratch()
         file.writelines(lines)
         file.flush()
@@ -184,21 +186,21 @@ class States:
 
     @property
     def descriptors(self) -> "tuple[int, ...]":
-        """Those of all such files."""
+        """The descriptors of all such files."""
         return tuple(file.fileno() for file in self.files)
 
 
 def compare(run: str, before: "dict[str, Any]", wanted: "dict[str, Any]") -> None:
-    """Whether the base has all that is wanted now; raises Problem (NO_BASE) if it has not.
+    """Raises Problem (NO_BASE) unless the base includes everything that the new archive should.
 
-    tar leaves out a file that is older than the base, also one that the base left out: no archive would have it.
+    tar skips files older than the base, even those that the base left out, so no archive would contain them.
     """
     before = dict(wanted, **before)
     if wanted["host"] and before["host"] != wanted["host"]:
-        raise no_base("run %s was of %s: do both names mean this machine?" % (run, before["host"]))
+        raise no_base("run %s was an archive of %s: do both names refer to this machine?" % (run, before["host"]))
     paths = [each for each in wanted["paths"] if each not in before["paths"]]
     if paths:
-        raise no_base("run %s did not have %s of tape_paths" % (run, paths[0]))
+        raise no_base("run %s did not include %s of tape_paths" % (run, paths[0]))
     excludes = [each for each in before["excludes"] if each not in wanted["excludes"]]
     if excludes:
         raise no_base("run %s left out %s, which is not in tape_excludes any more" % (run, excludes[0]))
@@ -207,7 +209,7 @@ def compare(run: str, before: "dict[str, Any]", wanted: "dict[str, Any]") -> Non
 
 
 def reader_gone(out: int) -> bool:
-    """Whether nobody can read any more what is written there; it is known after a pause."""
+    """Whether a pipe or socket has lost its reader; returns after a pause."""
     poller = select.poll()
     poller.register(out, 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(int(LOCK_POLL * 1000)))
@@ -218,19 +220,19 @@ def private(path: "Any", flags: int) -> int:
 
 
 def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
-    """A snapshot file with no device's number in it, for a tar with --no-check-device.
+    """Copy a snapshot file without device numbers, for a tar with --no-check-device.
 
-    A directory is then known by its path and its inode, and tar never finds that one was renamed.  The numbers of LVM,
-    NFS, NVMe and btrfs change when a host is started again: everything would be new.  And tar takes a new directory
-    for a renamed one when it has the inode of one that was removed, which is what ext4 gives it: such an archive can
-    be made and not be restored ("Cannot rename").  The price: what is below a renamed directory is archived once more.
+    tar then identifies a directory by its path and inode, and never detects a rename.  The device numbers of LVM, NFS,
+    NVMe and btrfs can change at each boot, and everything would count as new.  tar also mistakes a new directory with
+    the inode of a removed one, which ext4 reuses, for a renamed one, and such an archive cannot be restored ("Cannot
+    rename").  The price is that files below a renamed directory are archived again.
 
-    ``ahead``: seconds by which its time is later than it was: the clock was wrong, and tar must not miss a change.
+    ``ahead``: seconds by which the clock was ahead, subtracted from the time in the file so that tar misses no change.
     """
     rest = source.read(CHUNK)
     head = FORMAT_2.match(rest)
     if not head:
-        raise no_base("the state of the base is not of a tar from 1.16 on")
+        raise no_base("the state of the base was not written by tar 1.16 or later")
     target.write(b"%b%d%b" % (head.group(1), max(0, int(head.group(2)) - ahead), head.group(3)))
     rest = rest[head.end() :]
     while True:

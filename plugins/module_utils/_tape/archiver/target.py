@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directory that everything is restored to."""
+"""The directory into which files are restored."""
 
 import math
 import os
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 GiB = 1024**3
 NO_RECORD = (
-    "%s has no record of an archive that this one could go on from: "
+    "%s has no record of an earlier archive to continue from: "
     "a restore begins with level 0, and each of its archives but the last one is extracted with --more"
 )
 
 
 OVER_ROOT = (
-    "restoring over this host's own / must be asked for: set both restore_allow_root and restore_into_existing, "
-    "or choose another directory"
+    "restoring over this host's own / needs restore_allow_root and restore_into_existing: set both, or choose "
+    "another directory"
 )
 
 
 class Target:
-    """What it is itself stays as it is, but for /."""
+    """The target directory; its own owner and mode do not change, except for /."""
 
     def __init__(self, words: "argparse.Namespace"):
         self.path = os.fsencode(words.to)
@@ -46,7 +46,7 @@ class Target:
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             os.mkdir(self.path, 0o700)
         elif not os.path.isdir(self.path):
-            raise Problem("%s is there, and is no directory" % words.to)
+            raise Problem("%s exists and is not a directory" % words.to)
         self.real = os.path.realpath(self.path)
         self.record = Record(self.real, begins=not goes_on)
         if goes_on and not self.record.is_there:
@@ -54,7 +54,7 @@ class Target:
         self.is_new = made or not set(os.listdir(self.real)) - {HIDDEN}
         if not self.is_new and not words.into_existing and not self.record.is_there:
             raise Problem(
-                "%s is not empty, and what is in it would be mixed with what is restored: "
+                "%s is not empty, so restored files would be mixed with existing ones: "
                 "choose a new directory, or set restore_into_existing" % words.to
             )
         self.before = os.stat(self.real)
@@ -66,18 +66,18 @@ class Target:
             raise
 
     def look_for_room(self, words: "argparse.Namespace") -> None:
-        """A disk that is full hours later would be no restore; what is replaced makes room, as much as nobody knows."""
+        """Raises Problem if the disk would fill up.  Replaced files free an unknown amount of space."""
         if words.paths or words.again:
             return
         free, size = room(self.real)
         if words.bytes > (free if self.is_new else size):
             raise Problem(
-                "the archive has %.1f GiB, and %s has room for %.1f GiB: choose another directory"
+                "the archive has %.1f GiB, but %s has room for only %.1f GiB: choose another directory"
                 % (words.bytes / GiB, words.to, (free if self.is_new else size) / GiB)
             )
 
     def put_back(self) -> None:
-        """An archive of / has an entry for / itself: it must not open a private directory to all."""
+        """Reset owner and mode: the entry for / in an archive of / must not open a private directory to everybody."""
         now = os.stat(self.real)
         if self.real == b"/":
             return
@@ -87,7 +87,7 @@ class Target:
 
 
 def refuse_a_trap(path: bytes) -> None:
-    """In a directory that all may write to, such as /var/tmp, only what we have made is what it seems to be."""
+    """Raises Problem for a target in a world-writable directory, such as /var/tmp, that another user could control."""
     parts = path.rstrip(b"/").split(b"/")
     for number in range(2, len(parts) + 1):
         above, here = b"/".join(parts[: number - 1]) or b"/", b"/".join(parts[:number])
@@ -97,17 +97,15 @@ def refuse_a_trap(path: bytes) -> None:
             return
         if mode & stat.S_IWOTH and (stat.S_ISLNK(at.st_mode) or at.st_uid not in (0, os.geteuid())):
             what = "a symbolic link" if stat.S_ISLNK(at.st_mode) else "of user %d" % at.st_uid
-            raise Problem(
-                "%s is %s, in a directory that everybody may write to: choose another directory" % (shown(here), what)
-            )
+            raise Problem("%s is %s, in a world-writable directory: choose another directory" % (shown(here), what))
 
 
 def room(path: bytes) -> "tuple[float, float]":
-    """(bytes that are free, bytes that there are) on the file systems of a directory and of all that is below it."""
+    """(free bytes, total bytes) on the file systems of a directory and of everything below it."""
     points = [path]
     for mount in mounts.mounted():
         if mounts.below(mount.point, [path]) and mount.kind not in mounts.NO_FILES:
-            if mount.is_fuse or mount.is_remote:  # whose answer may never come
+            if mount.is_fuse or mount.is_remote:  # it may never respond
                 return math.inf, math.inf
             points.append(mount.point)
     found = {}

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 WRITING, WRITTEN, GOOD, FAILED = records.STATES
 ARCHIVE, CATALOG = records.KINDS
-ACCEPT = "two hosts of one name must not share a tape host; after a new installation set tape_accept_new_machine once"
+ACCEPT = (
+    "two hosts with the same name must not share a tape host; after a reinstallation set tape_accept_new_machine once"
+)
 
 
 class Catalog:

@@ -96,7 +96,7 @@ def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said
     before = catalogs.machine_of(archives, said["host"])
     if settings.accept_new_machine or None in (before, said["machine_id"]) or before == said["machine_id"]:
         return ""
-    return "it is of the machine %s, and the last good archive of %s is of the machine %s (/etc/machine-id)" % (
+    return "it is of machine %s, but the last good archive of %s is of machine %s (/etc/machine-id)" % (
         said["machine_id"],
         said["host"],
         before,
