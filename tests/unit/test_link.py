@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -290,6 +291,14 @@ def test_addresses_as_the_kernel_shows_them(pair: Pair) -> None:
     with open(table, encoding="ascii") as lines:
         assert any(" %s 01 " % row in line for line in lines)  # 01: established
     assert not kernel.in_time_wait((table, row)) and not kernel.in_time_wait(("/no/such/table", row))
+
+
+@pytest.mark.parametrize(("state", "closed"), [("06", True), ("0B", True), ("01", False), ("07", False), ("08", False)])
+def test_both_may_close_at_the_same_moment(tmp_path: Path, state: str, closed: bool) -> None:
+    """Then the first to close is closing (0B) before it is in TIME_WAIT."""
+    table = tmp_path / "tcp"
+    table.write_text(" 1: 0100007F:1F90 0100007F:0050 08 0\n 2: 0100007F:0016 0100007F:0050 %s 0\n" % state)
+    assert kernel.in_time_wait((str(table), "0100007F:0016 0100007F:0050")) is closed
 
 
 # -- a kernel that does not let us reset what somebody sleeps in

@@ -593,3 +593,74 @@ def test_three_hosts() -> None:
     )
     cause = Verdict(plan, {end: outcome(report) for end, report in said.items()}, hosts).cause
     assert cause is not None and (cause["stage"], cause["host"]) == ("c", "host-c")
+
+
+# -- links that the kernels have encrypted: the numbers of their records tell
+
+
+def encrypted(records: int | None, cipher: str = "chacha20-poly1305", **more: Any) -> dict[str, Any]:
+    return {"encryption": {"how": "kernel", "cipher": cipher, "records": records}, **more}
+
+
+CUT = (
+    "the link %s between tape1 and db1 was cut on the way: tape1 sent %s records, db1 received %s; "
+    "is somebody in between?"
+)
+FORGED = {"kind": "changed on the way", "where": "record", "error": ""}
+FAILED_SINK = {"remote": {"rc": 2, "problem": FAILED}}
+
+
+@pytest.mark.parametrize(
+    ("stages", "writer", "reader", "kind", "text"),
+    [
+        ({}, encrypted(7), encrypted(6), "cut on the way", CUT % (ONE, 7, 6)),
+        # a forged end of file, at which the sink failed: it is not to blame
+        (FAILED_SINK, encrypted(7), encrypted(6, state="aborted"), "cut on the way", CUT % (ONE, 7, 6)),
+        (
+            {},
+            encrypted(7, state="reset"),
+            encrypted(6, state="reset", ended=False),
+            "cut on the way",
+            CUT % (ONE, 7, 6),
+        ),
+        ({}, encrypted(7), encrypted(7, state="reset", ended=False), "cut on the way", CUT % (ONE, 7, 7)),
+        ({}, encrypted(None), encrypted(None), "cut on the way", CUT % (ONE, None, None)),
+        (
+            {"remote": {"rc": 2, "problem": FAILED, "blame": [ONE]}},
+            encrypted(7, state="reset"),
+            encrypted(5, state="reset", problem=FORGED),
+            "changed on the way",
+            f"the link {ONE} between tape1 and db1 was aborted: it was changed on the way: a record is not authentic; "
+            "is somebody in between?",
+        ),
+        (
+            {},
+            encrypted(7),
+            encrypted(7, "aes-256-gcm"),
+            "link",
+            f"on the link {ONE}, tape1 and db1 did not encrypt in the same way",
+        ),
+        ({}, encrypted(7), {}, "link", f"on the link {ONE}, tape1 and db1 did not encrypt in the same way"),
+        ({}, {}, encrypted(7), "link", f"on the link {ONE}, tape1 and db1 did not encrypt in the same way"),
+        # its own fault: it left the rest of its input unread
+        (FAILED_SINK, encrypted(7), encrypted(6, state="aborted", unread=5), "failed", ""),
+        (FAILED_SINK, encrypted(7, state="reset"), encrypted(6, state="aborted", ended=False), "failed", ""),
+    ],
+)
+def test_an_encrypted_link(
+    stages: dict[str, Any], writer: dict[str, Any], reader: dict[str, Any], kind: str, text: str
+) -> None:
+    plan = pipe()
+    cause = judge(plan, reports(plan, stages, {(ONE, "W"): writer, (ONE, "R"): reader})).cause
+    assert cause and cause["kind"] == kind and (not text or cause["msg"] == text)
+
+
+def test_an_encrypted_link_is_ok_when_the_records_agree() -> None:
+    plan = pipe()
+    assert judge(plan, reports(plan, {}, {(ONE, "W"): encrypted(7), (ONE, "R"): encrypted(7)})).ok
+
+
+def test_a_reader_that_may_leave_has_not_opened_all_records() -> None:
+    plan = pipe()
+    left = encrypted(3, state="left", ended=True)
+    assert judge(plan, reports(plan, {}, {(ONE, "W"): encrypted(7, state="reset"), (ONE, "R"): left})).ok

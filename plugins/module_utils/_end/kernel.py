@@ -47,7 +47,7 @@ TCP_INFO = {
     "rwnd_limited": (176, "Q"),
     "sndbuf_limited": (184, "Q"),
 }
-TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE = 5, 6, 7
+TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE, TCP_CLOSING = 5, 6, 7, 11
 
 
 def tcp_info(sock: socket.socket) -> "Counters":
@@ -115,12 +115,16 @@ def table_row(sock: socket.socket) -> "tuple[str, str]":
 
 
 def in_time_wait(row: "tuple[str, str]") -> bool:
-    """Whether both sides have closed that connection in order, this one first; False when the table cannot be read."""
+    """Whether both sides have closed that connection in order, this one first; False when the table cannot be read.
+
+    If both did at the same moment it is closing first, until the other side has acknowledged that.
+    """
     try:
         with open(row[0], "rb") as table:
-            return (" %s %02X " % (row[1], TCP_TIME_WAIT)).encode() in table.read()
+            rows = table.read()
     except OSError:
         return False
+    return any((" %s %02X " % (row[1], state)).encode() in rows for state in (TCP_TIME_WAIT, TCP_CLOSING))
 
 
 def keep_alive(sock: socket.socket, seconds: int) -> None:

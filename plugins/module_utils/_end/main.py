@@ -99,12 +99,13 @@ def exists(path: str) -> bool:
 
 def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
     """(how this end's kernel can encrypt links that are to be encrypted, why it must refuse to)."""
-    if not plan["kernel_tls"]:
+    if not plan["kernel_tls"] or all(link["side"] == "local" for link in plan["links"]):
         return 0, None
     from .ktls_trial import trial  # an end that is not to encrypt has no such module
 
     can, problem = trial()
-    return can, {"kind": "no kernel tls", "problem": problem} if problem else None
+    must = plan["kernel_tls"] == "must"
+    return can, {"kind": "no kernel tls", "problem": problem} if problem and must else None
 
 
 def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":

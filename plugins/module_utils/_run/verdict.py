@@ -133,6 +133,8 @@ class Verdict:
             writer, reader = self.sides.get((spec["id"], "W")), self.sides.get((spec["id"], "R"))
             if not writer or not reader or spec["id"] in self.excused or not by_kernel(reader):
                 continue
+            if by_kernel(writer) != by_kernel(reader) or reader["problem"]:
+                continue
             if reader["ended"] and not reader["unread"] and records(writer) != records(reader):
                 return self._cut_cause(spec["id"], writer, reader)
         return None
