@@ -48,7 +48,7 @@ def test_what_it_needs_is_said(host: Host) -> None:
 
 A_BLOCK = "it must be a multiple of 512, and at most 4M"
 A_NAME = "use letters, digits, - _ and ., at most 64 of them"
-A_HOST = "it is one word, without /"
+A_HOST = "use one word without /"
 OTHER_TAR = "this host needs GNU tar, but its tar is another one (%s): install the package tar"
 BUSYBOX = "tar: unrecognized option: version"
 

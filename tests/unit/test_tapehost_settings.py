@@ -111,7 +111,7 @@ def test_no_time(text: str) -> None:
 
 LIST = "it must be a list of words"
 QUOTES = 'write each in quotes ("042142"): without, YAML reads it as a number, and with a 0 before it as an octal one'
-YES = "it is true or false"
+YES = "it must be true or false"
 SIZE = "write it as 256K, 2G or 2.5T"
 DURATION = "write it as 28d, 12h, 90m or 30s, and at most 1000 years"
 RETENTION = "it needs a unit of days or more, such as 28d, 4w, 6mo or 1y, and is at most 1000 years"
@@ -122,8 +122,8 @@ WRONG = [
     ({"devices": ["a", ["b"]]}, "tape_devices: ['a', ['b']] is not a list: " + LIST),
     ({"devices": False}, "tape_devices: False is not a list: " + LIST),
     ({"barcodes": [None]}, "tape_barcodes: [None] is not a list: " + LIST),
-    ({"barcodes": ["A00001L6", 17506]}, "tape_barcodes: ['A00001L6', 17506] has a number in it: " + QUOTES),
-    ({"labels": [17506]}, "tape_labels: [17506] has a number in it: " + QUOTES),
+    ({"barcodes": ["A00001L6", 17506]}, "tape_barcodes: ['A00001L6', 17506] contains a number: " + QUOTES),
+    ({"labels": [17506]}, "tape_labels: [17506] contains a number: " + QUOTES),
     ({"labels": 1.5}, "tape_labels: 1.5 is not a list: " + LIST),
     ({"paths": True}, "tape_paths: True is not a list: " + LIST),
     ({"devices": ["a\0b"]}, "tape_devices: ['a\\x00b'] is not a list: " + LIST),
@@ -236,10 +236,10 @@ REFUSED = [
     (["sink", "--run", "../R", "--host", "h1"], "'../R' cannot be the name of a run: " + NAME),
     (["sink", "--run", "R,1", "--host", "h1"], "'R,1' cannot be the name of a run: " + NAME),
     (["finish", "--run", ""], "'' cannot be the name of a run: " + NAME),
-    (["sink", "--run", "R1", "--host", "a/b"], "'a/b' cannot be the name of a host: it is one word, without /"),
-    (["sink", "--run", "R1", "--host", "a b"], "'a b' cannot be the name of a host: it is one word, without /"),
-    (["sink", "--run", "R1", "--host", ""], "'' cannot be the name of a host: it is one word, without /"),
-    (["sink", "--run", "R1", "--host", ".."], "'..' cannot be the name of a host: it is one word, without /"),
+    (["sink", "--run", "R1", "--host", "a/b"], "'a/b' cannot be the name of a host: use one word without /"),
+    (["sink", "--run", "R1", "--host", "a b"], "'a b' cannot be the name of a host: use one word without /"),
+    (["sink", "--run", "R1", "--host", ""], "'' cannot be the name of a host: use one word without /"),
+    (["sink", "--run", "R1", "--host", ".."], "'..' cannot be the name of a host: use one word without /"),
     (["sink", "--run", "R1", "--host", "h1", "--level", "10"], "level 10: it is from 0 (everything) to 9"),
     (["sink", "--run", "R1", "--host", "h1", "--level", "-1"], "level -1: it is from 0 (everything) to 9"),
     (["sink", "--run", "R1", "--host", "h1"], "this host has no drives: set tape_devices in the variables of the "),

@@ -1,10 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The call of a program: by a module, whose request is a file in the archive that the program comes in, or by a person.
+"""The call of a program, either by a module or by a person.
 
-There a request has no limit, and nobody sees it in a list of processes: {"words": the command line, "settings": {…},
-"input": what else a subcommand is told, "controller": {"time": its clock, "boot": the start of its machine}}.  A person
-gives words, and the settings as JSON in the environment.
+A module puts its request as a file into the archive of the program, where it can have any length and does not show in a
+list of processes: {"words": the command line, "settings": {…}, "input": further data for a subcommand, "controller":
+{"time": its clock, "boot": its boot ID}}.  A person gives words, and the settings as JSON in the environment.
 """
 
 import binascii
@@ -25,7 +25,7 @@ VARIABLE = "SOCKETPIPE_TAPE"
 
 
 class Call:
-    """What is asked for, and how it is answered."""
+    """The request, and the form of the answer."""
 
     def __init__(self) -> None:
         self.request = load()
@@ -36,11 +36,11 @@ class Call:
         self.ahead = ahead(request.get("controller"))
 
     def settings(self) -> "dict[str, Any]":
-        """As they are given; raises Problem."""
+        """The settings as given; raises Problem."""
         if self.request is not None:
             return dict(self.request["settings"])
         try:
-            # UTF-8 whatever the locale is; other bytes are surrogates, as in the name of a file
+            # UTF-8 whatever the locale; other bytes are surrogates, as in file names
             given = json.loads((os.environb.get(VARIABLE.encode()) or b"{}").decode("utf-8", "surrogateescape"))
         except (ValueError, RecursionError) as exc:
             raise Problem("%s is not JSON: %s" % (VARIABLE, exc), kind=SETTINGS) from None
@@ -49,9 +49,9 @@ class Call:
         return given
 
     def answer(self, value: "Any") -> None:
-        """All of it to standard output, or an OSError now: what Python would say at its end nobody hears.
+        """Write the answer to standard output; raises OSError now, because nothing would report it at exit.
 
-        For a module it is compressed, as base64, so that one of megabytes is a part of the end's report.
+        For a module it is compressed and in base64, so that an answer of megabytes fits into the report of an end.
         """
         data = json.dumps(value).encode("ascii")
         if self.by_module:
@@ -61,7 +61,7 @@ class Call:
             data = data[os.write(1, data) :]
 
     def fail(self, kind: str, text: str, program: str = "") -> None:
-        """The last line of standard error: JSON for a module, for a person a sentence after ``program``."""
+        """Write the last line of standard error: JSON for a module, a sentence after ``program`` for a person."""
         line = program + text
         if self.by_module:
             line = json.dumps({"problem": {"kind": kind, "msg": text[:8000]}})
@@ -70,14 +70,14 @@ class Call:
 
 
 def ahead(controller: "dict[str, Any] | None") -> "float | None":
-    """Seconds by which the clock of this machine is ahead of the controller's; None if that is not another clock."""
+    """Seconds by which this machine's clock is ahead of the controller's; None if both are the same machine."""
     if controller is None or controller["boot"] == boot():
         return None
     return time.time() - float(controller["time"])
 
 
 def boot() -> str:
-    """What changes with each start of this machine, and is no other machine's (random(4))."""
+    """The boot ID, unique to this boot of this machine (random(4))."""
     with open("/proc/sys/kernel/random/boot_id") as source:
         return source.read().strip()
 
@@ -87,6 +87,6 @@ def load() -> "dict[str, Any] | None":
     main = sys.modules["__main__"]
     try:
         data = main.__loader__.get_data(os.path.join(os.path.dirname(str(main.__file__)), NAME))  # type: ignore[union-attr]
-    except (AttributeError, OSError):  # it was not started from an archive, or there is none in it
+    except (AttributeError, OSError):  # not started from an archive, or the archive has no request
         return None
     return dict(json.loads(data.decode("ascii")))

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are whole or not there, locks that a crash frees, and a queue in the order of arrival."""
+"""Files that are either complete or absent, locks that a crash releases, and a queue in the order of arrival."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-LOCK_POLL = 0.2  # seconds between two looks at a lock that somebody else has
+LOCK_POLL = 0.2  # seconds: polling interval for a lock that another process holds
 
 
 def make_folder(path: str) -> None:
@@ -22,19 +22,19 @@ def make_folder(path: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Make a rename in it last through a power failure (fsync(2))."""
+    """Make a rename in this folder survive a power failure (fsync(2))."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     except OSError as exc:
-        if exc.errno != errno.EINVAL:  # a file system that has none for directories, such as CIFS
+        if exc.errno != errno.EINVAL:  # a file system without fsync for directories, such as CIFS
             raise
     finally:
         os.close(fd)
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Replace a file in one step: what is read there is the old content or the new, whenever the power fails."""
+    """Replace a file atomically: after a power failure it has either the old or the new content."""
     folder = os.path.dirname(path)
     make_folder(folder)
     part = "%s.%d.part" % (path, os.getpid())
@@ -49,7 +49,7 @@ def write_whole(path: str, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(part)
         if isinstance(exc, OSError):
-            exc.filename = path  # the one thing that open(2) says and write(2) does not
+            exc.filename = path  # which open(2) sets, but write(2) does not
         raise
     sync_folder(folder)
 
@@ -68,9 +68,9 @@ def read_json(path: str) -> "Any":
 
 
 class Lock:
-    """A lock on a file (flock(2)): held as long as this process, or a child that was given ``fd``, lives.
+    """A lock on a file (flock(2)), held until this process and all children that inherit ``fd`` have exited.
 
-    The file says for whom: a JSON object.
+    The file describes the holder, as a JSON object.
     """
 
     def __init__(self, path: str):
@@ -78,7 +78,7 @@ class Lock:
         self.fd = -1
 
     def take(self, holder: "dict[str, Any]") -> bool:
-        """Try to take it, without waiting."""
+        """Try to take the lock, without waiting."""
         make_folder(os.path.dirname(self.path))
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -94,7 +94,7 @@ class Lock:
         return True
 
     def holder(self) -> "dict[str, Any]":
-        """For whom it is held, {} if nobody has said so."""
+        """The holder, {} if unknown."""
         try:
             return read_json(self.path) or {}
         except ValueError:
@@ -109,7 +109,7 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(path: str) -> "Iterator[None]":
-    """Wait for a lock that everybody holds for a moment only."""
+    """Wait for a lock that is only ever held briefly."""
     make_folder(os.path.dirname(path))
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -120,7 +120,7 @@ def locked(path: str) -> "Iterator[None]":
 
 
 class Ticket:
-    """A place in a queue: a locked file whose name tells when it was drawn, and for which run."""
+    """A place in a queue: a locked file, whose name contains the time and the run."""
 
     def __init__(self, folder: str, kind: str, run: str):
         self.folder = folder
@@ -130,13 +130,13 @@ class Ticket:
         self.queue()
 
     def queue(self) -> None:
-        """Take the last place."""
+        """Take a place at the end of the queue."""
         while not self.draw():
             pass
 
     def draw(self) -> bool:
-        """Make the file and lock it; False if another one took it for that of a dead one in between."""
-        # the order of arrival: CLOCK_REALTIME may be set, the boot's clock goes on
+        """Create and lock the file; False if another process removed it in between, as that of a dead one."""
+        # in order of arrival; the monotonic clock cannot be set, unlike CLOCK_REALTIME
         self.name = "%s,%020d,%d,%s" % (self.kind, int(time.monotonic() * 1e6), os.getpid(), self.run)
         self.lock = Lock(os.path.join(self.folder, self.name))
         if not self.lock.take({}):
@@ -148,11 +148,11 @@ class Ticket:
         return False
 
     def first(self, of_run: bool) -> bool:
-        """Whether nobody alive (of our run) has been waiting for longer; removes the tickets of the dead."""
+        """Whether no living process (of our run) has waited longer; removes the tickets of dead ones."""
         for name in sorted(os.listdir(self.folder)):
             if name == self.name:
                 return True
-            if name.count(",") < 3:  # none of ours: NFS keeps a file that is removed while it is open as .nfs…
+            if name.count(",") < 3:  # not a ticket: NFS renames a removed file that is still open to .nfs…
                 continue
             kind, _time, _pid, run = name.split(",", 3)
             if kind != self.kind or (of_run and run != self.run):

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names that become parts of paths: they come from command lines, and from tapes that others may have written."""
+"""Names that become parts of paths.  They come from command lines and from tapes, which anybody may have written."""
 
 import os
 import re
@@ -12,7 +12,7 @@ NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z")
 
 
 def checked(kind: str, name: str) -> str:
-    """A tape's, a run's or a set's name; raises Problem."""
+    """The name of a tape, a run or a set; raises Problem."""
     if not NAME.match(name) or not name.strip("-_"):
         raise Problem(
             "%r cannot be the name of a %s" % (name, kind),
@@ -23,22 +23,22 @@ def checked(kind: str, name: str) -> str:
 
 
 def host(name: str) -> str:
-    """A host's name in the inventory, which may be almost anything; it is a word of its archives' names, too."""
+    """The name of a host in the inventory, which has few rules; it is also a word in the labels of its archives."""
     if not name or name.startswith(".") or any(not letter.isprintable() or letter in " /" for letter in name):
-        raise Problem("%r cannot be the name of a host" % name, "it is one word, without /", kind=SETTINGS)
+        raise Problem("%r cannot be the name of a host" % name, "use one word without /", kind=SETTINGS)
     return name
 
 
 def encode(text: str) -> bytes:
-    """A text as a part of a path: in UTF-8 whatever the locale is; other bytes come as surrogates."""
+    """A text as part of a path, in UTF-8 whatever the locale; other bytes are surrogates."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def path(text: str) -> str:
-    """The same as Python wants it, of which 3.6 knows only ASCII in the locale C."""
+    """The same as a str for Python; in the locale C, Python 3.6 accepts only ASCII."""
     return os.fsdecode(encode(text))
 
 
 def shown(name: bytes) -> str:
-    """A file's name for people and JSON: bytes that are not UTF-8 as \\xNN."""
+    """A file name for people and JSON, with bytes that are not UTF-8 as \\xNN."""
     return name.decode("utf-8", "backslashreplace")

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Child processes: their environment, the signals that end us, and that nothing is left running when we are gone."""
+"""Child processes: their environment, handling of signals, and cleaning up so that nothing is left running."""
 
 import contextlib
 import ctypes
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # mtx is there, and the PATH of a login without root ends before
-# what would change how a program behaves, or what it says
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # for mtx; the PATH of a login without root lacks these directories
+# variables that would change the behaviour or output of programs
 DROPPED = ("TAR_OPTIONS", "TAPE", "POSIXLY_CORRECT", "LANGUAGE", "SOCKETPIPE_TAPE")
 
 c_library = ctypes.CDLL(None, use_errno=True)
 
 
 class Ended(BaseException):
-    """A signal asks us to end."""
+    """A signal told this process to stop."""
 
     def __init__(self, number: int):
         super().__init__(number)
@@ -34,7 +34,7 @@ class Ended(BaseException):
 
 
 class Missing(Problem):
-    """A program cannot be started; ``why``: what the system says."""
+    """A program cannot be started; ``why``: the reason from the system."""
 
     def __init__(self, program: str, exc: OSError):
         self.errno, self.why = exc.errno or 0, exc.strerror or str(exc)
@@ -45,11 +45,11 @@ class Missing(Problem):
 
 
 def end_on_signals() -> None:
-    """Raise Ended when a signal asks us to end, once: what we have started is ended on the way out."""
+    """Raise Ended at the first signal to stop; child processes are then killed during the exit."""
 
     def stop(number: int, _frame: object) -> None:
         for other in ENDING:
-            signal.signal(other, lambda _number, _frame: None)  # not SIG_IGN, which a program would inherit
+            signal.signal(other, lambda _number, _frame: None)  # not SIG_IGN, which child processes would inherit
         raise Ended(number)
 
     for number in ENDING:
@@ -59,7 +59,7 @@ def end_on_signals() -> None:
 
 @contextlib.contextmanager
 def signals_held() -> "Iterator[None]":
-    """A signal to end waits: between a process's start and its place in the list of what is ended, it would be lost."""
+    """Block signals to stop; between starting a process and recording it, they would leave it running."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -68,26 +68,26 @@ def signals_held() -> "Iterator[None]":
 
 
 def environment() -> "dict[str, str]":
-    """Our own, for programs whose output we read: in English, and with the directories of system tools."""
+    """The environment for programs whose output is parsed: in English, with the directories of system tools in PATH."""
     path = os.environ.get("PATH") or os.defpath
     kept = {name: value for name, value in os.environ.items() if name not in DROPPED}
     return dict(kept, PATH="%s:%s" % (path, SBIN), LC_ALL="C")
 
 
 def die_with(parent: int) -> "Callable[[], Any]":
-    """Called in a child before its program starts: it is killed when its parent is gone, whatever became of that."""
+    """For a child before exec: have the kernel kill it when its parent dies, for any reason."""
 
     def ask() -> None:
         c_library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(127)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # a program would inherit what is held back here
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # the program would inherit the blocked signals
 
     return ask
 
 
 def start(argv: "Words", before: "Callable[[], None] | None" = None, **how: "Any") -> "subprocess.Popen[bytes]":
-    """Start a program that dies with us; ``before``: done in it first; raises Missing."""
+    """Start a program that dies with this process; ``before`` runs in the child first; raises Missing."""
     ask = die_with(os.getpid())
 
     def prepare() -> None:
@@ -103,7 +103,7 @@ def start(argv: "Words", before: "Callable[[], None] | None" = None, **how: "Any
 
 
 class Children:
-    """Programs that are ended, and waited for, when the block ends, however that ends."""
+    """Programs that are killed, if still running, and waited for at the end of the block."""
 
     def __init__(self) -> None:
         self.started: "list[subprocess.Popen[bytes]]" = []
@@ -130,7 +130,7 @@ class Children:
 
 
 class Forked:
-    """A copy of us with some work, after which it ends; as far as a crew needs it like subprocess.Popen."""
+    """A fork that runs a function and exits; it has the methods of subprocess.Popen that Crew needs."""
 
     def __init__(self, work: "Callable[[], None]", standard: "tuple[int, int, int]", fds: "tuple[int, ...]"):
         self.returncode: "int | None" = None
@@ -148,7 +148,7 @@ class Forked:
                 os.dup2(ours, fd)
             for name in os.listdir("/proc/self/fd"):
                 if int(name) > 2 and int(name) not in fds:
-                    with contextlib.suppress(OSError):  # that of the folder itself
+                    with contextlib.suppress(OSError):  # the descriptor of the folder itself
                         os.close(int(name))
             work()
             status = 0

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings that a program gets: the role's variables, without "tape_" before their names.
+"""The settings of a program: the variables of the role, without the prefix "tape_".
 
-A program has a class of its own with its keys and their defaults.  All values are checked when it starts, and a
-sentence names the variable.
+Each program has its own class with the keys and their defaults.  All values are checked at the start, and messages name
+the variable.
 """
 
 from . import names
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-YES = ("true", "yes", "on", "1")  # as -e on a command line gives them
+YES = ("true", "yes", "on", "1")  # as given with -e on a command line
 NO = ("false", "no", "off", "0")
 LARGEST_BLOCK = 2**22  # bytes
 
@@ -54,7 +54,7 @@ class Settings:
         return str(value)
 
     def name(self, name: str) -> str:
-        """A word that becomes a part of a path."""
+        """A word that becomes part of a path."""
         try:
             return names.checked(name, self.word(name))
         except Problem as exc:
@@ -67,19 +67,19 @@ class Settings:
         return value
 
     def words(self, name: str, numbers: str = "") -> "list[str]":
-        """A list of words; one word is a list, too. ``numbers``: why there may be none among them."""
+        """A list of words, or a single word; ``numbers``: why numbers are not allowed, "" if they are."""
         value = [self.value[name]] if isinstance(self.value[name], str) else self.value[name]
         if not isinstance(value, list) or not all(
             isinstance(each, (str, int)) and not isinstance(each, bool) and "\0" not in str(each) for each in value
         ):
             raise self.wrong(name, ": %r is not a list" % (value,), "it must be a list of words")
         if numbers and any(not isinstance(each, str) for each in value):
-            raise self.wrong(name, ": %r has a number in it" % (value,), numbers)
+            raise self.wrong(name, ": %r contains a number" % (value,), numbers)
         return [str(each) for each in value]
 
     def flag(self, name: str) -> bool:
         value = self.value[name]
         text = str(value).lower()
         if text not in YES + NO:
-            raise self.wrong(name, ": %r" % (value,), "it is true or false")
+            raise self.wrong(name, ": %r" % (value,), "it must be true or false")
         return text in YES

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tools that are run to their end for what they print: each for a limited time."""
+"""Runs tools for their output, each with a time limit."""
 
 import os
 import select
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 
     from .process import Words
 
-GRACE = 2.0  # seconds between a request to end and the end
-OUTPUT_SIZE = 1 << 20  # bytes of what a tool says: a library of 10 000 slots says half of that
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+OUTPUT_SIZE = 1 << 20  # bytes of output; a library with 10 000 slots prints half of this
 
 
 class TooLong(Exception):
-    """It has been ended, for it took longer than it may; the text is the last that it had to say."""
+    """A tool exceeded its time limit and was killed; the text is its last output."""
 
 
 def last_lines(text: str, count: int = 1) -> str:
-    """The last lines that say something, in one."""
+    """The last non-empty lines, joined."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " / ".join(lines[-count:])[-500:]
 
 
 def run(argv: "Words", limit: float, env: "dict[str, str] | None" = None) -> "tuple[int, str, str]":
-    """Run a program without standard input: its exit status (as subprocess has it), its output and its errors.
+    """Run a program without standard input; returns its exit status (as in subprocess), output and errors.
 
-    It has a session of its own.  Whatever it has started there is ended with it, and at the latest with us, however
-    we end: it is the child of a guard, which hears that.  Its output goes to files and not to pipes, which a daemon
-    that it leaves behind would keep open.
+    It runs in its own session, as the child of a guard.  The guard kills everything that it started there after it has
+    exited, or when this process dies.  Its output goes to files, because a daemon it leaves behind would keep pipes
+    open.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         env = environment() if env is None else env
@@ -69,7 +69,7 @@ def run(argv: "Words", limit: float, env: "dict[str, str] | None" = None) -> "tu
 
 
 def ask(argv: "Words", limit: "float | None" = None) -> "tuple[int, str, str]":
-    """The same of a program that only asks, starts nothing and is done at once: without a guard."""
+    """The same without a guard, for a quick query that starts no other process."""
     with Children() as children:
         child = children.start(argv, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
         try:
@@ -80,7 +80,7 @@ def ask(argv: "Words", limit: "float | None" = None) -> "tuple[int, str, str]":
 
 
 def call(argv: "Words") -> int:
-    """The exit status of a program that has nothing to say but its errors."""
+    """The exit status of a program that prints nothing but errors."""
     with Children() as children:
         return children.start(argv, stdin=DEVNULL).wait()
 
@@ -92,8 +92,8 @@ def _text(file: "IO[bytes]") -> str:
 
 
 def _guard(argv: "Words", env: "dict[str, str]", outputs: "tuple[int, int]", heard: int, tell: int) -> None:
-    """Start the program, in a process of its own: tell how it ends, or end it as soon as we are gone."""
-    os.setsid()  # a signal to our group is not for it
+    """The guard process: runs the program and reports how it ends, or kills it when the parent dies."""
+    os.setsid()  # so that signals to the group of the parent do not reach it
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which the program would inherit
@@ -113,7 +113,7 @@ def _guard(argv: "Words", env: "dict[str, str]", outputs: "tuple[int, int]", hea
 
 
 def _close_but(kept: "tuple[int, ...]") -> None:
-    """A guard must keep no pipe, no lock and no tape open."""
+    """Close all other descriptors: a guard must keep no pipe, lock or tape open."""
     for name in os.listdir("/proc/self/fd"):
         try:
             if int(name) not in kept:
@@ -126,9 +126,9 @@ def _close_but(kept: "tuple[int, ...]") -> None:
 
 
 def _ended(pid: int, heard: int) -> bool:
-    """Whether it ends before we do; it stays a zombie, so that the number of its group is nobody else's."""
+    """Whether it exits before the parent dies; it stays a zombie, so that its group number is not reused."""
     poller = select.poll()
-    poller.register(heard, 0)  # POLLHUP: the other end is gone
+    poller.register(heard, 0)  # POLLHUP: the parent has died
     pause = 2
     while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
         if poller.poll(pause):
@@ -138,7 +138,7 @@ def _ended(pid: int, heard: int) -> bool:
 
 
 def _end(group: int, gently: bool) -> None:
-    """End a process group; ``gently``: with a moment to tidy up."""
+    """Kill a process group; ``gently``: with SIGTERM first."""
     try:
         if gently:
             os.killpg(group, signal.SIGTERM)
@@ -148,5 +148,5 @@ def _end(group: int, gently: bool) -> None:
                     break
                 time.sleep(0.05)
         os.killpg(group, signal.SIGKILL)
-    except OSError:  # nobody is left, or it is another user's now (sudo)
+    except OSError:  # no process is left, or they belong to another user (sudo)
         pass

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Times, durations and sizes as a person writes and reads them."""
+"""Times, durations and sizes, as people write and read them."""
 
 import calendar
 import re
@@ -10,16 +10,16 @@ from .problem import SETTINGS, Problem
 
 DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 DAY = 86400
-DAYS = {"d": 1, "day": 1, "w": 7, "week": 7, "mo": 31, "month": 31, "y": 366, "year": 366}  # never less than was meant
+DAYS = {"d": 1, "day": 1, "w": 7, "week": 7, "mo": 31, "month": 31, "y": 366, "year": 366}  # rounded up
 SIZES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-LONGEST = 1000 * 366 * 86400  # seconds; with much more, times have no date any more
+LONGEST = 1000 * 366 * 86400  # seconds; much longer times cannot be represented as dates
 LARGEST = 2**62  # bytes
 STAMP = "%Y%m%dT%H%M%SZ"
 ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def parse_duration(text: object) -> int:
-    """Seconds of 28d, 12h, 90m, 30s, 2w or a number of seconds; raises Problem."""
+    """Seconds for 28d, 12h, 90m, 30s, 2w or a number of seconds; raises Problem."""
     match = re.match(r"([0-9]{1,12})([smhdw]?)\Z", str(text).strip())
     seconds = int(match.group(1)) * DURATIONS[match.group(2)] if match else 0
     if not match or seconds > LONGEST:
@@ -28,7 +28,7 @@ def parse_duration(text: object) -> int:
 
 
 def parse_retention(text: object) -> int:
-    """Seconds of 28d, 4w, 6mo, 1y, 6 months or 1y 6mo: an m is minutes to some programs and months to others."""
+    """Seconds for 28d, 4w, 6mo, 1y, 6 months or 1y 6mo; m is refused, because it may mean minutes or months."""
     words = str(text).strip().lower()
     parts = re.findall(r"([0-9]{1,9})\s*([a-z]+)[\s,]*", words)
     whole = re.match(r"([0-9]{1,9}\s*[a-z]+[\s,]*)+\Z", words)
@@ -47,7 +47,7 @@ def parse_retention(text: object) -> int:
 
 
 def parse_size(text: object) -> int:
-    """Bytes of 256K, 2G, 2.5T or a number of bytes, with binary suffixes; raises Problem."""
+    """Bytes for 256K, 2G, 2.5T (binary suffixes) or a number of bytes; raises Problem."""
     match = re.match(r"([0-9]{1,19})(\.[0-9]{1,9})?([KMGT]?)(?:i?B)?\Z", str(text).strip(), re.IGNORECASE)
     unit = SIZES[match.group(3).upper()] if match else 1
     size = int(match.group(1)) * unit + int(float(match.group(2) or 0) * unit) if match else 0
@@ -57,7 +57,7 @@ def parse_size(text: object) -> int:
 
 
 def say_size(count: "int | float") -> str:
-    """Bytes for a person: 1.5 GiB."""
+    """A size for people, such as 1.5 GiB."""
     for suffix in ("B", "KiB", "MiB", "GiB"):
         if count < 1024:
             return "%.*f %s" % (0 if suffix == "B" else 1, count, suffix)
@@ -66,17 +66,17 @@ def say_size(count: "int | float") -> str:
 
 
 def say_duration(seconds: "int | float") -> str:
-    """Seconds for a person: 1:09:40."""
+    """A duration for people, such as 1:09:40."""
     return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
 
 
 def count(number: int, thing: str) -> str:
-    """So many of a thing: 1 archive, 2 archives."""
+    """A number with its noun, such as 1 archive or 2 archives."""
     return "%d %s%s" % (number, thing, "" if number == 1 else "s")
 
 
 def some(names: "list[str]", most: int = 5) -> str:
-    """The first of them, and how many more there are."""
+    """The first names, and the number of the others."""
     more = ["%d more" % (len(names) - most)] if len(names) > most else []
     return ", ".join(names[:most] + more)
 
