@@ -833,8 +833,8 @@ def test_readers_end_killed(launch: Launch, tmp_path: Path) -> None:
 
 def test_an_error_of_ours_is_no_end_of_file_and_is_told(launch: Launch, tmp_path: Path) -> None:
     """The end fails by itself, in the middle of a run: as good as killed, and it says why."""
-    wrong = "stall = self.spec[1] if self.writer and self.moved_at < now - 1 else 0"
-    changes = (("link", 'stall = self.spec.get("stall_timeout") or 0', wrong),)
+    wrong = 'stall = self.spec[1] if self.spec["side"] == "W" and self.moved_at < now - 1 else 0'
+    changes = (("pulse", 'stall = self.spec.get("stall_timeout") or 0', wrong),)
     plan = two(sh("input", "echo data; sleep 600"), record("output", tmp_path / "seen"))
     ends = launch(plan, changes, patience=HASTY).wait()
     report = ends.report("a")

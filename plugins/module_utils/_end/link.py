@@ -11,6 +11,7 @@ import time
 
 from .kernel import FIN, HANGUP, full_reads
 from .lean import socket
+from .pulse import Pulse
 from .reads import WholeReads
 from .transport import FORGED, local_pair, make_ready
 
@@ -46,10 +47,10 @@ class Side:
         self.problem: "SideProblem | None" = None
         self.warnings: "list[EndWarning]" = []
         self.padding = self.spilled = 0  # bytes that we read in the stage's place: NUL, and others
-        self.since = self.moved_at = self.heard_at = time.monotonic()
+        self.since = time.monotonic()
+        self.pulse = Pulse(spec, self.since)
         self.ended_at: "float | None" = None
         self.reads: "WholeReads | None" = None
-        self.seen = self.heard = 0
         self.halved = False  # writer: the reader's stage has shut down its own sending side, so that nobody parts later
         self.parted = False  # writer: the reader's whole host has come to its end
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
@@ -128,20 +129,13 @@ class Side:
         if not self.tcp or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return
         info = self.transport.info()
-        count = self.bytes(info) or 0
-        if count != self.seen:
-            self.seen, self.moved_at = count, now
-        if info["segs_in"] is not None and info["segs_in"] != self.heard:
-            self.heard, self.heard_at = info["segs_in"], now
-        stall = self.spec.get("stall_timeout") or 0
-        dead = self.spec.get("dead_peer") or 0
+        self.pulse.feel(self.bytes(info) or 0, info["segs_in"], now)
+        problem = self.pulse.problem(now, may_rest=self.lingers)
         cipher = self.transport.worn_out() if self.state == OPEN else ""
         if cipher:
-            self.abort({"kind": "key used up", "cipher": cipher})
-        elif stall and now - self.moved_at > stall and not self.lingers:
-            self.abort({"kind": "stalled", "seconds": stall})
-        elif dead and info["segs_in"] is not None and now - self.heard_at > dead:
-            self.abort({"kind": "dead peer", "seconds": dead})
+            problem = {"kind": "key used up", "cipher": cipher}
+        if problem:
+            self.abort(problem)
 
     # -- what the end decides
 

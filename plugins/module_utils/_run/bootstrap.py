@@ -39,6 +39,7 @@ MODULES = [
     "_end.preflight",
     "_end.wire",
     "_end.watch",
+    "_end.pulse",
     "_end.reads",
     "_end.transport",
     "_end.link",

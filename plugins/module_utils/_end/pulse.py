@@ -1,0 +1,35 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Signs of life of a TCP link: whether bytes move, and whether the other host is there."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .records import LinkSpec, SideProblem
+
+
+class Pulse:
+    """When a byte has moved, and when a packet has come, for the last time."""
+
+    def __init__(self, spec: "LinkSpec", now: float):
+        self.spec = spec
+        self.seen, self.moved_at = 0, now
+        self.heard, self.heard_at = 0, now
+        self.hears = True  # whether this kernel counts packets
+
+    def feel(self, count: int, packets: "int | None", now: float) -> None:
+        """Take note of the counters of now: bytes, and packets received, which answers to keepalives are, too."""
+        if count != self.seen:
+            self.seen, self.moved_at = count, now
+        self.hears = packets is not None
+        if packets is not None and packets != self.heard:
+            self.heard, self.heard_at = packets, now
+
+    def problem(self, now: float, may_rest: bool) -> "SideProblem | None":
+        """What is wrong.  ``may_rest``: nothing needs to move any more."""
+        stall = self.spec.get("stall_timeout") or 0
+        dead = self.spec.get("dead_peer") or 0
+        if stall and now - self.moved_at > stall and not may_rest:
+            return {"kind": "stalled", "seconds": stall}
+        if dead and self.hears and now - self.heard_at > dead:
+            return {"kind": "dead peer", "seconds": dead}
+        return None
