@@ -40,6 +40,9 @@ class ActionModule(TapeAction):
         run = plan.get("run") if isinstance(plan, dict) else None
         return {"host": self.name, "run": run, "state": "failed", **result}
 
+    def failed(self, failure: Failure) -> TaskResult:
+        return {**super().failed(failure), "note": failure.note(self.name)}
+
     def work(self) -> TaskResult:
         plan: Plan = self.args["plan"]
         mine = (plan.get("hosts") or {}).get(self.name)

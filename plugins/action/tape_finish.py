@@ -66,11 +66,11 @@ class ActionModule(TapeAction):
         """One row for each host of the plan, in its order, from the results of tape_backup."""
         results = {r["host"]: r for r in self.args["results"] if isinstance(r, dict) and r.get("run") == plan["run"]}
         lost = {"state": "failed", "kind": "lost", "msg": "the play lost this host before its archive was started"}
-        return {name: self.row(name, results.get(name, lost)) for name in plan["order"]}
+        return {name: self.row(results.get(name, lost)) for name in plan["order"]}
 
     @staticmethod
-    def row(name: str, result: TaskResult) -> Row:
-        notes = [] if result["state"] in ("good", "estimated") else [result["msg"].removeprefix(f"{name}: ")]
+    def row(result: TaskResult) -> Row:
+        notes = [] if result["state"] in ("good", "estimated") else [result.get("note") or result["msg"]]
         return {
             "ok": result["state"] != "failed",
             "state": result["state"],

@@ -41,7 +41,7 @@ class ActionModule(TapeAction):
                 },
             )
         except Failure as exc:
-            exc.msg += ". Nothing has been written, and no host's tar was started."
+            exc.text += ". Nothing has been written, and no host's tar was started."
             raise
         parts: dict[str, HostOfPlan] = {name: {**entry, "out": False} for name, entry in planned["hosts"].items()}
         for name in out:

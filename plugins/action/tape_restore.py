@@ -114,6 +114,6 @@ class ActionModule(TapeAction):
         try:
             answer: Extracted = self.from_tape(source, [*words, "--", *args["restore_paths"]]).answer
         except Failure as exc:
-            exc.msg += ". This restore is incomplete: start again with another restore_to"
+            exc.text += ". This restore is incomplete: start again with another restore_to"
             raise
         return answer

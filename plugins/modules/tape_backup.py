@@ -280,6 +280,11 @@ slow:
   returned: success, if it is RV(state=good)
   type: str
   sample: ""
+note:
+  description: The message for a table with a row for each host, so without the name of this host.
+  returned: on failure
+  type: str
+  sample: "/srv/www: no such directory"
 kind:
   description:
     - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.

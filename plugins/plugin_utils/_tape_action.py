@@ -58,6 +58,8 @@ class TapeAction(ActionBase):
             result["_ansible_no_log"] = True
             if result.get("failed"):  # core 2.19 and later show the message of a failure despite no_log
                 result["msg"] = f"{result['kind']} (no_log hides the rest)"
+                if "note" in result:
+                    result["note"] = result["msg"]
         return result
 
     def outcome(self) -> TaskResult:

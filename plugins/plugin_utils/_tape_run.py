@@ -50,11 +50,25 @@ display = Display()
 
 
 class Failure(Exception):
-    """A failure; callers decide by ``kind``; ``started``: a stage has run and may have changed something."""
+    """A failure; callers decide by ``kind``; ``started``: a stage has run and may have changed something.
 
-    def __init__(self, kind: str, msg: str, host: str = "", started: bool = False):
-        super().__init__(msg)
-        self.kind, self.msg, self.host, self.started = kind, msg, host, started
+    ``named``: the text is what a program on ``host`` says, so the message begins with the name of that host.
+    """
+
+    def __init__(self, kind: str, text: str, host: str = "", started: bool = False, named: bool = False):
+        super().__init__(text)
+        self.kind, self.text, self.host, self.started, self.named = kind, text, host, started, named
+
+    @property
+    def msg(self) -> str:
+        return f"{self.host}: {self.text}" if self.named else self.text
+
+    def __str__(self) -> str:
+        return self.msg
+
+    def note(self, host: str) -> str:
+        """The message for a table, in the row of this host."""
+        return self.text if self.host == host else self.msg
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,10 +195,10 @@ def failure_of(verdict: Verdict, cause: Cause) -> Failure:
     said = stage["stderr"] or "" if stage else ""
     try:
         problem = json.loads(said.rstrip("\n").rpartition("\n")[2])["problem"]
-        kind, msg = str(problem["kind"]), f"{cause['host']}: {printable(str(problem['msg']))}"
+        kind, text = str(problem["kind"]), printable(str(problem["msg"]))
     except (ValueError, KeyError, TypeError):
-        kind, msg = cause["kind"], cause["msg"]
-    return Failure(kind, msg, cause["host"], verdict.started)
+        return Failure(cause["kind"], cause["msg"], cause["host"], verdict.started)
+    return Failure(kind, text, cause["host"], verdict.started, named=True)
 
 
 def answer_of(verdict: Verdict, stage: str, host: str) -> Any:
@@ -197,7 +211,7 @@ def answer_of(verdict: Verdict, stage: str, host: str) -> Any:
             return clean(answer)
     except (binascii.Error, zlib.error, ValueError, RecursionError):
         pass
-    raise Failure("answer", f"{host}: invalid answer ({len(text)} bytes)", host, True)
+    raise Failure("answer", f"invalid answer ({len(text)} bytes)", host, True, named=True)
 
 
 def clean(value: Any) -> Any:

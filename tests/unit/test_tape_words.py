@@ -12,7 +12,9 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible import context
 from ansible.module_utils.common.collections import ImmutableDict
+from ansible_collections.plumbing.socketpipe.plugins.action.tape_finish import ActionModule
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_again, _tape_table
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Failure
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,16 @@ NOTES = [
 def test_what_a_person_should_know_of_a_good_archive(row: dict[str, Any], notes: list[str]) -> None:
     apart = "not archived (separate file systems): "
     assert [note.removeprefix(apart) for note in _tape_table.notes_of(row)] == notes
+
+
+def test_a_failure_in_the_row_of_its_host_does_not_name_it_again() -> None:
+    """But every other host; a row has what the task says for it, and else the message."""
+    found = Failure("failed", "/srv/www: no such directory", "web1", named=True)
+    assert str(found) == found.msg == found.note("db1") == "web1: /srv/www: no such directory"
+    assert found.note("web1") == "/srv/www: no such directory"
+    assert Failure("settings", "web1: as it is", "web1").note("web1") == "web1: as it is"
+    told = {"state": "failed", "kind": "failed", "msg": found.msg}
+    assert [ActionModule.row(each)["note"] for each in (told, {**told, "note": "short"})] == [found.msg, "short"]
 
 
 # -- another run
