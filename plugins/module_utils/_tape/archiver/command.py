@@ -9,8 +9,8 @@ from . import mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .create import Plan
     from .gnutar import Tar
+    from .plan import Plan
     from .settings import Settings
     from .state import States
 

@@ -40,7 +40,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "commit": ("commit.commit", [RUN, HOST]),
     "finish": ("finish.finish", [RUN]),
     "label": (
-        "inventory.label",
+        "label.label",
         [
             ("--label", {"required": True}),
             ("--device", {"default": ""}),
@@ -50,8 +50,8 @@ SUBCOMMANDS: "dict[str, Any]" = {
     ),
     "info": ("info.info", [("--gather", {"default": "drives,tapes,archives,hosts"}), SOME_HOST]),
     "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
-    "find": ("inventory.find", [("--path", {"required": True}), SOME_HOST]),
-    "chain": ("inventory.chain", [HOST, ("--as-of", {"default": ""})]),
+    "find": ("find.find", [("--path", {"required": True}), SOME_HOST]),
+    "chain": ("chain.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
     "keep": ("host_copy.keep", [("--of", {"required": True})]),

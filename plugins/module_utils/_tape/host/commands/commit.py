@@ -32,46 +32,13 @@ KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "
 
 def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """Take the report on standard input: a line of JSON, and the compressed list of files; raises Problem."""
-    settings, catalog = session.settings, session.catalog
-    try:
-        said = parse(sys.stdin.buffer.readline(LINE))
-    except (ValueError, KeyError, TypeError, RecursionError, Problem) as exc:
-        raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
-    if (said["run"], said["host"], said["set"]) != (args.run, args.host, settings.set):
-        raise Problem("this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it does not belong here")
-    listing = sys.stdin.buffer.read()
-    if lines_of(listing) != said["files"]:
-        raise Problem(
-            "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
-        )
+    catalog = session.catalog
+    said, listing = receive(session, args)
     archives = catalog.archives(args.host)
-    having = [
-        (catalogs.order_of(archive), archive["tape"])
-        for archive in archives
-        if (archive["run"], archive["set"]) == (args.run, settings.set)
-        and archive["state"] in (catalogs.WRITTEN, catalogs.GOOD)
-    ]
-    if not having:
-        raise Problem(
-            "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, catalog.folder),
-            "; ".join(catalog.warnings()),
-        )
-    # of several tapes, that of the last attempt
-    label = max(having)[1]
-    foreign = other_machine(settings, archives, said)
+    foreign = other_machine(session.settings, archives, said)
+    label = tape_of(session, archives, args)
     with catalog.change(label) as tape:
-        archive = catalogs.find(tape, args.run, args.host, settings.set)
-        if archive is None:
-            raise Problem("the archive of %s in run %s has gone from tape %s" % (args.host, args.run, label))
-        if archive["state"] == catalogs.GOOD and (archive["bytes"], archive["sha256"]) != (
-            said["bytes"],
-            said["sha256"],
-        ):
-            raise Problem(
-                "tape %s, file %d: the archive of %s is good already, and this is the report of another one"
-                % (label, archive["file"], args.host),
-                "run it again",
-            )
+        archive = written(tape, said)
         if archive["bytes"] not in (None, said["bytes"]):
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
@@ -89,6 +56,54 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
     told = {key: [line[:MOST_CHARACTERS] for line in lines] for key, lines in told.items()}
     return dict(archive, tape=label, paths=[], mounted=len(archive["other_file_systems"]), **told)
+
+
+def receive(session: "Session", args: "argparse.Namespace") -> "tuple[dict[str, Any], bytes]":
+    """The report, checked: what the host says, and the list of files, compressed; raises Problem."""
+    try:
+        said = parse(sys.stdin.buffer.readline(LINE))
+    except (ValueError, KeyError, TypeError, RecursionError, Problem) as exc:
+        raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
+    if (said["run"], said["host"], said["set"]) != (args.run, args.host, session.settings.set):
+        raise Problem("this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it does not belong here")
+    listing = sys.stdin.buffer.read()
+    if lines_of(listing) != said["files"]:
+        raise Problem(
+            "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
+        )
+    return said, listing
+
+
+def tape_of(session: "Session", archives: "list[catalogs.Archive]", args: "argparse.Namespace") -> str:
+    """The label of the tape that has the run's archive: of several, that of the last attempt; raises Problem."""
+    having = [
+        (catalogs.order_of(archive), archive["tape"])
+        for archive in archives
+        if (archive["run"], archive["set"]) == (args.run, session.settings.set)
+        and archive["state"] in (catalogs.WRITTEN, catalogs.GOOD)
+    ]
+    if not having:
+        raise Problem(
+            "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, session.catalog.folder),
+            "; ".join(session.catalog.warnings()),
+        )
+    label: str = max(having)[1]
+    return label
+
+
+def written(tape: "catalogs.Tape", said: "dict[str, Any]") -> "catalogs.Archive":
+    """The entry of the archive that is reported, which must not be good already as another one; raises Problem."""
+    archive = catalogs.find(tape, said["run"], said["host"], said["set"])
+    if archive is None:
+        raise Problem("the archive of %s in run %s has gone from tape %s" % (said["host"], said["run"], tape["label"]))
+    same = (archive["bytes"], archive["sha256"]) == (said["bytes"], said["sha256"])
+    if archive["state"] == catalogs.GOOD and not same:
+        raise Problem(
+            "tape %s, file %d: the archive of %s is good already, and this is the report of another one"
+            % (tape["label"], archive["file"], said["host"]),
+            "run it again",
+        )
+    return archive
 
 
 def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:

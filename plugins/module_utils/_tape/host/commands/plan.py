@@ -51,6 +51,7 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     elif not request.get("dry"):
         clock.note(session)
     run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
+    session.run = run
     archives = [archive for archive in every if archive["set"] == settings.set]
     of_host = catalogs.by_host(every)
     hosts = {}
@@ -60,14 +61,13 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     keep = catalogs.needed(archives, soon, settings.expire_last) if expires else None
     for host, wish in asked.items():
         own = [archive for archive in of_host.get(host, []) if archive["set"] == settings.set]
-        hosts[host] = for_host(settings, run, host, wish, own, keep, warnings)
+        hosts[host] = for_host(session, host, wish, own, keep, warnings)
         hosts[host]["machine_id"] = (
             None if settings.accept_new_machine else catalogs.machine_of(of_host.get(host, []), host)
         )
         hosts[host]["skip"] = bool(request.get("resume")) and any(
             archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
         )
-    session.run = run
     drives = look(session, warnings)
     todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
     # the longest first, and before all those of which nothing is known
@@ -154,8 +154,7 @@ def unreported(own: "list[catalogs.Archive]", run: str) -> "set[str]":
 
 
 def for_host(
-    settings: "Settings",
-    run: str,
+    session: "Session",
     host: str,
     wish: "dict[str, Any]",
     own: "list[catalogs.Archive]",
@@ -163,6 +162,7 @@ def for_host(
     warnings: "list[str]",
 ) -> "dict[str, Any]":
     """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
+    settings, run = session.settings, session.run
     good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != run]
     bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
     level = wish["level"]
@@ -214,27 +214,12 @@ def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
     seen = []
     request = requests.WriteRequest(session)
 
-    def remember(held: "Reservation") -> "tuple[int, str]":
+    def record(held: "Reservation") -> "tuple[int, str]":
         rank, reason = request.rate_loaded(held)
-        tape = held.tape
-        state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= requests.UNFIT else "leased"
-        free = (
-            settings.capacity - (0 if rank == requests.EXPIRED else catalogs.used(tape))
-            if settings.capacity and tape
-            else None
-        )
-        entry = {
-            "device": held.drive.path,
-            "label": held.label.get("label"),
-            "state": state,
-            "free": free,
-            "message": reason,
-        }
-        entry["file"] = 1 if rank == requests.EXPIRED or not tape else catalogs.next_file(tape)
-        seen.append(entry)
+        seen.append(dict(loaded(held, rank), message=reason))
         return rank, reason
 
-    held, reasons, busy = scan.scan(session, remember, "a look at the tape")
+    held, reasons, busy = scan.scan(session, record, "a look at the tape")
     known = [entry["device"] for entry in seen]
     for path in [path for path in settings.devices if path not in known]:  # the role counts them
         entry = {"device": path, "label": None, "state": "unknown", "free": None, "file": None}
@@ -253,6 +238,20 @@ def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
         kind = BUSY if busy else CONFIRM if request.withheld else NO_TAPE
         raise Problem("no drive has a tape that may be written", why, kind=kind)
     return seen
+
+
+def loaded(held: "Reservation", rank: int) -> "dict[str, Any]":
+    """The tape in a drive, as a job may use it."""
+    tape, capacity = held.tape, held.settings.capacity
+    afresh = rank == requests.EXPIRED
+    state = ("yours", "append", "empty", "expired", "unfit")[rank] if rank <= requests.UNFIT else "leased"
+    return {
+        "device": held.drive.path,
+        "label": held.label.get("label"),
+        "state": state,
+        "free": capacity - (0 if afresh else catalogs.used(tape)) if capacity and tape else None,
+        "file": 1 if afresh or not tape else catalogs.next_file(tape),
+    }
 
 
 def packing(

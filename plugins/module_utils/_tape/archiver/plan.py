@@ -1,0 +1,80 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checked request for an archive or its estimate."""
+
+import time
+
+from ..common import names
+from ..common.names import shown
+from ..common.problem import NO_BASE, SETTINGS, Problem
+from . import mounts
+from .settings import Settings
+from .state import States
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+REPORT_SIZE = 64 * 1024  # characters of a list in a report
+
+
+class Plan:
+    """The checked request, before anything starts."""
+
+    def __init__(self, settings: Settings, words: "argparse.Namespace"):
+        self.settings = settings
+        self.level: int = words.level
+        self.base: "str | None" = names.checked("run", words.base) if words.base else None
+        if (self.level > 0) != (self.base is not None):
+            raise Problem(
+                "level %d %s a --base" % (self.level, "needs" if self.level else "does not take"), kind=SETTINGS
+            )
+        self.ahead: int = words.ahead
+        self.block_size, self.excludes = settings.block_size, settings.excludes
+        self.started = time.time()
+        self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
+        self.states = States(settings.state_dir)
+        self.file_systems = mounts.identify(settings.paths)
+        self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
+        self.level_problem = ""
+        # the contents of the archive: an increment must not include more than its base
+        self.wanted = {
+            "host": getattr(words, "host", ""),  # an estimate has no name
+            "paths": bounded([shown(path) for path in settings.paths]),
+            "excludes": bounded([shown(pattern) for pattern in self.excludes]),
+            "one_file_system": settings.one_file_system,
+        }  # type: dict[str, Any]
+
+    def write_snapshot(self, target: "Any") -> None:
+        """Write the snapshot file that tar starts from: that of the base, or an empty one for level 0."""
+        if self.base is None:
+            return
+        try:
+            self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted)
+            self.states.copy(self.base, target, self.ahead)
+        except Problem as exc:
+            if exc.kind != NO_BASE:
+                raise
+            target.seek(0)
+            target.truncate()
+            self.level_problem = "level 0 instead of %d: %s" % (self.level, exc)
+            self.level, self.base = 0, None
+
+
+def bounded(texts: "list[str]") -> "list[str]":
+    """The texts, cut to the limit of a report."""
+    kept: "list[str]" = []
+    room = REPORT_SIZE
+    for text in texts:
+        room -= len(text) + 4
+        if room < 0:
+            return kept + ["and %d more" % (len(texts) - len(kept))]
+        kept.append(text)
+    return kept
+
+
+def other_file_systems(plan: Plan, skipped: "list[str]") -> "list[str]":
+    """What is mounted below the paths and therefore not in the archive, though it has files; ``skipped``: by tar."""
+    found = {name[1:] for name in skipped} | set(map(shown, plan.out_of_reach))
+    return bounded(mounts.with_files(sorted(found - set(map(shown, plan.settings.paths)))))

@@ -1,0 +1,79 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The archives that a restore needs."""
+
+from ...common.problem import NOT_FOUND, Problem
+from ...common.units import count, parse_time
+from ..catalog import catalog as catalogs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..session import Session
+
+KEYS = (
+    "run",
+    "host",
+    "set",
+    "time",
+    "host_time",
+    "level",
+    "tape",
+    "file",
+    "block_size",
+    "bytes",
+    "sha256",
+    "verified",
+    "incomplete",
+)
+
+
+def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
+    catalog = session.catalog
+    good = catalog.good(args.host, session.settings.set)
+    runs = [archive["run"] for archive in good]
+    if args.as_of in runs:  # up to this run, whose archives are all later than its name says
+        good = good[: len(runs) - runs[::-1].index(args.as_of)]
+    elif args.as_of:
+        good = catalog.good(args.host, session.settings.set, parse_time(args.as_of))
+    if not good:
+        raise nothing_good(session, args)
+    try:
+        archives = catalogs.chain(good)
+    except Problem as exc:  # it may be on a tape whose file cannot be read
+        raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
+    tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
+    return {
+        "archives": [{key: archive.get(key) for key in KEYS} for archive in archives],
+        "tapes": tapes,
+        "warnings": catalog.warnings(),
+    }
+
+
+def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
+    """That there is no archive to restore from, and what there is instead."""
+    catalog = session.catalog
+    archives = catalog.archives()
+    others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
+    whose = (args.host, session.settings.set, catalogs.WRITTEN)
+    until = parse_time(args.as_of) if args.as_of else float("inf")
+    unsure = sum(
+        1
+        for each in archives
+        if (each["host"], each["set"], each["state"]) == whose and parse_time(each["time"]) <= until
+    )
+    hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
+    if unsure:
+        hints.append(
+            "%s has %s that verify has to read first: verify with tape_of_host=%s"
+            % (args.host, count(unsure, "archive"), args.host)
+        )
+    return Problem(
+        "there is no good archive of %s (set %s)%s"
+        % (args.host, session.settings.set, " up to " + args.as_of if args.as_of else ""),
+        "; ".join(hints + catalog.warnings()),
+        kind=NOT_FOUND,
+    )

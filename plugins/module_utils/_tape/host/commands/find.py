@@ -1,0 +1,45 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding a file: the archives that have it."""
+
+import itertools
+import zlib
+
+from ..catalog import catalog as catalogs
+from ..catalog import lists
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    from ..session import Session
+
+FOUND_MOST = 200  # what is found, before it is too much to read
+
+
+def find(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+    """The archives that have a path, which may be a pattern of the shell: the newest first."""
+    catalog = session.catalog
+    wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
+    found: "list[dict[str, Any]]" = []
+    more = False
+    unread = []
+    for archive in reversed(catalog.archives(args.host)):
+        if archive["state"] != catalogs.GOOD:
+            continue
+        try:
+            matches = lists.search(catalog, archive, wanted)
+            names_of_it = list(itertools.islice(matches, FOUND_MOST + 1 - len(found)))
+        except (OSError, EOFError, zlib.error):
+            unread.append("%s of run %s" % (archive["host"], archive["run"]))
+            continue
+        entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
+        more = len(found) + len(names_of_it) > FOUND_MOST
+        found += [
+            dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))
+            for name in names_of_it[: FOUND_MOST - len(found)]
+        ]
+        if more:
+            break
+    return {"found": found, "more": more, "unread": unread, "warnings": catalog.warnings()}
