@@ -56,7 +56,7 @@ def test_a_request_of_any_length_is_answered(version: str, tmp_path: Path) -> No
     ("program", "words", "kind", "msg"),
     [
         ("archiver", ["estimate", "--level=0"], "settings", "tape_paths is empty: there is nothing to back up"),
-        ("archiver", ["report", "--run=R1"], "failed", "no archive of run R1 was completed on this host"),
+        ("archiver", ["report", "--run=R1"], "failed", "run R1 has no complete archive on this host"),
         ("tapehost", ["label", "--label="], "settings", "'' cannot be the name of a tape"),
         ("tapehost", ["plan"], "settings", "this host has no drives"),
         ("tapehost", ["chain", "--host=h7"], "not found", "there is no good archive of h7"),
