@@ -7,11 +7,13 @@ from __future__ import annotations
 import ipaddress
 import subprocess
 import typing as t
+from pathlib import Path
 
 from .layout import NET4, NET6, SANE_PATH, SSH_PORT, FleetError, Seat
 from .needs import program
 
 TABLE = "socketpipe_block"
+LISTENING = "0A"  # TCP_LISTEN
 Direction = t.Literal["in", "out", "both"]
 How = t.Literal["drop", "reject", "unreachable"]
 Ports = int | str | t.Sequence[int | str]
@@ -47,8 +49,13 @@ def finish_ip(process: subprocess.Popen[str], *, check: bool = True) -> None:
 
 def only_ssh(pid: int) -> bool:
     """Whether nobody listens in the network namespace of this process but on ssh's port."""
-    argv = [program("nsenter"), "-n", "-t", str(pid), program("ss"), "-Htln", f"sport != :{SSH_PORT}"]
-    return not subprocess.run(argv, env={"PATH": SANE_PATH}, capture_output=True, check=True).stdout
+    for family in ("tcp", "tcp6"):
+        table = Path(f"/proc/{pid}/net/{family}")  # proc_net(5); of the namespace of that process
+        for line in table.read_text(encoding="ascii").splitlines()[1:] if table.exists() else ():
+            _number, address, _peer, state = line.split()[:4]
+            if state == LISTENING and int(address.rpartition(":")[2], 16) != SSH_PORT:
+                return False
+    return True
 
 
 def port(prefix: str, seat: Seat) -> str:
