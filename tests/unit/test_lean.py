@@ -100,7 +100,7 @@ def test_the_loader_needs_no_private_module(version: str) -> None:
     stream = bootstrap.stream(bootstrap.program(bootstrap.sources()), PLAN)
     result = subprocess.run([python, "-IS", "-c", code], input=stream, capture_output=True, timeout=60, check=False)
     report = read_marked(result.stdout.decode())
-    assert report is not None and report["refused"].startswith("there is no 'no-such-command'"), result
+    assert report is not None and report["refused"]["name"] == "no-such-command", result
 
 
 @pytest.mark.parametrize("status", [0, 3])

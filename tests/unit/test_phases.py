@@ -42,6 +42,8 @@ def side(state: str = link.OPEN, **more: Any) -> Any:
             made.state = link.ABORTED
 
     made.abort = abort
+    made.look = lambda: None
+    made.flushed = lambda: True
     made.commit = lambda: setattr(made, "state", link.COMMITTED)
     made.finish = lambda: setattr(made, "state", link.READ)
     return made
