@@ -20,7 +20,7 @@ from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._script import ScriptError, read_file, read_program
-from ..plugin_utils._task_launch import one_line
+from ..plugin_utils._task_launch import encrypt, one_line
 from ..plugin_utils._task_options import PIPE_SPEC, OptionError, PipeArgs, fact_name, parse_stages, settings
 from ..plugin_utils._task_run import TaskRun
 
@@ -102,6 +102,7 @@ class ActionModule(ActionBase):
         plan.add_end(PEER, listen=args["listen"] in ("auto", "peer"))
         where = {"input": PEER, "remote": REMOTE, "output": PEER}
         plan.chain([(where[option], stage) for option, (stages, _w) in parsed.items() for stage in stages])
+        encrypt(plan, args["encryption"])
         for stage in plan.ends[REMOTE]["stages"]:
             stage["environment"] = {**hosts_of.environment_of(self), **stage["environment"]}
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]

@@ -104,6 +104,13 @@ options:
       - Seconds to wait for the connection between two hosts.
     type: int
     default: 30
+  tape_link_encryption:
+    description:
+      - Whether archives and copies of the catalog are encrypted on their way between two hosts.
+        See O(plumbing.socketpipe.pipe#module:encryption). What is on the tape is not affected.
+    type: str
+    choices: [none, required, relay]
+    default: none
 """
 
     STREAM = r"""

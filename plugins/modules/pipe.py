@@ -18,7 +18,7 @@ description:
   - Ansible's connection only starts the commands.
     The data goes over a separate TCP connection, straight from one host to the other.
     The socket itself is the standard output of the one process and the standard input of the other.
-    No byte is copied, encoded or encrypted on the way, and none is stored in memory or on a disk.
+    No byte is copied or encoded on the way, and none is stored in memory or on a disk.
     With a O(peer) other than the controller, the controller carries no data at all.
   - B(How it works.)
     The module checks the options and starts a small supervisor, called an I(end), on both hosts through Ansible's
@@ -37,10 +37,9 @@ description:
     RV(cause) then names what failed first, not what failed as a consequence.
     The last command may already have written data. That data is not a complete backup.
   - B(What is not protected.)
-    The data crosses the network unencrypted.
+    Without O(encryption) the data crosses the network in clear.
     An attacker who can listen between the two hosts can read it, and one who can forge packets there can change it.
-    Use it only on networks you trust, or add a command that encrypts.
-    Nobody else can connect, though. Each link has a fresh 32-byte secret, which reaches both ends through Ansible's
+    Nobody else can connect in any case. Each link has a fresh 32-byte secret, which reaches both ends through Ansible's
     connection only. Each side proves to the other that it has the secret before any command starts.
     Other connections are refused, and counted in RV(strangers).
 author:
@@ -241,6 +240,21 @@ options:
       - It has no effect between two commands on one host. Reads there can be short, as from any pipe,
         so use C(dd obs=32k) or C(dd iflag=fullblock).
     type: bool
+  encryption:
+    description:
+      - Whether the data is encrypted between the two hosts, so that nobody there can read it or change it unnoticed.
+        A stream that was changed or cut on the way fails the task, and no command takes it for a complete one.
+      - V(none) sends the data in clear.
+      - V(required) encrypts, in the best way that both hosts have. At present that is V(relay).
+      - V(relay) puts a process on each host between the command and the network. It speaks TLS 1.2 or later with
+        certificates that are made for this run only. It needs Python's C(ssl) module with OpenSSL 1.0.2 or later on
+        both hosts, and takes CPU time. See the guide on encryption.
+      - If a host cannot encrypt, the task fails before any command starts. It never sends the data in clear instead.
+      - A link between two commands on one host is not encrypted, nor is the data on its way to or from the command.
+    type: str
+    choices: [none, required, relay]
+    default: none
+    version_added: 0.1.0
   progress:
     description:
       - Seconds until the first progress line. It shows the bytes and the rate of each link, and the slow side.
@@ -435,6 +449,7 @@ cause:
         - V(changed on the way), V(cut on the way) - between the hosts, somebody or something has changed an encrypted
           stream, or has ended it.
         - V(key used up) - an encrypted link has carried as much as one key may encrypt.
+        - V(no tls), V(relay) - the hosts have no version of TLS in common, or a process that encrypts has failed.
         - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
         - V(end) - the end on a host was killed or lost.
         - V(not connected) - no link within O(connect_timeout).
@@ -630,6 +645,26 @@ links:
       returned: always
       type: str
       sample: output is slow (receive window full 83 % of the time)
+    encryption:
+      description: How the link was encrypted. V(none) if it was not, or if it broke before.
+      returned: always
+      type: dict
+      contains:
+        how:
+          description: V(relay) - by a process beside each command.
+          returned: always
+          type: str
+          sample: relay
+        cipher:
+          description: The cipher, as OpenSSL names it.
+          returned: always
+          type: str
+          sample: TLS_AES_256_GCM_SHA384
+        records:
+          description: Encrypted TLS records with data.
+          returned: always
+          type: int
+          sample: 20480
 bytes:
   description: Bytes on the last counted link. V(none) if no link is counted.
   returned: unless the task's host is unreachable

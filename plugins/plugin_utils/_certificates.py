@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.backends import default_backend  # optional since cryptography 3.1
@@ -12,12 +13,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+if TYPE_CHECKING:
+    from ..module_utils._run.records import Certificate
+
 # the run ends long before that; a certificate that is known itself needs no dates, and the hosts' clocks may be wrong
 BEGIN = datetime.datetime(2000, 1, 1)
 NEVER = datetime.datetime(9999, 12, 31, 23, 59, 59)  # RFC 5280, 4.1.2.5
 
 
-def make_certificate() -> dict[str, str]:
+def make_certificate() -> Certificate:
     """A key of the curve P-256 and the certificate that it has signed itself, both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1(), default_backend())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "socketpipe")])

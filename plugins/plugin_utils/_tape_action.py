@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -179,6 +180,7 @@ class TapeAction(ActionBase):
             args["tape_connect_timeout"],
             rate,
             args.get("tape_stall_timeout", 0),
+            args["tape_link_encryption"],
         )
 
     # -- hosts and programs
@@ -254,7 +256,7 @@ class TapeAction(ActionBase):
     @property
     def network_of_copies(self) -> Network:
         """Settings for hosts with copies; tape_address and tape_listen do not apply to them."""
-        return Network(self.network.ports, "auto", [], self.args["tape_connect_timeout"])
+        return dataclasses.replace(self.network, listen="auto", address=[], rate_limit=0, stall_timeout=0)
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:

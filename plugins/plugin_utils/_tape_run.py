@@ -26,6 +26,7 @@ from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
 from ._hosts import Host, reach
 from ._tape_program import with_request
+from ._task_launch import encrypt
 from ._task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Network:
     connect_timeout: int
     rate_limit: int = 0
     stall_timeout: int = 0
+    encryption: str = "none"
 
     def options(self) -> Options:
         return {
@@ -164,6 +166,7 @@ def stream(
         sample = SAMPLE if progress_of and host.executor is None else 0.0
         plan.add_end(side, listen=network.listen == "auto" or side == dialled, sample=sample)
     plan.chain([("source", source[1]), ("sink", sink[1])])
+    encrypt(plan, network.encryption)
     reach(plan, hosts, dialled, network.address)
     progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
     verdict = execute(plan, hosts, progress)

@@ -28,6 +28,7 @@ from ._watcher import PROGRAM as ENDING
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
+    from ..module_utils._run.plan import Plan
     from ..module_utils._run.records import Labels
 
 # sshd's MaxStartups closes connections before a login is tried.  If Ansible was writing to ssh at that moment, it only
@@ -47,12 +48,21 @@ PROGRAM = bootstrap.program(bootstrap.sources())
 
 @functools.cache
 def encrypting_program() -> bytes:
+    """The program for a plan with encrypted links."""
     return bootstrap.program(bootstrap.sources(bootstrap.end_modules(encrypted=True)))
 
 
 def program_for(plan: EndPlan) -> bytes:
     """The modules of an end with this plan."""
     return PROGRAM if bootstrap.of_plan(plan) == bootstrap.MODULES else encrypting_program()
+
+
+def encrypt(plan: Plan, how: str) -> None:
+    """Encrypt the links of a plan: ``how`` is none, required or relay."""
+    if how != "none":
+        from ._certificates import make_certificate  # it takes a while to load
+
+        plan.encrypt(make_certificate)
 
 
 class Executed(TypedDict):

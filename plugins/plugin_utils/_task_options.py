@@ -39,6 +39,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "dead_peer": {"type": "int", "default": 120},
     "rate_limit": {"type": "str"},
     "full_reads": {"type": "bool"},
+    "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "relay"]},
     "progress": {"type": "int", "default": 30},
     "preflight": {"type": "bool", "default": False},
     "fact": {"type": "raw", "default": "socketpipe"},
@@ -62,6 +63,7 @@ class PipeArgs(TypedDict):
     dead_peer: int
     rate_limit: str | None
     full_reads: bool | None
+    encryption: str
     progress: int
     preflight: bool
     fact: Any

@@ -22,10 +22,12 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._certificates import make_certificate
 
 from .changes import Change, changed
 
 LONG = 60.0  # seconds after which something that must happen has not happened
+ENCRYPTION = "none"  # relay: the links of all plans that are made here are encrypted
 MARKER = "SOCKETPIPE_TEST"  # this variable is in the environment of all that a test starts
 T = TypeVar("T")
 
@@ -94,7 +96,7 @@ def recorded(path: Path) -> dict[str, Any]:
 
 
 def make_plan(*stages: tuple[str, dict[str, Any]], **options: Any) -> Plan:
-    """A chain of (end, stage), all ends on loopback."""
+    """A chain of (end, stage), all ends on loopback; encrypted if this pass of the tests is."""
     plan = Plan({"connect_timeout": 30, "kernel_tls": KERNEL_TLS, **options})
     names = list(dict.fromkeys(end for end, _stage in stages))
     for name in names:
@@ -102,6 +104,8 @@ def make_plan(*stages: tuple[str, dict[str, Any]], **options: Any) -> Plan:
     plan.chain(list(stages))
     for dialler, target in itertools.permutations(names, 2):
         plan.reach(dialler, target, ["127.0.0.1"])
+    if options.get("encryption", ENCRYPTION) != "none":
+        plan.encrypt(make_certificate)
     return plan
 
 
@@ -130,7 +134,7 @@ class Ends:
 
         ``inside``: the words of a command that makes a surrounding and runs the end in its own place.
         """
-        encrypted = bool(plan.options.get("kernel_tls"))
+        encrypted = bool(plan.options.get("kernel_tls")) or any("certificates" in link for link in plan.links)
         self.plan, self.program, self.told, self.user = plan, program(tuple(changes), encrypted), told, user
         self.inside = list(inside)
         if patience:

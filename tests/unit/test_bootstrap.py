@@ -22,7 +22,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 SHIPPED = bootstrap.end_modules(encrypted=True)
 SOURCES = dict(bootstrap.sources(SHIPPED))
-SIZE = 140_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
+SIZE = 144_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
@@ -357,7 +357,7 @@ def test_files_are_gone_before_anything_else(tmp_path: Path) -> None:
     """While the end waits for its peer, no secret is on a disk any more."""
     tmp_path.chmod(0o700)
     paths = files(tmp_path)
-    link = {"id": "l", "index": 0, "secret": "00" * 32, "side": "W", "end": "b"}
+    link = {"id": "l", "index": 0, "secret": "00" * 32, "side": "W", "end": "b", "encryption": None}
     stages = [{**PLAN["stages"][0], "argv": ["true"], "fds": {"1": "l"}, "early_exit": False}]
     waiting = {**PLAN, "links": [link], "stages": stages, "connect_timeout": 60}
     paths[1].write_bytes(bootstrap.pack(waiting))

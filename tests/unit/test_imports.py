@@ -61,8 +61,8 @@ ENDS_MAY = {
 # the only one that imports private modules of the interpreter, and the public ones that it uses where those are missing
 LEAN = "module_utils/_end/lean.py"
 LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "ctypes", "hmac", "json.encoder", "signal", "socket"}
-# what only its relays need, where a link is encrypted
-RELAY = "module_utils/_end/relay.py"
+# what is needed only where a link is encrypted
+OF_RELAYS = {"module_utils/_end/relay.py": {"ssl"}, "module_utils/_end/encrypted.py": {"mmap"}}
 # and what may be used beside that by those modules that plan, launch and conclude
 OTHERS_MAY = ENDS_MAY | {
     "functools",
@@ -151,8 +151,8 @@ def test_an_end_needs_little_of_the_standard_library(path: Path) -> None:
     of_python = {module for module in imported(path) if not module.startswith(OURS)} - {"__future__"}
     if name(path) == LEAN:
         assert of_python == LEAN_MAY | {"hashlib"}
-    elif name(path) == RELAY:
-        assert of_python - ENDS_MAY == {"ssl"}
+    elif name(path) in OF_RELAYS:
+        assert of_python - ENDS_MAY == OF_RELAYS[name(path)]
     else:
         assert of_python <= (ENDS_MAY if f"{path.parent.name}.{path.stem}" in end_modules(True) else OTHERS_MAY)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import socket
 
     from .link import Side
-    from .records import EndPlan, Report
+    from .records import EndPlan, Report, SideReport
     from .watch import Watch
 
 
@@ -28,9 +28,11 @@ class End:
     """All stages and links of one host in one run."""
 
     def __init__(self, plan: "EndPlan", sides: "list[Side]", watch: "Watch", guard: "socket.socket"):
+        """Of ``sides``, what is between a relay and its stage comes last, as it takes the place of the link there."""
         self.plan, self.sides, self.watch, self.guard = plan, sides, watch, guard
         by_key = {(side.id, side.writer): side for side in sides}
         self.stages = [Stage(spec, by_key) for spec in plan["stages"]]
+        self.stages += [side.relay for side in sides if side.relay]
         self.patience = Patience(plan["patience"])
         self.rules = Rules(self.stages, self.patience)
         self.left: "dict[int, str]" = {}  # {pid: name} of what lives on
@@ -75,7 +77,8 @@ class End:
         for stage in self.stages:
             wanted.update((kept.fd, select.POLLIN) for kept in stage.pipes())
             for side in stage.ins:
-                if stage.phase == WAITING and side.state == link.OPEN or stage.phase == DRAINING:
+                waits = stage.phase == WAITING and side.state == link.OPEN and not self.rules.sealing()
+                if waits or stage.phase == DRAINING:
                     wanted[side.sock.fileno()] = (side.wanted() or 0) | select.POLLIN
         return wanted
 
@@ -145,7 +148,7 @@ class End:
             self.sample_at = now + self.plan["sample"]
             if self.over():
                 return  # and nothing moves any more
-            self.watch.say({"sample": [side.report(self.began) for side in self.sides], "at": now - self.began})
+            self.watch.say({"sample": self.side_reports(), "at": now - self.began})
 
     def clear_up(self) -> None:
         """On failure nothing that was started lives on; on success what holds no link may, and is named."""
@@ -170,12 +173,15 @@ class End:
             self.reap()
         return {}
 
+    def side_reports(self) -> "list[SideReport]":
+        return [side.report(self.began) for side in self.sides if not side.hidden]
+
     def report(self) -> "Report":
         return {
             "end": self.plan["end"],
             "cancelled": self.rules.cancelled,
-            "stages": [stage.report(self.began) for stage in self.stages],
-            "links": [side.report(self.began) for side in self.sides],
+            "stages": [stage.report(self.began) for stage in self.stages if not stage.relay],
+            "links": self.side_reports(),
             "warnings": [warning for side in self.sides for warning in side.warnings],
             "killed": listed({pid: name for pid, name in self.rules.killed.items() if pid not in self.left}),
             "left": listed(self.left),

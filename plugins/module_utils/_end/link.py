@@ -17,7 +17,10 @@ from .transport import FORGED, local_pair, make_ready
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable
+
     from .connect import Connection
+    from .encrypted import Relay
     from .kernel import Counters
     from .records import EndWarning, LinkSpec, SideProblem, SideReport
     from .transport import Transport
@@ -43,6 +46,9 @@ class Side:
         self.id = spec["id"]
         self.sock, self.writer, self.tcp, self.inode = transport.sock, transport.writer, transport.tcp, transport.inode
         self.twin: "Side | None" = None  # the other side of a link that stays on this host
+        self.relay: "Relay | None" = None  # between this and the stage, where the link is encrypted
+        self.hidden = False  # between a relay and the stage
+        self.handed_over: "Callable[[], int] | None" = None  # bytes, by a relay, where the kernel does not count
         self.state = OPEN
         self.problem: "SideProblem | None" = None
         self.warnings: "list[EndWarning]" = []
@@ -118,6 +124,8 @@ class Side:
 
     def bytes(self, info: "Counters | None" = None) -> "int | None":
         """Bytes acknowledged (writer) or received (reader); None where the kernel does not count."""
+        if self.handed_over:
+            return self.handed_over()
         info = info or self.transport.last_info()
         if not info:
             return None
@@ -273,7 +281,7 @@ class Side:
         """What the controller is told; seconds, bytes; what the kernel does not count is None."""
         info = self.transport.last_info()
         micro = {name: None if value is None else value / 1e6 for name, value in info.items()}
-        return {
+        report: "SideReport" = {
             "id": self.id,
             "side": "W" if self.writer else "R",
             "state": self.state,
@@ -297,6 +305,7 @@ class Side:
             "peer": self.spec.get("peer", ""),
             "encryption": self.transport.encrypted(info),
         }
+        return self.relay.cover(report) if self.relay else report
 
     def _left_over(self) -> "int | None":
         try:

@@ -76,6 +76,12 @@ def before(plan: "EndPlan") -> "Report":
         return {"refused": {"kind": "platform", "platform": sys.platform}}
     if not proc_is_ours():
         return {"refused": {"kind": "foreign proc"}}
+    if any(link["encryption"] for link in plan["links"]) and not plan["kernel_tls"]:
+        from .encrypted import unusable  # shipped only then
+
+        refused = unusable()
+        if refused:
+            return {"refused": refused}
     for spec in [] if plan["preflight"] else plan["stages"]:
         for path, wanted in ((spec.get("creates"), True), (spec.get("removes"), False)):
             if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:
@@ -126,7 +132,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
             sides += local_sides(spec)
         else:
             connection = made[spec["id"]]
-            if plan["kernel_tls"] and connection.cipher is None:
+            if plan["kernel_tls"] == "must" and connection.cipher is None:
                 return {"refused": {"kind": "no common cipher"}}, None
             spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
             side = tcp_side(spec, connection)
@@ -139,6 +145,12 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
                 }
                 side.warnings.append(where)
             sides.append(side)
+            if spec["encryption"] and connection.cipher is None:
+                from .encrypted import between  # shipped only then
+
+                refused = between(side, spec["encryption"], meeting.patience.tls, sides)
+                if refused:
+                    return {"refused": refused}, None
     try:
         channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience)
     except NotForked as exc:

@@ -18,6 +18,7 @@ class Patience:
         self.dial = 3.0  # for one attempt to connect: the first SYN and its repetition after 1 s
         self.fill = 3.0  # for large packets to arrive, their repetitions counted; if they have not, they never do
         self.stuck = 0.5  # after that, large packets that have not arrived are the likely cause of what else goes wrong
+        self.tls = 30.0  # for the relays of an encrypted link to complete their handshake
         self.reset = 5.0  # for a stage whose link is broken to notice it, before SIGTERM
         self.term = 5.0  # from SIGTERM to SIGKILL
         self.kill = 10.0  # from SIGKILL to giving up on a process

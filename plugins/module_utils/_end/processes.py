@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .records import Process
 
+RELAYS = ("socketpipe-seal", "socketpipe-open")  # names of processes that are forks of an end, to tell them from it
 HAS, MAY = "has", "may"  # one of our sockets open; MAY: it cannot be looked at
 HIDDEN = ""  # the name of one that cannot be read: a process of another user
 LOOKS = 50  # in a row, at processes that come and go, before the end tries again later

@@ -11,6 +11,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, NotRequired, TypedDict
 
+    # -- what a relay writes to its end
+
+    class RelayWords(TypedDict, total=False):
+        """What it has agreed on with the other one, and why it has failed."""
+
+        cipher: str
+        version: str  # of TLS
+        kind: Literal["cut on the way", "changed on the way", "no tls", ""]  # "": a neighbour is the reason
+        where: str
+        error: str
+
     # -- the plan, which an end reads
 
     class Command(TypedDict):
@@ -39,6 +50,16 @@ if TYPE_CHECKING:
         fds: "dict[str, str]"  # {its descriptor: the link there}
         padding: int  # bytes of NUL that it may leave unread
 
+    class Encryption(TypedDict):
+        """One side of an encrypted link; the texts are PEM."""
+
+        how: str  # relay
+        certificate: str
+        key: str
+        peer: str  # the certificate of the other side
+        step: NotRequired[int]  # for tests, see relay
+        budget: NotRequired[int]
+
     class LinkSpec(TypedDict):
         """One end's side of a link, or both sides of a link within it."""
 
@@ -52,6 +73,7 @@ if TYPE_CHECKING:
         rate_limit: int  # bytes a second; 0 for none
         stall_timeout: int  # seconds without a byte; 0 for ever
         dead_peer: int  # seconds without a packet; 0 for ever
+        encryption: "Encryption | None"
         address: NotRequired[str]  # of the connection that was made, with the port
         peer: NotRequired[str]
 
@@ -154,9 +176,30 @@ if TYPE_CHECKING:
         python: str
         error: str
 
+    class NoTls(TypedDict):
+        """Links are to be encrypted, and this Python has no TLS for that."""
+
+        kind: Literal["no tls"]
+        error: str
+
+    class NoLoopback(TypedDict):
+        """Whole blocks of an encrypted link need a connection within the host."""
+
+        kind: Literal["no loopback"]
+        error: str
+
     Unusable = NoDirectory | NotExecutable | NotFound
     Refusal = (
-        Unusable | WrongPlatform | ForeignProc | NoFork | NoEncryption | NoCommonCipher | OldPython | IncompletePython
+        Unusable
+        | WrongPlatform
+        | ForeignProc
+        | NoFork
+        | NoEncryption
+        | NoCommonCipher
+        | NoTls
+        | NoLoopback
+        | OldPython
+        | IncompletePython
     )
 
     class Skipped(TypedDict):
@@ -241,17 +284,23 @@ if TYPE_CHECKING:
         kind: Literal["cancelled"]
 
     class OnTheWay(TypedDict):
-        """Somebody between the hosts has changed or cut what is encrypted."""
+        """Somebody between the hosts has changed or cut what is encrypted, or there is no TLS that both have."""
 
-        kind: Literal["cut on the way", "changed on the way"]
-        where: str  # record
+        kind: Literal["cut on the way", "changed on the way", "no tls"]
+        where: str  # handshake, time, certificate, stream, end or record
+        error: str  # OpenSSL's words; for time, the seconds
+
+    class RelayFailed(TypedDict):
+        kind: Literal["relay"]
+        name: str  # seal or open
+        signal: str  # that has ended it; "" if none has
         error: str
 
     class KeyUsedUp(TypedDict):
         kind: Literal["key used up"]
         cipher: str
 
-    SideProblem = Silent | Cancelled | OnTheWay | KeyUsedUp
+    SideProblem = Silent | Cancelled | OnTheWay | KeyUsedUp | RelayFailed
 
     # what a person should know though nothing failed
 
@@ -297,7 +346,7 @@ if TYPE_CHECKING:
     class Encrypted(TypedDict):
         """How a link was encrypted."""
 
-        how: str  # kernel
+        how: str  # kernel or relay
         cipher: str
         records: "int | None"  # sealed, or opened and found authentic
 

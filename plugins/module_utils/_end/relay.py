@@ -19,9 +19,11 @@ This module is shipped, and ``ssl`` imported, only where a plan asks for relays.
 """
 
 import os
+import select
 import struct
 import time
 
+from .kernel import c_prctl, events
 from .lean import signal, socket
 from .wire import to_json
 
@@ -34,12 +36,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, NoReturn
 
+    from .records import Encryption
+
 BUFFER = 1 << 20  # bytes that are read and written at once
 RECORD = 16384  # bytes of data in a TLS record, at most
 STEP = 1 << 30  # bytes: a session may end where it has sent a multiple of this
 BUDGET = 1 << 33  # blocks of AES (16 bytes) that one key may seal: 128 GiB in full records
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK"  # of TLS 1.2; those of TLS 1.3 are all good
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: a certificate of this run needs no clock
+PR_SET_DUMPABLE, PR_SET_NAME = 4, 15  # linux/prctl.h
 COUNTERS = struct.Struct("=QQ")  # bytes of data, records: in a page that the relay shares with its end
 
 # what is wrong when a relay fails by itself, and where (see records)
@@ -56,7 +61,7 @@ class Failed(Exception):
         self.problem = {"kind": kind, "where": where, "error": error}
 
 
-def unusable() -> str:
+def missing() -> str:
     """What this Python has instead of a TLS that relays can use, "" if it has one."""
     if ssl is None:
         return "no ssl module"
@@ -75,14 +80,14 @@ def in_file(text: str) -> int:
     return fd
 
 
-def make_context(server: bool, pem: "dict[str, str]") -> "ssl.SSLContext":
+def make_context(server: bool, pem: "Encryption") -> "ssl.SSLContext":
     """``pem``: this side's certificate and key, and the only certificate that the other side can have."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False  # the certificate itself is known
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= NO_CHECK_TIME
     context.load_verify_locations(cadata=pem["peer"])
-    fds = [in_file(pem[name]) for name in ("certificate", "key")]
+    fds = [in_file(text) for text in (pem["certificate"], pem["key"])]
     try:
         context.load_cert_chain(*["/proc/self/fd/%d" % fd for fd in fds])
     finally:
@@ -104,7 +109,7 @@ def make_context(server: bool, pem: "dict[str, str]") -> "ssl.SSLContext":
 class Tls:
     """TLS sessions over a blocking socket, through memory: a system call for many records, not for each."""
 
-    def __init__(self, link: "socket.socket", server: bool, pem: "dict[str, str]", patience: float):
+    def __init__(self, link: "socket.socket", server: bool, pem: "Encryption", patience: float):
         self.link, self.server = link, server
         self.context = make_context(server, pem)
         self.peer = ssl.PEM_cert_to_DER_cert(pem["peer"])
@@ -212,8 +217,7 @@ def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]",
         if size > 0:
             total, sent, records, filled = total + size, sent + size, records + 1, filled + size
         if filled and (size <= 0 or room - filled < RECORD):
-            plain.sendall(view[:filled])
-            count(total, records)
+            deliver(plain, view[:filled], total - filled, records, count)
             filled = 0
         if size == 0:
             tls.expect_nothing()
@@ -227,6 +231,19 @@ def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]",
         raise Failed(CHANGED, END)
 
 
+def deliver(
+    plain: "socket.socket", data: memoryview, before: int, records: int, count: "Callable[[int, int], Any]"
+) -> None:
+    """To the stage; what has been counted is what was handed over, also while the stage does not read on."""
+    done = 0
+    while done < len(data):
+        try:
+            done += plain.send(data[done:], socket.MSG_DONTWAIT)
+            count(before + done, records)
+        except BlockingIOError:
+            events({plain.fileno(): select.POLLOUT}, None)
+
+
 ROLES = {"seal": seal, "open": unseal}
 
 
@@ -234,7 +251,7 @@ def serve(
     role: str,
     inward: "socket.socket",
     outward: "socket.socket",
-    spec: "dict[str, Any]",
+    spec: "Encryption",
     patience: float,
     count: "Callable[[int, int], Any]",
     tell: "Callable[[dict[str, str]], Any]",
@@ -262,7 +279,13 @@ def serve(
     return 1
 
 
-def become(role: str, spec: "dict[str, Any]", patience: float, page: "Any") -> "NoReturn":
+def hide_memory(name: str) -> None:
+    """Under this name (15 bytes at most): no core dump of us, and no other process of our user may read our memory."""
+    c_prctl(PR_SET_NAME, name.encode("ascii") + b"\0", 0, 0, 0)
+    c_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def become(role: str, spec: "Encryption", patience: float, page: "Any") -> "NoReturn":
     """In a process of its own, whose descriptors 0 and 1 are sockets, 2 a pipe to the end: never returns."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
@@ -271,6 +294,7 @@ def become(role: str, spec: "dict[str, Any]", patience: float, page: "Any") -> "
             except OSError:
                 pass  # that of the listing itself
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    hide_memory("socketpipe-" + role)
     inward, outward = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) for fd in (0, 1))
     status = serve(
         role,

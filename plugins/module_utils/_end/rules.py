@@ -61,6 +61,7 @@ class Rules:
 
     def __init__(self, stages: "list[Stage]", patience: "Patience") -> None:
         self.stages, self.patience = stages, patience
+        self.relays = [stage.relay for stage in stages if stage.relay]
         self.cancelled: "Stop | None" = None
         self.killed: "dict[int, str]" = {}  # {pid: name} of all that was sent a signal
 
@@ -83,24 +84,35 @@ class Rules:
             if stage.phase in (RUNNING, STOPPING):
                 stage.enter(STOPPING, now)
 
+    def sealing(self) -> bool:
+        """Whether a link is still to be encrypted: until then no stage starts."""
+        return not all(relay.ready for relay in self.relays)
+
     def failed(self) -> bool:
         return bool(self.cancelled) or any(
-            stage.problem or stage.status is None or not stage.accepted() for stage in self.stages
+            stage.problem or stage.status is None or not stage.accepted() for stage in self.stages if not stage.relay
         )
 
     def begin(self, stage: Stage, now: float) -> None:
         """Start late: with the first byte or a clean end, so that a dead source never opens the tape."""
         for side in stage.ins:
             side.look()
-        if any(side.state in link.BROKEN for side in stage.fds.values()) or self.cancelled:
+        if (
+            any(side.state in link.BROKEN for side in stage.fds.values())
+            or self.cancelled
+            or any(each.failed_early for each in self.relays)
+        ):
             stage.blame = stage.broken_links()
             self.break_links(stage)
             stage.enter(SETTLED)
             return
-        if not all(side.readable() for side in stage.ins):
-            return
-        for side in stage.ins:
-            side.start_reading()
+        if not stage.relay:
+            if self.sealing():
+                return
+            if not all(side.readable() for side in stage.ins):
+                return
+            for side in stage.ins:
+                side.start_reading()
         try:
             stage.start()
         except (NotStarted, OSError) as exc:
@@ -112,7 +124,9 @@ class Rules:
     def supervise(self, stage: Stage, now: float) -> None:
         """A broken link breaks what follows at once, and ends a stage that does not notice."""
         if any(side.state in link.BROKEN for side in stage.fds.values()):
-            if any(side.state in link.BROKEN for side in stage.ins):
+            if stage.relay:
+                stage.relay.give_up()
+            elif any(side.state in link.BROKEN for side in stage.ins):
                 for side in stage.outs:
                     side.abort()
             if stage.phase == RUNNING:
@@ -134,6 +148,9 @@ class Rules:
 
     def judge(self, stage: Stage, now: float) -> None:
         """It has exited: settle what it read, then commit or break what it wrote."""
+        if stage.relay:
+            stage.relay.conclude()
+            return
         if not stage.accepted():
             stage.fail({"kind": "failed", "signal": signal_name(stage.signal) if stage.signal else ""})
         if stage.problem is None:

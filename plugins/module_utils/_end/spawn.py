@@ -12,7 +12,7 @@ from .watch import SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping, NoReturn
+    from typing import Callable, Mapping, NoReturn
 
     from .records import NotStarted as Failure
     from .records import Unusable
@@ -129,12 +129,14 @@ def spawn(
     own_session: bool = True,
     orphaned: int = 0,
     others: bool = True,
+    become: "Callable[[], object] | None" = None,
 ) -> int:
     """Run a command with these descriptors {its fd: ours}, in a session of its own if it need not ask anybody.
 
     Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
     tells an exec that worked from one that did not.  ``orphaned``: the signal that it gets when we die.
     ``others``: with those descriptors, too, that whoever started us meant to be inherited.
+    ``become``: no command is run, but this, which closes all other descriptors and does not return.
     """
     result, result_in = os.pipe()
     parent = os.getpid()
@@ -160,7 +162,10 @@ def spawn(
             if chdir:
                 os.chdir(encode(chdir))
             step = "run"
-            execute(argv, environment)
+            if become:
+                become()
+            else:
+                execute(argv, environment)
         except BaseException as exc:  # whatever it is, this process must not go on as a second end
             code, error = (exc.errno, exc.strerror) if isinstance(exc, OSError) else (0, "")
             os.write(report, ("%d\0%s\0%s" % (code or 0, step, error or exc)).encode("utf-8", "replace"))

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .encrypted import Relay
     from .link import Side
     from .records import StageProblem, StageReport, StageSpec
 
@@ -72,6 +73,8 @@ class Kept:
 
 class Stage:
     """A command of the plan and what became of it."""
+
+    relay: "Relay | None" = None  # itself, if it is one beside an encrypted link, and not in the plan
 
     def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):
         self.spec = spec

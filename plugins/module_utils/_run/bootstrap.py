@@ -57,6 +57,7 @@ ENCRYPTION_MODULES = [
     "_end.ktls_trial",
     "_end.ktls_transport",
     "_end.relay",
+    "_end.encrypted",
 ]
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = [
@@ -145,7 +146,7 @@ def end_modules(encrypted: bool) -> "list[str]":
 
 def of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan."""
-    return end_modules(bool(plan["kernel_tls"]))
+    return end_modules(bool(plan["kernel_tls"]) or any(link["encryption"] for link in plan["links"]))
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":

@@ -10,7 +10,7 @@ import os
 import time
 
 from .._end.lean import signal
-from .._end.processes import descendants, kill, pids, proc_is_ours, stat
+from .._end.processes import RELAYS, descendants, kill, pids, proc_is_ours, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def labelled(labels: "Iterable[str]") -> "dict[int, int]":
             continue
         if ISOLATED in text and any(is_word(label, text) for label in wanted):
             seen = stat(pid)
-            if seen and pid != os.getpid():
+            if seen and pid != os.getpid() and seen.name not in RELAYS:
                 found[pid] = seen.parent
     return found
 

@@ -14,8 +14,10 @@ from .readers import padding, reads_blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._end.records import Command, EndPlan, LinkSpec, Place, StageSpec, Target
-    from .records import EndSpec, Joint, Options
+    from typing import Any, Callable
+
+    from .._end.records import Command, Encryption, EndPlan, LinkSpec, Place, StageSpec, Target
+    from .records import Certificate, EndSpec, Joint, Options
 
 DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
 CANDIDATES = 16  # ports on which an end tries to listen, and which its peers dial
@@ -112,6 +114,20 @@ class Plan:
         """{link id: (the stage that writes to it, the stage that reads it)}."""
         return {link["id"]: (link["source"], link["destination"]) for link in self.links}
 
+    def encrypt(self, make: "Callable[[], Certificate]") -> None:
+        """Have every link between two ends encrypted; each side of each gets a certificate of its own from ``make``."""
+        for link in self.links:
+            if link["writer"] != link["reader"]:
+                link["certificates"] = {"W": make(), "R": make()}
+
+    def encryption(self, link: "Joint", side: str) -> "Encryption | None":
+        if "certificates" not in link:
+            return None
+        own, peer = (link["certificates"][each] for each in (side, {"W": "R", "R": "W"}[side]))
+        found: "Any" = {"how": "relay", **own, "peer": peer["certificate"], **self.options.get("sessions", {})}
+        told: "Encryption" = found
+        return told
+
     def for_end(self, name: str) -> "EndPlan":
         """The part of the plan for one end: its own stages and links, and the addresses of other ends."""
         end, options = self.ends[name], self.options
@@ -135,6 +151,7 @@ class Plan:
                         "rate_limit": options.get("rate_limit", 0),
                         "stall_timeout": options.get("stall_timeout", 0),
                         "dead_peer": options.get("dead_peer", 120),
+                        "encryption": self.encryption(link, side),
                     }
                 )
         dial: "dict[str, Target]" = {}

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NotRequired, TypedDict
 
-    from .._end.records import Report, StageSpec, Waited
+    from .._end.records import Encrypted, Report, StageSpec, Waited
 
     # -- a plan
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         full_reads: "bool | None"  # None: for commands that need them
         kernel_tls: str  # see _end.records.EndPlan
         preflight: bool
+        encryption: str  # none, required or relay
+        sessions: "dict[str, int]"  # step and budget of relays, for tests: see _end.relay
         patience: "dict[str, float]"  # see _end.patience
 
     class EndSpec(TypedDict):
@@ -35,6 +37,12 @@ if TYPE_CHECKING:
         sample: float  # seconds between samples; 0 for none
         connect_timeout: float
 
+    class Certificate(TypedDict):
+        """Of one run; the texts are PEM."""
+
+        certificate: str
+        key: str
+
     class Joint(TypedDict):
         """A link between two stages of the plan."""
 
@@ -45,6 +53,7 @@ if TYPE_CHECKING:
         secret: str  # 32 bytes in hexadecimal
         writer: str  # the end of the source
         reader: str  # the end of the destination
+        certificates: NotRequired["dict[str, Certificate]"]  # by side, W and R, if it is to be encrypted
 
     class Labels(TypedDict):
         """The plan of the program that kills leftover processes."""
@@ -113,6 +122,7 @@ if TYPE_CHECKING:
         retransmits: "int | None"
         waited: Waited
         slow: str  # a few words
+        encryption: "Encrypted | None"
 
     # an address and port dialled by a preflight; ``from`` is a keyword
     Tried = TypedDict("Tried", {"from": str, "to": str, "address": str, "port": int, "ok": bool, "outcome": str})

@@ -223,6 +223,8 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "no common cipher": {},
         "old python": {"version": word},
         "incomplete python": {"python": word, "error": word},
+        "no tls": {"error": word},
+        "no loopback": {"error": word},
     },
     "Stop": {"signal": {"signal": word}, "controller": {}, "guard": {}},
     "Death": {"signal": {"signal": word}, "exit": {"status": number}, "unknown": {}, "error": {"error": sentence}},
@@ -240,6 +242,8 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "cut on the way": {"where": word, "error": word},
         "changed on the way": {"where": word, "error": word},
         "key used up": {"cipher": word},
+        "no tls": {"where": word, "error": word},
+        "relay": {"name": word, "signal": word, "error": word},
     },
     "EndWarning": {
         "full reads": {"granted": number, "asked": number},
@@ -279,7 +283,7 @@ SIDE = record(
         "waited": record({"receiver": figure, "buffer": figure, "busy": figure}),
         "address": word,
         "peer": word,
-        "encryption": optional(record({"how": one_of(("kernel",)), "cipher": word, "records": figure})),
+        "encryption": optional(record({"how": one_of(("kernel", "relay")), "cipher": word, "records": figure})),
     }
 )
 DIALLED = record(

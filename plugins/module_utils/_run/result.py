@@ -137,6 +137,7 @@ def link_result(
             "busy": rounded(waited["busy"]),
         },
         "slow": slow,
+        "encryption": next((side["encryption"] for side in known if side["encryption"]), None),
     }
 
 

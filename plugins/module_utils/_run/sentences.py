@@ -11,10 +11,10 @@ if TYPE_CHECKING:
         Held,
         NoKernelTls,
         NotStarted,
+        OnTheWay,
         Process,
         Refusal,
         SideProblem,
-        Silent,
         Skipped,
         Stop,
         StoppedReading,
@@ -29,10 +29,21 @@ FOREIGN_PROC = (
 )
 NO_FORK = "it cannot start a process: %s; is there a limit (ulimit -u, pids.max of a control group)?"
 OLD_PYTHON = "Python 3.6 or later is needed, this is %s"
+NO_TLS = "encrypted links need Python's ssl module with OpenSSL 1.0.2 or later, and the Python there has %s"
+NO_LOOPBACK = "whole blocks of an encrypted link need the loopback interface, and it does not work: %s"
+KILLED = " (was the host out of memory?)"
+# in what somebody between the hosts has meddled
+MEDDLED = {
+    "handshake": "the TLS handshake was %s",
+    "time": "the TLS handshake was not completed within %s s: %s",
+    "certificate": "the TLS handshake was %s (the certificate is not that of the other host)",
+    "stream": "the stream was %s",
+    "end": "the stream was %s (bytes came after its end)",
+    "record": "the stream was %s (a record is not authentic)",
+}
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
-CHANGED = "it was changed on the way: a record is not authentic; is somebody in between?"
 USED_UP = "one key of %s has encrypted as much as it may, and this kernel's TLS takes no second one"
 NO_KERNEL_TLS = "its links are to be encrypted by the kernel: %s"
 NO_COMMON_CIPHER = (
@@ -129,6 +140,10 @@ def refusal(problem: "Refusal") -> str:
         return NO_COMMON_CIPHER
     if problem["kind"] == "old python":
         return OLD_PYTHON % problem["version"]
+    if problem["kind"] == "no tls":
+        return NO_TLS % problem["error"]
+    if problem["kind"] == "no loopback":
+        return NO_LOOPBACK % problem["error"]
     if problem["kind"] == "incomplete python":
         return INCOMPLETE_PYTHON % (problem["python"], problem["error"])
     return unusable(problem)
@@ -188,20 +203,29 @@ def exit_text(signal: str, rc: "int | None", ok_rc: "list[int]") -> str:
     return "failed with exit status %s" % rc
 
 
-def silent(problem: "Silent") -> str:
+def link_problem(problem: "SideProblem") -> str:
     """Why an end broke a link although both stages were running."""
+    if problem["kind"] == "cut on the way" or problem["kind"] == "changed on the way" or problem["kind"] == "no tls":
+        return on_the_way(problem)
+    if problem["kind"] == "relay":
+        how = "was ended by %s" % problem["signal"] if problem["signal"] else "failed: %s" % problem["error"]
+        return "its relay %s %s%s" % (problem["name"], how, KILLED if problem["signal"] == "SIGKILL" else "")
+    if problem["kind"] == "key used up":
+        return USED_UP % problem["cipher"]
+    if problem["kind"] == "cancelled":
+        return "the end was to stop"
     if problem["kind"] == "stalled":
         return "no byte moved for %d s" % problem["seconds"]
     return "the other host did not respond for %d s" % problem["seconds"]
 
 
-def broken(problem: "SideProblem") -> str:
-    """Why an end broke a link."""
-    if problem["kind"] == "cut on the way" or problem["kind"] == "changed on the way":
-        return CHANGED
-    if problem["kind"] == "key used up":
-        return USED_UP % problem["cipher"]
-    return silent(problem) if problem["kind"] != "cancelled" else "the end was to stop"
+def on_the_way(problem: "OnTheWay") -> str:
+    if problem["kind"] == "no tls":
+        return "the two hosts have no version of TLS in common (%s)" % problem["error"]
+    text = MEDDLED.get(problem["where"], MEDDLED["stream"])
+    if problem["where"] == "time":
+        return text % (problem["error"], problem["kind"])
+    return text % problem["kind"] + (" (%s)" % problem["error"] if problem["error"] else "")
 
 
 def warning(found: "EndWarning") -> str:

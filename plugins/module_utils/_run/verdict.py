@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._end.records import ConnectReport, Report, SideReport, StageProblem, StageReport
     from .plan import Plan
-    from .records import Cause, Outcome
+    from .records import Cause, Joint, Outcome
 
     Suspect = tuple[float, Cause]  # (time of the failure, on the clock of the run, cause)
 
@@ -30,10 +30,17 @@ ADVICE = {
     "listens), or test the network with preflight: true.",
 }
 CUT = "the link %s between %s and %s was cut on the way: %s sent %s records, %s received %s; is somebody in between?"
+NEITHER = "the link %s between %s and %s was cut on the way: neither host closed it; is somebody in between?"
 MTU = (
     "They can reach each other, but large packets get lost on the way: probably a router or tunnel between them has a "
     "smaller MTU than the hosts, and a firewall drops the ICMP that says so. Let that pass, or lower the hosts' MTU."
 )
+
+
+def how(side: "SideReport") -> "tuple[str, str] | None":
+    """How a link was encrypted, and with which cipher."""
+    found = side["encryption"]
+    return (found["how"], found["cipher"]) if found else None
 
 
 def by_kernel(side: "SideReport") -> str:
@@ -187,7 +194,7 @@ class Verdict:
         for (link, side), said in self.sides.items():
             problem = said["problem"]
             if problem and problem["kind"] != "cancelled" and link not in self.excused:
-                kind, text = problem["kind"], sentences.broken(problem)
+                kind, text = problem["kind"], sentences.link_problem(problem)
                 hosts = self._link_hosts(link)
                 sentence = "the link %s between %s and %s was aborted: %s" % ((link,) + hosts + (text,))
                 sentence += " (%s)" % self.advice[kind] if kind in self.advice else ""
@@ -235,6 +242,10 @@ class Verdict:
     def _touches(self, link: str, end: str) -> bool:
         return any(spec["id"] == link and end in (spec["writer"], spec["reader"]) for spec in self.plan.links)
 
+    def _is_to_be_encrypted(self, spec: "Joint") -> bool:
+        apart = spec["writer"] != spec["reader"]
+        return "certificates" in spec or apart and self.plan.options.get("kernel_tls", "") == "must"
+
     def _disagreement(self) -> "Cause | None":
         """A failure that no end reports: the sides of a link disagree, or a stage has not run."""
         for spec in self.plan.links:
@@ -245,7 +256,7 @@ class Verdict:
             hosts = self._link_hosts(link)
             if writer is None or reader is None:
                 text = "there is no report of the link %s between %s and %s" % ((link,) + hosts)
-            elif by_kernel(writer) != by_kernel(reader):
+            elif how(writer) != how(reader) or self._is_to_be_encrypted(spec) and not how(writer):
                 text = "on the link %s, %s and %s did not encrypt in the same way" % ((link,) + hosts)
             elif by_kernel(writer) and not whole(writer, reader):
                 return self._cut_cause(link, writer, reader)
@@ -253,6 +264,9 @@ class Verdict:
                 text = "on the link %s, the end of file came too early: did %s shut down its own standard output?" % (
                     (link, spec["source"])
                 )
+            elif how(writer) and (writer["state"], reader["state"]) != ("done", "read"):
+                text = NEITHER % ((link,) + hosts)
+                return {"kind": "cut on the way", "link": link, "host": hosts[0], "msg": text}
             elif (writer["state"], reader["state"]) != ("done", "read"):
                 text = "the link %s between %s and %s broke, but neither host closed it (writer: %s, reader: %s)" % (
                     (link,) + hosts + (writer["state"], reader["state"])

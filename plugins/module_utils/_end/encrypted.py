@@ -1,0 +1,183 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An encrypted link as its end sees it: a relay between the link and the stage, which no report shows.
+
+The stage writes to, or reads from, a link within this host, and the relay (see
+relay) is at the other side of that.  To the rules it is a stage like the others:
+its link is committed when it has come to a clean end, and broken in any other case.
+"""
+
+import mmap
+import os
+import time
+
+from .kernel import accept, set_linger, signal_name, tcp_info
+from .lean import signal, socket
+from .link import BROKEN, EOF, LEFT, OPEN, READ, Side
+from .relay import COUNTERS, become, missing
+from .spawn import spawn
+from .stage import EXITED, RUNNING, SETTLED, Kept, Stage
+from .transport import Tcp, local_pair
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .records import Encryption, LinkSpec, Refusal, RelayWords, SideProblem, SideReport, StageSpec
+
+
+class Relay(Stage):
+    """seal or open, in a process that is a fork of the end."""
+
+    def __init__(self, link: Side, encryption: "Encryption", patience: float):
+        """``link``: the side of the encrypted link that is on this host."""
+        self.link, self.encryption, self.patience = link, encryption, patience
+        writer, reader = sides_within(link.spec, link.writer)
+        self.within = [writer, reader]
+        # what the stage has in its hands
+        self.facing = writer if link.writer else reader
+        spec: "StageSpec" = {
+            "name": "seal" if link.writer else "open",
+            "argv": ["seal" if link.writer else "open"],
+            "ok_rc": [0],
+            "early_exit": False,
+            "environment": {},
+            "end": "",
+            "fds": {"0": "", "1": ""},
+            "padding": 0,
+        }
+        ends = (reader, link) if link.writer else (link, writer)
+        super().__init__(spec, {("", side.writer): side for side in ends})
+        self.relay = link.relay = self
+        self.page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the process
+        self.cipher = ""
+        if not link.writer and reader.twin:
+            reader.handed_over = lambda: int(COUNTERS.unpack_from(self.page, 0)[0])
+
+    def start(self) -> None:
+        self.stderr = Kept(last=True)
+        targets = {0: self.ins[0].sock.fileno(), 1: self.outs[0].sock.fileno(), 2: self.stderr.theirs}
+
+        def run() -> None:
+            become(self.name, self.encryption, self.patience, self.page)
+
+        try:
+            self.pid = spawn([self.name], {}, None, targets, orphaned=signal.SIGKILL, others=False, become=run)
+            self.started_at = time.monotonic()
+            self.enter(RUNNING)
+        finally:
+            os.close(self.stderr.theirs)
+
+    def said(self) -> "RelayWords":
+        """What it has written to its end so far."""
+        import json  # ssl has imported more than that
+
+        found: "RelayWords" = {}
+        for line in (self.stderr.data if self.stderr else b"").splitlines():
+            found.update(json.loads(line.decode("ascii")))
+        return found
+
+    @property
+    def ready(self) -> bool:
+        """Its TLS handshake is complete, or was."""
+        if not self.cipher and self.stderr and b"\n" in self.stderr.data:
+            self.cipher = self.said().get("cipher", "")
+        return bool(self.cipher)
+
+    @property
+    def failed_early(self) -> bool:
+        """It failed before its link was encrypted: then no stage starts."""
+        return not self.ready and (self.phase in EXITED or self.settled)
+
+    def give_up(self) -> None:
+        """Nothing but data goes through it: what breaks one of its links breaks the other."""
+        if self.facing.state == LEFT:
+            self.link.leave()  # its stage may
+        for side in self.fds.values():
+            side.abort()
+
+    def conclude(self) -> None:
+        """It has exited: 0 says that all came to a clean end, and what else says why it did not."""
+        states = [side.state for side in self.fds.values()]
+        if self.accepted() and states == [EOF, OPEN]:
+            self.ins[0].finish()
+            self.outs[0].commit()
+        else:
+            if not set(states) & {*BROKEN, LEFT}:
+                self.link.abort(self.why())
+            self.give_up()
+        self.enter(SETTLED)
+
+    def why(self) -> "SideProblem | None":
+        """Why it has failed by itself; None if its neighbours have."""
+        said = self.said()
+        kind = said.get("kind")
+        if kind == "cut on the way" or kind == "changed on the way" or kind == "no tls":
+            return {"kind": kind, "where": said.get("where", ""), "error": said.get("error", "")}
+        killed = signal_name(self.signal) if self.signal else ""
+        return {"kind": "relay", "name": self.name, "signal": killed, "error": said.get("error", "")}
+
+    def cover(self, report: "SideReport") -> "SideReport":
+        """The report of its link, with what it has carried in place of what the network has."""
+        count, records = COUNTERS.unpack_from(self.page, 0)
+        report["bytes"] = count
+        if self.ready:
+            report["encryption"] = {"how": "relay", "cipher": self.cipher, "records": records}
+        if not self.link.writer:
+            stage = self.facing.report(0.0)
+            report["unread"], report["padding"] = stage["unread"], stage["padding"]
+            if self.facing.state == LEFT or report["state"] == READ:
+                report["state"] = self.facing.state
+        return report
+
+
+def unusable() -> "Refusal | None":
+    """Why no relay can run here."""
+    error = missing()
+    return {"kind": "no tls", "error": error} if error else None
+
+
+def between(link: Side, encryption: "Encryption", patience: float, sides: "list[Side]") -> "Refusal | None":
+    """Put a relay between a link and its stage; the sides within this host are added to ``sides``."""
+    try:
+        sides += Relay(link, encryption, patience).within
+    except OSError as exc:
+        return {"kind": "no loopback", "error": exc.strerror or str(exc)}
+    return unusable()
+
+
+def loopback_pair() -> "tuple[Tcp, Tcp]":
+    """(writer's, reader's): a TCP connection within this host, for a reader that needs whole blocks; raises OSError."""
+    with_listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        with_listener.bind(("127.0.0.1", 0))
+        with_listener.listen(8)
+        set_linger(with_listener, True)  # what it accepts inherits that
+        writer = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        set_linger(writer, True)
+        writer.connect(with_listener.getsockname())
+        while True:  # somebody else on this host may have been quicker
+            reader = accept(with_listener)
+            if reader.getpeername() == writer.getsockname():
+                break
+            reader.close()
+    finally:
+        with_listener.close()
+    for sock in (writer, reader):
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # it need not be paced
+        except OSError:
+            pass
+    return Tcp(writer, True, tcp_info(writer)), Tcp(reader, False, tcp_info(reader))
+
+
+def sides_within(spec: "LinkSpec", writes: bool) -> "tuple[Side, Side]":
+    """(writer's, reader's): the link within this host between a relay and its stage.
+
+    A stage that needs whole blocks needs TCP for them (see Side.start_reading).
+    """
+    inner: "LinkSpec" = {**spec, "rate_limit": 0, "stall_timeout": 0, "dead_peer": 0, "encryption": None}
+    whole = inner["full_reads"] and not writes
+    writer, reader = (Side(inner, transport) for transport in (loopback_pair() if whole else local_pair()))
+    if not whole:
+        writer.twin, reader.twin = reader, writer
+    writer.hidden = reader.hidden = True
+    return writer, reader
