@@ -630,8 +630,8 @@ FAILED_SINK = {"remote": {"rc": 2, "problem": FAILED}}
             encrypted(7, state="reset"),
             encrypted(5, state="reset", problem=FORGED),
             "changed on the way",
-            f"the link {ONE} between tape1 and db1 was aborted: it was changed on the way: a record is not authentic; "
-            "is somebody in between?",
+            f"the link {ONE} between tape1 and db1 was aborted: the stream was changed on the way "
+            "(a record is not authentic)",
         ),
         (
             {},
