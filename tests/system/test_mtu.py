@@ -22,8 +22,9 @@ from tests.hosts.layout import SANE_PATH
 
 from . import playbook
 from .conftest import make_fleet
-from .playbook import pipe
+from .playbook import Done, pipe
 from .shell import Shell
+from .together import At, Play, together
 
 ADDRESSES = {"h1": ("10.77.1.1", "fd77:1::1"), "h2": ("10.77.2.1", "fd77:2::1")}
 HOLE = """
@@ -128,12 +129,20 @@ def test_nothing_but_small_messages_passes(fleet: Fleet) -> None:
         assert result["msg"].endswith(f" {CAUSE}"), result["msg"]
 
 
-@pytest.mark.parametrize("listen", ["auto", "peer", "remote"])
-def test_preflight_finds_it(fleet: Fleet, work: Path, listen: str) -> None:
-    touch = {"shell": f"touch {work}/ran; cat"}
-    address = ADDRESSES["h1" if listen == "remote" else "h2"][0]
-    task = pipe(input=touch, remote=touch, peer="h2", preflight=True, listen=listen, address=address)
-    done = playbook.run(fleet, task, rc=0 if listen == "auto" else 2)
+LARGE = {"auto": ADDRESSES["h2"][0], "peer": ADDRESSES["h2"][0], "remote": ADDRESSES["h1"][0]}
+
+
+def preflight(at: At) -> Play:
+    listen = at.params["listen"]
+    touch = {"shell": f"touch {at.work}/ran; cat"}
+    task = pipe(input=touch, remote=touch, peer="h2", preflight=True, listen=listen, address=LARGE[listen])
+    return Play([task], rc=0 if listen == "auto" else 2)
+
+
+@pytest.mark.parametrize("listen", LARGE)
+@together(preflight)
+def test_preflight_finds_it(work: Path, listen: str, done: Done) -> None:
+    address = LARGE[listen]
     bad = [tried for tried in done.result["preflight"] if tried["address"] == address]
     assert {tried["outcome"] for tried in bad} == {"connected, then large packets did not arrive: check the MTU"}
     assert not any(tried["ok"] for tried in bad)
