@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 
+from ..common import names
 from ..common.call import Call
 from ..common.problem import FAILED, SETTINGS, Problem
 from ..common.process import Ended, end_on_signals
@@ -19,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     pass
 
-LEVELS = range(10)
+LEVELS = range(names.HIGHEST + 1)
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -9,12 +9,13 @@ import sys
 import time
 
 from ...common import files, names
-from ...common.problem import BUSY, CONFIRM, NO_TAPE, NOT_FOUND, SETTINGS, Problem
+from ...common.problem import BUSY, CONFIRM, NO_TAPE, NOT_FOUND, Problem
 from ...common.units import STAMP, count, iso, parse_time, say_size
 from ..catalog import catalog as catalogs
 from ..catalog import clock
 from ..drives import label as labels
 from ..reserve import requests, scan
+from .bases import SLACK, Bases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from ..reserve.reservation import Reservation
     from ..session import Session
     from ..settings import Settings
-
-SOON = 86400  # seconds that a run may take
-SLACK = 60  # seconds that a clock may be set back without a word
 
 
 def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
@@ -52,22 +50,9 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         clock.note(session)
     run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
     session.run = run
-    archives = [archive for archive in every if archive["set"] == settings.set]
-    of_host = catalogs.by_host(every)
-    hosts = {}
-    # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
-    soon = time.time() + min(SOON, settings.retention // 4)
-    expires = settings.reuse == "expired" and not doubt
-    keep = catalogs.needed(archives, soon, settings.expire_last) if expires else None
-    for host, wish in asked.items():
-        own = [archive for archive in of_host.get(host, []) if archive["set"] == settings.set]
-        hosts[host] = for_host(session, host, wish, own, keep, warnings)
-        hosts[host]["machine_id"] = (
-            None if settings.accept_new_machine else catalogs.machine_of(of_host.get(host, []), host)
-        )
-        hosts[host]["skip"] = bool(request.get("resume")) and any(
-            archive["run"] == run and archive["state"] == catalogs.GOOD for archive in own
-        )
+    bases = Bases(session, every, settings.reuse == "expired" and not doubt)
+    hosts = {host: bases.plan(host, wish, bool(request.get("resume"))) for host, wish in asked.items()}
+    warnings += bases.warnings
     drives = look(session, warnings)
     todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
     # the longest first, and before all those of which nothing is known
@@ -144,68 +129,6 @@ def check_resume(catalog: "Catalog", run: str, archives: "list[catalogs.Archive]
         "the last ones are %s; without tape_resume a new one begins" % (", ".join(sorted(known)[-3:]) or "none"),
         kind=NOT_FOUND,
     )
-
-
-def unreported(own: "list[catalogs.Archive]", run: str) -> "set[str]":
-    """The runs of others that may still need the state of this host: it has not said yet that its archive is good."""
-    since = iso(time.time() - 2 * SOON)
-    open_states = (catalogs.WRITING, catalogs.WRITTEN)
-    return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
-
-
-def for_host(
-    session: "Session",
-    host: str,
-    wish: "dict[str, Any]",
-    own: "list[catalogs.Archive]",
-    keep: "set[tuple[str, str, str]] | None",
-    warnings: "list[str]",
-) -> "dict[str, Any]":
-    """Level, base, and what was last time, of one host; ``own``: its archives, oldest first."""
-    settings, run = session.settings, session.run
-    good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != run]
-    bases = [each for each in catalogs.complete(good) if keep is None or (each["run"], host, each["set"]) in keep]
-    level = wish["level"]
-    if not 0 <= level <= names.HIGHEST:
-        raise Problem(
-            "tape_level of %s is %d" % (host, level), "it is from 0 (everything) to %d" % names.HIGHEST, kind=SETTINGS
-        )
-    base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
-    if level and base is None:
-        warnings.append("%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level))
-        level = 0
-    # of each level the newest: what later archives may be based on
-    newest = {archive["level"]: archive["run"] for archive in bases}
-    last = next((archive for archive in reversed(good) if archive["level"] == level), None)
-    size = wish["bytes"] or (last["bytes"] if last else None)
-    entry = {
-        "level": level,
-        "base": base["run"] if base and level else None,
-        "keep": sorted(set(newest.values()) | unreported(own, run)),
-        "bytes": size,
-        "elapsed": last.get("elapsed") if last else None,
-        "ahead": ahead(base) if base and level else 0,
-        "room": settings.capacity - labels.LABEL_BLOCK if settings.capacity else None,  # of a tape, for one archive
-        "problem": "",
-    }
-    if settings.capacity and size and size + labels.LABEL_BLOCK > settings.capacity:
-        entry["problem"] = (
-            "%s has %s, which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
-            % (
-                host,
-                say_size(size),
-            )
-        )
-    return entry
-
-
-def ahead(base: "catalogs.Archive") -> int:
-    """Seconds by which the clock of the host was ahead of ours when its base was made, 0 if it was about right.
-
-    If it is right by now, tar would take what has changed in these seconds for older than the base.
-    """
-    found = int(parse_time(base.get("host_time") or base["time"]) - parse_time(base["time"]))
-    return found if found > SLACK else 0
 
 
 def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":

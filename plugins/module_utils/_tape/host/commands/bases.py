@@ -1,0 +1,109 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Of each host of a run: the level and the base of its archive, and what is known of it before."""
+
+import time
+
+from ...common import names
+from ...common.problem import SETTINGS, Problem
+from ...common.units import iso, parse_time, say_size
+from ..catalog import catalog as catalogs
+from ..drives import label as labels
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..catalog.catalog import Archive
+    from ..session import Session
+
+SOON = 86400  # seconds that a run may take
+SLACK = 60  # seconds that a clock may be set back without a word
+
+
+class Bases:
+    """What the archives of a run can be based on; ``warnings``: what a person must know of them."""
+
+    def __init__(self, session: "Session", archives: "list[Archive]", expires: bool):
+        """``archives``: all, oldest first; ``expires``: whether a tape may be begun afresh by a job."""
+        self.settings, self.run = session.settings, session.run
+        self.of_host = catalogs.by_host(archives)
+        self.warnings: "list[str]" = []
+        self.keep: "set[tuple[str, str, str]] | None" = None
+        if expires:
+            # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+            soon = time.time() + min(SOON, self.settings.retention // 4)
+            own = [archive for archive in archives if archive["set"] == self.settings.set]
+            self.keep = catalogs.needed(own, soon, self.settings.expire_last)
+
+    def plan(self, host: str, wish: "dict[str, Any]", resume: bool) -> "dict[str, Any]":
+        """The plan for one host; raises Problem."""
+        every = self.of_host.get(host, [])
+        own = [archive for archive in every if archive["set"] == self.settings.set]
+        entry = self.entry(host, wish, own)
+        entry["machine_id"] = None if self.settings.accept_new_machine else catalogs.machine_of(every, host)
+        entry["skip"] = resume and any(
+            archive["run"] == self.run and archive["state"] == catalogs.GOOD for archive in own
+        )
+        return entry
+
+    def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "dict[str, Any]":
+        """Level, base, and what was last time; ``own``: the host's archives of this set, oldest first."""
+        settings = self.settings
+        good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != self.run]
+        bases = [
+            each
+            for each in catalogs.complete(good)
+            if self.keep is None or (each["run"], host, each["set"]) in self.keep
+        ]
+        level, base = self.level_of(host, wish["level"], bases)
+        # of each level the newest: what later archives may be based on
+        newest = {archive["level"]: archive["run"] for archive in bases}
+        last = next((archive for archive in reversed(good) if archive["level"] == level), None)
+        size = wish["bytes"] or (last["bytes"] if last else None)
+        entry = {
+            "level": level,
+            "base": base["run"] if base else None,
+            "keep": sorted(set(newest.values()) | unreported(own, self.run)),
+            "bytes": size,
+            "elapsed": last.get("elapsed") if last else None,
+            "ahead": ahead(base) if base else 0,
+            "room": settings.capacity - labels.LABEL_BLOCK if settings.capacity else None,  # of a tape, for one archive
+            "problem": "",
+        }
+        if settings.capacity and size and size + labels.LABEL_BLOCK > settings.capacity:
+            what = "%s has %s, which does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
+            entry["problem"] = what % (host, say_size(size))
+        return entry
+
+    def level_of(self, host: str, level: int, bases: "list[Archive]") -> "tuple[int, Archive | None]":
+        """The level that is possible, and its base; raises Problem."""
+        if not 0 <= level <= names.HIGHEST:
+            raise Problem(
+                "tape_level of %s is %d" % (host, level),
+                "it is from 0 (everything) to %d" % names.HIGHEST,
+                kind=SETTINGS,
+            )
+        base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
+        if level and base is None:
+            self.warnings.append(
+                "%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level)
+            )
+            level = 0
+        return level, base if level else None
+
+
+def unreported(own: "list[Archive]", run: str) -> "set[str]":
+    """The runs of others that may still need the state of this host: it has not said yet that its archive is good."""
+    since = iso(time.time() - 2 * SOON)
+    open_states = (catalogs.WRITING, catalogs.WRITTEN)
+    return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
+
+
+def ahead(base: "Archive") -> int:
+    """Seconds by which the clock of the host was ahead of ours when its base was made, 0 if it was about right.
+
+    If it is right by now, tar would take what has changed in these seconds for older than the base.
+    """
+    found = int(parse_time(base.get("host_time") or base["time"]) - parse_time(base["time"]))
+    return found if found > SLACK else 0
