@@ -26,6 +26,9 @@ TAPES, HOSTS, NAMES = 200, 100, 100  # NAMES: of files, in each archive
 RUNS = 100  # of each host: one archive a day
 DAY = 86400
 START = "import sys; sys.path.insert(0, %r); from _tape.host.main import main; sys.exit(main())"
+LOOKS = 20  # of one that waits for a tape, in four seconds
+LOOK = """import sys; sys.path.insert(0, %r); from _tape.host.catalog.catalog import Catalog
+catalog = Catalog(sys.argv[2]); [catalog.tapes() for _look in range(int(sys.argv[3]))]"""
 DIGEST = "0" * 64
 
 
@@ -109,7 +112,7 @@ def spent(checkout: Path, folder: Path, words: list[str], data: bytes) -> float:
     """CPU seconds of one call, its children included."""
     settings = {"catalog_dir": str(folder / "catalog"), "devices": [str(folder / "drive")], "wait": 0}
     settings |= {"reuse": "expired", "labels": ["*"], "capacity": "12T"}
-    start = START % str(checkout / "plugins" / "module_utils")
+    start = (LOOK if words[0] == "look" else START) % str(checkout / "plugins" / "module_utils")
     # its modules compiled once for both, as they are on a tape host
     command = [sys.executable, "-I", "-X", f"pycache_prefix={folder / 'pycache'}", "-c", start, *words]
     environment = {**os.environ, "SOCKETPIPE_TAPE": json.dumps(settings), "LC_ALL": "C.UTF-8"}
@@ -135,6 +138,7 @@ def calls(folder: Path) -> dict[str, tuple[list[str], bytes]]:
         "find, of one host": (["find", "--path", "*/report-4207.txt", "--host", "host007.example.org"], b""),
         "chain": (["chain", "--host", "host042.example.org"], b""),
         "commit": uncommitted(folder / "catalog"),
+        f"{LOOKS} looks while it waits": (["look", str(folder / "catalog"), str(LOOKS)], b""),
     }
 
 

@@ -64,7 +64,7 @@ class Catalog:
         return self.index.path(label)
 
     def tape(self, label: str) -> "Tape | None":
-        """A tape by its label; raises Problem."""
+        """A tape by its label, for somebody who may change it; raises Problem."""
         found = self.index.get(label)
         return found.copy() if found else None
 
@@ -75,8 +75,8 @@ class Catalog:
         return [each for each in found if not each.problem]
 
     def tapes(self) -> "list[Tape]":
-        """All tapes, by their labels; those whose file is damaged are not among them but in ``damaged``."""
-        return [each.copy() for each in self.files()]
+        """All tapes, by their labels, not to be changed; those that cannot be read are in ``damaged``."""
+        return [each.tape for each in self.files()]
 
     def warnings(self) -> "list[str]":
         """What a person must know of the catalog as it was read last."""
