@@ -14,7 +14,7 @@ from tests.tape.guest import Guest
 from tests.tape.needs import requirements
 
 ROOT = Path(__file__).resolve().parents[2]
-TLS = ["tls", "gcm", "ctr", "ghash-generic", "chacha20poly1305", "chacha-generic", "poly1305-generic"]
+TLS = ["tls", "gcm", "ctr", "ghash-generic", "chacha20poly1305", "chacha-generic", "poly1305-generic", "veth"]
 
 
 def machine(directory: Path, modules: list[str]) -> Iterator[Guest]:

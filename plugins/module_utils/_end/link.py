@@ -112,6 +112,7 @@ class Side:
             self.problem = {"kind": "changed on the way", "where": "record", "error": ""}
         if found:
             self._settle(RESET)
+            self._break()  # its connection stands, and its writer is to hear of it
 
     def readable(self) -> bool:
         """A first byte, or a settled end, is there."""

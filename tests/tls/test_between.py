@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: the plumbing.socketpipe contributors
+"""Real ends with somebody in between: nothing is ever ok, or read, that the writer did not send."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.ends import Ends, make_plan, record, recorded, sh
+
+from .between import INSIDE, OWN, Between, Meddle, network
+
+Launch = Callable[..., Ends]
+SIZE = 3_000_000
+DATA = f"sleep 0.5; yes marker-of-the-data | head -c {SIZE}"
+LATE = 1_000_000  # bytes: in the middle of the data
+
+
+def pass_on(piece: bytes, at: int) -> bytes | None:
+    return piece
+
+
+def stop(piece: bytes, at: int) -> bytes | None:
+    return piece if at < LATE else None
+
+
+def flip(piece: bytes, at: int) -> bytes | None:
+    if LATE <= at < LATE + 16384:
+        return piece[:50] + bytes([piece[50] ^ 1]) + piece[51:]
+    return piece
+
+
+def replay(piece: bytes, at: int) -> bytes | None:
+    return piece + piece if LATE <= at < LATE + 16384 else piece
+
+
+def inject(piece: bytes, at: int) -> bytes | None:
+    return os.urandom(1000) + piece if LATE <= at < LATE + 16384 else piece
+
+
+def drop(piece: bytes, at: int) -> bytes | None:
+    return b"" if LATE <= at < LATE + 16384 else piece
+
+
+CUT, CHANGED = {"cut on the way"}, {"changed on the way", "cut on the way"}
+# name: (what is done to the stream, how it is ended, the cause)
+MEDDLERS: dict[str, tuple[Meddle, str, set[str]]] = {
+    "nothing": (pass_on, "", set()),
+    "an end of file": (stop, "fin", CUT),
+    "a reset of the reader": (stop, "reset", CUT),
+    "a reset of both": (stop, "both reset", CUT),
+    "a bit": (flip, "", CHANGED),
+    "a replay": (replay, "", CHANGED),
+    "junk": (inject, "", CHANGED),
+    "a gap": (drop, "", CHANGED),
+}
+
+
+class FirstRecord:
+    """Junk in the place of the first record."""
+
+    done = False
+
+    def __call__(self, piece: bytes, at: int) -> bytes | None:
+        if self.done or not piece.startswith(b"\x17\x03\x03"):
+            return piece
+        self.done = True
+        return piece[:5] + os.urandom(len(piece) - 5)
+
+
+@pytest.fixture
+def between(kernel_tls: None) -> Iterator[Callable[..., Between]]:
+    made: list[Between] = []
+
+    def make(*words: t.Any) -> Between:
+        made.append(Between(*words))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def other() -> None:
+    network()
+
+
+def run(
+    launch: Launch, between: Callable[..., Between], sink: dict[str, t.Any], meddler: str | Meddle, dials: str = "a"
+) -> tuple[Ends, Between]:
+    """a writes, b reads; the end that dials dials who is in between."""
+    meddle, how = MEDDLERS[meddler][:2] if isinstance(meddler, str) else (meddler, "")
+    plan = make_plan(("a", sh("input", DATA)), ("b", sink), kernel_tls="must")
+    listens = "b" if dials == "a" else "a"
+    plan.ends[dials]["listen"] = False
+    somebody = between(plan.ends[listens]["ports"], dials == "a", meddle, how)
+    plan.dial = {(dials, listens): {"addresses": [OWN], "ssh_client": False}}
+    inside = [word.replace("LISTENS", f":{plan.run}:{listens}") for word in INSIDE]
+    return launch(plan, inside=inside, patience={"drain": 1.0, "hold": 0.5}).wait(), somebody
+
+
+@pytest.mark.parametrize("dials", ["a", "b"])
+def test_whoever_passes_all_on_learns_nothing(
+    launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path, dials: str
+) -> None:
+    """Not a byte in clear, from the first to the last; the reader has them all."""
+    ends, somebody = run(launch, between, record("output", tmp_path / "seen"), "nothing", dials)
+    ends.ok()
+    assert len(somebody.seen) > SIZE and b"marker" not in somebody.seen
+    found = recorded(tmp_path / "seen")
+    assert (found["how"], found["bytes"]) == ("eof", SIZE)
+    for side in ("W", "R"):
+        said = ends.side("input", side)
+        assert said["bytes"] == SIZE and said["encryption"]["how"] == "kernel"
+        assert said["encryption"]["cipher"] == "chacha20-poly1305" and said["encryption"]["records"] >= SIZE / 16384
+
+
+@pytest.mark.parametrize(
+    ("meddler", "status"),
+    [*((name, 0) for name in sorted(set(MEDDLERS) - {"nothing"})), ("an end of file", 3), ("a bit", 3)],
+)
+def test_what_is_done_to_the_stream_is_found_out(
+    launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path, meddler: str, status: int
+) -> None:
+    ends, somebody = run(launch, between, record("output", tmp_path / "seen", status), meddler)
+    verdict = ends.verdict()
+    assert not verdict.ok and verdict.cause and verdict.cause["kind"] in MEDDLERS[meddler][2], verdict.cause
+    assert b"marker" not in somebody.seen
+    found = recorded(tmp_path / "seen")
+    assert found["bytes"] < SIZE
+    if MEDDLERS[meddler][1] == "":
+        assert found["how"] != "eof", "a record that is not the writer's is no end of file"
+    ends.gone()
+
+
+def test_a_sink_does_not_start_for_a_byte_that_is_not_the_writers(
+    launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path
+) -> None:
+    """It would open the tape, and truncate last week's file."""
+    ends, _somebody = run(launch, between, sh("output", f"touch {tmp_path}/started; cat"), FirstRecord())
+    cause = ends.cause()
+    assert cause["kind"] == "changed on the way" and not (tmp_path / "started").exists()
