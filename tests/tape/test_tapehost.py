@@ -205,6 +205,7 @@ def test_an_old_catalog_costs_no_archive(tapehost: TapeHost, library: Library) -
     known = json.loads(old)
     entry = {"kind": "archive", "run": "R1", "host": "h1", "set": "all", "level": 0, "time": "2026-11-01T01:00:00Z"}
     entry.update(file=1, state="good", block_size=BLOCK, keep_until=0, bytes=BLOCK, sha256=None, base=None)
+    entry.update(host_time=None, paths=[])
     for archives in ([], [entry]):
         text = json.dumps({**known, "archives": archives})
         tapehost.guest.run(["tee", tapehost.catalog / "tapes" / "ONE.json"], input=text.encode())
