@@ -52,8 +52,10 @@ def tcp() -> tuple[socket.socket, socket.socket]:
 
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences  # noqa: E402
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._certificates import make_certificate  # noqa: E402
 
-__all__ = ["LONG", "Pair", "disconnect", "keys", "ktls", "said", "sealed", "tcp", "tcp_info", "why_not"]
+__all__ = ["LONG", "Pair", "disconnect", "keys", "ktls", "make_certificate"]
+__all__ += ["said", "sealed", "tcp", "tcp_info", "why_not"]
 
 
 class Pair:

@@ -33,6 +33,5 @@ def test_the_trial_says_why_there_is_none(bare: Guest) -> None:
     assert can == 0 and problem["kind"] == "module failed" and problem["release"]
 
 
-def test_kernel_refuses_where_there_is_none(bare: Guest) -> None:
-    """Before any stage starts, with the whole sentence."""
-    passes(bare, "tests/tls/test_refusal.py")
+def test_relays_do_it_or_it_is_refused(bare: Guest) -> None:
+    passes(bare, "tests/tls/test_choice.py")

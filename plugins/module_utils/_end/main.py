@@ -132,7 +132,8 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
             sides += local_sides(spec)
         else:
             connection = made[spec["id"]]
-            if plan["kernel_tls"] == "must" and connection.cipher is None:
+            relays = spec["encryption"] and plan["kernel_tls"] != "must"
+            if plan["kernel_tls"] and connection.cipher is None and not relays:
                 return {"refused": {"kind": "no common cipher"}}, None
             spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
             side = tcp_side(spec, connection)
