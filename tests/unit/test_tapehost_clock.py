@@ -27,7 +27,7 @@ NOT_SURE = "nothing expires until that is cleared up: set the clock, or, if it i
 
 def known(*days: float) -> list[dict[str, Any]]:
     """An archive of a run of its own so many days ago, each; oldest first."""
-    return [{"run": "R%d" % number, "time": iso(NOW - day * DAY)} for number, day in enumerate(days)]
+    return [{"run": "R%d" % number, "time": iso(NOW - day * DAY), "keep_until": 5} for number, day in enumerate(days)]
 
 
 def noted(days: float, boot: str = "before", up: float = 0) -> dict[str, Any]:
@@ -84,10 +84,14 @@ def test_whether_it_is_believed(
     settings.accept_clock = True
     assert clock.doubt(session, archives) == ""
     # and what is noted then
-    for sure, noted_now in ((True, True), (False, not last or last["time"] <= NOW)):
+    settings.accept_clock = False
+    kept = [{**each, "keep_until": NOW + 1} for each in archives]
+    assert clock.doubt(session, kept) == ""  # it does not matter yet, and is not believed for that
+    believed = not doubted and (ahead is not None or last is None or last["time"] <= NOW)
+    for accepted, noted_now in ((True, True), (False, believed)):
         Path(clock.path(catalog)).write_text(json.dumps(last))
-        settings.accept_clock, session.ahead = sure, None
-        clock.note(session)
+        settings.accept_clock = accepted
+        clock.note(session, kept)
         now = {"time": NOW, "boot": "now", "uptime": 400 * DAY}
         assert clock.recall(catalog) == (now if noted_now else last)
 

@@ -33,7 +33,16 @@ NOT_SURE = "nothing expires until that is cleared up: set the clock, or, if it i
 
 
 def doubt(session: "Session", archives: "list[Archive]") -> str:
-    """Why the clock is not believed, for a person; "" if it is.  ``archives``: all, oldest first."""
+    """Why the clock is not believed, for a person; "" if it is, or if nothing is past its retention by it.
+
+    ``archives``: all, oldest first.
+    """
+    now = time.time()
+    return disbelief(session, archives) if any(archive["keep_until"] <= now for archive in archives) else ""
+
+
+def disbelief(session: "Session", archives: "list[Archive]") -> str:
+    """Why the clock is not believed, whether it matters or not."""
     if session.settings.accept_clock:
         return ""
     now, ahead = time.time(), session.ahead
@@ -52,8 +61,10 @@ def doubt(session: "Session", archives: "list[Archive]") -> str:
     return "the tape host's clock says %s, and %s; %s" % (iso(now), before, NOT_SURE)
 
 
-def note(session: "Session") -> None:
-    """The clock is believed now.  If it has gone back that is not so, unless somebody has said that it is right."""
+def note(session: "Session", archives: "list[Archive]") -> None:
+    """Note the time if it is believed.  If it has gone back it is not, unless somebody has said that it is right."""
+    if disbelief(session, archives):
+        return
     now, last = time.time(), recall(session.catalog)
     sure = session.settings.accept_clock or session.ahead is not None
     if last and not sure and now < last["time"]:

@@ -44,10 +44,9 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         check_resume(catalog, run, every)
     warnings += gone_back(every)
     doubt = clock.doubt(session, every)
-    if doubt:
-        warnings.append(doubt)
-    elif not request.get("dry"):
-        clock.note(session)
+    warnings += [doubt] if doubt else []
+    if not request.get("dry"):
+        clock.note(session, every)
     run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
     session.run = run
     bases = Bases(session, every, settings.reuse == "expired" and not doubt)

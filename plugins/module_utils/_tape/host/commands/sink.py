@@ -35,8 +35,7 @@ def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     began = time.monotonic()
     request = requests.WriteRequest(session, expect)
     with scan.reserve(session, request) as held:
-        if not request.doubt:
-            clock.note(session)
+        clock.note(session, request.archives)
         waited = time.monotonic() - began
         with volume.opened_for_writing(held):
             held.renew_lease()
