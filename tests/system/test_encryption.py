@@ -19,6 +19,7 @@ from .batch import Case
 from .between import proxying, sniffing
 from .conftest import make_fleet
 from .playbook import Outcome, pipe
+from .shell import Shell
 from .traces import leaves_nothing
 
 SIZE = 40_000  # lines with a marker
@@ -37,8 +38,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def clean(fleet: Fleet) -> Iterator[None]:
-    """conftest's check, once for all."""
+def clean(fleet: Fleet, installed: Shell) -> Iterator[None]:
+    """conftest's check, once for all; the command was there before."""
     with leaves_nothing(fleet):
         yield
 
@@ -169,6 +170,35 @@ def test_who_cannot_encrypt_runs_nothing(outcomes: Outcomes) -> None:
     assert result["cause"]["kind"] == "refused"
     assert "encrypted links need Python's ssl module" in result["msg"]
     assert all(stage["rc"] is None for stage in result["stages"]) and not result["changed"]
+
+
+# -- the command
+
+TEXT = f"{{ sh -c 'yes MARK-ONE- | head -n {SIZE}' }}"
+COMMANDS = {
+    # on both ways
+    "command": f"socketpipe OPTION -i {TEXT} -l {{ ssh h1 }} -r {{ tr A-Z a-z }} -o {{ wc -c }}",
+    # on both ways of both links
+    "nested": f"socketpipe OPTION -i {TEXT} -l {{ ssh h1 }} "
+    "-r { socketpipe -i { cat } -l { ssh h2 } -r { tr A-Z a-z } -o { cat } } -o { wc -c }",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("option", ["", "--encrypt", "--encrypt=relay"])
+def test_the_command(fleet: Fleet, shell: Shell, name: str, option: str) -> None:
+    with sniffing(fleet, ["MARK-ONE-", "mark-one-"]) as sniffer:
+        ended = shell.run(COMMANDS[name].replace("OPTION", option))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{10 * SIZE}\n", "")
+    assert not any(sniffer.found.values()) if option else all(sniffer.found.values())
+
+
+@pytest.mark.parametrize("login", ["ssh -n h1", "ssh -tt h1"])
+def test_the_keys_of_a_command_are_not_in_a_command_line(fleet: Fleet, shell: Shell, login: str) -> None:
+    ended = shell.run(f"socketpipe --encrypt -l {{ {login} }} -r {{ touch /tmp/ran }} -o {{ cat }} < /dev/null")
+    assert ended.returncode == 2
+    assert ended.said.startswith("--encrypt: the login command cannot carry the keys: ")
+    assert not fleet["h1"].outside("/tmp/ran").exists()
 
 
 # -- somebody in between

@@ -91,6 +91,12 @@ STRAY = "-i, -l, -r and -o take a command in braces: -i { command }"
         ),
         (f"{GOOD} --ok-rc input", "--ok-rc: 'input' does not name a command and its exit statuses, such as input=0,1"),
         (f"{GOOD} --plain --stats=/x", "--plain: an original on the far side does not support --stats"),
+        (f"{GOOD} --encrypt=maybe", "--encrypt: 'maybe' is neither required nor relay"),
+        (f"{GOOD} --plain --encrypt", "--plain: an original on the far side does not support --encrypt"),
+        (
+            "-i { date } -l { ssh h1 } -r { socketpipe -s h 1 cat } --encrypt",
+            "--encrypt: socketpipe -s speaks the protocol of the original, which does not encrypt",
+        ),
         (f"{GOOD} --plain -h a,b", "-h/--host: an original on the far side accepts only one address"),
     ],
 )
@@ -155,6 +161,9 @@ def test_what_an_original_would_not_say_is_a_mistake(line: str, port: str, capfd
         ("", "ok_rc", {}),
         ("--ok-rc input=0,1", "ok_rc", {"input": [0, 1]}),
         ("--ok-rc=input=1 --ok-rc output=0,2 --ok-rc input=0", "ok_rc", {"input": [0], "output": [0, 2]}),
+        ("", "encrypt", "none"),
+        ("--encrypt", "encrypt", "required"),
+        ("--encrypt=relay", "encrypt", "relay"),
         ("", "stats", None),
         ("--stats", "stats", ""),
         ("--stats=/tmp/a b", "stats", "/tmp/a b"),

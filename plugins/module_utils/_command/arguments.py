@@ -76,6 +76,8 @@ def value(option: "Option", joined: "str | None", rest: "Iterator[str]") -> "Any
         return take_braces(option, joined, rest)
     if option.read is FILE:
         return joined or ""
+    if option.optional:
+        joined = joined or ""
     text = next(rest, None) if joined is None else joined
     if text is None or joined is None and (text in (OPEN, CLOSE) or text.startswith("-")):
         raise Usage("%s: needs a value: %s %s" % (option.title, option.long, option.follows))
@@ -122,5 +124,7 @@ def check(options: SimpleNamespace, given: "set[str]") -> None:
     lost = [long for long in NOT_PLAIN if long in given]
     if options.plain and lost:
         raise Usage("--plain: an original on the far side does not support %s" % lost[0])
+    if options.encrypt != "none" and options.remote[:2] == ["socketpipe", "-s"]:
+        raise Usage("--encrypt: socketpipe -s speaks the protocol of the original, which does not encrypt")
     if options.plain and options.host and "," in options.host:
         raise Usage("-h/--host: an original on the far side accepts only one address")

@@ -18,7 +18,8 @@ from .._run.run import Run
 from .._run.verdict import Verdict
 from . import arguments, manual, plain
 from .addresses import own_addresses
-from .login import TERMINAL, ForkLaunch, LoginLaunch
+from .certificates import NotMade, make_certificate
+from .login import OBSTACLES, TERMINAL, ForkLaunch, LoginLaunch
 from .meter import Meter
 from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say, shell_status
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 HERE, THERE = "here", "there"
 SAMPLE = 1.0  # seconds between samples for the progress line
 PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
+NO_WAY = "the login command cannot carry the keys: %s"
 ADVICE = {
     "failed": "to accept this status, use --ok-rc %s=%s",
     "early exit": "leave out --whole if that is what you want",
@@ -94,6 +96,8 @@ def attempt(
     running = CommandRun(ForkLaunch(plan.for_end(HERE), login), login, meter.feed, options.timeout)
     outcomes = running.outcomes()
     if login.obstacle and not obstacle and not login.begun and not running.signal:
+        if options.encrypt != "none":  # a command line is for everybody to see
+            raise NotMade(NO_WAY % OBSTACLES[login.obstacle])
         return attempt(options, meter, login.obstacle)
     return plan, running, outcomes
 
@@ -103,7 +107,10 @@ def run(options: "SimpleNamespace") -> int:
     began = time.monotonic()
     names = {HERE: "this host", THERE: "the far side (%s)" % " ".join(options.login)[:200]}
     meter = Meter(2, at_terminal)
-    plan, running, outcomes = attempt(options, meter)
+    try:
+        plan, running, outcomes = attempt(options, meter)
+    except NotMade as exc:
+        return say("--encrypt: %s" % exc, FAILURE)
     meter.clear()
     verdict = Verdict(plan, outcomes, names, ADVICE)
     status = exit_status(verdict, "output" if options.output else "remote")
@@ -140,6 +147,8 @@ def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
     plan.add_end(THERE, options.listen == "remote")
     stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]
     plan.chain([(end, stage(options, name)) for end, name in stages if getattr(options, name)])
+    if options.encrypt != "none":
+        plan.encrypt(make_certificate)
     if obstacle == TERMINAL:  # it mixes both outputs, so the report carries the command's standard error
         del plan.stage("remote")["inherit"]["2"]
     for link in plan.links if obstacle else ():
@@ -177,7 +186,8 @@ def stage(options: "SimpleNamespace", name: str) -> "Command":
     }
     if argv[0] == "socketpipe":
         modules = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
-        words = argv[1:] if argv[1:2] == ["-s"] else ["-q"] + argv[1:]
+        more = ["-q"] + (["--encrypt=" + options.encrypt] if options.encrypt != "none" else [])
+        words = argv[1:] if argv[1:2] == ["-s"] else more + argv[1:]
         found["launcher"] = [None, "-IS", "-c", PROGRAM_START, argv[0]]
         found["program"] = bootstrap.as_text(bootstrap.stream(bootstrap.program(bootstrap.sources(modules)), words))
     return found

@@ -4,7 +4,7 @@
 
 import textwrap
 
-from .options import FILE, OPTIONS
+from .options import OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ DESCRIPTION = [
     "After any failure, here, there or in between, it gets a read error (ECONNRESET) instead. So an incomplete stream "
     "is never taken for a complete one. No process that socketpipe started is left running. It accepts connections "
     "only from the other side of this run, which proves that it knows a secret sent through the login command.",
-    "The data itself is neither encrypted nor protected against change. Use socketpipe on networks that you trust.",
+    "Without --encrypt the data itself is neither encrypted nor protected against change. Use that on networks that "
+    "you trust.",
 ]
 
 EXIT_STATUS = [
@@ -184,9 +185,9 @@ def command_lines(command: str, width: int) -> "list[str]":
 
 def usage() -> str:
     """The text of --help: one line for each option, on a screen of 24 lines."""
-    lines = fill(["usage: socketpipe"] + SYNOPSIS, WIDTH, " " * 18)
+    lines = fill(["usage: socketpipe"] + [part.replace("command", "...") for part in SYNOPSIS], WIDTH, " " * 18)
     for option in OPTIONS:
-        names = ", ".join(option.names) + after(option.follows, option.read is FILE)
+        names = ", ".join(option.names) + after(option.follows, option.optional)
         lines.append(("  " + names).ljust(COLUMN) + option.brief)
     about = OPTIONS[-len(ABOUT) :]
     lines[-len(ABOUT) :] = [("  " + ", ".join(ABOUT)).ljust(COLUMN) + "; ".join(option.brief for option in about)]
@@ -258,7 +259,7 @@ def page() -> str:
     lines += section("OPTIONS", ["At least one of -i and -o must be given."])
     for option in OPTIONS:
         names = ", ".join(map(bold, option.names))
-        lines += [".TP", names + shape(after(option.follows, option.read is FILE))]
+        lines += [".TP", names + shape(after(option.follows, option.optional))]
         lines += sentences(option.text)
     lines += [".SH EXIT STATUS"]
     for status, text in EXIT_STATUS:

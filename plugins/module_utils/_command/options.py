@@ -22,7 +22,7 @@ class Option:
     """One option.
 
     ``short`` may be "". ``follows`` is the placeholder of its value. ``read`` parses the value, or is COMMAND, FLAG or
-    FILE. ``brief`` is for --help, ``text`` for the manual page.
+    FILE. ``brief`` is for --help, ``text`` for the manual page. An ``optional`` value is joined to the name or missing.
     """
 
     def __init__(self, short: str, long: str, follows: str, read: "Any", brief: str, text: str):
@@ -30,6 +30,7 @@ class Option:
         self.title = "/".join(self.names)
         self.attribute = long[2:].replace("-", "_")
         self.long, self.follows, self.read, self.brief, self.text = long, follows, read, brief, text
+        self.optional = read in (FILE, encryption)
 
 
 # -- parsers of values; each raises ValueError with the reason
@@ -45,6 +46,12 @@ def silence(text: str) -> int:
     if 0 < seconds(text) < DEAD_PEER_LEAST:
         raise ValueError("must be at least %d seconds, or 0 to disable it, not %s" % (DEAD_PEER_LEAST, text))
     return seconds(text)
+
+
+def encryption(text: str) -> str:
+    if text not in ("", "required", "relay"):
+        raise ValueError("%r is neither required nor relay" % text)
+    return text or "required"
 
 
 def side(text: str) -> str:
@@ -219,6 +226,17 @@ OPTIONS = [
     ),
     Option(
         "",
+        "--encrypt",
+        "HOW",
+        encryption,
+        "encrypt the data: required, relay",
+        "Encrypt the data between the two hosts, also that of a remote socketpipe. It needs openssl(1) on this host, "
+        "and the ssl module of Python on both. HOW is required or relay, which is the same at present: a process on "
+        "each side speaks TLS, with keys for this run only. Without HOW it is required. Without this option, the data "
+        "is sent in clear. If encryption is not possible, nothing is started.",
+    ),
+    Option(
+        "",
         "--ok-rc",
         "COMMAND=STATUS,...",
         statuses,
@@ -282,7 +300,10 @@ DEFAULTS = {
     "dead_peer": 120,
     "rate_limit": 0,
     "ok_rc": {},
+    "encrypt": "none",
 }
 BY_NAME = {known: option for option in OPTIONS for known in option.names}
 # not available with an original, whose protocol has one socket and no report
-NOT_PLAIN = ("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--stats", "--python")
+NOT_PLAIN = (
+    *("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--encrypt", "--stats", "--python"),
+)

@@ -80,6 +80,7 @@ COMMAND_MODULES = [
     "_command.streams",
     "_command.plain",
     "_command.login",
+    "_command.certificates",
     "_command.command",
 ]
 PACKAGE = "socketpipe"
