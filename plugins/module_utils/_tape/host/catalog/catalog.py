@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from .index import File
 
-    Tape = dict[str, Any]
-    Archive = dict[str, Any]
+    Tape = records.Tape
+    Archive = records.Archive
 
 WRITING, WRITTEN, GOOD, FAILED = records.STATES
 ARCHIVE, CATALOG = records.KINDS
@@ -175,10 +175,23 @@ def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]"
     return {"order": iso(parse_time(last) + 1)} if archive["time"] < last else {}
 
 
+def new_tape(label: "dict[str, Any]", kind: str) -> "Tape":
+    """One that has been labelled, in a drive of this kind, and has nothing on it."""
+    return {
+        "label": label["label"],
+        "id": label["id"],
+        "barcode": label["barcode"],
+        "block_size": label["block_size"],
+        "labelled": label["labelled"],
+        "archives": [],
+        "full": False,
+        "medium": kind,
+    }
+
+
 def next_file(tape: "Tape") -> int:
     """The number of the tape file that comes next: 0 is the label."""
-    numbers: "list[int]" = [archive["file"] for archive in tape["archives"]]
-    return max(numbers or [0]) + 1
+    return max([archive["file"] for archive in tape["archives"]] or [0]) + 1
 
 
 def used(tape: "Tape") -> int:
@@ -188,8 +201,7 @@ def used(tape: "Tape") -> int:
 
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
     """The last whole archive of a run's host and set on this tape."""
-    archives: "list[Archive]" = tape["archives"]
-    for archive in reversed(archives):
+    for archive in tape["archives"][::-1]:
         is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, ARCHIVE)
         if is_it and archive["state"] in (WRITTEN, GOOD):
             return archive

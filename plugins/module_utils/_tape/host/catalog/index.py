@@ -30,7 +30,7 @@ class File:
         self.path = path
         self.label = label
         self.stamp: "tuple[int, int, int] | None" = None  # None: it has to be read again
-        self.tape: "dict[str, Any]" = {}
+        self.tape: "Any" = {}  # a Tape, once it was read
         self.problem: "Problem | None" = None
 
     def is_current(self) -> bool:
@@ -56,10 +56,11 @@ class File:
         if now.st_mtime + YOUNG < time.time():
             self.stamp = stamp_of(now)
 
-    def archives(self, host: str = "") -> "list[dict[str, Any]]":
+    def archives(self, host: str = "") -> "list[records.Archive]":
         """Those of hosts, or of one, each with the name of its tape."""
-        own = [archive for archive in self.tape["archives"] if archive["kind"] == records.KINDS[0]]
-        return [dict(archive, tape=self.label) for archive in own if host in ("", archive["host"])]
+        found: "list[records.Archive]" = self.tape["archives"]
+        own = [archive for archive in found if archive["kind"] == records.KINDS[0] and host in ("", archive["host"])]
+        return [{**archive, "tape": self.label} for archive in own]
 
     def damage(self, why: str) -> "Problem":
         return Problem(
@@ -75,11 +76,13 @@ class File:
             % os.geteuid(),
         )
 
-    def copy(self) -> "dict[str, Any]":
+    def copy(self) -> "records.Tape":
         """The tape for somebody who may change it; raises Problem."""
         if self.problem:
             raise Problem(self.problem.what, self.problem.hint, kind=self.problem.kind)
-        return dict(self.tape, archives=[dict(archive) for archive in self.tape["archives"]])
+        tape: "records.Tape" = self.tape.copy()
+        tape["archives"] = [archive.copy() for archive in tape["archives"]]
+        return tape
 
 
 def stamp_of(stat: "os.stat_result") -> "tuple[int, int, int]":

@@ -18,7 +18,68 @@ from ...common.units import LARGEST, iso, parse_time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NotRequired, TypedDict
+
+    class Verified(TypedDict):
+        """The last time that an archive was read again."""
+
+        time: str
+        ok: bool
+
+    class Times(TypedDict):
+        time: str
+        host_time: "str | None"
+
+    class Archive(TypedDict):
+        """One file of a tape.  A time is UTC, ISO 8601; sizes are bytes, durations seconds, rates bytes a second."""
+
+        kind: str
+        run: str
+        host: str
+        set: str
+        level: int
+        base: "str | None"  # the run that an increment is based on
+        time: str  # by the tape host's clock
+        host_time: "str | None"
+        file: int
+        block_size: int
+        bytes: "int | None"
+        sha256: "str | None"
+        state: str
+        keep_until: float  # seconds since 1970
+        tape: NotRequired[str]  # in memory only: its label
+        paths: NotRequired["list[str]"]
+        order: NotRequired[str]  # instead of its time, where a clock was set back
+        machine_id: NotRequired["str | None"]
+        incomplete: NotRequired[bool]
+        verified: NotRequired[Verified]
+        elapsed: NotRequired["float | None"]
+        rate: NotRequired["float | None"]
+        problem: NotRequired[str]
+        rebuilt: NotRequired[str]  # the time at which it was read in from its tape
+        warnings: NotRequired["list[str]"]
+        warning_count: NotRequired[int]
+        other_file_systems: NotRequired["list[str]"]
+        alerts: NotRequired["list[int]"]  # of the drive, while it was written
+        encryption: NotRequired["dict[str, Any]"]
+
+    class Tape(TypedDict):
+        """A catalog file."""
+
+        format: NotRequired[int]  # a file has it
+        label: str
+        id: str
+        barcode: str
+        block_size: int
+        labelled: str
+        archives: "list[Archive]"
+        full: bool
+        former: NotRequired["list[str]"]  # the ids that it had before
+        former_end: NotRequired["int | None"]
+        relabelling: NotRequired["dict[str, Any]"]
+        lost: NotRequired["list[Archive]"]  # overwritten elsewhere
+        medium: NotRequired[str]
+
 
 FORMAT = 2
 STATES = ("writing", "written", "good", "failed")
@@ -72,7 +133,7 @@ LATEST = 2**41  # seconds since 1970; what is known from its tape alone is kept 
 USUAL = re.compile(r"[1-9]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z")
 
 
-def parse(data: bytes, label: str, path: str) -> "dict[str, Any]":
+def parse(data: bytes, label: str, path: str) -> "Tape":
     """The tape of a catalog file, in the newest format; raises ValueError if it is damaged, Problem if it is newer."""
     try:
         tape = json.loads(data.decode())
@@ -83,7 +144,9 @@ def parse(data: bytes, label: str, path: str) -> "dict[str, Any]":
         tape = upgrade(tape)
     if not is_tape(tape) or tape["label"] != label:
         raise ValueError("it is not that of a tape %s" % label)
-    return dict(tape, format=FORMAT)
+    tape["format"] = FORMAT
+    found: "Tape" = tape
+    return found
 
 
 def format_of(tape: "Any") -> int:
@@ -113,14 +176,15 @@ def from_1(tape: "dict[str, Any]") -> "dict[str, Any]":
     for archive in entries if isinstance(entries, list) else []:
         if isinstance(archive, dict) and "host_time" not in archive:
             run, when = archive.get("run"), archive.get("time")
-            archive.update(times_of(run, when) if isinstance(run, str) and isinstance(when, str) else {})
+            if isinstance(run, str) and isinstance(when, str):
+                archive.update(times_of(run, when))
     return tape
 
 
 UPGRADES: "list[Callable[[Any], dict[str, Any]]]" = [refuse, from_1]  # by the format from which each one goes on
 
 
-def times_of(run: str, host_time: str) -> "dict[str, str]":
+def times_of(run: str, host_time: str) -> "Times":
     """When an archive was written, of which the tape knows the run and the host's time: a run is called by its time."""
     try:
         return {"time": iso(parse_time(run)), "host_time": host_time}
@@ -208,7 +272,7 @@ def is_name(kind: str, name: str) -> bool:
         return False
 
 
-def foreign_tape(data: bytes) -> "dict[str, Any] | None":
+def foreign_tape(data: bytes) -> "Tape | None":
     """A tape of a catalog that somebody else may have written, None if this is none; raises Problem if it is newer."""
     try:
         tape = json.loads(data.decode())

@@ -43,12 +43,13 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
             archive["state"] = catalogs.FAILED
             archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
         elif foreign:
-            archive.update(state=catalogs.FAILED, problem=foreign)
+            archive["state"], archive["problem"] = catalogs.FAILED, foreign
         else:
             add_warning(said, without_base(archives, said))
             files.write_whole(lists.path(catalog, archive), listing)
-            archive.update((key, said[key]) for key in KEYS)
-            archive.update(host_time=said["time"], state=catalogs.GOOD)
+            reported: "Any" = {key: said[key] for key in KEYS}
+            archive.update(reported)
+            archive["host_time"], archive["state"] = said["time"], catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
         hint = catalogs.ACCEPT if foreign else "run it again"
         kind = MACHINE if foreign else FAILED

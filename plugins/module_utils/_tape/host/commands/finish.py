@@ -96,7 +96,7 @@ def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
 def append(held: "Reservation") -> None:
     """One more tape file: the catalog as a tar archive."""
     catalog = held.catalog
-    archive = dict(sink.new_archive(held.session), kind=catalogs.CATALOG, keep_until=0)
+    archive: "catalogs.Archive" = {**sink.new_archive(held.session), "kind": catalogs.CATALOG, "keep_until": 0}
     members = ["tapes"] + (
         ["lists/" + held.run] if os.path.isdir(os.path.join(catalog.folder, "lists", held.run)) else []
     )

@@ -73,7 +73,7 @@ def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace",
         raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
     # of a tape that has more than the catalog knows the proof is another one, so that nobody repeats it unread
     proof = labels.fingerprint(b"more" + block if more else block)
-    barcode = "" if more else (tape or {}).get("barcode") or held.label.get("barcode")
+    barcode = "" if more else (tape["barcode"] if tape else "") or held.label.get("barcode")
     if args.overwrite and args.overwrite in (proof, barcode):
         return
     hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")

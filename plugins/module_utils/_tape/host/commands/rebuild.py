@@ -55,12 +55,11 @@ def rebuild(held: "Reservation") -> "dict[str, Any]":
         tape = tapes[name]
         check_other(catalog, label, tape)
         if tape is None or tape["id"] != label["id"]:
-            tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
-            tape.update(archives=[], full=False, medium=drive.kind)
+            tape = catalogs.new_tape(label, drive.kind)
         before = {each["file"] for each in tape["archives"]}
         lost = merge(tape, found)
-        for key in ("relabelling", "former_end"):
-            tape.pop(key, None)
+        tape.pop("relabelling", None)
+        tape.pop("former_end", None)
         tapes[name] = tape
         tape_copy.add_others(tapes, found.copies, name)
     with catalog.lock():
@@ -153,8 +152,9 @@ def is_it(known: "Archive", there: "Archive") -> bool:
     """Whether a tape file may be this archive, by what it says of itself."""
     if there["run"] == UNKNOWN:
         return True
-    keys = ("kind", "run") if there["kind"] == catalogs.CATALOG else ("kind", "run", "host", "set")
-    return all(known[key] == there[key] for key in keys)
+    if (known["kind"], known["run"]) != (there["kind"], there["run"]):
+        return False
+    return there["kind"] == catalogs.CATALOG or (known["host"], known["set"]) == (there["host"], there["set"])
 
 
 def gone(label: str, archive: "Archive") -> str:
@@ -212,6 +212,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         words = words[1:2] + [label["host"], "0"] + words[2:]
     known = is_ours(words)
     run, host, level, time = words[:4] if known else [UNKNOWN, UNKNOWN, "0", now_iso()]
+    times = records.times_of(run, time)
     return {
         "kind": kind,
         "run": run,
@@ -219,7 +220,8 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "set": words[4] if known and len(words) > 4 else "all",
         "level": int(level),
         "base": None,  # catalog.base_of finds it
-        **records.times_of(run, time),
+        "time": times["time"],
+        "host_time": times["host_time"],
         "paths": [],
         "file": number,
         "block_size": len(block) if len(block) % 512 == 0 and 0 < len(block) < FAR else label["block_size"],

@@ -45,7 +45,7 @@ def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     return dict(archive, tape=held.label["label"], waited=round(waited, 1))
 
 
-def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -> "dict[str, Any]":
+def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -> "catalogs.Archive":
     """The entry of an archive that begins now."""
     settings, started = session.settings, time.time()
     return {
@@ -58,6 +58,7 @@ def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -
         "time": iso(started),
         "host_time": None,
         "paths": settings.paths,
+        "file": 0,  # put() gives it its number
         "block_size": settings.block_size,
         "bytes": None,
         "sha256": None,
@@ -66,14 +67,15 @@ def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -
     }
 
 
-def put(held: "Reservation", archive: "dict[str, Any]", stdin: int = 0) -> None:
+def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> None:
     """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
     catalog = held.catalog
     name = held.label["label"]
     archive["file"] = volume.next_file(held)
     positions.forget(held)
     with catalog.change(name) as tape:  # in the place of one that is reclaimed
-        archive.update(catalogs.after_all(catalog.archives(), archive))
+        order: "Any" = catalogs.after_all(catalog.archives(), archive)
+        archive.update(order)
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
     try:
@@ -82,7 +84,8 @@ def put(held: "Reservation", archive: "dict[str, Any]", stdin: int = 0) -> None:
         outcome["problem"] = str(exc)
     finally:  # also when we are told to stop; what a kill leaves is found by the next one (volume.next_file)
         full = outcome.pop("full")
-        archive.update(outcome, alerts=held.alerts, encryption=held.encryption)
+        more: "Any" = dict(outcome, alerts=held.alerts, encryption=held.encryption)
+        archive.update(more)
         if archive["state"] == catalogs.FAILED:
             volume.record_failure(held, archive, full)
         else:

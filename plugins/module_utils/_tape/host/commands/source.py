@@ -140,7 +140,7 @@ def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -
     return "verified", {"bytes": found["bytes"], "elapsed": round(time.monotonic() - began, 1)}
 
 
-def note(catalog: "Catalog", archive: "Archive", found: "dict[str, Any]") -> None:
+def note(catalog: "Catalog", archive: "Archive", found: "Any") -> None:
     """What has been found of an archive: nothing, if it is bad."""
     with catalog.change(archive["tape"]) as tape:
         for each in tape["archives"]:

@@ -26,7 +26,8 @@ def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str,
     Raises Problem if it cannot be read.
     """
     with tempfile.TemporaryFile() as copy:
-        copied = source.read(held, dict(entry, bytes=None), copy.fileno())
+        of_any_size: "Archive" = {**entry, "bytes": None}
+        copied = source.read(held, of_any_size, copy.fileno())
         if not copied.ok:
             raise Problem("the copy of the catalog there cannot be read: %s" % copied.message)
         try:
@@ -34,7 +35,8 @@ def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str,
             found = contents(copy)
         except (tarfile.TarError, EOFError, ValueError):
             return [], {}
-    tapes, listed = [], {}
+    tapes: "list[Tape]" = []
+    listed: "dict[str, bytes]" = {}
     for name, data in found.items():
         words = name.split("/")
         if words[0] == "tapes" and name.endswith(".json"):

@@ -70,8 +70,8 @@ def next_barcode(session: "Session", request: "Request", tried: "set[str]") -> s
         if not reason:
             best.append((rank, settings.barcodes.index(barcode) if barcode in settings.barcodes else 0, barcode))
     if request.label and not best and not tried:
-        tape = session.catalog.tape(request.label) or {}
-        if not tape.get("barcode"):
+        known = session.catalog.tape(request.label)
+        if not known or not known["barcode"]:
             raise Problem(
                 "the catalog has no barcode of tape %s" % request.label,
                 "load it by hand",

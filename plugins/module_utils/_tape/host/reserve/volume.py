@@ -32,18 +32,28 @@ def write_label(held: "Reservation", label: "dict[str, Any]", known: "Tape | Non
     catalog = held.catalog
     name = label["label"]
     other = {former} - {name, ""}
-    old = known or {"label": name, "id": "", "labelled": "", "barcode": "", "block_size": label["block_size"]}
+    none: "Tape" = {
+        "label": name,
+        "id": "",
+        "labelled": "",
+        "barcode": "",
+        "block_size": label["block_size"],
+        "archives": [],
+        "full": False,
+    }
+    old = known or none
     end = end_of(known, held) if known else None
     with catalog.changes(name, *other) as tapes:
-        tapes[name] = dict(old, archives=[], full=False, relabelling=label, former_end=end)
+        tapes[name] = {**old, "archives": [], "full": False, "relabelling": label, "former_end": end}
         for each in other:  # the tape is known by this label until it has the new one
-            tape = tapes[each]
-            if tape:
-                tapes[each] = dict(tape, archives=[], full=False, relabelling=label, former_end=end_of(tape, held))
+            there = tapes[each]
+            if there:
+                end = end_of(there, held)
+                tapes[each] = {**there, "archives": [], "full": False, "relabelling": label, "former_end": end}
     positions.forget(held)
     held.drive.write_label(labels.block_of(label))
-    tape = {key: label[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
-    tape.update(archives=[], full=False, medium=held.drive.kind, former=former_ids(held, known))
+    tape = catalogs.new_tape(label, held.drive.kind)
+    tape["former"] = former_ids(held, known)
     with catalog.changes(name, *other) as tapes:
         tapes.update({name: tape}, **dict.fromkeys(other))
     with catalog.lock():
@@ -136,8 +146,7 @@ def check_alerts(held: "Reservation") -> None:
 
 
 def entry_of(tape: "Tape", number: int) -> "Archive":
-    archives: "list[Archive]" = tape["archives"]
-    for archive in archives:
+    for archive in tape["archives"]:
         if archive["file"] == number:
             return archive
     raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
@@ -204,7 +213,7 @@ def record_failure(held: "Reservation", archive: "Archive", full: bool) -> None:
         if there:
             size = held.drive.size(number)  # where the tape knows: mbuffer may not have written all that came
             archive["bytes"] = archive["bytes"] if size is None else size
-            entry_of(tape, number).update(archive, state=catalogs.FAILED)
+            entry_of(tape, number).update({**archive, "state": catalogs.FAILED})
         else:
             tape["archives"] = [other for other in tape["archives"] if other["file"] != number]
     archive["state"] = catalogs.FAILED
