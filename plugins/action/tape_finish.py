@@ -97,7 +97,7 @@ class ActionModule(TapeAction):
             row = self.rows.get(archive["host"])
             if row and not row["ok"] and row["kind"] == "lost" and archive["state"] == "good":
                 # the archive is on tape; only the result of the task was lost
-                row["ok"], row["msg"], row["note"] = True, "ok", ""
+                row["ok"], row["msg"], row["note"], row["kind"] = True, "ok", "", None
                 row["state"], row["level"], row["bytes"] = archive["state"], archive["level"], archive["bytes"]
                 row["elapsed"], row["rate"] = archive["elapsed"], archive["rate"]
                 row["tape"], row["file"] = archive["tape"], archive["file"]

@@ -75,6 +75,20 @@ def test_a_failure_in_the_row_of_its_host_does_not_name_it_again() -> None:
     assert [ActionModule.row(each)["note"] for each in (told, {**told, "note": "short"})] == [found.msg, "short"]
 
 
+def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the table nor in the statistics."""
+    good = {"host": "web1", "state": "good", "level": 0, "bytes": 5, "elapsed": 1.0, "rate": 5, "tape": "A", "file": 2}
+    said = {"warnings": [], "archives": [good], "tapes": ["A"], "full": {"A": None}}
+    monkeypatch.setattr(ActionModule, "ask", lambda *_given: said)
+    action = ActionModule.__new__(ActionModule)
+    action.args, action.warnings = {"results": []}, []
+    action.rows = action.rows_of({"run": "R", "order": ["web1", "db1"]})
+    assert action.finish("R") == ["A"]
+    note = {"msg": "ok", "note": "", "kind": None}
+    assert action.rows["web1"] == {key: good[key] for key in good if key != "host"} | {"ok": True, **note}
+    assert (action.rows["db1"]["ok"], action.rows["db1"]["kind"]) == (False, "lost")
+
+
 # -- another run
 
 
