@@ -40,7 +40,6 @@ PROGRESS = 30  # seconds until the first progress line
 # names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
 ADVICE = {
-    "early exit": "",
     "timeout": "tape_connect_timeout",
     "stalled": "tape_stall_timeout",
     "not connected": "Try tape_address (addresses to dial), tape_ports (ports that a firewall allows) or tape_listen "

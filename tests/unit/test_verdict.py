@@ -367,6 +367,13 @@ def test_early_exit(name: str) -> None:
         assert verdict.cause is not None and verdict.cause["kind"] in ("failed", "stalled")
 
 
+def test_a_front_end_without_advice_on_early_exits() -> None:
+    """The tape modules have no such option, so the sentence ends before it."""
+    said = reports(pipe(), {"output": {"problem": {"kind": "stopped reading", "consumed": 9, "unread": 3}}})
+    cause = Verdict(pipe(), {end: outcome(report) for end, report in said.items()}, HOSTS, {"timeout": "x"}).cause
+    assert cause is not None and cause["msg"].endswith("with exit status 0, 3 left unread")
+
+
 # -- reports that are missing, or of another kind
 
 

@@ -181,7 +181,8 @@ class Verdict:
         elif problem["kind"] == "not started":
             text = "could not be started: " + sentences.not_started(problem)
         elif problem["kind"] == "stopped reading":
-            text = "%s; %s" % (sentences.stopped_reading(problem, stage["rc"]), self.advice["early exit"])
+            text = sentences.stopped_reading(problem, stage["rc"])
+            text += "; %s" % self.advice["early exit"] if "early exit" in self.advice else ""
         elif problem["kind"] == "held":
             text = "%s; make it wait for that process, or close the output of that process" % sentences.held(problem)
         else:
