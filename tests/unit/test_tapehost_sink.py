@@ -45,10 +45,10 @@ def test_from_label_to_restore(version: str, tape_host: Maker) -> None:
 PATHS = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from _tape.common import files
+from _tape.common import call, files
 from _tape.host import settings
 from _tape.host.catalog import catalog, lists
-found = catalog.Catalog(settings.from_environment().catalog_dir)
+found = catalog.Catalog(settings.Settings(call.Call().settings()).catalog_dir)
 files.write_whole(lists.path(found, {"run": "R1", "set": "all", "host": "b\\u00fccher"}), b"x")
 """
 
