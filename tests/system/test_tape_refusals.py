@@ -93,15 +93,17 @@ def test_a_tape_that_is_not_ours(site: Site) -> None:
     """A blank one, somebody else's, and what it takes to label that."""
     done = site.run("backup", rc=2)
     assert said(done) == (
-        f"tape1: no drive has a tape that may be written: drive {site.tape()}: its tape is blank: label it with "
+        f"tape1: no drive has a writable tape: drive {site.tape()}: its tape is blank: label it with "
         "tape_label. Nothing has been written, and no host's tar was started."
     )
     (site.tape() / "000000").write_bytes(b"AMANDA: TAPESTART DATE 20260101 TAPE DAILY7\n".ljust(32768, b"\0"))
     before = site.everything()
     text = said(site.run("backup", rc=2))
-    assert "its tape holds a tape of Amanda (fingerprint " in text and "never written unless tape_label" in text
+    assert (
+        "its tape holds a tape of Amanda (fingerprint " in text and "nothing is written to it unless tape_label" in text
+    )
     text = said(site.run("tape_label", rc=2, tape_label="WEEK01"))
-    assert f"tape1: the tape in {site.tape()} holds a tape of Amanda: to overwrite it, say tape_overwrite=" in text
+    assert f"tape1: the tape in {site.tape()} holds a tape of Amanda: to overwrite it, set tape_overwrite=" in text
     assert site.everything() == before
     fingerprint = text.rpartition("=")[2].strip()
     done = site.run("tape_label", tape_label="WEEK01", tape_overwrite=fingerprint)
@@ -117,7 +119,7 @@ def test_a_tape_that_cannot_be_written(site: Site) -> None:
     lease.write_text(json.dumps({"run": "20260101T000000Z", "until": 4e9}), encoding="ascii")
     before = site.everything()
     text = said(site.run("backup", rc=2))
-    assert "its tape WEEK01 belongs to run 20260101T000000Z until " in text and "(tape_steal breaks that)" in text
+    assert "its tape WEEK01 belongs to run 20260101T000000Z until " in text and "(tape_steal overrides this)" in text
     lease.unlink()
     text = said(site.run("backup", rc=2, own={"all": {"tape_labels": ["MONTH*"]}}))
     assert "its tape WEEK01 is not one of tape_labels (MONTH*)" in text

@@ -183,7 +183,7 @@ def test_more_on_the_tape_than_the_catalog_knows_stops_it(tapehost: TapeHost, li
     tape.records += [bytes(BLOCK), None]
     library.load(0, tape)
     before = list(tape.records)
-    assert "more on it than the catalog knows" in tapehost.refused(
+    assert "more data than the catalog knows" in tapehost.refused(
         "sink", "--run", "R2", "--host", "h1", input=blocks(1), steal=True
     )
     assert tape.records == before
@@ -209,7 +209,7 @@ def test_an_old_catalog_costs_no_archive(tapehost: TapeHost, library: Library) -
     for archives in ([], [entry]):
         text = json.dumps({**known, "archives": archives})
         tapehost.guest.run(["tee", tapehost.catalog / "tapes" / "ONE.json"], input=text.encode())
-        more = f"more on it than the catalog knows: there is data at tape file {len(archives) + 1}"
+        more = f"more data than the catalog knows: there is data at tape file {len(archives) + 1}"
         refusal = tapehost.refused("label", "--label", "ONE")
         assert more in refusal and "tape_overwrite=" in refusal
         words = ("sink", "--run", "R9", "--host", "h9")

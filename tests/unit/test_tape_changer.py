@@ -278,7 +278,7 @@ def test_unknown_barcode(library: Library) -> None:
     assert problem.what == (
         "changer %s has no tape with the barcode ABC009L6; it has ABC002L6, ABC003L6" % library.path
     )
-    assert problem.hint == "put it in, or correct tape_barcodes" and problem.kind != problems.BUSY
+    assert problem.hint == "insert it, or correct tape_barcodes" and problem.kind != problems.BUSY
     assert library.moves() == []  # what is in the drive stays there
 
 
@@ -287,7 +287,7 @@ def test_many_barcodes(library: Library) -> None:
     slots = changer.parse_status("".join("Storage Element %d:Full :VolumeTag=T%d\n" % (n, n) for n in range(30)))
     assert changer._named(slots).endswith("T22, T23, 6 more")
     slots = changer.parse_status(SOURCE)
-    assert changer._named(slots) == "ABC002L6, 2 without a barcode that it can read"
+    assert changer._named(slots) == "ABC002L6, 2 without a readable barcode"
     assert changer._named(changer.parse_status("")) == "no tape in its slots"
 
 
@@ -305,20 +305,20 @@ def test_in_another_drive(library: Library) -> None:
 
 def test_no_such_drive(library: Library) -> None:
     problem = refusal(library.open().load, "ABC002L6", 7, "/dev/nst7")
-    assert problem.what == "changer %s has no drive 7: mtx calls its drives 0, 1" % library.path
+    assert problem.what == "changer %s has no drive 7: mtx numbers its drives 0, 1" % library.path
 
 
 @pytest.mark.parametrize(
     ("free", "hint"),
     [
-        ("ABC003L6", "take a tape out"),
-        (None, "take a tape out (slot 5, import/export, is free, and is left to you)"),
+        ("ABC003L6", "remove a tape"),
+        (None, "remove a tape (import/export slot 5 is free, but is not used for this)"),
     ],
 )
 def test_no_free_slot(library: Library, free: str | None, hint: str) -> None:
     library.set(slots=["ABC004L6", "ABC002L6", "CLN001L1", "ABC005L6", free])
     problem = refusal(library.open().load, "ABC002L6", 0, library.eject)
-    assert problem.what == "drive 0 of changer %s has tape ABC001L6 in it and no slot is free" % library.path
+    assert problem.what == "drive 0 of changer %s has tape ABC001L6 in it, but no slot is free" % library.path
     assert problem.hint == hint and library.moves() == []
 
 
@@ -336,22 +336,22 @@ def test_no_mtx(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "cannot open SCSI device '/dev/sg9' - No such file or directory\n",
             "",
-            "tape_changer is the generic device of the changer: lsscsi -g shows it, in the line mediumx",
+            "tape_changer must be the generic device of the changer: lsscsi -g shows it in the line mediumx",
         ),
         (
             "/dev/null is not an sg device, or old sg driver\n",
             "",
-            "tape_changer is the generic device of the changer: lsscsi -g shows it, in the line mediumx",
+            "tape_changer must be the generic device of the changer: lsscsi -g shows it in the line mediumx",
         ),
         (
             "cannot open SCSI device '/dev/sg9' - Permission denied\n",
             "",
-            "set tape_become, or let this user read and write the device",
+            "set tape_become, or give this user read and write access",
         ),
         (
             REFUSED % ("Not Ready", "04", "12", "READ ELEMENT STATUS Command Failed"),
             " (Not Ready, 04/12)",
-            "it has been taken offline: look at its panel",
+            "it is offline: check its panel",
         ),
         (
             REFUSED % ("Hardware Error", "15", "01", "READ ELEMENT STATUS Command Failed"),
@@ -371,7 +371,7 @@ def test_failure(library: Library, said: str, sense: str, hint: str) -> None:
 def test_not_a_changer(library: Library) -> None:
     library.set(drives=[], slots=[])
     problem = refusal(library.open().inventory)
-    assert problem.what.startswith("mtx -f %s status names no drive: " % library.path)
+    assert problem.what.startswith("mtx -f %s status lists no drive: " % library.path)
 
 
 def test_failed_unload(library: Library) -> None:
@@ -386,7 +386,7 @@ def test_failed_unload(library: Library) -> None:
     problem = refusal(library.open().unload, 0, library.eject)
     assert str(problem) == (
         "mtx -f %s unload 1 0: MOVE MEDIUM from Element Address 256 to 4096 Failed (Not Ready, 53/02): "
-        "the drive does not let go of its tape: something has locked it (mt-st unlock)" % library.path
+        "the tape is locked in the drive (mt-st unlock)" % library.path
     )
 
 
@@ -408,7 +408,7 @@ def test_failed_move(library: Library) -> None:
 def test_busy_for_ever(library: Library) -> None:
     library.set(fail={"status": [REFUSED % ("Not Ready", "04", "01", "READ ELEMENT STATUS Command Failed")] * 99})
     problem = refusal(library.open(wait=0.2).inventory)
-    assert problem.kind == problems.BUSY and problem.hint == "it has been busy for 0:00:00: look at its panel"
+    assert problem.kind == problems.BUSY and problem.hint == "it has been busy for 0:00:00: check its panel"
 
 
 def test_busy_for_a_while(library: Library) -> None:
@@ -423,7 +423,7 @@ def test_wrong_tape_arrives(library: Library) -> None:
     library.set(loads="XYZ999L6")
     problem = refusal(library.open().load, "ABC002L6", 1, library.eject)
     assert problem.what == (
-        "changer %s was to load ABC002L6, and says that in drive 1 there is XYZ999L6" % library.path
+        "changer %s should have loaded ABC002L6, but reports that drive 1 has XYZ999L6" % library.path
     )
 
 
@@ -489,10 +489,10 @@ def test_lock(library: Library) -> None:
 def test_next_command_fails(tmp_path: Path) -> None:
     command = "echo one >&2; echo two; echo >&2; echo three >&2; echo four >&2; echo five >&2; exit 3"
     problem = refusal(changer.next_command, command, "/dev/nst0", "", "full", 10.0)
-    assert problem.what == "tape_next_command did not load a tape that may be written in /dev/nst0: exit status 3"
+    assert problem.what == "tape_next_command did not load a writable tape in /dev/nst0: exit status 3"
     assert problem.hint == "three / four / five"
     problem = refusal(changer.next_command, "kill -9 $$", "/dev/nst0", "SET-01", "verify", 10.0)
-    assert problem.what == "tape_next_command did not load tape SET-01 in /dev/nst0: ended by signal 9"
+    assert problem.what == "tape_next_command did not load tape SET-01 in /dev/nst0: killed by signal 9"
     problem = refusal(changer.next_command, "/no/such", "/dev/nst0", "SET-01", "verify", 10.0)
     assert "/no/such: not found" in problem.hint
 
@@ -528,7 +528,7 @@ def test_next_command_takes_too_long(tmp_path: Path) -> None:
     command = "sleep 60 & echo $! > %s; echo robot is stuck >&2; wait" % child
     began = time.monotonic()
     problem = refusal(changer.next_command, command, "/dev/nst0", "", "full", 0.5)
-    assert problem.what.endswith("it had not ended after 0:00:00") and problem.hint == "robot is stuck"
+    assert problem.what.endswith("it did not finish within 0:00:00") and problem.hint == "robot is stuck"
     assert time.monotonic() - began < 10 and soon(lambda: not alive(child))
 
 

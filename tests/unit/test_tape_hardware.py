@@ -172,7 +172,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_no_sg_logs(tools: Path) -> None:
-    note = "TapeAlert of /dev/nst0 is not known: there is no sg_logs on this host (package sg3-utils)"
+    note = "TapeAlert of /dev/nst0 is unknown: there is no sg_logs on this host (package sg3-utils)"
     assert hardware.alerts("/dev/nst0") == ([], note)
     assert hardware.cartridge("/dev/nst0") == {}
 
@@ -194,13 +194,13 @@ def test_no_sg_logs(tools: Path) -> None:
             "sg_logs failed: Device or resource busy (%s)" % hardware.NO_SG,
         ),
         ("exit 99", "sg_logs: status 99"),
-        ("echo '    QUANTUM   X   1'", "this drive does not have it"),
+        ("echo '    QUANTUM   X   1'", "this drive does not support it"),
     ],
 )
 def test_no_alerts_to_be_had(tools: Path, said: str, note: str) -> None:
     script(tools, "sg_logs", "#!/bin/sh\n%s\n" % said)
     found, why = hardware.alerts("/dev/x")
-    assert found == [] and why.startswith("TapeAlert of /dev/x is not known: ") and why.endswith(note)
+    assert found == [] and why.startswith("TapeAlert of /dev/x is unknown: ") and why.endswith(note)
 
 
 def test_slow_drive(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_slow_drive(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tools, "sg_logs", "#!/bin/sh\nexec %s 60\n" % shutil.which("sleep", path=os.defpath))
     assert hardware.alerts("/dev/x") == (
         [],
-        "TapeAlert of /dev/x is not known: sg_logs has not answered within 0:00:00",
+        "TapeAlert of /dev/x is unknown: sg_logs did not answer within 0:00:00",
     )
 
 
@@ -226,7 +226,7 @@ def test_news_first(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(hardware, "generic", lambda _device: "/dev/sg7")
     news = "echo 'log_sense: unit attention\nsg_logs failed: Unit attention' >&2; exit 6"
     script(tools, "sg_logs", "#!/bin/sh\necho sg_logs $* >> %s\n%s\n" % (log, news))
-    note = "TapeAlert of /dev/nst0 is not known: log_sense: unit attention / sg_logs failed: Unit attention"
+    note = "TapeAlert of /dev/nst0 is unknown: log_sense: unit attention / sg_logs failed: Unit attention"
     assert hardware.alerts("/dev/nst0") == ([], note)
     assert log.read_text() == "sg_logs -p 0x2e /dev/sg7\n" * 3
 
@@ -482,8 +482,7 @@ def test_left_on(drive: Drive) -> None:
     drive.state("on August")
     problem = refusal("/dev/nst0", None)
     assert problem.what == (
-        "drive /dev/nst0 encrypts what it writes with the key 'August' (mode on), "
-        "and tape_encryption does not ask for it"
+        "drive /dev/nst0 encrypts data with the key 'August' (mode on), but tape_encryption does not request it"
     )
     assert problem.hint == (
         "set tape_encryption to {mode: off}, to {mode: keep} if the library manages keys, or to your key"
@@ -499,7 +498,7 @@ def test_left_on(drive: Drive) -> None:
 def test_nothing_asked(drive: Drive) -> None:
     assert encryption.encryption("/dev/nst0", None) == {"mode": "off", "algorithm": None, "key": None, "note": ""}
     drive.state("")
-    note = "stenc -f /dev/nst0: nothing of the drive's encryption"
+    note = "stenc -f /dev/nst0: no encryption status"
     assert encryption.encryption("/dev/nst0", None) == {"mode": None, "algorithm": None, "key": None, "note": note}
     assert drive.asked() == []
 
@@ -527,7 +526,7 @@ def test_news_hide_nothing(drive: Drive) -> None:
     """What a drive says first after another tape has come (unit attention) is not that it has no encryption."""
     drive.state("on August")
     (drive.folder / "news").touch()
-    assert refusal("/dev/nst0", None).what.startswith("drive /dev/nst0 encrypts what it writes with the key 'August'")
+    assert refusal("/dev/nst0", None).what.startswith("drive /dev/nst0 encrypts data with the key 'August'")
 
 
 def test_without_sg_the_device_is_busy(drive: Drive, tools: Path) -> None:
@@ -579,7 +578,7 @@ def test_drive_refuses(drive: Drive) -> None:
         "Sense Code: Illegal Request (0x05), ASC: 0x26, ASCQ: 0x00"
     )
     assert problem.hint.startswith(
-        "not every drive has every mode and algorithm: tape_encryption has mode (mixed, on, off) and algorithm"
+        "not every drive supports every mode and algorithm: set mode (mixed, on, off) and algorithm in tape_encryption"
     )
     assert "7a43" not in str(problem)
 
@@ -588,11 +587,12 @@ def test_not_believed(drive: Drive) -> None:
     """It is read back, whatever stenc's status says."""
     (drive.folder / "stuck").touch()
     assert (
-        refusal("/dev/nst0", drive.setting()).what == "encryption of drive /dev/nst0 was set to mixed, and it says off"
+        refusal("/dev/nst0", drive.setting()).what
+        == "encryption of drive /dev/nst0 was set to mixed, but it reports off"
     )
     drive.state("")
     assert refusal("/dev/nst0", drive.setting()).what.startswith(
-        "encryption of drive /dev/nst0 was set to mixed, and it says nothing (stenc -f /dev/nst0: "
+        "encryption of drive /dev/nst0 was set to mixed, but it reports nothing (stenc -f /dev/nst0: "
     )
 
 
@@ -600,14 +600,14 @@ def test_not_believed(drive: Drive) -> None:
     ("setting", "text"),
     [
         ({"key": "00"}, "tape_encryption: unknown key 'key': valid keys are key_file, mode, algorithm"),
-        ({"mode": "rot13"}, "tape_encryption.mode is 'rot13': it is one of mixed, on, off, keep"),
+        ({"mode": "rot13"}, "tape_encryption.mode is 'rot13': it must be one of mixed, on, off, keep"),
         (
             {"mode": "on"},
-            "tape_encryption has no key_file: a file on the tape host with the key in hexadecimal (stenc(1))",
+            "tape_encryption has no key_file: set it to a file on the tape host with the key in hexadecimal (stenc(1))",
         ),
         (
             {"key_file": "/no/such"},
-            "the key file /no/such: No such file or directory: tape_encryption.key_file is on the tape host",
+            "the key file /no/such: No such file or directory: tape_encryption.key_file must be on the tape host",
         ),
         ({"key_file": "/"}, "the key file / cannot be read: set tape_become, or correct tape_encryption.key_file"),
     ],

@@ -51,7 +51,7 @@ def test_a_damaged_file_is_one_tape_missing(text: str, tape_host: Maker) -> None
     assert [tape["label"] for tape in told[3]["tapes"]] == ["B"]
     assert host.backup("R3", "h1")["tape"] == "B"
     said = host.fails("sink", "--run", "R4", "--host", "h1", devices=[str(host.tapes[0])])
-    assert "so the catalog lacks all of tape A: put the tape in a drive and run tape_inventory with tape_reb" in said
+    assert "so the catalog has no entries of tape A: load the tape and run tape_inventory with tape_reb" in said
     # and that it is what mends it
     assert [each[:17] for each in host.ok("inventory", "--rebuild")["warnings"]] == ["1 archive of tape"]
     assert host.states("A")[0] == (1, "h1", "written")
@@ -81,7 +81,7 @@ def test_what_a_damaged_file_may_need_is_not_overwritten(tape_host: Maker) -> No
     whole = path.read_text()
     path.write_text("{")
     said = host.fails("sink", "--run", "R3", "--host", "h1", data=archive("R3", "h1"))
-    text = "its tape A is full, and is not begun afresh as long as the catalog is damaged (%s" % warning(host, "B")
+    text = "its tape A is full, and is not reused while the catalog is damaged (%s" % warning(host, "B")
     assert text in said
     path.write_text(whole)
     assert host.sink("R3", "h1").answer["file"] == 1

@@ -34,15 +34,15 @@ CHAINS: list[tuple[list[dict[str, Any]], list[int] | str]] = [
     ([FULL, known(2, 1, 1), known(3, 2, 2), known(4, 3, 3)], [1, 2, 3, 4]),
     ([FULL, known(2, 1, 1), known(3, 0)], [3]),
     ([FULL, known(2, 0), known(3, 1, 1)], [1, 3]),  # based on what it says, and not on the newest
-    ([FULL, known(3, 2, 2)], "R3 is an increment to that of run R2, which is not in the catalog"),
-    ([known(2, 1, 2)], "R2 is an increment to that of run R2, which is not in the catalog"),
-    ([known(1, 1, 2), known(2, 1, 1)], "R2 is an increment to that of run R1, which is not in the catalog"),
+    ([FULL, known(3, 2, 2)], "R3 is based on that of run R2, which is not in the catalog"),
+    ([known(2, 1, 2)], "R2 is based on that of run R2, which is not in the catalog"),
+    ([known(1, 1, 2), known(2, 1, 1)], "R2 is based on that of run R1, which is not in the catalog"),
     # of tapes that were read in, which do not say
     ([FULL, known(2, 1), known(3, 2), known(4, 1)], [1, 4]),
     ([FULL, known(2, 1), known(3, 2)], [1, 2, 3]),
     ([FULL, known(2, 1), known(3, 1)], [1, 3]),
     ([FULL, known(2, 2), known(3, 1), known(4, 3, 2)], [1, 2, 4]),
-    ([known(2, 1)], "R2 is an increment to that of an unknown run, which is not in the catalog"),
+    ([known(2, 1)], "R2 is based on that of an unknown run, which is not in the catalog"),
 ]
 
 

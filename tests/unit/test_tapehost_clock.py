@@ -22,7 +22,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 Maker = Callable[..., TapeHost]
 DAY = 86400
 NOW = 1_800_000_000
-NOT_SURE = "nothing expires until that is cleared up: set the clock, or, if it is right, set tape_accept_clock once"
+NOT_SURE = "nothing expires until this is resolved: set the clock or, if it is right, set tape_accept_clock once"
 
 
 def known(*days: float) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def test_whether_it_is_believed(
     if said:
         when = NOW - ahead if ahead is not None else last["time"] if last else NOW - 30 * DAY
         what = "the controller's %s" if ahead is not None else "the last backup was at %s"
-        assert said == "the tape host's clock says %s, and %s; %s" % (iso(NOW), what % iso(when), NOT_SURE)
+        assert said == "the tape host's clock shows %s, but %s; %s" % (iso(NOW), what % iso(when), NOT_SURE)
     settings.accept_clock = True
     assert clock.doubt(session, archives) == ""
     # and what is noted then
@@ -162,7 +162,7 @@ def test_a_clock_that_jumps_forward(host: TapeHost) -> None:
     for _time in range(2):  # it does not become right by being used
         refused = call_it("sink", "--run", "R3", "--host", "h1", data=archive("R3", "h1"))
         assert refused.status == 1
-        assert ", and is not begun afresh: the tape host's clock says " in refused.said
+        assert ", and is not reused: the tape host's clock shows " in refused.said
         assert NOT_SURE in refused.said
         planned = call_it("plan", data=request, wait="1h").answer
         assert [NOT_SURE in each for each in planned["warnings"]].count(True) == 2
@@ -171,7 +171,7 @@ def test_a_clock_that_jumps_forward(host: TapeHost) -> None:
             assert [each["expired"] for each in seen["tapes"]] == [False, False]
             assert seen["warnings"][-1].endswith(NOT_SURE)
         asked = call_it("label", "--label", "A", "--device", str(host.tapes[0])).said
-        assert "; the tape host's clock says " in asked
+        assert "; the tape host's clock shows " in asked
     assert (host.files("A"), host.files("B")) == tapes
     # whoever says that it is right says so once
     accepted = call_it("sink", "--run", "R4", "--host", "h1", data=archive("R4", "h1"), accept_clock=True)
@@ -197,7 +197,7 @@ def test_a_module_tells_the_time(host: TapeHost) -> None:
     refused = host.run(*words, data=archive("R3", "h1"), before=asked_by_a_module(host, 400, words))
     told = json.loads(refused.said)["problem"]
     assert told["kind"] == "confirm"
-    assert "and the controller's " in told["msg"]
+    assert "but the controller's " in told["msg"]
     # a year without a backup, and both agree
     host.run("plan", data=b'{"hosts": {}}')
 

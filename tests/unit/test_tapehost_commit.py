@@ -16,7 +16,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 Maker = Callable[..., TapeHost]
 DATA = archive("R1", "h1")
 UNREADABLE = "the report of h1 for run R1 cannot be read: "
-NOT_WHOLE = "the list of files in the report of h1 for run R1 is not whole: run it again"
+NOT_WHOLE = "the list of files in the report of h1 for run R1 is incomplete: run the backup again"
 WORDS = ["commit", "--run", "R1", "--host", "h1"]
 
 
@@ -56,9 +56,9 @@ def test_a_list_of_many_names(tape_host: Maker) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"run": "R2"}, "this is the report of run R2 of h1, set all: it does not belong here"),
-    ({"host": "h2"}, "this is the report of run R1 of h2, set all: it does not belong here"),
-    ({"set": "www"}, "this is the report of run R1 of h1, set www: it does not belong here"),
+    ({"run": "R2"}, "this is the report of run R2 of h1, set all: it belongs to another archive"),
+    ({"host": "h2"}, "this is the report of run R1 of h2, set all: it belongs to another archive"),
+    ({"set": "www"}, "this is the report of run R1 of h1, set www: it belongs to another archive"),
     ({"run": 5}, UNREADABLE),
     ({"bytes": "8192"}, UNREADABLE),
     ({"bytes": True}, UNREADABLE),
@@ -113,15 +113,17 @@ def test_other_bytes_than_on_the_tape(tape_host: Maker) -> None:
     host = tape_host()
     host.sink("R1", "h1", DATA)
     said = host.fails(*WORDS, data=report("R1", "h1", DATA + b"x" * 512))
-    assert said == "tape A, file 1: the host sent 8704 bytes, and 8192 are on the tape: run it again"
+    assert said == "tape A, file 1: the host sent 8704 bytes, but 8192 are on the tape: run the backup again"
     assert host.states() == [(1, "h1", "failed")]
-    assert host.commit("R1", "h1", DATA).said.startswith("run R1 has no whole archive of h1 in the catalog ")
+    assert host.commit("R1", "h1", DATA).said.startswith("run R1 has no complete archive of h1 in the catalog ")
 
 
 def test_a_report_of_another_archive_does_no_harm(tape_host: Maker) -> None:
     host = tape_host()
     host.backup("R1", "h1", data=DATA)
-    sentence = "tape A, file 1: the archive of h1 is good already, and this is the report of another one: run it again"
+    sentence = (
+        "tape A, file 1: the archive of h1 is already good, but this report is of another one: run the backup again"
+    )
     for data in (DATA + b"x" * 512, DATA[::-1]):
         assert host.commit("R1", "h1", data).said == sentence
     assert host.states() == [(1, "h1", "good")]
@@ -132,7 +134,7 @@ def test_there_is_no_archive(tape_host: Maker) -> None:
     host.sink("R1", "h1", b"x")
     host.sink("R2", "h1")
     host.sink("R1", "h2")
-    sentence = "run R1 has no whole archive of h1 in the catalog %s" % host.catalog_dir
+    sentence = "run R1 has no complete archive of h1 in the catalog %s" % host.catalog_dir
     assert host.commit("R1", "h1", DATA).said == sentence
 
 
@@ -235,12 +237,12 @@ def test_an_increment_to_what_is_not_known(tape_host: Maker) -> None:
     data = archive("R2", "h1", 1)
     host.sink("R2", "h1", data, 1, "R1")
     answer = host.commit("R2", "h1", data, level=1, base="R1", warnings=["x"], warning_count=1).answer
-    text = "what it is an increment to, run R1, is not in the catalog: run level 0"
+    text = "its base, run R1, is not in the catalog: run level 0"
     assert (answer["warnings"], answer["warning_count"]) == ([text], 2)
     request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
     answer = host.ok("plan", data=request)
     assert answer["hosts"]["h1"]["level"] == 0
-    assert answer["warnings"] == ["h1: level 0 instead of 1, as there is no archive that it could be based on"]
+    assert answer["warnings"] == ["h1: level 0 instead of 1, because there is no archive to base it on"]
 
 
 def test_an_archive_with_errors_is_no_base(tape_host: Maker) -> None:

@@ -78,13 +78,19 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "empty": (content(lambda data: b""), " is damaged (Expecting value"),
     "binary": (content(lambda data: b"\x00\xff\xfe" * 100), " is damaged ('utf-8' codec"),
     "zeros": (content(lambda data: b"\x00" * len(data)), " is damaged ("),
-    "not a tape": (content(lambda data: b'{"archives": {}}'), " is damaged (it is not that of a tape A)"),
-    "of another": (content(lambda data: data.replace(b'"A"', b'"B"')), " is damaged (it is not that of a tape A)"),
-    "a state": (value(state="gud"), " is damaged (it is not that of a tape A)"),
-    "a kind": (value(kind="archiv"), " is damaged (it is not that of a tape A)"),
-    "a type": (value(level="0"), " is damaged (it is not that of a tape A)"),
+    "not a tape": (content(lambda data: b'{"archives": {}}'), " is damaged (it belongs to another tape than A)"),
+    "of another": (
+        content(lambda data: data.replace(b'"A"', b'"B"')),
+        " is damaged (it belongs to another tape than A)",
+    ),
+    "a state": (value(state="gud"), " is damaged (it belongs to another tape than A)"),
+    "a kind": (value(kind="archiv"), " is damaged (it belongs to another tape than A)"),
+    "a type": (value(level="0"), " is damaged (it belongs to another tape than A)"),
     "EIO": (error(errno.EIO), " is damaged (Input/output error)"),
-    "EACCES": (error(errno.EACCES), ": Permission denied, so the catalog lacks all of tape A: this program runs as"),
+    "EACCES": (
+        error(errno.EACCES),
+        ": Permission denied, so the catalog has no entries of tape A: this program runs as",
+    ),
     "a folder": (folder, " is damaged (Is a directory)"),
     "a link": (link, " is damaged (No such file or directory)"),
 }
@@ -123,7 +129,7 @@ def test_it_is_one_tape_missing(damaged: tuple[TapeHost, Callable[[], object], s
     assert [each["tape"] for each in answer("finish", "--run", "R2")["archives"]] == ["B"]
     broken = host.run("chain", "--host", "h1", before=before)
     assert broken.status == 1
-    assert broken.said.startswith("the archive of h1 of run R2 is an increment to that of run R1, which is not in the")
+    assert broken.said.startswith("the archive of h1 in run R2 is based on that of run R1, which is not in the")
     assert warning in broken.said
 
 
@@ -137,12 +143,12 @@ def test_it_is_never_written_to(damaged: tuple[TapeHost, Callable[[], object], s
     refused = host.run("sink", "--run", "R3", "--host", "h1", data=data, before=before)
     assert refused.status == 1
     assert warning in refused.said
-    assert "its tape B is full, and is not begun afresh as long as the catalog is damaged (" in refused.said
+    assert "its tape B is full, and is not reused while the catalog is damaged (" in refused.said
     words = ["label", "--label", "NEW", "--device", host.tapes[0]]
     assert host.run(*words, before=before).said.startswith(warning)
     assert host.run("label", "--label", "A", "--device", host.tapes[1], before=before).said.startswith(warning)
     asked = host.run("label", "--label", "B", "--device", host.tapes[1], before=before)
-    assert "; what cannot be read may need them (" + warning in asked.said
+    assert "; archives in unreadable files may be based on them (" + warning in asked.said
     assert host.run("source", "--tape", "A", "--file", 1, before=before).said.startswith(warning)
     lost = host.run(
         "commit", "--run", "R1", "--host", "h1", data=report("R1", "h1", archive("R1", "h1")), before=before

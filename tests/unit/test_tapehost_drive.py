@@ -66,8 +66,8 @@ def test_a_device_that_rewinds(minor: int, name: str, device: Device) -> None:
     with pytest.raises(Problem) as raised:
         detect.drive_at(device(os.makedev(9, minor), "/dev/nst-by-its-name"))
     assert str(raised.value) == (
-        "/dev/nst-by-its-name rewinds its tape each time it is closed, so that each archive would overwrite the one "
-        "before: use the device of this drive that does not: /dev/%s, or its name in /dev/tape/by-id, …-nst" % name
+        "/dev/nst-by-its-name rewinds its tape each time it is closed, so each archive would overwrite the one "
+        "before: use the non-rewinding device of this drive: /dev/%s, or its name in /dev/tape/by-id, …-nst" % name
     )
 
 
@@ -84,7 +84,7 @@ def test_what_is_no_tape_drive(number: int, mode: int, device: Device) -> None:
     with pytest.raises(Problem) as raised:
         detect.drive_at(device(number, mode=mode))
     assert str(raised.value) == (
-        "/dev/tape/site is not a tape drive: a device of the st driver is wanted (major number 9), or a directory as "
+        "/dev/tape/site is not a tape drive: use a device of the st driver (major number 9), or a directory as "
         "a virtual tape"
     )
 
@@ -180,28 +180,28 @@ def test_only_permission_makes_a_reader_of_a_writer(
         (
             errno.EROFS,
             "",
-            "drive D has a write-protected tape in it: slide its tab, or load another",
+            "drive D has a write-protected tape in it: move its write-protect tab, or load another",
             "failed",
         ),
         (
             errno.EACCES,
             "",
-            "drive D cannot be used: permission denied: set tape_become, or let this user have it",
+            "drive D cannot be used: permission denied: set tape_become, or give this user access",
             "failed",
         ),
         (
             errno.ENXIO,
             "",
-            "drive D has no drive behind it: is it switched on? lsscsi -g lists the drives",
+            "drive D has no drive connected: is it switched on? lsscsi -g lists the drives",
             "failed",
         ),
         (
             errno.EIO,
             "read",
-            "drive D gives an input/output error (read): is a tape in it, and ready? dmesg says more",
+            "drive D returns an input/output error (read): is a tape loaded and ready? dmesg has details",
             "unreadable",
         ),
-        (errno.EPERM, "", "drive D cannot be used: Operation not permitted: dmesg says more", "failed"),
+        (errno.EPERM, "", "drive D cannot be used: Operation not permitted: dmesg has details", "failed"),
     ],
 )
 def test_what_a_device_answers(number: int, doing: str, sentence: str, kind: str) -> None:
@@ -320,8 +320,8 @@ def test_a_place_that_is_not_there(loaded: Make) -> None:
     with pytest.raises(Problem) as raised:
         drive.position(3)
     assert str(raised.value) == (
-        "the tape in /dev/tape/site has fewer than 3 tape files: drive /dev/tape/site gives an input/output error "
-        "(space forward): is a tape in it, and ready? dmesg says more"
+        "the tape in /dev/tape/site has fewer than 3 tape files: drive /dev/tape/site returns an input/output error "
+        "(space forward): is a tape loaded and ready? dmesg has details"
     )
     assert raised.value.kind == "end"
 
@@ -342,8 +342,8 @@ def test_a_drive_that_says_it_is_elsewhere(loaded: Make, monkeypatch: pytest.Mon
     with pytest.raises(Problem) as raised:
         drive.position(3)
     assert str(raised.value) == (
-        "drive /dev/tape/site was sent to tape file 3 and says that it is at file 3, block 5 (block 7 of the tape): "
-        "nothing was written; look at it with mt-st -f /dev/tape/site status"
+        "drive /dev/tape/site should be at tape file 3, but reports file 3, block 5 (block 7 of the tape): "
+        "nothing was written; check it with mt-st -f /dev/tape/site status"
     )
 
 
@@ -377,8 +377,8 @@ def test_nothing_is_written_where_the_tape_was_not_brought_to(loaded: Make) -> N
         tape.write(3)
     assert (tape.records, tape.file, drive.located) == (TAPE, 4, False)
     assert str(raised.value) == (
-        "drive /dev/tape/site: before tape file 4 is written its tape must stand at block 11, and stands at block 0: "
-        "the drive was reset, or another program has moved the tape: dmesg says more"
+        "drive /dev/tape/site: before tape file 4 is written its tape must be at block 11, but is at block 0: "
+        "the drive was reset, or another program moved the tape: dmesg has details"
     )
 
 
@@ -387,9 +387,9 @@ def test_nothing_is_written_where_the_tape_was_not_brought_to(loaded: Make) -> N
     [
         (
             lambda tape: tape.write(2),
-            "behind the 3 blocks of tape file 4 its tape must stand at block 14, and .* at block 13",
+            "after the 3 blocks of tape file 4 its tape must be at block 14, but is at block 13",
         ),
-        (lambda tape: tape.reset(), "behind the 3 blocks of tape file 4 .* stands at block 0"),
+        (lambda tape: tape.reset(), "after the 3 blocks of tape file 4 .* is at block 0"),
         (lambda tape: tape.fails.update({mtio.WEOF: errno.EIO}), "an input/output error .write a file mark."),
         (lambda tape: tape.fails.update({mtio.WEOF: errno.ENOSPC}), "cannot be used: No space left on device"),
     ],
@@ -453,7 +453,7 @@ def test_an_error_on_the_way_to_the_mark_of_a_killed_writer_writes_none(loaded: 
     with pytest.raises(Problem) as raised:
         drive.close_file(4)
     assert (raised.value.kind, tape.records) == ("unreadable", TAPE + "rr")
-    assert str(raised.value).startswith("drive /dev/tape/site gives an input/output error (space forward)")
+    assert str(raised.value).startswith("drive /dev/tape/site returns an input/output error (space forward)")
 
 
 @pytest.mark.parametrize("operation", ["REW", "EOM", "WEOF"])
@@ -477,7 +477,7 @@ def test_a_drive_without_a_compression_page(loaded: Make, capsys: pytest.Capture
     drive.prepare(None)
     blocks = "set variable blocks 0"
     assert tape.told == [blocks, "set compression 1", blocks, "set compression 0", blocks]
-    said = "compression was not set: drive /dev/tape/site gives an input/output error (set compression)\n"
+    said = "compression was not set: drive /dev/tape/site returns an input/output error (set compression)\n"
     assert (capsys.readouterr().err, drive.located) == (said, True)
 
 

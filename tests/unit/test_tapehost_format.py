@@ -19,8 +19,8 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-READS = " has format 3, and this version of the collection reads formats up to 2: "
-READS_LABEL = "the tape has a label of format %d, and this version of the collection reads formats up to 1: "
+READS = " has format 3, but this version of the collection reads only formats up to 2: "
+READS_LABEL = "the tape has a label of format %d, but this version of the collection reads only formats up to 1: "
 UPGRADE = "upgrade the collection plumbing.socketpipe on the controller; nothing was changed"
 
 

@@ -127,10 +127,13 @@ def damage(host: TapeHost) -> None:
 LESS: list[tuple[Callable[[TapeHost], None], str]] = [
     (
         forget_tape,
-        "knows tape B, and the one that was sent does not: the copy stays as it is: was the catalog lost, or",
+        "has tape B, but the catalog that was sent does not: the copy was not changed: was the catalog lost, or",
     ),
-    (begin_anew, "knows the tapes A, B, and the one that was sent does not: the copy stays as it is: was the catalo"),
-    (bring_back_an_old_one, "knows 1 archive of tape A, and the one that was sent does not: "),
+    (
+        begin_anew,
+        "has the tapes A, B, but the catalog that was sent does not: the copy was not changed: was the catalo",
+    ),
+    (bring_back_an_old_one, "has 1 archive of tape A, but the catalog that was sent does not: "),
     (damage, "A.json is damaged ("),
 ]
 
@@ -188,10 +191,13 @@ def test_what_went_with_its_tape_is_not_missed(
 @pytest.mark.parametrize(
     ("cut", "text"),
     [
-        (lambda data: b"", "what came is no whole catalog (tar: This does not look like a tar archive)"),
-        (lambda data: data[: data.index(b'"archives"')], "what came is no whole catalog (tar: "),
-        (lambda data: b"garbage" * 1000, "what came is no whole catalog (tar: This does not look like a tar archive)"),
-        (lambda data: b"\0" * 10240, "what came is no whole catalog (it has no tapes): nothing was changed"),
+        (lambda data: b"", "the received catalog is incomplete (tar: This does not look like a tar archive)"),
+        (lambda data: data[: data.index(b'"archives"')], "the received catalog is incomplete (tar: "),
+        (
+            lambda data: b"garbage" * 1000,
+            "the received catalog is incomplete (tar: This does not look like a tar archive)",
+        ),
+        (lambda data: b"\0" * 10240, "the received catalog is incomplete (it has no tapes): nothing was changed"),
     ],
 )
 def test_what_is_no_catalog(cut: Callable[[bytes], bytes], text: str, host: TapeHost, copies: TapeHost) -> None:
@@ -202,7 +208,7 @@ def test_what_is_no_catalog(cut: Callable[[bytes], bytes], text: str, host: Tape
 def test_what_is_no_copy_is_not_touched(host: TapeHost, copies: TapeHost) -> None:
     copy(copies).mkdir()
     said = copies.fails("keep", "--of", "tape1", data=sent(host))
-    assert said == "%s is there and is no copy of a catalog: move it out of the way" % copy(copies)
+    assert said == "%s exists, but is not a copy of a catalog: move it away" % copy(copies)
     assert "cannot be the name of a host" in copies.fails("keep", "--of", "../x", data=sent(host))
 
 
@@ -211,11 +217,10 @@ def test_a_copy_becomes_the_catalog(host: TapeHost, copies: TapeHost) -> None:
     data = sent(host)
     lists = sorted(path.name for path in (host.catalog_dir / "lists" / "R1").iterdir())
     assert host.fails("import", data=data) == (
-        f"{host.catalog_dir} has a catalog already: move {host.catalog_dir}/tapes out of the way if it is not the one "
-        "that you want"
+        f"{host.catalog_dir} already has a catalog: move {host.catalog_dir}/tapes away to replace it"
     )
     host.forget()
-    assert host.fails("import", data=data[:-30000]).startswith("what came is no whole catalog (")
+    assert host.fails("import", data=data[:-30000]).startswith("the received catalog is incomplete (")
     assert not (host.catalog_dir / "tapes").exists()
     assert host.ok("import", data=data) == {"catalog": str(host.catalog_dir)}
     assert host.states("A") == [(1, "h1", "good")] and host.states("B") == [(1, "h2", "good")]
@@ -231,5 +236,5 @@ def test_a_copy_that_is_damaged_is_not_replaced_by_less(host: TapeHost, copies: 
     (copy(copies) / "tapes" / "B.json").write_text("{")
     (host.catalog_dir / "tapes" / "B.json").unlink()
     said = refused(copies, sent(host))
-    assert said.startswith("the copy of tape1's catalog knows tape B, and the one that was sent does not: ")
+    assert said.startswith("the copy of tape1's catalog has tape B, but the catalog that was sent does not: ")
     take(copies, sent(host), accept_catalog=True)

@@ -84,8 +84,8 @@ def test_what_is_no_label_of_ours(block: bytes) -> None:
 
 
 LTFS = (
-    "an LTFS volume, which has two partitions: labelled as it is, only the small first one of them would be used, so "
-    "make it one again first with mkltfs --wipe"
+    "an LTFS volume with two partitions, of which only the small first one would be used: remove the partitions first "
+    "with mkltfs --wipe"
 )
 FOREIGN = [
     (b"AMANDA: TAPESTART DATE 20260101 TAPE DAILY-1\n", "a tape of Amanda"),
@@ -105,12 +105,10 @@ def test_a_foreign_tape(data: bytes, name: str, tape_host: Maker) -> None:
     host = tape_host(labelled=False)
     (host.tapes[0] / "000000").write_bytes(data)
     device = str(host.tapes[0])
-    refused = "drive %s: its tape holds %s (fingerprint %s); it is never written unless tape_label is told to"
-    assert host.sink("R1", "h1").said == (
-        "no drive has a tape that may be written: " + refused % (device, name, mark(data))
-    )
+    refused = "drive %s: its tape holds %s (fingerprint %s); nothing is written to it unless tape_label overwrites it"
+    assert host.sink("R1", "h1").said == ("no drive has a writable tape: " + refused % (device, name, mark(data)))
     assert host.ok("inventory")["drives"][0]["message"] == (refused % (device, name, mark(data))).split(": ", 1)[1]
-    ask = "to overwrite it, say tape_overwrite=" + mark(data)
+    ask = "to overwrite it, set tape_overwrite=" + mark(data)
     words = ["label", "--label", "A"]
     assert host.fails(*words) == "the tape in %s holds %s: %s" % (device, name, ask)
     for proof in ("yes", mark(data).upper(), mark(data)[:-1], mark(data) + " ", "A"):
@@ -149,7 +147,7 @@ def test_a_blank_tape(tape_host: Maker) -> None:
 
 
 def archives_of(tape: str) -> str:
-    return "1 archive of tape %s, not all of which are past their retention" % tape
+    return "1 archive of tape %s, some of which are within their retention" % tape
 
 
 @pytest.mark.parametrize("reuse", ["scratch", "expired", "never"])
@@ -160,15 +158,15 @@ def test_a_tape_with_archives(name: str, reuse: str, tape_host: Maker) -> None:
     host.backup("R1", "h1")
     words = ["label", "--label", name]
     if reuse == "never":
-        assert host.fails(*words, "--overwrite", "X1L6") == "tape A has archives, and tape_reuse is never"
+        assert host.fails(*words, "--overwrite", "X1L6") == "tape A contains archives, and tape_reuse is never"
         return
     block = (host.tapes[0] / "000000").read_bytes()
-    ask = "to overwrite it, say tape_overwrite=%s, or its barcode X1L6" % mark(block)
+    ask = "to overwrite it, set tape_overwrite=%s, or its barcode X1L6" % mark(block)
     assert host.fails(*words) == "the tape in %s holds %s: %s" % (host.tapes[0], archives_of("A"), ask)
     host.ok(*words, "--overwrite", "X1L6" if name == "A" else mark(block))
     assert [tape["label"] for tape in host.ok("inventory")["tapes"]] == [name]
     assert (host.tape(name)["archives"], host.ok("inventory")["drives"][0]["message"]) == ([], "")
-    assert host.fails("chain", "--host", "h1").endswith("has archives of: nobody")
+    assert host.fails("chain", "--host", "h1").endswith("has archives of: no host")
     assert not (host.tapes[0] / "000001").exists()
 
 
@@ -186,10 +184,11 @@ def test_a_tape_of_another_catalog(tape_host: Maker) -> None:
     theirs.backup("R1", "h1")
     device = str(theirs.tapes[0])
     assert ours.sink("R1", "h1", devices=[device]).said.endswith(
-        "its tape A is not in the catalog %s: tape_inventory with tape_rebuild reads it in" % ours.catalog_dir
+        "its tape A is not in the catalog %s: tape_inventory with tape_rebuild adds it to the catalog"
+        % ours.catalog_dir
     )
     said = ours.fails("label", "--label", "B", devices=[device])
-    assert said.startswith("the tape in %s holds tape A, which this catalog does not know: to overwrite it, " % device)
+    assert said.startswith("the tape in %s holds tape A, which is not in this catalog: to overwrite it, " % device)
 
 
 def test_another_tape_of_the_same_name(tape_host: Maker) -> None:
@@ -201,7 +200,7 @@ def test_another_tape_of_the_same_name(tape_host: Maker) -> None:
     assert "its tape is labelled A, but is not the A of the catalog (labelled 20" in ours.sink("R2", "h1").said
     assert ours.fails("source", "--tape", "A", "--file", "1").startswith("tape A is in no drive: ")
     proof = mark((theirs.tapes[0] / "000000").read_bytes())
-    taken = "there is a tape A already, labelled %s, and it is not this one: give another name, or remove %s"
+    taken = "the catalog already has another tape A, labelled %s: choose another name, or remove %s"
     assert ours.fails("label", "--label", "A", "--overwrite", proof).startswith(
         taken % (before["labelled"], ours.catalog_dir / "tapes" / "A.json")
     )
@@ -255,10 +254,10 @@ def test_the_last_good_archive_of_a_host_does_not_expire(tape_host: Maker) -> No
     assert [(tape["expired"], tape["last_of"]) for tape in tapes] == [(False, ["h1"]), (False, [])]
     host.edit("A", lambda tape: tape.update(full=True))
     said = host.sink("R3", "h2", labels=["A"]).said
-    assert "its tape A is full, and has the last good archive of h1 (tape_expire_last lets it go); drive " in said
+    assert "its tape A is full, and has the last good archive of h1 (set tape_expire_last to reuse it); drive " in said
     host.edit("A", lambda tape: tape.update(full=False))
     said = host.run("sink", "--run", "R3", "--host", "h2", "--expect", 5000, labels=["A"]).said
-    assert "its tape A has less than 4.9 KiB left, and has the last good archive of h1 (tape_exp" in said
+    assert "its tape A has less than 4.9 KiB left, and has the last good archive of h1 (set tape_exp" in said
     said = host.fails("label", "--label", "A", "--device", host.tapes[0])
     assert "holds 1 archive of tape A, among them the last good one of h1: to overwrite it, " in said
     assert host.sink("R3", "h2", labels=["A"], expire_last=True).answer["file"] == 1
@@ -305,7 +304,7 @@ def test_a_full_tape_that_expires(tape_host: Maker) -> None:
 
 # the catalog is an old one: whoever begins a tape afresh looks at it first
 
-MORE = "tape A has more on it than the catalog knows: there is data at tape file %d"
+MORE = "tape A has more data than the catalog knows: there is data at tape file %d"
 
 
 def older(host: TapeHost, number: int) -> None:
@@ -327,7 +326,7 @@ def test_what_an_old_catalog_does_not_know_is_not_overwritten(how: str, forgotte
     words = ["label", "--label", "A"]
     if how == "expired":
         said = host.sink("R9", "h9").said
-        assert said == MORE % first + ": nothing was written; tape_inventory with tape_rebuild reads it in"
+        assert said == MORE % first + ": nothing was written; tape_inventory with tape_rebuild adds it to the catalog"
     elif how == "interrupted":  # somebody has begun to begin it afresh, and has not looked
         relabelling = {"id": "0123456789abcdef", "labelled": ""}
         host.edit("A", lambda tape: tape.update(archives=[], relabelling=relabelling, former_end=first))
@@ -337,11 +336,14 @@ def test_what_an_old_catalog_does_not_know_is_not_overwritten(how: str, forgotte
         assert host.sink("R9", "h9", reclaim=True, reuse="scratch").said.startswith(MORE % first)
     else:
         said = host.fails(*words)
-        assert MORE % first + ": tape_inventory with tape_rebuild reads it in; to overwrite it, say tape_over" in said
+        assert (
+            MORE % first + ": tape_inventory with tape_rebuild adds it to the catalog; to overwrite it, set tape_over"
+            in said
+        )
         assert "X1L6 is neither its fingerprint nor its barcode" in host.fails(*words, "--overwrite", "X1L6")
         known = mark((host.tapes[0] / "000000").read_bytes())
         assert " is neither its fingerprint nor its barcode" in host.fails(*words, "--overwrite", known)
-        assert host.fails(*words, reuse="never") == "tape A has archives, and tape_reuse is never"
+        assert host.fails(*words, reuse="never") == "tape A contains archives, and tape_reuse is never"
     assert host.files() == before
     # what a rebuild has read in is a tape like any other; and whoever has read that there is more may have his way
     if how == "named":
@@ -383,6 +385,6 @@ def test_two_tapes_of_one_name_at_once(tape_host: Maker, tmp_path: Path) -> None
     host = tape_host(2, labelled=False)
     host.ok("label", "--label", "A", "--device", host.tapes[0])
     said = host.fails("label", "--label", "A", "--device", host.tapes[1])
-    assert said.startswith("there is a tape A already, labelled ")
+    assert said.startswith("the catalog already has another tape A, labelled ")
     assert list(host.tapes[1].iterdir()) == []
-    assert host.fails("label", "--label", "B").startswith("which drive?: give tape_device, one of: ")
+    assert host.fails("label", "--label", "B").startswith("tape_device is required: set it to one of: ")

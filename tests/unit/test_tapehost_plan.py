@@ -61,7 +61,7 @@ def test_nothing_to_be_based_on(change: dict[str, Any], tape_host: Maker) -> Non
     host.edit("A", lambda tape: tape["archives"][0].update(change))
     answer = plan(host, hosts={"h1": {"level": 3}})
     assert (answer["hosts"]["h1"]["level"], answer["hosts"]["h1"]["base"]) == (0, None)
-    assert answer["warnings"] == ["h1: level 0 instead of 3, as there is no archive that it could be based on"]
+    assert answer["warnings"] == ["h1: level 0 instead of 3, because there is no archive to base it on"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_run_that_does_not_exist_is_not_resumed(tape_host: Maker) -> None:
         host.backup("R%d" % number, "h1")
     request = {"run": "R55", "resume": True, "hosts": {"h1": {"level": 0}}}
     said = host.fails("plan", data=json.dumps(request).encode())
-    assert said == "there is no run R55 to resume: the last ones are R3, R4, R5; without tape_resume a new one begins"
+    assert said == "there is no run R55 to resume: the last runs are R3, R4, R5; without tape_resume a new run begins"
     begun = host.ok("plan", data=json.dumps(dict(request, run="", resume=False)).encode())["run"]
     assert plan(host, run=begun, resume=True)["run"] == begun  # none of its hosts has an archive yet
     assert plan(host, run="R2", resume=True, set="another")["run"] == "R2"
@@ -173,7 +173,9 @@ def test_a_clock_that_runs_backwards(tape_host: Maker) -> None:
     host.backup("R1", "h2")
     assert plan(host)["warnings"] == []
     host.edit("A", lambda tape: tape["archives"][0].update(time="2036-11-01T00:00:00Z"))
-    warning = ", and its newest archive is of 2036-11-01T00:00:00Z: set the clock. The archives of this run count as "
+    warning = (
+        ", but its newest archive is of 2036-11-01T00:00:00Z: set the clock. The archives of this run still count as "
+    )
     assert warning in plan(host)["warnings"][0]
     for run, level, base in (("R2", 0, ""), ("R3", 1, "R2")):
         host.backup(run, "h1", level, base)
@@ -201,7 +203,7 @@ PACKED: list[tuple[list[int | None], int, str]] = [
     ([50 * K, 42 * K], 1, "2 archives, 92.0 KiB: fits on the tape"),
     ([50 * K, 43 * K], 2, "2 archives, 93.0 KiB: needs 2 tapes"),
     ([50 * K, 50 * K, 50 * K], 3, "3 archives, 150.0 KiB: needs 3 tapes"),
-    ([10 * K, None], 1, "2 archives, 10.0 KiB and 1 of which nothing is known: fits on the tape"),
+    ([10 * K, None], 1, "2 archives, 10.0 KiB and 1 of unknown size: fits on the tape"),
 ]
 
 
@@ -260,10 +262,10 @@ def test_problems_before_anything_starts(prepare: Callable[[TapeHost], None], te
     host = tape_host()
     prepare(host)
     said = refused(host)
-    assert said.startswith("no drive has a tape that may be written: drive %s: %s" % (host.tapes[0], text))
+    assert said.startswith("no drive has a writable tape: drive %s: %s" % (host.tapes[0], text))
     if prepare is not lease:  # whoever waits for a person is not refused
         warning = plan(host, wait=60)["warnings"][0]
-        text = "will wait for somebody to load a tape that may be written: drive %s: %s" % (host.tapes[0], text)
+        text = "will wait for a writable tape to be loaded: drive %s: %s" % (host.tapes[0], text)
         assert warning.startswith(text)
     host.tapes[0].chmod(0o755)
 
@@ -299,7 +301,7 @@ def test_each_drive_has_its_own_message(tape_host: Maker) -> None:
 
 def test_a_level_that_is_none(tape_host: Maker) -> None:
     said = refused(tape_host(), {"h1": {"level": 10}})
-    assert said == "tape_level of h1 is 10: it is from 0 (everything) to 9"
+    assert said == "tape_level of h1 is 10: it must be from 0 (everything) to 9"
 
 
 def test_a_plan_writes_nothing(tape_host: Maker) -> None:
@@ -374,7 +376,7 @@ def test_a_tape_that_has_gone_at_the_end(tape_host: Maker) -> None:
     host = tape_host(2)
     host.backup("R1", "h1", on="A")
     said = host.ok("finish", "--run", "R1", devices=[str(host.tapes[1])])["warnings"]
-    assert said == ["the catalog was not copied to tape A: it is full, or in no drive any more"]
+    assert said == ["the catalog was not copied to tape A: it is full, or no longer in a drive"]
 
 
 def test_no_room_for_the_catalog(tape_host: Maker) -> None:

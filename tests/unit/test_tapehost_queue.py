@@ -120,7 +120,7 @@ def test_writing_waits_for_a_person(tape_host: Maker) -> None:
     settings = {"labels": ["A", "B"], "devices": [str(slot), str(host.tapes[2])]}
     waits = host.start("sink", "--run", "R1", "--host", "h1", wait=60, **settings)
     wait_for(lambda: "waiting for a tape: " in host.said(waits))
-    assert host.said(waits).endswith("its tape C is not one of tape_labels (A, B); these may be written: B\n")
+    assert host.said(waits).endswith("its tape C is not one of tape_labels (A, B); writable tapes: B\n")
     assert host.sink("R2", "x1", labels=["C"], wait=60, devices=settings["devices"]).answer["tape"] == "C"
     slot.unlink()
     slot.symlink_to(host.tapes[1])
@@ -128,9 +128,7 @@ def test_writing_waits_for_a_person(tape_host: Maker) -> None:
     assert waiting(host.catalog_dir / "queue") == set()
     host.edit("B", lambda tape: tape.update(full=True))
     said = host.sink("R3", "h1", wait=1, **settings).said
-    assert said.startswith(
-        "no drive has a tape that may be written within 0:00:01: drive %s: its tape B is full" % slot
-    )
+    assert said.startswith("no drive has a writable tape within 0:00:01: drive %s: its tape B is full" % slot)
 
 
 def test_a_run_is_not_held_up_by_those_who_wait_for_its_tape(tape_host: Maker) -> None:
@@ -171,7 +169,7 @@ def test_a_job_with_another_catalog_is_kept_out(tape_host: Maker) -> None:
         host.tapes[0],
     )
     assert host.end(process, archive("R1", "h1")).status == 0
-    assert "holds tape A, which this catalog does not know" in host.fails("label", "--label", "B", catalog_dir=other)
+    assert "holds tape A, which is not in this catalog" in host.fails("label", "--label", "B", catalog_dir=other)
 
 
 def test_a_full_disk_is_not_a_full_tape(tape_host: Maker) -> None:
@@ -240,7 +238,7 @@ def test_a_drive_that_is_not_there_hinders_no_other(tape_host: Maker) -> None:
     devices = [str(host.folder / "nowhere"), "/dev/null", *map(str, host.tapes)]
     assert host.sink("R1", "h1", devices=devices).answer["tape"] == "A"
     said = host.sink("R1", "h1", devices=devices[:2]).said
-    assert said.startswith("no drive has a tape that may be written: drive %s: No such file or directory" % devices[0])
+    assert said.startswith("no drive has a writable tape: drive %s: No such file or directory" % devices[0])
 
 
 def test_one_drive_by_two_names(tape_host: Maker) -> None:

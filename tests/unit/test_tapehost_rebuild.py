@@ -86,7 +86,9 @@ def test_from_the_tape_alone(pax: bool, tape_host: Maker) -> None:
     assert sure(host)["rebuilt"] == [{"label": "A", "archives": 6, "added": 6}]
     assert [state for _file, _host, state in host.states()] == ["written"] * 5 + ["failed"]
     assert {each["block_size"] for each in host.tape()["archives"]} == {BLOCK}
-    assert "has archives of: nobody; h1 has 5 archives that verify has to read" in host.fails("chain", "--host", "h1")
+    assert "has archives of: no host; h1 has 5 archives to be verified first: run verify" in host.fails(
+        "chain", "--host", "h1"
+    )
     answer = host.ok("verify")
     assert [each["run"] for each in answer["failed"]] == ["R3"]
     assert [state for _file, _host, state in host.states()] == ["good", "good", "written", "good", "good", "failed"]
@@ -160,7 +162,7 @@ def test_what_the_catalog_did_not_know(tape_host: Maker) -> None:
     host = tape_host()
     host.backup("R1", "h1")
     (host.tapes[0] / "000002").write_bytes(archive("R2", "h2"))
-    assert host.sink("R1", "h3").said.startswith("tape A has more on it than the catalog knows")
+    assert host.sink("R1", "h3").said.startswith("tape A has more data than the catalog knows")
     assert sure(host)["rebuilt"] == [{"label": "A", "archives": 2, "added": 1}]
     assert host.states() == [(1, "h1", "good"), (2, "h2", "written")]
     assert host.sink("R1", "h3").answer["file"] == 3
@@ -301,7 +303,7 @@ def unreadable(numbers: tuple[int, ...], how: str) -> Callable[[], None]:
             if number not in numbers:
                 return read_first(self, number)
             if how == "problem":
-                raise problem.Problem("drive %s gives an input/output error" % self.path)
+                raise problem.Problem("drive %s returns an input/output error" % self.path)
             if how == "error":
                 raise OSError(5, "Input/output error")
             return b""
@@ -324,7 +326,7 @@ def test_a_read_error_is_not_the_end(known: bool, numbers: tuple[int, ...], how:
     done = host.run("inventory", "--rebuild", before=unreadable(numbers, how))
     assert (done.status, done.out) == (1, b"")
     assert done.said.startswith("tape A could not be read: tape file %d: " % numbers[0])
-    assert "all that the catalog knew is kept, and " in done.said
+    assert "the catalog keeps its entries (added: " in done.said
     if known:
         assert host.tape() == before
         return
@@ -334,7 +336,7 @@ def test_a_read_error_is_not_the_end(known: bool, numbers: tuple[int, ...], how:
     assert list(states) == list(range(1, len(states) + 1))  # one that cannot be read has its place
     # where the end was not seen, nothing is appended before it is
     said = host.sink("R9", "h9")
-    assert said.status == 0 if len(states) == 5 else "tape A has more on it than the catalog knows" in said.said
+    assert said.status == 0 if len(states) == 5 else "tape A has more data than the catalog knows" in said.said
 
 
 def test_an_archive_that_another_one_has_replaced(tape_host: Maker) -> None:
@@ -347,11 +349,11 @@ def test_an_archive_that_another_one_has_replaced(tape_host: Maker) -> None:
     (host.tapes[0] / "000003").unlink()
     answer = sure(host)
     assert host.states() == [(1, "h1", "good"), (2, "h7", "written")]
-    gone = "tape A has the archive of h1 (set all) of run R%d no longer in tape file %d: it was overwritten elsewhere"
+    gone = "tape A no longer has the archive of h1 (set all) of run R%d in tape file %d: it was overwritten elsewhere"
     assert answer["warnings"] == [
         gone % (2, 2),
         gone % (3, 3),
-        "1 archive of tape A is not known to be good before verify has read it: tape_of_tape=A",
+        "1 archive of tape A is not known to be good until verify has read it: tape_of_tape=A",
     ]
     assert [each["run"] for each in host.tape()["lost"]] == ["R2", "R3"]
     assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R1"]
@@ -363,7 +365,7 @@ def test_a_run_that_was_not_finished(tape_host: Maker) -> None:
     host.backup("R1", "h1")
     host.backup("R1", "h2")
     host.forget()
-    text = "2 archives of tape A are not known to be good before verify has read them: tape_of_tape=A"
+    text = "2 archives of tape A are not known to be good until verify has read them: tape_of_tape=A"
     assert sure(host)["warnings"] == [text]
     assert "h1 has 1 archive that verify has to read first: verify with tape_of_host=h1" in host.fails(
         "chain", "--host", "h1"
@@ -376,7 +378,7 @@ def test_there_is_nothing_to_rebuild_from(tape_host: Maker) -> None:
     host = tape_host(2, labelled=False)
     (host.tapes[1] / "000000").write_bytes(b"VOL1")
     messages = [drive["message"] for drive in host.ok("inventory", "--rebuild")["drives"]]
-    end = "has no label of ours: there is nothing to rebuild from"
+    end = "has no label of this collection: there is nothing to rebuild from"
     assert messages == ["the tape in %s %s" % (tape, end) for tape in host.tapes]
     shutil.rmtree(host.tapes[0])
     assert "No such file" in host.ok("inventory", "--rebuild")["drives"][0]["message"]

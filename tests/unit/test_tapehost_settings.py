@@ -110,7 +110,7 @@ def test_no_time(text: str) -> None:
 
 
 LIST = "it must be a list of words"
-QUOTES = 'write each in quotes ("042142"): without, YAML reads it as a number, and with a 0 before it as an octal one'
+QUOTES = 'quote each one ("042142"): otherwise YAML reads it as a number, with a leading 0 as an octal one'
 YES = "it must be true or false"
 SIZE = "write it as 256K, 2G or 2.5T"
 DURATION = "write it as 28d, 12h, 90m or 30s, and at most 1000 years"
@@ -144,13 +144,16 @@ WRONG = [
     ({"expire_last": "perhaps"}, "tape_expire_last: 'perhaps': " + YES),
     ({"wait": {}}, "tape_wait: {} is not a duration: " + DURATION),
     ({"lease": True}, "tape_lease: True is not a duration: " + DURATION),
-    ({"reuse": "always"}, "tape_reuse: 'always': it is one of never, scratch, expired"),
-    ({"reuse": ["never"]}, "tape_reuse: ['never']: it is one of never, scratch, expired"),
+    ({"reuse": "always"}, "tape_reuse: 'always': it must be one of never, scratch, expired"),
+    ({"reuse": ["never"]}, "tape_reuse: ['never']: it must be one of never, scratch, expired"),
     ({"steal": "maybe"}, "tape_steal: 'maybe': " + YES),
     ({"reclaim": 2}, "tape_reclaim: 2: " + YES),
     ({"compression": "lots"}, "tape_compression: 'lots': " + YES),
-    ({"encryption": "x"}, "tape_encryption: 'x' is not a mapping: its keys are in the documentation of the role"),
-    ({"encryption": {"key_file": 5}}, "tape_encryption has no key_file: a file on the tape host with the key in "),
+    ({"encryption": "x"}, "tape_encryption: 'x' is not a mapping: the documentation of the role lists its keys"),
+    (
+        {"encryption": {"key_file": 5}},
+        "tape_encryption has no key_file: set it to a file on the tape host with the key in ",
+    ),
     ({"set": "a/b"}, "tape_set: 'a/b' cannot be the name of a set: use letters, digits, - _ and ., at most 64 of them"),
     ({"set": "a b"}, "tape_set: 'a b' cannot be the name of a set: use letters, digits, - _ and ., at most 64 of them"),
     ({"catalog_dir": "here"}, "tape_catalog_dir: 'here' is not a path: it must begin with /"),
@@ -227,7 +230,7 @@ def test_used_wrongly(words: list[str], tape_host: Callable[..., TapeHost]) -> N
     done = tape_host(tapes=0).run(*words)
     assert (done.status, done.out) == (2, b"")
     assert done.said.startswith(
-        "tapehost: error: there is no '" if words in USED_WRONGLY[:2] else "tapehost %s: error: " % words[0]
+        "tapehost: error: unknown subcommand '" if words in USED_WRONGLY[:2] else "tapehost %s: error: " % words[0]
     )
 
 
@@ -240,14 +243,14 @@ REFUSED = [
     (["sink", "--run", "R1", "--host", "a b"], "'a b' cannot be the name of a host: use one word without /"),
     (["sink", "--run", "R1", "--host", ""], "'' cannot be the name of a host: use one word without /"),
     (["sink", "--run", "R1", "--host", ".."], "'..' cannot be the name of a host: use one word without /"),
-    (["sink", "--run", "R1", "--host", "h1", "--level", "10"], "level 10: it is from 0 (everything) to 9"),
-    (["sink", "--run", "R1", "--host", "h1", "--level", "-1"], "level -1: it is from 0 (everything) to 9"),
+    (["sink", "--run", "R1", "--host", "h1", "--level", "10"], "level 10: it must be from 0 (everything) to 9"),
+    (["sink", "--run", "R1", "--host", "h1", "--level", "-1"], "level -1: it must be from 0 (everything) to 9"),
     (["sink", "--run", "R1", "--host", "h1"], "this host has no drives: set tape_devices in the variables of the "),
     (["commit", "--run", "R1", "--host", "h1"], "the report of h1 for run R1 cannot be read: "),
     (["source", "--tape", "../A", "--file", "1"], "'../A' cannot be the name of a tape: " + NAME),
     (["source", "--tape", "A", "--file", "1"], "tape A is not in the catalog "),
     (["verify", "--tape", "a/b"], "'a/b' cannot be the name of a tape: " + NAME),
-    (["label", "--label", "A"], "which drive?: give tape_device, one of: none, set tape_devices"),
+    (["label", "--label", "A"], "tape_device is required: set it to one of: none, set tape_devices"),
     (
         ["label", "--label", "A", "--device", "/nowhere"],
         "drive /nowhere: No such file or directory: check tape_devices",
@@ -257,7 +260,7 @@ REFUSED = [
     (["label", "--label", "."], "'.' cannot be the name of a tape: " + NAME),
     (["chain", "--host", "h1"], "there is no good archive of h1 (set all): the catalog "),
     (["chain", "--host", "h1", "--as-of", "then"], "'then' is not a time: "),
-    (["plan"], "the request cannot be read: "),
+    (["plan"], "invalid request: "),
 ]
 
 
@@ -281,7 +284,7 @@ REQUESTS: list[object] = [
 
 @pytest.mark.parametrize("request_", [json.dumps(each).encode() for each in REQUESTS] + [b"\xff", b"[" * 100_000])
 def test_a_request_that_is_none(request_: bytes, tape_host: Callable[..., TapeHost]) -> None:
-    assert tape_host(tapes=0).fails("plan", data=request_).startswith("the request cannot be read: ")
+    assert tape_host(tapes=0).fails("plan", data=request_).startswith("invalid request: ")
 
 
 def test_whoever_is_not_there_is_no_traceback(tape_host: Callable[..., TapeHost]) -> None:
@@ -325,7 +328,7 @@ def test_a_damaged_lease_is_none(tape_host: Callable[..., TapeHost]) -> None:
 def test_a_report_that_does_not_belong_here_is_no_traceback(tape_host: Callable[..., TapeHost]) -> None:
     host = tape_host()
     words = ["commit", "--run", "R1", "--host", "h1"]
-    assert host.fails(*words, data=report("R1", "h1", b"x")).startswith("run R1 has no whole archive of h1")
+    assert host.fails(*words, data=report("R1", "h1", b"x")).startswith("run R1 has no complete archive of h1")
 
 
 @pytest.mark.parametrize("words", [["plan"], ["sink", "--run", "R1", "--host", "h1"], ["label", "--label", "A"]])
@@ -345,5 +348,5 @@ def test_what_a_user_may_not_do(number: int, monkeypatch: pytest.MonkeyPatch) ->
         os.strerror(number),
         ""
         if number == errno.EROFS
-        else ": this program runs as the user with the number 1000: set tape_become, or give that user what it needs",
+        else ": this program runs as user ID 1000: set tape_become, or give that user access",
     )

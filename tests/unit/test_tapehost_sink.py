@@ -73,10 +73,11 @@ def test_each_archive_follows_the_last(tape_host: Maker) -> None:
 
 
 BAD = [
-    (b"", "tape A, file 1: no data came: run it again", []),
+    (b"", "tape A, file 1: no data arrived: run the backup again", []),
     (
         b"x" * (BLOCK + 512),
-        "tape A, file 1: the last block is not whole: the archive is not in blocks of tape_block_size: run it again",
+        "tape A, file 1: the last block is incomplete: "
+        "the archive does not consist of blocks of tape_block_size: run the backup again",
         [(1, "h1", "failed")],
     ),
 ]
@@ -98,7 +99,7 @@ def test_a_failed_archive_stays_and_the_numbers_go_on(tape_host: Maker) -> None:
     broken = "head -c 5000; echo 'dd: it burns' >&2; exit 1"
     host.tool("dd", broken)
     for file, name in ((2, "h2"), (3, "h3")):
-        assert host.sink("R1", name).said == "tape A, file %d: dd: it burns: run it again" % file
+        assert host.sink("R1", name).said == "tape A, file %d: dd: it burns: run the backup again" % file
     (host.folder / "bin" / "dd").unlink()
     host.sink("R1", "h4")
     assert [state for _file, _host, state in host.states()] == ["written", "failed", "failed", "written"]
@@ -122,11 +123,11 @@ def test_an_archive_that_comes_to_the_end_of_the_tape(tape_host: Maker) -> None:
     host = tape_host(capacity=LABEL + 5 * BLOCK)
     host.sink("R1", "h1")
     done = host.sink("R1", "h2", archive("R1", "h2", size=20_000))
-    assert done.said == "tape A, file 2: the tape is full: run it again, and it goes on the next tape"
+    assert done.said == "tape A, file 2: the tape is full: run the backup again, and it uses the next tape"
     assert (host.states()[1], host.tape()["full"]) == ((2, "h2", "failed"), True)
     assert sum(path.stat().st_size for path in host.tapes[0].iterdir()) <= LABEL + 5 * BLOCK
     said = host.sink("R1", "h3").said
-    assert said == "no drive has a tape that may be written: drive %s: its tape A is full" % host.tapes[0]
+    assert said == "no drive has a writable tape: drive %s: its tape A is full" % host.tapes[0]
 
 
 def test_the_next_archive_goes_on_the_next_tape(tape_host: Maker) -> None:
@@ -156,7 +157,7 @@ def test_a_tape_that_is_fuller_than_its_capacity_says(tape_host: Maker) -> None:
     host.sink("R1", "h1")
     host.edit("A", lambda tape: tape["archives"][0].update(bytes=None))
     done = host.sink("R1", "h2", capacity=LABEL + BLOCK)
-    assert done.said == "tape A, file 2: the tape is full: run it again, and it goes on the next tape"
+    assert done.said == "tape A, file 2: the tape is full: run the backup again, and it uses the next tape"
     assert host.states() == [(1, "h1", "written")]
 
 
@@ -165,7 +166,7 @@ def test_a_tape_that_is_fuller_than_its_capacity_says(tape_host: Maker) -> None:
     [
         ("dd: error writing 'x': No space left on device", True, "the tape is full"),
         ("dd: error writing 'x': Input/output error", False, "dd: error writing 'x': Input/output error"),
-        ("dd: error reading 'standard input': Connection reset by peer", False, "it was broken off at its source"),
+        ("dd: error reading 'standard input': Connection reset by peer", False, "it was cut off at its source"),
     ],
 )
 def test_what_dd_says(said: str, full: bool, problem: str, tape_host: Maker) -> None:
@@ -198,13 +199,13 @@ def missing_before(tape: Path) -> None:
     [
         (
             extra,
-            "tape A has more on it than the catalog knows: there is data at tape file 3: nothing was written; "
-            "tape_inventory with tape_rebuild reads it in",
+            "tape A has more data than the catalog knows: there is data at tape file 3: nothing was written; "
+            "tape_inventory with tape_rebuild adds it to the catalog",
         ),
         (
             far_beyond,
-            "tape A has more on it than the catalog knows: there is data at tape file 3: nothing was written; "
-            "tape_inventory with tape_rebuild reads it in",
+            "tape A has more data than the catalog knows: there is data at tape file 3: nothing was written; "
+            "tape_inventory with tape_rebuild adds it to the catalog",
         ),
         (missing, "the virtual tape %s has fewer than 3 tape files: were files in it removed?"),
         (missing_before, "the virtual tape %s has fewer than 3 tape files: were files in it removed?"),

@@ -47,10 +47,10 @@ def test_an_archive_of_another_block_size(size: int, tape_host: Maker) -> None:
 
 
 BAD: list[tuple[Callable[[bytes], bytes], str]] = [
-    (lambda data: b"", "tape A, file 1: there is nothing: is this the tape that was written, or was it overwritten "),
-    (lambda data: data[:-4096], "tape A, file 1 has %d bytes, and %d were written: it is damaged"),
-    (lambda data: data[:-1], "tape A, file 1 has %d bytes, and %d were written: it is damaged"),
-    (lambda data: data + b"\0" * 4096, "tape A, file 1 has %d bytes, and %d were written: it is damaged"),
+    (lambda data: b"", "tape A, file 1: there is no data: is this the right tape, or was it overwritten "),
+    (lambda data: data[:-4096], "tape A, file 1 has %d bytes, but %d were written: it is damaged"),
+    (lambda data: data[:-1], "tape A, file 1 has %d bytes, but %d were written: it is damaged"),
+    (lambda data: data + b"\0" * 4096, "tape A, file 1 has %d bytes, but %d were written: it is damaged"),
 ]
 
 
@@ -71,7 +71,7 @@ def test_it_is_not_there(host: TapeHost) -> None:
     assert host.run(*SOURCE).said == "the virtual tape %s has no tape file 1: was it removed?" % host.tapes[0]
     for number in (0, 2, -1):
         said = host.fails("source", "--tape", "A", "--file", number)
-        assert said == "tape A has no file %d in the catalog: tape_inventory shows what it has" % number
+        assert said == "tape A has no file %d in the catalog: tape_inventory lists its archives" % number
 
 
 def test_whoever_reads_is_gone(host: TapeHost) -> None:
@@ -192,9 +192,9 @@ CUT = tar_of("R1 h1 0 2026-11-01T01:00:00Z all", size=3072)  # two heads, 3072 b
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (DATA[:8192], "tar cannot list it: tar: Unexpected EOF in archive: it was broken off"),
+        (DATA[:8192], "tar cannot list it: tar: Unexpected EOF in archive: it was cut off"),
         (b"what is this? " * 1000, "tar cannot list it: tar: "),
-        (CUT.rstrip(b"\0") + b"\0" * (-len(CUT.rstrip(b"\0")) % 512), "does not end as an archive does"),
+        (CUT.rstrip(b"\0") + b"\0" * (-len(CUT.rstrip(b"\0")) % 512), "does not end like an archive"),
         (DATA, ""),
     ],
 )

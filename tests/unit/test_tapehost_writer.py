@@ -20,9 +20,9 @@ DD = ["dd", "ibs=1048576", "obs=4096"]
 READ = ["dd", "bs=4096"]
 MBUFFER = ["mbuffer", "-q", "-m", "1048576", "-s", "4096", "-P", "80"]
 ENDED = "2+0 records in\n2+0 records out\n8192 bytes (8.2 kB, 8.0 KiB) copied, 0.2 s, 3.9 MB/s"
-NOT_WHOLE = "the last block is not whole: the archive is not in blocks of tape_block_size"
+NOT_WHOLE = "the last block is incomplete: the archive does not consist of blocks of tape_block_size"
 NOISE = "mbuffer: warning: No controlling terminal and no autoloader command specified.\n"
-CUT_OFF = "it was broken off at its source, or on its way"
+CUT_OFF = "it was cut off at its source, or on its way"
 READING = "mbuffer: error: inputThread: error reading at offset 0xc0000: Connection reset by peer"
 FULL = "mbuffer: error: outputThread: error writing to <stdout> at offset 0x1000: No space left on device"
 
@@ -114,7 +114,7 @@ def test_all_of_it_comes_through_a_link(size: int, buffer: str, tape_host: Maker
     data = archive("R1", "h1", size=size) if size else b""
     done = through(host, buffer, data, reset=False)
     if not size:
-        assert done.said == "tape A, file 1: no data came: run it again"
+        assert done.said == "tape A, file 1: no data arrived: run the backup again"
         assert (host.states(), host.files()) == ([], [])
         return
     assert (done.answer["bytes"], host.files()) == (len(data), [data])
@@ -127,7 +127,7 @@ def test_a_link_that_breaks_is_no_end(size: int, buffer: str, tape_host: Maker) 
     data = archive("R1", "h1", size=size) if size else b""
     done = through(host, buffer, data, reset=True)
     assert done.status == 1
-    assert done.said == "tape A, file 1: it was broken off at its source, or on its way: run it again"
+    assert done.said == "tape A, file 1: it was cut off at its source, or on its way: run the backup again"
     assert [state for _file, _host, state in host.states()] in ([], ["failed"])
     assert host.sink("R1", "h2", buffer=buffer).status == 0
     host.never_wrong()
@@ -136,13 +136,13 @@ def test_a_link_that_breaks_is_no_end(size: int, buffer: str, tape_host: Maker) 
 def test_a_last_block_that_is_not_whole(buffer: str, tape_host: Maker) -> None:
     host = tape_host()
     done = through(host, buffer, b"x" * (BLOCK + 512), reset=False)
-    assert done.said == "tape A, file 1: %s: run it again" % NOT_WHOLE
+    assert done.said == "tape A, file 1: %s: run the backup again" % NOT_WHOLE
     assert host.tape()["archives"][0]["bytes"] == BLOCK + 512
 
 
 def test_nothing_from_a_pipe(buffer: str, tape_host: Maker) -> None:
     host = tape_host(buffer=buffer)
-    assert host.sink("R1", "h1", b"").said == "tape A, file 1: no data came: run it again"
+    assert host.sink("R1", "h1", b"").said == "tape A, file 1: no data arrived: run the backup again"
     assert host.states() == []
 
 

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program of the role tape on the tape host: tapehost SUBCOMMAND [OPTION…], its settings in SOCKETPIPE_TAPE."""
+"""The program on the tape host: tapehost SUBCOMMAND [OPTION…], with its settings in SOCKETPIPE_TAPE."""
 
 import argparse
 import errno
@@ -24,7 +24,7 @@ HOST = ("--host", {"required": True})
 SOME_RUN = ("--run", {"default": ""})
 SOME_HOST = ("--host", {"default": ""})
 
-# subcommand: (module and function that do it, options)
+# {subcommand: (module and function, options)}
 SUBCOMMANDS: "dict[str, Any]" = {
     "plan": ("plan.plan", []),
     "sink": (
@@ -63,7 +63,7 @@ def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
     """(subcommand, its options); exits with status 2 if they are wrong."""
     name = words[0] if words else ""
     if name not in SUBCOMMANDS:
-        sys.stderr.write("tapehost: error: there is no %r, only %s\n" % (name, ", ".join(SUBCOMMANDS)))
+        sys.stderr.write("tapehost: error: unknown subcommand %r; valid ones: %s\n" % (name, ", ".join(SUBCOMMANDS)))
         raise SystemExit(2)
     parser = argparse.ArgumentParser(prog="tapehost " + name)
     for option, details in SUBCOMMANDS[name][1]:
@@ -72,7 +72,7 @@ def parse(words: "list[str]") -> "tuple[str, argparse.Namespace]":
 
 
 def check(subcommand: str, args: "argparse.Namespace") -> None:
-    """What of the command line becomes part of a path, or of a name; raises Problem."""
+    """Check the arguments that become part of a path or a name; raises Problem."""
     given = vars(args)
     for name in ("tape", "run"):
         if given.get(name) or subcommand in ("sink", "commit", "finish", "source") and name in given:
@@ -80,18 +80,18 @@ def check(subcommand: str, args: "argparse.Namespace") -> None:
     if given.get("host") or subcommand in ("sink", "commit"):
         names.host(args.host)
     if not 0 <= given.get("level", 0) <= names.HIGHEST:
-        raise Problem("level %d" % args.level, "it is from 0 (everything) to %d" % names.HIGHEST)
+        raise Problem("level %d" % args.level, "it must be from 0 (everything) to %d" % names.HIGHEST)
 
 
 def main() -> int:
-    """One JSON object on standard output, or why not on standard error: exit status 0, or 1."""
+    """Write a JSON object to standard output and return 0, or the problem to standard error and return 1."""
     end_on_signals()
     call = Call()
     subcommand, args = parse(call.words)
     args.input = call.input
-    module, function = SUBCOMMANDS[subcommand][0].split(".")  # the others are not needed, and take time to load
+    module, function = SUBCOMMANDS[subcommand][0].split(".")  # only this one, because loading the others takes time
     try:
-        for fd, name in enumerate(("input", "output")):  # else the next file to be opened would become it
+        for fd, name in enumerate(("input", "output")):  # otherwise the next opened file would get this number
             if not os.path.exists("/proc/self/fd/%d" % fd):
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
@@ -111,9 +111,9 @@ def main() -> int:
 
 
 def say_error(exc: OSError) -> str:
-    """What happened to which file, and what to try."""
+    """A sentence for a system error: what happened to which file, and what to try."""
     text = "%s%s" % ("%s: " % exc.filename if exc.filename else "", exc.strerror or exc)
     if exc.errno in (errno.EACCES, errno.EPERM):
-        who = ": this program runs as the user with the number %d: set tape_become, or give that user what it needs"
+        who = ": this program runs as user ID %d: set tape_become, or give that user access"
         text += who % os.geteuid()
     return text

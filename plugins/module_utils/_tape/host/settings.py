@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings of the tape host's program."""
+"""The settings of the program on the tape host."""
 
 from ..common import names
 from ..common import settings as base
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 REUSE = ("never", "scratch", "expired")
-NUMBERS = 'write each in quotes ("042142"): without, YAML reads it as a number, and with a 0 before it as an octal one'
-LEAST_BUFFER = 10  # blocks: mbuffer wants 5
+NUMBERS = 'quote each one ("042142"): otherwise YAML reads it as a number, with a leading 0 as an octal one'
+LEAST_BUFFER = 10  # blocks; mbuffer requires 5
 DEFAULTS: "dict[str, Any]" = {
     "devices": [],
     "catalog_dir": "/var/lib/socketpipe/tape",
@@ -42,7 +42,7 @@ DEFAULTS: "dict[str, Any]" = {
 
 
 class Settings(base.Settings):
-    """All of them, checked; raises Problem."""
+    """All settings, checked; raises Problem."""
 
     DEFAULTS = DEFAULTS
 
@@ -78,7 +78,7 @@ class Settings(base.Settings):
             raise self.wrong(
                 "encryption",
                 ": %r is not a mapping" % (self.encryption,),
-                "its keys are in the documentation of the role",
+                "the documentation of the role lists its keys",
             )
         self.encryption = dict(self.encryption)
         encryption.check(self.encryption)
@@ -89,4 +89,4 @@ class Settings(base.Settings):
                 "it must be at least %d blocks of tape_block_size, or empty" % LEAST_BUFFER,
             )
         if self.reuse not in REUSE:
-            raise self.wrong("reuse", ": %r" % (self.reuse,), "it is one of " + ", ".join(REUSE))
+            raise self.wrong("reuse", ": %r" % (self.reuse,), "it must be one of " + ", ".join(REUSE))

@@ -1,11 +1,11 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on which tape: one JSON file a tape, replaced in one step each time.
+"""The catalog: one JSON file for each tape, always replaced atomically.
 
 A tape:    label, id, barcode, block_size, labelled, full, archives
 An archive: run, host, set, level, base, time, paths, file, block_size, bytes, sha256, state, kind, and
-what came of it.  Its time is the tape host's, and host_time is the host's beside it.  Its state is one of WRITING,
-WRITTEN (on the tape, not heard of the host yet), GOOD and FAILED.
+its results.  ``time`` is by the tape host's clock, ``host_time`` by the host's.  Its state is one of WRITING,
+WRITTEN (on the tape, but not yet reported by the host), GOOD and FAILED.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ ACCEPT = (
 
 
 class Catalog:
-    """The catalog in a directory of the tape host, and the locks beside it."""
+    """The catalog in a directory of the tape host, and its locks."""
 
     def __init__(self, folder: str):
         self.folder = folder
@@ -47,13 +47,13 @@ class Catalog:
         self.queue = os.path.join(folder, "queue")
         self.index = Index(self.tapes_folder)
         self.journal = Journal(self.index)
-        self.damaged: "dict[str, str]" = {}  # of each tape whose file cannot be read, a sentence
-        self.merged: "list[Archive]" = []  # the archives of these files
+        self.damaged: "dict[str, str]" = {}  # {label of a tape with an unreadable file: a sentence}
+        self.merged: "list[Archive]" = []  # the archives of all files
         self.merged_from: "list[File]" = []
 
     @contextlib.contextmanager
     def lock(self) -> "Iterator[None]":
-        """Held while the catalog is read, changed and written: for a moment."""
+        """Hold the lock briefly, to read, change and write the catalog."""
         with files.locked(os.path.join(self.locks, "catalog")):
             self.journal.finish()
             yield
@@ -69,38 +69,37 @@ class Catalog:
         return found.copy() if found else None
 
     def files(self) -> "list[File]":
-        """The files of all tapes, by their labels; those that cannot be read are not among them but in ``damaged``."""
+        """The files of all tapes, ordered by label; unreadable ones are in ``damaged`` instead."""
         found = self.index.all()
         self.damaged = {each.label: str(each.problem) for each in found if each.problem}
         return [each for each in found if not each.problem]
 
     def tapes(self) -> "list[Tape]":
-        """All tapes, by their labels, not to be changed; those that cannot be read are in ``damaged``."""
+        """All tapes, ordered by label; do not change them; those with an unreadable file are in ``damaged``."""
         return [each.tape for each in self.files()]
 
     def warnings(self) -> "list[str]":
-        """What a person must know of the catalog as it was read last."""
+        """Warnings on the catalog as last read."""
         return [self.damaged[label] for label in sorted(self.damaged)]
 
     @contextlib.contextmanager
     def change(self, label: str) -> "Iterator[Tape]":
-        """A tape to be changed: read, and written when the block ends well; raises Problem."""
+        """Change a tape: it is read, and written at the end of the block if that succeeds; raises Problem."""
         with self.changes(label) as tapes:
             tape = tapes[label]
             if tape is None:
                 raise Problem(
                     "tape %s is not in the catalog %s" % (label, self.folder),
-                    "tape_inventory shows what is",
+                    "tape_inventory lists the tapes",
                     kind=NOT_FOUND,
                 )
             yield tape
 
     @contextlib.contextmanager
     def changes(self, *labels: str, anew: bool = False) -> "Iterator[dict[str, Tape | None]]":
-        """Several tapes to be changed, all of them or none: None is one that is not in the catalog; raises Problem.
+        """Change several tapes, all or none; None is a tape that is not in the catalog; raises Problem.
 
-        What cannot be read is not overwritten; but ``anew``: what is damaged is put aside, and another file comes in
-        its place.
+        Unreadable files are not overwritten.  With ``anew``, a damaged file is renamed and replaced.
         """
         with self.lock():
             tapes: "dict[str, Tape | None]" = {}
@@ -125,7 +124,7 @@ class Catalog:
     # archives
 
     def archives(self, host: str = "") -> "list[Archive]":
-        """All archives of hosts, or of one, oldest first, each with the name of its tape; not to be changed."""
+        """All archives of hosts, or of one host, oldest first, each with the name of its tape; do not change them."""
         found = self.files()
         if host:
             return sorted((archive for each in found for archive in each.archives(host)), key=order_of)
@@ -135,7 +134,7 @@ class Catalog:
         return list(self.merged)
 
     def good(self, host: str, name: str, until: "float | None" = None) -> "list[Archive]":
-        """The good archives of a host's set, oldest first, up to a time."""
+        """The good archives of a host and set up to a time, oldest first."""
         return [
             archive
             for archive in self.archives(host)
@@ -146,7 +145,7 @@ class Catalog:
 
 
 def order_of(archive: "Archive") -> "tuple[str, str, int]":
-    """What says which of a host's archives is the newer one: the tape host's clock, and never the host's."""
+    """The sort key of archives: by the clock of the tape host, never of the host."""
     return (archive.get("order") or archive["time"], archive["run"], archive.get("file", 0))
 
 
@@ -159,7 +158,7 @@ def by_host(archives: "list[Archive]") -> "dict[str, list[Archive]]":
 
 
 def machine_of(archives: "list[Archive]", host: str) -> "str | None":
-    """The machine-id of the last good archive of a host, whatever its set; None if none has said."""
+    """The machine-id of the last good archive of a host, in any set; None if unknown."""
     known = [
         each.get("machine_id")
         for each in archives
@@ -169,7 +168,7 @@ def machine_of(archives: "list[Archive]", host: str) -> "str | None":
 
 
 def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]":
-    """What puts a new archive behind its host's others although the tape host's clock has gone backwards."""
+    """Times for a new archive that place it after the others of its host, even if the clock was set back."""
     whose = (archive["host"], archive["set"])
     last = max([order_of(each)[0] for each in archives if (each["host"], each["set"]) == whose] or [""])
     return {"order": iso(parse_time(last) + 1)} if archive["time"] < last else {}
@@ -190,17 +189,17 @@ def new_tape(label: "dict[str, Any]", kind: str) -> "Tape":
 
 
 def next_file(tape: "Tape") -> int:
-    """The number of the tape file that comes next: 0 is the label."""
+    """The number of the next tape file; 0 is the label."""
     return max([archive["file"] for archive in tape["archives"]] or [0]) + 1
 
 
 def used(tape: "Tape") -> int:
-    """Bytes of what is on a tape."""
+    """The number of bytes on a tape."""
     return sum(archive["bytes"] or 0 for archive in tape["archives"]) + LABEL_BLOCK
 
 
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
-    """The last whole archive of a run's host and set on this tape."""
+    """The last complete archive of a run, host and set on this tape."""
     for archive in tape["archives"][::-1]:
         is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, ARCHIVE)
         if is_it and archive["state"] in (WRITTEN, GOOD):
@@ -209,7 +208,7 @@ def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
 
 
 def chain(good: "list[Archive]") -> "list[Archive]":
-    """What must be restored, in this order, to have the state of the last of them: each after what it is based on."""
+    """The archives to restore, in order, for the state of the last one; each follows its base."""
     found: "list[Archive]" = []
     wanted = good[-1] if good else None
     by_run = {archive["run"]: archive for archive in good}
@@ -220,18 +219,18 @@ def chain(good: "list[Archive]") -> "list[Archive]":
         base = base_of(wanted, good, by_run)
         if base is None:
             raise Problem(
-                "the archive of %s of run %s is an increment to that of %s, which is not in the catalog"
+                "the archive of %s in run %s is based on that of %s, which is not in the catalog"
                 % (wanted["host"], wanted["run"], "run " + wanted["base"] if wanted["base"] else "an unknown run"),
-                "give an earlier restore_as_of, or get that tape's catalog back with tape_inventory",
+                "set an earlier restore_as_of, or recover the catalog of that tape with tape_inventory",
             )
         wanted = base
     return found
 
 
 def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Archive]") -> "Archive | None":
-    """What an increment is to, of the archives of its host and set, oldest first; None if it is not among them.
+    """The base of an increment, from the archives of its host and set, oldest first; None if it is missing.
 
-    One that is known from its tape alone does not say: then it is what plan must have chosen.
+    An archive known only from its tape does not name its base, so this is the one that plan must have chosen.
     """
     if archive["base"]:
         base = by_run.get(archive["base"])
@@ -244,7 +243,7 @@ def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Arch
 
 
 def complete(good: "list[Archive]") -> "list[Archive]":
-    """Those of a host's set, oldest first, of which all is there that they are based on."""
+    """The archives of a host and set whose bases all exist, oldest first."""
     found: "list[Archive]" = []
     by_run: "dict[str, Archive]" = {}
     for archive in good:
@@ -255,7 +254,7 @@ def complete(good: "list[Archive]") -> "list[Archive]":
 
 
 def is_sound(archive: "Archive") -> bool:
-    """Whether all of its host is in it, as far as is known."""
+    """Whether the archive is complete and undamaged, as far as is known."""
     verified = archive.get("verified", {"ok": True})["ok"]
     return bool(archive["state"] == GOOD and verified and not archive.get("incomplete"))
 
@@ -263,9 +262,9 @@ def is_sound(archive: "Archive") -> bool:
 def needed(
     archives: "list[Archive]", now: "float | None" = None, expire_last: bool = False
 ) -> "set[tuple[str, str, str]]":
-    """The archives (run, host, set) that must be kept: within retention, or the base of one that must be kept.
+    """The archives (run, host, set) to keep: those within their retention, and the bases of those.
 
-    And the last good one of each host and set, unless ``expire_last``.
+    Also the last good one of each host and set, unless ``expire_last``.
     """
     moment = time.time() if now is None else now
     groups: "dict[tuple[str, str], list[Archive]]" = {}
@@ -277,7 +276,7 @@ def needed(
         by_run = {archive["run"]: archive for archive in group}
         good = [archive for archive in group if archive["state"] == GOOD]
         todo = [archive for archive in group if archive.get("keep_until", 0) > moment]
-        if not expire_last:  # what verify has found bad may be good in another drive, or not
+        if not expire_last:  # an archive that failed to verify may be good in another drive
             sound = [archive for archive in good if is_sound(archive)]
             todo += complete(good)[-1:] + complete(sound)[-1:]
         seen = set()
@@ -286,7 +285,7 @@ def needed(
             keep.add((archive["run"], host, name))
             if archive["level"] == 0:
                 continue
-            # where nothing says which is the base: the last one, and the last that is known to be good
+            # if the base is not recorded: the last archive, and the last known to be good
             for base in (base_of(archive, group, by_run), base_of(archive, good, by_run)):
                 if base and id(base) not in seen:
                     seen.add(id(base))
@@ -295,7 +294,7 @@ def needed(
 
 
 def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]", run: str = "") -> bool:
-    """Whether nothing on it must be kept any more, and there is something; ``run``: the one that is going on."""
+    """Whether a tape has archives, and none of them must be kept; ``run``: the current run."""
     own = [archive for archive in tape["archives"] if archive["kind"] == ARCHIVE]
     if not own or any(archive["run"] == run for archive in own):
         return False
@@ -304,10 +303,10 @@ def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]", run: str = "") -
 
 
 def only_last(archives: "list[Archive]") -> "set[tuple[str, str, str]]":
-    """Those that are past their retention, and kept as the last good ones of their hosts."""
+    """The archives that are kept only because they are the last good ones of their hosts."""
     return needed(archives) - needed(archives, expire_last=True)
 
 
 def hosts_on(tape: "Tape", which: "set[tuple[str, str, str]]") -> "list[str]":
-    """The hosts of those archives (run, host, set) that are on a tape."""
+    """The hosts of these archives (run, host, set) that are on a tape."""
     return sorted({each["host"] for each in tape["archives"] if (each["run"], each["host"], each["set"]) in which})

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes of several files of the catalog at once: after a kill, or a power failure, the next one completes them.
+"""Changes several files of the catalog together; after a kill or a power failure, the next process completes them.
 
-A journal has all that is new, and is whole or not there.  The catalog's lock is held, and its next holder comes here
-first, so nobody changes one of these files in between.
+A journal contains all new files and is either complete or absent.  It is written under the lock of the catalog, and the
+next holder of the lock first completes it, so no other change comes in between.
 """
 
 import contextlib
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from .index import Index
 
-NAME = "change.part"  # no copy of a catalog has files of this name
+NAME = "change.part"  # copies of a catalog have no files with this name
 
 
 class Journal:
-    """The journal of a catalog, beside its files."""
+    """The journal of a catalog."""
 
     def __init__(self, index: "Index"):
         self.index = index
         self.path = os.path.join(index.folder, NAME)
 
     def write(self, tapes: "dict[str, Any]") -> None:
-        """Write all of these files, None: remove it.  One alone needs no journal."""
+        """Write these files, or remove those that are None.  A single file needs no journal."""
         if len(tapes) > 1:
             files.write_json(self.path, tapes)
         self.apply(tapes)
@@ -37,7 +37,7 @@ class Journal:
             self.drop()
 
     def finish(self) -> None:
-        """Complete what was broken off; a journal that cannot be read is put aside: each file is whole, old or new."""
+        """Complete an interrupted change.  An unreadable journal is renamed; each file is old or new, but complete."""
         self.tidy()
         try:
             tapes = files.read_json(self.path)
@@ -52,13 +52,13 @@ class Journal:
         self.drop()
 
     def tidy(self) -> None:
-        """Remove what a killed one was writing: nobody but the lock's holder writes here."""
+        """Remove incomplete files of a killed process; only the holder of the lock writes here."""
         for name in os.listdir(self.index.folder) if os.path.isdir(self.index.folder) else []:
             if name.endswith(".part") and name != NAME:
                 os.unlink(os.path.join(self.index.folder, name))
 
     def apply(self, tapes: "dict[str, Any]") -> None:
-        """What is new comes first: a tape that gets another name is never in none of the files."""
+        """New files come first, so that a renamed tape is always in some file."""
         for label in sorted(tapes, key=lambda each: (tapes[each] is None, each)):
             if tapes[label] is None:
                 with contextlib.suppress(FileNotFoundError):
@@ -68,7 +68,7 @@ class Journal:
             self.index.forget(label)
 
     def drop(self) -> None:
-        """It must not come back after a power failure, when there may be newer changes."""
+        """Remove the journal, so that it cannot return after a power failure and undo newer changes."""
         files.sync_folder(self.index.folder)
         os.unlink(self.path)
         files.sync_folder(self.index.folder)

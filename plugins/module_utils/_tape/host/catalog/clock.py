@@ -1,15 +1,15 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the clock of the tape host can be right: if it jumps forward, archives seem to be past their retention.
+"""Checks the clock of the tape host: if it jumps forward, archives seem to be past their retention.
 
-Nothing expires as long as that is in doubt.  What says so is the first of these that there is:
+Nothing expires while the clock is in doubt.  The first available of these decides:
 
 - the controller's clock, if the controller is another machine;
-- the time since this machine was started, which no setting of the clock changes, if it has not been started again since
-  the clock was believed last;
-- the time between two runs that is usual here.
+- the time since boot, which does not change when the clock is set, if this machine has not been rebooted since the
+  clock was last trusted;
+- the usual time between two runs.
 
-CATALOG/clock.json has the time that was believed last: {time, boot, uptime}.
+CATALOG/clock.json contains the last trusted time: {time, boot, uptime}.
 """
 
 import os
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from ..session import Session
     from .catalog import Archive, Catalog
 
-DAY = 86400.0  # seconds that two clocks may differ
-PAUSE = 7 * DAY  # between two runs, of which nobody is asked
-OFTEN = 3600.0  # seconds for which what is noted is good enough
-SINCE_BOOT = 7  # CLOCK_BOOTTIME, of which Python knows since 3.7
-NOT_SURE = "nothing expires until that is cleared up: set the clock, or, if it is right, set tape_accept_clock once"
+DAY = 86400.0  # seconds: tolerated difference of two clocks
+PAUSE = 7 * DAY  # seconds between two runs that raise no doubt
+OFTEN = 3600.0  # seconds until the recorded time is renewed
+SINCE_BOOT = 7  # CLOCK_BOOTTIME, in Python since 3.7
+NOT_SURE = "nothing expires until this is resolved: set the clock or, if it is right, set tape_accept_clock once"
 
 
 def doubt(session: "Session", archives: "list[Archive]") -> str:
-    """Why the clock is not believed, for a person; "" if it is, or if nothing is past its retention by it.
+    """Why the clock is not trusted, for a person; "" if it is, or if nothing has expired by it.
 
     ``archives``: all, oldest first.
     """
@@ -42,13 +42,13 @@ def doubt(session: "Session", archives: "list[Archive]") -> str:
 
 
 def disbelief(session: "Session", archives: "list[Archive]") -> str:
-    """Why the clock is not believed, whether it matters or not."""
+    """Why the clock is not trusted, even if nothing has expired."""
     if session.settings.accept_clock:
         return ""
     now, ahead = time.time(), session.ahead
     if ahead is not None:
         other = "the controller's %s" % iso(now - ahead)
-        return "" if ahead <= DAY else "the tape host's clock says %s, and %s; %s" % (iso(now), other, NOT_SURE)
+        return "" if ahead <= DAY else "the tape host's clock shows %s, but %s; %s" % (iso(now), other, NOT_SURE)
     last = recall(session.catalog) or first(archives)
     if last is None:
         return ""
@@ -58,11 +58,11 @@ def disbelief(session: "Session", archives: "list[Archive]") -> str:
     if passed <= max(PAUSE, 2 * longest_pause(archives, last["time"])):
         return ""
     before = "the last backup was at %s" % iso(last["time"])
-    return "the tape host's clock says %s, and %s; %s" % (iso(now), before, NOT_SURE)
+    return "the tape host's clock shows %s, but %s; %s" % (iso(now), before, NOT_SURE)
 
 
 def note(session: "Session", archives: "list[Archive]") -> None:
-    """Note the time if it is believed.  If it has gone back it is not, unless somebody has said that it is right."""
+    """Record the time if it is trusted; not if the clock was set back, unless a user or the controller confirms it."""
     if disbelief(session, archives):
         return
     now, last = time.time(), recall(session.catalog)
@@ -79,7 +79,7 @@ def path(catalog: "Catalog") -> str:
 
 
 def recall(catalog: "Catalog") -> "dict[str, Any] | None":
-    """What was noted last, None if nothing was, or nothing that makes sense."""
+    """The last recorded time, None if there is none or it is invalid."""
     try:
         noted = files.read_json(path(catalog))
         when = float(noted["time"])
@@ -90,18 +90,18 @@ def recall(catalog: "Catalog") -> "dict[str, Any] | None":
 
 
 def first(archives: "list[Archive]") -> "dict[str, Any] | None":
-    """What is known where nothing was noted yet: when the newest archive was made."""
+    """The time of the newest archive, for the case that no time is recorded yet."""
     newest = max((archive["time"] for archive in archives), default="")
     return {"time": parse_time(newest), "boot": "", "uptime": 0.0} if newest else None
 
 
 def longest_pause(archives: "list[Archive]", until: float) -> float:
-    """Seconds between two runs up to a time."""
-    starts = {archive["run"]: archive["time"] for archive in reversed(archives)}  # of each run the first
+    """The longest time in seconds between two runs, up to a time."""
+    starts = {archive["run"]: archive["time"] for archive in reversed(archives)}  # the first archive of each run
     times = sorted(when for when in map(parse_time, starts.values()) if when <= until + DAY)
     return max((after - before for before, after in zip(times, times[1:])), default=0.0)
 
 
 def uptime() -> float:
-    """Seconds since then, those in which the machine slept included."""
+    """Seconds since boot, including suspended time."""
     return time.clock_gettime(SINCE_BOOT)

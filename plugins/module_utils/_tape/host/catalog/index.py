@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The catalog's files in memory: whoever waits looks at them several times a second, and few of them change.
+"""The files of the catalog in memory: waiting processes read them several times a second, and few of them change.
 
-A file is read again when its time, size or inode has changed, and as long as it is so young that another change of it
-might have the same time.
+A file is read again if its time, size or inode has changed, or if it is so new that another change could have the same
+time.
 """
 
 import errno
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 YOUNG = 2.0  # seconds
-# what open(2) and read(2) say of a file that is there, and cannot be read; what passes by itself is none of these
+# errors of open(2) and read(2) for unreadable files; temporary errors are not among them
 BAD = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EUCLEAN, errno.EBADMSG, errno.ENXIO, errno.ENODATA)
 FORBIDDEN = (errno.EACCES, errno.EPERM)
 
 
 class File:
-    """A catalog file as it was when it was read: a tape, or why there is none."""
+    """A catalog file as last read: a tape, or the reason why it is unreadable."""
 
     def __init__(self, path: str, label: str):
         self.path = path
         self.label = label
-        self.stamp: "tuple[int, int, int] | None" = None  # None: it has to be read again
+        self.stamp: "tuple[int, int, int] | None" = None  # None: must be read again
         self.tape: "Any" = {}  # a Tape, once it was read
         self.problem: "Problem | None" = None
 
@@ -37,7 +37,7 @@ class File:
         return self.stamp is not None and self.stamp == stamp_of(os.stat(self.path))
 
     def read(self) -> None:
-        """Raises OSError, and FileNotFoundError if there is none."""
+        """Read the file; raises OSError, such as FileNotFoundError."""
         try:
             with open(self.path, "rb") as source:
                 now = os.fstat(source.fileno())
@@ -48,7 +48,7 @@ class File:
         except Problem as exc:
             self.problem = exc
         except OSError as exc:
-            link = exc.errno == errno.ENOENT and os.path.islink(self.path)  # to nowhere
+            link = exc.errno == errno.ENOENT and os.path.islink(self.path)  # a dangling link
             if exc.errno not in BAD + FORBIDDEN and not link:
                 raise
             self.problem = self.forbidden(exc) if exc.errno in FORBIDDEN else self.damage(str(exc.strerror))
@@ -57,27 +57,26 @@ class File:
             self.stamp = stamp_of(now)
 
     def archives(self, host: str = "") -> "list[records.Archive]":
-        """Those of hosts, or of one, each with the name of its tape."""
+        """The archives of all hosts or of one, each with the name of its tape."""
         found: "list[records.Archive]" = self.tape["archives"]
         own = [archive for archive in found if archive["kind"] == records.KINDS[0] and host in ("", archive["host"])]
         return [{**archive, "tape": self.label} for archive in own]
 
     def damage(self, why: str) -> "Problem":
         return Problem(
-            "%s is damaged (%s), so the catalog lacks all of tape %s" % (self.path, why, self.label),
-            "put the tape in a drive and run tape_inventory with tape_rebuild, or restore the file",
+            "%s is damaged (%s), so the catalog has no entries of tape %s" % (self.path, why, self.label),
+            "load the tape and run tape_inventory with tape_rebuild, or restore the file",
             kind=DAMAGED,
         )
 
     def forbidden(self, exc: OSError) -> "Problem":
         return Problem(
-            "%s: %s, so the catalog lacks all of tape %s" % (self.path, exc.strerror, self.label),
-            "this program runs as the user with the number %d: set tape_become, or give the file to that user"
-            % os.geteuid(),
+            "%s: %s, so the catalog has no entries of tape %s" % (self.path, exc.strerror, self.label),
+            "this program runs as user ID %d: set tape_become, or give the file to that user" % os.geteuid(),
         )
 
     def copy(self) -> "records.Tape":
-        """The tape for somebody who may change it; raises Problem."""
+        """A copy of the tape that may be changed; raises Problem."""
         if self.problem:
             raise Problem(self.problem.what, self.problem.hint, kind=self.problem.kind)
         tape: "records.Tape" = self.tape.copy()
@@ -103,7 +102,7 @@ class Index:
         self.known.pop(label, None)
 
     def get(self, label: str) -> "File | None":
-        """The file as it is now, None if there is none; raises OSError."""
+        """The current content of a file, None if it does not exist; raises OSError."""
         known = self.known.get(label)
         try:
             if known is None or not known.is_current():
@@ -122,6 +121,6 @@ class Index:
             return []
 
     def all(self) -> "list[File]":
-        """All files as they are now, by the labels of their tapes; raises OSError."""
+        """The current content of all files, ordered by label; raises OSError."""
         found = (self.get(label) for label in self.labels())
         return [each for each in found if each]

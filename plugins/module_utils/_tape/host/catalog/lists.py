@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lists of files, one of each good archive: lists/RUN/SET,HOST.gz in the catalog, as tar has written it."""
+"""The file lists of good archives, as written by tar: lists/RUN/SET,HOST.gz in the catalog."""
 
 import contextlib
 import fnmatch
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from .catalog import Archive, Catalog
 
-GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say gzip
+GZIP = 16 + zlib.MAX_WBITS  # selects the gzip format in zlib
 PIECE = 2**20  # bytes
-PLAIN = re.compile(rb"[A-Za-z0-9._/-]+")  # what tar never escapes
-# what tar writes for what is no printable ASCII (--quoting-style=escape)
+PLAIN = re.compile(rb"[A-Za-z0-9._/-]+")  # characters that tar never escapes
+# escapes of tar for everything but printable ASCII (--quoting-style=escape)
 ESCAPE = re.compile(rb"\\([abtnvfr\\]|[0-7]{3})")
 ESCAPES = dict(
     zip((b"a", b"b", b"t", b"n", b"v", b"f", b"r", b"\\"), (b"\a", b"\b", b"\t", b"\n", b"\v", b"\f", b"\r", b"\\"))
@@ -32,18 +32,18 @@ def folder(catalog: "Catalog") -> str:
 
 
 def path(catalog: "Catalog", archive: "Archive") -> str:
-    """Of its own for each set and host of a run: a set's name has no comma."""
+    """The path of a list; the comma is unambiguous, because a set has none in its name."""
     return os.path.join(folder(catalog), archive["run"], names.path("%s,%s.gz" % (archive["set"], archive["host"])))
 
 
 def former_path(catalog: "Catalog", archive: "Archive") -> str:
-    """Where the first catalogs have it: there web.x/all and web/x.all shared a list."""
+    """The path in the first catalogs, where web.x/all and web/x.all shared a list."""
     name = "%s.%s.gz" % (archive["host"].replace("/", "_"), archive["set"])
     return os.path.join(folder(catalog), archive["run"], names.path(name))
 
 
 def pieces(catalog: "Catalog", archive: "Archive") -> "Iterator[bytes]":
-    """The list of an archive, unpacked, in pieces of whole lines; raises OSError, zlib.error, EOFError."""
+    """The uncompressed list of an archive, in pieces of whole lines; raises OSError, zlib.error, EOFError."""
     try:
         packed = open(path(catalog, archive), "rb")
     except FileNotFoundError:
@@ -62,10 +62,10 @@ def pieces(catalog: "Catalog", archive: "Archive") -> "Iterator[bytes]":
 
 
 def search(catalog: "Catalog", archive: "Archive", wanted: bytes) -> "Iterator[bytes]":
-    """The paths in the list of an archive that match; raises what pieces() raises.
+    """The matching paths in the list of an archive; raises the errors of pieces().
 
-    Only lines that have the longest literal part of what is wanted are looked at one by one.  A path is there once, but
-    the list is unpacked to its checksum.
+    Only lines that contain the longest literal part of the pattern are examined.  A path occurs only once, but the list
+    is unpacked to its end, to verify its checksum.
     """
     exact = not any(character in wanted for character in b"*?[")
     literal = literal_of(wanted)
@@ -83,13 +83,13 @@ def search(catalog: "Catalog", archive: "Archive", wanted: bytes) -> "Iterator[b
 
 
 def literal_of(wanted: bytes) -> bytes:
-    """The longest part of a pattern that is in each line that matches, as tar writes it."""
+    """The longest literal part of a pattern, which every matching line contains, as tar writes it."""
     parts: "list[bytes]" = PLAIN.findall(wanted.split(b"[", 1)[0])
     return max(parts or [b""], key=len).strip(b"/")
 
 
 def lines_with(text: bytes, literal: bytes) -> "Iterator[bytes]":
-    """The lines that have this in them, b"": all."""
+    """The lines that contain this; b"" means all."""
     if not literal:
         yield from text.splitlines()
         return
@@ -102,24 +102,24 @@ def lines_with(text: bytes, literal: bytes) -> "Iterator[bytes]":
 
 
 def prune(catalog: "Catalog") -> None:
-    """Remove the lists of archives that have gone with their tapes; to be called with the catalog's lock held."""
+    """Remove the lists of archives that no longer exist; call this with the lock of the catalog held."""
     kept = set()
     for tape in catalog.tapes():
         for archive in tape["archives"]:
             if archive["kind"] == catalogs.ARCHIVE:
                 kept |= {path(catalog, archive), former_path(catalog, archive)}
-    if catalog.damaged:  # nobody knows which archives it has
+    if catalog.damaged:  # its archives are unknown
         return
     for top, _folders, found in os.walk(folder(catalog), topdown=False):
         for name in found:
             if os.path.join(top, name) not in kept:
                 os.unlink(os.path.join(top, name))
         with contextlib.suppress(OSError):
-            os.rmdir(top)  # if it is empty now
+            os.rmdir(top)  # if now empty
 
 
 def path_of(line: bytes) -> bytes:
-    """A path without its first slash, of a line of tar's index: relative to /, in one line of ASCII."""
+    """The path, relative to /, in a line of a list: one line of ASCII."""
     name = line.rstrip(b"\n")
     name = name[2:] if name.startswith(b"./") else name
     if b"\\" in name:

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The format of a catalog file: versions, and what an entry must have.
+"""The format of a catalog file: its versions, and the required fields of an entry.
 
-These files are read for years, and some come from tapes of others.  Format 1 has no version in it.  Format 2: each
-archive has ``host_time``, and its ``time`` is that of the tape host.
+These files are read for years, and some come from tapes of others.  Format 1 contains no version.  Since format 2, each
+archive has ``host_time``, and its ``time`` is by the clock of the tape host.
 """
 
 import functools
@@ -86,7 +86,7 @@ STATES = ("writing", "written", "good", "failed")
 KINDS = ("archive", "catalog")
 
 NONE = type(None)
-# what an entry must have, and what it may have beside that: {key: its types}
+# required and optional fields of an entry: {key: its types}
 TAPE: "dict[str, set[type]]" = {
     "label": {str},
     "id": {str},
@@ -128,8 +128,8 @@ ARCHIVE_MAY: "dict[str, set[type]]" = {
     "rate": {int, float, NONE},
     "problem": {str},
 }
-LATEST = 2**41  # seconds since 1970; what is known from its tape alone is kept until 2**40
-# a time as iso() writes it, on a day that each month has
+LATEST = 2**41  # seconds since 1970; archives known only from their tape are kept until 2**40
+# a time in the form of iso(), on a day that exists in each month
 USUAL = re.compile(r"[1-9]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ\Z")
 
 
@@ -143,24 +143,24 @@ def parse(data: bytes, label: str, path: str) -> "Tape":
     for upgrade in UPGRADES[format_of(tape) :]:
         tape = upgrade(tape)
     if not is_tape(tape) or tape["label"] != label:
-        raise ValueError("it is not that of a tape %s" % label)
+        raise ValueError("it belongs to another tape than %s" % label)
     tape["format"] = FORMAT
     found: "Tape" = tape
     return found
 
 
 def format_of(tape: "Any") -> int:
-    """The version of a file's format, 0 if it is none of a tape."""
+    """The version of the format of a file, 0 if it is invalid."""
     number = tape.get("format", 1) if isinstance(tape, dict) else 0
     return number if type(number) is int and number > 0 else 0
 
 
 def check_format(tape: "Any", path: str) -> None:
-    """Raises Problem for a format that only a later version of the collection knows."""
+    """Raises Problem for a format of a later version of the collection."""
     number = format_of(tape)
     if number > FORMAT:
         raise Problem(
-            "%s has format %d, and this version of the collection reads formats up to %d" % (path, number, FORMAT),
+            "%s has format %d, but this version of the collection reads only formats up to %d" % (path, number, FORMAT),
             UPGRADE,
             kind=NEWER,
         )
@@ -171,7 +171,7 @@ def refuse(_tape: "Any") -> "dict[str, Any]":
 
 
 def from_1(tape: "dict[str, Any]") -> "dict[str, Any]":
-    """The first catalogs have only the host's time of an archive: then its run tells when it was."""
+    """Format 1 has only the time by the host's clock; the name of the run gives the time of the tape host."""
     entries = tape.get("archives")
     for archive in entries if isinstance(entries, list) else []:
         if isinstance(archive, dict) and "host_time" not in archive:
@@ -181,11 +181,11 @@ def from_1(tape: "dict[str, Any]") -> "dict[str, Any]":
     return tape
 
 
-UPGRADES: "list[Callable[[Any], dict[str, Any]]]" = [refuse, from_1]  # by the format from which each one goes on
+UPGRADES: "list[Callable[[Any], dict[str, Any]]]" = [refuse, from_1]  # by the format that each one upgrades
 
 
 def times_of(run: str, host_time: str) -> "Times":
-    """When an archive was written, of which the tape knows the run and the host's time: a run is called by its time."""
+    """The times of an archive, from its run, whose name is its time, and the host's time."""
     try:
         return {"time": iso(parse_time(run)), "host_time": host_time}
     except Problem:
@@ -193,11 +193,11 @@ def times_of(run: str, host_time: str) -> "Times":
 
 
 class Missing:
-    """The type of a key that is not there."""
+    """The type of a missing key."""
 
 
 class Shape:
-    """The types of an entry: which combinations of them are right is found out once for each."""
+    """The types of an entry; each combination is checked only once."""
 
     def __init__(self, must: "dict[str, set[type]]", may: "dict[str, set[type]]"):
         self.must = must.keys()
@@ -219,7 +219,7 @@ TAPE_SHAPE, ARCHIVE_SHAPE = Shape(TAPE, TAPE_MAY), Shape(ARCHIVE, ARCHIVE_MAY)
 
 
 def is_tape(value: "Any") -> bool:
-    """Whether this is a tape of a catalog, with its archives."""
+    """Whether this is a valid tape with valid archives."""
     return (
         TAPE_SHAPE.fits(value)
         and is_name("tape", value["label"])
@@ -231,9 +231,9 @@ def is_tape(value: "Any") -> bool:
 
 
 def is_archive(value: "Any") -> bool:
-    """What is unknown is not taken for what is not there: of a state or kind that there is not nothing would be kept.
+    """Whether this is a valid archive.  Unknown states and kinds are invalid, because such archives would not be kept.
 
-    JSON has NaN and Infinity, which have no date.
+    JSON can contain NaN and Infinity, which are not dates.
     """
     return (
         ARCHIVE_SHAPE.fits(value)
@@ -265,7 +265,7 @@ def is_time(text: str) -> bool:
 
 @functools.lru_cache(None)
 def is_name(kind: str, name: str) -> bool:
-    """Whether it may be a part of a path."""
+    """Whether it is a valid name, which becomes part of a path."""
     try:
         return bool(names.host(name) if kind == "host" else names.checked(kind, name))
     except Problem:
@@ -273,7 +273,7 @@ def is_name(kind: str, name: str) -> bool:
 
 
 def foreign_tape(data: bytes) -> "Tape | None":
-    """A tape of a catalog that somebody else may have written, None if this is none; raises Problem if it is newer."""
+    """A tape from an untrusted catalog, None if it is invalid; raises Problem if its format is newer."""
     try:
         tape = json.loads(data.decode())
         check_format(tape, "the copy of a catalog on this tape")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..catalog.catalog import Archive
     from ..session import Session
 
-SOON = 86400  # seconds that a run may take
-SLACK = 60  # seconds that a clock may be set back without a word
+SOON = 86400  # seconds: the longest expected run
+SLACK = 60  # seconds that a clock may be set back without a warning
 
 
 class Bases:
@@ -31,7 +31,7 @@ class Bases:
         self.warnings: "list[str]" = []
         self.keep: "set[tuple[str, str, str]] | None" = None
         if expires:
-            # the base of an increment must outlast the run that makes it: a tape that expires may be begun afresh
+            # the base of an increment must not expire during the run, because its tape could be reused
             soon = time.time() + min(SOON, self.settings.retention // 4)
             own = [archive for archive in archives if archive["set"] == self.settings.set]
             self.keep = catalogs.needed(own, soon, self.settings.expire_last)
@@ -57,7 +57,7 @@ class Bases:
             if self.keep is None or (each["run"], host, each["set"]) in self.keep
         ]
         level, base = self.level_of(host, wish["level"], bases)
-        # of each level the newest: what later archives may be based on
+        # the newest archive of each level, as possible bases of later ones
         newest = {archive["level"]: archive["run"] for archive in bases}
         last = next((archive for archive in reversed(good) if archive["level"] == level), None)
         size = wish["bytes"] or (last["bytes"] if last else None)
@@ -68,7 +68,9 @@ class Bases:
             "bytes": size,
             "elapsed": last.get("elapsed") if last else None,
             "ahead": ahead(base) if base else 0,
-            "room": settings.capacity - labels.LABEL_BLOCK if settings.capacity else None,  # of a tape, for one archive
+            "room": settings.capacity - labels.LABEL_BLOCK
+            if settings.capacity
+            else None,  # bytes on a tape for one archive
             "problem": "",
         }
         if settings.capacity and size and size + labels.LABEL_BLOCK > settings.capacity:
@@ -81,29 +83,27 @@ class Bases:
         if not 0 <= level <= names.HIGHEST:
             raise Problem(
                 "tape_level of %s is %d" % (host, level),
-                "it is from 0 (everything) to %d" % names.HIGHEST,
+                "it must be from 0 (everything) to %d" % names.HIGHEST,
                 kind=SETTINGS,
             )
         base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
         if level and base is None:
-            self.warnings.append(
-                "%s: level 0 instead of %d, as there is no archive that it could be based on" % (host, level)
-            )
+            self.warnings.append("%s: level 0 instead of %d, because there is no archive to base it on" % (host, level))
             level = 0
         return level, base if level else None
 
 
 def unreported(own: "list[Archive]", run: str) -> "set[str]":
-    """The runs of others that may still need the state of this host: it has not said yet that its archive is good."""
+    """Other runs that still need their state on this host, because it has not yet reported its archive."""
     since = iso(time.time() - 2 * SOON)
     open_states = (catalogs.WRITING, catalogs.WRITTEN)
     return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
 
 
 def ahead(base: "Archive") -> int:
-    """Seconds by which the clock of the host was ahead of ours when its base was made, 0 if it was about right.
+    """Seconds by which the host's clock was ahead of the tape host's at the base, 0 if it was about right.
 
-    If it is right by now, tar would take what has changed in these seconds for older than the base.
+    If the clock is right now, tar would treat changes within these seconds as older than the base.
     """
     found = int(parse_time(base.get("host_time") or base["time"]) - parse_time(base["time"]))
     return found if found > SLACK else 0

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The archives that a restore needs."""
+"""chain: selects the archives for a restore."""
 
 from ...common.problem import NOT_FOUND, Problem
 from ...common.units import count, parse_time
@@ -31,11 +31,11 @@ KEYS = (
 
 
 def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """The archives that bring a host's set back as it was at a time, in their order; raises Problem."""
+    """The archives for restoring a host and set to a time, in order; raises Problem."""
     catalog = session.catalog
     good = catalog.good(args.host, session.settings.set)
     runs = [archive["run"] for archive in good]
-    if args.as_of in runs:  # up to this run, whose archives are all later than its name says
+    if args.as_of in runs:  # up to this run, whose archives are later than its name
         good = good[: len(runs) - runs[::-1].index(args.as_of)]
     elif args.as_of:
         good = catalog.good(args.host, session.settings.set, parse_time(args.as_of))
@@ -43,7 +43,7 @@ def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         raise nothing_good(session, args)
     try:
         archives = catalogs.chain(good)
-    except Problem as exc:  # it may be on a tape whose file cannot be read
+    except Problem as exc:  # the archive may be on a tape with an unreadable file
         raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
     return {
@@ -54,7 +54,7 @@ def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
-    """That there is no archive to restore from, and what there is instead."""
+    """The problem that there is no archive to restore, and a list of the existing ones."""
     catalog = session.catalog
     archives = catalog.archives()
     others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
@@ -65,10 +65,10 @@ def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
         for each in archives
         if (each["host"], each["set"], each["state"]) == whose and parse_time(each["time"]) <= until
     )
-    hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "nobody")]
+    hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "no host")]
     if unsure:
         hints.append(
-            "%s has %s that verify has to read first: verify with tape_of_host=%s"
+            "%s has %s to be verified first: run verify with tape_of_host=%s"
             % (args.host, count(unsure, "archive"), args.host)
         )
     return Problem(

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host says of its archive, when all of it is out: only then is the archive good."""
+"""commit: takes the report of a host on its finished archive, which makes the archive good."""
 
 import json
 import re
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from ..session import Session
     from ..settings import Settings
 
-MOST_CHARACTERS = 1000  # characters of a line in an answer; the catalog has it whole
-LINE = 2**20  # bytes: the report is shorter
+MOST_CHARACTERS = 1000  # characters of a line in an answer; the catalog has all of it
+LINE = 2**20  # bytes: the limit of the report
 NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 LISTS = ("paths", "warnings", "other_file_systems")
-# what a report of an older archiver does not have
+# fields that reports of older archivers lack
 OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # type: dict[str, Any]
 KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
 def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Take the report on standard input: a line of JSON, and the compressed list of files; raises Problem."""
+    """Read the report from standard input: a line of JSON, then the compressed list of files; raises Problem."""
     catalog = session.catalog
     said, listing = receive(session, args)
     archives = catalog.archives(args.host)
@@ -41,7 +41,7 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         archive = written(tape, said)
         if archive["bytes"] not in (None, said["bytes"]):
             archive["state"] = catalogs.FAILED
-            archive["problem"] = "the host sent %d bytes, and %d are on the tape" % (said["bytes"], archive["bytes"])
+            archive["problem"] = "the host sent %d bytes, but %d are on the tape" % (said["bytes"], archive["bytes"])
         elif foreign:
             archive["state"], archive["problem"] = catalogs.FAILED, foreign
         else:
@@ -51,7 +51,7 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
             archive.update(reported)
             archive["host_time"], archive["state"] = said["time"], catalogs.GOOD
     if archive["state"] == catalogs.FAILED:
-        hint = catalogs.ACCEPT if foreign else "run it again"
+        hint = catalogs.ACCEPT if foreign else "run the backup again"
         kind = MACHINE if foreign else FAILED
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
     told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
@@ -60,23 +60,26 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def receive(session: "Session", args: "argparse.Namespace") -> "tuple[dict[str, Any], bytes]":
-    """The report, checked: what the host says, and the list of files, compressed; raises Problem."""
+    """The checked report: the fields from the host, and the compressed list of files; raises Problem."""
     try:
         said = parse(sys.stdin.buffer.readline(LINE))
     except (ValueError, KeyError, TypeError, RecursionError, Problem) as exc:
         raise Problem("the report of %s for run %s cannot be read: %r" % (args.host, args.run, exc)) from None
     if (said["run"], said["host"], said["set"]) != (args.run, args.host, session.settings.set):
-        raise Problem("this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it does not belong here")
+        raise Problem(
+            "this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it belongs to another archive"
+        )
     listing = sys.stdin.buffer.read()
     if lines_of(listing) != said["files"]:
         raise Problem(
-            "the list of files in the report of %s for run %s is not whole" % (args.host, args.run), "run it again"
+            "the list of files in the report of %s for run %s is incomplete" % (args.host, args.run),
+            "run the backup again",
         )
     return said, listing
 
 
 def tape_of(session: "Session", archives: "list[catalogs.Archive]", args: "argparse.Namespace") -> str:
-    """The label of the tape that has the run's archive: of several, that of the last attempt; raises Problem."""
+    """The label of the tape with the archive of the run; of several, that of the last attempt; raises Problem."""
     having = [
         (catalogs.order_of(archive), archive["tape"])
         for archive in archives
@@ -85,7 +88,7 @@ def tape_of(session: "Session", archives: "list[catalogs.Archive]", args: "argpa
     ]
     if not having:
         raise Problem(
-            "run %s has no whole archive of %s in the catalog %s" % (args.run, args.host, session.catalog.folder),
+            "run %s has no complete archive of %s in the catalog %s" % (args.run, args.host, session.catalog.folder),
             "; ".join(session.catalog.warnings()),
         )
     label: str = max(having)[1]
@@ -93,22 +96,24 @@ def tape_of(session: "Session", archives: "list[catalogs.Archive]", args: "argpa
 
 
 def written(tape: "catalogs.Tape", said: "dict[str, Any]") -> "catalogs.Archive":
-    """The entry of the archive that is reported, which must not be good already as another one; raises Problem."""
+    """The entry of the reported archive; raises Problem if another one is already good in its place."""
     archive = catalogs.find(tape, said["run"], said["host"], said["set"])
     if archive is None:
-        raise Problem("the archive of %s in run %s has gone from tape %s" % (said["host"], said["run"], tape["label"]))
+        raise Problem(
+            "the archive of %s in run %s is no longer on tape %s" % (said["host"], said["run"], tape["label"])
+        )
     same = (archive["bytes"], archive["sha256"]) == (said["bytes"], said["sha256"])
     if archive["state"] == catalogs.GOOD and not same:
         raise Problem(
-            "tape %s, file %d: the archive of %s is good already, and this is the report of another one"
+            "tape %s, file %d: the archive of %s is already good, but this report is of another one"
             % (tape["label"], archive["file"], said["host"]),
-            "run it again",
+            "run the backup again",
         )
     return archive
 
 
 def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
-    """Why the archive is not its host's, "" if it is: two hosts of one name must not be one chain of archives."""
+    """Why the archive is of another machine, "" if it is not: hosts with the same name must not share a chain."""
     before = catalogs.machine_of(archives, said["host"])
     if settings.accept_new_machine or None in (before, said["machine_id"]) or before == said["machine_id"]:
         return ""
@@ -120,11 +125,11 @@ def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said
 
 
 def without_base(archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
-    """Why an increment cannot be restored now, "" if it can: what it is to must be known and good."""
+    """Why an increment could not be restored, "" if it could: its base must be in the catalog and good."""
     whose = (said["base"], said["host"], said["set"], catalogs.GOOD)
     if not said["level"] or any((each["run"], each["host"], each["set"], each["state"]) == whose for each in archives):
         return ""
-    return "what it is an increment to, run %s, is not in the catalog: run level 0" % said["base"]
+    return "its base, run %s, is not in the catalog: run level 0" % said["base"]
 
 
 def add_warning(said: "dict[str, Any]", text: str) -> None:
@@ -134,7 +139,7 @@ def add_warning(said: "dict[str, Any]", text: str) -> None:
 
 
 def parse(line: bytes) -> "dict[str, Any]":
-    """The line of JSON, each value of which is what it must be: the catalog is read for years; raises many things."""
+    """Parse and check the line of JSON, because the catalog is read for years; raises several errors."""
     said = dict(OPTIONAL, **json.loads(line.decode()))
     for key in ("run", "host", "set"):
         if not isinstance(said[key], str):
@@ -158,7 +163,7 @@ def parse(line: bytes) -> "dict[str, Any]":
 
 
 def lines_of(listing: bytes) -> int:
-    """How many lines are in a compressed list, -1 if it is not whole."""
+    """The number of lines in a compressed list, -1 if it is incomplete."""
     count = 0
     unpack = zlib.decompressobj(lists.GZIP)
     try:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding a file: the archives that have it."""
+"""find: lists the archives that contain a file."""
 
 import itertools
 import zlib
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from ..session import Session
 
-FOUND_MOST = 200  # what is found, before it is too much to read
+FOUND_MOST = 200  # results of a search; more would be too long to read
 
 
 def find(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """The archives that have a path, which may be a pattern of the shell: the newest first."""
+    """The archives that contain a path or match a shell pattern, newest first."""
     catalog = session.catalog
     wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
     found: "list[dict[str, Any]]" = []

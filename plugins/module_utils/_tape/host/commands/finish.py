@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The end of a run: a copy of the catalog on each of its tapes, and the tapes are free for others."""
+"""finish: ends a run, copies the catalog to each of its tapes and releases them."""
 
 import os
 import subprocess
@@ -38,14 +38,14 @@ SHOWN = (
 
 
 def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """What the run has put on which tape; that its catalog could not be copied is a warning; raises Problem."""
+    """Returns the archives and tapes of the run; a failed copy of the catalog is only a warning; raises Problem."""
     catalog, session.run = session.catalog, args.run
     own = [archive for archive in catalog.archives() if archive["run"] == args.run]
     names = sorted({archive["tape"] for archive in own})
     warnings = [] if not own else copy_to_tapes(session, names)
     leases.drop(catalog, args.run)
-    # of each host the good one, wherever its clock stands, else the last; what was killed is known as failed by now
-    # of this set: a run that is resumed for another one may have a good archive of the same host
+    # the good archive of each host, whatever its clock, otherwise the last; killed ones are marked as failed by now
+    # only this set: a run resumed for another set may have a good archive of the same host
     whose = (args.run, session.settings.set)
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
@@ -61,14 +61,14 @@ def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def percent(settings: "Settings", tape: "catalogs.Tape | None") -> "int | None":
-    """How full a tape is, None if that is not known."""
+    """The used percentage of a tape, None if unknown."""
     if tape is None or not settings.capacity:
         return None
     return 100 if tape["full"] else min(100, round(100 * catalogs.used(tape) / settings.capacity))
 
 
 def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
-    """Append the catalog to those of these tapes that are still in a drive; returns what a person should know."""
+    """Append the catalog to those of these tapes that are still in a drive; returns warnings."""
     warnings, left = [], set(names)
     for path in session.settings.devices:
         try:
@@ -89,12 +89,12 @@ def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
         finally:
             held.release()
     for name in sorted(left):
-        warnings.append("the catalog was not copied to tape %s: it is full, or in no drive any more" % name)
+        warnings.append("the catalog was not copied to tape %s: it is full, or no longer in a drive" % name)
     return warnings
 
 
 def append(held: "Reservation") -> None:
-    """One more tape file: the catalog as a tar archive."""
+    """Append a tape file with the catalog as a tar archive."""
     catalog = held.catalog
     archive: "catalogs.Archive" = {**sink.new_archive(held.session), "kind": catalogs.CATALOG, "keep_until": 0}
     members = ["tapes"] + (

@@ -1,13 +1,13 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The copy of another tape host's catalog, in generations: for a host of tape_catalog_hosts.
+"""Copies of another tape host's catalog in generations, on a host of tape_catalog_hosts.
 
-``keep --of HOST`` takes a tar archive of that host's catalog on standard input.  {tape_catalog_dir}-of-HOST is a
-symbolic link to the newest generation, {tape_catalog_dir}-of-HOST.TIME beside it, and what is the same in two of them
-is there once.  A catalog that knows less than the last copy is refused (kind "confirm"): it was lost, or an old one was
-brought back, and the copy is what is needed now.  Answer: copy, generation, generations.
+``keep --of HOST`` reads a tar archive of that host's catalog from standard input.  {tape_catalog_dir}-of-HOST is a
+symbolic link to the newest generation, {tape_catalog_dir}-of-HOST.TIME beside it; generations share equal files as hard
+links.  A catalog with fewer entries than the last copy is refused (kind "confirm"), because it was lost or replaced by
+an older one, and the copy is needed.  Answer: copy, generation, generations.
 
-``import`` takes such an archive as this host's own catalog, which must have none.  Answer: catalog.
+``import`` makes such an archive this host's own catalog, if it has none.  Answer: catalog.
 """
 
 import contextlib
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 GENERATIONS = 10
 LESS = (
-    "was the catalog lost, or is it an old one? tape_inventory with tape_catalog_from, or with tape_rebuild, brings "
-    "back what it lacks; if that is gone for good, set tape_accept_catalog once"
+    "was the catalog lost, or is it an older one? To recover the entries, run tape_inventory with tape_catalog_from or "
+    "tape_rebuild; if they are gone for good, set tape_accept_catalog once"
 )
 
 
 def keep(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Take the catalog on standard input as the newest generation; raises Problem."""
+    """Store the catalog from standard input as the newest generation; raises Problem."""
     copy = "%s-of-%s" % (session.settings.catalog_dir, names.path(names.host(args.of)))
     if os.path.lexists(copy) and not os.path.islink(copy):
-        raise Problem("%s is there and is no copy of a catalog" % copy, "move it out of the way")
+        raise Problem("%s exists, but is not a copy of a catalog" % copy, "move it away")
     os.umask(0o077)
     part = "%s.%d.part" % (copy, os.getpid())
     try:
@@ -59,13 +59,13 @@ def keep(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Take the catalog on standard input as this host's; raises Problem."""
+    """Make the catalog from standard input that of this host; raises Problem."""
     top = session.settings.catalog_dir
     tapes, lists = os.path.join(top, "tapes"), os.path.join(top, "lists")
     if os.path.lexists(tapes):
         raise Problem(
-            "%s has a catalog already" % top,
-            "move %s out of the way if it is not the one that you want" % tapes,
+            "%s already has a catalog" % top,
+            "move %s away to replace it" % tapes,
             kind=CONFIRM,
         )
     os.umask(0o077)
@@ -77,7 +77,7 @@ def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any
         if os.path.isdir(os.path.join(part, "lists")):
             shutil.rmtree(lists, ignore_errors=True)
             os.rename(os.path.join(part, "lists"), lists)
-        os.rename(os.path.join(part, "tapes"), tapes)  # they are what counts, so they come last, in one step
+        os.rename(os.path.join(part, "tapes"), tapes)  # these make the catalog valid, so they come last, in one step
         files.sync_folder(top)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -85,7 +85,7 @@ def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any
 
 
 def receive(folder: str) -> None:
-    """Unpack standard input, all of it; raises Problem."""
+    """Unpack all of standard input; raises Problem."""
     files.make_folder(folder)
     command = ["tar", "--extract", "--file=-", "--no-same-owner", "--no-same-permissions"]
     command.append("--directory=" + folder)
@@ -93,26 +93,26 @@ def receive(folder: str) -> None:
         tar = children.start(command, stderr=subprocess.PIPE)
         said = tar.communicate()[1].decode("utf-8", "replace").strip().splitlines() or ["it has no tapes"]
     if tar.returncode or not os.path.isdir(os.path.join(folder, "tapes")):
-        raise Problem("what came is no whole catalog (%s)" % said[0], "nothing was changed")
-    for name in os.listdir(os.path.join(folder, "tapes")):  # the lists may be read again from tapes
+        raise Problem("the received catalog is incomplete (%s)" % said[0], "nothing was changed")
+    for name in os.listdir(os.path.join(folder, "tapes")):  # the lists can be read from tapes again
         with open(os.path.join(folder, "tapes", name), "rb") as written:
             os.fsync(written.fileno())
 
 
 def compare(settings: "Settings", host: str, copy: str, part: str) -> None:
-    """Refuse a catalog that knows less than its last copy; raises Problem."""
+    """Raises Problem for a catalog that lacks entries of its last copy."""
     old, new = catalogs.Catalog(copy), catalogs.Catalog(part)
     for each in (old, new):
         refuse_newer(each)
     sent = new.tapes()
     tapes, archives = missing(old.tapes(), sent)
-    tapes += sorted(set(old.damaged) - {tape["label"] for tape in sent} - set(new.damaged))  # nobody knows what it had
+    tapes += sorted(set(old.damaged) - {tape["label"] for tape in sent} - set(new.damaged))  # its contents are unknown
     if settings.accept_catalog or not (tapes or archives):
         return
     what = ["tape " + some(tapes) if len(tapes) == 1 else "the tapes " + some(tapes)] if tapes else []
     what += ["%s of tape %s" % (count(number, "archive"), label) for label, number in sorted(archives.items())]
     raise Problem(
-        "the copy of %s's catalog knows %s, and the one that was sent does not: the copy stays as it is"
+        "the copy of %s's catalog has %s, but the catalog that was sent does not: the copy was not changed"
         % (host, some(what)),
         "; ".join(new.warnings() + [LESS]),
         kind=CONFIRM,
@@ -120,16 +120,16 @@ def compare(settings: "Settings", host: str, copy: str, part: str) -> None:
 
 
 def refuse_newer(catalog: "catalogs.Catalog") -> None:
-    """Raises Problem for a catalog of which this version of the collection does not know all."""
+    """Raises Problem for a catalog with a format of a later version of the collection."""
     for each in catalog.index.all():
         if each.problem and each.problem.kind == NEWER:
             raise each.problem
 
 
 def missing(old: "list[catalogs.Tape]", new: "list[catalogs.Tape]") -> "tuple[list[str], dict[str, int]]":
-    """The tapes that only the old catalog knows, and of the others how many good archives."""
+    """The tapes that only the old catalog has, and the number of good archives missing on others."""
     by_id = {tape["id"]: tape for tape in new}
-    former = {each for tape in new for each in tape.get("former", [])}  # what was labelled again
+    former = {each for tape in new for each in tape.get("former", [])}  # tapes that were relabelled
     tapes, archives = [], {}
     for tape in old:
         now = by_id.get(tape["id"])
@@ -149,7 +149,7 @@ def name_of(archive: "catalogs.Archive") -> "tuple[int, str, str, str]":
 
 
 def share(copy: str, part: str) -> None:
-    """Link the lists of files that the last generation has, too: they never change."""
+    """Replace file lists by hard links to those of the last generation; they never change."""
     for top, _folders, found in os.walk(os.path.join(part, "lists")):
         for name in found:
             new = os.path.join(top, name)
@@ -161,9 +161,9 @@ def share(copy: str, part: str) -> None:
 
 
 def begin(copy: str, part: str) -> str:
-    """Let what was received be the newest generation, in one step; returns its path."""
+    """Make the received catalog the newest generation, in one step; returns its path."""
     last = [name for name in generations(copy) if not name.isdigit()][-1:]
-    now = max([time.time()] + [parse_time(name) + 1 for name in last])  # also when the clock has gone backwards
+    now = max([time.time()] + [parse_time(name) + 1 for name in last])  # even if the clock was set back
     name = "%s.%s" % (copy, time.strftime(STAMP, time.gmtime(now)))
     link = "%s.link" % part
     os.rename(part, name)
@@ -176,7 +176,7 @@ def begin(copy: str, part: str) -> str:
 
 
 def generations(copy: str) -> "list[str]":
-    """The names behind the dot, the oldest first; the first version kept one, whose name is a number."""
+    """The names after the dot, oldest first; the first version had a single one, named by a number."""
     start = os.path.basename(copy) + "."
     found = [name[len(start) :] for name in os.listdir(os.path.dirname(copy)) if name.startswith(start)]
     numbers = [name for name in found if name.isdigit()]
@@ -184,7 +184,7 @@ def generations(copy: str) -> "list[str]":
 
 
 def expire(copy: str) -> "list[str]":
-    """Remove the oldest generations; returns those that are left."""
+    """Remove the oldest generations; returns the others."""
     found = generations(copy)
     for name in found[:-GENERATIONS]:
         shutil.rmtree("%s.%s" % (copy, name), ignore_errors=True)

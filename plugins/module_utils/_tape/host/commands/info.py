@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What there is: drives, tapes, archives, and of each host the newest good archive.  Nothing is changed."""
+"""info: reports drives, tapes, archives, and the newest good archive of each host; changes nothing."""
 
 from ...common.units import iso
 from ..catalog import catalog as catalogs
@@ -20,13 +20,13 @@ KEYS = ("host", "set", "run", "time", "level", "base", "tape", "file", "bytes", 
 
 
 def info(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """As much of it as --gather names; raises Problem."""
+    """Returns the parts that --gather names; raises Problem."""
     catalog = session.catalog
     gather = args.gather.split(",")
     archives = [archive for archive in catalog.archives() if args.host in ("", archive["host"])]
     found: "dict[str, Any]" = {"warnings": catalog.warnings()}
     if "drives" in gather:
-        found["drives"] = [inventory.look(session, path, "looking at it") for path in session.settings.devices]
+        found["drives"] = [inventory.look(session, path, "reading the label") for path in session.settings.devices]
     doubt = clock.doubt(session, catalog.archives())
     found["warnings"] += [doubt] if doubt else []
     if "tapes" in gather:
@@ -48,7 +48,7 @@ def entry_of(archive: "Archive") -> "dict[str, Any]":
 
 
 def wanted_next(session: "Session") -> "str | None":
-    """The tape that a backup would rather have than any other, wherever it is."""
+    """The tape that a backup would prefer, whether it is in a drive or not."""
     request = requests.WriteRequest(session)
     ranked = [(request.rate(tape), tape["label"]) for tape in session.catalog.tapes()]
     usable = [(rank, label) for (rank, reason), label in ranked if not reason]

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in the drives, and what the catalog knows; and the catalog of a tape from the tape itself."""
+"""inventory: lists drives and tapes, and rebuilds the catalog of a tape from the tape itself."""
 
 from ...common.problem import DAMAGED, Problem
 from ...common.units import count, iso
@@ -27,7 +27,7 @@ def look(
     why: str,
     first: "Callable[[Reservation], None]" = lambda held: None,
 ) -> "dict[str, Any]":
-    """The tape in a drive, or why that cannot be told; ``first`` is done with the drive before."""
+    """The tape in a drive, or why it is unknown; ``first`` is called with the drive before."""
     entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
     try:
         held = reservations.reserve(session, path, why, reservations.SCAN_TIME)
@@ -43,7 +43,7 @@ def look(
 
 
 def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """What is in each drive, and what the catalog knows; with --rebuild, first what the tapes themselves say."""
+    """List drives and tapes; with --rebuild, first add the contents of the loaded tapes to the catalog."""
     catalog = session.catalog
     rebuilt: "list[dict[str, Any]]" = []
 
@@ -56,7 +56,7 @@ def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]
     if bad:
         raise Problem(
             "; ".join("tape %s could not be read: %s" % (each["label"], "; ".join(each["errors"])) for each in bad),
-            "all that the catalog knew is kept, and %s added. Clean the drive, or try another one, and rebuild again"
+            "the catalog keeps its entries (added: %s). Clean the drive, or try another one, and rebuild again"
             % ", ".join("%s of %s" % (count(each["added"], "archive"), each["label"]) for each in rebuilt),
             kind=DAMAGED,
         )
@@ -72,7 +72,7 @@ def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]
 
 
 def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]] | None") -> "dict[str, Any]":
-    """One tape for a list of them; ``keep``: None if nothing expires."""
+    """One tape, for a list; ``keep`` is None if nothing expires."""
     own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
     lease = leases.read(catalog, tape["label"])
     states = [archive["state"] for archive in own]
@@ -84,7 +84,7 @@ def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str
         "failed": states.count(catalogs.FAILED),
         "bytes": catalogs.used(tape),
         "full": tape["full"],
-        # with a damaged file nobody knows what is based on it
+        # archives in a damaged file may be based on it
         "expired": keep is not None and not catalog.damaged and catalogs.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,
         "last": own[-1]["time"] if own else None,

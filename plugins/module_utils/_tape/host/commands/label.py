@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Labelling a tape: what is on it must be known to be of no use, or be named by whoever wants it overwritten."""
+"""label: labels a tape; if it may still be needed, the user must confirm overwriting it by its fingerprint."""
 
 import os
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Label the tape in a drive; what is on one that is not blank must be named by its fingerprint or barcode."""
+    """Label the tape in a drive; to overwrite one that is not blank, its fingerprint or barcode must be given."""
     settings = session.settings
     name = names.checked("tape", args.label)
     device = args.device or (settings.devices[0] if len(settings.devices) == 1 else "")
     if not device:
         raise Problem(
-            "which drive?", "give tape_device, one of: %s" % (", ".join(settings.devices) or "none, set tape_devices")
+            "tape_device is required",
+            "set it to one of: %s" % (", ".join(settings.devices) or "none, set tape_devices"),
         )
     held = reservations.reserve(session, device, "labelling", reservations.SCAN_TIME)
     try:
@@ -40,14 +41,14 @@ def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         if not status.loaded:
             raise Problem("drive %s has no tape in it" % device, "load one")
         if status.protected:
-            raise Problem("the tape in %s is write-protected" % device, "slide its tab, or load another")
+            raise Problem("the tape in %s is write-protected" % device, "move its write-protect tab, or load another")
         known = session.catalog.tape(name)
         block = held.drive.first_block()
         may_overwrite(held, block, args, foreign)
         if known and known["id"] and known["id"] != held.label.get("id") and "relabelling" not in known:
             raise Problem(
-                "there is a tape %s already, labelled %s, and it is not this one" % (name, known["labelled"]),
-                "give another name, or remove %s once that tape is gone" % session.catalog.tape_path(name),
+                "the catalog already has another tape %s, labelled %s" % (name, known["labelled"]),
+                "choose another name, or remove %s if that tape no longer exists" % session.catalog.tape_path(name),
             )
         held.drive.prepare(settings.compression)
         volume.encrypt(held, False)
@@ -62,7 +63,7 @@ def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace", foreign: str) -> None:
-    """Whether this tape may be labelled; raises Problem, with what a person repeats to say that it may."""
+    """Raises Problem if this tape may not be labelled, with the fingerprint that confirms overwriting it."""
     if not block:
         return
     tape = None if foreign else held.tape
@@ -70,15 +71,15 @@ def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace",
     if tape and not more and not any(each["kind"] == catalogs.ARCHIVE for each in tape["archives"]):
         return
     if tape and held.settings.reuse == "never":
-        raise Problem("tape %s has archives, and tape_reuse is never" % tape["label"])
-    # of a tape that has more than the catalog knows the proof is another one, so that nobody repeats it unread
+        raise Problem("tape %s contains archives, and tape_reuse is never" % tape["label"])
+    # with unknown data the fingerprint differs, so that nobody confirms it unread
     proof = labels.fingerprint(b"more" + block if more else block)
     barcode = "" if more else (tape["barcode"] if tape else "") or held.label.get("barcode")
     if args.overwrite and args.overwrite in (proof, barcode):
         return
-    hint = "to overwrite it, say tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
+    hint = "to overwrite it, set tape_overwrite=%s%s" % (proof, ", or its barcode %s" % barcode if barcode else "")
     if more:
-        hint = "tape_inventory with tape_rebuild reads it in; " + hint
+        hint = "tape_inventory with tape_rebuild adds it to the catalog; " + hint
     if args.overwrite:
         hint = "%s is neither its fingerprint nor its barcode; %s" % (args.overwrite, hint)
     what = "the tape in %s holds %s" % (held.drive.path, content(held, block, tape, more))
@@ -86,7 +87,7 @@ def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace",
 
 
 def unlisted(held: "Reservation", tape: "catalogs.Tape") -> str:
-    """What is on the tape that the catalog does not know, "" if nothing is."""
+    """The data on the tape that the catalog does not know, as a sentence; "" for none."""
     try:
         return volume.unknown_data(held, tape)
     except Problem as exc:
@@ -94,10 +95,10 @@ def unlisted(held: "Reservation", tape: "catalogs.Tape") -> str:
 
 
 def content(held: "Reservation", block: bytes, tape: "catalogs.Tape | None", more: str) -> str:
-    """What a person should know of a tape before it is overwritten."""
+    """The contents of a tape, for a user who may overwrite it."""
     if tape is None:
         if held.label:
-            return "tape %s, which this catalog does not know" % held.label["label"]
+            return "tape %s, which is not in this catalog" % held.label["label"]
         return labels.describe(block)
     own = sum(1 for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE)
     text = "%s of tape %s" % (count(own, "archive"), tape["label"])
@@ -105,14 +106,14 @@ def content(held: "Reservation", block: bytes, tape: "catalogs.Tape | None", mor
         return text + "; but " + more
     text += not_expired(tape, held.catalog.archives())
     if held.catalog.damaged:
-        text += "; what cannot be read may need them (%s)" % "; ".join(held.catalog.warnings())
+        text += "; archives in unreadable files may be based on them (%s)" % "; ".join(held.catalog.warnings())
     doubt = clock.doubt(held.session, held.catalog.archives())
     return text + ("; " + doubt if doubt else "")
 
 
 def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> str:
-    """What a person should know before the archives of a tape are overwritten, for the end of a sentence."""
+    """A warning for the end of a sentence, if archives of a tape would be overwritten too early."""
     if not catalogs.is_expired(tape, catalogs.needed(archives, expire_last=True)):
-        return ", not all of which are past their retention"
+        return ", some of which are within their retention"
     hosts = catalogs.hosts_on(tape, catalogs.only_last(archives))
     return ", among them the last good one of " + some(hosts) if hosts else ""

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before any host's tar starts: what each archive is based on, their order, the tapes, and whether that can work."""
+"""plan: before tar starts on any host, chooses bases and order of the archives, and checks drives and tapes."""
 
 import contextlib
 import json
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """The request: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
-    Without a run it is a new one, with a name that nobody else gets. A host's ``bytes`` are an estimate; else what its
-    last archive of this level had is taken.
+    Without ``run`` it starts a new one, with a unique name.  ``bytes`` of a host is an estimate; by default the size of
+    its last archive of the same level is used.
     """
     settings, catalog = session.settings, session.catalog
     request = read_request(args.input)
@@ -54,7 +54,7 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     warnings += bases.warnings
     drives = look(session, warnings)
     todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
-    # the longest first, and before all those of which nothing is known
+    # hosts of unknown duration first, then the longest
     order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
     tapes, sentence = packing(settings, drives, [todo[host]["bytes"] for host in order])
     return {
@@ -69,7 +69,7 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
-    """What is asked for, by a module or on standard input; raises Problem."""
+    """The request, from a module or standard input; raises Problem."""
     try:
         request = json.loads(sys.stdin.buffer.read().decode()) if given is None else given
         if request.get("run"):
@@ -80,25 +80,25 @@ def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
             wish["bytes"] = int(wish.get("bytes") or 0) or None
         return dict(request)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as exc:
-        raise Problem("the request cannot be read: %r" % exc) from None
+        raise Problem("invalid request: %r" % exc) from None
 
 
 def gone_back(archives: "list[catalogs.Archive]") -> "list[str]":
-    """Whether the clock of this host has gone backwards: the order of archives does not suffer, retention does."""
+    """A warning if the clock was set back, which affects the retention of archives, but not their order."""
     now, newest = time.time(), max([archive["time"] for archive in archives] or [""])
     if not newest or now + SLACK > parse_time(newest):
         return []
     text = (
-        "the clock of the tape host says %s, and its newest archive is of %s: set the clock. The archives of this run "
-        "count as newer all the same, but are kept only as long after the clock's time as tape_retention says"
+        "the clock of the tape host shows %s, but its newest archive is of %s: set the clock. The archives of this "
+        "run still count as newer, but their retention begins at the time of the clock"
     )
     return [text % (iso(now), newest)]
 
 
 def new_run(catalog: "Catalog", dry: bool, known: "set[str]") -> str:
-    """A run's name is the time; that of two jobs that begin in the same second is a second later for one of them.
+    """A new run, named by the time; if two jobs start in the same second, one of them gets the next second.
 
-    ``known``: the names that the catalog has, also of the future, should the clock have been wrong.
+    ``known``: the names in the catalog, which may be in the future if the clock was wrong.
     """
     folder = os.path.join(catalog.folder, "runs")
     now = time.time()
@@ -119,19 +119,19 @@ def new_run(catalog: "Catalog", dry: bool, known: "set[str]") -> str:
 
 
 def check_resume(catalog: "Catalog", run: str, archives: "list[catalogs.Archive]") -> None:
-    """Whether there is such a run; raises Problem."""
+    """Raises Problem if this run does not exist."""
     known = {archive["run"] for archive in archives}
     if run in known or os.path.isdir(os.path.join(catalog.folder, "runs", run)):
         return
     raise Problem(
         "there is no run %s to resume" % run,
-        "the last ones are %s; without tape_resume a new one begins" % (", ".join(sorted(known)[-3:]) or "none"),
+        "the last runs are %s; without tape_resume a new run begins" % (", ".join(sorted(known)[-3:]) or "none"),
         kind=NOT_FOUND,
     )
 
 
 def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
-    """What is in each drive, and whether it may be written; raises Problem if nothing can be written, ever."""
+    """The tape in each drive, and whether it is writable; raises Problem if no drive will have a writable tape."""
     settings = session.settings
     seen = []
     request = requests.WriteRequest(session)
@@ -141,9 +141,9 @@ def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
         seen.append(dict(loaded(held, rank), message=reason))
         return rank, reason
 
-    held, reasons, busy = scan.scan(session, record, "a look at the tape")
+    held, reasons, busy = scan.scan(session, record, "reading the label")
     known = [entry["device"] for entry in seen]
-    for path in [path for path in settings.devices if path not in known]:  # the role counts them
+    for path in [path for path in settings.devices if path not in known]:  # so that the number of drives is known
         entry = {"device": path, "label": None, "state": "unknown", "free": None, "file": None}
         seen.append(dict(entry, message=reasons.get(path, "")))
     why = "; ".join(reasons.values())
@@ -155,10 +155,10 @@ def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
         warnings.append("will change tapes first: " + why)
     elif settings.wait:
         why = "; ".join([why] + scan.suggestion(session, request))
-        warnings.append("will wait for somebody to load a tape that may be written: " + why)
+        warnings.append("will wait for a writable tape to be loaded: " + why)
     else:
         kind = BUSY if busy else CONFIRM if request.withheld else NO_TAPE
-        raise Problem("no drive has a tape that may be written", why, kind=kind)
+        raise Problem("no drive has a writable tape", why, kind=kind)
     return seen
 
 
@@ -179,14 +179,14 @@ def loaded(held: "Reservation", rank: int) -> "dict[str, Any]":
 def packing(
     settings: "Settings", drives: "list[dict[str, Any]]", sizes: "list[int | None]"
 ) -> "tuple[int | None, str]":
-    """How many tapes these archives need, in this order, and a sentence that says so."""
+    """The number of tapes for these archives, in this order, and a sentence on it."""
     known = [size for size in sizes if size is not None]
     total = sum(known)
     text = "%s, %s" % (count(len(sizes), "archive"), say_size(total))
     if len(known) < len(sizes):
-        text += " and %d of which nothing is known" % (len(sizes) - len(known))
+        text += " and %d of unknown size" % (len(sizes) - len(known))
     if not settings.capacity:
-        return None, text + "; tape_capacity is not set, so whether they fit is not known"
+        return None, text + "; whether they fit is unknown, because tape_capacity is not set"
     fitting = [entry["free"] for entry in drives if entry["state"] in ("yours", "append", "empty", "expired")]
     room = max(fitting or [settings.capacity - labels.LABEL_BLOCK])
     tapes = 1

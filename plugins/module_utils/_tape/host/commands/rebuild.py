@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The catalog of a tape, from the tape alone: its label, the catalogs on it, and the name of each archive."""
+"""Rebuilds the catalog of a tape from the tape itself: its label, its copies of the catalog, the names of archives."""
 
 import io
 import tarfile
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from ..drives.detect import AnyDrive
     from ..reserve.reservation import Reservation
 
-UNKNOWN = "unknown"  # run and host of what does not say so
+UNKNOWN = "unknown"  # run and host of unnamed archives
 
 
 class Found:
-    """A tape as it was read: its files, and the copies of catalogs among them, the oldest first."""
+    """The contents of a tape: its files, and the copies of catalogs among them, oldest first."""
 
     def __init__(self) -> None:
-        self.archives: "dict[int, Archive]" = {}  # by the numbers of their tape files
+        self.archives: "dict[int, Archive]" = {}  # {number of the tape file: archive}
         self.copies: "list[Tape]" = []
         self.lists: "dict[str, bytes]" = {}
         self.errors: "list[str]" = []
         self.warnings: "list[str]" = []
-        self.end: "int | None" = None  # where the data ends, if the tape said so itself
+        self.end: "int | None" = None  # where the data ends, if the drive reported it
 
 
 def rebuild(held: "Reservation") -> "dict[str, Any]":
-    """Read a tape's files from first to last, and add to the catalog what it lacks; raises Problem."""
+    """Read all files of a tape, and add missing entries to the catalog; raises Problem."""
     catalog = held.catalog
     drive = held.drive
-    if not drive.status().loaded:  # else an attempt to read waits for two minutes
+    if not drive.status().loaded:  # otherwise a read would wait for two minutes
         raise Problem("there is no tape in %s" % drive.path)
     label = labels.parse(drive.first_block())
     if label is None:
-        raise Problem("the tape in %s has no label of ours: there is nothing to rebuild from" % drive.path)
+        raise Problem("the tape in %s has no label of this collection: there is nothing to rebuild from" % drive.path)
     check_other(catalog, label, known_as(catalog, label["label"]))
     drive.prepare(None)
     with source.decrypting(held):
@@ -77,7 +77,7 @@ def rebuild(held: "Reservation") -> "dict[str, Any]":
 
 
 def read_tape(held: "Reservation", label: "dict[str, Any]") -> "Found":
-    """Its files up to the verified end of its data, or up to where two in a row cannot be read."""
+    """The files up to the verified end of data, or up to two consecutive unreadable ones."""
     found = Found()
     number, unreadable = 0, 0
     while unreadable < 2:
@@ -92,7 +92,7 @@ def read_tape(held: "Reservation", label: "dict[str, Any]") -> "Found":
             found.end = number
             break
         unreadable = 0
-        if held.drive.kind == "virtual":  # a file does not tell in which blocks it was written
+        if held.drive.kind == "virtual":  # a file does not record its block size
             block = block[: label["block_size"]]
         archive = found.archives[number] = archive_of(block, number, label)
         if archive["kind"] == catalogs.CATALOG:
@@ -106,15 +106,15 @@ def read_tape(held: "Reservation", label: "dict[str, Any]") -> "Found":
             found.copies += copies
             found.lists.update(lists)
             if not copies:
-                found.warnings.append("the copy of the catalog in tape file %d is not whole" % number)
-    for each in range(1, found.end or 0):  # what lies before others is there, though it cannot be read
+                found.warnings.append("the copy of the catalog in tape file %d is incomplete" % number)
+    for each in range(1, found.end or 0):  # unreadable files before others exist
         if each not in found.archives:
             found.archives[each] = archive_of(b"", each, label)
     return found
 
 
 def first_of(drive: "AnyDrive", number: int) -> bytes:
-    """The first record of a tape file, b"" if the data ends there, and not only if nothing can be read."""
+    """The first record of a tape file, b"" if the data certainly ends there."""
     block = drive.read_first(number)
     if not block and not drive.at_end(number):
         raise Problem("it is empty, or cannot be read")
@@ -122,10 +122,10 @@ def first_of(drive: "AnyDrive", number: int) -> bytes:
 
 
 def merge(tape: "Tape", found: "Found") -> "list[Archive]":
-    """Put together all that is known of a tape; returns the good archives that are not on it any more.
+    """Merge all sources on a tape; returns the good archives that are no longer on it.
 
-    The catalog knows most, then the newest of the copies on the tape, and the tape's files themselves know least.
-    Nothing is dropped unless the tape has another archive in its place, or says that its data ends before it.
+    The catalog has the most details, then the newest copy on the tape, then the tape files themselves.  An entry is
+    dropped only if the tape has another archive in its place, or its data ends before it.
     """
     known: "dict[int, Archive]" = {}
     for copy in found.copies:
@@ -149,7 +149,7 @@ def merge(tape: "Tape", found: "Found") -> "list[Archive]":
 
 
 def is_it(known: "Archive", there: "Archive") -> bool:
-    """Whether a tape file may be this archive, by what it says of itself."""
+    """Whether a tape file may be this archive, by its own label."""
     if there["run"] == UNKNOWN:
         return True
     if (known["kind"], known["run"]) != (there["kind"], there["run"]):
@@ -159,7 +159,7 @@ def is_it(known: "Archive", there: "Archive") -> bool:
 
 def gone(label: str, archive: "Archive") -> str:
     return (
-        "tape %s has the archive of %s (set %s) of run %s no longer in tape file %d: it was overwritten elsewhere"
+        "tape %s no longer has the archive of %s (set %s) of run %s in tape file %d: it was overwritten elsewhere"
         % (
             label,
             archive["host"],
@@ -171,10 +171,10 @@ def gone(label: str, archive: "Archive") -> str:
 
 
 def todo(label: str, unsure: int) -> "list[str]":
-    """What a person should do next."""
+    """Advice for the user."""
     if not unsure:
         return []
-    text = "%s of tape %s %s not known to be good before verify has read %s: tape_of_tape=%s" % (
+    text = "%s of tape %s %s not known to be good until verify has read %s: tape_of_tape=%s" % (
         count(unsure, "archive"),
         label,
         "is" if unsure == 1 else "are",
@@ -185,7 +185,7 @@ def todo(label: str, unsure: int) -> "list[str]":
 
 
 def known_as(catalog: "Catalog", name: str) -> "Tape | None":
-    """What the catalog has of a tape, None if that is nothing or damaged; raises Problem."""
+    """The tape in the catalog, None if it is missing or damaged; raises Problem."""
     try:
         return catalog.tape(name)
     except Problem as exc:
@@ -195,17 +195,17 @@ def known_as(catalog: "Catalog", name: str) -> "Tape | None":
 
 
 def check_other(catalog: "Catalog", label: "dict[str, Any]", tape: "Tape | None") -> None:
-    """Raises Problem if the catalog's tape of this name is another one."""
+    """Raises Problem if the catalog has another tape with this name."""
     if tape and label["id"] not in (tape["id"], (tape.get("relabelling") or {}).get("id")) and tape["archives"]:
         raise Problem(
             "the catalog has another tape %s, labelled %s; this one was labelled %s"
             % (tape["label"], tape["labelled"], label["labelled"]),
-            "remove %s if that tape is gone" % catalog.tape_path(tape["label"]),
+            "remove %s if that tape no longer exists" % catalog.tape_path(tape["label"]),
         )
 
 
 def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
-    """What the first block of a tape file says: tar's label is "run host level date set", or "catalog run date"."""
+    """The archive named in the first block of a tape file: "run host level date set", or "catalog run date"."""
     words = volume_label(block).split(" ")
     kind = catalogs.CATALOG if words[0] == "catalog" else catalogs.ARCHIVE
     if kind == catalogs.CATALOG:
@@ -227,7 +227,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "block_size": len(block) if len(block) % 512 == 0 and 0 < len(block) < FAR else label["block_size"],
         "bytes": None,
         "sha256": None,
-        # whether it is whole is not known before it has been verified
+        # it may be incomplete until it is verified
         "state": catalogs.WRITTEN if known else catalogs.FAILED,
         "keep_until": 2**40,
         "rebuilt": now_iso(),
@@ -235,7 +235,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
 
 
 def is_ours(words: "list[str]") -> bool:
-    """Whether a volume label is one that this collection gives."""
+    """Whether a volume label was written by this collection."""
     try:
         run, host, level, time = words[:4]
         names.checked("run", run)
@@ -248,7 +248,7 @@ def is_ours(words: "list[str]") -> bool:
 
 
 def volume_label(block: bytes) -> str:
-    """The name that tar --label gave an archive, "" if it has none: a member of type V, or a header of pax."""
+    """The label of an archive from tar --label (a member of type V or a pax header), "" for none."""
     try:
         with tarfile.open(fileobj=io.BytesIO(block), mode="r:") as archive:
             name = archive.pax_headers.get("GNU.volume.label", "")

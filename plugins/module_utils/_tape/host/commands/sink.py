@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last stage of a backup: one archive, from the link to a tape, and into the catalog."""
+"""sink, the last stage of a backup: writes an archive from the link to a tape and records it in the catalog."""
 
 import time
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Put standard input on a tape; returns the archive's entry of the catalog; raises Problem."""
+    """Write standard input to a tape; returns the entry in the catalog; raises Problem."""
     session = session.of(args.run, args.host)
     expect = args.expect or 0
     if session.settings.capacity and expect > session.settings.capacity - labels.LABEL_BLOCK:
@@ -46,7 +46,7 @@ def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -> "catalogs.Archive":
-    """The entry of an archive that begins now."""
+    """The entry for a new archive."""
     settings, started = session.settings, time.time()
     return {
         "kind": catalogs.ARCHIVE,
@@ -68,12 +68,12 @@ def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -
 
 
 def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> None:
-    """Write one tape file; its entry is in the catalog before the first byte, and whatever comes; raises Problem."""
+    """Write one tape file; its entry is in the catalog before the first byte, and after any failure; raises Problem."""
     catalog = held.catalog
     name = held.label["label"]
     archive["file"] = volume.next_file(held)
     positions.forget(held)
-    with catalog.change(name) as tape:  # in the place of one that is reclaimed
+    with catalog.change(name) as tape:  # replaces a reclaimed one
         order: "Any" = catalogs.after_all(catalog.archives(), archive)
         archive.update(order)
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
@@ -82,7 +82,7 @@ def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> Non
         outcome = copy(held, archive["file"], stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
-    finally:  # also when we are told to stop; what a kill leaves is found by the next one (volume.next_file)
+    finally:  # also after a signal; leftovers of SIGKILL are found by the next process (volume.next_file)
         full = outcome.pop("full")
         more: "Any" = dict(outcome, alerts=held.alerts, encryption=held.encryption)
         archive.update(more)
@@ -93,14 +93,14 @@ def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> Non
                 volume.entry_of(tape, archive["file"]).update(archive)
             positions.remember(held, archive["run"])
     if archive["state"] == catalogs.FAILED:
-        hint = "run it again, and it goes on the next tape" if full else "run it again"
+        hint = "run the backup again, and it uses the next tape" if full else "run the backup again"
         raise Problem(
             "tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint, kind=FULL if full else FAILED
         )
 
 
 def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
-    """Have the writer copy standard input to the tape; what came of it: state, bytes, elapsed, full; raises Problem."""
+    """Run the writer; returns state, bytes, elapsed and full; raises Problem."""
     settings = held.settings
     drive = held.drive
     room = None
@@ -111,15 +111,15 @@ def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
     with drive.output(number) as stdout:
         copied = writer.run(command, held.locks, stdin, stdout, limit=room)
     if copied.why == writer.FAILED:
-        drive.located = False  # it may have been an error of the drive, and then nobody knows where the tape stands
+        drive.located = False  # after a drive error the position of the tape is unknown
     count, full = copied.bytes, copied.why == writer.FULL
     outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "bytes": count, "full": full}
     if not copied.ok or count == 0:
-        problem = "no data came" if copied.ok else "the tape is full" if full else copied.message
+        problem = "no data arrived" if copied.ok else "the tape is full" if full else copied.message
         return dict(outcome, elapsed=round(time.monotonic() - began, 3), problem=problem)
     blocks = drive.written(number, None if count is None else count // settings.block_size)
-    elapsed = time.monotonic() - began  # with what the drive had in its buffer
-    if count is None:  # mbuffer counts nothing, and from a pipe nobody does
+    elapsed = time.monotonic() - began  # includes the time to flush the buffer of the drive
+    if count is None:  # mbuffer does not count, and a pipe cannot be queried
         count = drive.size(number)
     if drive.kind == "drive":
         count = blocks * settings.block_size

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first stage of a restore, and verifying: archives, from a tape."""
+"""source, the first stage of a restore, and verify: both read archives from a tape."""
 
 import contextlib
 import os
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from ..session import Session
 
 AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
-END_OF_ARCHIVE = 1024  # bytes: two blocks of zeros end an archive
+END_OF_ARCHIVE = 1024  # bytes: an archive ends with two blocks of zeros
 
 
 def source(session: "Session", args: "argparse.Namespace") -> None:
-    """Copy an archive to standard output, all of it or not as a success; raises Problem."""
+    """Copy an archive to standard output; raises Problem unless all of it was copied."""
     tape = tape_of(session.catalog, args.tape)
     archive = next((each for each in tape["archives"] if each["file"] == args.file), None)
     if archive is None:
         raise Problem(
             "tape %s has no file %d in the catalog" % (args.tape, args.file),
-            "tape_inventory shows what it has",
+            "tape_inventory lists its archives",
             kind=NOT_FOUND,
         )
     with reserved(session, args.tape, archive, "reading the archive") as held:
@@ -49,13 +49,13 @@ def tape_of(catalog: "Catalog", label: str) -> "Tape":
     tape = catalog.tape(label)
     if tape is None:
         where = "tape %s is not in the catalog %s" % (label, catalog.folder)
-        raise Problem(where, "tape_inventory shows what is", kind=NOT_FOUND)
+        raise Problem(where, "tape_inventory lists the tapes", kind=NOT_FOUND)
     return tape
 
 
 @contextlib.contextmanager
 def reserved(session: "Session", label: str, archive: "Archive", what: str) -> "Iterator[Reservation]":
-    """Hold the drive that has this tape in it, as soon as it has, and have it decrypt."""
+    """Wait for a drive with this tape, reserve it and enable decryption."""
     request = requests.ReadRequest(label, what)
     with scan.reserve(session.of(archive["run"], archive["host"]), request) as held, decrypting(held):
         yield held
@@ -63,18 +63,18 @@ def reserved(session: "Session", label: str, archive: "Archive", what: str) -> "
 
 @contextlib.contextmanager
 def decrypting(held: "Reservation") -> "Iterator[None]":
-    """The drive has the key for what is read; afterwards it encrypts nothing that others write; raises Problem."""
+    """Give the drive the key for reading; afterwards it encrypts nothing for others; raises Problem."""
     if held.drive.kind == "drive":
         encryption.encryption(held.drive.path, held.settings.encryption, writing=False)
     try:
         yield
     finally:
-        with contextlib.suppress(Problem):  # what was read is none the worse, and whoever writes tries it again
+        with contextlib.suppress(Problem):  # the data is still good, and the next writer repeats this
             volume.encrypt(held, False)
 
 
 def read(held: "Reservation", archive: "Archive", stdout: int) -> "writer.Copied":
-    """Copy a tape file in the blocks in which it was written."""
+    """Copy a tape file with the block size with which it was written."""
     held.drive.prepare(None)
     with held.drive.input(archive["file"]) as stdin:
         copied = writer.run(writer.read_command(archive["block_size"]), held.locks, stdin, stdout)
@@ -84,25 +84,23 @@ def read(held: "Reservation", archive: "Archive", stdout: int) -> "writer.Copied
 
 
 def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
-    """A tape file is all there, or raises Problem: a read at the end of the data gives nothing, and success."""
+    """Raises Problem unless the whole file was read; a read at the end of data returns nothing, without an error."""
     where = "tape %s, file %d" % (label, archive["file"])
     if not copied.ok:
         raise Problem("%s cannot be read: %s" % (where, copied.message), "clean the drive, or try another one")
     if not copied.bytes:
-        raise Problem(
-            "%s: there is nothing" % where, "is this the tape that was written, or was it overwritten elsewhere?"
-        )
+        raise Problem("%s: there is no data" % where, "is this the right tape, or was it overwritten elsewhere?")
     if archive["bytes"] not in (None, copied.bytes):
-        raise Problem("%s has %d bytes, and %d were written" % (where, copied.bytes, archive["bytes"]), "it is damaged")
+        raise Problem("%s has %d bytes, but %d were written" % (where, copied.bytes, archive["bytes"]), "it is damaged")
 
 
 def verify(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Read archives again, tape by tape, and compare them with the catalog; returns what was found.
+    """Read archives, tape by tape, and compare them with the catalog.
 
-    An archive is verified, or failed, or not verified: of one whose tape is on the shelf nothing is known.
+    Each archive is verified, failed, or not verified because its tape is not in a drive.
     """
     found = {"verified": [], "failed": [], "not_verified": []}  # type: dict[str, list[dict[str, Any]]]
-    absent: "dict[str, str]" = {}  # the tapes that have been waited for
+    absent: "dict[str, str]" = {}  # {tape that did not appear: the problem}
     wanted = [
         archive
         for archive in session.catalog.archives()
@@ -121,7 +119,7 @@ def verify(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -> "tuple[str, dict[str, Any]]":
-    """What has come of one archive, and what is known of it."""
+    """The outcome of one archive, and its details."""
     if archive["tape"] in absent:
         return "not_verified", {"problem": absent[archive["tape"]]}
     began, loaded = time.monotonic(), False
@@ -141,27 +139,27 @@ def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -
 
 
 def note(catalog: "Catalog", archive: "Archive", found: "Any") -> None:
-    """What has been found of an archive: nothing, if it is bad."""
+    """Record the result of verifying an archive; details only if it is good."""
     with catalog.change(archive["tape"]) as tape:
         for each in tape["archives"]:
             if (each["file"], each["run"], each["host"]) == (archive["file"], archive["run"], archive["host"]):
-                # one whose host never reported, or that was found on its tape, is good now
+                # an archive that was never reported, or that was found on its tape, becomes good
                 each.update(found)
                 each["verified"] = {"time": now_iso(), "ok": bool(found)}
 
 
 def verify_one(held: "Reservation", archive: "Archive") -> "dict[str, Any]":
-    """Its length, its checksum, and whether tar can list it to its end; what is known of it now; raises Problem."""
+    """Check length and checksum, and that tar can list the whole archive; returns details; raises Problem."""
     where = "tape %s, file %d" % (archive["tape"], archive["file"])
     with contextlib.ExitStack() as stack:
         tee_in, tee_out = pipe(stack)
         sum_in, sum_out = pipe(stack)
         tar_in, tar_out = pipe(stack)
         end_in, end_out = pipe(stack)
-        says = stack.enter_context(tempfile.TemporaryFile())  # which, unlike a pipe, is never full
+        says = stack.enter_context(tempfile.TemporaryFile())  # unlike a pipe, it never blocks the writer
         start = stack.enter_context(Children()).start
         summer = start(["sha256sum"], stdin=sum_in, stdout=PIPE, stderr=says)
-        # tar does not mind an archive that ends between two files
+        # tar accepts an archive that ends between two files
         ending = start(["tail", "-c", str(END_OF_ARCHIVE)], stdin=end_in, stdout=PIPE, stderr=says)
         tar = start(["tar", "--list", "--file=-", "--ignore-zeros"], stdin=tar_in, stdout=DEVNULL, stderr=says)
         branches = (sum_out.fileno(), end_out.fileno())
@@ -179,19 +177,19 @@ def verify_one(held: "Reservation", archive: "Archive") -> "dict[str, Any]":
     check(archive["tape"], archive, copied)
     if archive["sha256"] not in (None, digest):
         raise Problem(
-            "%s: its SHA-256 is %s, and was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
+            "%s: its SHA-256 is %s, but was %s at the source" % (where, digest, archive["sha256"]), "it is damaged"
         )
     if any(statuses):
         why = [line for line in said if not line.endswith(AFTER)] or said
-        hint = "its bytes are those that the source sent" if archive["sha256"] else "it was broken off"
+        hint = "the tape has exactly the data that the source sent" if archive["sha256"] else "it was cut off"
         raise Problem("%s: tar cannot list it: %s" % (where, why[-1]), hint)
     if not whole:
-        raise Problem("%s does not end as an archive does" % where, "it was broken off")
+        raise Problem("%s does not end like an archive" % where, "it was cut off")
     sys.stderr.write("verified %s\n" % where)
     return {"state": catalogs.GOOD, "bytes": copied.bytes, "sha256": digest}
 
 
 def pipe(stack: "contextlib.ExitStack") -> "tuple[IO[bytes], IO[bytes]]":
-    """A pipe that is closed in the end."""
+    """A pipe that the stack closes."""
     ours, theirs = os.pipe()
     return stack.enter_context(open(ours, "rb", 0)), stack.enter_context(open(theirs, "wb", 0))

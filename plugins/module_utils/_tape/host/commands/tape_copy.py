@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The copy of a catalog that is on a tape: what may be believed of it, for it may be damaged, or anybody's."""
+"""Reads the copy of a catalog on a tape, without trusting it: it may be damaged, or written by anybody."""
 
 import os
 import tarfile
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
-    """The tapes of a catalog on the tape, none if it is not whole; and its lists of files, by their paths in it.
+    """The tapes of a copy of the catalog, none if it is incomplete, and its file lists by their paths.
 
     Raises Problem if it cannot be read.
     """
@@ -47,7 +47,7 @@ def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str,
 
 
 def contents(copy: "Any") -> "dict[str, bytes]":
-    """All of its files; raises TarError, also when it ends too early."""
+    """All of its files; raises TarError, also when unexpected end."""
     found = {}
     with tarfile.open(fileobj=copy, mode="r:") as archive:
         for member in archive:
@@ -55,14 +55,14 @@ def contents(copy: "Any") -> "dict[str, bytes]":
             if content is not None:
                 found[member.name] = content.read()
                 if len(found[member.name]) != member.size:
-                    raise tarfile.ReadError("it ends too early")
+                    raise tarfile.ReadError("unexpected end")
     return found
 
 
 def add_others(tapes: "dict[str, Tape | None]", copies: "list[Tape]", label: str) -> None:
-    """What copies, the oldest first, know of other tapes than the one that they are on: the newest copy counts first.
+    """Add entries from copies, oldest first, on other tapes than their own; the newest copy has precedence.
 
-    ``tapes``: what the catalog knows.  Nothing of a tape is dropped, nor what a copy has more of the same tape.
+    ``tapes``: those of the catalog.  No entry of a tape is dropped, and additional entries of the same tape are added.
     """
     for copy in reversed(copies):
         if copy["label"] == label:
@@ -78,7 +78,7 @@ def add_others(tapes: "dict[str, Tape | None]", copies: "list[Tape]", label: str
 
 
 def add_lists(catalog: "Catalog", listed: "dict[str, bytes]") -> None:
-    """Those lists of files that are not here, of archives that are."""
+    """Add missing file lists for archives in the catalog."""
     for archive in catalog.archives():
         for path in (lists.path(catalog, archive), lists.former_path(catalog, archive)):
             data = listed.get(os.path.relpath(path, catalog.folder))

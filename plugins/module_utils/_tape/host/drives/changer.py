@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Another tape into a drive: with a changer and mtx(1), or with a command of the site."""
+"""Loads another tape into a drive, with a changer and mtx(1), or with tape_next_command."""
 
 import contextlib
 import fcntl
@@ -20,40 +20,43 @@ if TYPE_CHECKING:
     # {"drives": {index: {"full", "barcode", "slot"}}, "slots": {number: {"full", "barcode", "import_export"}}}
     Inventory = Dict[str, Dict[int, Dict[str, Any]]]
 
-MOVE_LIMIT = 900.0  # seconds: the other side of a large library, a rewind of 1000 m of tape before
-BUSY_POLL = 1.0  # seconds between two questions to a changer that is busy
+MOVE_LIMIT = 900.0  # seconds: for the far side of a large library, after a rewind of 1000 m of tape
+BUSY_POLL = 1.0  # seconds: polling interval for a busy changer
 NAMED = 24  # barcodes in a sentence
 
-# "Data Transfer Element 0:Full (Storage Element 3 Loaded):VolumeTag = ABC123L6   ", and of old versions, with
-# one drive, without the number; "      Storage Element 4 IMPORT/EXPORT:Full :VolumeTag=ABC124L6   "
+# "Data Transfer Element 0:Full (Storage Element 3 Loaded):VolumeTag = ABC123L6   ", without the number in old
+# versions with one drive; "      Storage Element 4 IMPORT/EXPORT:Full :VolumeTag=ABC124L6   "
 ELEMENT = re.compile(r"^\s*(Data Transfer|Storage) Element\s*(\d*)\s*(IMPORT/EXPORT)?\s*:\s*(Full|Empty)(.*)$")
 LOADED = re.compile(r"Storage Element (\d+) Loaded")
 TAG = re.compile(r":\s*VolumeTag\s*=([^:]*)")
-NO_TAG = re.compile(r"(UNKNOWN|[^0-9A-Za-z]*)$", re.IGNORECASE)  # of cartridges whose label cannot be read
+NO_TAG = re.compile(r"(UNKNOWN|[^0-9A-Za-z]*)$", re.IGNORECASE)  # for cartridges with an unreadable barcode
 
-# what SCSI's additional sense codes (SPC, annex "numeric order codes") mean to the person at the library
+# meaning of SCSI additional sense codes (SPC, annex "numeric order codes") for the operator
 SENSE = {
-    "04/03": "it wants a hand: look at its panel",
-    "04/12": "it has been taken offline: look at its panel",
+    "04/03": "it needs manual intervention: check its panel",
+    "04/12": "it is offline: check its panel",
     "30/00": "this drive cannot use this kind of cartridge",
-    "3B/0D": "where the tape should go there is one already: let the library take its inventory (mtx inventory)",
-    "3B/0E": "where the tape should be there is none: let the library take its inventory (mtx inventory)",
-    "3B/11": "a magazine cannot be reached: is it pushed in?",
+    "3B/0D": "the destination is full: update the inventory of the library (mtx inventory)",
+    "3B/0E": "the source is empty: update the inventory of the library (mtx inventory)",
+    "3B/11": "a magazine is not accessible: is it fully inserted?",
     "3B/12": "a magazine has been removed",
-    "53/00": "the drive could not load the tape, or could not let go of it",
-    "53/02": "the drive does not let go of its tape: something has locked it (mt-st unlock)",
-    "53/03": "the drive does not let go of its tape: something has locked it (mt-st unlock)",
+    "53/00": "the drive could not load or eject the tape",
+    "53/02": "the tape is locked in the drive (mt-st unlock)",
+    "53/03": "the tape is locked in the drive (mt-st unlock)",
 }
 SAID = (
-    ("ermission denied", "set tape_become, or let this user read and write the device"),
-    ("not an sg device", "tape_changer is the generic device of the changer: lsscsi -g shows it, in the line mediumx"),
-    ("No such file", "tape_changer is the generic device of the changer: lsscsi -g shows it, in the line mediumx"),
-    ("needs offline", "the tape was not out of the drive's mechanics: mt-st -f DEVICE offline, and once more"),
+    ("ermission denied", "set tape_become, or give this user read and write access"),
+    (
+        "not an sg device",
+        "tape_changer must be the generic device of the changer: lsscsi -g shows it in the line mediumx",
+    ),
+    ("No such file", "tape_changer must be the generic device of the changer: lsscsi -g shows it in the line mediumx"),
+    ("needs offline", "the tape was still threaded in the drive: run mt-st -f DEVICE offline, then try again"),
 )
 
 
 def parse_status(text: str) -> "Inventory":
-    """What `mtx status` prints."""
+    """Parse the output of `mtx status`."""
     found = {"drives": {}, "slots": {}}  # type: Inventory
     for line in text.splitlines():
         match = ELEMENT.match(line)
@@ -72,7 +75,7 @@ def parse_status(text: str) -> "Inventory":
 
 
 def parse_sense(text: str) -> "tuple[str, str]":
-    """Of what mtx prints when the changer refuses: the last sense key, and "04/01" of its additional codes."""
+    """The last sense key in an error message of mtx, and its additional codes, such as "04/01"."""
     key = re.findall(r"Request Sense: Sense Key=(.*)", text)
     code = re.findall(r"Additional Sense Code = (\w+)", text)
     qualifier = re.findall(r"Additional Sense Qualifier = (\w+)", text)
@@ -81,40 +84,40 @@ def parse_sense(text: str) -> "tuple[str, str]":
 
 
 def is_cleaner(barcode: "str | None") -> bool:
-    """Whether it is a cleaning cartridge: by convention of all makers their labels begin so."""
+    """Whether it is a cleaning cartridge; by convention of all vendors their barcodes begin this way."""
     return (barcode or "").upper().startswith("CLN")
 
 
 class Changer:
     """The changer of this device; every method raises Problem.
 
-    ``locks``: the directory for the lock that keeps others of this program from moving at the same time;
-    ``wait``: seconds that it may be busy, with others of us or by itself.
+    ``locks``: the directory for the lock that prevents concurrent moves by this program; ``wait``: seconds that the
+    changer may be busy, with another process or by itself.
     """
 
     def __init__(self, device: str, locks: str, wait: float = 600.0):
         self.device, self.wait = device, wait
-        name = os.path.basename(os.path.realpath(device))  # one lock, by whatever link it is called
+        name = os.path.basename(os.path.realpath(device))  # one lock for all links to it
         self.lock = os.path.join(locks, "changer.%s" % name)
 
     def inventory(self) -> "Inventory":
-        """What is in its drives and slots."""
+        """The contents of its drives and slots."""
         text = self._mtx("status", limit=MOVE_LIMIT)
         found = parse_status(text)
         if not found["drives"]:
             raise Problem(
-                "mtx -f %s status names no drive: %s" % (self.device, tools.last_lines(text, 2) or "it says nothing"),
-                "is it the changer? lsscsi -g shows it, in the line mediumx",
+                "mtx -f %s status lists no drive: %s" % (self.device, tools.last_lines(text, 2) or "no output"),
+                "is this the changer? lsscsi -g shows it in the line mediumx",
             )
         return found
 
     def load(
         self, barcode: str, drive: int, eject: "Callable[[], Any]", wait_ready: "Callable[[], Any] | None" = None
     ) -> "dict[str, Any]":
-        """Have the tape of this barcode in a drive, which ``eject`` has let go of its tape.
+        """Load the tape with this barcode into a drive, after ``eject``.
 
-        What is in the drive goes to its home slot first, or to a free one.  ``wait_ready`` is called at last, when
-        others may have the changer: threading takes half a minute.  Returns {"barcode", "slot", "moved", "unloaded"}.
+        A tape in the drive first goes to its home slot, or to a free one.  ``wait_ready`` is called last, without the
+        lock, because threading takes half a minute.  Returns {"barcode", "slot", "moved", "unloaded"}.
         """
         result = {"barcode": barcode, "slot": None, "moved": False, "unloaded": None}  # type: dict[str, Any]
         with self._locked("to load %s" % barcode):
@@ -131,7 +134,7 @@ class Changer:
         return result
 
     def unload(self, drive: int, eject: "Callable[[], Any]") -> "dict[str, Any] | None":
-        """Put what is in a drive away; returns {"barcode", "slot"} of it, None if the drive was empty."""
+        """Unload a drive; returns {"barcode", "slot"} of its tape, None if it was empty."""
         with self._locked("to unload drive %d" % drive):
             found = self.inventory()
             return self._unload(found, drive, eject) if self._drive(found, drive)["full"] else None
@@ -140,14 +143,14 @@ class Changer:
         if drive not in found["drives"]:
             numbers = ", ".join(str(number) for number in sorted(found["drives"]))
             raise Problem(
-                "changer %s has no drive %d: mtx calls its drives %s" % (self.device, drive, numbers),
+                "changer %s has no drive %d: mtx numbers its drives %s" % (self.device, drive, numbers),
                 "tape_devices must name the drives in the changer's order",
             )
         return found["drives"][drive]
 
     def _slot_of(self, found: "Inventory", barcode: str) -> int:
         if is_cleaner(barcode):
-            raise Problem("%s is a cleaning cartridge, not a tape" % barcode, "take it out of tape_barcodes")
+            raise Problem("%s is a cleaning cartridge, not a tape" % barcode, "remove it from tape_barcodes")
         for number, slot in sorted(found["slots"].items()):
             if slot["full"] and slot["barcode"] == barcode:
                 return number
@@ -155,19 +158,19 @@ class Changer:
             if drive["full"] and drive["barcode"] == barcode:
                 raise Problem(
                     "tape %s is in drive %d of changer %s" % (barcode, number, self.device),
-                    "somebody uses it there, or has left it: mtx -f %s unload SLOT %d" % (self.device, number),
+                    "it is in use, or was left there: mtx -f %s unload SLOT %d" % (self.device, number),
                     kind=BUSY,
                 )
         raise Problem(
             "changer %s has no tape with the barcode %s; it has %s" % (self.device, barcode, _named(found)),
-            "put it in, or correct tape_barcodes",
+            "insert it, or correct tape_barcodes",
         )
 
     def _unload(self, found: "Inventory", drive: int, eject: "Callable[[], Any]") -> "dict[str, Any]":
-        """Put what is in this drive away.
+        """Unload this drive.
 
-        A changer that has forgotten the home slot (power), and mtx that makes one up, name slots that may be full;
-        an import/export element is a way out of the building for a tape that was not there before.
+        The home slot may be full, if the changer lost it in a power failure or mtx guessed it.  Import/export slots are
+        not used, because tapes there get taken out of the library.
         """
         there, slots = found["drives"][drive], found["slots"]
         home = there["slot"]
@@ -176,29 +179,30 @@ class Changer:
         if home not in free and not inside:
             ports = ", ".join(str(number) for number in free)
             raise Problem(
-                "drive %d of changer %s has tape %s in it and no slot is free"
+                "drive %d of changer %s has tape %s in it, but no slot is free"
                 % (drive, self.device, there["barcode"] or "without a barcode"),
-                "take a tape out" + (" (slot %s, import/export, is free, and is left to you)" % ports if ports else ""),
+                "remove a tape"
+                + (" (import/export slot %s is free, but is not used for this)" % ports if ports else ""),
             )
         slot = home if home in free else inside[0]
-        eject()  # mtx(1): some changers grab at a tape that the drive still has
+        eject()  # mtx(1): some changers grab a tape that is still in the drive
         self._mtx("unload", str(slot), str(drive))
         there["full"] = False
         slots[slot].update(full=True, barcode=there["barcode"])
         return {"barcode": there["barcode"], "slot": slot}
 
     def _check(self, barcode: str, drive: int) -> None:
-        """mtx believes the changer; is the tape in the drive?"""
+        """Check that the tape is really in the drive, because mtx trusts the changer; raises Problem."""
         there = self._drive(self.inventory(), drive)
         if not there["full"] or there["barcode"] not in (None, barcode):
             raise Problem(
-                "changer %s was to load %s, and says that in drive %d there is %s"
+                "changer %s should have loaded %s, but reports that drive %d has %s"
                 % (self.device, barcode, drive, (there["barcode"] or "a tape") if there["full"] else "no tape"),
-                "look into it: a tape may be stuck",
+                "check it: a tape may be stuck",
             )
 
     def _mtx(self, *words: str, limit: float = MOVE_LIMIT) -> str:
-        """What mtx prints.  A changer that is not ready, or has news first (unit attention), has not begun to move."""
+        """The output of mtx.  A changer that is not ready or reports a unit attention has not begun to move."""
         command = ["mtx", "-f", self.device] + list(words)
         until = time.monotonic() + self.wait
         while True:
@@ -207,8 +211,8 @@ class Changer:
             except Missing:
                 raise Problem("there is no mtx on this host", "install the package mtx") from None
             except tools.TooLong as exc:
-                what = "%s has not ended within %s %s" % (" ".join(command), say_duration(limit), exc)
-                raise Problem(what.rstrip(), "look at the library: a tape may be stuck") from None
+                what = "%s did not finish within %s %s" % (" ".join(command), say_duration(limit), exc)
+                raise Problem(what.rstrip(), "check the library: a tape may be stuck") from None
             if status == 0:
                 return out
             key, codes = parse_sense(err)
@@ -220,7 +224,7 @@ class Changer:
         what = "%s: %s%s" % (" ".join(command), text, " (%s, %s)" % (key, codes) if key else "")
         hints = [hint for pattern, hint in SAID if pattern in err] or [SENSE.get(codes, "")]
         if waits:
-            hints = ["it has been busy for %s: look at its panel" % say_duration(self.wait)]
+            hints = ["it has been busy for %s: check its panel" % say_duration(self.wait)]
         raise Problem(what, hints[0], kind=BUSY if waits else FAILED)
 
     @contextlib.contextmanager
@@ -251,7 +255,7 @@ class Changer:
 
 
 def _named(found: "Inventory") -> str:
-    """The tapes in the slots, for a sentence."""
+    """The barcodes in the slots, for a message."""
     slots = [slot for _number, slot in sorted(found["slots"].items()) if slot["full"]]
     names = [slot["barcode"] for slot in slots if slot["barcode"] and not is_cleaner(slot["barcode"])]
     bare = sum(1 for slot in slots if not slot["barcode"])
@@ -259,23 +263,23 @@ def _named(found: "Inventory") -> str:
     if len(names) > NAMED:
         said.append("%d more" % (len(names) - NAMED))
     if bare:
-        said.append("%d without a barcode that it can read" % bare)
+        said.append("%d without a readable barcode" % bare)
     return ", ".join(said) or "no tape in its slots"
 
 
 def next_command(command: str, device: str, label: str, reason: str, limit: float) -> None:
-    """Have the site's command load another tape; raises Problem unless it says with status 0 that it has.
+    """Load another tape with tape_next_command; raises Problem unless that exits with status 0.
 
-    ``label``: the tape that is wanted, "" for any that may be written; ``reason``: full, restore or verify.
-    What it leaves running ends with it.
+    ``label``: the wanted tape, "" for any writable one; ``reason``: full, restore or verify.  Processes that it leaves
+    running are killed.
     """
     env = dict(os.environ, TAPE_DEVICE=device, TAPE_LABEL=label, TAPE_REASON=reason)
-    wanted = "tape %s" % label if label else "a tape that may be written"
+    wanted = "tape %s" % label if label else "a writable tape"
     what = "tape_next_command did not load %s in %s: " % (wanted, device)
     try:
         status, out, err = tools.run(["/bin/sh", "-c", command], limit, env)
     except tools.TooLong as exc:
-        raise Problem(what + "it had not ended after %s" % say_duration(limit), str(exc)) from None
+        raise Problem(what + "it did not finish within %s" % say_duration(limit), str(exc)) from None
     if status:
-        how = "exit status %d" % status if status > 0 else "ended by signal %d" % -status
+        how = "exit status %d" % status if status > 0 else "killed by signal %d" % -status
         raise Problem(what + how, tools.last_lines(err, 3) or tools.last_lines(out, 3))

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which kind of drive is behind a path of tape_devices."""
+"""Detects the kind of drive behind a path in tape_devices."""
 
 import os
 import stat

@@ -1,10 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a drive of tape_devices is the one that the changer calls by the same number.
+"""Checks that a drive in tape_devices has the same number in the changer.
 
-If it is not, a tape is loaded into another drive, and another drive lets go of its tape. The changer says which drives
-it serves (READ ELEMENT STATUS with the bit DVCID, SMC-3), by their serial numbers, and the kernel knows that of a
-device's drive. A changer that does not say so must at least agree with the drives about what is full.
+If not, the changer would load another drive than the one that was ejected.  The changer reports the serial numbers of
+its drives (READ ELEMENT STATUS with the bit DVCID, SMC-3), and the kernel knows that of each device.  A changer that
+does not report them must at least agree with the drives on which of them are full.
 """
 
 import os
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .changer import Inventory
 
-# READ ELEMENT STATUS of up to 255 data transfer elements, without the tapes' labels, with the drives' identifiers
+# READ ELEMENT STATUS for up to 255 data transfer elements, without volume tags, with the identifiers of drives
 ASKED = ("b8", "04", "00", "00", "00", "ff", "01", "00", "40", "00", "00", "00")
 ANSWER_SIZE = 0x4000
 DRIVES = 4  # the type of element
-DUMP = re.compile(r"^ *[0-9a-f]+ {2,}((?:[0-9a-f]{2}[ -]{1,2}){1,16})", re.MULTILINE)  # a line of what sg_raw prints
+DUMP = re.compile(r"^ *[0-9a-f]+ {2,}((?:[0-9a-f]{2}[ -]{1,2}){1,16})", re.MULTILINE)  # a line in the output of sg_raw
 
 
 def ejector(held: "Reservation", found: "Inventory") -> "Callable[[], None]":
-    """How the drive lets go of its tape before the changer takes it; raises Problem if it is another drive's number."""
+    """The function that ejects the tape for the changer; raises Problem if the drive has another number there."""
     settings = held.settings
     known = identifiers(settings.changer)
     own = serial(held.drive.path)
@@ -39,7 +39,7 @@ def ejector(held: "Reservation", found: "Inventory") -> "Callable[[], None]":
         if known[held.index].endswith(own):
             return held.drive.eject
         raise Problem(
-            "drive %d of changer %s has the serial number %s, and the one in its place in tape_devices, %s, has %s"
+            "drive %d of changer %s has the serial number %s, but the one in its place in tape_devices, %s, has %s"
             % (held.index, settings.changer, known[held.index], held.drive.path, own),
             say_order(settings, known),
             kind=SETTINGS,
@@ -48,24 +48,24 @@ def ejector(held: "Reservation", found: "Inventory") -> "Callable[[], None]":
 
 
 def by_what_is_full(changer: str, held: "Reservation", drives: "dict[int, dict[str, Any]]") -> "Callable[[], None]":
-    """ejector() for a changer that does not say which drives it has."""
+    """ejector() for a changer that does not report the identifiers of its drives."""
     there = drives.get(held.index)
     if there is None or len(drives) == 1:
         return held.drive.eject
     if held.drive.status().loaded != there["full"]:
         raise Problem(
-            "changer %s says that its drive %d is %s, and %s is not"
+            "changer %s reports that its drive %d is %s, but %s is not"
             % (changer, held.index, "full" if there["full"] else "empty", held.drive.path),
-            "tape_devices must name the drives in the changer's order; or an ejected tape is to be taken out first",
+            "tape_devices must name the drives in the changer's order; or remove an ejected tape first",
             kind=SETTINGS,
         )
     barcode = held.label.get("barcode")
     others = [number for number, drive in drives.items() if drive["full"] and number != held.index]
     if there["full"] and others and (not barcode or there["barcode"] != barcode):
         raise Problem(
-            "changer %s does not say which of its drives is %s, nor does the label of the tape in it"
+            "changer %s does not report which of its drives is %s, nor does the label of the tape in it"
             % (changer, held.drive.path),
-            "take it out by hand (mtx -f %s unload SLOT %d); is there sg_raw, of sg3-utils, on this host?"
+            "unload it by hand (mtx -f %s unload SLOT %d); is sg_raw (package sg3-utils) installed on this host?"
             % (changer, held.index),
             kind=SETTINGS,
         )
@@ -73,7 +73,7 @@ def by_what_is_full(changer: str, held: "Reservation", drives: "dict[int, dict[s
 
 
 def say_order(settings: "Settings", known: "dict[int, str]") -> str:
-    """What tape_devices should be, as far as that is known."""
+    """A hint with the correct tape_devices, as far as it is known."""
     serials = {path: serial(path) for path in settings.devices}
     order = [[path for path, own in serials.items() if own and known[number].endswith(own)] for number in sorted(known)]
     if not all(order):
@@ -82,7 +82,7 @@ def say_order(settings: "Settings", known: "dict[int, str]") -> str:
 
 
 def serial(device: str, sysfs: str = "/sys") -> str:
-    """The serial number of a drive (SPC: vital product data, page 80h), "" if the kernel does not know it."""
+    """The serial number of a drive (SPC: vital product data, page 80h), "" if unknown to the kernel."""
     try:
         number = os.stat(device).st_rdev
         path = "dev/char/%d:%d/device/vpd_pg80" % (os.major(number), os.minor(number))
@@ -93,7 +93,7 @@ def serial(device: str, sysfs: str = "/sys") -> str:
 
 
 def identifiers(changer: str) -> "dict[int, str]":
-    """What a changer says of its drives, by their numbers: serial numbers, of some with maker and model before them."""
+    """{number of a drive: its identifier}: the serial number, in some changers after vendor and model."""
     try:
         status, out, err = hardware.ask(["sg_raw", "-r", str(ANSWER_SIZE), changer, *ASKED])
     except (Missing, tools.TooLong):
@@ -105,12 +105,12 @@ def identifiers(changer: str) -> "dict[int, str]":
 def parse(data: bytes) -> "dict[int, str]":
     """The identifiers in the answer to READ ELEMENT STATUS, by the order of the elements (SMC-3, 6.11)."""
     found: "dict[int, str]" = {}
-    start = 8  # behind the header
+    start = 8  # after the header
     while start + 8 <= len(data):
         kind, flags = data[start], data[start + 1]
         size = int.from_bytes(data[start + 2 : start + 4], "big")
         end = start + 8 + int.from_bytes(data[start + 5 : start + 8], "big")
-        at = 12 + 36 * bool(flags & 0x80) + 36 * bool(flags & 0x40)  # behind the two volume tags
+        at = 12 + 36 * bool(flags & 0x80) + 36 * bool(flags & 0x40)  # after the two volume tags
         for place in range(start + 8, min(end, len(data)) - size + 1, size) if size > at + 4 else ():
             element = data[place : place + size]
             text = element[at + 4 : at + 4 + element[at + 3]].decode("ascii", "replace").strip("\0 ")

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The encryption that a drive does itself, through stenc: 1.x (all Debians and Ubuntus so far) and 2.x differ.
+"""Controls the encryption in a drive with stenc; 1.x (all Debian and Ubuntu releases so far) and 2.x differ.
 
-The key goes from its file to stenc and to nobody else: this program does not open the file, and repeats nothing
-that stenc says of the key (1.x prints a checksum of it) but its description, which the drive writes on the tape anyway.
+Only stenc reads the key file; this program does not open it.  Of the output of stenc on the key (1.x prints a checksum)
+it repeats only the description, which the drive writes on the tape anyway.
 """
 
 import os
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 MODES = ("mixed", "on", "off", "keep")
 SETTINGS = ("key_file", "mode", "algorithm")
-# 1.x takes 0 by itself, which every LTO drive refuses: https://github.com/scsitape/stenc/pull/28
+# the default of 1.x is 0, which every LTO drive refuses: https://github.com/scsitape/stenc/pull/28
 ALGORITHM = "1"
 
 
 def parse_version(text: str) -> int:
-    """The major version, of what `stenc --version` prints; 1 if it cannot be told."""
+    """The major version in the output of `stenc --version`; 1 if unknown."""
     match = re.search(r"stenc v?(\d+)\.", text)
     return int(match.group(1)) if match else 1
 
 
 def parse_status(text: str) -> "dict[str, Any] | None":
-    """What `stenc -f DEVICE` prints of the drive, None if it says nothing of it (and ends with status 0: 1.x).
+    """Parse the output of `stenc -f DEVICE`; None if it has no status (1.x then exits with 0).
 
-    {"mode": on (reads only what is encrypted), mixed (reads both), rawread, off or unknown;
-    "algorithm": a name, None if it is not said (1.x); "key": its description, None without}
+    {"mode": on (reads only encrypted data), mixed (reads both), rawread, off or unknown;
+    "algorithm": its name, None if missing (1.x); "key": its description, None if missing}
     """
     fields = {}  # type: dict[str, str]
     name = ""
@@ -47,7 +47,7 @@ def parse_status(text: str) -> "dict[str, Any] | None":
         if match:
             name = match.group(1).rstrip(":")
             fields[name] = match.group(2).strip()
-        elif name and line.startswith(" "):  # a second line of the same
+        elif name and line.startswith(" "):  # a continuation line
             fields[name] += "\n" + line.strip()
         else:
             name = ""
@@ -64,14 +64,14 @@ def parse_status(text: str) -> "dict[str, Any] | None":
             algorithm = re.match(r"Encrypting \((.*)\)", writing)
             found["algorithm"] = algorithm.group(1) if algorithm else None
         elif writing.startswith("Not encrypting"):
-            found["mode"] = "off"  # what it does with what it reads changes nothing on a tape
+            found["mode"] = "off"  # reading does not change a tape
     else:
         return None
     return found
 
 
 def check(setting: "dict[str, Any]") -> None:
-    """Raises Problem if tape_encryption is not what it may be, or the key's file is not as it must be."""
+    """Raises Problem if tape_encryption or the key file is invalid."""
     strange = sorted(set(setting) - set(SETTINGS))
     if strange:
         known = "valid keys are " + ", ".join(SETTINGS)
@@ -79,22 +79,23 @@ def check(setting: "dict[str, Any]") -> None:
     if not setting:
         return
     mode = setting.get("mode", "mixed")
-    if mode is False or mode is True:  # YAML's off and on
+    if mode is False or mode is True:  # off and on in YAML
         mode = setting["mode"] = "on" if mode else "off"
     if mode not in MODES:
-        raise Problem("tape_encryption.mode is %r" % (mode,), "it is one of " + ", ".join(MODES))
+        raise Problem("tape_encryption.mode is %r" % (mode,), "it must be one of " + ", ".join(MODES))
     if mode in ("off", "keep"):
         return
     path = setting.get("key_file") or ""
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise Problem(
-            "tape_encryption has no key_file", "a file on the tape host with the key in hexadecimal (stenc(1))"
+            "tape_encryption has no key_file",
+            "set it to a file on the tape host with the key in hexadecimal (stenc(1))",
         )
     try:
         info = os.stat(path)
     except OSError as exc:
         raise Problem(
-            "the key file %s: %s" % (path, exc.strerror), "tape_encryption.key_file is on the tape host"
+            "the key file %s: %s" % (path, exc.strerror), "tape_encryption.key_file must be on the tape host"
         ) from None
     if not stat.S_ISREG(info.st_mode) or not os.access(path, os.R_OK):
         raise Problem("the key file %s cannot be read" % path, "set tape_become, or correct tape_encryption.key_file")
@@ -103,13 +104,13 @@ def check(setting: "dict[str, Any]") -> None:
 
 
 def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = True) -> "dict[str, Any]":
-    """Have a drive encrypt as tape_encryption says, and read back that it does; raises Problem.
+    """Set the encryption of a drive as in tape_encryption, and check it; raises Problem.
 
     {"key_file", "mode": mixed (the default: encrypts, and reads old tapes and labels as well) or on, "algorithm"};
-    mode off switches it off; mode keep leaves the drive to others (a library that manages keys).  Without a setting
-    nothing is changed, but an archive that nobody can read later is the worst of all, so that before ``writing`` a
-    drive that still encrypts with somebody else's key is a Problem.  Returns, for the catalog, {"mode", "algorithm",
-    "key": its description, "note": why nothing is known}.
+    mode off switches it off; mode keep leaves it to others (a library that manages keys).  Without a setting nothing
+    is changed.  But before ``writing``, a drive that still encrypts with another key raises Problem, because nobody
+    could read the archive later.  Returns, for the catalog, {"mode", "algorithm", "key": its description, "note": why
+    the status is unknown}.
     """
     setting = dict(setting or {})
     check(setting)
@@ -128,12 +129,12 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
         if found is None or found["mode"] != asked:
             said = found["mode"] if found else "nothing (%s)" % note
             raise Problem(
-                "encryption of drive %s was set to %s, and it says %s" % (device, asked, said), _help(version, asked)
+                "encryption of drive %s was set to %s, but it reports %s" % (device, asked, said), _help(version, asked)
             )
     elif not asked and writing and found and found["mode"] != "off":
         key = " with the key %r" % found["key"] if found["key"] else ""
         raise Problem(
-            "drive %s encrypts what it writes%s (mode %s), and tape_encryption does not ask for it"
+            "drive %s encrypts data%s (mode %s), but tape_encryption does not request it"
             % (device, key, found["mode"]),
             "set tape_encryption to {mode: off}, to {mode: keep} if the library manages keys, or to your key",
         )
@@ -144,24 +145,24 @@ def encryption(device: str, setting: "dict[str, Any] | None", writing: bool = Tr
 
 
 def _look(path: str) -> "tuple[dict[str, Any] | None, str, bool]":
-    """(what the drive says, why it says nothing, whether that is because it has no encryption)."""
+    """(the status, the reason if there is none, whether the drive has no encryption)."""
     try:
-        # without --detail, for which 1.x moves the tape: https://github.com/scsitape/stenc/issues/63
+        # without --detail, because 1.x then moves the tape: https://github.com/scsitape/stenc/issues/63
         status, out, err = hardware.ask(["stenc", "-f", path])
     except Missing:
         return None, "there is no stenc on this host", False
     except tools.TooLong:
-        return None, "stenc has not answered within %s" % say_duration(hardware.LIMIT), False
+        return None, "stenc did not answer within %s" % say_duration(hardware.LIMIT), False
     if hardware.is_busy(err):
         return None, "stenc -f %s: %s" % (path, hardware.NO_SG), False
     found = None if status else parse_status(out)
     said = _said(err)
-    note = "" if found else "stenc -f %s: %s" % (path, said or "nothing of the drive's encryption")
+    note = "" if found else "stenc -f %s: %s" % (path, said or "no encryption status")
     return found, note, found is None and "Illegal Request" in said
 
 
 def _version() -> int:
-    """stenc's major version, 0 if there is none."""
+    """The major version of stenc, 0 if it is not installed."""
     try:
         _status, out, err = hardware.ask(["stenc", "--version"])
     except (Missing, tools.TooLong):
@@ -184,7 +185,7 @@ def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
         status, _out, err = hardware.ask(argv)
     except tools.TooLong:
         raise Problem(
-            "%s has not ended within %s" % (" ".join(argv), say_duration(hardware.LIMIT)), "is a tape in the drive?"
+            "%s did not finish within %s" % (" ".join(argv), say_duration(hardware.LIMIT)), "is a tape in the drive?"
         ) from None
     if hardware.is_busy(err):
         raise Problem("%s: the device is busy" % " ".join(argv), hardware.NO_SG)
@@ -193,14 +194,15 @@ def _set(path: str, setting: "dict[str, Any]", mode: str, version: int) -> None:
 
 
 def _help(version: int, mode: str) -> str:
-    text = "not every drive has every mode and algorithm: tape_encryption has mode (%s) and algorithm" % ", ".join(
-        MODES[:3]
+    text = (
+        "not every drive supports every mode and algorithm: set mode (%s) and algorithm in tape_encryption"
+        % ", ".join(MODES[:3])
     )
-    return text + (", of which stenc -f DEVICE shows a list" if version >= 2 else " (1 for LTO)")
+    return text + (", which stenc -f DEVICE lists" if version >= 2 else " (1 for LTO)")
 
 
 def _said(err: str) -> str:
-    """What stenc complains of, and of it nothing that may be the key's: its checksum, its characters, raw data."""
+    """The error message of stenc without anything that may reveal the key: its checksum, its characters, raw data."""
     kept = []
     for line in err.splitlines():
         words = " ".join(line.split())

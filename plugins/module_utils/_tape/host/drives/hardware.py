@@ -1,11 +1,11 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What drives and cartridges tell beyond st(4): TapeAlert, and the memory chip.  Nothing here can fail a job.
+"""Information of drives and cartridges beyond st(4): TapeAlert and the memory chip.  Nothing here can fail a job.
 
-They are asked through sg, as st's device is open.  A drive says once that there is another tape in it, or that it was
-reset (unit attention), to whoever asks next.  If that is sg, st never hears of it, and goes on with the file number of
-before at the beginning of the tape (seen with Linux 6.1): so nothing here is asked between the check of a tape's
-position and the mark of an archive, and device.Device believes the drive alone.
+It is read through sg, because the device of st is open.  A drive reports a new tape or a reset (unit attention) only
+once, to the next request.  If that comes through sg, st never learns of it, and continues with the old file number at
+the beginning of the tape (seen with Linux 6.1).  So none of this is called between the check of the position and the
+file mark of an archive, and device.Device trusts only the drive.
 """
 
 import os
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     Alert = Dict[str, Any]  # {"flag": 20, "name": "cleaning required", "severity": "critical"}
     Alerts = List[Alert]
 
-NO_SG = "the host has no generic device of this drive, and the other one is open: load the kernel's module sg"
-LIMIT = 120.0  # seconds: a drive that is loading answers late
+NO_SG = "there is no generic device of this drive, and its other device is open: load the kernel module sg"
+LIMIT = 120.0  # seconds: a loading drive responds late
 PAGE = "0x2e"  # the log page TapeAlert
 SEVERITY = {"C": "critical", "W": "warning", "I": "information"}
 
 # The flags of TapeAlert 1 to 64, with the severity that SSC-4 (table "TapeAlert flags") gives them; 40 to 46 are of
-# TapeAlert 3.0, where the drive spoke for its loader.  The names are those of sg_logs where it has one.
+# TapeAlert 3.0, where the drive reported for its loader.  The names are those of sg_logs, if it has one.
 FLAGS = """
 W read warning            |W write warning            |W hard error                |C media
 C read failure            |C write failure            |W media life                |W not data grade
@@ -67,9 +67,9 @@ FATAL = frozenset((4, 5, 6, 13, 14, 16, 30, 31, 33, 52, 53, 54, 55, 56))
 
 
 def parse_alerts(text: str) -> "Alerts":
-    """The flags that are up, of what `sg_logs -p 0x2e` prints: names and 0 or 1 (its versions have 60 names in common).
+    """The set flags in the output of `sg_logs -p 0x2e`: names and 0 or 1 (its versions have 60 names in common).
 
-    A drive has all 64 in their order (SSC-4), so that a name that is not known yet still has its number.
+    A drive reports all 64 in order (SSC-4), so an unknown name still has its number.
     """
     if "apealert" not in text.replace(" ", "").lower() or "Unable to decode" in text:
         return []
@@ -87,23 +87,23 @@ def parse_alerts(text: str) -> "Alerts":
 
 
 def alerts(device: str) -> "tuple[Alerts, str]":
-    """The flags of TapeAlert that are up in this drive, and why there are none to be had ("" if they could be read).
+    """The set TapeAlert flags of this drive, and why they are unknown ("" if they could be read).
 
-    Reading may clear them in the drive (SSC-4 leaves it to the maker): who calls this records what it returns.
+    Reading may clear them in the drive (SSC-4 leaves it to the vendor), so the caller must record the result.
     """
     text, note = _ask(["sg_logs", "-p", PAGE, generic(device) or device], "TapeAlert of %s" % device)
     if not note and "apealert" not in text.replace(" ", "").lower():
-        note = "TapeAlert of %s is not known: this drive does not have it" % device
+        note = "TapeAlert of %s is unknown: this drive does not support it" % device
     return parse_alerts(text), note
 
 
 def fatal(found: "Alerts") -> "Alerts":
-    """Those that must stop a job: what has been or will be written with this tape in this drive cannot be relied on.
+    """The flags that must stop a job, because data written with this tape in this drive cannot be trusted.
 
-    Critical, and not among them: write protect (the write fails by itself), what concerns cleaning cartridges and
-    loaders (the tape is none the worse), cleaning required (the standard has the job finish first, and a drive that
-    cannot write any more says so with "write failure"), predictive failure (a drive that may fail one day is better
-    used tonight than left: it is shown as all others are).  Warnings never are: their errors have been corrected.
+    Some critical flags are not among them: write protect (the write fails by itself), flags of cleaning cartridges and
+    loaders (the tape is not affected), cleaning required (by the standard, the job finishes first, and a drive that
+    cannot write reports "write failure"), predictive failure (a drive that may fail some day is still better than no
+    backup).  All flags are shown.  Warnings are never fatal, because their errors were corrected.
     """
     return [alert for alert in found if alert["flag"] in FATAL]
 
@@ -114,9 +114,9 @@ def say(alert: "Alert") -> str:
 
 
 def generic(device: str, sysfs: str = "/sys", dev: str = "/dev") -> str:
-    """The sg device of a tape drive by the number of its device, "" if there is none.
+    """The sg device of a tape drive, by the number of its device; "" if there is none.
 
-    It can be asked while the drive is open, which st allows one process only.
+    It can be used while the device of st is open, which only one process can open.
     """
     try:
         info = os.stat(device)
@@ -131,7 +131,7 @@ def generic(device: str, sysfs: str = "/sys", dev: str = "/dev") -> str:
 
 
 def parse_cartridge(text: str) -> "dict[str, str]":
-    """The barcode, the serial number and how often it was loaded, as far as they are in what `sg_read_attr` prints."""
+    """Barcode, serial number and load count, if they are in the output of `sg_read_attr`."""
     found = {}
     for key, name in (("barcode", "Barcode"), ("serial", "Medium serial number"), ("loads", "Load count")):
         match = re.search(r"^\s*%s:[ \t]*([^\s\0].*?)[\s\0]*$" % name, text, re.MULTILINE)
@@ -141,35 +141,35 @@ def parse_cartridge(text: str) -> "dict[str, str]":
 
 
 def cartridge(device: str) -> "dict[str, str]":
-    """{"barcode", "serial", "loads"} of the cartridge in a drive, from its memory chip; what is not known is not there.
+    """{"barcode", "serial", "loads"} of the cartridge in a drive, from its memory chip; unknown ones are missing.
 
-    The barcode is there only if somebody's software has written it; the serial number is the maker's.
+    The barcode exists only if some software has written it; the serial number is from the vendor.
     """
     text, _note = _ask(["sg_read_attr", generic(device) or device], "")
     return parse_cartridge(text)
 
 
 def _ask(argv: "list[str]", what: str) -> "tuple[str, str]":
-    """What a tool of sg3-utils prints, and why it does not."""
+    """The output of a tool of sg3-utils, and the reason if there is none."""
     try:
         status, out, err = ask(argv)
     except Missing:
-        return "", "%s is not known: there is no %s on this host (package sg3-utils)" % (what, argv[0])
+        return "", "%s is unknown: there is no %s on this host (package sg3-utils)" % (what, argv[0])
     except tools.TooLong:
-        return "", "%s is not known: %s has not answered within %s" % (what, argv[0], say_duration(LIMIT))
+        return "", "%s is unknown: %s did not answer within %s" % (what, argv[0], say_duration(LIMIT))
     if status:
-        text = "%s is not known: %s" % (what, tools.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
+        text = "%s is unknown: %s" % (what, tools.last_lines(err, 2) or "%s: status %d" % (argv[0], status))
         return "", text + (" (%s)" % NO_SG if is_busy(err) else "")
     return out, ""
 
 
 def is_busy(err: str) -> bool:
-    """Whether a tool (sg3-utils, stenc) says that the device is open: it was given st's, as there is none of sg."""
+    """Whether a tool (sg3-utils, stenc) reports a busy device: that of st, because there is no sg device."""
     return "resource busy" in err or "Device Busy" in err
 
 
 def ask(argv: "list[str]") -> "tuple[int, str, str]":
-    """What a tool says, at last: a drive that has news (unit attention) does not do what it was asked for."""
+    """The result of a tool; repeats it if the drive only reports a unit attention."""
     for _time in range(3):
         status, out, err = tools.ask(argv, LIMIT)
         if "unit attention" not in err.lower():

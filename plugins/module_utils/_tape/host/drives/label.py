@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The label of a tape: its first tape file, one block of LABEL_BLOCK bytes, for programs and for people."""
+"""The label of a tape: its first tape file, one block of LABEL_BLOCK bytes, readable for programs and people."""
 
 import hashlib
 import json
@@ -14,44 +14,44 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LABEL_BLOCK = 8192  # bytes; fixed for ever, as whoever reads it knows nothing of the tape yet
-FORMAT = 1  # of a label; one without a version is of format 1
+LABEL_BLOCK = 8192  # bytes; never changes, because a reader knows nothing of the tape yet
+FORMAT = 1  # of a label; without a version it is format 1
 OURS = b"socketpipe tape label "
 MAGIC = OURS + b"%d\n" % FORMAT
 TEXTS = ("label", "id", "barcode", "labelled", "host")
 
 RECIPE = """
-This tape was written by plumbing.socketpipe, but it needs nothing of it to be read.
-Tape file 0 is this label, one block of 8192 bytes. Each of the others is one
+This tape was written by plumbing.socketpipe, but can be read without it.
+Tape file 0 is this label, one block of 8192 bytes. Each other tape file is one
 archive of GNU tar, in blocks of %(block_size)d bytes. Tape files are counted from 0. With
-the packages mt-st (some call it mt), tar and coreutils, and DEV the drive that does
-not rewind, such as /dev/nst0:
+the packages mt-st (some call it mt), tar and coreutils, and DEV as the non-rewinding
+device of the drive, such as /dev/nst0:
 
   mt-st -f DEV rewind
   mt-st -f DEV setblk 0
   mt-st -f DEV fsf 3                                 to tape file 3
-  dd if=DEV bs=%(block_size)d | tar -tvf -                 what is in it
+  dd if=DEV bs=%(block_size)d | tar -tvf -                 list its contents
   mt-st -f DEV rewind; mt-st -f DEV fsf 3
-  dd if=DEV bs=%(block_size)d | tar -xpf - -C /some/where  get it back
+  dd if=DEV bs=%(block_size)d | tar -xpf - -C /some/where  restore it
 
-Each archive begins with its name: run, host, level, date. Level 0 is whole, another
-level has what changed since the last lower one: extract level 0 first, then the
-others in the order of their dates, each with --listed-incremental=/dev/null. An
-archive whose name begins with "catalog" is a list of what is on this and on other
-tapes (JSON). An archive that was broken off looks like any other, so trust
-the catalog, or tar's own complaint about an unexpected end of file.
+Each archive begins with its name: run, host, level, date. Level 0 is a full archive,
+other levels have the changes since the last lower level. Extract level 0 first, then
+the others in the order of their dates, each with --listed-incremental=/dev/null. An
+archive whose name begins with "catalog" lists the contents of this and of other tapes
+(JSON). An incomplete archive looks like any other, so check the catalog, or whether
+tar reports an unexpected end of file.
 """
 
 LTFS = (
-    "an LTFS volume, which has two partitions: labelled as it is, only the small first one of them would be used, so "
-    "make it one again first with mkltfs --wipe"
+    "an LTFS volume with two partitions, of which only the small first one would be used: remove the partitions first "
+    "with mkltfs --wipe"
 )
 FOREIGN = (
     (OURS, 0, "a damaged label of this collection"),
     (b"AMANDA: TAPESTART", 0, "a tape of Amanda"),
     (b"Bacula", 0, "a tape of Bacula or Bareos"),
     (b"BB02", 12, "a tape of Bacula or Bareos"),
-    (b"LTFS ", 24, LTFS),  # in its VOL1 label, the implementation identifier
+    (b"LTFS ", 24, LTFS),  # the implementation identifier in its VOL1 label
     (b"VOL1", 0, "a tape with an ANSI label"),
     (b"ustar", 257, "a tar archive without a label"),
     (b"070701", 0, "a cpio archive"),
@@ -59,7 +59,7 @@ FOREIGN = (
 
 
 def make(label: str, block_size: int, barcode: str, host: str) -> "dict[str, Any]":
-    """What a label says: a fresh identity each time that a tape is labelled."""
+    """The fields of a new label, with a new identity each time."""
     return {
         "format": FORMAT,
         "label": label,
@@ -72,7 +72,7 @@ def make(label: str, block_size: int, barcode: str, host: str) -> "dict[str, Any
 
 
 def block_of(label: "dict[str, Any]") -> bytes:
-    """The label as it is on the tape, LABEL_BLOCK bytes of ASCII."""
+    """The label as written on the tape, LABEL_BLOCK bytes of ASCII."""
     text = MAGIC + json.dumps(label, sort_keys=True).encode() + b"\n" + (RECIPE % label).encode()
     if len(text) > LABEL_BLOCK:
         raise Problem("the label does not fit in %d bytes" % LABEL_BLOCK, "give a shorter name")
@@ -89,7 +89,7 @@ def parse(block: bytes) -> "dict[str, Any] | None":
         return None
     try:
         label = json.loads(lines[1].decode())
-        names.checked("tape", label["label"])  # it may be anybody's tape
+        names.checked("tape", label["label"])  # anybody may have written this tape
         number = label.get("format", 1)
         whole = all(isinstance(label[key], str) for key in TEXTS) and isinstance(label["block_size"], int)
         if whole and type(number) is int and number > 0 and label["id"] and label["block_size"] > 0:
@@ -104,10 +104,10 @@ def parse(block: bytes) -> "dict[str, Any] | None":
 
 
 def check_format(number: int) -> None:
-    """Raises Problem for a label that only a later version of the collection can read."""
+    """Raises Problem for a label with a format of a later version of the collection."""
     if number > FORMAT:
         raise Problem(
-            "the tape has a label of format %d, and this version of the collection reads formats up to %d"
+            "the tape has a label of format %d, but this version of the collection reads only formats up to %d"
             % (number, FORMAT),
             UPGRADE,
             kind=NEWER,
@@ -115,7 +115,7 @@ def check_format(number: int) -> None:
 
 
 def describe(block: bytes) -> str:
-    """What a first block that is not our label looks like."""
+    """A description of a first block that is not a label of this collection."""
     for magic, offset, name in FOREIGN:
         if block[offset : offset + len(magic)] == magic:
             return name
@@ -123,5 +123,5 @@ def describe(block: bytes) -> str:
 
 
 def fingerprint(block: bytes) -> str:
-    """What a person repeats to say that just this content may be overwritten."""
+    """The fingerprint of a first block, with which a user confirms overwriting exactly this content."""
     return hashlib.sha256(block[:512]).hexdigest()[:12]

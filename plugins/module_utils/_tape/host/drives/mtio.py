@@ -1,8 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The ioctls of st, the kernel's driver of tape drives: st(4), linux/mtio.h, drivers/scsi/st.c.
+"""The ioctls of st, the kernel driver for tape drives: st(4), linux/mtio.h, drivers/scsi/st.c.
 
-Structures have the sizes and the alignment of the machine ("@"), as the compiler gives them to the kernel.
+Structures have the native sizes and alignment ("@"), as in the kernel.
 """
 
 import errno
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     class Status(NamedTuple):
         loaded: bool
         protected: bool
-        file: int  # -1: not known
-        block: int  # -1: not known
-        at_end: bool  # of the data
-        empty: bool  # no tape; neither this nor loaded: it is getting one ready
+        file: int  # -1: unknown
+        block: int  # -1: unknown
+        at_end: bool  # at the end of data
+        empty: bool  # no tape; if neither this nor loaded, a tape is being loaded
 
 else:
     from collections import namedtuple
@@ -58,9 +58,9 @@ MTIOCPOS = _READ | MTPOS.size << 16 | ord("m") << 8 | 3
 
 
 def opened(path: str) -> "tuple[int, bool]":
-    """A descriptor of the device, and whether it may write; the only one that there is: others get EBUSY.
+    """The descriptor of the device, and whether it is writable; others get EBUSY.
 
-    It does not wait for a tape, nor mind a write-protected one, as O_NONBLOCK has it; the status says what is there.
+    With O_NONBLOCK, open does not wait for a tape and accepts a write-protected one; the status shows its state.
     """
     flags = os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -69,7 +69,7 @@ def opened(path: str) -> "tuple[int, bool]":
         if exc.errno != errno.EACCES:
             raise
         fd, writes = os.open(path, os.O_RDONLY | flags), False
-    # it is in the open file: whoever gets this descriptor as its standard output would have it, too
+    # O_NONBLOCK belongs to the open file and would affect programs that inherit it
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_NONBLOCK)
     return fd, writes
 
@@ -80,7 +80,7 @@ def do(fd: int, operation: int, count: int = 1) -> None:
 
 
 def status(fd: int) -> "Status":
-    """What the driver believes: it does not ask the drive, and does not hear of everything; raises OSError."""
+    """The status according to the driver, which does not ask the drive and may be outdated; raises OSError."""
     values = MTGET.unpack(fcntl.ioctl(fd, MTIOCGET, bytes(MTGET.size)))
     bits, file, block = values[3], values[5], values[6]
     loaded = bool(bits & ONLINE) and not bits & DR_OPEN
@@ -88,6 +88,6 @@ def status(fd: int) -> "Status":
 
 
 def position(fd: int) -> int:
-    """The number of the block where the tape stands, file marks counted, as the drive says; raises OSError."""
+    """The position reported by the drive: a block number that includes file marks; raises OSError."""
     block: int = MTPOS.unpack(fcntl.ioctl(fd, MTIOCPOS, bytes(MTPOS.size)))[0]
     return block

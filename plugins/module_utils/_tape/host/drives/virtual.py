@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A directory as a tape: one file for each tape file, under the same rules as a drive's."""
+"""A directory as a tape: one file for each tape file, with the same rules as for a drive."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ PART = ".part"
 
 
 class VirtualTape:
-    """A virtual tape; the tape is always loaded, and is the drive at the same time."""
+    """A virtual tape, which is always loaded and also takes the place of the drive."""
 
     kind = "virtual"
     located = True
@@ -33,7 +33,7 @@ class VirtualTape:
         self.fd = -1
 
     def open(self) -> None:
-        """Have the tape: the directory is locked, whatever catalog the others have; raises Problem."""
+        """Lock the directory, also against processes with other catalogs; raises Problem."""
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +79,7 @@ class VirtualTape:
         pass
 
     def first_block(self) -> bytes:
-        """The beginning of its first file, b"" of an empty directory; without that file the names of the others."""
+        """The beginning of its first file, b"" for an empty directory; without that file, the names of the others."""
         block = b""
         with contextlib.suppress(FileNotFoundError), open(self.file(0), "rb") as source:
             block = source.read(label.LABEL_BLOCK)
@@ -87,14 +87,14 @@ class VirtualTape:
         return block or "\0".join([""] + sorted(others)).encode("utf-8", "surrogateescape")
 
     def write_label(self, block: bytes) -> None:
-        """Begin the tape afresh: what was on it goes first, and it is never without a label."""
+        """Write a new label: old files are removed first, and there is always a label."""
         for name in sorted(os.listdir(self.path), reverse=True):
             if (name.isdigit() and int(name)) or name.endswith(PART):
                 os.unlink(os.path.join(self.path, name))
         files.write_whole(self.file(0), block)
 
     def at_end(self, number: int) -> bool:
-        """Whether tape file ``number`` would be the next; raises Problem."""
+        """Whether ``number`` is the next tape file; raises Problem."""
         there = self.numbers()
         if any(each >= number for each in there):
             return False
@@ -112,12 +112,12 @@ class VirtualTape:
         return 0
 
     def taken(self, number: int) -> int:
-        """Bytes of what is before a tape file."""
+        """The number of bytes before a tape file."""
         return sum(self.size(each) for each in self.numbers() if each < number)
 
     @contextlib.contextmanager
     def output(self, number: int) -> "Iterator[int]":
-        """The writer's standard output: a name that is no tape file's yet."""
+        """The standard output for a writer: a file that is not a tape file yet."""
         fd = os.open(self.file(number) + PART, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         try:
             yield fd
@@ -125,9 +125,9 @@ class VirtualTape:
             os.close(fd)
 
     def written(self, number: int, blocks: "int | None") -> int:
-        """The archive is whole: it appears; raises Problem."""
+        """Make a complete file a tape file; raises Problem."""
         if not os.path.getsize(self.file(number) + PART):
-            raise Problem("no data came")
+            raise Problem("no data arrived")
         with open(self.file(number) + PART, "rb") as part:
             os.fsync(part.fileno())
         os.rename(self.file(number) + PART, self.file(number))
@@ -135,7 +135,7 @@ class VirtualTape:
         return blocks or 0
 
     def close_file(self, number: int) -> bool:
-        """After a writer that failed or was killed: on a tape its part stays, and so it does here."""
+        """After a failed or killed writer: keep the incomplete file, as on a real tape."""
         part = self.file(number) + PART
         if os.path.exists(part) and os.path.getsize(part):
             os.rename(part, self.file(number))
@@ -147,7 +147,7 @@ class VirtualTape:
 
     @contextlib.contextmanager
     def input(self, number: int) -> "Iterator[int]":
-        """The reader's standard input; raises Problem."""
+        """The standard input for a reader; raises Problem."""
         try:
             fd = os.open(self.file(number), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -158,10 +158,10 @@ class VirtualTape:
             os.close(fd)
 
     def position(self, number: int) -> None:
-        """An archive that is reclaimed makes room: so does whatever follows it."""
+        """Remove a reclaimed archive and all files after it."""
 
     def read_first(self, number: int) -> bytes:
-        """The beginning of a tape file, EMPTY if there is nothing in it, b"" if there is none."""
+        """The beginning of a tape file, EMPTY for an empty one, b"" if it does not exist."""
         try:
             with open(self.file(number), "rb") as source:
                 return source.read(FAR) or EMPTY

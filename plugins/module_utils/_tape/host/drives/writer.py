@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program between the link and the drive: dd, or mbuffer. No byte goes through this one."""
+"""The program between the link and the drive: dd or mbuffer.  This process touches no byte of the data."""
 
 import fcntl
 import os
@@ -32,20 +32,20 @@ else:
 
 OK = ""
 FULL = "full"  # the tape
-BROKEN = "broken off"  # what was to be copied
+BROKEN = "broken off"  # the input
 FAILED = "failed"
 
-BUFFER_START = 80  # per cent that mbuffer collects before the drive starts: once it runs it should not have to stop
-# bytes: mbuffer's writer waits for that without looking whether it has been, and so for ever if the buffer was full
-# before it began to (R20230301: with 1M one in forty stood still, with 64M none was seen to)
+BUFFER_START = 80  # percentage that mbuffer collects before it starts the drive, so that the drive need not stop again
+# bytes: the writer of mbuffer waits for this signal without checking whether it was already given, and so forever if
+# the buffer filled up first (R20230301: with 1M one in forty hung, with 64M none)
 LEAST_TO_WAIT = 2**26
 SAID_FULL = ("No space left on device", "File too large")
 BYTES_RECEIVED = 128  # offset of tcpi_bytes_received, 64 bits, in struct tcp_info (linux/tcp.h)
-ENDED = (7, 8, 9, 10, 11)  # TCP_CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING: a FIN was counted
+ENDED = (7, 8, 9, 10, 11)  # TCP_CLOSE, CLOSE_WAIT, LAST_ACK, LISTEN, CLOSING: the count includes a FIN
 
 
 def write_command(block: int, buffer: int) -> "list[str]":
-    """Writes its standard input in whole blocks, however the reads come."""
+    """The command that writes its standard input in whole blocks, even after short reads."""
     if buffer:
         start = ["-P", str(BUFFER_START)] if buffer >= LEAST_TO_WAIT else []
         return ["mbuffer", "-q", "-m", str(buffer), "-s", str(block)] + start
@@ -59,9 +59,9 @@ def read_command(block: int) -> "list[str]":
 def run(
     command: "list[str]", locks: "tuple[int, ...]", stdin: int, stdout: int, limit: "int | None" = None
 ) -> "Copied":
-    """Run it to its end; it holds the locks for as long as it lives.
+    """Run the command to its end; it holds the locks as long as it lives.
 
-    ``limit``: the most bytes that a file may get (RLIMIT_FSIZE), for a tape that is a directory.
+    ``limit``: the maximum size of a file in bytes (RLIMIT_FSIZE), for a virtual tape.
     """
 
     def confine() -> None:
@@ -82,15 +82,15 @@ def run(
 
 
 def judge(command: "list[str]", status: int, said: str, came: "int | None" = None) -> "Copied":
-    """What a copy came to, from its exit status and what it said on standard error.
+    """The result of a copy, from its exit status and standard error.
 
-    ``came``: bytes through the link.
+    ``came``: bytes that arrived through the link.
     """
     lines = said.splitlines()
     count = came if command[0] == "mbuffer" else None
-    block = 1  # of what is written
+    block = 1  # bytes per block written
     for line in lines:
-        match = re.match(r"(\d+) bytes?\b", line)  # dd's last line
+        match = re.match(r"(\d+) bytes?\b", line)  # the last line of dd
         if match:
             count = int(match.group(1))
     for word, following in zip(command, command[1:] + [""]):
@@ -99,7 +99,7 @@ def judge(command: "list[str]", status: int, said: str, came: "int | None" = Non
     if status == 0 and command[0] == "mbuffer" and any("error" in line.lower() for line in lines):
         status = 1
     if status == 0 and (count or 0) % block:
-        text = "the last block is not whole: the archive is not in blocks of tape_block_size"
+        text = "the last block is incomplete: the archive does not consist of blocks of tape_block_size"
         return Copied(False, count, FAILED, text)
     if status == 0:
         return Copied(True, count, OK, "")
@@ -108,7 +108,7 @@ def judge(command: "list[str]", status: int, said: str, came: "int | None" = Non
     if any(text in said for text in SAID_FULL) or status == -25:  # SIGXFSZ
         return Copied(False, count, FULL, message)
     if "Connection reset by peer" in message:
-        return Copied(False, count, BROKEN, "it was broken off at its source, or on its way")
+        return Copied(False, count, BROKEN, "it was cut off at its source, or on its way")
     return Copied(False, count, FAILED, message)
 
 
@@ -117,9 +117,9 @@ def say_status(status: int) -> str:
 
 
 def received(fd: int) -> "int | None":
-    """Bytes that have been read from a TCP connection, None if this is none (tcp(7): TCP_INFO and SIOCINQ).
+    """Bytes read from a TCP connection, None for anything else (tcp(7): TCP_INFO and SIOCINQ).
 
-    Those before the writer starts were the handshake of the link, and nobody's data.
+    Bytes before the start of the writer belong to the handshake of the link.
     """
     try:
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):

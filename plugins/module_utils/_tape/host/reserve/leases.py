@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A lease keeps a tape for a run while none of its archives is being written."""
+"""Leases: a lease reserves a tape for a run between its archives."""
 
 import contextlib
 import os
@@ -25,13 +25,13 @@ def path(catalog: "Catalog", label: str) -> str:
 
 
 def read(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
-    """Whose tape it is: {run, until}; None if it is nobody's."""
+    """The lease of a tape, {run, until}; None if it has none."""
     lease = load(catalog, label)
     return lease if lease and lease["until"] > time.time() else None
 
 
 def load(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
-    """What is written, if it can be read: it is not worth a failure."""
+    """The content of a lease, None if unreadable, which is no failure."""
     try:
         lease = files.read_json(path(catalog, label))
         return {"run": str(lease["run"]), "until": float(lease["until"])}
@@ -40,13 +40,13 @@ def load(catalog: "Catalog", label: str) -> "dict[str, Any] | None":
 
 
 def of_run(catalog: "Catalog", run: str) -> "list[str]":
-    """The tapes that are a run's now."""
+    """The tapes leased to a run."""
     held = {label: read(catalog, label) for label in leased(catalog)}
     return [label for label, lease in held.items() if lease and lease["run"] == run]
 
 
 def leased(catalog: "Catalog") -> "list[str]":
-    """The tapes that were ever leased and not released."""
+    """All tapes with a lease, even an expired one."""
     try:
         return sorted(name[: -len(".json")] for name in os.listdir(folder(catalog)) if name.endswith(".json"))
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The next tape: from a changer, or by a command of the site."""
+"""Mounts the next tape, with a changer or tape_next_command."""
 
 import sys
 import time
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from .requests import Request
     from .reservation import Reservation
 
-TRIES = 20  # tapes that a command of the site may load before one will do
-READY = 300.0  # seconds that a drive may take to thread a tape
-CALIBRATION = 3 * 3600.0  # and to calibrate one for LTO-9 or later, once in its life: up to two hours
+TRIES = 20  # tapes that tape_next_command may load before one is suitable
+READY = 300.0  # seconds for a drive to thread a tape
+CALIBRATION = 3 * 3600.0  # seconds for calibrating a new tape for LTO-9 or later, which takes up to two hours
 READY_POLL = 0.5
 
 
 def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
-    """Get a tape that may do into an idle drive; False if there is no way to (any more); raises Problem.
+    """Load a possibly suitable tape into an idle drive; False if that is impossible; raises Problem.
 
-    ``tried``: what has been loaded for this request already.
+    ``tried``: tapes already loaded for this request.
     """
     settings = session.settings
     if not (settings.changer or settings.next_command):
@@ -48,7 +48,7 @@ def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
         else:
             tried.add("command %d" % len(tried))
             why = "restore" if request.label else "full"
-            held.drive.close()  # it is the command's now; others of this catalog are kept out by the lock's file
+            held.drive.close()  # for the command; the lock file still keeps out others with this catalog
             changer.next_command(settings.next_command, path, request.label, why, max(settings.wait, READY))
             held.drive.open()
             wait_ready(held)
@@ -59,7 +59,7 @@ def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
 
 
 def next_barcode(session: "Session", request: "Request", tried: "set[str]") -> str:
-    """The barcode of the tape that will do best and has not been tried, "" if there is none; raises Problem."""
+    """The barcode of the best tape that has not been tried, "" if there is none; raises Problem."""
     settings = session.settings
     best = []
     for tape in session.catalog.tapes():
@@ -80,7 +80,7 @@ def next_barcode(session: "Session", request: "Request", tried: "set[str]") -> s
 
 
 def idle(session: "Session", request: "Request") -> "Reservation | None":
-    """A drive that nobody uses, rather one without a tape; not one with a tape that another run still wants."""
+    """An idle drive, preferably without a tape, and not with a tape that another run needs."""
     found = None
     for path in session.settings.devices:
         try:
@@ -106,7 +106,7 @@ def idle(session: "Session", request: "Request") -> "Reservation | None":
 
 
 def wait_ready(held: "Reservation") -> None:
-    """Wait until the drive has threaded its tape, and calibrated it if it must; raises Problem."""
+    """Wait until the drive has threaded and, if necessary, calibrated its tape; raises Problem."""
     began, said = time.monotonic(), False
     while True:
         now = held.drive.status()
@@ -114,9 +114,9 @@ def wait_ready(held: "Reservation") -> None:
             return
         waited = time.monotonic() - began
         if waited >= (READY if now.empty else CALIBRATION):
-            has = "no tape" if now.empty else "not got its tape ready"
+            has = "no tape" if now.empty else "no tape ready"
             what = "drive %s has %s %s after it was loaded" % (held.drive.path, has, say_duration(waited))
-            raise Problem(what, "look at its panel; is tape_devices in the changer's order?")
+            raise Problem(what, "check its panel; is tape_devices in the changer's order?")
         if waited >= READY and not said:
             said = True
             text = "drive %s is getting its tape ready: %s; waiting for up to %s\n"

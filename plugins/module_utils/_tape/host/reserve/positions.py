@@ -1,10 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where drives stand, and with which tape: reading a label again would take a drive minutes of winding.
+"""Remembers the tape in each drive and its position, because reading the label again can take minutes.
 
-st(4) forgets its position when it hears that the tape was changed, or the drive reset.  A program that goes past it may
-hear of that first, so nothing is written on the strength of a recorded position unless the drive says that the tape
-stands at the same block, and the cartridge's chip has the same serial number and has not been loaded once more.
+st(4) forgets its position when it learns of a new tape or a reset.  Another program may get that report first.  So a
+recorded position is used only if the drive reports the same block, and the chip of the cartridge has the same serial
+number and load count.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ def path(held: "Reservation") -> str:
 
 
 def remember(held: "Reservation", run: str = "") -> None:
-    """``run``: the one that has written up to here."""
+    """Record label and position; ``run``: the run that wrote up to here."""
     drive = held.drive
     if drive.kind != "drive":
         return
-    with contextlib.suppress(Problem):  # of which the next one hears, who reads the label then
+    with contextlib.suppress(Problem):  # the next process then reads the label
         chip = cartridge(drive) if run else ""
         now = drive.status()
         position = {
@@ -48,13 +48,13 @@ def remember(held: "Reservation", run: str = "") -> None:
 
 
 def forget(held: "Reservation") -> None:
-    """Before the drive moves."""
+    """Discard the recorded position, before the drive moves."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path(held))
 
 
 def recall(held: "Reservation", now: "Status") -> "dict[str, Any] | None":
-    """What was remembered, if the drive says that it still stands there: boot, label, run, chip, file, block, at."""
+    """The record, if the drive is still at that position: boot, label, run, chip, file, block, at."""
     drive = held.drive
     try:
         position: "dict[str, Any] | None" = files.read_json(path(held)) if drive.kind == "drive" else None
@@ -67,11 +67,11 @@ def recall(held: "Reservation", now: "Status") -> "dict[str, Any] | None":
 
 
 def is_same_tape(drive: "AnyDrive", position: "dict[str, Any]") -> bool:
-    """Whether the cartridge itself says so."""
+    """Whether the chip of the cartridge confirms that it is the same tape."""
     return bool(position["chip"]) and cartridge(drive) == position["chip"]
 
 
 def cartridge(drive: "AnyDrive") -> str:
-    """Which cartridge it is, and its how manieth load, "" if its chip does not say (SPC-4: attributes 0401h, 0003h)."""
+    """Serial number and load count of the cartridge, "" if unknown (SPC-4: attributes 0401h, 0003h)."""
     chip = hardware.cartridge(drive.path)
     return "%(serial)s %(loads)s" % chip if chip.get("serial") and chip.get("loads") else ""

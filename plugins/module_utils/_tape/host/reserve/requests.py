@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What somebody wants of a tape, and how well one will do."""
+"""Requests for a tape, and how suitable a tape is."""
 
 import fnmatch
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ..session import Session
     from .reservation import Reservation
 
-LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # the best first
-RESERVED = 9  # it may do later: it is somebody else's now
+LEASED, APPENDED, EMPTY, EXPIRED, UNFIT = range(5)  # best first
+RESERVED = 9  # suitable, but reserved by another process now
 
 
 class WriteRequest:
-    """A tape for an archive of a run, of ``expect`` bytes (0: not known)."""
+    """A request to write an archive of a run, of ``expect`` bytes (0: unknown)."""
 
     label = ""  # any
     what = "the archive"
@@ -36,10 +36,10 @@ class WriteRequest:
         self.damaged = self.catalog.warnings()
         self.doubt = clock.doubt(session, self.archives)
         self.withheld = False  # whether a tape would do if there was none
-        self.refused: "set[str]" = set()  # the tapes that are in drives and will not do
+        self.refused: "set[str]" = set()  # unsuitable tapes in drives
 
     def rate_loaded(self, held: "Reservation") -> "tuple[int, str]":
-        """How well the tape in a drive will do, and why not ("" if it will); raises Problem."""
+        """The rank of the tape in a drive, and the reason if it is unsuitable ("" if not); raises Problem."""
         foreign = held.identify()
         tape = held.tape
         if foreign or tape is None:
@@ -53,13 +53,16 @@ class WriteRequest:
         return rank, "its tape %s %s" % (tape["label"], reason) if reason else ""
 
     def rate(self, tape: "Tape") -> "tuple[int, str]":
-        """The same of a tape of the catalog, wherever it is."""
+        """The same for a tape in the catalog, in a drive or not."""
         settings = self.settings
         if not any(fnmatch.fnmatchcase(tape["label"], pattern) for pattern in settings.labels):
             return UNFIT, "is not one of tape_labels (%s)" % ", ".join(settings.labels)
         lease = leases.read(self.catalog, tape["label"])
         if lease and lease["run"] != self.run and not settings.steal:
-            return RESERVED, "belongs to run %s until %s (tape_steal breaks that)" % (lease["run"], iso(lease["until"]))
+            return RESERVED, "belongs to run %s until %s (tape_steal overrides this)" % (
+                lease["run"],
+                iso(lease["until"]),
+            )
         if "relabelling" in tape:
             return EXPIRED, ""
         if self.expired(tape):
@@ -73,22 +76,22 @@ class WriteRequest:
         return (APPENDED if tape["archives"] else EMPTY), ""
 
     def expired(self, tape: "Tape") -> bool:
-        """Whether it may be begun afresh by a job."""
-        if self.settings.reuse != "expired" or self.damaged:  # where it is not known what is based on it
+        """Whether a job may reuse this tape."""
+        if self.settings.reuse != "expired" or self.damaged:  # archives in a damaged file may be based on it
             return False
         if self.doubt:  # nor that it is past its retention
             return False
         return catalogs.is_expired(tape, self.keep, self.run)
 
     def kept(self, tape: "Tape") -> str:
-        """Why a tape is not begun afresh although the archives on it have expired, for the end of a sentence."""
+        """Why a tape with expired archives is not reused, for the end of a sentence."""
         if self.settings.reuse != "expired":
             return ""
         if self.damaged and catalogs.is_expired(tape, self.keep, self.run):
-            return ", and is not begun afresh as long as the catalog is damaged (%s)" % "; ".join(self.damaged)
+            return ", and is not reused while the catalog is damaged (%s)" % "; ".join(self.damaged)
         if self.doubt and catalogs.is_expired(tape, self.keep, self.run):
             self.withheld = True
-            return ", and is not begun afresh: " + self.doubt
+            return ", and is not reused: " + self.doubt
         if self.settings.expire_last:
             return ""
         if self.keep_without_last is None:
@@ -96,14 +99,14 @@ class WriteRequest:
         hosts = catalogs.hosts_on(tape, self.keep - self.keep_without_last)
         if not hosts or not catalogs.is_expired(tape, self.keep_without_last, self.run):
             return ""
-        return ", and has the last good archive of %s (tape_expire_last lets it go)" % some(hosts)
+        return ", and has the last good archive of %s (set tape_expire_last to reuse it)" % some(hosts)
 
     def fits(self, taken: int) -> bool:
         return not self.settings.capacity or taken + self.expect <= self.settings.capacity
 
 
 class ReadRequest:
-    """The tape of a label."""
+    """A request to read the tape with a label."""
 
     refused: "set[str]" = set()
     withheld = False

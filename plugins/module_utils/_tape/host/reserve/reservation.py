@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drive that is ours for now, the tape in it, and where on the tape it stands."""
+"""A reserved drive, the tape in it, and the position of the tape."""
 
 import os
 import time
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from ..drives.detect import AnyDrive
     from ..session import Session
 
-SCAN_TIME = 5.0  # seconds that others may take to look at a tape
+SCAN_TIME = 5.0  # seconds that other processes may take to read a label
 GETTING_READY = "a new tape for LTO-9 or later is calibrated when it is first loaded, which takes up to two hours"
 
 
 class Reservation:
-    """A drive that we have locked, and the tape in it; it knows the session that it is for."""
+    """A locked drive and the tape in it, for a session."""
 
     def __init__(self, session: "Session", drive: "AnyDrive", lock: "files.Lock", index: int):
         self.session = session
         self.settings, self.catalog, self.run = session.settings, session.catalog, session.run
         self.drive = drive
         self.lock = lock
-        self.index = index  # in tape_devices, and in the changer
+        self.index = index  # its index in tape_devices and in the changer
         self.label: "dict[str, Any]" = {}
         self.tape: "Tape | None" = None
-        self.left_by = ""  # the run that has written up to where it stands
-        self.alerts: "list[str]" = []  # what the drive has complained of
-        self.encryption: "dict[str, Any]" = {}  # what the drive does to what it writes
+        self.left_by = ""  # the run that wrote up to the current position
+        self.alerts: "list[str]" = []  # alerts of the drive
+        self.encryption: "dict[str, Any]" = {}  # the encryption status of the drive
 
     @property
     def locks(self) -> "tuple[int, ...]":
-        """What a writer or reader keeps open for as long as it lives."""
+        """The descriptors that a writer or reader inherits, to hold the locks as long as it lives."""
         return (self.lock.fd, self.drive.fd)
 
     def identify(self, anew: bool = False) -> str:
-        """Which tape it is, and which one of the catalog; returns why it is none of ours ("" if it is); raises Problem.
+        """Identify the tape; returns the reason if it is not in the catalog ("" if it is); raises Problem.
 
-        Its label is read, unless the drive stands where it was left (``anew``: even then).
+        The label is read unless the drive is still at the recorded position (``anew``: even then).
         """
         drive = self.drive
         status = drive.status()
@@ -68,36 +68,36 @@ class Reservation:
             found = labels.parse(block)
             if found is None:
                 what = "its tape holds %s (fingerprint %s)" % (labels.describe(block), labels.fingerprint(block))
-                return what + "; it is never written unless tape_label is told to"
+                return what + "; nothing is written to it unless tape_label overwrites it"
             label = found
             self.label = label
             positions.remember(self)
         self.label = label
         self.tape = self.catalog.tape(label["label"])
         if self.tape is None:
-            return "its tape %s is not in the catalog %s: tape_inventory with tape_rebuild reads it in" % (
+            return "its tape %s is not in the catalog %s: tape_inventory with tape_rebuild adds it to the catalog" % (
                 label["label"],
                 self.catalog.folder,
             )
         known = (self.tape["id"], (self.tape.get("relabelling") or {}).get("id"))
         if label["id"] not in known:
-            what = "its tape is labelled %s, but is not the %s of the catalog (labelled %s, there %s)"
+            what = "its tape is labelled %s, but is not the %s of the catalog (labelled %s, in the catalog %s)"
             return what % (label["label"], label["label"], label["labelled"], self.tape["labelled"])
         return ""
 
     def check_label(self) -> None:
-        """After an error nobody knows where the tape stands, nor which one it is: read its label; raises Problem."""
+        """Read the label again after an error, when tape and position are uncertain; raises Problem."""
         if self.drive.located:
             return
         label = self.label
         foreign = self.identify(anew=True)
         if foreign or self.label["id"] != label["id"]:
             found = foreign or "its tape is %s" % self.label["label"]
-            what = "drive %s: tape %s was in it, and now %s" % (self.drive.path, label["label"], found)
+            what = "drive %s: tape %s was in it, but now %s" % (self.drive.path, label["label"], found)
             raise Problem(what, "nothing more was written")
 
     def renew_lease(self) -> None:
-        """The tape stays with the run, as long as tape_lease says from now on."""
+        """Extend the lease of the tape by tape_lease from now."""
         leases.renew(self.settings, self.catalog, self.label["label"], self.run)
 
     def release(self) -> None:
@@ -106,9 +106,9 @@ class Reservation:
 
 
 def reserve(session: "Session", path: str, what: str, wait: float = 0.0) -> "Reservation":
-    """Reserve one drive; raises Problem. ``wait``: seconds in which those who only look at it are done.
+    """Reserve one drive for ``what``; raises Problem; ``wait``: seconds to wait for processes that only read a label.
 
-    Its open descriptor keeps all others out; the file in the catalog says for whom, and for ``what``.
+    The open descriptor keeps all others out; the file in the catalog describes the holder.
     """
     drive = detect.drive_at(path)
     lock = files.Lock(os.path.join(session.catalog.locks, drive.key))
@@ -128,5 +128,5 @@ def reserve(session: "Session", path: str, what: str, wait: float = 0.0) -> "Res
 
 def say_holder(holder: "dict[str, Any]") -> str:
     if not holder:
-        return "somebody who has not said so yet"
+        return "an unknown process"
     return "%(what)s of %(host)s in run %(run)s, since %(since)s (process %(pid)s)" % holder

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drives of this host as one pool: whose turn it is, which of them will do, and what to do when none does."""
+"""Selects a drive: the queue of waiting jobs, the best tape in a drive, and what to do if there is none."""
 
 import contextlib
 import sys
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
     Rate = Callable[[Reservation], "tuple[int, str]"]
 
-SCAN_POLL = 2.0  # seconds between two looks at drives that will not do
+SCAN_POLL = 2.0  # seconds: polling interval for unsuitable drives
 NO_DRIVES = (
     "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
-    "virtual tape; where no host of the inventory has any, and tape_host names none, the controller is the tape host"
+    "virtual tape; if no host of the inventory has any, and tape_host is not set, the controller is the tape host"
 )
 
 
 def need(settings: "Settings") -> None:
-    """Raises Problem if there are no drives: before anything is made on what may not be a tape host at all."""
+    """Raises Problem if there are no drives, before anything is created on a host that may be no tape host."""
     if not settings.devices:
         raise Problem("this host has no drives", NO_DRIVES, kind=SETTINGS)
 
 
 @contextlib.contextmanager
 def reserve(session: "Session", request: "Request") -> "Iterator[Reservation]":
-    """Wait for our turn and for a drive that will do, and reserve it; raises Problem when none ever will."""
+    """Wait in the queue for a suitable drive and reserve it; raises Problem if none will become suitable."""
     need(session.settings)
     ticket = files.Ticket(session.catalog.queue, "read-" + request.label if request.label else "write", session.run)
     try:
@@ -52,13 +52,13 @@ def reserve(session: "Session", request: "Request") -> "Iterator[Reservation]":
 
 
 def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Reservation":
-    """The waiting of reserve()."""
+    """The waiting loop of reserve()."""
     settings = session.settings
     began = time.monotonic()
     said, tried = "", set()  # type: str, set[str]
     while True:
         reasons, pause, busy = {"": "others have been waiting for longer"}, files.LOCK_POLL, BUSY
-        # whoever waits for a tape that is leased to us must not hold us up
+        # jobs that wait for a tape leased to this run must not delay it
         if ticket.first(of_run=not request.label and bool(leases.of_run(session.catalog, ticket.run))):
             held, reasons, busy = scan(session, request.rate_loaded, request.what)
             if held:
@@ -67,7 +67,7 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
                 if mount.mount(session, request, tried):
                     continue
                 pause = SCAN_POLL
-                ticket.drop()  # whoever waits for a person holds up nobody who has a tape
+                ticket.drop()  # a job that waits for an operator must not delay jobs that have a tape
         text = "; ".join(list(reasons.values()) + ([] if busy else suggestion(session, request)))
         limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
         if time.monotonic() >= began + limit:
@@ -83,37 +83,37 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
 
 
 def suggestion(session: "Session", request: "Request") -> "list[str]":
-    """Which tapes a person could load, if the catalog knows some."""
+    """A hint with writable tapes that could be loaded, [] if there are none."""
     if request.label:
         return []
     labels = [tape["label"] for tape in session.catalog.tapes() if not request.rate(tape)[1]]
     labels = [label for label in labels if label not in request.refused]
-    return ["these may be written: " + some(labels)] if labels else []
+    return ["writable tapes: " + some(labels)] if labels else []
 
 
 def too_late(limit: float, request: "Request", text: str, busy: str) -> Problem:
-    """That nothing came of the waiting."""
+    """The problem after waiting in vain."""
     within = " within %s" % say_duration(limit) if limit else ""
     if request.label:
         return Problem("tape %s is in no drive%s" % (request.label, within), text, kind=ABSENT)
     if busy:
         return Problem("no drive became free" + within, text, kind=BUSY)
     kind = CONFIRM if request.withheld else NO_TAPE
-    return Problem("no drive has a tape that may be written" + within, text, kind=kind)
+    return Problem("no drive has a writable tape" + within, text, kind=kind)
 
 
 def loaded(session: "Session") -> "set[str]":
-    """The labels of the tapes that are in drives that nobody uses."""
+    """The labels of the tapes in idle drives."""
     found = set()
     for path in session.settings.devices:
         try:
-            held = reservations.reserve(session, path, "a look at the tape")
+            held = reservations.reserve(session, path, "reading the label")
         except Problem:
             continue
         try:
             if not held.identify():
                 found.add(held.label["label"])
-        except Problem:  # whoever needs that tape will hear of it
+        except Problem:  # a job that needs this tape will report it
             pass
         finally:
             held.release()
@@ -121,7 +121,7 @@ def loaded(session: "Session") -> "set[str]":
 
 
 def scan(session: "Session", rate: "Rate", what: str) -> "tuple[Reservation | None, dict[str, str], str]":
-    """The best drive that will do (locked), why other drives will not, and BUSY or LOADING if one may later."""
+    """The best suitable drive (locked), the reasons of the others, and BUSY or LOADING if one may become suitable."""
     found: "list[tuple[int, int, Reservation]]" = []
     reasons, kinds = {}, set()  # type: dict[str, str], set[str]
     need(session.settings)

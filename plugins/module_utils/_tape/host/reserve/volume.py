@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tape in a drive that we hold: begun afresh, put in the right place, and what a failure has left on it."""
+"""Operations on the tape in a reserved drive: label, position for writing, record failures."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from ..catalog.catalog import Archive, Tape
     from .reservation import Reservation
 
-FORMER = 100  # identities of a tape that are remembered
-REBUILD = "nothing was written; tape_inventory with tape_rebuild reads it in"
+FORMER = 100  # former identities of a tape to remember
+REBUILD = "nothing was written; tape_inventory with tape_rebuild adds it to the catalog"
 
 
 def write_label(held: "Reservation", label: "dict[str, Any]", known: "Tape | None", former: str = "") -> "Tape":
-    """Label a tape, whatever is on it: the catalog forgets that first, so that it is never wrong.
+    """Label a tape, whatever its contents; their entries are removed from the catalog first, so it is never wrong.
 
-    ``former``: the label that it had in this catalog.
+    ``former``: the previous label of the tape in this catalog.
     """
     catalog = held.catalog
     name = label["label"]
@@ -45,7 +45,7 @@ def write_label(held: "Reservation", label: "dict[str, Any]", known: "Tape | Non
     end = end_of(known, held) if known else None
     with catalog.changes(name, *other) as tapes:
         tapes[name] = {**old, "archives": [], "full": False, "relabelling": label, "former_end": end}
-        for each in other:  # the tape is known by this label until it has the new one
+        for each in other:  # the catalog keeps the old label until the new one is written
             there = tapes[each]
             if there:
                 end = end_of(there, held)
@@ -63,13 +63,13 @@ def write_label(held: "Reservation", label: "dict[str, Any]", known: "Tape | Non
 
 
 def former_ids(held: "Reservation", known: "Tape | None") -> "list[str]":
-    """As which tapes this one was known before: whoever misses them finds them here."""
+    """The former identities of this tape, for reports of missing tapes."""
     found = [each for tape in (known, held.tape) if tape for each in tape.get("former", []) + [tape["id"]]]
     return list(dict.fromkeys(each for each in found + [held.label.get("id", "")] if each))[-FORMER:]
 
 
 def end_of(tape: "Tape", held: "Reservation") -> "int | None":
-    """The tape file before which the data of a tape must end by all that is known; None: nobody knows."""
+    """The tape file before which the data of a tape must end, None if unknown."""
     if "relabelling" not in tape:
         return catalogs.next_file(tape)
     if held.label.get("id") == tape["relabelling"]["id"]:
@@ -79,9 +79,9 @@ def end_of(tape: "Tape", held: "Reservation") -> "int | None":
 
 
 def unknown_data(held: "Reservation", tape: "Tape") -> str:
-    """Whoever begins a tape afresh looks first: what is on it that the catalog does not know, "" if nothing is.
+    """Data on a tape that the catalog does not know, as a sentence, "" for none; checked before a tape is reused.
 
-    Raises Problem when that cannot be told.
+    Raises Problem if that cannot be determined.
     """
     number = end_of(tape, held)
     positions.forget(held)
@@ -91,13 +91,13 @@ def unknown_data(held: "Reservation", tape: "Tape") -> str:
     except Problem as exc:
         if exc.kind != END:
             raise
-        return ""  # less than it knows
-    return "tape %s has more on it than the catalog knows: there is data at tape file %d" % (tape["label"], number)
+        return ""  # less than the catalog knows
+    return "tape %s has more data than the catalog knows: there is data at tape file %d" % (tape["label"], number)
 
 
 @contextlib.contextmanager
 def opened_for_writing(held: "Reservation") -> "Iterator[None]":
-    """A drive that is ready for an archive; afterwards it encrypts nothing any more; raises Problem."""
+    """Prepare a drive for an archive, and switch encryption off afterwards; raises Problem."""
     open_for_writing(held)
     try:
         yield
@@ -106,7 +106,7 @@ def opened_for_writing(held: "Reservation") -> "Iterator[None]":
 
 
 def open_for_writing(held: "Reservation") -> None:
-    """Get a drive ready for an archive: its modes, its label, and an expired tape begun afresh; raises Problem."""
+    """Prepare a drive for an archive: set its modes, check its label, relabel an expired tape; raises Problem."""
     held.drive.prepare(held.settings.compression)
     if held.drive.kind == "drive":
         check_alerts(held)
@@ -128,7 +128,7 @@ def open_for_writing(held: "Reservation") -> None:
 
 
 def encrypt(held: "Reservation", on: bool) -> None:
-    """Have the drive encrypt archives, and nothing else: a label must be readable by whoever finds the tape."""
+    """Switch encryption on for archives, and off for labels, which must be readable without a key."""
     wish = held.settings.encryption
     if held.drive.kind != "drive" or (not on and (not wish or wish.get("mode") == "keep")):
         return
@@ -136,7 +136,7 @@ def encrypt(held: "Reservation", on: bool) -> None:
 
 
 def check_alerts(held: "Reservation") -> None:
-    """Take note of what the drive complains of, as reading may clear it; raises Problem if nothing can be relied on."""
+    """Record alerts of the drive, because reading may clear them; raises Problem if one is fatal."""
     found, _note = hardware.alerts(held.drive.path)
     held.alerts += [hardware.say(alert) for alert in found]
     fatal = hardware.fatal(found)
@@ -153,16 +153,16 @@ def entry_of(tape: "Tape", number: int) -> "Archive":
 
 
 def next_file(held: "Reservation") -> int:
-    """Go to where the next archive belongs, after what a process that was killed may have left; raises Problem.
+    """Move to the position for the next archive, after leftovers of a killed process; raises Problem.
 
-    The catalog says where that is, and the drive must agree: at that tape file the data ends.
+    The catalog gives the position, and the drive must confirm that the data ends there.
     """
     drive, name = held.drive, held.label["label"]
     tape = held.catalog.tape(name)
     if tape is None:
         raise Problem("tape %s is not in the catalog" % name)
     for archive in list(tape["archives"]):
-        if archive["state"] == catalogs.WRITING:  # nobody but us holds the drive, so its writer is gone
+        if archive["state"] == catalogs.WRITING:  # this process holds the drive, so its writer has died
             archive["problem"] = "its process was killed"
             record_failure(held, archive, full=False)
     tape = held.catalog.tape(name) or tape
@@ -174,7 +174,7 @@ def next_file(held: "Reservation") -> int:
     positions.forget(held)
     if not ends_at(held, number):
         raise Problem(
-            "tape %s has more on it than the catalog knows: there is data at tape file %d" % (name, number),
+            "tape %s has more data than the catalog knows: there is data at tape file %d" % (name, number),
             REBUILD,
         )
     if reclaims:
@@ -184,9 +184,9 @@ def next_file(held: "Reservation") -> int:
 
 
 def ends_at(held: "Reservation", number: int) -> bool:
-    """Whether the data of the tape ends before a tape file; leaves the tape there; raises Problem.
+    """Move to a tape file; returns whether the data ends there; raises Problem.
 
-    The first command may be the one that hears of a reset, or of another tape: then all that was known of it is void.
+    The first command may report a reset or another tape, and then everything known about the tape is void.
     """
     try:
         held.check_label()
@@ -199,19 +199,19 @@ def ends_at(held: "Reservation", number: int) -> bool:
 
 
 def record_failure(held: "Reservation", archive: "Archive", full: bool) -> None:
-    """Mark an archive as failed, or forget it if nothing of it is on the tape."""
+    """Mark an archive as failed, or remove its entry if the tape has nothing of it."""
     number = archive["file"]
     positions.forget(held)
     try:
         held.check_label()
         there = held.drive.close_file(number)
-    except Problem as exc:  # the entry stays as it is, for the next one to settle
+    except Problem as exc:  # the entry stays, and the next process resolves it
         archive["problem"] = "%s; and then: %s" % (archive.get("problem", ""), exc)
         return
     with held.catalog.change(held.label["label"]) as tape:
         tape["full"] = tape["full"] or full
         if there:
-            size = held.drive.size(number)  # where the tape knows: mbuffer may not have written all that came
+            size = held.drive.size(number)  # from a virtual tape: mbuffer may not have written everything that arrived
             archive["bytes"] = archive["bytes"] if size is None else size
             entry_of(tape, number).update({**archive, "state": catalogs.FAILED})
         else:
