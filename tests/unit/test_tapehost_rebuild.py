@@ -367,7 +367,7 @@ def test_a_run_that_was_not_finished(tape_host: Maker) -> None:
     host.forget()
     text = "2 archives of tape A are not known to be good until verify has read them: tape_of_tape=A"
     assert sure(host)["warnings"] == [text]
-    assert "h1 has 1 archive that verify has to read first: verify with tape_of_host=h1" in host.fails(
+    assert "h1 has 1 archive to be verified first: run verify with tape_of_host=h1" in host.fails(
         "chain", "--host", "h1"
     )
     host.ok("verify")

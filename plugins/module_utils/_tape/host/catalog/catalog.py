@@ -64,7 +64,7 @@ class Catalog:
         return self.index.path(label)
 
     def tape(self, label: str) -> "Tape | None":
-        """A tape by its label, for somebody who may change it; raises Problem."""
+        """A copy of the tape with this label, which may be changed; raises Problem."""
         found = self.index.get(label)
         return found.copy() if found else None
 

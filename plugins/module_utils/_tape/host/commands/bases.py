@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Of each host of a run: the level and the base of its archive, and what is known of it before."""
+"""Chooses the level and base of the archive of each host, with figures of its last archive."""
 
 import time
 
@@ -22,10 +22,10 @@ SLACK = 60  # seconds that a clock may be set back without a warning
 
 
 class Bases:
-    """What the archives of a run can be based on; ``warnings``: what a person must know of them."""
+    """The possible bases for the archives of a run, with ``warnings`` for the user."""
 
     def __init__(self, session: "Session", archives: "list[Archive]", expires: bool):
-        """``archives``: all, oldest first; ``expires``: whether a tape may be begun afresh by a job."""
+        """``archives``: all, oldest first; ``expires``: whether jobs may reuse tapes with expired archives."""
         self.settings, self.run = session.settings, session.run
         self.of_host = catalogs.by_host(archives)
         self.warnings: "list[str]" = []
@@ -48,7 +48,7 @@ class Bases:
         return entry
 
     def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "dict[str, Any]":
-        """Level, base, and what was last time; ``own``: the host's archives of this set, oldest first."""
+        """Level, base and last figures; ``own``: the archives of the host and this set, oldest first."""
         settings = self.settings
         good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != self.run]
         bases = [
