@@ -32,7 +32,8 @@ NO_DRIVES = (
 )
 NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
 # arguments of tar that select the parts of a catalog for a copy
-COPIED = ["--anchored", *(f"--exclude=./{name}" for name in ("locks", "queue", "leases", "runs", "answers"))]
+OF_THE_HOST = ("locks", "queue", "leases", "runs", "positions", "clock.json", "answers")  # of no use on another host
+COPIED = ["--anchored", *(f"--exclude=./{name}" for name in OF_THE_HOST)]
 COPIED += ["--no-anchored", "--exclude=*.part"]
 
 display = Display()

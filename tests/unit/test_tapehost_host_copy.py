@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_action import COPIED
+from ansible_collections.plumbing.socketpipe.tests.unit.tape import sources
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
@@ -26,6 +30,19 @@ def sent(host: TapeHost) -> bytes:
             if (host.catalog_dir / name).exists():
                 made.add(host.catalog_dir / name, name)
     return out.getvalue()
+
+
+def test_only_what_another_host_needs_is_copied(tmp_path: Path) -> None:
+    """Whatever else the program keeps beside the tapes and the lists is of this host, this boot, or this moment."""
+    texts = [path.read_text() for path in sources("tapehost")]
+    names = {name for text in texts for name in re.findall(r'folder, "([A-Za-z_.]+)"', text)}
+    assert names >= {"tapes", "lists", "positions", "clock.json"}
+    for name in names:
+        (tmp_path / name).mkdir()
+    command = ["tar", "--create", "--file=-", f"--directory={tmp_path}", *COPIED, "."]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(data)) as copy:
+        assert sorted(copy.getnames()) == [".", "./lists", "./tapes"]
 
 
 @pytest.fixture
