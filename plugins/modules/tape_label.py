@@ -137,8 +137,12 @@ kind:
     - V(too large) - the archive does not fit on a tape.
     - V(not found) - it is not in the catalog.
     - V(confirm) - data would be lost, and no option allows that.
-    - V(machine) - the machine-id of the host differs from that of its last archive.
+    - V(other machine) - the machine-id of the host differs from that of its last archive.
     - V(damaged) - the data read differs from the data written.
+    - V(unreadable) - the drive could not read or write the tape at this position.
+    - V(loading) - the drive is still getting its tape ready.
+    - V(no tool) - a program is not installed.
+    - V(answer) - the program on a host gave an invalid answer.
     - V(newer) - a later version of the collection has written the tape or the catalog.
     - V(lost) - the play lost the host before its archive was started.
     - V(failed) - any other error, see RV(ignore:msg).

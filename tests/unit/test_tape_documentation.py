@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.doc_fragments import attributes, tape
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,3 +136,16 @@ def test_a_return_value_has_a_type_and_a_sample_of_it(name: str) -> None:
         assert value["type"] in TYPES, key
         if value.get("sample") is not None:
             assert value["sample"].__class__ is TYPES[value["type"]], key
+
+
+# kinds for the programs themselves, and those that only the actions have
+INTERNAL = {problem.LONG, problem.END, problem.NO_BASE, problem.LEADS_OUT}
+OF_ACTIONS = {"unreachable", "not connected", "lost", "answer"}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_kind_is_documented(name: str) -> None:
+    """A playbook decides on it."""
+    of_programs = {value for key, value in vars(problem).items() if key.isupper() and value != problem.UPGRADE}
+    (kind,) = re.findall(r"\nkind:\n(.*?)\n  returned:", module(name).RETURN, re.DOTALL)
+    assert set(re.findall(r"- V\((.*?)\) - ", kind)) == (of_programs | OF_ACTIONS) - INTERNAL - {problem.TYPE_CHECKING}
