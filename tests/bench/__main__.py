@@ -17,10 +17,11 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import catalog, command, footprint, startup, throughput
+from . import catalog, command, encryption, footprint, startup, throughput
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
+    "encryption": encryption.table,
     "startup": startup.table,
     "footprint": footprint.table,
     "command-startup": command.startup,

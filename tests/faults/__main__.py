@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [--command] [--seed S] [--runs N] [--lanes L] [--only NUMBER | --fault WORD ...]
+"""python -m tests.faults [--command] [--encrypted] [--seed S] [--runs N] [--lanes L] [--only NUMBER | --fault WORD ...]
 
 Runs that many tasks, or command lines of socketpipe, with a fault each, and prints what each came to, by fault and
 moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats the batch of one
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 import signal
@@ -48,6 +49,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 2))
     parser.add_argument("--only", type=int, help="repeat the batch of this run")
+    parser.add_argument("--encrypted", action="store_true", help="encrypt the links of all runs, not of a part")
     parser.add_argument("--fault", action="append", default=[], help="only faults with this word in their names")
     arguments = parser.parse_args()
     if reason := requirements():
@@ -55,7 +57,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the lanes end with us
     KEPT.mkdir(parents=True, exist_ok=True)
     kind = COMMAND if arguments.command else TASK
-    path = KEPT / (f"command-{arguments.seed}.jsonl" if arguments.command else f"{arguments.seed}.jsonl")
+    name = f"{'command-' * arguments.command}{arguments.seed}{'-encrypted' * arguments.encrypted}"
+    path = KEPT / f"{name}.jsonl"
     lines: Lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if arguments.only is not None:
         wanted = batches(arguments.seed, arguments.only, arguments.only + 1, kind)
@@ -66,13 +69,16 @@ def main() -> int:
     else:
         known = {line["number"] for line in lines}
         wanted = [runs for runs in batches(arguments.seed, 0, arguments.runs, kind) if runs[0].number not in known]
+    if arguments.encrypted:
+        wanted = [[dataclasses.replace(run, encrypted=True) for run in runs] for runs in wanted]
     began = time.monotonic()
     for new in perform(wanted, arguments.lanes):
         lines += new
         for line in new:
             if line["problems"]:
                 run = draw(arguments.seed, line["number"], kind)
-                print(f"run {line['number']} {line['fault']} at {line['moment']} {run.shape} {run.peer} {run.sink}:")
+                where = f"{run.shape} {run.peer} {run.sink}{' encrypted' * (run.encrypted or arguments.encrypted)}"
+                print(f"run {line['number']} {line['fault']} at {line['moment']} {where}:")
                 print("".join(f"    {problem}\n" for problem in line["problems"]), end="", flush=True)
         if arguments.only is None and not arguments.fault:
             with path.open("a") as out:

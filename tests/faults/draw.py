@@ -14,6 +14,7 @@ SHAPES = ("push", "pull", "through", "beside")
 HONEST = ("cat", "dd", "gzip", "zstd", "mbuffer", "tar")  # end with an error when a read does
 SWALLOWING = ("perl", "noerror")
 SINKS = (*HONEST, *SWALLOWING)
+ENCRYPTED = 0.25  # of all runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Run:
     part: float  # of the stream, at the moment "stream"
     delay: float  # seconds from the start of the handshake
     command: bool = False  # it is one of the command, not a task
+    encrypted: bool = False
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         part=chance.uniform(0.05, 0.95),
         delay=chance.uniform(0, 0.06),
         command=kind is COMMAND,
+        encrypted=chance.random() < ENCRYPTED,  # the last draw: without it the runs are what they were
     )
 
 

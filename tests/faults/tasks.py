@@ -39,7 +39,8 @@ class Tasks(Batch):
             run = self.runs[name]
             whole = run.moment not in ("first", "stream")  # else a reader would wait for the rest of its block
             options = {"dead_peer": DEAD_PEER, "connect_timeout": CONNECT_TIMEOUT, "progress": 0, "peer": run.peer}
-            task = pipe(**commands.options(), **options, full_reads=whole)
+            encryption = "required" if run.encrypted else "none"
+            task = pipe(**commands.options(), **options, full_reads=whole, encryption=encryption)
             if run.fault.name in OF_TIMEOUT:
                 task["timeout"] = TIMEOUT
             own = OWN_LOGIN if run.fault.victim in ("remote login", "remote session") else {}

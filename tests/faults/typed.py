@@ -38,6 +38,7 @@ class Typed(Batch):
         run, commands = self.runs[name], self.commands[name]
         words = [f"--stats={commands.file('stats')}", "--python", commands.interpreter, "--whole"]
         words += ["-t", str(CONNECT_TIMEOUT), "--dead-peer", str(DEAD_PEER), *([run.peer] if run.peer else [])]
+        words += ["--encrypt"] if run.encrypted else []
         if run.peer == "--listen=remote":
             words += ["-h", self.fleet["h1"].address]
         login = ["ssh", "-F", str(self.fleet.ssh_config), "-o", "ControlPath=none", "h1"]

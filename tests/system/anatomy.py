@@ -17,6 +17,7 @@ from tests.hosts import Fleet, Host
 
 LABEL = re.compile(r"^socketpipe:([0-9a-f]{32}):([a-z]+)$")
 HERE = Path(__file__).resolve().parent
+RELAYS = ("socketpipe-seal", "socketpipe-open")  # forks of an end, with its command line
 PROBE_FILE = HERE / "probe.py"
 
 
@@ -78,7 +79,7 @@ class Anatomy:
         self.logins: dict[str, Proc] = {}
         for proc in everything:
             name, _colon, end = proc.label.partition(":")
-            if name != run:
+            if name != run or proc.name in RELAYS:
                 continue
             if not proc.is_python:
                 self.logins[end] = proc
