@@ -117,6 +117,7 @@ def test_all_of_it_given_as_strings(site: Site) -> None:
         tape_connect_timeout="20",
         tape_stall_timeout="0",
         tape_rate_limit="50M",
+        tape_link_encryption="required",
         tape_ports="20000-21000,22000",
         tape_wait="0",
     )

@@ -72,7 +72,10 @@ class Relay(Stage):
 
         found: "RelayWords" = {}
         for line in (self.stderr.data if self.stderr else b"").splitlines():
-            found.update(json.loads(line.decode("ascii")))
+            try:
+                found.update(json.loads(line.decode("ascii")))
+            except ValueError:
+                pass  # a library of its has something to say, too
         return found
 
     @property
@@ -113,7 +116,8 @@ class Relay(Stage):
         if kind == "cut on the way" or kind == "changed on the way" or kind == "no tls":
             return {"kind": kind, "where": said.get("where", ""), "error": said.get("error", "")}
         killed = signal_name(self.signal) if self.signal else ""
-        return {"kind": "relay", "name": self.name, "signal": killed, "error": said.get("error", "")}
+        error = said.get("error") or "exit status %s" % self.rc
+        return {"kind": "relay", "name": self.name, "signal": killed, "error": error}
 
     def cover(self, report: "SideReport") -> "SideReport":
         """The report of its link, with what it has carried in place of what the network has."""
