@@ -95,7 +95,7 @@ class ActionModule(TapeAction):
             "attempts": attempt,
             "slow": outcome.link["slow"],
             "tar_warnings": committed.get("warnings"),
-            "waited": outcome.answer.get("waited"),
+            "waited": outcome.answer["waited"],
             "total": round(time.time() - began, 1),
             **{key: committed.get(key) for key in KEPT + NOTED},
         }

@@ -51,7 +51,7 @@ class ActionModule(TapeAction):
     def rebuild(self, result: TaskResult) -> None:
         said: Inventory = self.ask(["inventory", "--rebuild"])
         result["rebuilt"] = said["rebuilt"]
-        result["notes"] = [each["message"] for each in said["drives"] if each["message"]] + said.get("warnings", [])
+        result["notes"] = [each["message"] for each in said["drives"] if each["message"]] + said["warnings"]
         result["notes"] += self.copy_catalog()
         added = sum(each["added"] for each in said["rebuilt"])
         tapes = ", ".join(each["label"] for each in said["rebuilt"]) or "no tape"

@@ -102,7 +102,7 @@ class ActionModule(TapeAction):
                 row["elapsed"], row["rate"] = archive["elapsed"], archive["rate"]
                 row["tape"], row["file"] = archive["tape"], archive["file"]
         full = said["full"]
-        return [name + (f" ({full[name]} % full)" if full[name] is not None else "") for name in said["tapes"]]
+        return [name + (f" ({full[name]} % full)" if full.get(name) is not None else "") for name in said["tapes"]]
 
     def fits(self, plan: Plan) -> str:
         """Whether the estimated sizes fit, as a sentence from the tape host."""

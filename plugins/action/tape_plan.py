@@ -30,6 +30,7 @@ class ActionModule(TapeAction):
         hosts = [self.host(each) for each in args["hosts"]]
         self.check_places(hosts)
         out = [each["host"] for each in hosts if each["host"] == self.tape_host and each["tape_paths"] == []]
+        asked = {h["host"]: {"level": h["tape_level"]} for h in hosts if h["host"] not in out}
         try:
             planned: Planned = self.ask(
                 ["plan"],
@@ -37,12 +38,14 @@ class ActionModule(TapeAction):
                     "run": args["tape_resume"],
                     "resume": bool(args["tape_resume"]),
                     "dry": bool(self._task.check_mode),
-                    "hosts": {h["host"]: {"level": h["tape_level"]} for h in hosts if h["host"] not in out},
+                    "hosts": asked,
                 },
             )
         except Failure as exc:
             exc.text += ". Nothing has been written, and no host's tar was started."
             raise
+        if set(planned["hosts"]) != set(asked) or not set(planned["order"]) <= set(asked):
+            raise Failure("answer", "invalid answer (other hosts than asked for)", self.tape_host, True, named=True)
         parts: dict[str, HostOfPlan] = {name: {**entry, "out": False} for name, entry in planned["hosts"].items()}
         for name in out:
             parts[name] = {"out": True, "skip": False, "level": None, "bytes": None}

@@ -218,13 +218,13 @@ class TapeAction(ActionBase):
         """Stream from the archiver on the task's host to the tape host's program; raises Failure."""
         source = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
         sink = self.tape, self.of_tape(of_tape).stage(TAPE)
-        return stream(source, sink, self.network, "sink", self.name if progress else "")
+        return stream(source, sink, self.network, "sink", of_tape[0], self.name if progress else "")
 
     def from_tape(self, of_tape: list[str], of_host: list[str]) -> Outcome:
         """Stream from the tape host's program to the archiver on the task's host; raises Failure."""
         source = self.tape, self.of_tape(of_tape).stage(TAPE)
         sink = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
-        return stream(source, sink, self.network, "source", self.name)
+        return stream(source, sink, self.network, "source", of_host[0], self.name)
 
     # -- copies of the catalog
 
@@ -245,14 +245,14 @@ class TapeAction(ActionBase):
         # 1: a file changed while it was read, because another job replaced it; the old or the new one is complete
         source: Command = {**command("the catalog", tar), "ok_rc": [0, 1]}
         sink = self.of_tape(["keep", "--of", self.tape_host]).stage("the copy")
-        stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source")
+        stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source", "keep")
 
     def import_catalog(self, name: str, copy_of: str) -> None:
         """Import the copy on a host into a tape host without a catalog; raises Failure."""
         folder = self.args["tape_catalog_dir"]
         tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
         sink = self.of_tape(["import"]).stage("the catalog")
-        stream((self.another(name), tar), (self.tape, sink), self.network_of_copies, "sink")
+        stream((self.another(name), tar), (self.tape, sink), self.network_of_copies, "sink", "import")
 
     @property
     def network_of_copies(self) -> Network:

@@ -193,6 +193,11 @@ if TYPE_CHECKING:
         bytes: int
         level: int
 
+    class Sunk(TypedDict):
+        """An archive that is on a tape; it is good when it is committed."""
+
+        waited: float  # seconds for a drive
+
     class Committed(Noted):
         """An archive that is good."""
 
@@ -254,7 +259,7 @@ if TYPE_CHECKING:
     # -- reading archives again
 
     class Read(TypedDict):
-        """One archive that verify has, or should have, read."""
+        """One archive that verify has, or should have, read; one that is not good has a problem."""
 
         run: str
         host: str

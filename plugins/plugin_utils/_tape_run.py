@@ -21,10 +21,12 @@ from ..module_utils._end.stage import KEPT_MOST
 from ..module_utils._run import bootstrap, sentences
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
+from ..module_utils._run.report import Misfit
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
 from ._hosts import Host, reach
+from ._tape_answers import ANSWERS
 from ._tape_program import with_request
 from ._task_launch import encrypt
 from ._task_run import TaskRun
@@ -131,7 +133,7 @@ def command(name: str, argv: list[str], environment: Mapping[str, str] | None = 
 class Outcome:
     """A successful run: the answer of the last stage, and the figures of the link."""
 
-    answer: Any  # a record of _tape_records, as far as the program is honest
+    answer: Any  # a record of _tape_records
     link: LinkResult
 
 
@@ -141,7 +143,7 @@ def ask(host: Host, request: Request) -> Any:
     plan.add_end("alone", listen=False)
     plan.add_stage("alone", request.stage(TAPE if request.program == "tapehost" else HOST))
     verdict = execute(plan, {"alone": host}, None)
-    return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name)
+    return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name, request.words[0])
 
 
 def stream(
@@ -149,12 +151,13 @@ def stream(
     sink: tuple[Host, Command],
     network: Network,
     tape_side: str,
+    subcommand: str,
     progress_of: str = "",
 ) -> Outcome:
     """Stream from a stage on one host to a stage on another, over one link; raises Failure.
 
-    ``tape_side``: "source" or "sink", the side of the tape host; ``progress_of``: the name in progress lines, "" for
-    none.
+    ``tape_side``: "source" or "sink", the side of the tape host; ``subcommand``: that of the sink, which answers;
+    ``progress_of``: the name in progress lines, "" for none.
     """
     other = "sink" if tape_side == "source" else "source"
     dialled = other if network.listen == "remote" else tape_side
@@ -171,7 +174,7 @@ def stream(
     verdict = execute(plan, hosts, progress)
     names = {end: host.name for end, host in hosts.items()}
     link = link_result(plan.links[0], names, verdict, network.rate_limit, LIMIT)
-    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name) if "keep" in sink[1] else {}, link)
+    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand), link)
 
 
 def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None) -> Verdict:
@@ -203,23 +206,15 @@ def failure_of(verdict: Verdict, cause: Cause) -> Failure:
     return Failure(kind, text, cause["host"], verdict.started, named=True)
 
 
-def answer_of(verdict: Verdict, stage: str, host: str) -> Any:
+def answer_of(verdict: Verdict, stage: str, host: str, subcommand: str) -> Any:
     """The answer of a program; raises Failure if it is missing or invalid, because a host may send anything."""
     text = verdict.stages[stage]["stdout"]
+    place = ""
     try:
         data = zlib.decompressobj().decompress(base64.b64decode(text.strip(), validate=True), ANSWER_MOST)
-        answer = json.loads(data)
-        if isinstance(answer, dict):
-            return clean(answer)
+        return ANSWERS[subcommand](json.loads(data), subcommand)
+    except Misfit as exc:
+        place = f"invalid value in {printable(str(exc))}, "
     except (binascii.Error, zlib.error, ValueError, RecursionError):
         pass
-    raise Failure("answer", f"invalid answer ({len(text)} bytes)", host, True, named=True)
-
-
-def clean(value: Any) -> Any:
-    """The same value with the control characters in its texts escaped."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, list):
-        return [clean(each) for each in value]
-    return {printable(key): clean(each) for key, each in value.items()} if isinstance(value, dict) else value
+    raise Failure("answer", f"invalid answer ({place}{len(text)} bytes)", host, True, named=True)

@@ -1,0 +1,248 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parses the answers of the tape programs.  They come from hosts, which may send anything, so they are checked here.
+
+The tables have the fields of the records in _tape_records; other fields are dropped.  Their size is limited already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..module_utils._run.report import Misfit, brief, each, flag, number, optional, record, within
+from ..module_utils._run.words import printable
+
+if TYPE_CHECKING:
+    from ..module_utils._run.report import Parser
+
+MOST = 2**63  # of everything that another limit covers
+
+text, whole, integer = brief(MOST), within(0, MOST), within(-MOST, MOST)
+texts = each(text, MOST)
+
+
+def count(value: Any, where: str) -> Any:
+    """A whole number; within() also passes None."""
+    return whole(number(value, where), where)
+
+
+def seconds(value: Any, where: str) -> Any:
+    found = number(value, where)
+    if found < 0:
+        raise Misfit(where)
+    return found
+
+
+def mapping(parser: Parser) -> Parser:
+    """Values by names that are not known here."""
+
+    def parse(value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Misfit(where)
+        return {printable(name): parser(item, f"{where}[{name!r}]") for name, item in value.items()}
+
+    return parse
+
+
+def some(parser: Parser) -> Parser:
+    """A list with at least one entry."""
+    parse_all = each(parser, MOST)
+
+    def parse(value: Any, where: str) -> Any:
+        found = parse_all(value, where)
+        if not found:
+            raise Misfit(where)
+        return found
+
+    return parse
+
+
+def with_optional(fields: dict[str, Parser], more: dict[str, Parser]) -> Parser:
+    """A mapping with all of ``fields``, and with those of ``more`` that it has."""
+    must = record(fields)
+
+    def parse(value: Any, where: str) -> dict[str, Any]:
+        found: dict[str, Any] = must(value, where)
+        may = {name: more[name](value[name], f"{where}.{name}") for name in more if name in value}
+        return {**found, **may}
+
+    return parse
+
+
+PLACE = {"tape": text, "file": count}
+VERIFIED = optional(record({"time": text, "ok": flag}))
+NAMES = {"host": text, "set": text, "run": text}
+ARCHIVE = record(
+    {
+        **NAMES,
+        **PLACE,
+        "time": text,
+        "level": count,
+        "base": optional(text),
+        "bytes": whole,
+        "state": text,
+        "verified": VERIFIED,
+        "keep_until": text,
+    }
+)
+TAPE = with_optional(
+    {
+        "label": text,
+        "barcode": text,
+        "archives": count,
+        "good": count,
+        "failed": count,
+        "bytes": count,
+        "full": flag,
+        "expired": flag,
+        "first": optional(text),
+        "last": optional(text),
+        "keep_until": optional(text),
+        "run": optional(text),
+    },
+    {"last_of": texts},
+)
+IN_DRIVE = {"device": text, "label": optional(text), "message": text}
+DRIVE = record(IN_DRIVE)
+DRIVE_OF_PLAN = record({**IN_DRIVE, "state": text, "free": integer, "file": whole})
+HOST_PLANNED = record(
+    {
+        "skip": flag,
+        "level": count,
+        "bytes": whole,
+        "base": optional(text),
+        "keep": texts,
+        "elapsed": optional(seconds),
+        "ahead": count,
+        "room": integer,
+        "problem": text,
+        "machine_id": optional(text),
+    }
+)
+NOTED = {"level_problem": text, "warnings": texts, "warning_count": count, "other_file_systems": texts}
+READ = {**NAMES, **PLACE, "level": count, "bytes": whole}
+TIMED: dict[str, Parser] = {"elapsed": seconds}
+NOT_GOOD = with_optional({**READ, "problem": text}, TIMED)
+FINISHED_ARCHIVE = record(
+    {
+        **PLACE,
+        "host": text,
+        "set": text,
+        "level": count,
+        "bytes": whole,
+        "state": text,
+        "elapsed": optional(seconds),
+        "rate": optional(seconds),
+        "problem": optional(text),
+        "warning_count": whole,
+        "incomplete": optional(flag),
+    }
+)
+CHAIN_ARCHIVE = record(
+    {
+        **NAMES,
+        **PLACE,
+        "time": text,
+        "host_time": optional(text),
+        "level": count,
+        "block_size": count,
+        "bytes": whole,
+        "sha256": optional(text),
+        "verified": VERIFIED,
+        "incomplete": optional(flag),
+    }
+)
+IGNORED = record({})  # of an answer that no action reads
+
+# the answer of each subcommand of the two programs, if it has any
+ANSWERS: dict[str, Parser] = {
+    "plan": record(
+        {
+            "run": text,
+            "hosts": mapping(HOST_PLANNED),
+            "order": texts,
+            "drives": each(DRIVE_OF_PLAN, MOST),
+            "tapes": whole,
+            "fits": text,
+            "warnings": texts,
+        }
+    ),
+    "sink": record({"waited": seconds}),
+    "commit": with_optional(
+        {
+            **NOTED,
+            **PLACE,
+            "level": count,
+            "base": optional(text),
+            "time": text,
+            "bytes": count,
+            "sha256": text,
+            "elapsed": seconds,
+            "rate": optional(seconds),
+            "files": count,
+        },
+        {"incomplete": flag, "mounted": count},
+    ),
+    "finish": record(
+        {
+            "run": text,
+            "tapes": texts,
+            "full": mapping(whole),
+            "archives": each(FINISHED_ARCHIVE, MOST),
+            "warnings": texts,
+        }
+    ),
+    "label": record({"label": text, "id": text, "barcode": text, "block_size": count, "labelled": text}),
+    "info": with_optional(
+        {},
+        {
+            "drives": each(DRIVE, MOST),
+            "tapes": each(TAPE, MOST),
+            "next": optional(text),
+            "archives": each(ARCHIVE, MOST),
+            "hosts": each(ARCHIVE, MOST),
+            "warnings": texts,
+        },
+    ),
+    "inventory": record(
+        {
+            "drives": each(DRIVE, MOST),
+            "tapes": each(TAPE, MOST),
+            "rebuilt": each(record({"label": text, "archives": count, "added": count}), MOST),
+            "warnings": texts,
+        }
+    ),
+    "find": record(
+        {
+            "found": each(record({**NAMES, **PLACE, "path": text, "time": text, "level": count}), MOST),
+            "more": flag,
+            "unread": texts,
+            "warnings": texts,
+        }
+    ),
+    "chain": record({"archives": some(CHAIN_ARCHIVE), "tapes": texts, "warnings": texts}),
+    "verify": record(
+        {
+            "verified": each(with_optional(READ, TIMED), MOST),
+            "failed": each(NOT_GOOD, MOST),
+            "not_verified": each(NOT_GOOD, MOST),
+            "warnings": texts,
+        }
+    ),
+    "keep": IGNORED,
+    "import": IGNORED,
+    "estimate": with_optional({**NOTED, "bytes": count, "level": count}, {"incomplete": flag, "mounted": count}),
+    "extract": record(
+        {
+            "files": count,
+            "deleted": count,
+            "deleted_names": texts,
+            "missing": texts,
+            "gone": texts,
+            "warnings": texts,
+            "errors": texts,
+            "error_count": count,
+            "again": flag,
+        }
+    ),
+}
