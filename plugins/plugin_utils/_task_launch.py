@@ -19,9 +19,9 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
+from ..module_utils._run.heard import NOISE_MOST
 from ..module_utils._run.labels import ENDS
 from ..module_utils._run.launch import Launch, PipedLaunch
-from ..module_utils._run.report import NOISE_MOST
 from ..module_utils._run.words import printable
 from ._hosts import Host
 from ._watcher import PROGRAM as ENDING

@@ -78,6 +78,7 @@ ODD: list[Any] = [
     True,
     -1,
     0,
+    0.5,
     1e-320,
     1e308,
     float("nan"),

@@ -4,17 +4,18 @@
 
 from __future__ import annotations
 
+import copy
 import typing
 
 import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import KINDS, parse
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import KINDS, Misfit, parse
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape, summary
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.records import PLUGINS, load, misfits
-from ansible_collections.plumbing.socketpipe.tests.unit.said import LINK, NAMES, PLAN, real
+from ansible_collections.plumbing.socketpipe.tests.unit.said import LINK, NAMES, ODD, PLAN, places, real
 
 RUNS = ["ok", "failed", "refused", "died", "skipped", "preflight"]
 # where the keys are not known: what a host says, and the fields that are made of it
@@ -61,6 +62,36 @@ def test_each_kind_is_parsed_with_its_fields(name: str) -> None:
         fields = typing.get_type_hints(each, END)
         records.update({kind: set(fields) - {"kind"} for kind in typing.get_args(fields["kind"])})
     assert records == {kind: set(fields) for kind, fields in KINDS[name].items()}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_parser_takes_nothing_that_its_field_cannot_be(name: str) -> None:
+    for each in typing.get_args(END[name]):
+        fields = typing.get_type_hints(each, END)
+        for kind in typing.get_args(fields["kind"]):
+            for field, parser in KINDS[name][kind].items():
+                for value in ODD:
+                    try:
+                        parsed = parser(value, field)
+                    except Misfit:
+                        continue
+                    assert not misfits(parsed, fields[field], END, f"{kind}.{field}")
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_a_report_with_anything_in_its_place_is_refused_or_a_record(kind: str) -> None:
+    accepted = 0
+    for end, said in real()[kind].items():
+        report = copy.deepcopy(said)
+        for container, key in places(report):
+            before = container[key]
+            for value in ODD:
+                container[key] = value
+                parsed, wrong = parse(report, PLAN.for_end(end))
+                accepted += not wrong
+                assert wrong or not misfits(parsed, END["Report"], RUN)
+            container[key] = before
+    assert accepted
 
 
 def test_a_misspelled_a_missing_and_a_wrong_field_are_seen() -> None:

@@ -16,7 +16,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.command import ADVICE, exit_status
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import report_most
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.heard import report_most
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict

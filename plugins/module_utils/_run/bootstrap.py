@@ -67,6 +67,7 @@ COMMAND_MODULES = [
     "_run.sentences",
     "_run.verdict",
     "_run.result",
+    "_run.heard",
     "_run.report",
     "_run.labels",
     "_run.launch",

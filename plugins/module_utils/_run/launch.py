@@ -11,8 +11,9 @@ import select
 import time
 
 from .._end.wire import read_marked
+from .heard import NOISE_MOST, Heard, report_most
 from .labels import Ending, labelled
-from .report import NOISE_MOST, Heard, parse, parse_sample, report_most
+from .report import parse, parse_sample
 from .words import printable
 
 TYPE_CHECKING = False

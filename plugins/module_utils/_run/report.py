@@ -1,15 +1,14 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parses the output of an end.  It comes from a host, which may send anything, so it is limited and checked here.
+"""Parses the reports and samples of an end: the second step after ``heard``.
 
-A report is parsed once, when it arrives.  The modules that use it (run, verdict, result, progress) can then rely on
-its fields and types, on known names of stages, links and ends, on limited lengths, and on texts without control
-characters.
+They come from a host, which may send anything, so they are checked and limited here, once, when they arrive.  The
+modules that use them (run, verdict, result, progress) can then rely on their fields and types, on known names of
+stages, links and ends, on limited lengths, and on texts without control characters.
 """
 
 from .._end import link
 from .._end.stage import KEPT, KEPT_MOST
-from .._end.wire import MARK
 from .sentences import KERNEL_TLS, OUTCOMES
 from .words import printable
 
@@ -22,79 +21,12 @@ if TYPE_CHECKING:
     Message = dict[str, Any]  # from a host, which may send anything
     Parser = Callable[[Any, str], Any]  # (value, its place) -> the value to use; raises Misfit
 
-# bytes of one marked line without the outputs of the stages; attempts to dial take the most
-REPORT_MOST = 1024 * 1024
-NOISE_MOST = 64 * 1024  # bytes of other output to keep, the last ones, for the message that the report is missing
 # limits for the texts (characters) and lists (entries) of a report; a correct end stays below them
 WORD = 256
 SENTENCE = 2000
 FEW = 100
 DIALLED_MOST = 4096
 STATES = (link.OPEN, link.COMMITTED, link.DONE, link.EOF, link.READ, link.LEFT, link.RESET, link.ABORTED)
-MARKED = MARK.encode("ascii")
-
-
-class Heard:
-    """Collects the output of an end, which arrives in chunks of any size; it keeps a limited part of it."""
-
-    def __init__(self, most: int = REPORT_MOST) -> None:
-        """``most``: bytes of a marked line; a longer one is noise."""
-        self.most = most
-        self.line = bytearray()  # the incomplete last line, if it is marked or may become so
-        self.noise = bytearray()  # the last part of all other lines
-        self.marked = b""  # the last complete marked line
-        self.noisy = False  # the rest of this line is noise
-
-    def feed(self, chunk: bytes) -> "list[str]":
-        """Add a chunk; returns the marked lines that it completes."""
-        found: "list[str]" = []
-        at = chunk.find(b"\n")
-        self._go_on(chunk if at < 0 else chunk[:at])
-        while at >= 0:
-            self._end_line(found)
-            at += 1
-            if not chunk.startswith(MARKED, at):  # everything up to the next mark, or to the last line, is noise
-                mark = chunk.find(b"\n" + MARKED, at)
-                stop = 1 + (mark if mark >= 0 else chunk.rfind(b"\n"))
-                self._add_noise(chunk[at:stop])
-                at = stop
-            stop = chunk.find(b"\n", at)
-            self._go_on(chunk[at:] if stop < 0 else chunk[at:stop])
-            at = stop
-        return found
-
-    def _end_line(self, found: "list[str]") -> None:
-        if self.line.startswith(MARKED):
-            self.marked = bytes(self.line)
-            found.append(self.marked.decode("utf-8", "replace"))
-        else:
-            self._add_noise(self.line + b"\n")
-        self.line.clear()
-        self.noisy = False
-
-    def _go_on(self, piece: bytes) -> None:
-        self.line += piece
-        if self.noisy or not MARKED.startswith(self.line[: len(MARKED)]) or len(self.line) > self.most:
-            self.noisy = True
-            self._add_noise(self.line)
-            self.line.clear()
-
-    def _add_noise(self, noise: "bytes | bytearray") -> None:
-        self.noise += noise
-        if len(self.noise) > 2 * NOISE_MOST:  # not each time, because it moves the rest
-            del self.noise[:-NOISE_MOST]
-
-    def text(self) -> str:
-        """The kept output, with the last marked line at the end."""
-        return b"\n".join((self.noise[-NOISE_MOST:], self.marked, self.line)).decode("utf-8", "replace")
-
-
-def report_most(told: "EndPlan") -> int:
-    """The maximum size in bytes of a report for this plan."""
-    return REPORT_MOST + sum(2 * KEPT + stage.get("keep", KEPT) for stage in told["stages"])
-
-
-# -- the form of a report
 
 
 class Misfit(ValueError):
@@ -126,24 +58,18 @@ def brief(most: int) -> "Parser":
     return parse
 
 
-def figure(value: "Any", where: str) -> "Any":
-    """A number or None.  NaN is invalid, and so are numbers whose quotients might overflow."""
-    if value is None or type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63):
-        return value
+def number(value: "Any", where: str) -> float:
+    """NaN is invalid, and so are numbers whose quotients might overflow."""
+    if type(value) in (int, float) and (not value or 1e-12 < abs(value) < 2**63):
+        return value  # type: ignore[no-any-return]
     raise Misfit(where)
 
 
-def number(value: "Any", where: str) -> "Any":
-    if value is None:
-        raise Misfit(where)
-    return figure(value, where)
-
-
 def within(least: int, most: int) -> "Parser":
-    """A whole number or None.  An exit status of more than 8 bits would be a different one for the caller."""
+    """A whole number; True is none."""
 
-    def parse(value: "Any", where: str) -> "int | None":
-        if value is None or type(value) is int and least <= value <= most:  # pylint: disable=unidiomatic-typecheck
+    def parse(value: "Any", where: str) -> int:
+        if type(value) is int and least <= value <= most:  # pylint: disable=unidiomatic-typecheck
             return value
         raise Misfit(where)
 
@@ -208,7 +134,9 @@ def variant(fields: "dict[str, dict[str, Parser]]") -> "Parser":
 
 
 word, sentence = brief(WORD), brief(SENTENCE)
-PROCESS = record({"pid": number, "name": word})
+whole = within(1 - 2**63, 2**63 - 1)
+figure, count = optional(number), optional(whole)  # None where a kernel does not count
+PROCESS = record({"pid": whole, "name": word})
 NO_KERNEL_TLS: "dict[str, dict[str, Parser]]" = {kind: {"release": word, "error": word} for kind in KERNEL_TLS}
 # {record: {kind: its fields}}
 KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
@@ -227,17 +155,17 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "no loopback": {"error": word},
     },
     "Stop": {"signal": {"signal": word}, "controller": {}, "guard": {}},
-    "Death": {"signal": {"signal": word}, "exit": {"status": number}, "unknown": {}, "error": {"error": sentence}},
+    "Death": {"signal": {"signal": word}, "exit": {"status": whole}, "unknown": {}, "error": {"error": sentence}},
     "StageProblem": {
-        "not started": {"step": word, "name": sentence, "errno": number, "error": sentence},
+        "not started": {"step": word, "name": sentence, "errno": whole, "error": sentence},
         "failed": {"signal": word},
-        "stopped reading": {"consumed": figure, "unread": number},
+        "stopped reading": {"consumed": count, "unread": whole},
         "held": {"processes": each(PROCESS, FEW), "sure": flag},
-        "not killed": {"pid": number},
+        "not killed": {"pid": whole},
     },
     "SideProblem": {
-        "stalled": {"seconds": number},
-        "dead peer": {"seconds": number},
+        "stalled": {"seconds": whole},
+        "dead peer": {"seconds": whole},
         "cancelled": {},
         "cut on the way": {"where": word, "error": word},
         "changed on the way": {"where": word, "error": word},
@@ -246,15 +174,15 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "relay": {"name": word, "signal": word, "error": word},
     },
     "EndWarning": {
-        "full reads": {"granted": number, "asked": number},
-        "small packets": {"address": word, "peer": word, "segment": number},
+        "full reads": {"granted": whole, "asked": whole},
+        "small packets": {"address": word, "peer": word, "segment": whole},
     },
 }
 STAGE = record(
     {
         "name": word,
-        "rc": within(-127, 255),
-        "signal": within(1, 127),
+        "rc": optional(within(-127, 255)),  # more than 8 bits would be another status for our caller
+        "signal": optional(within(1, 127)),
         "elapsed": figure,
         "started_at": figure,
         "ended_at": figure,
@@ -272,25 +200,25 @@ SIDE = record(
         "side": one_of(("W", "R")),
         "state": one_of(STATES),
         "problem": optional(variant(KINDS["SideProblem"])),
-        "bytes": figure,
-        "unread": figure,
-        "padding": figure,
+        "bytes": count,
+        "unread": count,
+        "padding": whole,
         "ended": flag,
-        "elapsed": figure,
+        "elapsed": number,
         "ended_at": figure,
         "rtt": figure,
-        "retransmits": figure,
+        "retransmits": count,
         "waited": record({"receiver": figure, "buffer": figure, "busy": figure}),
         "address": word,
         "peer": word,
-        "encryption": optional(record({"how": one_of(("kernel", "relay")), "cipher": word, "records": figure})),
+        "encryption": optional(record({"how": one_of(("kernel", "relay")), "cipher": word, "records": count})),
     }
 )
 DIALLED = record(
     {
         "end": word,
         "address": word,
-        "port": number,
+        "port": whole,
         "met": flag,
         "outcome": one_of(tuple(OUTCOMES)),
         "detail": word,
@@ -298,12 +226,12 @@ DIALLED = record(
 )
 CONNECT = record(
     {
-        "listening": each(number, FEW),
-        "taken": each(record({"port": number, "error": word}), FEW),
+        "listening": each(whole, FEW),
+        "taken": each(record({"port": whole, "error": word}), FEW),
         "dialled": each(DIALLED, DIALLED_MOST),
         "dials": flag,
-        "strangers": number,
-        "large": number,
+        "strangers": whole,
+        "large": whole,
     }
 )
 
