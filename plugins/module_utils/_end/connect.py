@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One connection at a time: listening, and the handshake over a socket."""
+"""A listening socket, and the handshake over one connection."""
 
 import errno
 import select
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """One TCP connection that is talking, without blocking, until both sides are sure."""
+    """One TCP connection in its handshake, non-blocking."""
 
     def __init__(self, sock: socket.socket, talk: "Conversation", attempt: "Attempt | None", link: str = ""):
         self.sock, self.talk, self.link, self.attempt = sock, talk, link, attempt
@@ -26,15 +26,15 @@ class Connection:
         self.out = b""
         self.read = b""
         self.phase = STRANGE
-        self.want = 0  # bytes of the message that it waits for
-        self.chosen_at = 0.0  # when it was, and we began to send it more than small messages
+        self.want = 0  # bytes of the message it waits for
+        self.chosen_at = 0.0  # when it was chosen, and large packets were first sent
         self.counted: "dict[str, int | None]" = {}
         self.terms: "Terms | None" = None  # for a socket that is to be armed once all before is sent
         self.cipher: "Cipher | None" = None  # of the kernel's TLS on this connection
 
     @property
     def known(self) -> bool:
-        """The other side has proved itself."""
+        """Whether the other side has proved itself."""
         return self.phase != STRANGE
 
     @property
@@ -42,7 +42,7 @@ class Connection:
         return self.phase == DONE
 
     def start(self) -> None:
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # while small messages cross
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # for small messages
         self._take(next(self.talk))
 
     def _take(self, step: "Step") -> None:
@@ -54,11 +54,11 @@ class Connection:
         self.flush()
 
     def wanted(self) -> int:
-        hears = self.phase not in (ENDING, DONE)  # a parked one, too, may be closed
+        hears = self.phase not in (ENDING, DONE)  # a parked connection may be closed, too
         return (select.POLLIN | FIN if hears else 0) | (select.POLLOUT if self.out else 0)
 
     def flush(self) -> None:
-        """Send what waits; once the last message of the conversation is out, it is done."""
+        """Send pending data; after the last message, the handshake is done."""
         while self.out:
             try:
                 self.out = self.out[self.sock.send(self.out) :]
@@ -70,8 +70,8 @@ class Connection:
             self.phase = DONE
 
     def _arm(self, terms: "Terms") -> None:
-        """From here on the kernel seals what is sent, and opens what comes; raises OSError when it does not."""
-        from . import keys, ktls  # an end that is not to encrypt has no such modules
+        """Let the kernel encrypt and decrypt from here on; raises OSError if it cannot."""
+        from . import keys, ktls  # shipped only for encryption
 
         self.terms = None
         cipher = keys.common(terms.common, terms.common)
@@ -80,7 +80,7 @@ class Connection:
             self.cipher = cipher
 
     def advance(self) -> None:
-        """Read what the conversation waits for; raises Stranger or OSError when it is over."""
+        """Read the next message; raises Stranger or OSError if the handshake has failed."""
         if self.out:
             self.flush()
         if self.phase == PARKED:
@@ -90,7 +90,7 @@ class Connection:
                 chunk = self.sock.recv(self.want - len(self.read))
             except BlockingIOError:
                 return
-            except ConnectionResetError:  # how an end closes what it does not need
+            except ConnectionResetError:  # the other end closed a connection that it does not need
                 chunk = b""
             if not chunk:
                 raise Stranger("cut off" if self.read or self.known else "wordless")
@@ -99,18 +99,18 @@ class Connection:
                 self.resume(self.read)
 
     def choose(self) -> None:
-        """This parked one is to be the link: say so, and fill the largest packet that it has."""
+        """Make this parked connection the link: tell the other side, with a packet of the maximum size."""
         self.chosen_at = time.monotonic()
         segment = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
         self.resume(bytes(min(2 * segment, FILL_MOST)))
 
     def is_stuck(self, patience: float) -> bool:
-        """Whether the other side's kernel has not had all of that for so long, though it had all small messages."""
+        """Whether large packets have stayed unacknowledged for this long, although small messages arrived."""
         waits = self.phase == CHOSEN and self.sock.fileno() >= 0
         return waits and time.monotonic() - self.chosen_at > patience and unsent(self.sock) > 0
 
     def resume(self, message: bytes) -> None:
-        # what was counted up to here is handshake: the other side sends no data before we answer
+        # bytes so far belong to the handshake: the other side sends no data before the answer
         self.counted = tcp_info(self.sock)
         self.read = b""
         try:
@@ -120,7 +120,7 @@ class Connection:
 
 
 def listen_on(port: int) -> socket.socket:
-    """A listening socket for both address families; raises OSError when the port is taken."""
+    """A listening socket for both address families; raises OSError if the port is taken."""
     for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
@@ -128,7 +128,7 @@ def listen_on(port: int) -> socket.socket:
             continue  # a kernel without this family
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            set_linger(sock, True)  # connections inherit it, so they have it from birth
+            set_linger(sock, True)  # connections inherit it, so it applies from their first moment
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.bind((host, port))

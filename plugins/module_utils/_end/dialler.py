@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Dialling: one attempt to connect, and all of those to one address."""
+"""Dialling: single attempts to connect, and all attempts at one address."""
 
 import errno
 import os
@@ -16,51 +16,51 @@ if TYPE_CHECKING:
 
     from .records import Outcome
 
-HEAD_START = 0.1  # seconds of an address before the second, twice that before the fourth, and so on
-STAGGER = 0.2  # seconds until another port is tried beside one that has not answered: at first, then ever longer
-REDIAL = (0.01, 2.0)  # seconds between rounds of attempts: from, growing to
-GROWTH = 1.15  # a host that is dialled for so long is dialled again after a seventh of that time, about
-WIDEN = (0.5, 4.0)  # seconds until one more port is tried of a host that refuses: from, growing to
-SMALL = 1220  # bytes in a segment (TCP_MAXSEG): with its headers it passes wherever IPv6 does, which is tunnels too
+HEAD_START = 0.1  # seconds between the first and the second address, then growing
+STAGGER = 0.2  # seconds before another port is tried in parallel with one that does not answer; grows
+REDIAL = (0.01, 2.0)  # seconds between rounds of attempts: first and last value
+GROWTH = 1.15  # so the pause is about a seventh of the time since the first attempt
+WIDEN = (0.5, 4.0)  # seconds before one more port is tried on a host that refuses: first and last value
+SMALL = 1220  # bytes in a segment (TCP_MAXSEG): with headers it fits the minimum MTU of IPv6, and so passes tunnels
 
 
 class Attempt:
-    """One address and port of another end, and how dialling it went."""
+    """One address and port of another end, and the outcome of dialling it."""
 
     def __init__(self, end: str, link: str, host: str, port: int):
         self.end, self.link, self.host, self.port = end, link, host, port
         self.sock: "socket.socket | None" = None
         self.started = 0.0
         self.outcome: "Outcome" = "not tried"
-        self.detail = ""  # of the outcome
-        self.met = False  # somebody was there
-        self.talk: "Any" = None  # a Connection, with whoever has answered
+        self.detail = ""  # detail of the outcome
+        self.met = False  # something answered there
+        self.talk: "Any" = None  # a Connection, if something answered
         self.segment = 0
-        self.lossy = False  # the other side is there, but large packets do not arrive
+        self.lossy = False  # the other side answers, but large packets get lost
 
     @property
     def busy(self) -> bool:
         return self.sock is not None or self.talk is not None
 
     def start(self, segment: int = 0) -> None:
-        """Begin to connect, with segments of that size at most; raises OSError when the kernel says no at once."""
+        """Begin to connect, with this maximum segment size; raises OSError if the kernel refuses at once."""
         self.started = time.monotonic()
         self.end_as("timed out")
-        if not is_number(self.host):  # numbers() has asked, once: a resolver can take longer than we may
+        if not is_number(self.host):  # numbers() resolves names, once, because a resolver can be slow
             raise Undialable("unknown name")
         family, name = socket_name(self.host, self.port)
         self.sock = socket.socket(family, socket.SOCK_STREAM)
-        set_linger(self.sock, True)  # from birth: until a commit, our death is a reset and never an end of file
+        set_linger(self.sock, True)  # from the beginning: until a commit, death causes a reset and never an end of file
         self.sock.setblocking(False)
         self.segment = segment
-        if segment:  # of both directions: we announce it as ours, and send no larger ones
+        if segment:  # for both directions: it is announced to the other side and limits our own segments
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         code = self.sock.connect_ex(name)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
 
     def finish(self) -> socket.socket:
-        """The connected socket; raises OSError with the reason when it is not connected."""
+        """The connected socket; raises OSError with the reason if it is not connected."""
         sock, self.sock = self.sock, None
         if sock is None:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
@@ -88,7 +88,7 @@ class Attempt:
 
 
 def reason(error: OSError) -> "tuple[Outcome, str]":
-    """Why a connection could not be made: the outcome, and its detail."""
+    """The outcome and its detail for a failed connection."""
     if isinstance(error, Undialable):
         return error.outcome, error.detail
     known: "dict[int, Outcome]" = {
@@ -108,24 +108,24 @@ def reason(error: OSError) -> "tuple[Outcome, str]":
 class Dialler:
     """All attempts to reach the other side of one link at one address, port by port.
 
-    The other side listens on the first of its ports that is free, and so nearly always on the first.
-    The others are dialled when somebody else has answered there, beside one that does not answer, and
-    now and then when all have refused.  All of them each time is what a port scan looks like.
+    The other side listens on its first free port, nearly always the first of the list.  The others are dialled if a
+    stranger answered there, in parallel with a port that does not answer, and occasionally if all have refused.
+    Dialling all ports each time would look like a port scan.
     """
 
     def __init__(self, end: str, link: str, address: str, ports: "list[int]", rank: int, dial_time: float):
         self.link, self.rank, self.dial_time = link, rank, dial_time
         self.attempts = [Attempt(end, link, address, port) for port in ports]
-        self.reach, self.cursor = 1, 0  # ports in a round, the next one of them
-        self.last: "Attempt | None" = None  # the last one dialled, while it may yet come to something
-        self.strange = False  # somebody else has answered in this round
+        self.reach, self.cursor = 1, 0  # number of ports in a round, index of the next one
+        self.last: "Attempt | None" = None  # the last attempt, while it may still succeed
+        self.strange = False  # a stranger answered in this round
         self.segment = 0
-        self.next_at: "float | None" = None  # not begun yet
+        self.next_at: "float | None" = None  # None: not begun
         self.pause, self.stagger = REDIAL[0], STAGGER
         self.widen_after, self.widen_at = WIDEN[0], 0.0
 
     def step(self, now: float) -> None:
-        """Give up what took too long, dial the next port when it is time."""
+        """Give up slow attempts, and dial the next port when it is due."""
         for attempt in self.attempts:
             if attempt.sock and now - attempt.started > self.dial_time:
                 attempt.drop()
@@ -136,7 +136,7 @@ class Dialler:
             self._go_on(now)
         if self.has_met() or now < self.next_at:
             return
-        if self.last and self.cursor == 0:  # it has not answered yet
+        if self.last and self.cursor == 0:  # the first port has not answered yet
             self._widen()
         attempt = self.last = self.attempts[self.cursor]
         self.cursor = (self.cursor + 1) % self.reach
@@ -149,7 +149,7 @@ class Dialler:
         self.stagger = min(self.dial_time, self.stagger * 2)
 
     def _go_on(self, now: float) -> None:
-        """What was dialled has come to nothing: the next port of this round at once, the next round after a pause."""
+        """Continue after a failed attempt: the next port of this round at once, the next round after a pause."""
         self.last, self.stagger = None, STAGGER
         if self.cursor == 0 and self.strange:
             self._widen()
@@ -166,7 +166,7 @@ class Dialler:
             self.widen_at = now + self.widen_after
 
     def _widen(self) -> None:
-        """One more port in each round, and that one next."""
+        """Add one port to each round, and dial it next."""
         if self.reach < len(self.attempts):
             self.cursor = self.reach
             self.reach += 1
@@ -175,17 +175,17 @@ class Dialler:
         return any(attempt.busy for attempt in self.attempts)
 
     def has_met(self) -> bool:
-        """Whether the other side is there, and has proved itself: there is nothing to dial."""
+        """Whether the other side has proved itself, so that nothing needs to be dialled."""
         return any(attempt.talk is not None and attempt.talk.known for attempt in self.attempts)
 
     def wait(self, now: float) -> float:
-        """Seconds until there is something to do, if nothing happens before."""
+        """Seconds until the next action, unless an event comes first."""
         if self.next_at is None or self.last and not self.busy():
             return 0.0
         return STAGGER if self.has_met() else self.next_at - now
 
     def ended(self, attempt: Attempt, small: bool) -> None:
-        """A conversation has come to nothing; ``small``: large packets get lost on this path, so without them again."""
+        """Continue after a failed handshake; ``small``: retry with small packets, because large ones get lost."""
         attempt.talk = None
         if small:
             attempt.lossy = True

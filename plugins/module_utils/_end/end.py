@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The end: watches this host's stages and links, has the rules decide, and reports."""
+"""The end: watches the stages and links of this host, applies the rules, and reports."""
 
 import os
 import select
@@ -28,14 +28,14 @@ class End:
     """All stages and links of one host in one run."""
 
     def __init__(self, plan: "EndPlan", sides: "list[Side]", watch: "Watch", guard: "socket.socket"):
-        """Of ``sides``, what is between a relay and its stage comes last, as it takes the place of the link there."""
+        """In ``sides``, those between a relay and its stage come last, because they replace the link there."""
         self.plan, self.sides, self.watch, self.guard = plan, sides, watch, guard
         by_key = {(side.id, side.writer): side for side in sides}
         self.stages = [Stage(spec, by_key) for spec in plan["stages"]]
         self.stages += [side.relay for side in sides if side.relay]
         self.patience = Patience(plan["patience"])
         self.rules = Rules(self.stages, self.patience)
-        self.left: "dict[int, str]" = {}  # {pid: name} of what lives on
+        self.left: "dict[int, str]" = {}  # {pid: name} of processes that outlive the run
         self.began = time.monotonic()
         self.tick_at = self.began
         self.sample_at = self.began + plan["sample"] if plan["sample"] else None
@@ -49,7 +49,7 @@ class End:
             try:
                 self.notice(self.watch.poll(self.fds(), self.pause()))
                 self.tick(time.monotonic())
-            except Cancelled as exc:  # nobody waits for us, or somebody wants us to stop
+            except Cancelled as exc:  # the controller is lost, or a signal told this end to stop
                 self.rules.cancel(exc.stop, time.monotonic())
             self.reap()
         self.clear_up()
@@ -66,7 +66,7 @@ class End:
         return self.rules.failed() or not any(side.lingers for side in self.sides)
 
     def over(self) -> bool:
-        """Whether nothing is to be done here any more; those who read what we have written may still work."""
+        """Whether nothing is left to do here; readers on other hosts may still be running."""
         now = time.monotonic()
         waits = any(side.state == link.COMMITTED or side.is_telling(now) for side in self.sides)
         return all(stage.settled for stage in self.stages) and not waits
@@ -83,12 +83,12 @@ class End:
         return wanted
 
     def links(self) -> "dict[int, int]":
-        """What poll(2) is to watch of the links."""
+        """{fd: poll(2) events} for the links."""
         each = ((side.sock.fileno(), side.wanted()) for side in self.sides)
         return {fd: wanted for fd, wanted in each if wanted is not None}
 
     def pause(self) -> float:
-        """Seconds until there is something to do even if nothing happens."""
+        """Seconds until the next action, unless an event comes first."""
         now = time.monotonic()
         if any(side.state == link.COMMITTED for side in self.sides):
             self.commit_pause = min(0.25, self.commit_pause * 1.5)
@@ -114,7 +114,7 @@ class End:
                     kept.read()
 
     def reap(self) -> None:
-        """Collect whatever has exited: our stages, and orphans that came to us."""
+        """Collect exited processes: stages, and orphans reparented to this process."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -130,7 +130,7 @@ class End:
                     stage.reaped(status, usage)
 
     def look(self) -> None:
-        """Latch what has happened to the links before a stage's exit is judged."""
+        """Record events on the links before the exit of a stage is judged."""
         found = events(self.links())
         for side in self.sides:
             side.notice(found.get(side.sock.fileno(), 0))
@@ -147,11 +147,11 @@ class End:
         if self.sample_at is not None and now >= self.sample_at:
             self.sample_at = now + self.plan["sample"]
             if self.over():
-                return  # and nothing moves any more
+                return  # and no byte moves any more
             self.watch.say({"sample": self.side_reports(), "at": now - self.began})
 
     def clear_up(self) -> None:
-        """On failure nothing that was started lives on; on success what holds no link may, and is named."""
+        """Kill everything after a failure.  After a success, processes without a link may live on, and are reported."""
         if self.rules.failed() or any(side.state in link.BROKEN for side in self.sides):
             began = time.monotonic()
             while has_children() and time.monotonic() < began + self.patience.term:
@@ -159,13 +159,13 @@ class End:
                 self.rules.killed.update(alive)
                 number = signal.SIGTERM if time.monotonic() < began + self.patience.term / 5 else signal.SIGKILL
                 if len(kill_with_groups(alive, number)) == len(alive) > 0:
-                    break  # none of them is ours to end
+                    break  # we may not signal any of them
                 time.sleep(0.05)
                 self.reap()
         self.left = self.alive()
 
     def alive(self) -> "dict[int, str]":
-        """Our living descendants."""
+        """The living descendants of this process."""
         while has_children():
             found = descendants(os.getpid()) or ({0: HIDDEN} if blind() else {})
             if found:

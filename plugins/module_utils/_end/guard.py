@@ -1,10 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The small process beside each end that outlives the end's death, kill -9 included.
+"""The guard: a small process beside each end that survives the end's death, even by SIGKILL.
 
-It is the end's parent, so that what the end leaves behind comes to it
-(PR_SET_CHILD_SUBREAPER); it holds a copy of each TCP link, and does nothing at
-all until the end is done or gone.
+It is the parent of the end, so that orphans of the end become its children (PR_SET_CHILD_SUBREAPER).  It keeps a copy
+of each TCP link, and does nothing until the end has finished or died.
 """
 
 import os
@@ -25,19 +24,19 @@ if TYPE_CHECKING:
     from .transport import Transport
     from .watch import Watch
 
-DONE = b"."  # what the end says when it has ended everything itself
-# what a guard does about its end
+DONE = b"."  # the message of an end that has cleaned up itself
+# the states of a guard
 WATCHING = "watching"
-STOPPING = "stopping"  # it was asked to stop, and has some time for that
+STOPPING = "stopping"  # the end was told to stop, and has limited time
 KILLED = "killed"
 
 
 class NotForked(Exception):
-    """The system starts no other process; the text says why."""
+    """The system cannot start another process; the text gives the reason."""
 
 
 def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patience") -> "socket.socket | None":
-    """Fork.  Returns the end's channel to its guard in the end's process, and None in the guard's when all is over."""
+    """Fork.  Returns the channel to the guard in the end, and None in the guard after everything has ended."""
     try:
         become_subreaper()
         ours, theirs = socket.socketpair()
@@ -45,7 +44,7 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     except OSError as exc:
         raise NotForked(exc.strerror) from exc
     if end == 0:
-        become_subreaper()  # so that the end cleans up too when it is the guard that dies
+        become_subreaper()  # so that the end also cleans up if the guard dies
         ours.close()
         return theirs
     theirs.close()
@@ -62,21 +61,21 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
 
 
 def confess(channel: socket.socket, error: Exception) -> None:
-    """The end to its guard, before it dies of an error of its own."""
+    """Send the text of an internal error from the end to its guard, before the end dies."""
     channel.send(repr(error).encode("utf-8", "replace")[:1000])
 
 
 def dismiss(channel: socket.socket) -> None:
-    """The end to its guard: all that was started has ended, or may stay, and the report is out."""
+    """Tell the guard that the end has cleaned up and sent its report."""
     try:
         channel.send(DONE)
-        os.kill(os.getppid(), signal.SIGCONT)  # stopped, it would stay for ever
+        os.kill(os.getppid(), signal.SIGCONT)  # a stopped guard would stay forever
     except OSError:
-        pass  # it was killed: that is in the report
+        pass  # it was killed, as the report shows
 
 
 def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> bytes:
-    """Wait for the end's last word.  One that is to stop, by a signal or as nobody listens any more, must do so."""
+    """Wait for the last message of the end.  After a signal, or if the controller is lost, enforce that it stops."""
     wake, wake_in = os.pipe()
     for fd in (wake, wake_in):
         os.set_blocking(fd, False)
@@ -87,11 +86,11 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
         if phase == WATCHING:
             phase, kill_at = STOPPING, time.monotonic() + enough
         kill([end], number)
-        kill([end], signal.SIGCONT)  # a stopped one would not notice
+        kill([end], signal.SIGCONT)  # a stopped process would not notice
 
     signal.set_wakeup_fd(wake_in)
     catch(stop)
-    if watch.signal is not None:  # it came just now, to this process only
+    if watch.signal is not None:  # it arrived only now, and only in this process
         stop(watch.signal)
     while True:
         wanted = {ours.fileno(): select.POLLIN, wake: select.POLLIN}
@@ -100,7 +99,7 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
         found = events(wanted, kill_at - time.monotonic() if phase == STOPPING else None)
         if ours.fileno() in found:
             signal.set_wakeup_fd(-1)
-            catch(lambda number, frame: None)  # the rest is soon done
+            catch(lambda number, frame: None)  # the rest takes little time
             return ours.recv(1000)
         if wake in found:
             os.read(wake, 4096)
@@ -112,12 +111,12 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
 
 
 def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: float) -> "Report":
-    """The end is gone: break its links at once, kill what it started, report in its place.
+    """After the death of the end: break its links at once, kill its processes, report in its place.
 
-    ``said``: its own last words, an error in this program; empty when it was killed.
+    ``said``: its last message, an internal error; empty if it was killed.
     """
     for link in links:
-        link.abort()  # refused while somebody sleeps in it: that ends now, and then our own end resets it
+        link.abort()  # refused while a process sleeps in it; that process is killed next, and our exit then resets it
     left, killed, status = kill_all(end, enough)
     while any(link.is_telling(time.monotonic()) for link in links):
         time.sleep(0.01)
@@ -137,9 +136,9 @@ def death(said: str, status: "int | None") -> "Death":
 
 
 def kill_all(end: int, enough: float) -> "tuple[dict[int, str], dict[int, str], int | None]":
-    """SIGKILL every descendant until wait(2) says that there is none, or those that are left are not ours to end.
+    """Send SIGKILL to every descendant until wait(2) reports none, or only processes are left that we may not signal.
 
-    Returns (who is left, who was killed, the status of the end as wait(2) gives it).
+    Returns (processes left, processes killed, status of the end from wait(2)).
     """
     deadline = time.monotonic() + enough
     killed: "dict[int, str]" = {}
@@ -157,7 +156,7 @@ def kill_all(end: int, enough: float) -> "tuple[dict[int, str], dict[int, str], 
 
 
 def reap() -> "tuple[bool, dict[int, int]]":
-    """Wait for all that have ended: (whether no child is left, {pid: status})."""
+    """Collect exited children: (whether no child is left, {pid: status})."""
     found: "dict[int, int]" = {}
     while True:
         try:

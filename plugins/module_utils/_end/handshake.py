@@ -2,37 +2,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who may connect: both sides of a link prove that they have its secret.
 
-The conversations are generators that know nothing of sockets: each ``yield``
-hands out a Step (bytes to send, the phase that this leads to, number of bytes to
-read next, the link once it is known) and gets those bytes back, exactly that many.  Every message has a fixed size::
+The conversations are generators without sockets: each ``yield`` hands out a Step (bytes to send, the resulting phase,
+the number of bytes to read next, and the link once it is known) and receives exactly that many bytes.  Every message
+has a fixed size::
 
     dialler                          listener
     hello:  magic plan link side capabilities nonce  ->
                                      <- capabilities nonce, MAC "listener"
     MAC "dialler"                    ->
-    now both know each other; then, whoever dialled:
+    now both have proved themselves; then, whichever side dialled:
     writer                           reader
     size, MAC "confirm", size NULs   ->     this connection is the link
                                      <- MAC "taken"   data may follow
 
-Each MAC is HMAC-SHA256 with the link's secret over its own label, the plan, the
-link, the dialler's side, both nonces and capabilities, and the listener's port (and
-the size), so that none can be replayed, echoed or moved to another place: whoever listens on
-another port of the same host cannot pass a conversation on and be in the middle
-of the link.  (Addresses are not in it: behind NAT the two sides see different
-ones.)  A conversation that goes wrong raises Stranger.
+Each MAC is HMAC-SHA256 with the secret of the link over its own label, the plan, the link, the dialler's side, both
+nonces and capabilities, and the listener's port (and the size).  So none can be replayed, echoed or moved: a listener
+on another port of the same host cannot relay a handshake and sit in the middle of the link.  (Addresses are not
+included, because the two sides see different ones behind NAT.)  A failed handshake raises Stranger.
 
-An encrypted link (see keys, ktls): the writer arms its socket after "confirm", and
-"taken" is the reader's first record.  So a stranger never gets to the kernel's
-record parser, and the writer knows that the reader has the keys before any stage
-starts.  Whether links are to be encrypted is in the plan of both ends; their
-capabilities only say how.
+On an encrypted link (see keys, ktls) the writer arms its socket after "confirm", and "taken" is the first record of the
+reader.  So a stranger never reaches the record parser of the kernel, and the writer knows that the reader has the keys
+before any stage starts.  The plan of both ends decides whether links are encrypted; capabilities only decide how.
 
-The NULs fill the largest packet that the connection has, in the direction of the
-data.  Where a router drops such packets, and what it says of it (ICMP) is lost,
-small messages and keepalives pass, and data does not: a path like that is never
-taken.  They come from and go to an end that has proved itself; nobody else can
-make us send, or wait for, more than the messages above.
+The NULs fill the largest packet of the connection, in the direction of the data.  If a router drops such packets and
+its ICMP messages are lost, small messages and keepalives pass, but data does not; such a path is never used.  The NULs
+are exchanged only between ends that have proved themselves.  A stranger cannot make an end send or await more than the
+messages above.
 """
 
 import os
@@ -56,20 +51,20 @@ ANSWER = struct.Struct("!B32s32s")
 CONFIRM = struct.Struct("!I32s")
 TERMS = struct.Struct("!HBB")  # the listener's port; the capabilities of the dialler and of the listener
 NONCE = MAC = 32
-FILL_MOST = 64 * 1024  # bytes of filling: no packet of IP is larger
-FALSE = ("wrong proof", "wrong filling")  # kinds of strangers that know of the link
+FILL_MOST = 64 * 1024  # bytes of filling: the maximum size of an IP packet
+FALSE = ("wrong proof", "wrong filling")  # kinds of strangers that know the link
 
 # the phases of a conversation; in all but the first the other side has proved itself
 STRANGE = "strange"
 KNOWN = "known"
-PARKED = "parked"  # the writer's end resumes this one if it chooses it; until then there is nothing to read
+PARKED = "parked"  # the writer resumes it if it chooses this connection; until then there is nothing to read
 CHOSEN = "chosen"  # writer: the other side has been told that this connection is the link
-ENDING = "ending"  # reader: it is the link once the last message is out
+ENDING = "ending"  # reader: it becomes the link when the last message is sent
 DONE = "done"
 
 
 class Step:
-    """What a conversation hands out: bytes to send, its phase from then on, how many bytes to read next."""
+    """One step of a handshake: bytes to send, the resulting phase, the number of bytes to read next."""
 
     __slots__ = ("send", "phase", "want", "link", "terms")
 
@@ -78,9 +73,9 @@ class Step:
 
 
 class Terms:
-    """How both sides can encrypt a link: ``common`` capabilities, and ``agreed``, what the keys are made of.
+    """How both sides encrypt a link: ``common`` capabilities, and ``agreed``, the input for the keys.
 
-    The writer arms its socket after what it sends with this step, the reader before.
+    The writer arms its socket after sending the data of this step, the reader before.
     """
 
     __slots__ = ("agreed", "common", "writer")
@@ -90,7 +85,7 @@ class Terms:
 
 
 class Stranger(Exception):
-    """Whoever is at the other side of this connection is not ours."""
+    """The other side of this connection is not the expected end."""
 
     def __init__(self, kind: "Outcome", detail: str = "") -> None:
         super().__init__(kind, detail)
@@ -101,13 +96,13 @@ INNER, OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C)
 
 
 def hmac_sha256(key: bytes, text: bytes) -> bytes:
-    """HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes, the hash's block."""
+    """HMAC-SHA256 (RFC 2104) with a key of at most 64 bytes, the block size of the hash."""
     block = key.ljust(64, b"\0")
     return bytes(sha256(block.translate(OUTER) + sha256(block.translate(INNER) + text).digest()).digest())
 
 
 class Key:
-    """One link's secret and the only place that uses it."""
+    """The secret of one link, used only here."""
 
     def __init__(self, plan: bytes, link: int, secret: bytes) -> None:
         self.plan, self.link, self._secret = plan, link, secret
@@ -121,15 +116,15 @@ class Key:
             raise Stranger("wrong proof", label.decode())
 
     def agree(self, side: bytes, nonces: bytes) -> bytes:
-        """What the keys of an encrypted link are made of (see keys); both sides' nonces make it this connection's."""
+        """The input for the keys of an encrypted link (see keys); the nonces make it unique to this connection."""
         text = struct.pack("!16s16sI1s", b"encrypt", self.plan, self.link, side) + nonces[: 2 * NONCE]
         return hmac_sha256(self._secret, text)
 
 
 def dial(key: "Key", side: bytes, port: int = 0, can: int = 0) -> "Conversation":
-    """The side that connected, to this port; ``side`` says whether it is the link's writer or its reader.
+    """The handshake of the dialling side; ``port``: the dialled port; ``side``: writer or reader of the link.
 
-    ``can``: its capabilities (see keys), 0 for a link that is not to be encrypted.
+    ``can``: its capabilities (see keys), 0 for an unencrypted link.
     """
     mine = os.urandom(NONCE)
     answer = yield Step(HELLO.pack(MAGIC, key.plan, key.link, side, can, mine), STRANGE, ANSWER.size)
@@ -142,10 +137,10 @@ def dial(key: "Key", side: bytes, port: int = 0, can: int = 0) -> "Conversation"
 def listen(
     find_key: "Callable[[bytes, int, bytes], tuple[Key, bytes, str]]", port: int = 0, can: int = 0
 ) -> "Conversation":
-    """The side that was connected to, on this port.
+    """The handshake of the listening side, on this port.
 
-    ``find_key(plan, link, dialler's side)`` gives the key, our own side and the
-    link's name, or raises Stranger: one listener serves all links of an end.
+    ``find_key(plan, link, dialler's side)`` returns the key, the own side and the name of the link, or raises Stranger.
+    One listener serves all links of an end.
     """
     magic, plan, link, side, theirs, nonce = HELLO.unpack((yield Step(b"", STRANGE, HELLO.size)))
     if magic != MAGIC:
@@ -159,7 +154,7 @@ def listen(
 
 
 def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes, common: int) -> "Conversation":
-    """Both know each other: the writer says which connection is the link, the reader agrees."""
+    """The last part, after both proofs: the writer chooses the connection for the link, and the reader confirms it."""
     terms = Terms(key.agree(side, nonces), common, own_side == WRITER) if common else None
     if own_side == WRITER:
         filling = yield Step(last, PARKED)

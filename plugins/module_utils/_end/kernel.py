@@ -1,10 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an end asks of the Linux kernel: socket counters, resets, prctl(2).
+"""Interfaces of the Linux kernel for an end: socket counters, resets, prctl(2).
 
-Everything here is a thin, named wrapper of one kernel interface.  It runs on
-every Python from 3.6 on and calls the C library for what the standard library
-does not have: prctl(2), and connect(2) to AF_UNSPEC.
+Each function is a thin wrapper of one kernel interface.  The C library is called only for functions that the standard
+library lacks: prctl(2), and connect(2) to AF_UNSPEC.
 """
 
 import errno
@@ -18,23 +17,23 @@ from .lean import c_function, get_errno, signal, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Counters = dict[str, int | None]  # by the names of TCP_INFO; None where this kernel has no such figure
+    Counters = dict[str, int | None]  # by the names in TCP_INFO; None if this kernel lacks a figure
 
 c_connect, c_prctl = c_function("connect"), c_function("prctl")
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-# linux/sockios.h: SIOCINQ, bytes received and not read, and SIOCOUTQ, bytes (and FIN) sent and not acknowledged; their
-# numbers are these and differ between architectures
+# linux/sockios.h: SIOCINQ, received but unread bytes, and SIOCOUTQ, sent but unacknowledged bytes (and FIN); their
+# numbers equal these and differ between architectures
 SIOCINQ, SIOCOUTQ = termios.FIONREAD, termios.TIOCOUTQ
 TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
-KEEPALIVE_MOST = 32767  # seconds that TCP_KEEPIDLE and TCP_KEEPINTVL take (net/tcp.h)
+KEEPALIVE_MOST = 32767  # seconds: the limit of TCP_KEEPIDLE and TCP_KEEPINTVL (net/tcp.h)
 SO_MAX_PACING_RATE = 47  # asm-generic/socket.h
 
 HANGUP = select.POLLERR | select.POLLHUP | select.POLLNVAL
 FIN = select.POLLRDHUP
 
-# struct tcp_info of linux/tcp.h: it only ever grew at its end, so that an old
-# kernel hands out a shorter one: a figure past its end is None, never zero.
+# struct tcp_info of linux/tcp.h.  It only ever grew at its end, so an old kernel returns a shorter one; figures after
+# its end are None, never zero
 TCP_INFO = {
     "state": (0, "B"),
     "rtt": (68, "I"),  # microseconds
@@ -51,7 +50,7 @@ TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE, TCP_CLOSING = 5, 6, 7, 11
 
 
 def tcp_info(sock: socket.socket) -> "Counters":
-    """The counters of a TCP socket; None for those this kernel does not have."""
+    """The counters of a TCP socket; None for those that this kernel lacks."""
     raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     info: "Counters" = {}
     for name, (offset, kind) in TCP_INFO.items():
@@ -61,7 +60,7 @@ def tcp_info(sock: socket.socket) -> "Counters":
 
 
 def accept(listener: socket.socket) -> socket.socket:
-    """The next caller's connection; raises OSError, BlockingIOError when there is none."""
+    """Accept the next connection; raises OSError, or BlockingIOError if there is none."""
     fd, _address = listener._accept()  # type: ignore[attr-defined]
     return socket.socket(listener.family, listener.type, listener.proto, fd)
 
@@ -71,27 +70,27 @@ def _queued(sock: socket.socket, request: int) -> int:
 
 
 def unread(sock: socket.socket) -> int:
-    """Bytes the kernel has received and nobody has read."""
+    """The number of received but unread bytes."""
     return _queued(sock, SIOCINQ)
 
 
 def unsent(sock: socket.socket) -> int:
-    """Bytes (a FIN counts as one) that the other side has not acknowledged."""
+    """The number of unacknowledged bytes; a FIN counts as one."""
     return _queued(sock, SIOCOUTQ)
 
 
 def set_linger(sock: socket.socket, on: bool) -> None:
-    """With linger {1, 0} the last close of the socket, by whomever, sends a reset."""
+    """Set linger {1, 0}, with which the last close of the socket in any process sends a reset, or clear it."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1 if on else 0, 0))
 
 
 def disconnect(sock: socket.socket) -> bool:
-    """Reset a TCP connection now, even while other processes hold the socket; False when the kernel does not let us.
+    """Reset a TCP connection now, even if other processes hold the socket; False if the kernel refuses.
 
     connect(2): "dissolve the association by connecting to an address with the
     sa_family member set to AF_UNSPEC"; for TCP with linger {1, 0} that is a RST.
-    Kernels with 4faeee0cf8a5 and without 419ce133ab92 refuse that (EBUSY) while a
-    process sleeps in a read or write of it.
+    Kernels with 4faeee0cf8a5 but without 419ce133ab92 refuse that (EBUSY) while a
+    process sleeps in a read or write of the socket.
     """
     set_linger(sock, True)
     if c_connect(sock.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16) == 0:
@@ -100,7 +99,7 @@ def disconnect(sock: socket.socket) -> bool:
 
 
 def table_row(sock: socket.socket) -> "tuple[str, str]":
-    """(file, row) of proc(5) where the kernel shows a connection: its addresses, as they stand there."""
+    """(file, row) in proc(5) that shows a connection; the row contains the addresses in their form there."""
 
     def shown(name: "tuple[str, int]") -> str:
         packed = socket.inet_pton(sock.family, name[0].partition("%")[0])
@@ -110,14 +109,14 @@ def table_row(sock: socket.socket) -> "tuple[str, str]":
     table = "/proc/net/tcp6" if sock.family == socket.AF_INET6 else "/proc/net/tcp"
     try:
         return table, "%s %s" % (shown(sock.getsockname()), shown(sock.getpeername()))
-    except OSError:  # it was reset just now
+    except OSError:  # it has just been reset
         return table, "no row"
 
 
 def in_time_wait(row: "tuple[str, str]") -> bool:
-    """Whether both sides have closed that connection in order, this one first; False when the table cannot be read.
+    """Whether both sides closed this connection properly, this one first; False if the table cannot be read.
 
-    If both did at the same moment it is closing first, until the other side has acknowledged that.
+    If both closed at the same time, its state is closing until the other side has acknowledged it.
     """
     try:
         with open(row[0], "rb") as table:
@@ -128,7 +127,7 @@ def in_time_wait(row: "tuple[str, str]") -> bool:
 
 
 def keep_alive(sock: socket.socket, seconds: int) -> None:
-    """Probe an idle connection six times in that time; the kernel itself gives up later than the end does."""
+    """Send six keepalive probes on an idle connection in this time; the kernel gives up later than the end."""
     interval = min(KEEPALIVE_MOST, max(1, seconds // 6))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, interval)
@@ -137,10 +136,10 @@ def keep_alive(sock: socket.socket, seconds: int) -> None:
 
 
 def full_reads(sock: socket.socket, size: int, polled: bool = False) -> int:
-    """Let read(n) return only with min(n, size) bytes or at the end; returns what the kernel granted.
+    """Make read(n) wait for min(n, size) bytes or the end of file; returns the size that the kernel granted.
 
-    ``polled``: by a program that may call poll(2) first.  Before Linux 4.17 the receive buffer does not grow with it:
-    poll(2) would wait for more than half of the buffer for ever.
+    ``polled``: for a program that may call poll(2) first.  Before Linux 4.17 the receive buffer does not grow with it,
+    and poll(2) would wait forever for more than half of the buffer.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
     half = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
@@ -150,20 +149,19 @@ def full_reads(sock: socket.socket, size: int, polled: bool = False) -> int:
 
 
 def wake_readers(sock: socket.socket) -> None:
-    """Have whoever sleeps in read(2) on this socket look again whether there is as much as it asked for.
+    """Wake processes that sleep in read(2) on this socket, so that they check again for the bytes they asked for.
 
-    Since Linux 4.18 arriving data wakes nobody while it is less than SO_RCVLOWAT, not even a read that asked for
-    less.  Setting TCP_NOTSENT_LOWAT wakes all who sleep on a socket (sk_stream_write_space), and on one that sends
-    nothing it has no other effect.  To lower SO_RCVLOWAT for a moment wakes them, too, but a read that is begun in
-    that moment comes back with less than it asked for.
+    Since Linux 4.18 data below SO_RCVLOWAT wakes no reader, not even one that asked for less.  Setting
+    TCP_NOTSENT_LOWAT wakes all sleepers of a socket (sk_stream_write_space), and has no other effect on a socket that
+    sends nothing.  Lowering SO_RCVLOWAT briefly would wake them, too, but a read that begins then would return short.
     """
     sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
 
 
 def pace(sock: socket.socket, rate: int) -> None:
-    """Let the kernel send at most that many bytes a second.
+    """Limit the rate of sending to this many bytes a second.
 
-    Before Linux 4.20 it takes the first 32 bits, which are the wrong ones where the highest byte comes first.
+    Linux before 4.20 reads the first 32 bits, which are the wrong ones on big-endian machines.
     """
     sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", rate))
     granted = sock.getsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 8)
@@ -172,7 +170,7 @@ def pace(sock: socket.socket, rate: int) -> None:
 
 
 def events(fds: "dict[int, int]", timeout: "float | None" = 0.0) -> "dict[int, int]":
-    """poll(2): {fd: wanted events} in, {fd: events} out; timeout in seconds, None is for ever."""
+    """poll(2): {fd: wanted events} in, {fd: events} out; timeout in seconds, None for no limit."""
     poller = select.poll()
     for fd, wanted in fds.items():
         poller.register(fd, wanted)
@@ -180,21 +178,21 @@ def events(fds: "dict[int, int]", timeout: "float | None" = 0.0) -> "dict[int, i
 
 
 def become_subreaper() -> None:
-    """Orphans among our descendants become our children, not those of init (prctl(2))."""
+    """Make orphaned descendants children of this process, instead of init (prctl(2))."""
     if c_prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         code = get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def signal_on_death(number: int) -> None:
-    """Get this signal when our parent dies, until an exec of a set-user-ID program (prctl(2))."""
+    """Receive this signal when the parent dies, until an exec of a set-user-ID program (prctl(2))."""
     if c_prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         code = get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def exit_status(status: int) -> int:
-    """The exit status in what wait(2) gives; minus the signal's number for a process that a signal has ended."""
+    """The exit status from a status of wait(2); -n for a death by signal n."""
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 

@@ -1,11 +1,11 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The interpreter's private C modules: the only place that imports them.
+"""The only place that imports private C modules of Python.
 
-The public modules around them cost more than all the rest of an end's start:
+The public modules take longer to load than all the rest of an end:
 socket, signal and ctypes 10 of 40 ms, json 8, hmac and hashlib (which load
 OpenSSL) half of Python's own start.  Every task would pay that on both hosts.
-An interpreter that has no such module, or another one, uses the public module.
+A Python without these modules uses the public ones.
 """
 
 TYPE_CHECKING = False
@@ -55,13 +55,13 @@ except (ImportError, AttributeError):
 
 
 def own_sha256() -> "Any":
-    """The interpreter's own SHA-256."""
+    """The built-in SHA-256 of Python."""
     for name in ("_sha2", "_sha256"):  # since Python 3.12, and before
         try:
             return __import__(name).sha256
         except ImportError:
             continue
-    import hashlib  # an interpreter that was built without
+    import hashlib  # a Python built without them
 
     return hashlib.sha256
 

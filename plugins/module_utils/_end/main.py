@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an end does from its first to its last moment; the bootstrap calls ``main(plan)``."""
+"""The sequence of an end from start to exit; the bootstrap calls ``main(plan)``."""
 
 import os
 import sys
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def main(plan: "EndPlan") -> "NoReturn":
     """Run one end of a plan; the report goes to standard output, the exit status is always 0.
 
-    Ansible takes 255 for "unreachable" and may run a command again that ended so.
-    The end and its guard, which are two processes by then, both leave by the last line.
+    Ansible treats 255 as "unreachable" and may repeat the command.  The end and its guard, two processes by then, both
+    exit by the last line.
     """
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -42,7 +42,7 @@ def main(plan: "EndPlan") -> "NoReturn":
             dismiss(guard)
     except Cancelled as exc:
         say(plan, watch, {"cancelled": exc.stop})
-    os._exit(0)  # nothing needs what Python does at its end, and it takes time
+    os._exit(0)  # skips the finalization of Python, which is not needed and takes time
 
 
 def say(plan: "EndPlan", watch: Watch, report: "Report") -> None:
@@ -52,7 +52,7 @@ def say(plan: "EndPlan", watch: Watch, report: "Report") -> None:
 
 
 def run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
-    """Returns (the end's report, the channel to its guard if it has one); (None, None) in the guard's process."""
+    """Returns (report, channel to the guard, None if there is none); (None, None) in the guard."""
     refused = before(plan)
     if refused:
         return refused, None
@@ -62,7 +62,7 @@ def run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | 
 
 
 def make_secrets(plan: "EndPlan", watch: Watch) -> None:
-    """A plan that came in a command line, for everybody to see, has no secrets: they go the other way."""
+    """Create the secrets if the plan has none, because it came in a readable command line; report them."""
     missing = [link for link in plan["links"] if not link["secret"]]
     for link in missing:
         link["secret"] = os.urandom(32).hex()
@@ -71,7 +71,7 @@ def make_secrets(plan: "EndPlan", watch: Watch) -> None:
 
 
 def before(plan: "EndPlan") -> "Report":
-    """Reasons not to start at all, found before anything is opened: {} when there is none."""
+    """A report with the reason not to start, found before anything is opened; {} if there is none."""
     if not sys.platform.startswith("linux") or not os.path.exists("/proc/self/stat"):
         return {"refused": {"kind": "platform", "platform": sys.platform}}
     if not proc_is_ours():
@@ -95,16 +95,16 @@ def before(plan: "EndPlan") -> "Report":
 
 
 def exists(path: str) -> bool:
-    """Whether a path or a pattern (glob(7)), as of builtin.command's creates, is there."""
+    """Whether a path or a pattern (glob(7)) matches, as for ``creates`` of builtin.command."""
     if os.path.lexists(encode(path)):
         return True
-    import glob  # rarely needed, and dear (re)
+    import glob  # rarely needed, and slow to load (re)
 
     return bool(glob.glob(encode(path)))
 
 
 def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
-    """(how this end's kernel can encrypt links that are to be encrypted, why it must refuse to)."""
+    """(capabilities of the kernel for encrypted links, the reason to refuse them)."""
     if not plan["kernel_tls"] or all(link["side"] == "local" for link in plan["links"]):
         return 0, None
     from .ktls_trial import trial  # an end that is not to encrypt has no such module
@@ -115,7 +115,7 @@ def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
 
 
 def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
-    """Make the links, split off the guard, supervise; returns as ``run`` does."""
+    """Make the links, split off the guard, supervise; returns the same as ``run``."""
     can, refused = abilities(plan)
     if refused:
         return {"refused": refused}, None

@@ -1,11 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the ends of a plan find each other: everybody listens, everybody dials.
+"""How the ends of a plan find each other: all listen, and all dial.
 
-A Meeting brings up every TCP link of one end.  It binds the first free port of
-the end's list, dials the candidate addresses and ports of the other ends, and
-the first connection that proves itself (see handshake) and that the link's
-writer confirms is the link.
+A Meeting makes every TCP link of one end.  It binds the first free port of the end's list, and dials the candidate
+addresses and ports of the other ends.  The first connection that proves itself (see handshake) and is confirmed by the
+writer becomes the link.
 """
 
 import time
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class NotConnected(Exception):
-    """The time is over and these links are missing."""
+    """These links could not be made in time."""
 
     def __init__(self, links: "list[str]") -> None:
         super().__init__()
@@ -43,7 +42,7 @@ class Meeting(Exchange):
         return link not in self.made
 
     def run_until(self, poll: "Poll", deadline: float) -> "dict[str, Connection]":
-        """Returns {link id: its connection}, all authenticated, nothing else left open."""
+        """Returns {link id: its connection}; all are authenticated, and nothing else is left open."""
         while len(self.made) < len(self.links):
             now = time.monotonic()
             if now > deadline:
@@ -61,7 +60,7 @@ class Meeting(Exchange):
         return self.made
 
     def settle(self) -> None:
-        """Let the writer choose among those that proved themselves, and again if its choice falls silent."""
+        """Choose one of the proved connections as the writer, and another one if the choice falls silent."""
         for connection in list(self.chosen.values()):
             if connection in self.connections and time.monotonic() - connection.chosen_at > self.patience.handshake:
                 self.drop(connection, "not taken")
@@ -76,7 +75,7 @@ class Meeting(Exchange):
             self._take(connection)
 
     def _take(self, connection: "Connection") -> None:
-        """This one is the link, from now on: a second writer (one plan, launched twice) must not hear that too."""
+        """Make this connection the link.  A second writer, if a plan was launched twice, must not be confirmed, too."""
         self.made[connection.link] = connection
         for dialler in self.diallers[connection.link]:
             dialler.drop()

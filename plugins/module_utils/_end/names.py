@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""IP addresses in words: of a socket, with their zone, behind a name, and where our login came from."""
+"""IP addresses as text: of sockets, with zones, of names, and the source of the ssh login."""
 
 import os
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Undialable(OSError):
-    """An address that means nothing on this host."""
+    """An address that is invalid on this host."""
 
     def __init__(self, outcome: "Outcome", detail: str = "") -> None:
         super().__init__(outcome)
@@ -22,7 +22,7 @@ class Undialable(OSError):
 
 
 def address_of(sock: socket.socket, peer: bool = False) -> str:
-    """``192.0.2.1:4321`` or ``[2001:db8::1]:4321``: own address, or the peer's; empty when there is none."""
+    """``192.0.2.1:4321`` or ``[2001:db8::1]:4321``: the own address or that of the peer; empty if there is none."""
     try:
         name = sock.getpeername() if peer else sock.getsockname()
     except OSError:
@@ -37,7 +37,7 @@ def join_address(host: str, port: int) -> str:
 
 
 def is_number(address: str) -> bool:
-    """Whether this is an IP address, with a zone or without (fe80::1%eth0), so that there is nothing to resolve."""
+    """Whether this is an IP address, with a zone or without (fe80::1%eth0), which needs no resolving."""
     number = address.partition("%")[0] if ":" in address else address
     try:
         return bool(socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, number))
@@ -46,9 +46,9 @@ def is_number(address: str) -> bool:
 
 
 def socket_name(address: str, port: int) -> "tuple[int, tuple[Any, ...]]":
-    """An IP address and a port as the kernel takes them, with their family; raises OSError for a zone that is not here.
+    """An IP address and a port in the form for the kernel, with their family; raises OSError for an unknown zone.
 
-    A link-local address means nothing without its zone, the interface of this host that it is behind.
+    A link-local address is valid only with its zone, an interface of this host.
     """
     if ":" not in address:
         return socket.AF_INET, (address, port)
@@ -77,16 +77,16 @@ def with_zone(name: "tuple[Any, ...]") -> str:
         return address
     try:
         return "%s%%%s" % (address, socket.if_indextoname(name[3]))
-    except OSError:  # the interface is gone
+    except OSError:  # the interface no longer exists
         return "%s%%%d" % (address, name[3])
 
 
 def numbers(address: str) -> "list[str]":
-    """The IP addresses behind a name that the controller could not resolve; the name itself if we cannot either."""
+    """The IP addresses of a name that the controller could not resolve; the name itself if that fails here, too."""
     if is_number(address):
         return [address]
     try:
-        # as bytes: for a str, the codec of internationalized names is imported, which is a third of an end's start
+        # as bytes, because a str would import the IDNA codec, which is a third of the start-up time of an end
         name = address.encode("ascii") if all(ord(letter) < 128 for letter in address) else address
         found = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -95,7 +95,7 @@ def numbers(address: str) -> "list[str]":
 
 
 def ssh_client() -> str:
-    """The address that sshd says our login came from; sudo drops the variable, our parents still have it."""
+    """The source address of the ssh login, from sshd's variable; sudo drops it, but the parents still have it."""
     pid = os.getpid()
     text = os.environ.get("SSH_CONNECTION", "")
     while not text and pid > 1:

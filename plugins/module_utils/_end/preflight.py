@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A firewall check: which address and port works in which direction, and how the others fail.
+"""The network check: which addresses and ports work in each direction, and how the others fail.
 
-Each end listens on every free port of its list, dials every address and port of
-the others, and goes through the whole handshake on each connection.  No stage runs.
+Each end listens on every free port of its list, dials every address and port of the others, and completes the handshake
+on each connection.  No stage runs.
 """
 
 import select
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
     from .exchange import Poll
     from .records import EndPlan, Report
 
-RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: from, growing to
+RETRY = (0.25, 1.0)  # seconds between attempts while the other end may not be up yet: first and last value
 
 
 class Preflight(Exchange):
-    """One end of a preflight: dials everything, answers everything, reports what came of it."""
+    """One end of a preflight: dials everything, answers everything, reports the outcomes."""
 
     def __init__(self, plan: "EndPlan"):
-        # a direction of the data is checked once, however many links it has
+        # each direction is checked once, whatever the number of links
         one_each = {(link["end"], link["side"]): link for link in plan["links"] if link["side"] != "local"}
         checked = plan.copy()
         checked["links"] = list(one_each.values())
         super().__init__(checked)
         self.attempts: "list[Attempt]" = [a for d in self.all_diallers() for a in d.attempts]
-        self.over: "list[Connection]" = []  # the other end has said that it is done
-        self.told: "list[Connection]" = []  # that we are done
-        self.met_at: "dict[str, float]" = {}  # each of the other ends, when it was first heard of
+        self.over: "list[Connection]" = []  # whose other end has reported that it is done
+        self.told: "list[Connection]" = []  # to which this end has reported that it is done
+        self.met_at: "dict[str, float]" = {}  # {other end: time of the first contact}
         self.retry_at, self.pause = 0.0, RETRY[0]
 
     def run(self, poll: "Poll", deadline: float) -> "Report":
-        """Returns {"preflight": True, "connect": what was tried}; never raises NotConnected."""
+        """Returns {"preflight": True, "connect": what was tried}; does not raise NotConnected."""
         while time.monotonic() < deadline:
             now = time.monotonic()
             self.bind(now, len(self.plan["ports"]))
@@ -58,7 +58,7 @@ class Preflight(Exchange):
         return {"preflight": True, "connect": report}
 
     def dial_all(self, now: float) -> None:
-        """Start what has no answer yet; after the first contact with an end each once more, for its last word."""
+        """Dial everything without an answer; after the first contact with an end, once more for its final outcome."""
         for attempt in self.attempts:
             if attempt.sock and now - attempt.started > self.patience.dial:
                 attempt.drop()
@@ -78,7 +78,7 @@ class Preflight(Exchange):
         return attempt.lossy or met_at is not None and not attempt.busy and attempt.started > met_at
 
     def done(self) -> bool:
-        """Whether each attempt has had its last word, and nobody of ours is in the middle of a conversation."""
+        """Whether each attempt has its final outcome, and no handshake with an end is in progress."""
         talking = any((c.attempt is not None or c.known) and not c.done for c in self.connections)
         return not talking and all(a.outcome == "ok" or self.is_final(a) for a in self.attempts)
 
@@ -106,7 +106,7 @@ class Preflight(Exchange):
         return wanted
 
     def say_goodbye(self) -> None:
-        """To those that have not been told yet.  Closing says the same, but then nothing more would be heard."""
+        """Report to other ends that this one is done.  Closing would say the same, but end the reception, too."""
         for connection in self.proved():
             if connection not in self.told:
                 self.told.append(connection)

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The processes below an end: who lives, who may still have a link open, how they are signalled.
+"""The processes below an end: which are alive, which may still have a link open, and how to signal them.
 
-wait(2) is the authority: end and guard are subreapers, so without a child there is no descendant.  /proc only tells
-who they are.  It may refuse to (another user's process, hidepid), and a fork may outrun whoever reads it.
+wait(2) is authoritative: end and guard are subreapers, so without a child there is no descendant.  /proc only
+identifies them.  It may hide processes (of other users, or with hidepid), and a fork can be faster than a reader of it.
 """
 
 import os
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from .records import Process
 
 RELAYS = ("socketpipe-seal", "socketpipe-open")  # names of processes that are forks of an end, to tell them from it
-HAS, MAY = "has", "may"  # one of our sockets open; MAY: it cannot be looked at
-HIDDEN = ""  # the name of one that cannot be read: a process of another user
-LOOKS = 50  # in a row, at processes that come and go, before the end tries again later
+HAS, MAY = "has", "may"  # one of our sockets open; MAY: it cannot be examined
+HIDDEN = ""  # the name of a process that cannot be read: one of another user
+LOOKS = 50  # consecutive scans of changing processes, before the end tries again later
 
 
 class Changed(Exception):
-    """The processes changed while they were looked at, so nothing can be said of them."""
+    """The processes changed during a scan, so its result is not valid."""
 
 
 class Stat:
-    """What anybody may read of a process, unless hidepid hides it: /proc/PID/stat (proc(5))."""
+    """/proc/PID/stat (proc(5)), which every user may read unless hidepid is set."""
 
     __slots__ = ("group", "name", "parent", "session", "started", "state", "threads")
 
@@ -38,22 +38,22 @@ class Stat:
 
     @property
     def dead(self) -> bool:
-        """A zombie; but one whose other threads live is not dead: they can still write."""
+        """Whether it is a zombie without living threads, which could still write."""
         return self.state in "ZX" and self.threads <= 1
 
 
 def proc_is_ours() -> bool:
-    """Whether /proc shows our own PID namespace; the pids of another one mean other processes to us, or nobody."""
+    """Whether /proc shows our own PID namespace; in another one, the same pids belong to other processes."""
     try:
         own, seen = os.readlink("/proc/self"), stat(os.getpid())
     except OSError:
         return False
-    # our pid can be the same in both by chance; group and session as well, unless we lead them
+    # the own pid can be equal in both by chance, so group and session are compared as well, unless we lead them
     return own == str(os.getpid()) and seen is not None and (seen.group, seen.session) == (os.getpgrp(), os.getsid(0))
 
 
 def stat(pid: int) -> "Stat | None":
-    """None for a process that is gone, and for one that is hidden from us."""
+    """The status of a process, None if it does not exist or is hidden."""
     try:
         with open("/proc/%d/stat" % pid, "rb") as file:
             return Stat(file.read().decode("utf-8", "replace"))
@@ -62,7 +62,7 @@ def stat(pid: int) -> "Stat | None":
 
 
 def exists(pid: int) -> bool:
-    """Whether there is such a process, hidden or not; a zombie counts."""
+    """Whether this process exists, hidden or not; a zombie counts."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -73,7 +73,7 @@ def exists(pid: int) -> bool:
 
 
 def has_children() -> bool:
-    """Whether we have a child that was not waited for: the one thing that no setting of /proc can hide."""
+    """Whether this process has a child, which no setting of /proc can hide."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -82,15 +82,15 @@ def has_children() -> bool:
 
 
 def children(pid: int) -> "list[int]":
-    """The pids of a process's children, also of those that are dead or hidden."""
+    """The pids of the children of a process, including dead and hidden ones."""
     try:
         found = _listed_children(pid)
-        while True:  # the kernel may skip one when another is waited for meanwhile: then it is there the next time
+        while True:  # the kernel may skip one if another is reaped meanwhile; the next pass then shows it
             again = _listed_children(pid)
             if again == found:
                 return found
             found = again
-    except OSError:  # it is hidden or gone, or this kernel has no such files (CONFIG_PROC_CHILDREN)
+    except OSError:  # it is hidden or does not exist, or the kernel lacks these files (CONFIG_PROC_CHILDREN)
         every = ((entry, stat(entry)) for entry in pids())
         return [entry for entry, seen in every if seen and seen.parent == pid]
 
@@ -105,12 +105,12 @@ def _listed_children(pid: int) -> "list[int]":
 
 
 def pids() -> "list[int]":
-    """Of every process that is not hidden from us."""
+    """The pids of all visible processes."""
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def blind() -> bool:
-    """Whether we may have children that are hidden from us without being listed anywhere."""
+    """Whether there may be hidden children that are not listed anywhere."""
     listed = os.path.exists("/proc/%d/task/%d/children" % (os.getpid(), os.getpid()))
     return not listed and stat(1) is None
 
@@ -129,10 +129,10 @@ def descendants(root: int) -> "dict[int, str]":
 
 
 def holders(inodes: "set[int]", others: "Collection[int]" = ()) -> "dict[int, tuple[str, str]]":
-    """{pid: (command name, HAS or MAY)} of our descendants that have, or may have, one of these sockets open.
+    """{pid: (command name, HAS or MAY)} of the descendants that have, or may have, one of these sockets open.
 
-    ``others``: children of ours that lead a session and never had it, nor has anybody of their session.  Raises
-    Changed when the processes come and go too fast to be sure.
+    ``others``: children that lead a session in which no process ever had them.  Raises Changed if the processes come
+    and go too fast to be sure.
     """
     corpses: "set[tuple[int, int]]" = set()
     for _look in range(LOOKS):
@@ -147,11 +147,11 @@ def holders(inodes: "set[int]", others: "Collection[int]" = ()) -> "dict[int, tu
 def _look_at_all(
     inodes: "set[int]", others: "Collection[int]", corpses: "set[tuple[int, int]]"
 ) -> "tuple[dict[int, tuple[str, str]], bool]":
-    """One look: (who has or may have one, whether somebody was missed).
+    """One scan: (processes that have or may have one, whether some may have been missed).
 
-    Who was looked at, and has none, cannot give one to children that it has afterwards; so its children are listed
-    after that.  Whoever loses its parent meanwhile comes to us (or to another subreaper, when its parent has died
-    before our eyes): then we look again.
+    A process without one cannot pass one to later children, so its children are listed after it was checked.  A process
+    that loses its parent meanwhile becomes our child (or that of another subreaper, if its parent died during the
+    scan), and the scan is repeated.
     """
     first = children(os.getpid())
     found = {0: (HIDDEN, MAY)} if blind() else {}
@@ -167,7 +167,7 @@ def _look_at_all(
             else:
                 changed = True
         elif seen.dead:
-            # since when?  if it was dead at the look before, what it had left had come to us by then
+            # if it was dead in the previous scan, its orphans were our children by then
             changed = changed or (pid, seen.started) not in corpses
             corpses.add((pid, seen.started))
         elif seen.session not in others:
@@ -182,13 +182,13 @@ def _look_at_all(
 
 
 def has_open(pid: int, inodes: "set[int]") -> str:
-    """HAS or MAY when a process has, or may have, one of these sockets open, else ""; raises Changed."""
+    """HAS or MAY if a process has, or may have, one of these sockets open, otherwise ""; raises Changed."""
     wanted = {"socket:[%d]" % inode for inode in inodes}
     folder = "/proc/%d/task" % pid
     answer = ""
     try:
         threads = os.listdir(folder)
-        for thread in threads:  # each: of a dead leader no descriptor is listed, and threads need not share theirs
+        for thread in threads:  # each one: a dead leader lists no descriptors, and threads need not share them
             how = _thread_has_open("%s/%s" % (folder, thread), wanted)
             if how == HAS:
                 return HAS
@@ -211,24 +211,24 @@ def _thread_has_open(folder: str, wanted: "set[str]") -> str:
         try:
             if os.readlink("%s/fd/%s" % (folder, name)) in wanted:
                 return HAS
-        except PermissionError:  # root without CAP_SYS_PTRACE may list another user's, but not read them
+        except PermissionError:  # root without CAP_SYS_PTRACE may list descriptors of other users, but not read them
             if os.lstat("%s/fd/%s" % (folder, name)).st_mode & 0o600 == 0o600:
-                return MAY  # else it is open for reading or writing alone, as no socket is
+                return MAY  # otherwise it is open only for reading or only for writing, which no socket is
         except OSError:
             closed = True
-    if closed or _descriptors(folder) != names:  # one may have been moved behind our back (dup2(2))
+    if closed or _descriptors(folder) != names:  # one may have been moved during the check (dup2(2))
         raise Changed
     return ""
 
 
 def _descriptors(folder: str) -> "list[str] | None":
-    """The names of a thread's descriptors; None when they are not for us to see."""
+    """The names of the descriptors of a thread; None if we may not list them."""
     try:
         return os.listdir(folder + "/fd")
     except PermissionError:
         with open(folder + "/stat", "rb") as file:
             if file.read().rpartition(b")")[2].split()[0] in b"ZX":
-                return []  # the dead have none, whoever owns their files
+                return []  # a dead process has none, whoever owns its files
         return None
 
 
@@ -238,7 +238,7 @@ def listed(found: "dict[int, str]") -> "list[Process]":
 
 
 def kill(pids: "Iterable[int]", number: int) -> "list[int]":
-    """Send a signal to each; returns the pids that we are not allowed to signal."""
+    """Send a signal to each; returns the pids that we may not signal."""
     refused = []
     for pid in pids:
         try:
@@ -251,9 +251,9 @@ def kill(pids: "Iterable[int]", number: int) -> "list[int]":
 
 
 def kill_with_groups(alive: "Iterable[int]", number: int) -> "list[int]":
-    """The same for descendants, and for their process groups: a fork cannot outrun a signal to its group (fork(2)).
+    """The same for descendants and their process groups, because a fork cannot escape a signal to its group (fork(2)).
 
-    A session other than ours was begun by a descendant, so that all who belong to it are descendants.
+    Another session than ours was created by a descendant, so all its members are descendants.
     """
     own = os.getsid(0)
     seen = [stat(pid) for pid in alive]

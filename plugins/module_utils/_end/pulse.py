@@ -8,16 +8,16 @@ if TYPE_CHECKING:
 
 
 class Pulse:
-    """When a byte has moved, and when a packet has come, for the last time."""
+    """The times of the last byte and the last packet."""
 
     def __init__(self, spec: "LinkSpec", now: float):
         self.spec = spec
         self.seen, self.moved_at = 0, now
         self.heard, self.heard_at = 0, now
-        self.hears = True  # whether this kernel counts packets
+        self.hears = True  # whether this kernel counts received packets
 
     def feel(self, count: int, packets: "int | None", now: float) -> None:
-        """Take note of the counters of now: bytes, and packets received, which answers to keepalives are, too."""
+        """Record the current counters: bytes, and received packets, which include answers to keepalives."""
         if count != self.seen:
             self.seen, self.moved_at = count, now
         self.hears = packets is not None
@@ -25,7 +25,7 @@ class Pulse:
             self.heard, self.heard_at = packets, now
 
     def problem(self, now: float, may_rest: bool) -> "SideProblem | None":
-        """What is wrong.  ``may_rest``: nothing needs to move any more."""
+        """The problem, None if there is none; ``may_rest``: no byte needs to move any more."""
         stall = self.spec.get("stall_timeout") or 0
         dead = self.spec.get("dead_peer") or 0
         if stall and now - self.moved_at > stall and not may_rest:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whole blocks for a reader that takes a short read for a short block, and no waiting for one that asked for little."""
+"""Whole blocks for readers that turn short reads into short blocks, without delay for small reads."""
 
 import time
 
@@ -10,25 +10,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
-LOOK = (0.04, 0.25)  # seconds between looks whether a reader sleeps on what it asked for: from, growing to
+# seconds between checks for a reader that sleeps although its bytes are there: first and last value
+LOOK = (0.04, 0.25)
 
 
 class WholeReads:
-    """A reader's socket on which read(n) returns n bytes, or less at the end only.
+    """The socket of a reader on which read(n) returns n bytes, or fewer only at the end.
 
-    The kernel wakes nobody for less than ``size`` bytes, nor does it tell us that they are there.  So we look: often
-    while a little comes now and then, seldom while nothing does, or so much that the kernel wakes the reader by itself.
+    The kernel does not wake a reader for less than ``size`` bytes, nor does it report them.  So the socket is polled:
+    often while data trickles, rarely while none comes, or so much that the kernel wakes the reader by itself.
     """
 
     def __init__(self, sock: "socket.socket", size: int, polled: bool) -> None:
-        """``polled``: the reader may be a program that calls poll(2) before it reads."""
+        """``polled``: the reader may call poll(2) before it reads."""
         self.sock, self.size = sock, size
         self.granted = full_reads(sock, size, polled)
         self.pause, self.seen = LOOK[0], 0
         self.look_at = time.monotonic() + self.pause
 
     def look(self, now: float, count: int) -> None:
-        """Wake a reader that sleeps on all that it asked for; ``count`` bytes have come so far."""
+        """Wake a reader that sleeps although its bytes are there; ``count``: bytes received so far."""
         if now < self.look_at:
             return
         if unread(self.sock):

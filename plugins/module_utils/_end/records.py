@@ -409,7 +409,7 @@ if TYPE_CHECKING:
         end: str
         address: str
         port: int
-        met: bool  # somebody was there
+        met: bool  # something answered there
         outcome: Outcome
         detail: str
 

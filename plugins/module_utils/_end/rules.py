@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rules of an end: when a stage starts, when its links are committed, when they are broken.
 
-End of file means success, and nothing else does.  A stage goes from waiting to
-running to ended to settled (see stage for the phases between); its links are
-committed only when it was accepted, everything it read came to a clean end, and
-nothing it started can still write.
-Whatever else happens breaks its links, both ways, and so travels along the chain.
+End of file means success, and nothing else does.  A stage goes from waiting to running to ended to settled (see stage
+for the phases between).  Its links are committed only if it was accepted, its input came to a clean end, and no process
+that it started can still write.  Anything else breaks its links in both directions, and so travels along the chain.
 """
 
 from . import link
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def at_rest(side: "Side") -> "tuple[int | None, int]":
-    """(bytes received, bytes of them unread) of one moment: more may come in between."""
+    """(bytes received, bytes unread) at the same moment, because more may arrive in between."""
     before = side.bytes()
     for _attempt in range(100):
         unread, after = side.unread(), side.bytes()
@@ -50,23 +48,23 @@ def at_rest(side: "Side") -> "tuple[int | None, int]":
 
 
 def holding(found: "dict[int, tuple[str, str]]") -> "Held":
-    """Who has the link open; those of whom it is not known are named when nobody is known to."""
+    """The processes that have the link open or, if none certainly has, those that may have."""
     sure = {pid: name for pid, (name, how) in found.items() if how == HAS}
     named = sure or {pid: name for pid, (name, _how) in found.items()}
     return {"kind": "held", "processes": listed(named), "sure": bool(sure)}
 
 
 class Rules:
-    """Decides for the stages of an end and their links; is asked again until all is settled."""
+    """Decides on the stages of an end and their links; applied repeatedly until all are settled."""
 
     def __init__(self, stages: "list[Stage]", patience: "Patience") -> None:
         self.stages, self.patience = stages, patience
         self.relays = [stage.relay for stage in stages if stage.relay]
         self.cancelled: "Stop | None" = None
-        self.killed: "dict[int, str]" = {}  # {pid: name} of all that was sent a signal
+        self.killed: "dict[int, str]" = {}  # {pid: name} of all processes that got a signal
 
     def apply(self, stage: Stage, now: float) -> None:
-        """Take a stage as far as it gets now."""
+        """Advance a stage as far as possible."""
         if stage.phase == WAITING:
             self.begin(stage, now)
         if stage.phase in ALIVE:
@@ -75,7 +73,7 @@ class Rules:
             self.judge(stage, now)
 
     def cancel(self, stop: "Stop", now: float) -> None:
-        """Everything goes, with an error downstream."""
+        """Stop everything; readers get an error."""
         self.cancelled = self.cancelled or stop
         for stage in self.stages:
             for side in stage.fds.values():
@@ -85,7 +83,7 @@ class Rules:
                 stage.enter(STOPPING, now)
 
     def sealing(self) -> bool:
-        """Whether a link is still to be encrypted: until then no stage starts."""
+        """Whether a link is not encrypted yet; no stage starts before."""
         return not all(relay.ready for relay in self.relays)
 
     def failed(self) -> bool:
@@ -94,7 +92,7 @@ class Rules:
         )
 
     def begin(self, stage: Stage, now: float) -> None:
-        """Start late: with the first byte or a clean end, so that a dead source never opens the tape."""
+        """Start a stage with the first byte or a clean end of its input, so that a dead source never opens the tape."""
         for side in stage.ins:
             side.look()
         if (
@@ -122,7 +120,7 @@ class Rules:
             self.break_links(stage)
 
     def supervise(self, stage: Stage, now: float) -> None:
-        """A broken link breaks what follows at once, and ends a stage that does not notice."""
+        """Break the following links of a stage with a broken link at once, and stop it if it does not notice."""
         if any(side.state in link.BROKEN for side in stage.fds.values()):
             if stage.relay:
                 stage.relay.give_up()
@@ -131,7 +129,7 @@ class Rules:
                     side.abort()
             if stage.phase == RUNNING:
                 stage.enter(STOPPING, now + self.patience.reset)
-            # while it sleeps in a link that cannot be reset for that, it cannot notice either
+            # a stage that sleeps in a link keeps it from being reset, and so cannot notice
             if stage.phase == STOPPING and any(side.busy for side in stage.fds.values()):
                 stage.enter(STOPPING, now)
         if stage.phase == STOPPING and stage.is_due(now):
@@ -147,7 +145,7 @@ class Rules:
                 stage.enter(SETTLED)
 
     def judge(self, stage: Stage, now: float) -> None:
-        """It has exited: settle what it read, then commit or break what it wrote."""
+        """Judge an exited stage: settle its input, then commit or break its output."""
         if stage.relay:
             stage.relay.conclude()
             return
@@ -176,7 +174,7 @@ class Rules:
         stage.enter(SETTLED)
 
     def settle_reader(self, stage: Stage, side: "Side", now: float) -> bool:
-        """Read to the end, or it is not ok; returns whether this side is settled (or has failed)."""
+        """Check that the input was read to its end; returns whether this side is settled or has failed."""
         side.look()
         if side.state in link.BROKEN:
             return True
@@ -205,8 +203,8 @@ class Rules:
         return True
 
     def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
-        """Whether something that was left running still has one of these open: waits, then fails."""
-        # other stages have links of their own, and under sudo we may not look at them
+        """Whether a process left running still has one of these open; waits for it, then fails the stage."""
+        # other stages have their own links, and under sudo they cannot be examined
         others = {other.pid for other in self.stages if other is not stage and other.pid}
         try:
             found = holders({side.inode for side in sides}, others)
@@ -233,4 +231,4 @@ class Rules:
         pids[stage.pid] = stage.spec["argv"][0]
         self.killed.update(pids)
         kill(pids, number)
-        kill(pids, signal.SIGCONT)  # a stopped process does not even notice SIGTERM
+        kill(pids, signal.SIGCONT)  # a stopped process would not handle SIGTERM

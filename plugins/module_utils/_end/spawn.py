@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding a command on this host, and starting it with the descriptors that it is to have."""
+"""Finds a command on this host, and starts it with given descriptors."""
 
 import errno
 import fcntl
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from .records import NotStarted as Failure
     from .records import Unusable
 
-# a stage whose program came with the plan has it open here, as a file without a name
+# a program from the plan is open here, as a file without a name
 PROGRAM_FD = 3
 PROGRAM_PATH = "/proc/self/fd/%d" % PROGRAM_FD
 PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
 
 
 class NotStarted(Exception):
-    """The command cannot be run: ``problem`` says why."""
+    """The command cannot be run; ``problem`` is the reason."""
 
     def __init__(self, number: int, error: str, step: str = "", name: str = "") -> None:
         super().__init__(error)
@@ -38,15 +38,15 @@ class NotStarted(Exception):
 
 
 def encode(text: str) -> bytes:
-    """The plan's text as a command gets it: UTF-8, whatever our own locale is (Python 3.6 knows only ASCII in C)."""
+    """A text of the plan for a command: UTF-8, whatever the locale (in C, Python 3.6 accepts only ASCII)."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def own_environment() -> "dict[bytes, bytes]":
-    """The environment that we were started with.
+    """The environment with which this process was started.
 
-    os.environb is not that: in the C locale Python sets LC_CTYPE=C.UTF-8 in it (PEP 538), and commands that
-    inherit this would take bytes for characters that are none to those of the login.
+    os.environb differs: in the C locale Python sets LC_CTYPE=C.UTF-8 (PEP 538), and commands that inherit it would
+    interpret bytes as characters, unlike other commands of the login.
     """
     try:
         with open("/proc/self/environ", "rb") as environ:
@@ -56,17 +56,17 @@ def own_environment() -> "dict[bytes, bytes]":
     found: "dict[bytes, bytes]" = {}
     for name, equals, value in (entry.partition(b"=") for entry in entries):
         if name and equals:
-            found.setdefault(name, value)  # the first is what getenv(3) finds
+            found.setdefault(name, value)  # getenv(3) returns the first
     return found
 
 
 def full_environment(given: "Mapping[str, str]") -> "dict[bytes, bytes]":
-    """Our own environment with these variables on top."""
+    """The own environment with these variables added."""
     return {**own_environment(), **{encode(name): encode(value) for name, value in given.items()}}
 
 
 def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> "Unusable | None":
-    """Why a command cannot be run here; None when it can (execvp(3)'s search)."""
+    """Why a command cannot be run here, None if it can; searches like execvp(3)."""
     if chdir and not os.path.isdir(encode(chdir)):
         return {"kind": "no directory", "path": chdir}
     path = environment.get(b"PATH") or os.defpath.encode()
@@ -83,7 +83,7 @@ def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | Non
 
 
 def execute(argv: "list[str]", environment: "dict[bytes, bytes]") -> "NoReturn":
-    """Become this command, as execvp(3) does it: a script without a #! line is run by /bin/sh.  Raises OSError."""
+    """Become this command, like execvp(3): /bin/sh runs a script without a #! line; raises OSError."""
     words = [encode(word) for word in argv]
     try:
         os.execvpe(words[0], words, environment)
@@ -99,7 +99,7 @@ def execute(argv: "list[str]", environment: "dict[bytes, bytes]") -> "NoReturn":
 
 
 def is_script(path: bytes) -> bool:
-    """Whether this can be run and is text: a program for another kind of processor cannot be run by a shell."""
+    """Whether this is an executable text, and not a program for another kind of processor."""
     if not os.path.isfile(path) or not os.access(path, os.X_OK | os.R_OK):
         return False
     with open(path, "rb") as file:
@@ -108,7 +108,7 @@ def is_script(path: bytes) -> bool:
 
 def in_memory(text: str) -> int:
     """A descriptor of a file without a name that contains this (base64): memfd_create(2), or open(2)'s O_TMPFILE."""
-    import binascii  # few have a program with them
+    import binascii  # rarely needed
 
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("socketpipe")
@@ -131,12 +131,12 @@ def spawn(
     others: bool = True,
     become: "Callable[[], object] | None" = None,
 ) -> int:
-    """Run a command with these descriptors {its fd: ours}, in a session of its own if it need not ask anybody.
+    """Run a command with these descriptors {its fd: ours}, in a separate session unless it may need the terminal.
 
-    Returns its pid; raises NotStarted with the step that failed: a descriptor that closes on exec
-    tells an exec that worked from one that did not.  ``orphaned``: the signal that it gets when we die.
-    ``others``: with those descriptors, too, that whoever started us meant to be inherited.
-    ``become``: no command is run, but this, which closes all other descriptors and does not return.
+    Returns its pid; raises NotStarted with the failed step.  A descriptor that closes on exec tells whether exec
+    worked.  ``orphaned``: the signal that it gets when this process dies.  ``others``: it also inherits the inheritable
+    descriptors of this process.  ``become``: a function to call instead of a command; it closes all other descriptors
+    and does not return.
     """
     result, result_in = os.pipe()
     parent = os.getpid()
@@ -148,9 +148,9 @@ def spawn(
                 os.setsid()
             if orphaned:
                 signal_on_death(orphaned)
-                if os.getppid() != parent:  # dead already
+                if os.getppid() != parent:  # it has already died
                     os.kill(os.getpid(), orphaned)
-            above = max(fds) + 1  # and no higher: there may be few (ulimit -n)
+            above = max(fds) + 1  # but no higher, because there may be few (ulimit -n)
             high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, above) for fd, source in fds.items()}
             report = fcntl.fcntl(result_in, fcntl.F_DUPFD_CLOEXEC, above)
             for fd, source in high.items():
@@ -166,7 +166,7 @@ def spawn(
                 become()
             else:
                 execute(argv, environment)
-        except BaseException as exc:  # whatever it is, this process must not go on as a second end
+        except BaseException as exc:  # this process must never continue as a second end
             code, error = (exc.errno, exc.strerror) if isinstance(exc, OSError) else (0, "")
             os.write(report, ("%d\0%s\0%s" % (code or 0, step, error or exc)).encode("utf-8", "replace"))
         finally:
@@ -181,11 +181,11 @@ def spawn(
 
 
 def reset_signals(own_session: bool) -> None:
-    """Have signals do in a command what they do by default, but for those that whoever started us has ignored."""
+    """Reset signals for a command to their defaults, except for those that were ignored at our start."""
     signal.set_wakeup_fd(-1)
     stay = {signal.SIGHUP}  # ignored, as under nohup
     if not own_session:
-        stay |= {signal.SIGINT, signal.SIGQUIT}  # as in the background of a script: Ctrl-C is not for them
+        stay |= {signal.SIGINT, signal.SIGQUIT}  # as in the background of a script, where Ctrl-C does not apply
     for caught in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD) + SIGNALS:
         if caught not in stay or signal.getsignal(caught) != signal.SIG_IGN:
             signal.signal(caught, signal.SIG_DFL)
@@ -193,7 +193,7 @@ def reset_signals(own_session: bool) -> None:
 
 
 def read_all(fd: int) -> bytes:
-    """Everything up to the end of a pipe, which is closed."""
+    """Read a pipe to its end, and close it."""
     found = b""
     try:
         while True:
@@ -206,7 +206,7 @@ def read_all(fd: int) -> bytes:
 
 
 def close_all_but(kept: "set[int]") -> None:
-    """The next exec closes all other descriptors."""
+    """Mark all other descriptors to be closed by the next exec."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) not in kept:
             try:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One command on this host: started, listened to, and what came of it."""
+"""One command on this host: its start, its output and its outcome."""
 
 import os
 import sys
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from .link import Side
     from .records import StageProblem, StageReport, StageSpec
 
-KEPT = 64 * 1024  # bytes of standard error, and of a last stage's standard output, that are kept
-KEPT_MOST = 4 * 1024 * 1024  # bytes of that output that a plan may ask for, by "keep"
+KEPT = 64 * 1024  # bytes to keep of standard error, and of the standard output of a last stage
+KEPT_MOST = 4 * 1024 * 1024  # bytes: the limit of "keep" in a plan
 CHUNK = 64 * 1024
 PIPE_MOST = 1024 * 1024  # bytes that a pipe can hold (fs.pipe-max-size)
 
-# the phases of a stage, each with the time when it is over unless something happens before (``until``)
+# the phases of a stage; each has a time limit (``until``)
 WAITING = "waiting"  # for the first byte of its input, or the clean end of it
 RUNNING = "running"
-STOPPING = "stopping"  # its link is broken: it has some time to notice that by itself
+STOPPING = "stopping"  # its link is broken, and it has limited time to notice
 TERMINATED = "terminated"  # it was sent SIGTERM
-KILLED = "killed"  # it is sent SIGKILL, until it is gone or given up
+KILLED = "killed"  # it gets SIGKILL until it exits or is given up
 ENDED = "ended"  # it has exited, and its links are open
-HELD = "held"  # the same, and something that it has left running may use them
-DRAINING = "draining"  # the same, and the rest of its input is looked at
+HELD = "held"  # the same, and a process left running may use them
+DRAINING = "draining"  # the same, and the rest of its input is being read
 SETTLED = "settled"
 ALIVE = (RUNNING, STOPPING, TERMINATED, KILLED)
 EXITED = (ENDED, HELD, DRAINING)
 
 
 class Kept:
-    """One end of a pipe from a stage, and a bounded part of what came through it."""
+    """The read end of a pipe from a stage, and a limited part of its data."""
 
     def __init__(self, last: bool, most: int = KEPT):
         self.last, self.most = last, most  # keep the last bytes, not the first
@@ -51,7 +51,7 @@ class Kept:
         os.set_blocking(self.fd, False)
 
     def read(self) -> None:
-        """Take what is there, as much as a pipe holds: a flood must not keep us here; closes the pipe at its end."""
+        """Read available data, at most one pipe full, so that a flood does not block; close the pipe at its end."""
         for _chunk in range(PIPE_MOST // CHUNK):
             if not self.open:
                 return
@@ -72,9 +72,9 @@ class Kept:
 
 
 class Stage:
-    """A command of the plan and what became of it."""
+    """A command of the plan and its outcome."""
 
-    relay: "Relay | None" = None  # itself, if it is one beside an encrypted link, and not in the plan
+    relay: "Relay | None" = None  # itself, if this is the relay of an encrypted link instead of a command of the plan
 
     def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):
         self.spec = spec
@@ -86,13 +86,13 @@ class Stage:
         self.phase = WAITING
         self.until: "float | None" = None
         self.pid = 0
-        self.status: "int | None" = None  # as wait(2) gives it
+        self.status: "int | None" = None  # as from wait(2)
         self.cpu: "float | None" = None
         self.started_at: "float | None" = None
         self.ended_at: "float | None" = None
         self.problem: "StageProblem | None" = None
-        self.blame: "list[str]" = []  # links that were broken before this stage was in trouble
-        # when it exited before the end of its input
+        self.blame: "list[str]" = []  # links that were broken before this stage failed
+        # if it exited before the end of its input
         self.left_unread = 0
         self.consumed: "int | None" = None
         self.stderr = self.stdout = None  # type: Kept | None
@@ -101,7 +101,7 @@ class Stage:
         self.phase, self.until = phase, until
 
     def is_due(self, now: float) -> bool:
-        """Whether the time of this phase is over."""
+        """Whether the time limit of this phase has expired."""
         return self.until is not None and now >= self.until
 
     @property
@@ -110,15 +110,15 @@ class Stage:
 
     @property
     def state(self) -> str:
-        """As a report has it: one that never started has been waiting, to the end."""
+        """The state for a report: one that never started was waiting to the end."""
         if self.started_at is None:
             return "waiting"
         return "running" if self.phase in ALIVE else "ended"
 
     def start(self) -> None:
-        """Fork and exec; raises NotStarted.  A source reads /dev/null, a last stage's output is kept.
+        """Fork and exec; raises NotStarted.  A source reads /dev/null, and the output of a last stage is kept.
 
-        But for those descriptors that the plan has it inherit ({its fd: ours}).
+        The exceptions are descriptors to inherit by the plan ({its fd: ours}).
         """
         targets = {int(fd): ours for fd, ours in self.spec.get("inherit", {}).items()}
         targets.update((fd, side.sock.fileno()) for fd, side in self.fds.items())
@@ -143,13 +143,13 @@ class Stage:
                 self.spec.get("chdir"),
                 targets,
                 own_session,
-                orphaned=signal.SIGKILL,  # as the guard does; the guard may be dead as well
+                orphaned=signal.SIGKILL,  # as the guard does, which may have died as well
                 others=others,
             )
             self.started_at = now
             self.enter(RUNNING)
         except BaseException:
-            self.ended_at = now  # when it failed; it never ran
+            self.ended_at = now  # the time of the failure; it never ran
             raise
         finally:
             os.close(null)
@@ -163,7 +163,7 @@ class Stage:
         return [kept for kept in (self.stderr, self.stdout) if kept and kept.open]
 
     def reaped(self, status: int, usage: "Any") -> None:
-        """wait4(2) has given us its status."""
+        """Take the status from wait4(2)."""
         self.status, self.ended_at = status, time.monotonic()
         self.enter(ENDED)
         self.cpu = usage.ru_utime + usage.ru_stime
@@ -176,20 +176,20 @@ class Stage:
 
     @property
     def rc(self) -> "int | None":
-        """Its exit status; minus the signal's number for one that a signal ended; None if it never ended."""
+        """Its exit status; -n for a death by signal n; None if it has not ended."""
         return None if self.status is None else exit_status(self.status)
 
     def accepted(self) -> bool:
         return self.rc in self.spec["ok_rc"]
 
     def fail(self, problem: "StageProblem") -> None:
-        """The first problem stays; what was broken before it is to blame."""
+        """Record the first problem, and the links broken before it as its cause."""
         if self.problem is None:
             self.problem = problem
             self.blame = self.broken_links()
 
     def broken_links(self) -> "list[str]":
-        """The links that the other side has broken, or that were found dead: what became of us may follow from it."""
+        """The links that the other side has broken or that are dead; they may explain a failure of this stage."""
         return [side.id for side in self.fds.values() if side.state == RESET or side.problem]
 
     def report(self, start: float) -> "StageReport":
@@ -212,5 +212,5 @@ class Stage:
 
 
 def text_of(kept: "Kept | None") -> str:
-    """What was kept, as text of at most as many characters of JSON."""
+    """The kept data as text, with the same limit for its characters in JSON."""
     return "" if kept is None else bounded(kept.data.decode("utf-8", "replace"), kept.most, kept.last)

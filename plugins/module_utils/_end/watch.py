@@ -1,10 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is somebody still waiting for us?  Signals, and whether our standard output has a reader.
+"""Watches for signals, and for the loss of the controller.
 
-The end writes its report to its standard output, which is Ansible's connection.
-When that is gone (ssh or its session died, ansible-playbook was killed), poll(2)
-says POLLERR on it at once, and nothing that we started may outlive that.
+The end writes its report to its standard output, which is Ansible's connection.  If that breaks (ssh or its session
+died, ansible-playbook was killed), poll(2) reports POLLERR at once, and everything that the end started must stop.
 """
 
 import os
@@ -20,18 +19,18 @@ if TYPE_CHECKING:
 
     from .records import Stop
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # that ask us to stop
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # signals that tell this process to stop
 
 
 def catch(handler: "Callable[[int, Any], Any]") -> None:
-    """Have the signals that ask us to stop handled; not those ignored, as under nohup or in a script's background."""
+    """Handle the signals to stop, except ignored ones, as under nohup or in the background of a script."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 class Cancelled(Exception):
-    """Somebody wants us to stop: ``stop`` says who."""
+    """This end must stop; ``stop`` is the reason."""
 
     def __init__(self, stop: "Stop") -> None:
         super().__init__()
@@ -39,22 +38,22 @@ class Cancelled(Exception):
 
 
 class Watch:
-    """Wakes poll(2) up for signals, notices a lost controller, keeps an idle ssh alive."""
+    """Wakes up poll(2) on signals, detects a lost controller, keeps an idle ssh alive."""
 
     def __init__(self, heartbeat: float, out: int = 1):
         self.out = out
         self.heartbeat = heartbeat
         self.beat_at = time.monotonic() + heartbeat
-        self.signal: "int | None" = None  # the first one that asked us to stop
-        self.obeyed = False  # ... and Cancelled was raised for it
+        self.signal: "int | None" = None  # the first signal to stop
+        self.obeyed = False  # whether Cancelled was raised for it
         self.lost = False
         self.wake, wake_in = os.pipe()
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wake_in)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS + (signal.SIGCHLD,))  # whoever started us may block them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS + (signal.SIGCHLD,))  # they may be blocked at our start
         catch(self._signalled)
-        signal.signal(signal.SIGTERM, self._signalled)  # even if it was ignored: it is how we are ended
+        signal.signal(signal.SIGTERM, self._signalled)  # even if ignored, because this is how an end gets stopped
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _signalled(self, number: int, frame: "Any") -> None:
@@ -62,7 +61,7 @@ class Watch:
             self.signal = number
 
     def poll(self, fds: "dict[int, int]", timeout: float) -> "dict[int, int]":
-        """poll(2) over ``fds`` and our own; raises Cancelled, once, when we are to stop."""
+        """poll(2) over ``fds`` and the own descriptors; raises Cancelled, once, if this end must stop."""
         wanted = dict(fds)
         wanted[self.wake] = 1  # POLLIN
         if not self.lost:
@@ -96,6 +95,6 @@ class Watch:
             self._lose()
 
     def say(self, message: "Mapping[str, object]") -> None:
-        """One marked JSON line for the controller, ASCII whatever the locale."""
+        """Write one marked line of JSON for the controller, in ASCII whatever the locale."""
         if not self.lost:
             self._write(b"\n" + MARK.encode() + to_json(message).encode("ascii") + b"\n")

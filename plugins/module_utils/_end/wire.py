@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an end writes for the controller: marked lines of JSON on its standard output, among whatever else is there."""
+"""The messages of an end to the controller: marked lines of JSON on standard output, among other output."""
 
 from .lean import json_string
 
@@ -8,13 +8,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MARK = "SOCKETPIPE "  # begins each line that is meant for the controller
+MARK = "SOCKETPIPE "  # begins each line for the controller
 
 
 def to_json(value: "Any") -> str:
     """JSON text (RFC 8259), ASCII only, of None, booleans, numbers, strings, lists and dicts.
 
-    The json module imports re and enum: 8 ms that every task would wait for on both hosts.
+    The json module imports re and enum, which would delay every task by 8 ms on both hosts.
     """
     if isinstance(value, str):
         return str(json_string(value))
@@ -28,12 +28,12 @@ def to_json(value: "Any") -> str:
 
 
 def read_marked(text: str) -> "dict[str, Any] | None":
-    """The last marked line of an end's output, None when there is none or it is not whole."""
+    """The last marked line in the output of an end, None if there is none or it is incomplete."""
     import json
 
     stop = len(text)
     while True:
-        # from mark to mark, not line by line: of noise there may be much
+        # from mark to mark, not line by line, because there may be much other output
         at = text.rfind(MARK, 0, stop)
         if at < 0:
             return None
@@ -49,12 +49,12 @@ def read_marked(text: str) -> "dict[str, Any] | None":
 
 
 def bounded(text: str, budget: int, last: bool) -> str:
-    """The last, or first, part of a text that takes at most ``budget`` characters of JSON."""
+    """The last or first part of a text, at most ``budget`` characters long in JSON."""
     chosen = 0
     for character in reversed(text) if last else text:
         if character in '\n\t\r"\\':
             budget -= 2
-        else:  # JSON spells others in six, or as two surrogates in twelve
+        else:  # others take six characters in JSON, or twelve as two surrogates
             budget -= 1 if " " <= character <= "~" else 6 if character <= "\uffff" else 12
         if budget < 0:
             break
