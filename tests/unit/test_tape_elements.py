@@ -105,7 +105,7 @@ SAID = (
         ([(0, *EMPTY), (20, *CALIBRATES), (40, *READY)], 40, "", ""),
         ([(0, *CALIBRATES), (7100, *READY)], 7100, SAID, ""),
         ([(0, *EMPTY)], 300, "", "drive /dev/nst0 has no tape 0:05:00 after it was loaded: check its panel; "),
-        ([(0, *CALIBRATES)], 10800, SAID, "drive /dev/nst0 has not got its tape ready 3:00:00 after it was loaded: "),
+        ([(0, *CALIBRATES)], 10800, SAID, "drive /dev/nst0 has no tape ready 3:00:00 after it was loaded: "),
     ],
 )
 def test_how_long_a_tape_is_waited_for(
