@@ -196,5 +196,5 @@ def test_another_tape_while_the_drive_is_ours(tapehost: TapeHost, library: Libra
     before = list(tape.records), list(other.records)
     library.drives[0].trouble = once(SPACE, lambda: library.load(0, other))
     refusal = tapehost.refused("sink", "--run", "R2", "--host", "h2", input=blocks(1), steal=True)
-    assert "tape ONE was in it, and now its tape holds data without a label" in refusal
+    assert "tape ONE was in it, but now its tape holds data without a label" in refusal
     assert (tape.records, other.records) == before

@@ -95,11 +95,11 @@ def test_a_changer_that_does_not_say_which_drives_it_has(tapehost: TapeHost, lib
     third = library.tape("Y00009L6", drive=1)
     third.records += [bytes(512), None]
     refusal = tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1), **settings)
-    assert "changer /dev/sg2 does not say which of its drives is /dev/nst0" in refusal
+    assert "changer /dev/sg2 does not report which of its drives is /dev/nst0" in refusal
     assert (library.changer.moves, library.drives[0].tape, library.drives[1].tape) == ([], other, third)
     library.load(1, None)
     refusal = tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1), **settings)
-    assert "changer /dev/sg2 says that its drive 1 is full, and /dev/nst1 is not" in refusal
+    assert "changer /dev/sg2 reports that its drive 1 is full, but /dev/nst1 is not" in refusal
     assert (library.changer.moves, library.drives[0].tape, library.drives[0].ejected) == ([], other, False)
 
 
