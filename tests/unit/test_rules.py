@@ -27,6 +27,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan impo
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
     LONG,
+    RECORD,
     Change,
     Ends,
     alive,
@@ -435,6 +436,21 @@ def test_a_guard_that_may_reset_nothing_somebody_sleeps_in(launch: Launch, tmp_p
     ends.wait()
     assert next(side["state"] for side in ends.report("b")["links"]) == "reset"
     assert ends.report("a")["died"]["signal"] == "SIGKILL"
+    ends.gone()
+
+
+@where
+def test_a_reader_of_an_end_that_is_stopped_sees_no_end(
+    launch: Launch, shape: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """It may ignore SIGTERM, or be quicker than that."""
+    seen = tmp_path / "seen"
+    sink = py("output", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + RECORD, seen, 3)
+    ends = launch(shape(sh("input", "echo data; exec sleep 600"), sink), patience=HASTY)
+    eventually((tmp_path / "seen.started").exists, "the sink has not started")
+    os.kill(ends.end(ends.names[-1]), signal.SIGTERM)
+    ends.wait()
+    assert recorded(seen)["how"] in BREAKS
     ends.gone()
 
 

@@ -16,7 +16,7 @@ from .lean import signal, socket
 from .link import BROKEN, EOF, LEFT, OPEN, READ, Side
 from .relay import COUNTERS, become, missing
 from .spawn import spawn
-from .stage import EXITED, RUNNING, SETTLED, Kept, Stage
+from .stage import ALIVE, EXITED, RUNNING, SETTLED, Kept, Stage
 from .transport import Tcp, local_pair
 
 TYPE_CHECKING = False
@@ -94,6 +94,11 @@ class Relay(Stage):
         """Nothing but data goes through it: what breaks one of its links breaks the other."""
         if self.facing.state == LEFT:
             self.link.leave()  # its stage may
+        self.link.abort()
+        if self.phase in ALIVE:
+            # before its link within this host is broken: what it reads from there would end, and no error
+            os.kill(self.pid, signal.SIGKILL)
+            return
         for side in self.fds.values():
             side.abort()
 

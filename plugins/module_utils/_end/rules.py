@@ -77,6 +77,9 @@ class Rules:
         self.cancelled = self.cancelled or stop
         for stage in self.stages:
             for side in stage.fds.values():
+                if side.twin and not side.writer and side.state == link.OPEN:
+                    # its stage still reads, and would see an end of file: the death of who writes is an error for it
+                    side = side.twin
                 if side.state in (link.OPEN, link.COMMITTED, link.EOF):
                     side.abort({"kind": "cancelled"})
             if stage.phase in (RUNNING, STOPPING):
