@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 
 MOST = 2**63  # of everything that another limit covers
 
-text, whole, integer = brief(MOST), within(0, MOST), within(-MOST, MOST)
+text, count = brief(MOST), within(0, MOST)
 texts = each(text, MOST)
-
-
-def count(value: Any, where: str) -> Any:
-    """A whole number; within() also passes None."""
-    return whole(number(value, where), where)
+maybe_count, maybe_whole = optional(count), optional(within(-MOST, MOST))  # None if it is not known
 
 
 def seconds(value: Any, where: str) -> Any:
@@ -79,7 +75,7 @@ ARCHIVE = record(
         "time": text,
         "level": count,
         "base": optional(text),
-        "bytes": whole,
+        "bytes": maybe_count,
         "state": text,
         "verified": VERIFIED,
         "keep_until": text,
@@ -104,23 +100,23 @@ TAPE = with_optional(
 )
 IN_DRIVE = {"device": text, "label": optional(text), "message": text}
 DRIVE = record(IN_DRIVE)
-DRIVE_OF_PLAN = record({**IN_DRIVE, "state": text, "free": integer, "file": whole})
+DRIVE_OF_PLAN = record({**IN_DRIVE, "state": text, "free": maybe_whole, "file": maybe_count})
 HOST_PLANNED = record(
     {
         "skip": flag,
         "level": count,
-        "bytes": whole,
+        "bytes": maybe_count,
         "base": optional(text),
         "keep": texts,
         "elapsed": optional(seconds),
         "ahead": count,
-        "room": integer,
+        "room": maybe_whole,
         "problem": text,
         "machine_id": optional(text),
     }
 )
 NOTED = {"level_problem": text, "warnings": texts, "warning_count": count, "other_file_systems": texts}
-READ = {**NAMES, **PLACE, "level": count, "bytes": whole}
+READ = {**NAMES, **PLACE, "level": count, "bytes": maybe_count}
 TIMED: dict[str, Parser] = {"elapsed": seconds}
 NOT_GOOD = with_optional({**READ, "problem": text}, TIMED)
 FINISHED_ARCHIVE = record(
@@ -129,12 +125,12 @@ FINISHED_ARCHIVE = record(
         "host": text,
         "set": text,
         "level": count,
-        "bytes": whole,
+        "bytes": maybe_count,
         "state": text,
         "elapsed": optional(seconds),
         "rate": optional(seconds),
         "problem": optional(text),
-        "warning_count": whole,
+        "warning_count": maybe_count,
         "incomplete": optional(flag),
     }
 )
@@ -146,7 +142,7 @@ CHAIN_ARCHIVE = record(
         "host_time": optional(text),
         "level": count,
         "block_size": count,
-        "bytes": whole,
+        "bytes": maybe_count,
         "sha256": optional(text),
         "verified": VERIFIED,
         "incomplete": optional(flag),
@@ -162,7 +158,7 @@ ANSWERS: dict[str, Parser] = {
             "hosts": mapping(HOST_PLANNED),
             "order": texts,
             "drives": each(DRIVE_OF_PLAN, MOST),
-            "tapes": whole,
+            "tapes": maybe_count,
             "fits": text,
             "warnings": texts,
         }
@@ -187,7 +183,7 @@ ANSWERS: dict[str, Parser] = {
         {
             "run": text,
             "tapes": texts,
-            "full": mapping(whole),
+            "full": mapping(maybe_count),
             "archives": each(FINISHED_ARCHIVE, MOST),
             "warnings": texts,
         }
