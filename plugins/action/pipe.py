@@ -18,7 +18,7 @@ from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import preflight_result, refused, shape, summary
 from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
-from ..plugin_utils._connections import HostError
+from ..plugin_utils._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_launch import encrypt, one_line
 from ..plugin_utils._task_options import PIPE_SPEC, OptionError, PipeArgs, fact_name, parse_stages, settings
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 REMOTE = "remote"
 PEER = "peer"
+# errors of a host, with the option to change
+WITH_OPTION = {
+    UNKNOWN: "peer: %s",
+    NO_BECOME: "peer_become_user needs peer_become: true",
+    NO_ADDRESS: "%s: set address",
+}
 SAMPLE = 1.0  # seconds between samples of an end for progress lines
 ASYNC = (
     "pipe does not support async: an end stops when the connection that started it is lost. "
@@ -69,7 +75,9 @@ class ActionModule(ActionBase):
             plan, warnings = self._plan(args)
             hosts = self._hosts(name, args, task_vars)
             self._reach(plan, hosts, args)
-        except (OptionError, HostError, AnsibleActionFail) as exc:
+        except HostError as exc:
+            return refused(WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc)), name)
+        except (OptionError, AnsibleActionFail) as exc:
             return refused(str(exc), name)
         names = {end: host.name for end, host in hosts.items()}
         for warning in warnings:

@@ -25,6 +25,8 @@ class ActionModule(TapeAction):
         mode = self.args["mode"]
         if mode == "import" and not self.args["tape_catalog_from"]:
             raise Failure("settings", "tape_catalog_from: name the host that keeps a copy")
+        if mode == "copy" and not set(self.args["tape_catalog_hosts"]) - {self.tape_host}:
+            raise Failure("settings", f"tape_catalog_hosts: name a host for the copy, other than {self.tape_host}")
         if mode == "rebuild" and not self.args["tape_devices"]:
             raise Failure(
                 "settings", f"{self.tape_host} has no drives to rebuild from: set tape_devices in its variables"
@@ -38,8 +40,7 @@ class ActionModule(TapeAction):
             }
         result: TaskResult = {"changed": True, "rebuilt": [], "notes": []}
         if mode == "copy":
-            result["notes"] = self.copy_catalog()
-            result["msg"] = f"copied the catalog of {self.tape_host}"
+            self.copy(result)
         elif mode == "import":
             self.import_catalog(self.args["tape_catalog_from"], self.args["tape_copy_of"] or self.tape_host)
             result["msg"] = f"imported the catalog from {self.args['tape_catalog_from']}"
@@ -47,6 +48,17 @@ class ActionModule(TapeAction):
             self.rebuild(result)
         self.show([f"CATALOG {result['msg']}", *(f"Warning {each}" for each in result["notes"])])
         return result
+
+    def copy(self, result: TaskResult) -> None:
+        """Raises Failure if no copy was made."""
+        copies = self.copies_of_catalog()
+        failures = [failure for failure in copies.values() if failure]
+        if len(failures) == len(copies):
+            raise Failure(failures[0].kind, "; ".join(failure.msg for failure in failures))
+        result["notes"] = [failure.msg for failure in failures]
+        good = [name for name, failure in copies.items() if not failure]
+        which = f"{len(good)} of {len(copies)} hosts: " if failures else ""
+        result["msg"] = f"copied the catalog of {self.tape_host} to {which}{', '.join(good)}"
 
     def rebuild(self, result: TaskResult) -> None:
         said: Inventory = self.ask(["inventory", "--rebuild"])

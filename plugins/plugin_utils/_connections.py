@@ -16,9 +16,16 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
 
+# kinds of errors to which a front-end adds the name of its option
+UNKNOWN, NO_BECOME, NO_ADDRESS = "unknown host", "no become", "no address"
+
 
 class HostError(ValueError):
-    """A host cannot be used; the text names it and gives the reason."""
+    """A host cannot be used; the text names it and gives the reason; front-ends decide by ``kind``."""
+
+    def __init__(self, text: str, kind: str = ""):
+        super().__init__(text)
+        self.kind = kind
 
 
 class Executor(ActionBase):

@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._end.names import socket_name, with_zone
 from ..module_utils._run.plan import Plan
-from ._connections import HostError, check_connection, executor_for
+from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError, check_connection, executor_for
 
 LOOPBACK = ["127.0.0.1", "::1"]
 # connections that close an end's standard output when the controller dies; others, as to containers, keep it open
@@ -109,11 +109,11 @@ def inventory_host(
 ) -> Host:
     """Another inventory host, with its own variables; raises HostError.  Main thread only, because it templates."""
     if name not in task_vars["hostvars"]:
-        raise HostError(f"peer: there is no host {name!r} in the inventory")
+        raise HostError(f"there is no host {name!r} in the inventory", UNKNOWN)
     variables = task_vars["hostvars"][name]
     become = become or boolean(variables.get("ansible_become", False))
     if become_user and not become:
-        raise HostError("peer_become_user needs peer_become: true")
+        raise HostError(f"a become user is given for {name}, which has no become", NO_BECOME)
     executor = executor_for(action, name, task_vars, become, become_user)
     return Host(name, executor, interpreters(variables, action._templar), str(executor._get_remote_addr({})))
 
@@ -164,7 +164,7 @@ def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str])
         possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
     if not possible:
         names = " and ".join(host.name for host in reversed(list(hosts.values())))
-        raise HostError(f"neither of {names} has an address that the other could dial: set address")
+        raise HostError(f"neither of {names} has an address that the other could dial", NO_ADDRESS)
 
 
 def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:

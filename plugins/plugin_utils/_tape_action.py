@@ -17,7 +17,7 @@ from ansible.utils.display import Display
 from ..module_utils._run.plan import parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
-from ._connections import HostError
+from ._connections import UNKNOWN, HostError
 from ._tape_run import HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_launch import one_line
@@ -193,16 +193,22 @@ class TapeAction(ActionBase):
 
     @cached_property
     def tape(self) -> hosts_of.Host:
-        """The tape host; raises HostError."""
-        return self.another(self.tape_host)
+        """The tape host; raises HostError and Failure."""
+        return self.another(self.tape_host, "tape_host")
 
     @cached_property
     def own(self) -> hosts_of.Host:
         """The task's host; raises HostError."""
         return hosts_of.of_task(self, str(self._task.delegate_to or self.name), self.task_vars)
 
-    def another(self, name: str) -> hosts_of.Host:
-        return hosts_of.other(self, name, self.task_vars, self.args["tape_become"])
+    def another(self, name: str, given_by: str) -> hosts_of.Host:
+        """A host that an option names; raises HostError and Failure."""
+        try:
+            return hosts_of.other(self, name, self.task_vars, self.args["tape_become"])
+        except HostError as exc:
+            if exc.kind != UNKNOWN:
+                raise
+            raise Failure("settings", f"{given_by}: {exc}") from None
 
     def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> Any:
         """Run the tape host's program; returns its answer; raises Failure."""
@@ -230,14 +236,20 @@ class TapeAction(ActionBase):
 
     def copy_catalog(self) -> list[str]:
         """Copy it to each of tape_catalog_hosts; returns a warning for each failure, which does no harm to archives."""
-        warnings = []
+        return [failure.msg for failure in self.copies_of_catalog().values() if failure]
+
+    def copies_of_catalog(self) -> dict[str, Failure | None]:
+        """Copy it to each of tape_catalog_hosts; returns the failure of each, None for a success."""
+        done: dict[str, Failure | None] = {}
         for name in self.args["tape_catalog_hosts"]:
             if name != self.tape_host:
                 try:
                     self.copy_catalog_to(name)
+                    done[name] = None
                 except (Failure, HostError, AnsibleError) as exc:
-                    warnings.append(f"the catalog was not copied to {name}: {one_line(exc)}")
-        return warnings
+                    kind = exc.kind if isinstance(exc, Failure) else "settings"
+                    done[name] = Failure(kind, f"the catalog was not copied to {name}: {one_line(exc)}", name)
+        return done
 
     def copy_catalog_to(self, name: str) -> None:
         folder = self.args["tape_catalog_dir"]
@@ -245,19 +257,29 @@ class TapeAction(ActionBase):
         # 1: a file changed while it was read, because another job replaced it; the old or the new one is complete
         source: Command = {**command("the catalog", tar), "ok_rc": [0, 1]}
         sink = self.of_tape(["keep", "--of", self.tape_host]).stage("the copy")
-        stream((self.tape, source), (self.another(name), sink), self.network_of_copies, "source", "keep")
+        stream(
+            (self.tape, source),
+            (self.another(name, "tape_catalog_hosts"), sink),
+            self.network_of_copies,
+            "source",
+            "keep",
+        )
 
     def import_catalog(self, name: str, copy_of: str) -> None:
         """Import the copy on a host into a tape host without a catalog; raises Failure."""
         folder = self.args["tape_catalog_dir"]
         tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
         sink = self.of_tape(["import"]).stage("the catalog")
-        stream((self.another(name), tar), (self.tape, sink), self.network_of_copies, "sink", "import")
+        stream(
+            (self.another(name, "tape_catalog_from"), tar), (self.tape, sink), self.network_of_copies, "sink", "import"
+        )
 
     @property
     def network_of_copies(self) -> Network:
         """Settings for hosts with copies; tape_address and tape_listen do not apply to them."""
-        return dataclasses.replace(self.network, listen="auto", address=[], rate_limit=0, stall_timeout=0)
+        no_address = "set ansible_host of one of them to its address"
+        plain = dataclasses.replace(self.network, listen="auto", address=[], rate_limit=0, stall_timeout=0)
+        return dataclasses.replace(plain, no_address=no_address)
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:

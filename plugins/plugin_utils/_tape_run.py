@@ -25,6 +25,7 @@ from ..module_utils._run.report import Misfit
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
+from ._connections import HostError
 from ._hosts import Host, reach
 from ._tape_answers import ANSWERS
 from ._tape_program import with_request
@@ -84,6 +85,7 @@ class Network:
     rate_limit: int = 0
     stall_timeout: int = 0
     encryption: str = "none"
+    no_address: str = "set tape_address"  # what to try if neither host has an address
 
     def options(self) -> Options:
         return {
@@ -169,7 +171,10 @@ def stream(
         plan.add_end(side, listen=network.listen == "auto" or side == dialled, sample=sample)
     plan.chain([("source", source[1]), ("sink", sink[1])])
     encrypt(plan, network.encryption)
-    reach(plan, hosts, dialled, network.address)
+    try:
+        reach(plan, hosts, dialled, network.address)
+    except HostError as exc:
+        raise Failure("settings", f"{exc}: {network.no_address}") from None
     progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
     verdict = execute(plan, hosts, progress)
     names = {end: host.name for end, host in hosts.items()}

@@ -1,0 +1,76 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that options of the tape modules name: errors name the option, and a copy of the catalog says where it is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ansible", reason="ansible-core is not installed")
+
+from ansible_collections.plumbing.socketpipe.plugins.action.tape_catalog import ActionModule
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_run
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Failure, Network
+
+HOSTS = ["tape1", "h1", "h2"]
+
+
+def action(mode: str, *hosts: str) -> Any:
+    made: Any = ActionModule.__new__(ActionModule)
+    made._task = SimpleNamespace(check_mode=False)
+    made.task_vars, made.tape_host = {"hostvars": {}}, "tape1"
+    made.args = {"mode": mode, "tape_catalog_hosts": list(hosts), "tape_become": False, "tape_catalog_dir": "/c"}
+    made.args.update(tape_catalog_from="nowhere", tape_copy_of="", tape_devices=[])
+    made.__dict__["tape"] = made.show = lambda *_given: None
+    return made
+
+
+def refuse(found: Any, *names: str) -> Any:
+    """Its copies to these hosts fail."""
+
+    def copy(name: str) -> None:
+        if name in names:
+            raise Failure("busy", "its disk is full", name, named=True)
+
+    found.copy_catalog_to = copy
+    return found
+
+
+def test_a_copy_says_where_it_is() -> None:
+    result = refuse(action("copy", *HOSTS)).work()
+    assert (result["msg"], result["notes"]) == ("copied the catalog of tape1 to h1, h2", [])
+    result = refuse(action("copy", *HOSTS), "h1").work()
+    assert result["msg"] == "copied the catalog of tape1 to 1 of 2 hosts: h2" and result["changed"]
+    assert result["notes"] == ["the catalog was not copied to h1: h1: its disk is full"]
+
+
+@pytest.mark.parametrize(("hosts", "kind", "text"), [
+    (["tape1"], "settings", "tape_catalog_hosts: name a host for the copy, other than tape1"),
+    (["h1"], "busy", "the catalog was not copied to h1: h1: its disk is full"),
+])  # fmt: skip
+def test_no_copy_is_a_failure(hosts: list[str], kind: str, text: str) -> None:
+    with pytest.raises(Failure) as caught:
+        refuse(action("copy", *hosts), "h1").work()
+    assert (caught.value.kind, caught.value.msg) == (kind, text)
+
+
+@pytest.mark.parametrize(("mode", "option"), [("copy", "tape_catalog_hosts"), ("import", "tape_catalog_from")])
+def test_an_unknown_host_and_the_option_that_names_it(mode: str, option: str) -> None:
+    with pytest.raises(Failure) as caught:
+        action(mode, "nowhere").work()
+    assert caught.value.kind == "settings"
+    assert caught.value.msg.endswith(f"{option}: there is no host 'nowhere' in the inventory")
+
+
+def test_hosts_without_addresses() -> None:
+    """As behind aliases that only ssh knows: the option to set is one of the tape modules."""
+    hosts: list[Any] = [SimpleNamespace(name=name, executor=1, on_controller=False, addresses=[]) for name in HOSTS]
+    stages = [_tape_run.command(name, ["true"]) for name in ("from", "to")]
+    for listen in ("auto", "peer"):
+        with pytest.raises(Failure) as caught:
+            network = Network([], listen, [], 30)
+            _tape_run.stream((hosts[0], stages[0]), (hosts[1], stages[1]), network, "source", "keep")
+        assert caught.value.msg.endswith("has an address that the other could dial: set tape_address")
