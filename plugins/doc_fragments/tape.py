@@ -109,7 +109,7 @@ options:
       - Whether archives and copies of the catalog are encrypted on their way between two hosts.
         See O(plumbing.socketpipe.pipe#module:encryption). What is on the tape is not affected.
     type: str
-    choices: [none, required, relay]
+    choices: [none, required, kernel, relay]
     default: none
 """
 

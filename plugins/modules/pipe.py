@@ -243,16 +243,19 @@ options:
   encryption:
     description:
       - Whether the data is encrypted between the two hosts, so that nobody there can read it or change it unnoticed.
-        A stream that was changed or cut on the way fails the task, and no command takes it for a complete one.
+        A stream that was changed or cut on the way fails the task.
       - V(none) sends the data in clear.
       - V(required) encrypts, in the best way that both hosts have. At present that is V(relay).
+      - V(kernel) has the kernels of both hosts encrypt (kernel TLS), so that no byte passes through another process. It
+        needs Linux 5.1 or later with the module C(tls) on both hosts. A command that reads can take a stream that was
+        cut on the way for a complete one, though the task fails. See the guide on encryption.
       - V(relay) puts a process on each host between the command and the network. It speaks TLS 1.2 or later with
         certificates that are made for this run only. It needs Python's C(ssl) module with OpenSSL 1.0.2 or later on
         both hosts, and takes CPU time. See the guide on encryption.
       - If a host cannot encrypt, the task fails before any command starts. It never sends the data in clear instead.
       - A link between two commands on one host is not encrypted, nor is the data on its way to or from the command.
     type: str
-    choices: [none, required, relay]
+    choices: [none, required, kernel, relay]
     default: none
     version_added: 0.1.0
   progress:
@@ -651,12 +654,12 @@ links:
       type: dict
       contains:
         how:
-          description: V(relay) - by a process beside each command.
+          description: V(relay) - by a process beside each command. V(kernel) - by the kernels.
           returned: always
           type: str
           sample: relay
         cipher:
-          description: The cipher, as OpenSSL names it.
+          description: The cipher, as OpenSSL names it, or for V(kernel) V(chacha20-poly1305) or V(aes-256-gcm).
           returned: always
           type: str
           sample: TLS_AES_256_GCM_SHA384

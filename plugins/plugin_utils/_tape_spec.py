@@ -37,7 +37,7 @@ SITE: Spec = {
     "tape_listen": {"type": "str", "default": "auto", "choices": ["auto", "peer", "remote"]},
     "tape_address": {"type": "list", "elements": "str", "default": []},
     "tape_connect_timeout": {"type": "int", "default": 30},
-    "tape_link_encryption": {"type": "str", "default": "none", "choices": ["none", "required", "relay"]},
+    "tape_link_encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
 }
 STREAM: Spec = {
     "tape_rate_limit": {"type": "str", "default": ""},

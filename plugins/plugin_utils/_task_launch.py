@@ -47,19 +47,22 @@ PROGRAM = bootstrap.program(bootstrap.sources())
 
 
 @functools.cache
-def encrypting_program() -> bytes:
-    """The program for a plan with encrypted links."""
-    return bootstrap.program(bootstrap.sources(bootstrap.end_modules(encrypted=True)))
+def encrypting_program(names: tuple[str, ...]) -> bytes:
+    """The program of an end with encrypted links, made of these modules."""
+    return bootstrap.program(bootstrap.sources(names))
 
 
 def program_for(plan: EndPlan) -> bytes:
-    """The modules of an end with this plan."""
-    return PROGRAM if bootstrap.of_plan(plan) == bootstrap.MODULES else encrypting_program()
+    """The program of an end with this plan."""
+    names = bootstrap.of_plan(plan)
+    return PROGRAM if names == bootstrap.MODULES else encrypting_program(tuple(names))
 
 
 def encrypt(plan: Plan, how: str) -> None:
-    """Encrypt the links of a plan: ``how`` is none, required or relay."""
-    if how != "none":
+    """Encrypt the links of a plan: ``how`` is none, required, kernel or relay."""
+    if how == "kernel":
+        plan.options["kernel_tls"] = "must"
+    elif how != "none":
         from ._certificates import make_certificate  # it takes a while to load
 
         plan.encrypt(make_certificate)

@@ -39,7 +39,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "dead_peer": {"type": "int", "default": 120},
     "rate_limit": {"type": "str"},
     "full_reads": {"type": "bool"},
-    "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "relay"]},
+    "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
     "progress": {"type": "int", "default": 30},
     "preflight": {"type": "bool", "default": False},
     "fact": {"type": "raw", "default": "socketpipe"},

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,7 @@ CASES = {
     "clear": both_ways("clear"),
     "required": both_ways("required", encryption="required"),
     "relay": both_ways("relay", encryption="relay"),
+    "kernel": both_ways("kernel", encryption="kernel"),
     "third": both_ways("third", encryption="required", peer="h2"),
     "listening": both_ways("listening", encryption="required", listen="remote"),
     "blocks": Case(
@@ -117,6 +120,24 @@ OK = ("clear", "required", "relay", "third", "listening", "blocks", "chain", "sl
 def test_nothing_is_on_the_wire_in_clear(outcomes: Outcomes, name: str) -> None:
     marker = f"MARK-{name.upper()}-"
     assert (outcomes[1][marker], outcomes[1][marker.lower()]) == (0, 0)
+
+
+TRIAL = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from module_utils._end import ktls_trial as k; print(k.trial()[0])"
+)
+
+
+def test_the_kernels_do_it_or_it_is_refused(outcomes: Outcomes) -> None:
+    """The hosts here have the kernel of this machine. Where it has no TLS the message says why, and what to do."""
+    plugins = Path(__file__).resolve().parents[2] / "plugins"
+    can = subprocess.run([sys.executable, "-ISc", TRIAL, plugins], capture_output=True, text=True, check=True).stdout
+    outcome = outcomes[0]["kernel"]
+    if int(can):
+        assert outcome.status == "ok" and all(link["encryption"]["how"] == "kernel" for link in outcome.result["links"])
+    else:
+        assert outcome.status == "failed" and outcome.result["cause"]["kind"] == "refused"
+        assert "its links are to be encrypted by the kernel: " in outcome.result["msg"]
+        assert all(stage["rc"] is None for stage in outcome.result["stages"])
 
 
 def test_without_encryption_everything_is(outcomes: Outcomes) -> None:

@@ -37,14 +37,14 @@ KERNEL_TLS = os.environ.get("SOCKETPIPE_TEST_KERNEL_TLS", "")  # of every plan t
 HASTY = {"reset": 0.5, "term": 1.0, "hold": 0.5, "drain": 1.0, "tick": 0.2}
 
 
-def sources(changes: Iterable[Change] = (), encrypted: bool = False) -> list[tuple[str, str]]:
+def sources(changes: Iterable[Change] = (), modules: tuple[str, ...] | None = None) -> list[tuple[str, str]]:
     """What is shipped, with changes; each must apply exactly once."""
-    return list(changed(dict(bootstrap.sources(bootstrap.end_modules(encrypted))), changes).items())
+    return list(changed(dict(bootstrap.sources(modules)), changes).items())
 
 
 @lru_cache(None)
-def program(changes: tuple[Change, ...] = (), encrypted: bool = False) -> bytes:
-    return bootstrap.program(sources(changes, encrypted))
+def program(changes: tuple[Change, ...] = (), modules: tuple[str, ...] | None = None) -> bytes:
+    return bootstrap.program(sources(changes, modules))
 
 
 def stage(name: str, argv: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -134,8 +134,9 @@ class Ends:
 
         ``inside``: the words of a command that makes a surrounding and runs the end in its own place.
         """
-        encrypted = bool(plan.options.get("kernel_tls")) or any("certificates" in link for link in plan.links)
-        self.plan, self.program, self.told, self.user = plan, program(tuple(changes), encrypted), told, user
+        each = [bootstrap.of_plan(plan.for_end(name)) for name in plan.ends]
+        modules = max(map(tuple, each), key=len, default=None)
+        self.plan, self.program, self.told, self.user = plan, program(tuple(changes), modules), told, user
         self.inside = list(inside)
         if patience:
             plan.options = {**plan.options, "patience": patience}

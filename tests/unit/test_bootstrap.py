@@ -90,6 +90,16 @@ def test_all_that_an_end_imports_is_shipped() -> None:
 def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
     assert bootstrap.end_modules(encrypted=False) == bootstrap.MODULES
     assert set(SHIPPED) - set(bootstrap.MODULES) == set(bootstrap.ENCRYPTION_MODULES)
+    ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay")]
+    for way in ways:
+        plan: Any = {"kernel_tls": "may" if "kernel" in way else "", "links": [{"encryption": None}]}
+        if "relay" in way:
+            plan["links"].append({"encryption": {"how": "relay"}})
+        wanted = [
+            *(bootstrap.KERNEL_MODULES if "kernel" in way else []),
+            *(bootstrap.RELAY_MODULES if "relay" in way else []),
+        ]
+        assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main"]
     assert SHIPPED[-1] == "_end.main", "the loader calls the main of the last one"
 
 

@@ -50,15 +50,18 @@ MODULES = [
     "_end.end",
     "_end.main",
 ]
-# what an end needs beside those when its links are to be encrypted; no other end gets it
-ENCRYPTION_MODULES = [
+# further modules of an end whose links are to be encrypted: by the kernel, or by relays; no other end gets them
+KERNEL_MODULES = [
     "_end.keys",
     "_end.ktls",
     "_end.ktls_trial",
     "_end.ktls_transport",
+]
+RELAY_MODULES = [
     "_end.relay",
     "_end.encrypted",
 ]
+ENCRYPTION_MODULES = KERNEL_MODULES + RELAY_MODULES
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = [
     "_run.readers",
@@ -148,7 +151,10 @@ def end_modules(encrypted: bool) -> "list[str]":
 
 def of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan."""
-    return end_modules(bool(plan["kernel_tls"]) or any(link["encryption"] for link in plan["links"]))
+    found = KERNEL_MODULES if plan["kernel_tls"] else []
+    if any(link["encryption"] for link in plan["links"]):
+        found = found + RELAY_MODULES  # these load OpenSSL
+    return MODULES[:-1] + found + MODULES[-1:]
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
