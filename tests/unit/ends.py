@@ -104,7 +104,7 @@ def make_plan(*stages: tuple[str, dict[str, Any]], **options: Any) -> Plan:
     plan.chain(list(stages))
     for dialler, target in itertools.permutations(names, 2):
         plan.reach(dialler, target, ["127.0.0.1"])
-    if options.get("encryption", ENCRYPTION) != "none":
+    if ENCRYPTION != "none":
         plan.encrypt(make_certificate)
     return plan
 

@@ -159,7 +159,7 @@ def test_neighbours_on_a_host_are_judged_one_by_one(launch: Launch, tmp_path: Pa
     assert recorded(tmp_path / "seen")["sha256"] == digest(data)
     assert [ends.stage(name)["rc"] for name in ("input[0]", "input[1]", "input[2]", "output[0]")] == [0, 0, 2, 0]
     local = ends.side("input[0]", "R")
-    assert local["local"] and local["bytes"] is None and local["state"] == "read"
+    assert local["bytes"] is None and local["state"] == "read"
 
 
 def test_all_on_one_end(launch: Launch, tmp_path: Path) -> None:

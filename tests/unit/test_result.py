@@ -71,11 +71,10 @@ def side_of(link: str, side: str, local: bool) -> dict[str, Any]:
         "side": side,
         "state": "done" if side == "W" else "read",
         "problem": None,
-        "local": local,
     }
     said.update(ended=side == "R", encryption=None)
     said.update(bytes=None if local else 5000, unread=None if side == "W" else 0, padding=0, elapsed=2.0, ended_at=2.0)
-    said.update(rtt=None if local else 0.0001, retransmits=None if local else 0, rate=None, waited=waited)
+    said.update(rtt=None if local else 0.0001, retransmits=None if local else 0, waited=waited)
     return {**said, "address": "192.0.2.1:5", "peer": "192.0.2.2:6", "encryption": None}
 
 

@@ -75,7 +75,7 @@ def test_a_stage_that_never_started_is_not_to_blame(launch: Launch, tmp_path: Pa
     plan = shape(sh("input", "exit 3"), sh("output", "touch %s/started; cat" % tmp_path))
     ends = launch(plan).wait()
     said = ends.stage("output")
-    assert (said["state"], said["rc"], said["problem"], said["blame"]) == ("waiting", None, None, [plan.links[0]["id"]])
+    assert (said["started_at"], said["rc"], said["problem"], said["blame"]) == (None, None, None, [plan.links[0]["id"]])
     assert ends.cause()["stage"] == "input" and not (tmp_path / "started").exists()
 
 

@@ -31,7 +31,7 @@ def pipe(**options: Any) -> Plan:
 
 
 def said_stage(name: str, **more: Any) -> dict[str, Any]:
-    plain = {"name": name, "state": "ended", "rc": 0, "signal": None, "problem": None, "blame": [], "stderr": ""}
+    plain = {"name": name, "rc": 0, "signal": None, "problem": None, "blame": [], "stderr": ""}
     return {**plain, "argv": [ARGV.get(name, name)], "started_at": 0.1, "ended_at": 1.0, **more}
 
 

@@ -41,7 +41,6 @@ TCP_INFO = {
     "bytes_acked": (120, "Q"),
     "bytes_received": (128, "Q"),
     "segs_in": (140, "I"),
-    "delivery_rate": (160, "Q"),  # bytes a second
     "busy_time": (168, "Q"),  # microseconds, as the next two
     "rwnd_limited": (176, "Q"),
     "sndbuf_limited": (184, "Q"),

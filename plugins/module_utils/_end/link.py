@@ -287,7 +287,6 @@ class Side:
             "side": "W" if self.writer else "R",
             "state": self.state,
             "problem": self.problem,
-            "local": not self.tcp,
             "bytes": self.bytes(info),
             "unread": None if self.writer else self._left_over(),
             "ended": self.fin,
@@ -296,7 +295,6 @@ class Side:
             "ended_at": None if self.ended_at is None else self.ended_at - start,
             "rtt": micro.get("rtt"),
             "retransmits": info.get("retransmits"),
-            "rate": info.get("delivery_rate") if self.writer else None,
             "waited": {
                 "receiver": micro.get("rwnd_limited"),
                 "buffer": micro.get("sndbuf_limited"),

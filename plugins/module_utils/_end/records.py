@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     class Encryption(TypedDict):
         """One side of an encrypted link; the texts are PEM."""
 
-        how: str  # relay
         certificate: str
         key: str
         peer: str  # the certificate of the other side
@@ -323,7 +322,6 @@ if TYPE_CHECKING:
         """The last state of a stage.  Times count from the moment when all links were made."""
 
         name: str
-        state: NotRequired[str]
         rc: "int | None"  # minus the number of the signal that ended it
         signal: "int | None"
         elapsed: "float | None"
@@ -357,7 +355,6 @@ if TYPE_CHECKING:
         side: str  # W or R
         state: str  # of link
         problem: "SideProblem | None"
-        local: NotRequired[bool]
         bytes: "int | None"  # acknowledged, or received
         unread: "int | None"
         padding: int
@@ -367,7 +364,6 @@ if TYPE_CHECKING:
         ended_at: "float | None"
         rtt: "float | None"
         retransmits: "int | None"
-        rate: NotRequired["int | None"]  # bytes a second
         waited: Waited
         address: str
         peer: str

@@ -108,13 +108,6 @@ class Stage:
     def settled(self) -> bool:
         return self.phase == SETTLED
 
-    @property
-    def state(self) -> str:
-        """The state for a report: one that never started was waiting to the end."""
-        if self.started_at is None:
-            return "waiting"
-        return "running" if self.phase in ALIVE else "ended"
-
     def start(self) -> None:
         """Fork and exec; raises NotStarted.  A source reads /dev/null, and the output of a last stage is kept.
 
@@ -196,7 +189,6 @@ class Stage:
         begun, ended = self.started_at, self.ended_at
         return {
             "name": self.name,
-            "state": self.state,
             "rc": self.rc,
             "signal": self.signal,
             "elapsed": None if begun is None else (ended or time.monotonic()) - begun,

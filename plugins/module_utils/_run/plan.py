@@ -124,7 +124,7 @@ class Plan:
         if "certificates" not in link:
             return None
         own, peer = (link["certificates"][each] for each in (side, {"W": "R", "R": "W"}[side]))
-        found: "Any" = {"how": "relay", **own, "peer": peer["certificate"], **self.options.get("sessions", {})}
+        found: "Any" = {**own, "peer": peer["certificate"], **self.options.get("sessions", {})}
         told: "Encryption" = found
         return told
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         full_reads: "bool | None"  # None: for commands that need them
         kernel_tls: str  # see _end.records.EndPlan
         preflight: bool
-        encryption: str  # none, required or relay
         sessions: "dict[str, int]"  # step and budget of relays, for tests: see _end.relay
         patience: "dict[str, float]"  # see _end.patience
 
