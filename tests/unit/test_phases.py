@@ -34,7 +34,7 @@ Case = tuple[float, str, list[int]]  # now, the phase that is reached, the signa
 
 def side(state: str = link.OPEN, **more: Any) -> Any:
     """A side that is told what to do, and does nothing by itself."""
-    plain = {"id": "link", "state": state, "writer": True, "busy": False, "problem": "", "inode": 7}
+    plain = {"id": "link", "state": state, "writer": True, "busy": False, "problem": "", "inode": 7, "twin": None}
     made = SimpleNamespace(**{**plain, **more})
 
     def abort(*why: Any) -> None:
