@@ -7,13 +7,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ansible.errors import AnsibleConnectionFailure
-
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_run import Failure, ask
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
-from ..plugin_utils._task_launch import one_line
 
 if TYPE_CHECKING:
     from ..plugin_utils._tape_records import Committed, Estimate, HostOfPlan, Plan, TaskResult
@@ -31,11 +28,7 @@ class ActionModule(TapeAction):
     SPEC = BACKUP
 
     def outcome(self) -> TaskResult:
-        """Fails, but is never unreachable: Ansible would remove the host from the play, and the reason with it."""
-        try:
-            result = super().outcome()
-        except AnsibleConnectionFailure as exc:
-            result = self.failed(Failure("unreachable", one_line(exc)))
+        result = super().outcome()
         plan = self._task.args.get("plan")
         run = plan.get("run") if isinstance(plan, dict) else None
         return {"host": self.name, "run": run, "state": "failed", **result}

@@ -32,7 +32,7 @@ NO_DRIVES = (
 )
 NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
 # arguments of tar that select the parts of a catalog for a copy
-OF_THE_HOST = ("locks", "queue", "leases", "runs", "positions", "clock.json", "answers")  # of no use on another host
+OF_THE_HOST = ("locks", "queue", "leases", "runs", "positions", "clock.json")  # of no use on another host
 COPIED = ["--anchored", *(f"--exclude=./{name}" for name in OF_THE_HOST)]
 COPIED += ["--no-anchored", "--exclude=*.part"]
 
@@ -65,7 +65,10 @@ class TapeAction(ActionBase):
         return result
 
     def outcome(self) -> TaskResult:
-        """The result of work(), or its failure as a sentence and a kind."""
+        """The result of work(), or its failure as a sentence and a kind.
+
+        It is never unreachable: Ansible would remove the host from the play, and the reason with it.
+        """
         try:
             self.check_how()
             self.args = self.arguments()

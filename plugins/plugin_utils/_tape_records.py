@@ -57,8 +57,8 @@ if TYPE_CHECKING:
         """What is in a drive."""
 
         device: str
-        label: str | None  # of the tape
-        message: str  # why there is no label, or "" if there is one
+        label: str | None  # of the tape, None if it has none or cannot be read
+        message: str  # why there is no label, or why the tape is none of the catalog; "" if it is one
 
     class DriveOfPlan(Drive):
         state: str  # yours, append, empty, expired, unfit, leased or unknown

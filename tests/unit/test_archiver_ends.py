@@ -108,7 +108,7 @@ def test_a_program_of_ours_stops_for_ever(host: Host, halfway: Started, name: st
     os.kill(halfway.child(name), signal.SIGSTOP)
     halfway.process.terminate()
     rc, stderr = halfway.end()
-    assert (rc, stderr) == (1, "archiver create: ended by SIGTERM\n")
+    assert (rc, stderr) == (128 + signal.SIGTERM, "archiver create: ended by SIGTERM\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
@@ -116,7 +116,7 @@ def test_it_is_ended(host: Host, halfway: Started, number: signal.Signals) -> No
     children = processes.descendants(halfway.process.pid)
     assert len(children) == 3
     halfway.process.send_signal(number)
-    assert halfway.end() == (1, f"archiver create: ended by {number.name}\n")
+    assert halfway.end() == (128 + number, f"archiver create: ended by {number.name}\n")
     assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
     assert host.states() == ["lock"]
 

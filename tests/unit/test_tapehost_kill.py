@@ -40,6 +40,7 @@ def test_a_sink_is_killed(number: int, moment: str, states: list[tuple[int, str,
     assert done.status == (-number if number == signal.SIGKILL else 128 + number)
     host.never_wrong()
     if number == signal.SIGTERM:  # it has had the time to see to it itself
+        assert done.said == "ended by SIGTERM"
         assert host.states()[1:] == states
     (host.folder / "bin" / "dd").unlink()
     assert host.sink("R1", "h3").status == 0

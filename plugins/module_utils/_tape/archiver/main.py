@@ -2,23 +2,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The archiver: turns files of a host into a stream for a tape, and the stream back into files.
 
-It runs on each host of the fleet, as a stage of a run.  Its settings are JSON in the environment variable
-SOCKETPIPE_TAPE.  Each subcommand writes one JSON object to standard output, unless the archive itself goes there.
+It runs on each host of the fleet, as a stage of a run.  The modules send the words of its command line and its
+settings in the archive of the program; for a person, the settings are JSON in the environment variable SOCKETPIPE_TAPE.
+Each subcommand writes one JSON object to standard output, unless the archive itself goes there.
 """
 
 import argparse
 import os
-import signal
 import sys
 
 from ..common import names
 from ..common.call import Call
 from ..common.problem import FAILED, SETTINGS, Problem
 from ..common.process import Ended, end_on_signals
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
 
 LEVELS = range(names.HIGHEST + 1)
 
@@ -72,7 +68,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def run(call: Call, words: "argparse.Namespace") -> None:
+def run(call: Call, words: argparse.Namespace) -> None:
     # imported here, after the signal handlers are set
     from . import create, extract
     from .settings import Settings
@@ -90,6 +86,10 @@ def run(call: Call, words: "argparse.Namespace") -> None:
 
 
 def main() -> int:
+    """Returns the exit status: 0, 1, 2 for wrong settings or words, 128 + n after signal n.
+
+    Unless it is 0, the last line of standard error has the problem.
+    """
     call = Call()
     words = arguments().parse_args(call.words)
     end_on_signals()
@@ -99,7 +99,7 @@ def main() -> int:
         sys.stderr.buffer.write("".join(line + "\n" for line in exc.output).encode("utf-8", "backslashreplace"))
         said, status, kind = str(exc), 2 if exc.kind == SETTINGS else 1, exc.kind
     except Ended as exc:
-        said, status, kind = "ended by %s" % signal.Signals(exc.number).name, 1, FAILED
+        said, status, kind = str(exc), exc.status, FAILED
     except OSError as exc:
         where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
         said, status, kind = "the archiver failed: %s%s" % (exc.strerror, where), 1, FAILED

@@ -29,8 +29,8 @@ class Ended(BaseException):
     """A signal told this process to stop."""
 
     def __init__(self, number: int):
-        super().__init__(number)
-        self.number = number
+        super().__init__("ended by %s" % signal.Signals(number).name)
+        self.status = 128 + number  # exit status, as shells have it
 
 
 class Missing(Problem):

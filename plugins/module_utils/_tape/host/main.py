@@ -1,6 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program on the tape host: tapehost SUBCOMMAND [OPTION…], with its settings in SOCKETPIPE_TAPE."""
+"""The program on the tape host: tapehost SUBCOMMAND [OPTION…].
+
+The modules send these words and the settings in the archive of the program; for a person, the settings are JSON in the
+environment variable SOCKETPIPE_TAPE.
+"""
 
 import argparse
 import errno
@@ -84,7 +88,10 @@ def check(subcommand: str, args: "argparse.Namespace") -> None:
 
 
 def main() -> int:
-    """Write a JSON object to standard output and return 0, or the problem to standard error and return 1."""
+    """Write a JSON object to standard output, or the problem as the last line of standard error.
+
+    Returns the exit status: 0, 1, 2 for wrong words, 128 + n after signal n.
+    """
     end_on_signals()
     call = Call()
     subcommand, args = parse(call.words)
@@ -104,7 +111,8 @@ def main() -> int:
     except OSError as exc:
         call.fail(FAILED, say_error(exc))
     except Ended as exc:
-        return 128 + exc.number
+        call.fail(FAILED, str(exc))
+        return exc.status
     else:
         return 0
     return 1
