@@ -454,6 +454,17 @@ def test_a_reader_of_an_end_that_is_stopped_sees_no_end(
     ends.gone()
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_what_a_reader_has_left_behind_sees_no_end(launch: Launch, tmp_path: Path, early: bool) -> None:
+    """It still reads when the stage that started it has failed, or has left early."""
+    seen = tmp_path / "seen"
+    behind = "exec 3<&0; %s -IS -c '%s' %s 3 <&3 & exec 3<&-; %s exit %d"
+    script = behind % (sys.executable, RECORD.replace("'", '"'), seen, started(seen), 0 if early else 3)
+    ends = launch(two(sh("input", "echo data; exec sleep 600"), sh("output", script, early_exit=early)), patience=HASTY)
+    ends.wait().gone()
+    assert not seen.exists() or recorded(seen)["how"] in BREAKS  # it may have been ended before it could say so
+
+
 # -- a stage fails
 
 

@@ -49,6 +49,7 @@ class Relay(Stage):
         self.relay = link.relay = self
         self.page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the process
         self.cipher = ""
+        reader.faces = not link.writer
         if not link.writer and reader.twin:
             reader.handed_over = lambda: int(COUNTERS.unpack_from(self.page, 0)[0])
 

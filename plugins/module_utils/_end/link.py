@@ -48,6 +48,7 @@ class Side:
         self.twin: "Side | None" = None  # the other side of a link that stays on this host
         self.relay: "Relay | None" = None  # between this and the stage, where the link is encrypted
         self.hidden = False  # between a relay and the stage
+        self.faces = False  # reader: and the stage reads from it
         self.handed_over: "Callable[[], int] | None" = None  # bytes, by a relay, where the kernel does not count
         self.state = OPEN
         self.problem: "SideProblem | None" = None
@@ -228,7 +229,10 @@ class Side:
 
     def _break(self) -> None:
         self.transport.keep_figures()
-        self.transport.abort()
+        if self.faces and self.twin:
+            self.twin.transport.abort()  # and the relay is killed: who still reads here gets an error
+        else:
+            self.transport.abort()
         if self.twin is not None and self.twin.state == OPEN:
             self.twin._settle(RESET)
 
