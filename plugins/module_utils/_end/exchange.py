@@ -1,9 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Listening, dialling and the handshakes on all connections of one end, side by side.
+"""Listening, dialling and the handshakes on all connections of one end, in parallel.
 
-Wrong addresses and strangers do no harm: a connection that does not prove itself
-is closed, and what was wrong with it is recorded.
+Wrong addresses and strangers do no harm: a connection that does not prove itself is closed, and the reason recorded.
 """
 
 import select
@@ -26,18 +25,18 @@ if TYPE_CHECKING:
 
     Poll = Callable[[dict[int, int], float], dict[int, int]]
 
-HALF_OPEN = 200  # connections that have not proved themselves; the oldest makes room
-BIND = 0.25  # seconds between attempts to listen
-# Why callers are turned away that are no strangers.  Same side: it may be us, where both ends are on one host and have
-# the same ports; other run: it listens on another of them; wordless: an attempt that was not needed any more.
+HALF_OPEN = 200  # connections that have not proved themselves; beyond this, the oldest is closed
+BIND = 0.25  # seconds: polling interval for a free port
+# reasons to refuse callers that are no strangers.  Same side: this end itself, if both ends are on one host with the
+# same ports; other run: it listens on another of them; wordless: an attempt that was no longer needed
 OURS = ("same side", "made", "other run", "wordless")
 
 
 class Exchange:
-    """A listener, diallers and the conversations on them: what a meeting and a preflight share."""
+    """The base of a meeting and a preflight: a listener, diallers, and the handshakes on their connections."""
 
     def __init__(self, plan: "EndPlan", can: int = 0):
-        """``can``: how this end can encrypt links that are to be encrypted (see keys)."""
+        """``can``: the capabilities of this end for encrypted links (see keys)."""
         self.plan, self.patience, self.can = plan, Patience(plan["patience"]), can
         self.links = {link["id"]: link for link in plan["links"] if link["side"] != "local"}
         run = bytes.fromhex(plan["run"])
@@ -48,10 +47,10 @@ class Exchange:
         self.taken: "dict[int, str]" = {}
         self.bind_at = 0.0
         self.connections: "list[Connection]" = []
-        # one for each address: one that does not answer must not hold up the others
+        # one for each address, so that one without an answer does not delay the others
         self.diallers = {name: self._diallers(link) for name, link in self.links.items()}
-        self.strangers = 0  # callers that were not ours
-        self.large = 0  # connections that large packets did not get through
+        self.strangers = 0  # callers that did not prove themselves
+        self.large = 0  # connections on which large packets got lost
 
     def _diallers(self, link: "LinkSpec") -> "list[Dialler]":
         target = self.plan["dial"].get(link["end"])
@@ -67,7 +66,7 @@ class Exchange:
         return [dialler for diallers in self.diallers.values() for dialler in diallers]
 
     def bind(self, now: float, most: int = 1) -> None:
-        """Listen on the first free ports of our list; try again later when none is free."""
+        """Listen on the first free ports of the list; try again later if none is free."""
         if not self.plan["listen"] or self.listeners or now < self.bind_at:
             return
         self.bind_at = now + BIND
@@ -87,7 +86,7 @@ class Exchange:
         return wanted
 
     def serve(self, found: "dict[int, int]", now: float) -> None:
-        """Handle what poll(2) found: callers, attempts that have come to an end, messages."""
+        """Handle the events from poll(2): callers, finished attempts, messages."""
         for port, listener in self.listeners.items():
             if listener.fileno() in found:
                 self._accept(listener, port)
@@ -111,7 +110,7 @@ class Exchange:
                 sock = accept(listener)
             except BlockingIOError:
                 return
-            except OSError:  # the caller is gone again, or we are out of descriptors
+            except OSError:  # the caller has disconnected, or no descriptors are left
                 self._make_room(0)
                 return
             self._make_room(HALF_OPEN)
@@ -148,7 +147,7 @@ class Exchange:
             self.drop(connection, *reason(exc))
 
     def find_key(self, run: bytes, index: int, side: bytes) -> "tuple[Key, bytes, str]":
-        """For a caller's hello: the link's key, our own side and the link's name."""
+        """For the hello of a caller: the key of the link, the own side and the name of the link."""
         name = self.by_index.get(index, "")
         if run != self.run_id:
             raise Stranger("other run")
@@ -162,14 +161,14 @@ class Exchange:
         return self.keys[name], own, name
 
     def wants(self, link: str) -> bool:
-        """Whether this link still takes callers."""
+        """Whether this link still accepts callers."""
         return True
 
     def drop(self, connection: Connection, why: "Outcome", detail: str = "", small: bool = False) -> None:
-        """Close a connection that did not become a link, and remember what was wrong with it.
+        """Close a connection that did not become a link, and record the reason.
 
-        ``small``: only small packets get through.  A reader's end does not see that itself: its writer,
-        which had proved itself, gives up after a while.  And the other end may lose its patience before us.
+        ``small``: only small packets get through.  A reader cannot detect that itself; its writer, already proved,
+        gives up after a while.  The other end may also give up first.
         """
         attempt, reads = connection.attempt, connection.known and self.links[connection.link]["side"] == "R"
         waited = (
@@ -189,7 +188,7 @@ class Exchange:
         self.connections.remove(connection)
 
     def close(self) -> None:
-        """Stop listening and dialling; what is still talking is closed."""
+        """Stop listening and dialling, and close unfinished handshakes."""
         for listener in self.listeners.values():
             listener.close()
         for dialler in self.all_diallers():
@@ -199,7 +198,7 @@ class Exchange:
         self.connections = []
 
     def last_word(self, one: Attempt, other: Attempt) -> Attempt:
-        """The one to report, where two links have dialled the same address and port."""
+        """The attempt to report, if two links have dialled the same address and port."""
         return one if one.outcome == "connected" else other
 
     def report(self) -> "ConnectReport":

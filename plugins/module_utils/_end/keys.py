@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The keys of an encrypted link: its ciphers, and one key and nonce for each direction of one connection.
 
-They come from what the handshake has agreed on (``Key.agree``): the link's secret
-and both sides' fresh nonces, so that no connection ever has the keys of another.
-Each is one block of HKDF-Expand (RFC 5869) with a text of its own.
+They are derived from the result of the handshake (``Key.agree``): the secret of the link and the fresh nonces of both
+sides, so no two connections share keys.  Each is one block of HKDF-Expand (RFC 5869) with its own text.
 """
 
 from .handshake import hmac_sha256
@@ -17,12 +16,12 @@ WRITER_TO_READER, READER_TO_WRITER = b"W>R", b"R>W"
 
 
 class Cipher:
-    """An AEAD of TLS 1.3 as Linux has it: its number and the bytes of its parts in linux/tls.h."""
+    """An AEAD of TLS 1.3 in Linux: its number and the sizes of its parts in linux/tls.h."""
 
     __slots__ = ("name", "bit", "number", "iv", "key", "salt", "most")
 
     def __init__(self, name: str, bit: int, number: int, iv: int, key: int, salt: int, most: int) -> None:
-        """``bit``: in the handshake's capabilities; ``most``: records that one key may seal."""
+        """``bit``: its bit in the capabilities; ``most``: the limit of records for one key."""
         self.name, self.bit, self.number = name, bit, number
         self.iv, self.key, self.salt, self.most = iv, key, salt, most
 
@@ -30,7 +29,7 @@ class Cipher:
 # RFC 8446, 5.5: with AES-GCM 2 ** 24.5 full records; ChaCha20-Poly1305 would wrap its counter first
 CHACHA20 = Cipher("chacha20-poly1305", 1, 54, 12, 32, 0, 2**63)
 AES = Cipher("aes-256-gcm", 2, 52, 8, 32, 4, 23726566)
-CIPHERS = (CHACHA20, AES)  # the first that both sides have is taken
+CIPHERS = (CHACHA20, AES)  # the first common one is used
 
 
 def named(name: str) -> "Cipher":
@@ -38,24 +37,24 @@ def named(name: str) -> "Cipher":
 
 
 def bits(ciphers: "Iterable[Cipher]") -> int:
-    """What a side can do, as a number for the handshake."""
+    """The capabilities of a side, as a number for the handshake."""
     return sum(cipher.bit for cipher in ciphers)
 
 
 def common(own: int, other: int) -> "Cipher | None":
-    """The cipher that two sides with these capabilities use."""
+    """The cipher for two sides with these capabilities, None if they have none in common."""
     return next((cipher for cipher in CIPHERS if cipher.bit & own & other), None)
 
 
 def direction(agreed: bytes, cipher: "Cipher", way: bytes) -> "tuple[bytes, bytes]":
-    """(key, nonce) for what flows that way."""
+    """(key, nonce) for one direction."""
     context = b"socketpipe link 1 " + cipher.name.encode() + b" " + way
     key = hmac_sha256(agreed, b"key " + context + b"\x01")[: cipher.key]
     return key, hmac_sha256(agreed, b"nonce " + context + b"\x01")[: cipher.salt + cipher.iv]
 
 
 def both(agreed: bytes, cipher: "Cipher", writer: bool) -> "tuple[tuple[bytes, bytes], tuple[bytes, bytes]]":
-    """(key, nonce) of what this side sends, and of what it receives."""
+    """(key, nonce) for sending, and for receiving."""
     ways = [WRITER_TO_READER, READER_TO_WRITER][:: 1 if writer else -1]
     sends, receives = (direction(agreed, cipher, way) for way in ways)
     return sends, receives

@@ -1,11 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS in the kernel: what an end asks of a socket whose records the kernel seals and opens.
+"""TLS in the kernel: operations on a socket whose records the kernel encrypts and decrypts.
 
-There is no TLS handshake.  Both sides have proved who they are (see handshake) and
-put keys of their own on the connection, and the commands read and write it as they
-would any other.  Everything here is one kernel interface (linux/tls.h), and these
-numbers are the same on every architecture.
+There is no TLS handshake.  Both sides have proved themselves (see handshake) and set keys on the connection, and the
+commands read and write it like any other.  All of this is one kernel interface (linux/tls.h), whose numbers are the
+same on every architecture.
 """
 
 import errno
@@ -26,11 +25,11 @@ SOL_TLS = 282  # linux/socket.h
 TLS_TX, TLS_RX, TLS_SET_RECORD_TYPE = 1, 2, 1  # linux/tls.h
 TLS_1_3 = 0x0304
 HEAD = struct.Struct("=HH")  # struct tls_crypto_info: version, cipher_type
-COUNTER = struct.Struct("!Q")  # rec_seq, as TLS counts
+COUNTER = struct.Struct("!Q")  # rec_seq, in the byte order of TLS
 ALERT, DATA_RECORD = b"\x15", b"\x17"  # types of records (RFC 8446, 5.1)
 INTERNAL_ERROR = b"\x02\x50"  # fatal, 80 (RFC 8446, 6.2)
-OVERHEAD = 22  # bytes of a record beside the data: header 5, type 1, tag 16
-RECORD = 16384  # bytes of data in a full one
+OVERHEAD = 22  # bytes of a record besides the data: header 5, type 1, tag 16
+RECORD = 16384  # bytes of data in a full record
 
 NETLINK_SOCK_DIAG, SOCK_DESTROY = 4, 21  # linux/netlink.h, linux/sock_diag.h
 REQUEST_ACK = 5  # NLM_F_REQUEST | NLM_F_ACK
@@ -46,52 +45,52 @@ def crypto_info(cipher: "Cipher", keys: "Direction") -> bytes:
 
 
 def attach(sock: "socket.socket") -> None:
-    """The connection is one for TLS; nothing changes yet.  OSError where this kernel cannot."""
+    """Prepare the connection for TLS, without effect yet; raises OSError if the kernel cannot."""
     sock.setsockopt(socket.IPPROTO_TCP, TCP_ULP, b"tls")
 
 
 def arm(sock: "socket.socket", cipher: "Cipher", sends: "Direction", receives: "Direction") -> None:
-    """From here on nothing leaves and nothing is accepted but records; what was queued before leaves as it is."""
+    """Send and accept only records from here on; data queued before is sent unchanged."""
     attach(sock)
     put_keys(sock, cipher, sends, receives)
 
 
 def put_keys(sock: "socket.socket", cipher: "Cipher", sends: "Direction", receives: "Direction") -> None:
-    """OSError where the kernel does not have the cipher: ENOENT, or EINVAL when it knows nothing of it."""
+    """Set the keys; raises OSError if the kernel lacks the cipher: ENOENT, or EINVAL if it does not know it."""
     sock.setsockopt(SOL_TLS, TLS_TX, crypto_info(cipher, sends))
     sock.setsockopt(SOL_TLS, TLS_RX, crypto_info(cipher, receives))
 
 
 def records(sock: "socket.socket", way: int, cipher: "Cipher") -> int:
-    """Records that were sealed here (TLS_TX), or opened here and found authentic (TLS_RX)."""
+    """The number of records encrypted here (TLS_TX), or decrypted and authenticated here (TLS_RX)."""
     size = HEAD.size + cipher.iv + cipher.key + cipher.salt + COUNTER.size
     return int(COUNTER.unpack(sock.getsockopt(SOL_TLS, way, size)[-COUNTER.size :])[0])
 
 
 def alert(sock: "socket.socket") -> bool:
-    """Queue a fatal alert: from there on the other side's every read is EIO.  False when the queue is full.
+    """Queue a fatal alert, after which every read on the other side fails with EIO; False if the queue is full.
 
-    A reset alone is not enough: a read that waits for more takes it, returns the bytes it has, and the next read is
-    an end of file (tls_rx_rec_wait).  Nobody else can make an alert, and nobody can take it back.
+    A reset alone is not enough: a read that waits for more data consumes it and returns the bytes it has, and the next
+    read is an end of file (tls_rx_rec_wait).  Nobody else can send an alert, and none can be revoked.
     """
     try:
         sock.sendmsg([INTERNAL_ERROR], [(SOL_TLS, TLS_SET_RECORD_TYPE, ALERT)], socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
     except OSError:
-        pass  # it is broken already
+        pass  # already broken
     return True
 
 
-# what ``peek`` finds first in a receive queue
+# the results of ``peek``: the first item in a receive queue
 NOTHING, DATA, END, ALERTED, BROKEN = "nothing", "data", "end", "alert", "broken"
 
 
 def peek(sock: "socket.socket", most: int = 1) -> "tuple[str, int]":
-    """(kind, bytes of data) that the next read would find, and leave it there.
+    """(kind, bytes of data) of the next read, without consuming it.
 
-    Only while no stage reads: an error that is met here is not there for the stage.  poll(2) shows neither an alert
-    nor a forged record, and what was opened and is unread is not in SIOCINQ.
+    Only while no stage reads, because an error reported here is gone for the stage.  poll(2) shows neither an alert nor
+    a forged record, and SIOCINQ does not include decrypted but unread data.
     """
     try:
         size = len(sock.recv(most, socket.MSG_PEEK | socket.MSG_DONTWAIT))
@@ -100,15 +99,15 @@ def peek(sock: "socket.socket", most: int = 1) -> "tuple[str, int]":
     except OSError as exc:
         if exc.errno == errno.EIO:
             return ALERTED, 0
-        # a tag that is not right, or a header that is none
+        # a wrong tag, or an invalid header
         return (FORGED if exc.errno in (errno.EBADMSG, errno.EMSGSIZE, errno.EINVAL) else BROKEN), 0
     return (DATA if size else END), size
 
 
 def destroy(sock: "socket.socket") -> bool:
-    """Reset a connection now, whoever holds it (sock_diag(7), as ``ss -K`` does); False where we may not.
+    """Reset a connection now, whoever holds it (sock_diag(7), like ``ss -K``); False if not permitted.
 
-    It takes CAP_NET_ADMIN, and a kernel with CONFIG_INET_DIAG_DESTROY.
+    It needs CAP_NET_ADMIN, and a kernel with CONFIG_INET_DIAG_DESTROY.
     """
     if tcp_info(sock)["state"] == TCP_CLOSE:
         return True
@@ -119,7 +118,7 @@ def destroy(sock: "socket.socket") -> bool:
     try:
         link.settimeout(1)
         link.send(diag_request(sock.family, sock.getsockname(), sock.getpeername()))
-        link.recv(4096)  # what it says does not matter: the state does
+        link.recv(4096)  # the answer does not matter, only the state does
     except OSError:
         pass
     finally:

@@ -1,17 +1,14 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A TCP connection that the kernel encrypts: what is done to its socket differs from what is done to a plain one.
+"""A TCP connection encrypted by the kernel.  Operations on its socket differ from those on a plain one:
 
-* No reset at once: the kernel does not disconnect such a socket, and a read that
-  waits with a part of its bytes takes a reset for an end of file.  So a writer's
-  abort is a fatal alert first, which no read gets past, and the reset follows: by
-  netlink where we may, else when all holders have been ended.
-* poll(2) and SIOCINQ show ciphertext.  What a stage would read is seen by MSG_PEEK,
-  before it starts and after it has ended; while it runs, an error met by us would
-  not be there for the stage.
-* Whoever is in between can send a FIN, or a reset: only the numbers of records that
-  one side has sealed and the other has opened, compared by the controller, tell
-  that a stream is whole (see verdict).
+* There is no immediate reset: the kernel does not disconnect such a socket, and a read that waits with a part of its
+  bytes treats a reset as an end of file.  So the writer aborts with a fatal alert, which stops every read.  The reset
+  follows, by netlink if permitted, otherwise when all holders have been killed.
+* poll(2) and SIOCINQ show ciphertext.  Only MSG_PEEK shows the data for a stage, and it is used before the stage starts
+  and after it has ended; while it runs, an error consumed here would be lost for the stage.
+* Anybody in between can send a FIN or a reset.  Only the numbers of records, encrypted at one side and decrypted at the
+  other and compared by the controller, prove that a stream is complete (see verdict).
 """
 
 import select
@@ -28,10 +25,10 @@ if TYPE_CHECKING:
     from .keys import Cipher
     from .records import Encrypted
 
-QUIET = 0.012  # seconds: what the kernel has yet to push into TCP's queue it pushes after a tick of its clock (4-10 ms)
-SMALL = 4096  # bytes: the send buffer takes more than that without being full once
-TELLING = 5.0  # seconds for an alert to get to the other host; while its reader stalls it does not
-LOOK = 1 << 20  # bytes of data that are looked at
+QUIET = 0.012  # seconds: the kernel pushes pending data into the queue of TCP after a tick of its clock (4-10 ms)
+SMALL = 4096  # bytes: the send buffer has room for more than this
+TELLING = 5.0  # seconds for an alert to reach the other host, which it does not while the reader stalls
+LOOK = 1 << 20  # bytes of data to peek at
 
 
 class KernelTls(Tcp):
@@ -40,7 +37,7 @@ class KernelTls(Tcp):
     def __init__(self, sock: socket.socket, writer: bool, counted: "Counters", cipher: "Cipher"):
         super().__init__(sock, writer, counted)
         self.cipher = cipher
-        self.guarded = writer  # a reader's side is broken when all have closed it
+        self.guarded = writer  # the reader's side breaks when all have closed it
         self.way = ktls.TLS_TX if writer else ktls.TLS_RX
         self.in_use = False  # a stage may be reading it
         self.quiet_at = self.broken_at = 0.0
@@ -49,18 +46,18 @@ class KernelTls(Tcp):
     # -- the end of file
 
     def flushed(self) -> bool:
-        """Whether all that the stage has written is with TCP, so that a FIN comes after it.
+        """Whether all data of the stage is in the queue of TCP, so that a FIN would follow it.
 
-        A writer that does not wait leaves the end of a record, and splice(2) a whole one, with the kernel's TLS.
+        A non-blocking writer leaves the end of a record, and splice(2) a whole one, in the TLS layer of the kernel.
         """
         self.sock.setblocking(True)
         try:
-            # no record comes of this, but an open one is closed (tls_handle_open_record)
+            # this creates no record, but closes an open one (tls_handle_open_record)
             self.sock.sendmsg([], [(ktls.SOL_TLS, ktls.TLS_SET_RECORD_TYPE, ktls.DATA_RECORD)], socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
-            return True  # it is broken: the commit says so
+            return True  # it is broken, which the commit will report
         if self.unsent() or not self._writable():
             self.quiet_at = 0.0
             return False
@@ -82,18 +79,18 @@ class KernelTls(Tcp):
         if self.writer:
             self.insist()
             return
-        self._shut(socket.SHUT_WR)  # a reset after that is a SIGPIPE for the writer's stage, as in a shell
-        # a stage that reads would take a reset by us for an end of file: it must go, and then it is closed by all
+        self._shut(socket.SHUT_WR)  # a later reset then causes SIGPIPE in the writer's stage, as in a shell
+        # a reading stage would treat our reset as an end of file, so it must be killed first, which closes the socket
         self.pending = self.in_use
         if not self.in_use:
-            ktls.destroy(self.sock)  # whatever the stage has left running may still hold it
+            ktls.destroy(self.sock)  # processes left running by the stage may still hold it
         self.sock.close()
 
     def insist(self) -> None:
-        """Writer: alert the reader, and when it has that, reset the connection.
+        """Writer: alert the reader, then reset the connection.
 
-        ``pending``: that needs the end of those who hold it.  Where there is no space in the queue somebody may sleep
-        in a write, and an alert of ours would sleep behind it (tx_lock).
+        ``pending``: the holders must be killed first.  If the queue is full, a process may sleep in a write, and an
+        alert would wait behind it (tx_lock).
         """
         if not self.writer or not self.broken_at or self.reset:
             return
@@ -106,12 +103,12 @@ class KernelTls(Tcp):
             self.pending = not self.alerted
 
     def is_telling(self, now: float) -> bool:
-        """Whether the reader's host has yet to be told of an abort, and can still be."""
+        """Whether the reader's host does not know of an abort yet, and can still be told."""
         if not self.writer or not self.broken_at or self.reset or now - self.broken_at > TELLING:
             return False
         return not self.alerted or bool(self.unsent())
 
-    # -- what it has come to
+    # -- figures
 
     def look(self) -> str:
         kind, _size = ktls.peek(self.sock)
@@ -121,14 +118,14 @@ class KernelTls(Tcp):
         return self.cipher.name if (self.records() or 0) >= self.cipher.most else ""
 
     def records(self) -> "int | None":
-        """Sealed here (writer), or opened here and authentic (reader)."""
+        """The records encrypted here (writer), or decrypted and authenticated here (reader)."""
         try:
             return ktls.records(self.sock, self.way, self.cipher)
         except OSError:
             return None
 
     def unread(self) -> int:
-        """Not exact while the stage runs, or when there is more than we look at: then it is what TCP has, sealed."""
+        """The unread bytes; while the stage runs, or beyond LOOK, only the ciphertext in the queue of TCP."""
         sealed = super().unread()
         if self._last is not None or self.in_use or sealed > LOOK:
             return sealed

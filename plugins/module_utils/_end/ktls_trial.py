@@ -1,8 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does TLS in the kernel work here?  A real trial over loopback, never a version number; and if not, why.
+"""Tests whether TLS in the kernel works here, by a real trial over loopback instead of a version number.
 
-The kernel says ENOENT for three different things, so the reason is looked up.
+ENOENT from the kernel has three different meanings, so the reason is determined separately.
 """
 
 import errno
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from .records import NoKernelTls
 
 PATIENCE = 5.0  # seconds for a few bytes over loopback
-CAP_NET_ADMIN = 12  # linux/capability.h: who has it makes the kernel load a module
+CAP_NET_ADMIN = 12  # linux/capability.h: with it, the kernel loads modules on demand
 ALL_IDS = ["0", "0", "4294967295"]  # /proc/self/uid_map outside of user namespaces
 
 
 class Untried(Exception):
-    """There is no loopback connection to try it on."""
+    """No loopback connection for the trial could be made."""
 
 
 def trial() -> "tuple[int, NoKernelTls | None]":
-    """(capabilities for the handshake, None), or (0, why there are none)."""
+    """(capabilities for the handshake, None), or (0, the reason if there are none)."""
     works: "list[Cipher]" = []
     found: "list[tuple[str, OSError]]" = []
     try:
@@ -45,7 +45,7 @@ def trial() -> "tuple[int, NoKernelTls | None]":
 
 
 def attempt(cipher: "Cipher") -> "tuple[str, OSError] | None":
-    """Send a word both ways with it: None when it has arrived, else (the step, what the kernel said)."""
+    """Send a word in both directions with this cipher; None if it worked, otherwise (failed step, error)."""
     sides = pair()
     try:
         agreed = os.urandom(32)
@@ -76,7 +76,7 @@ def exchange(one: "socket.socket", other: "socket.socket") -> None:
 
 
 def count(one: "socket.socket", other: "socket.socket", cipher: "Cipher") -> None:
-    """Without these counters nobody could tell a cut stream from a whole one."""
+    """Check the record counters, without which a cut stream would look complete."""
     if (ktls.records(one, ktls.TLS_TX, cipher), ktls.records(other, ktls.TLS_RX, cipher)) != (1, 1):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -111,7 +111,7 @@ def pair() -> "tuple[socket.socket, socket.socket]":
 
 
 def reason(step: str, exc: OSError) -> "NoKernelTls":
-    """What the kernel said at this step, and what that means."""
+    """The reason for an error of the kernel at this step."""
     if step == "attach" and exc.errno == errno.ENOENT:
         return missing()
     if step == "arm" and exc.errno == errno.ENOENT:
@@ -126,7 +126,7 @@ def no_tls(kind: "Any", error: str = "") -> "NoKernelTls":
 
 
 def missing() -> "NoKernelTls":
-    """The kernel has not this module, and has not loaded it for us."""
+    """The reason why the kernel has not loaded the module."""
     there = on_disk(os.uname().release)
     if there is False:
         return no_tls("no module")
@@ -138,7 +138,7 @@ def missing() -> "NoKernelTls":
 
 
 def on_disk(release: str) -> "bool | None":
-    """Whether this kernel's module is installed; None where its modules cannot be seen, as in a container."""
+    """Whether the module is installed for this kernel; None if modules are not visible, as in a container."""
     for folder in ("/lib/modules", "/usr/lib/modules"):
         listed = content("%s/%s/modules.dep" % (folder, release))
         if listed:
@@ -147,7 +147,7 @@ def on_disk(release: str) -> "bool | None":
 
 
 def may_load() -> bool:
-    """Whether the kernel loads modules for us: CAP_NET_ADMIN, and not in a user namespace only."""
+    """Whether the kernel would load modules for this process: CAP_NET_ADMIN outside of user namespaces."""
     for line in content("/proc/self/status").splitlines():
         name, _colon, value = line.partition(":")
         if name == "CapEff" and not int(value, 16) >> CAP_NET_ADMIN & 1:

@@ -1,9 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One side of a link, as the end sees it: its state, from open to settled.
+"""One side of a link in the end: its state, from open to settled.
 
-The socket itself belongs to the stages; the end keeps a copy of it and never
-reads or writes a byte of data.  What is done to it is in transport.
+The socket belongs to the stages.  The end keeps a copy and never reads or writes a byte of data.  The operations on it
+are in transport.
 """
 
 import select
@@ -25,87 +25,89 @@ if TYPE_CHECKING:
     from .records import EndWarning, LinkSpec, SideProblem, SideReport
     from .transport import Transport
 
-# what a side can be; "open" is the only one that is not settled, but for "committed" and "eof",
-# which wait for the last bytes to arrive and to be read
+# the states of a side; all are settled except "open", and "committed" and "eof", which wait until the last bytes have
+# arrived and are read
 OPEN = "open"
-COMMITTED = "committed"  # writer: we have said end of file
-DONE = "done"  # writer: and the other side has acknowledged every byte and the end
-EOF = "eof"  # reader: the writer has said end of file
-READ = "read"  # reader: and every byte of it was read
-LEFT = "left"  # reader: the stage was allowed to stop early, and did
-RESET = "reset"  # the other side, or something between, has broken the link
-ABORTED = "aborted"  # we have broken it
+COMMITTED = "committed"  # writer: the end of file was sent
+DONE = "done"  # writer: and the other side has acknowledged all bytes and the end
+EOF = "eof"  # reader: the end of file was received
+READ = "read"  # reader: and all bytes were read
+LEFT = "left"  # reader: the stage stopped early, as allowed
+RESET = "reset"  # broken by the other side, or by something in between
+ABORTED = "aborted"  # broken by this end
 BROKEN = (RESET, ABORTED)
 
 
 class Side:
-    """The writer's or the reader's side of one link."""
+    """One side of a link, that of the writer or the reader."""
 
     def __init__(self, spec: "LinkSpec", transport: "Transport"):
         self.spec, self.transport = spec, transport
         self.id = spec["id"]
         self.sock, self.writer, self.tcp, self.inode = transport.sock, transport.writer, transport.tcp, transport.inode
-        self.twin: "Side | None" = None  # the other side of a link that stays on this host
-        self.relay: "Relay | None" = None  # between this and the stage, where the link is encrypted
-        self.hidden = False  # between a relay and the stage
-        self.faces = False  # reader: and the stage reads from it
-        self.handed_over: "Callable[[], int] | None" = None  # bytes, by a relay, where the kernel does not count
+        self.twin: "Side | None" = None  # the other side of a link within this host
+        self.relay: "Relay | None" = None  # between this side and the stage, if the link is encrypted by relays
+        self.hidden = False  # whether it is between a relay and the stage
+        self.faces = False  # reader: whether the stage itself reads from it
+        self.handed_over: "Callable[[], int] | None" = None  # counts bytes of a relay, if the kernel cannot
         self.state = OPEN
         self.problem: "SideProblem | None" = None
         self.warnings: "list[EndWarning]" = []
-        self.padding = self.spilled = 0  # bytes that we read in the stage's place: NUL, and others
+        self.padding = self.spilled = 0  # bytes read in place of the stage: NUL bytes, and others
         self.since = time.monotonic()
         self.pulse = Pulse(spec, self.since)
         self.ended_at: "float | None" = None
         self.reads: "WholeReads | None" = None
-        self.halved = False  # writer: the reader's stage has shut down its own sending side, so that nobody parts later
-        self.parted = False  # writer: the reader's whole host has come to its end
+        self.halved = (
+            False  # writer: the reader's stage has shut down its sending side, so its host will not part later
+        )
+        self.parted = False  # writer: all stages on the reader's host have ended
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
-        self.flushing = False  # writer: its stage is over, but not all that it wrote is on its way
+        self.flushing = False  # writer: its stage has ended, but not all its data is sent
 
-    # -- what the kernel tells
+    # -- events and counters
 
     def wanted(self) -> "int | None":
-        """The poll(2) events that matter now, beside errors and hang-ups; None when none at all do."""
+        """The poll(2) events to wait for, besides errors and hang-ups; None for none at all."""
         if self.twin or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return None
         if self.state == COMMITTED and self.halved:
-            return None  # poll(2) would say no more than that it is: ``drained`` looks
+            return None  # poll(2) would show nothing new; ``drained`` checks it
         return 0 if self.writer else FIN
 
     def _closed(self, found: int) -> bool:
         """Reader: whether a hang-up without an error is the end of both directions, and not a reset.
 
-        A stage may have shut down its own sending side, which it has no use for.  The same events come when it has
-        eaten the error of a reset; but only a connection that was closed by both stays in TIME_WAIT.
+        A stage may have shut down its own unused sending side.  The events are the same after it has read the error of
+        a reset; but only a connection closed by both sides stays in TIME_WAIT.
         """
         return not found & select.POLLERR and self.transport.was_closed_in_order()
 
     @property
     def lingers(self) -> bool:
-        """Writer: all has arrived, but the reader still works, and only this connection tells that it lives."""
+        """Writer: whether all data has arrived, but the reader still runs, which only this connection shows."""
         return self.tcp and self.writer and self.state == DONE and not self.parted
 
     def notice(self, found: int) -> None:
-        """Latch the first event: a FIN is RDHUP alone; anything with HUP or ERR is a reset.
+        """Record the first event: RDHUP alone is a FIN, anything with HUP or ERR is a reset.
 
-        A child that reads the error clears POLLERR, and then HUP is all there is; reading SO_ERROR
-        here would take the error away from the child.
+        A child that reads the error clears POLLERR, and only HUP is left.  Reading SO_ERROR here would take the error
+        away from the child.
         """
         if self.state == OPEN and not self.writer and found & FIN and (not found & HANGUP or self._closed(found)):
             self._settle(EOF)
         elif self.state == COMMITTED and found & select.POLLHUP and not found & select.POLLERR:
             if self.transport.unsent():
-                self.halved = True  # both directions are shut, but not all has arrived
+                self.halved = True  # both directions are shut down, but not all data has arrived
                 return
             self._settle(DONE)
         elif found & HANGUP and self.state in (OPEN, COMMITTED):
             self._settle(RESET)
         if found & HANGUP:
-            self.parted = True  # how it went there, the reader's end tells
+            self.parted = True  # the reader's end reports the outcome
 
     def look(self) -> None:
-        """Reader, while its stage does not run: latch an error that poll(2) does not show."""
+        """Reader, while its stage does not run: record an error that poll(2) does not show."""
         if self.writer or self.state not in (OPEN, EOF):
             return
         found = self.transport.look()
@@ -113,10 +115,10 @@ class Side:
             self.problem = {"kind": "changed on the way", "where": "record", "error": ""}
         if found:
             self._settle(RESET)
-            self._break()  # its connection stands, and its writer is to hear of it
+            self._break()  # the connection still exists, and its writer must learn of it
 
     def readable(self) -> bool:
-        """A first byte, or a settled end, is there."""
+        """Whether a first byte or a settled end has arrived."""
         if self.state != OPEN:
             return True
         return self.unread() > 0
@@ -125,7 +127,7 @@ class Side:
         return self.transport.unread()
 
     def bytes(self, info: "Counters | None" = None) -> "int | None":
-        """Bytes acknowledged (writer) or received (reader); None where the kernel does not count."""
+        """Bytes acknowledged (writer) or received (reader); None if the kernel does not count."""
         if self.handed_over:
             return self.handed_over()
         info = info or self.transport.last_info()
@@ -135,7 +137,7 @@ class Side:
         return self.transport.count(info, fin)
 
     def check(self, now: float) -> None:
-        """Break the link when its peer is dead or, if that is asked for, when nothing moves."""
+        """Break the link if the other host is dead or, with stall_timeout, if no byte moves."""
         if not self.tcp or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return
         info = self.transport.info()
@@ -147,14 +149,13 @@ class Side:
         if problem:
             self.abort(problem)
 
-    # -- what the end decides
+    # -- operations
 
     def start_reading(self) -> None:
-        """The reader is about to start: from now on its reads are whole ones.
+        """Enable whole reads, before the reader starts.
 
-        Not for neighbours on one host: a read of a unix socket that waits with a part of its bytes
-        returns them and loses the writer's reset (unix_stream_read_generic clears it), and the next
-        read is an end of file.
+        Not for neighbours on one host: a read of a unix socket that waits with a part of its bytes returns them and
+        loses the reset of the writer (unix_stream_read_generic clears it), and the next read is an end of file.
         """
         self.transport.in_use = True
         size = self.spec.get("full_reads") or 0
@@ -170,17 +171,17 @@ class Side:
 
     @property
     def look_at(self) -> "float | None":
-        """When to look whether the reader sleeps on what it asked for; the end wakes it by itself."""
+        """When to check for a reader that sleeps although its bytes are there."""
         return self.reads.look_at if self.reads and self.state == OPEN else None
 
     def wake(self, now: float) -> None:
-        """Wake a reader that sleeps although all that it asked for is there, because it asked for little."""
+        """Wake a reader that sleeps although its bytes are there, because it asked for few."""
         if self.reads and self.look_at is not None and self.look_at <= now:
             self.reads.look(now, self.bytes() or 0)
 
     @property
     def busy(self) -> bool:
-        """Whether it is broken, and the kernel has not let us reset it yet."""
+        """Whether it is broken, but the kernel has not allowed the reset yet."""
         return self.transport.pending
 
     def flushed(self) -> bool:
@@ -189,7 +190,7 @@ class Side:
         return not self.flushing
 
     def commit(self) -> None:
-        """Say end of file."""
+        """Send the end of file."""
         try:
             self.transport.commit()
         except OSError:
@@ -204,7 +205,7 @@ class Side:
                 self.twin._settle(EOF)
 
     def drained(self) -> None:
-        """After a commit: is everything acknowledged, the end included?"""
+        """After a commit: check whether everything is acknowledged, including the end."""
         if self.state != COMMITTED:
             return
         if self.transport.unsent() == 0:
@@ -223,7 +224,7 @@ class Side:
         self._break()
 
     def leave(self) -> None:
-        """The stage may stop early and did: its writer is told, and not blamed."""
+        """Tell the writer that the stage has stopped early, as allowed; the writer is not blamed."""
         self._settle(LEFT)
         self._break()
 
@@ -237,15 +238,15 @@ class Side:
             self.twin._settle(RESET)
 
     def insist(self) -> None:
-        """Reset what the kernel did not let us reset while somebody slept in it."""
+        """Retry a reset that the kernel refused while a process slept in the socket."""
         self.transport.insist()
 
     def is_telling(self, now: float) -> bool:
-        """Whether it is broken, and the other host has yet to be told."""
+        """Whether it is broken, and the other host does not know yet."""
         return self.state == ABORTED and self.transport.is_telling(now)
 
     def drain(self, most: int) -> "bool | None":
-        """Read what a stage left: True at the end after NUL, ``most`` bytes; False after more, None for not yet."""
+        """Read the rest left by a stage: True after at most ``most`` NUL bytes, False for others, None for not yet."""
         if self.tcp:
             full_reads(self.sock, 1)
         while self.padding <= most:
@@ -267,13 +268,13 @@ class Side:
         return False
 
     def finish(self) -> None:
-        """The stage has read it all: an orderly close is due."""
+        """Close in order, after the stage has read everything."""
         self._settle(READ)
         self.transport.keep_figures()
         self.transport.release()
 
     def part(self) -> None:
-        """Close what was read, now that all of this host's stages are over: the writer's host has waited for that."""
+        """Close a fully read link after all stages on this host have ended, for which the writer's host waits."""
         if self.state == READ:
             self.transport.part()
 
@@ -283,7 +284,7 @@ class Side:
         self.ended_at = time.monotonic()
 
     def report(self, start: float) -> "SideReport":
-        """What the controller is told; seconds, bytes; what the kernel does not count is None."""
+        """The report for the controller, in seconds and bytes; None if the kernel does not count."""
         info = self.transport.last_info()
         micro = {name: None if value is None else value / 1e6 for name, value in info.items()}
         report: "SideReport" = {
@@ -318,12 +319,12 @@ class Side:
 
 
 def tcp_side(spec: "LinkSpec", connection: "Connection") -> Side:
-    """An authenticated connection becomes a link."""
+    """The side of a link from an authenticated connection."""
     return Side(spec, make_ready(spec, connection))
 
 
 def local_sides(spec: "LinkSpec") -> "tuple[Side, Side]":
-    """The writer's and the reader's side of a link between two neighbours on one host."""
+    """Both sides, (writer, reader), of a link between two neighbours on one host."""
     writer, reader = (Side(spec, transport) for transport in local_pair())
     writer.twin, reader.twin = reader, writer
     return writer, reader

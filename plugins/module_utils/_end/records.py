@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The records between the controller and an end: its plan, its samples and its report.
 
-For type checkers: no end loads this module, and none is sent it.  Times are seconds, sizes are bytes.
+They are for type checkers; this module is never shipped to an end.  Times are seconds, sizes are bytes.
 
-An end reports kinds and data.  Each kind has the fields of its class, and its sentence in _run.sentences.
+An end reports kinds and data.  Each kind has a class with its fields, and a sentence in _run.sentences.
 """
 
 TYPE_CHECKING = False
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     # -- what a relay writes to its end
 
     class RelayWords(TypedDict, total=False):
-        """What it has agreed on with the other one, and why it has failed."""
+        """The agreed TLS parameters, and the reason of a failure."""
 
         cipher: str
         version: str  # of TLS
-        kind: Literal["cut on the way", "changed on the way", "no tls", ""]  # "": a neighbour is the reason
+        kind: Literal[
+            "cut on the way", "changed on the way", "no tls", ""
+        ]  # "": a consequence of a neighbour's failure
         where: str
         error: str
 
@@ -29,19 +31,21 @@ if TYPE_CHECKING:
 
         name: str
         argv: "list[str]"
-        ok_rc: "list[int]"  # exit statuses that are no failure
+        ok_rc: "list[int]"  # exit statuses that mean success
         early_exit: bool  # it may stop before the end of its input
-        environment: "dict[str, str]"  # on top of the end's own
+        environment: "dict[str, str]"  # added to the end's own
         chdir: NotRequired[str]
-        creates: NotRequired[str]  # a path or pattern: if it exists, nothing is run
-        removes: NotRequired[str]  # a path or pattern: unless it exists, nothing is run
-        launcher: NotRequired["list[str | None]"]  # runs ``program``; None is the end's own Python
+        creates: NotRequired[str]  # a path or pattern; the run is skipped if it exists
+        removes: NotRequired[str]  # a path or pattern; the run is skipped unless it exists
+        launcher: NotRequired[
+            "list[str | None]"
+        ]  # the command that runs ``program``; None stands for the end's own Python
         program: NotRequired[str]  # base64
         keep: NotRequired[int]  # bytes of standard output in the report
-        blocks: NotRequired[bool]  # it wants whole blocks, and does not poll; by default that is told from argv
+        blocks: NotRequired[bool]  # it needs whole blocks and does not poll; by default this depends on argv
         inherit: NotRequired["dict[str, int]"]  # {its descriptor: the end's}
         own_session: NotRequired[bool]
-        others: NotRequired[bool]  # it inherits all descriptors that the end has inherited
+        others: NotRequired[bool]  # whether it inherits all inherited descriptors of the end
 
     class StageSpec(Command):
         """One command of a plan, on its end."""
@@ -63,27 +67,27 @@ if TYPE_CHECKING:
         """One end's side of a link, or both sides of a link within it."""
 
         id: str
-        index: int  # in the plan: the same for both ends
-        secret: str  # 32 bytes in hexadecimal; "" where the end is to make it
+        index: int  # its position in the plan, the same for both ends
+        secret: str  # 32 bytes in hexadecimal; "" if the end must make it
         side: str  # W writes, R reads; "local" for both
-        end: str  # at the other side
-        full_reads: int  # bytes of a whole read; 0 for reads as they come
+        end: str  # the end at the other side
+        full_reads: int  # bytes of a whole read; 0 for ordinary reads
         polled: bool  # the reader may poll before it reads
         rate_limit: int  # bytes a second; 0 for none
-        stall_timeout: int  # seconds without a byte; 0 for ever
-        dead_peer: int  # seconds without a packet; 0 for ever
+        stall_timeout: int  # seconds without a byte; 0 for no limit
+        dead_peer: int  # seconds without a packet; 0 for no limit
         encryption: "Encryption | None"
-        address: NotRequired[str]  # of the connection that was made, with the port
+        address: NotRequired[str]  # of the connection, with the port
         peer: NotRequired[str]
 
     class Place(TypedDict):
-        """Where an end can be dialled."""
+        """Addresses of an end."""
 
         addresses: "list[str]"
-        ssh_client: bool  # also where the dialling end's own login came from
+        ssh_client: bool  # whether to dial also the source address of the dialling end's login
 
     class Target(Place):
-        """Where and at which ports."""
+        """Addresses and ports of an end."""
 
         ports: "list[int]"
 
@@ -93,7 +97,7 @@ if TYPE_CHECKING:
         run: str  # 16 bytes in hexadecimal
         end: str
         listen: bool
-        ports: "list[int]"  # it listens on the first that is free
+        ports: "list[int]"  # it listens on the first free one
         links: "list[LinkSpec]"
         dial: "dict[str, Target]"  # by the names of the other ends
         stages: "list[StageSpec]"
@@ -108,9 +112,9 @@ if TYPE_CHECKING:
 
     class Process(TypedDict):
         pid: int  # 0 for one that /proc does not list
-        name: str  # of its command; "" if it is hidden from the end
+        name: str  # of its command; "" if hidden from the end
 
-    # why an end does not begin
+    # why an end refuses to begin
 
     class NoDirectory(TypedDict):
         kind: Literal["no directory"]
@@ -130,7 +134,7 @@ if TYPE_CHECKING:
         platform: str
 
     class ForeignProc(TypedDict):
-        """/proc is that of another PID namespace."""
+        """/proc belongs to another PID namespace."""
 
         kind: Literal["foreign proc"]
 
@@ -156,7 +160,7 @@ if TYPE_CHECKING:
         error: str
 
     class NoEncryption(TypedDict):
-        """Links are to be encrypted by the kernel, and it cannot."""
+        """Links must be encrypted by the kernel, but it cannot."""
 
         kind: Literal["no kernel tls"]
         problem: NoKernelTls
@@ -165,7 +169,7 @@ if TYPE_CHECKING:
         kind: Literal["no common cipher"]
 
     class OldPython(TypedDict):
-        """The loader's, as the next one."""
+        """Reported by the loader, like the next one."""
 
         kind: Literal["old python"]
         version: str
@@ -176,13 +180,13 @@ if TYPE_CHECKING:
         error: str
 
     class NoTls(TypedDict):
-        """Links are to be encrypted, and this Python has no TLS for that."""
+        """Links must be encrypted, but this Python has no usable TLS."""
 
         kind: Literal["no tls"]
         error: str
 
     class NoLoopback(TypedDict):
-        """Whole blocks of an encrypted link need a connection within the host."""
+        """Whole blocks on an encrypted link need a connection within the host, which failed."""
 
         kind: Literal["no loopback"]
         error: str
@@ -202,17 +206,17 @@ if TYPE_CHECKING:
     )
 
     class Skipped(TypedDict):
-        """``creates`` or ``removes`` of a stage says that there is nothing to do."""
+        """The run is skipped because of ``creates`` or ``removes`` of a stage."""
 
         stage: str
         path: str
         exists: bool
 
-    # how an end was ended
+    # how an end was stopped
 
     class Signalled(TypedDict):
         kind: Literal["signal"]
-        signal: str  # its name: numbers differ between architectures
+        signal: str  # its name, because numbers differ between architectures
 
     class ControllerLost(TypedDict):
         kind: Literal["controller"]
@@ -228,7 +232,7 @@ if TYPE_CHECKING:
         kind: Literal["unknown"]
 
     class OwnError(TypedDict):
-        """An error in this program."""
+        """An internal error of this program."""
 
         kind: Literal["error"]
         error: str
@@ -236,7 +240,7 @@ if TYPE_CHECKING:
     Stop = Signalled | ControllerLost | GuardKilled
     Death = Signalled | Exited | Unknown | OwnError
 
-    # what went wrong with a stage
+    # problems of a stage
 
     class NotStarted(TypedDict):
         kind: Literal["not started"]
@@ -246,7 +250,7 @@ if TYPE_CHECKING:
         error: str
 
     class Failed(TypedDict):
-        """Its exit status is not in ok_rc, or a signal ended it."""
+        """Its exit status is not in ok_rc, or a signal killed it."""
 
         kind: Literal["failed"]
         signal: str  # its name; "" if there was none
@@ -257,11 +261,11 @@ if TYPE_CHECKING:
         unread: int
 
     class Held(TypedDict):
-        """Something that it has left running has, or may have, its link open."""
+        """A process that it left running has, or may have, its link open."""
 
         kind: Literal["held"]
-        processes: "list[Process]"  # [] if they come and go too fast to be looked at
-        sure: bool  # they have it
+        processes: "list[Process]"  # [] if they come and go too fast to be examined
+        sure: bool  # whether they certainly have it open
 
     class NotKilled(TypedDict):
         kind: Literal["not killed"]
@@ -269,30 +273,30 @@ if TYPE_CHECKING:
 
     StageProblem = NotStarted | Failed | StoppedReading | Held | NotKilled
 
-    # why an end has broken a link whose stages were well
+    # why an end broke a link although both stages were running
 
     class Silent(TypedDict):
-        """No byte has moved, or the other host has not been heard of."""
+        """No byte has moved, or the other host has not responded."""
 
         kind: Literal["stalled", "dead peer"]
         seconds: int
 
     class Cancelled(TypedDict):
-        """The end was to stop."""
+        """The end was told to stop."""
 
         kind: Literal["cancelled"]
 
     class OnTheWay(TypedDict):
-        """Somebody between the hosts has changed or cut what is encrypted, or there is no TLS that both have."""
+        """The encrypted stream was changed or cut between the hosts, or they have no common TLS."""
 
         kind: Literal["cut on the way", "changed on the way", "no tls"]
         where: str  # handshake, time, certificate, stream, end or record
-        error: str  # OpenSSL's words; for time, the seconds
+        error: str  # the text of OpenSSL; for time, the seconds
 
     class RelayFailed(TypedDict):
         kind: Literal["relay"]
         name: str  # seal or open
-        signal: str  # that has ended it; "" if none has
+        signal: str  # that killed it; "" if none did
         error: str
 
     class KeyUsedUp(TypedDict):
@@ -301,7 +305,7 @@ if TYPE_CHECKING:
 
     SideProblem = Silent | Cancelled | OnTheWay | KeyUsedUp | RelayFailed
 
-    # what a person should know though nothing failed
+    # warnings, without a failure
 
     class ShortReads(TypedDict):
         kind: Literal["full reads"]
@@ -309,7 +313,7 @@ if TYPE_CHECKING:
         asked: int
 
     class SmallPackets(TypedDict):
-        """On the path of a connection large packets get lost."""
+        """Large packets get lost on the path of a connection."""
 
         kind: Literal["small packets"]
         address: str
@@ -319,23 +323,23 @@ if TYPE_CHECKING:
     EndWarning = ShortReads | SmallPackets
 
     class StageReport(TypedDict):
-        """The last state of a stage.  Times count from the moment when all links were made."""
+        """The last state of a stage.  Times count from the moment at which all links were made."""
 
         name: str
-        rc: "int | None"  # minus the number of the signal that ended it
+        rc: "int | None"  # -n for a death by signal n
         signal: "int | None"
         elapsed: "float | None"
         started_at: "float | None"
         ended_at: "float | None"
         cpu: "float | None"
         problem: "StageProblem | None"
-        blame: "list[str]"  # links that were broken before it had a problem
+        blame: "list[str]"  # links that were broken before it failed
         stderr: "str | None"  # the last part; None if it went elsewhere
         stdout: str  # the first part
         stdout_truncated: bool
 
     class Waited(TypedDict):
-        """Seconds that a writer has waited, or was at work."""
+        """Seconds that a writer was waiting or busy."""
 
         receiver: "float | None"
         buffer: "float | None"
@@ -349,7 +353,7 @@ if TYPE_CHECKING:
         records: "int | None"  # sealed, or opened and found authentic
 
     class SideReport(TypedDict):
-        """One side of a link; None for figures that this kernel, or a link within a host, does not have."""
+        """One side of a link; None for figures that this kernel, or a link within a host, lacks."""
 
         id: str
         side: str  # W or R
@@ -368,10 +372,10 @@ if TYPE_CHECKING:
         address: str
         peer: str
 
-    # how an attempt to dial has ended, or a conversation with whoever was there
+    # the outcome of an attempt to dial, or of a handshake
     Outcome = Literal[
         "connected",
-        "ok",  # a preflight's
+        "ok",  # of a preflight
         "not tried",
         "timed out",
         "refused",
@@ -410,28 +414,28 @@ if TYPE_CHECKING:
         detail: str
 
     class Taken(TypedDict):
-        """A port that an end could not listen on."""
+        """A port on which an end could not listen."""
 
         port: int
         error: str  # the kernel's; "" if no family of addresses works
 
     class ConnectReport(TypedDict):
-        """How an end has looked for the others."""
+        """How an end tried to reach the others."""
 
         listening: "list[int]"
         taken: "list[Taken]"
         dialled: "list[Dialled]"
-        dials: bool  # it was told where to dial
+        dials: bool  # whether it had addresses to dial
         strangers: int  # callers that did not prove themselves
         large: int  # connections on which large packets got lost
 
     class Report(TypedDict, total=False):
-        """The last word of an end; why there are no links, or what they have come to."""
+        """The report of an end: why there are no links, or their outcomes."""
 
         end: str
         python: str
         refused: Refusal
-        stage: str  # whose command it is that cannot be run
+        stage: str  # the stage whose command cannot be run
         skipped: Skipped
         not_connected: "list[str]"  # the links that were not made
         preflight: bool
@@ -442,10 +446,10 @@ if TYPE_CHECKING:
         died: Death  # its guard reports in its place
         warnings: "list[EndWarning]"
         killed: "list[Process]"
-        left: "list[Process]"  # they live on
+        left: "list[Process]"  # processes that live on
 
     class Sample(TypedDict):
-        """Figures while it runs."""
+        """Figures during the run."""
 
         sample: "list[SideReport]"
         at: float  # seconds since all links were made

@@ -2,20 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The two relays of an encrypted link: ``seal`` beside its writer, ``open`` beside its reader.
 
-Each is a process between the stage and the link, and speaks TLS (RFC 8446) over
-the link.  The writer's relay is the TLS server: what a server sends unasked, such
-as session tickets, then goes the way of the data, and nothing goes back after a
-handshake (a socket that is closed with unread bytes resets its connection).
+Each is a process between the stage and the link, and uses TLS (RFC 8446) over the link.  The writer's relay is the TLS
+server, because a server may send messages unasked, such as session tickets.  They then go in the direction of the data,
+and nothing goes back after a handshake (closing a socket with unread bytes resets its connection).
 
-A clean end is the writer's close_notify, and then the end of file of the link.
-An end of file alone is a cut; anything after close_notify is a forgery.
+A clean end is the writer's close_notify, followed by the end of file of the link.  An end of file alone means that the
+stream was cut; anything after close_notify is forged.
 
-No key may seal too much (RFC 8446, 5.5).  So the writer may end a session where a
-whole number of ``step`` bytes was sent in it, and another session follows in the
-same connection.  It always does after such a number: what ends there is never
-the stream, and whoever cuts it there is found out.
+The amount of data for one key is limited (RFC 8446, 5.5).  So the writer may end a session after a multiple of ``step``
+bytes, and another session follows on the same connection.  After such a multiple another session always follows, so the
+stream never ends there, and a cut at this point is detected.
 
-This module is shipped, and ``ssl`` imported, only where a plan asks for relays.
+This module is shipped, and ``ssl`` imported, only if a plan needs relays.
 """
 
 import os
@@ -29,7 +27,7 @@ from .wire import to_json
 
 try:
     import ssl
-except ImportError:  # a Python that was built without
+except ImportError:  # a Python built without it
     ssl = None  # type: ignore[assignment]
 
 TYPE_CHECKING = False
@@ -38,23 +36,23 @@ if TYPE_CHECKING:
 
     from .records import Encryption
 
-BUFFER = 1 << 20  # bytes that are read and written at once
+BUFFER = 1 << 20  # bytes of one read or write
 RECORD = 16384  # bytes of data in a TLS record, at most
-STEP = 1 << 30  # bytes: a session may end where it has sent a multiple of this
+STEP = 1 << 30  # bytes: a session may end after a multiple of this
 BUDGET = 1 << 33  # blocks of AES (16 bytes) that one key may seal: 128 GiB in full records
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK"  # of TLS 1.2; those of TLS 1.3 are all good
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: a certificate of this run needs no clock
 PR_SET_DUMPABLE, PR_SET_NAME = 4, 15  # linux/prctl.h
 COUNTERS = struct.Struct("=QQ")  # bytes of data, records: in a page that the relay shares with its end
 
-# what is wrong when a relay fails by itself, and where (see records)
+# the kinds of failures of a relay itself (see records)
 CUT, CHANGED, NO_TLS = "cut on the way", "changed on the way", "no tls"
 HANDSHAKE, TIME, CERTIFICATE, STREAM, END = "handshake", "time", "certificate", "stream", "end"
-NO_COMMON = ("NO_SHARED_CIPHER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE")  # OpenSSL's words for it
+NO_COMMON = ("NO_SHARED_CIPHER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE")  # the error texts of OpenSSL
 
 
 class Failed(Exception):
-    """The link cannot be trusted, or not be encrypted."""
+    """The link cannot be trusted, or cannot be encrypted."""
 
     def __init__(self, kind: str, where: str, error: str = ""):
         super().__init__(kind)
@@ -62,28 +60,28 @@ class Failed(Exception):
 
 
 def missing() -> str:
-    """What this Python has instead of a TLS that relays can use, "" if it has one."""
+    """Why the TLS of this Python cannot be used for relays, "" if it can."""
     if ssl is None:
         return "no ssl module"
     return "" if ssl.OPENSSL_VERSION_INFO >= (1, 0, 2) else str(ssl.OPENSSL_VERSION)
 
 
 def in_file(text: str) -> int:
-    """A descriptor of this: OpenSSL takes a key from a named file only, and this one has no name of its own."""
+    """A descriptor of a file with this text.  OpenSSL reads keys only from files, and this one has no name on disk."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("socketpipe")
         os.write(fd, text.encode("ascii"))
         return fd
     fd, target = os.pipe()  # Python before 3.8
-    os.write(target, text.encode("ascii"))  # less than the smallest pipe holds
+    os.write(target, text.encode("ascii"))  # fits into the smallest pipe
     os.close(target)
     return fd
 
 
 def make_context(server: bool, pem: "Encryption") -> "ssl.SSLContext":
-    """``pem``: this side's certificate and key, and the only certificate that the other side can have."""
+    """``pem``: certificate and key of this side, and the only valid certificate of the other side."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False  # the certificate itself is known
+    context.check_hostname = False  # the exact certificate is known
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= NO_CHECK_TIME
     context.load_verify_locations(cadata=pem["peer"])
@@ -107,7 +105,7 @@ def make_context(server: bool, pem: "Encryption") -> "ssl.SSLContext":
 
 
 class Tls:
-    """TLS sessions over a blocking socket, through memory: a system call for many records, not for each."""
+    """TLS sessions over a blocking socket, through memory buffers: one system call for many records."""
 
     def __init__(self, link: "socket.socket", server: bool, pem: "Encryption", patience: float):
         self.link, self.server = link, server
@@ -121,7 +119,7 @@ class Tls:
             raise Failed(CUT, TIME, "%g" % patience) from None
 
     def begin(self, patience: "float | None" = None) -> None:
-        """The handshake of a new session, with fresh keys; ``patience``: seconds that the other side has for it."""
+        """The handshake of a new session, with fresh keys; ``patience``: its limit in seconds."""
         self.made = False
         self.arrived, self.leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.session = self.context.wrap_bio(self.arrived, self.leaving, server_side=self.server)
@@ -155,29 +153,29 @@ class Tls:
         self.arrived.write(self.view[:count])
 
     def end(self) -> None:
-        """Say that this session ends (close_notify)."""
+        """End this session with close_notify."""
         try:
             self.session.unwrap()
         except ssl.SSLWantReadError:
-            pass  # the other side does not say the same
+            pass  # the other side does not answer with one
         self.flush()
 
     def expect_nothing(self) -> None:
-        """The other side has ended the session: what comes behind that is not its."""
+        """Raises Failed if data follows the end of the session, because it is forged."""
         if self.arrived.pending:
             raise Failed(CHANGED, END)
 
 
 def reason(exc: "ssl.SSLError") -> str:
-    """OpenSSL's own words for what is wrong: "certificate verify failed"."""
+    """The error text of OpenSSL, such as "certificate verify failed"."""
     return (exc.reason or str(exc)).replace("_", " ").lower()
 
 
 def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
-    """From the stage to the link, until the stage has committed; a broken one is an OSError (ECONNRESET)."""
+    """Relay from the stage to the link until the stage commits; raises OSError (ECONNRESET) if it breaks."""
     receive, view, read, send = plain.recv_into, tls.view, tls.leaving.read, tls.link.sendall
     write = tls.session.write
-    total = records = sent = used = 0  # the latter two: in this session
+    total = records = sent = used = 0  # the last two: in this session
     while True:
         size = receive(view[: min(BUFFER, step - sent % step)])
         if not size:
@@ -194,14 +192,14 @@ def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", s
             tls.begin()
             sent = used = 0
             write, read = tls.session.write, tls.leaving.read
-    if sent and sent % step == 0:  # at such a place another session follows, though nothing is left for it
+    if sent and sent % step == 0:  # here another session must follow, even without any data
         tls.end()
         tls.begin()
     tls.end()
 
 
 def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
-    """From the link to the stage, until the writer's last word and the end of the link."""
+    """Relay from the link to the stage, until the end of the last session and of the link."""
     clear = bytearray(BUFFER + RECORD)
     view, room = memoryview(clear), len(clear)
     total = records = sent = filled = 0
@@ -227,14 +225,14 @@ def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]",
             sent = 0
         elif size < 0:
             tls.fill()
-    if tls.link.recv(1):  # it is at its end once the writer's end has committed
+    if tls.link.recv(1):  # it ends when the writer's end has committed
         raise Failed(CHANGED, END)
 
 
 def deliver(
     plain: "socket.socket", data: memoryview, before: int, records: int, count: "Callable[[int, int], Any]"
 ) -> None:
-    """To the stage; what has been counted is what was handed over, also while the stage does not read on."""
+    """Write data to the stage; the count shows the bytes handed over, even while the stage does not read."""
     done = 0
     while done < len(data):
         try:
@@ -256,10 +254,10 @@ def serve(
     count: "Callable[[int, int], Any]",
     tell: "Callable[[dict[str, str]], Any]",
 ) -> int:
-    """Be one relay from its first to its last byte; returns its exit status, 0 for a clean end.
+    """Run one relay; returns its exit status, 0 for a clean end.
 
-    ``spec``: what make_context needs, and perhaps ``step`` and ``budget``; ``count``: is given the bytes of data and
-    the records so far; ``tell``: is given the session's version and cipher once it is made, and what failed.
+    ``spec``: the argument of make_context, optionally with ``step`` and ``budget``; ``count`` is called with the bytes
+    of data and the records so far; ``tell`` is called with version and cipher of the session, and with a failure.
     """
     server = role == "seal"
     try:
@@ -272,7 +270,7 @@ def serve(
         tell(exc.problem)
     except ssl.SSLError as exc:
         tell({"kind": NO_TLS, "where": "", "error": reason(exc)})
-    except (OSError, MemoryError) as exc:  # a broken neighbour, of whom the end knows more than we do
+    except (OSError, MemoryError) as exc:  # a broken neighbour, of which the end knows more
         tell({"kind": "", "where": "", "error": str(exc) or type(exc).__name__})
     else:
         return 0
@@ -280,19 +278,19 @@ def serve(
 
 
 def hide_memory(name: str) -> None:
-    """Under this name (15 bytes at most): no core dump of us, and no other process of our user may read our memory."""
+    """Take this name (at most 15 bytes), and allow neither core dumps nor access to memory by the same user."""
     c_prctl(PR_SET_NAME, name.encode("ascii") + b"\0", 0, 0, 0)
     c_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def become(role: str, spec: "Encryption", patience: float, page: "Any") -> "NoReturn":
-    """In a process of its own, whose descriptors 0 and 1 are sockets, 2 a pipe to the end: never returns."""
+    """Run a relay in this forked process; 0 and 1 are its sockets, 2 is a pipe to the end; never returns."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             try:
                 os.close(int(name))
             except OSError:
-                pass  # that of the listing itself
+                pass  # the descriptor of the listing itself
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     hide_memory("socketpipe-" + role)
     inward, outward = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) for fd in (0, 1))

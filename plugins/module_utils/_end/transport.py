@@ -1,13 +1,12 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The socket of one side of a link, and all that is ever done to it.
+"""The socket of one side of a link, and all operations on it.
 
-Each act has one place: ``make_ready`` and ``local_pair`` prepare a socket for
-the commands, ``commit`` says end of file, ``abort`` breaks the link, for an end
-and for its guard.  When to do them is decided elsewhere (link, rules, guard).
+Each operation has one place: ``make_ready`` and ``local_pair`` prepare a socket for the commands, ``commit`` sends the
+end of file, ``abort`` breaks the link, for an end and for its guard.  Other modules decide when (link, rules, guard).
 
-Abort is the default: with linger {1, 0}, set when the connection was made, any
-last close is a reset.  Only ``commit`` makes an end of file.
+Abort is the default: linger {1, 0}, set when the connection is made, turns any last close into a reset.  Only
+``commit`` makes an end of file.
 """
 
 import os
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
     from .records import Encrypted, LinkSpec
 
 
-FORGED = "forged"  # a kind of error (see ``look``): what has arrived does not come from the writer
+FORGED = "forged"  # a kind of error (see ``look``): received data is not from the writer
 
 
 class Transport:
-    """What the transports share; ``sock`` is also the stage's, which alone reads and writes it."""
+    """The base of the transports; the stage shares ``sock``, and only the stage reads and writes it."""
 
     tcp = True  # False: both sides are on this host, and there are no counters
     guarded = True  # whether the guard keeps a copy of the socket, to abort the link when the end has died
@@ -48,15 +47,15 @@ class Transport:
     def __init__(self, sock: socket.socket, writer: bool):
         self.sock, self.writer = sock, writer
         self.inode = os.fstat(sock.fileno()).st_ino
-        self.pending = False  # aborted, but the kernel has not let us reset the connection yet
+        self.pending = False  # aborted, but the kernel has not allowed the reset yet
         self._last: "tuple[int, Counters] | None" = None  # bytes unread, counters
 
     def flushed(self) -> bool:
-        """Writer: whether an end of file that is said now comes after all that the stage has written."""
+        """Writer: whether an end of file sent now would follow all data of the stage."""
         return True
 
     def commit(self) -> None:
-        """Say end of file; raises OSError when the link is broken."""
+        """Send the end of file; raises OSError if the link is broken."""
         raise NotImplementedError
 
     def abort(self) -> None:
@@ -67,23 +66,23 @@ class Transport:
         """Complete an abort that is pending."""
 
     def is_telling(self, now: float) -> bool:
-        """Writer: whether the reader's host has yet to be told of an abort, and can still be."""
+        """Writer: whether the reader's host does not know of an abort yet, and can still be told."""
         return False
 
     def look(self) -> str:
-        """Reader, while no stage reads: the kind of error that the next read would meet and poll(2) does not show."""
+        """Reader, while no stage reads: the kind of error of the next read, which poll(2) does not show."""
         return ""
 
     def worn_out(self) -> str:
-        """The cipher whose key must not encrypt any more, "" if it may."""
+        """The cipher whose key has reached its limit, "" if it has not."""
         return ""
 
     def release(self) -> None:
-        """Reader: all was read, so a close by anybody is an orderly one from now on."""
+        """Reader: everything was read, so from now on a close by any process is orderly."""
         set_linger(self.sock, False)
 
     def part(self) -> None:
-        """Reader: close in order, whoever else still holds the socket."""
+        """Reader: close in order, even if other processes still hold the socket."""
 
     def was_closed_in_order(self) -> bool:
         """Whether both sides have closed the connection, this one first."""
@@ -94,21 +93,21 @@ class Transport:
         return False
 
     def unread(self) -> int:
-        """Bytes that have arrived and that the stage has not read."""
+        """The number of bytes received but not read by the stage."""
         return unread(self.sock) if self._last is None else self._last[0]
 
     def unsent(self) -> int:
-        """Bytes, the end of file counted as one, that the other side has not acknowledged."""
+        """The number of unacknowledged bytes; the end of file counts as one."""
         return unsent(self.sock)
 
     def info(self) -> "Counters":
-        """The kernel's counters (see kernel.TCP_INFO), {} when there are none."""
+        """The counters of the kernel (see kernel.TCP_INFO), {} if there are none."""
         return {}
 
     def count(self, info: "Counters", ended: bool) -> "int | None":
-        """Bytes of data that were acknowledged (writer) or received (reader); None where the kernel does not count.
+        """Bytes of data that were acknowledged (writer) or received (reader); None if the kernel does not count.
 
-        ``ended``: the end of file is known to be among what was counted.
+        ``ended``: the count includes the end of file.
         """
         return None
 
@@ -117,17 +116,17 @@ class Transport:
         return False
 
     def encrypted(self, info: "Counters") -> "Encrypted | None":
-        """How it is encrypted."""
+        """How it is encrypted, None if it is not."""
         return None
 
     def last_info(self) -> "Counters":
-        """The counters when they were kept, or now."""
+        """The kept counters, or the current ones."""
         if self._last:
             return self._last[1]
         return self.info() if self.sock.fileno() >= 0 else {}
 
     def keep_figures(self) -> None:
-        """Keep the figures of now, before the next act spoils them."""
+        """Keep the current figures, before the next operation changes them."""
         if self._last is None:
             self._last = self.unread(), self.info()
 
@@ -136,7 +135,7 @@ class Tcp(Transport):
     """A TCP connection to another end."""
 
     def __init__(self, sock: socket.socket, writer: bool, counted: "Counters"):
-        """``counted``: the counters when the handshake was over."""
+        """``counted``: the counters at the end of the handshake."""
         super().__init__(sock, writer)
         self.counter = "bytes_acked" if writer else "bytes_received"
         self.base = counted.get(self.counter)
@@ -148,7 +147,7 @@ class Tcp(Transport):
 
     def abort(self) -> None:
         if not self.writer:
-            self._shut(socket.SHUT_WR)  # a reset after that is a SIGPIPE for the writer's stage, as in a shell
+            self._shut(socket.SHUT_WR)  # a later reset then causes SIGPIPE in the writer's stage, as in a shell
         self.pending = not disconnect(self.sock)
 
     def insist(self) -> None:
@@ -156,7 +155,7 @@ class Tcp(Transport):
             self.pending = not disconnect(self.sock)
 
     def part(self) -> None:
-        # if all was read long after it came, the writer's host has forgotten us (tcp_fin_timeout)
+        # if the data was read long after its arrival, the writer's host has dropped the connection (tcp_fin_timeout)
         self._shut(socket.SHUT_RDWR)
 
     def _shut(self, how: int) -> None:
@@ -185,47 +184,47 @@ class Tcp(Transport):
 
 
 class Local(Transport):
-    """Half of a socketpair between two neighbours on this host, which obeys the same rules (unix(7)).
+    """Half of a socketpair between two neighbours on this host, with the same rules (unix(7)).
 
-    One byte stays unread in the writer's receive queue: if the writer's side is
-    closed before ``commit`` takes that byte, the reader gets ECONNRESET.
+    One byte stays unread in the receive queue of the writer.  If that side is closed before ``commit`` has read the
+    byte, the reader gets ECONNRESET.
     """
 
     tcp = False
-    guarded = False  # it is broken when all have closed it: the stages' death does it
+    guarded = False  # it breaks when all have closed it, so the death of the stages breaks it
 
     def commit(self) -> None:
         try:
-            self.sock.recv(1, socket.MSG_DONTWAIT)  # while it was unread, a death was a reset
+            self.sock.recv(1, socket.MSG_DONTWAIT)  # while the byte was unread, a death caused a reset
         except OSError:
-            pass  # the stage has read it from its own output
+            pass  # the stage has read the byte from its own output
         self.sock.shutdown(socket.SHUT_WR)
 
     def abort(self) -> None:
         if self.writer:
-            self.sock.close()  # with our byte unread: ECONNRESET for the reader
+            self.sock.close()  # with the byte unread: ECONNRESET for the reader
         else:
             self.sock.shutdown(socket.SHUT_RDWR)  # EPIPE for the writer
 
 
 def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
-    """Prepare an authenticated connection for its command.  It is reset unless committed, from birth."""
+    """Prepare an authenticated connection for its command.  Unless it is committed, it gets reset."""
     sock, writer = connection.sock, spec["side"] == "W"
-    sock.setblocking(True)  # lives in the open file description: a stage would fail with EAGAIN
+    sock.setblocking(True)  # shared through the open file description: a stage would fail with EAGAIN
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
     if spec.get("dead_peer"):
         keep_alive(sock, spec["dead_peer"])
     if writer and spec.get("rate_limit"):
         pace(sock, spec["rate_limit"])
     if connection.cipher:
-        from .ktls_transport import KernelTls  # an end that is not to encrypt has no such module
+        from .ktls_transport import KernelTls  # shipped only for encryption
 
         return KernelTls(sock, writer, connection.counted, connection.cipher)
     return Tcp(sock, writer, connection.counted)
 
 
 def local_pair() -> "tuple[Local, Local]":
-    """(writer's, reader's): the two sides of a link between neighbours, ready for their commands."""
+    """(writer, reader): the two sides of a link between neighbours, ready for their commands."""
     writer, reader = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     reader.send(b"\0")
     return Local(writer, True), Local(reader, False)
