@@ -34,7 +34,7 @@ from ._task_run import TaskRun
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command, Sample
-    from ..module_utils._run.records import Cause, LinkResult, Options
+    from ..module_utils._run.records import Advice, Cause, LinkResult, Options
 
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
 LIMIT = "tape_rate_limit"  # the option that sets the rate limit, for messages
@@ -42,10 +42,10 @@ SAMPLE = 1.0  # seconds between samples of an end for progress lines
 PROGRESS = 30  # seconds until the first progress line
 # names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
-ADVICE = {
+ADVICE: Advice = {
     "timeout": "tape_connect_timeout",
     "stalled": "tape_stall_timeout",
-    "not connected": "Try tape_address (addresses to dial), tape_ports (ports that a firewall allows) or tape_listen "
+    "not_connected": "Try tape_address (addresses to dial), tape_ports (ports that a firewall allows) or tape_listen "
     "(which host listens).",
 }
 

@@ -92,7 +92,7 @@ STATUSES = {
     "remote killed": (
         "-i { echo x } -r { sh -c 'cat; kill -9 $$' }",
         137,
-        "remote (sh) on FAR was killed by SIGKILL (SIGKILL: was the host out of memory?)",
+        "remote (sh) on FAR was killed by SIGKILL (was the host out of memory?)",
     ),
     "output killed": (
         "-r { echo x } -o { sh -c 'cat; kill $$' }",

@@ -116,7 +116,7 @@ CASES: dict[str, Case] = {
         {},
         "failed",
         "remote",
-        "remote (bzip2) on db1 was killed by SIGKILL, with no output on standard error (SIGKILL: was the host out of",
+        "remote (bzip2) on db1 was killed by SIGKILL (was the host out of memory?), with no output on standard error",
     ),
     "the sink fails": (
         {
@@ -370,7 +370,9 @@ def test_early_exit(name: str) -> None:
 def test_a_front_end_without_advice_on_early_exits() -> None:
     """The tape modules have no such option, so the sentence ends before it."""
     said = reports(pipe(), {"output": {"problem": {"kind": "stopped reading", "consumed": 9, "unread": 3}}})
-    cause = Verdict(pipe(), {end: outcome(report) for end, report in said.items()}, HOSTS, {"timeout": "x"}).cause
+    cause = Verdict(
+        pipe(), {end: outcome(report) for end, report in said.items()}, HOSTS, {"timeout": "x", "not_connected": "y"}
+    ).cause
     assert cause is not None and cause["msg"].endswith("with exit status 0, 3 left unread")
 
 
@@ -385,7 +387,10 @@ def test_an_end_died() -> None:
     )
     died = {"end": "remote", "died": SIGKILL, "killed": [], "left": []}
     verdict = judge(pipe(), {**said, "remote": died})
-    assert verdict.cause is not None and verdict.cause["msg"] == "on db1: the end was killed by SIGKILL"
+    assert (
+        verdict.cause is not None
+        and verdict.cause["msg"] == "on db1: the end was killed by SIGKILL (was the host out of memory?)"
+    )
     assert verdict.cause["kind"] == "end" and verdict.started
 
 

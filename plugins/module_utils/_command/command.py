@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .._end.records import Command, Sample
-    from .._run.records import Outcome
+    from .._run.records import Advice, Outcome
 
 HERE, THERE = "here", "there"
 SAMPLE = 1.0  # seconds between samples for the progress line
 PATIENT = 10 * 365 * 86400.0  # seconds: somebody may have to type a password
 NO_WAY = "the login command cannot carry the keys: %s"
-ADVICE = {
+ADVICE: "Advice" = {
     "failed": "to accept this status, use --ok-rc %s=%s",
-    "early exit": "leave out --whole if that is what you want",
+    "early_exit": "leave out --whole if that is what you want",
     "timeout": "-t/--timeout",
-    "not connected": "Try -h (addresses to dial), --ports (ports that a firewall allows) or --listen (which side "
+    "not_connected": "Try -h (addresses to dial), --ports (ports that a firewall allows) or --listen (which side "
     "listens).",
 }
 

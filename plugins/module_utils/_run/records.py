@@ -91,6 +91,15 @@ if TYPE_CHECKING:
         writer: str
         reader: str
 
+    class Advice(TypedDict):
+        """What a front-end has messages suggest, with the names of its own options."""
+
+        failed: NotRequired[str]  # with places for the name of a stage and the exit statuses to accept
+        early_exit: NotRequired[str]
+        timeout: str  # the option that sets the time to connect
+        stalled: NotRequired[str]  # the option that sets that time
+        not_connected: str
+
     # -- results
 
     class StageResult(TypedDict):

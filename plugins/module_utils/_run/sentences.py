@@ -31,7 +31,7 @@ NO_FORK = "it cannot start a process: %s; is there a limit (ulimit -u, pids.max 
 OLD_PYTHON = "Python 3.6 or later is needed, this is %s"
 NO_TLS = "encrypted links need Python's ssl module with OpenSSL 1.0.2 or later, and the Python there has %s"
 NO_LOOPBACK = "whole blocks of an encrypted link need the loopback interface, and it does not work: %s"
-KILLED = " (was the host out of memory?)"
+OUT_OF_MEMORY = " (was the host out of memory?)"
 # in what somebody between the hosts has meddled
 MEDDLED = {
     "handshake": "the TLS handshake was %s",
@@ -153,10 +153,14 @@ def skipped(found: "Skipped") -> str:
     return "%s: %s %s" % (found["stage"], found["path"], "exists" if found["exists"] else "does not exist")
 
 
+def killed(signal: str) -> str:
+    return "killed by %s%s" % (signal, OUT_OF_MEMORY if signal == "SIGKILL" else "")
+
+
 def stopped(stop: "Stop") -> str:
     """What stopped an end that could still report."""
     if stop["kind"] == "signal":
-        return "the end was killed by %s" % stop["signal"]
+        return "the end was %s" % killed(stop["signal"])
     return "the guard was killed" if stop["kind"] == "guard" else "the connection to the controller was lost"
 
 
@@ -165,7 +169,7 @@ def died(death: "Death") -> str:
     if death["kind"] == "error":
         return "an error in socketpipe itself: %s" % death["error"]
     if death["kind"] == "signal":
-        return "the end was killed by %s" % death["signal"]
+        return "the end was %s" % killed(death["signal"])
     return "the end exited with status %d" % death["status"] if death["kind"] == "exit" else "the end died"
 
 
@@ -197,7 +201,7 @@ def held(problem: "Held") -> str:
 def exit_text(signal: str, rc: "int | None", ok_rc: "list[int]") -> str:
     """How a command failed."""
     if signal:
-        return "was killed by %s" % signal
+        return "was %s" % killed(signal)
     if rc == 0:
         return "failed with exit status 0, which is not in ok_rc (%s)" % ", ".join(str(code) for code in ok_rc)
     return "failed with exit status %s" % rc
@@ -208,8 +212,8 @@ def link_problem(problem: "SideProblem") -> str:
     if problem["kind"] == "cut on the way" or problem["kind"] == "changed on the way" or problem["kind"] == "no tls":
         return on_the_way(problem)
     if problem["kind"] == "relay":
-        how = "was ended by %s" % problem["signal"] if problem["signal"] else "failed: %s" % problem["error"]
-        return "its relay %s %s%s" % (problem["name"], how, KILLED if problem["signal"] == "SIGKILL" else "")
+        how = "was %s" % killed(problem["signal"]) if problem["signal"] else "failed: %s" % problem["error"]
+        return "its relay %s %s" % (problem["name"], how)
     if problem["kind"] == "key used up":
         return USED_UP % problem["cipher"]
     if problem["kind"] == "cancelled":

@@ -15,18 +15,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._end.records import ConnectReport, Report, SideReport, StageProblem, StageReport
     from .plan import Plan
-    from .records import Cause, Joint, Outcome
+    from .records import Advice, Cause, Joint, Outcome
 
     Suspect = tuple[float, Cause]  # (time of the failure, on the clock of the run, cause)
 
 LATE = float("inf")
 MSG_MOST = 4 * 1024  # characters of JSON; a result contains the message twice
-# advice for messages, with the names of a task's options
-ADVICE = {
-    "early exit": "if that is what you want, set early_exit for it",
+# with the names of a task's options
+ADVICE: "Advice" = {
+    "early_exit": "if that is what you want, set early_exit for it",
     "timeout": "connect_timeout",
     "stalled": "stall_timeout",
-    "not connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
+    "not_connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
     "listens), or test the network with preflight: true.",
 }
 CUT = "the link %s between %s and %s was cut on the way: %s sent %s records, %s received %s; is somebody in between?"
@@ -68,10 +68,10 @@ class Verdict:
         plan: "Plan",
         outcomes: "dict[str, Outcome]",
         hosts: "dict[str, str]",
-        advice: "dict[str, str] | None" = None,
+        advice: "Advice" = ADVICE,
     ):
-        """``outcomes``: {end: outcome}; ``hosts``: {end: name of its host}; ``advice``: like ADVICE."""
-        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice or ADVICE
+        """``outcomes``: {end: outcome}; ``hosts``: {end: name of its host}."""
+        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice
         self.reports: "dict[str, Report]" = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
         self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
         self.stages: "dict[str, StageReport]" = {}
@@ -172,8 +172,6 @@ class Verdict:
             if stage["stderr"] is not None:
                 said = explanation(stage["stderr"])
                 text += ": %s" % said if said else ", with no output on standard error"
-            if stage["signal"] == 9:
-                text += " (SIGKILL: was the host out of memory?)"
             rc = stage["rc"] or 0
             if "failed" in self.advice and rc > 0 and self._writes(name):
                 codes = sorted({*self.plan.stage(name)["ok_rc"], rc})
@@ -182,7 +180,7 @@ class Verdict:
             text = "could not be started: " + sentences.not_started(problem)
         elif problem["kind"] == "stopped reading":
             text = sentences.stopped_reading(problem, stage["rc"])
-            text += "; %s" % self.advice["early exit"] if "early exit" in self.advice else ""
+            text += "; %s" % self.advice["early_exit"] if "early_exit" in self.advice else ""
         elif problem["kind"] == "held":
             text = "%s; make it wait for that process, or close the output of that process" % sentences.held(problem)
         else:
@@ -198,7 +196,7 @@ class Verdict:
                 kind, text = problem["kind"], sentences.link_problem(problem)
                 hosts = self._link_hosts(link)
                 sentence = "the link %s between %s and %s was aborted: %s" % ((link,) + hosts + (text,))
-                sentence += " (%s)" % self.advice[kind] if kind in self.advice else ""
+                sentence += " (%s)" % self.advice["stalled"] if kind == "stalled" and "stalled" in self.advice else ""
                 at = LATE if said["ended_at"] is None else said["ended_at"]
                 found.append(
                     (at, {"kind": kind, "link": link, "host": hosts[0 if side == "W" else 1], "msg": sentence})
@@ -329,7 +327,7 @@ class Verdict:
             self.plan.options.get("connect_timeout", 30),
             self.advice["timeout"],
             self.who_tried_what(),
-            MTU if large else self.advice["not connected"],
+            MTU if large else self.advice["not_connected"],
         )
         return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
 
