@@ -19,7 +19,7 @@ from ._script import EPOCH, MAIN, members, read_file
 
 TOP = "_tape"
 MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
-ROOMS = {"archiver": "archiver", "tapehost": "host"}  # the package of each program; both use common
+ARCHIVER, HOST = "archiver", "host"  # the programs, by the names of their packages; both use common
 ENTRY = "from _tape.%s.main import main\n\nraise SystemExit(main())\n"
 REQUEST = "request.json"
 
@@ -28,9 +28,9 @@ def pack(program: str) -> bytes:
     """The archive of a program; the same files give the same bytes; raises OSError."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(MAIN, EPOCH), ENTRY % ROOMS[program], zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(MAIN, EPOCH), ENTRY % program, zipfile.ZIP_DEFLATED)
         archive.writestr(zipfile.ZipInfo(TOP + "/", EPOCH), b"")
-        for room in ("common", ROOMS[program]):
+        for room in ("common", program):
             archive.writestr(zipfile.ZipInfo(f"{TOP}/{room}/", EPOCH), b"")
             for name in members(os.path.join(MODULE_UTILS, TOP, room)):
                 content = b"" if name.endswith("/") else read_file(os.path.join(MODULE_UTILS, TOP, room, name))
@@ -40,7 +40,7 @@ def pack(program: str) -> bytes:
 
 
 # made once, when Ansible's main process loads an action, for all workers
-PROGRAMS = {program: pack(program) for program in ROOMS}
+PROGRAMS = {program: pack(program) for program in (ARCHIVER, HOST)}
 
 
 def with_request(program: str, request: Mapping[str, Any]) -> bytes:

@@ -25,10 +25,10 @@ from ..module_utils._run.report import Misfit
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
+from . import _tape_program
 from ._connections import HostError
 from ._hosts import Host, reach
 from ._tape_answers import ANSWERS
-from ._tape_program import with_request
 from ._task_launch import encrypt
 from ._task_run import TaskRun
 
@@ -42,6 +42,7 @@ SAMPLE = 1.0  # seconds between samples of an end for progress lines
 PROGRESS = 30  # seconds until the first progress line
 # names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
+SHOWN = {_tape_program.ARCHIVER: "archiver", _tape_program.HOST: "tape host"}
 ADVICE: Advice = {
     "timeout": "tape_connect_timeout",
     "stalled": "tape_stall_timeout",
@@ -110,9 +111,9 @@ class Request:
         controller = {"time": time.time(), "boot": boot()}
         request = {"words": self.words, "settings": self.settings, "input": self.given, "controller": controller}
         return {
-            **command(name, [self.program], environment),
+            **command(name, [SHOWN[self.program]], environment),
             "launcher": [None, "-I", PROGRAM_PATH],
-            "program": bootstrap.as_text(with_request(self.program, request)),
+            "program": bootstrap.as_text(_tape_program.with_request(self.program, request)),
             "keep": KEPT_MOST,
             "blocks": self.words[0] == "sink",  # its dd or mbuffer needs whole blocks and does not poll
         }
@@ -143,7 +144,7 @@ def ask(host: Host, request: Request) -> Any:
     """Run one program on one host, without a link; only Ansible's connection is used.  Returns its answer."""
     plan = Plan({})
     plan.add_end("alone", listen=False)
-    plan.add_stage("alone", request.stage(TAPE if request.program == "tapehost" else HOST))
+    plan.add_stage("alone", request.stage(TAPE if request.program == _tape_program.HOST else HOST))
     verdict = execute(plan, {"alone": host}, None)
     return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name, request.words[0])
 

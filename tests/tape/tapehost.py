@@ -24,7 +24,7 @@ class TapeHost:
         self.catalog = place / "catalog"
         cache = f"pycache_prefix={guest.scratch / 'pycache'}"  # a process takes long enough to start there
         begin = [python, "-I", "-B"] if python else ["/usr/bin/python3", "-I", "-X", cache]
-        self.program = [*begin, *start("tapehost")]
+        self.program = [*begin, *start("host")]
         self.path = ""  # the PATH of the program, if it is not the machine's
         self.settings = {"devices": guest.library.devices[:1], "catalog_dir": str(self.catalog), "wait": 0, **settings}
 

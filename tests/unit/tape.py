@@ -9,18 +9,17 @@ from pathlib import Path
 
 MODULE_UTILS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils"
 TAPE = MODULE_UTILS / "_tape"
-ROOMS = {"archiver": "archiver", "tapehost": "host"}
 
 
 def start(program: str, top: Path = MODULE_UTILS) -> list[str]:
-    """The arguments with which Python runs a program from the folder that _tape is in."""
+    """The arguments with which Python runs a program (archiver, host) from the folder that _tape is in."""
     text = "import sys; sys.path.insert(0, %r); from _tape.%s.main import main; sys.exit(main())"
-    return ["-c", text % (str(top), ROOMS[program])]
+    return ["-c", text % (str(top), program)]
 
 
 def sources(program: str) -> list[Path]:
     """The modules that it is made of."""
-    return sorted(path for room in ("common", ROOMS[program]) for path in (TAPE / room).rglob("*.py"))
+    return sorted(path for room in ("common", program) for path in (TAPE / room).rglob("*.py"))
 
 
 def script(folder: Path, name: str, text: str) -> Path:

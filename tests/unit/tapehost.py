@@ -34,7 +34,7 @@ CACHE = os.path.join(tempfile.gettempdir(), "socketpipe-test-pycache-%d" % os.ge
 def command(*words: object, python: str = sys.executable) -> list[str]:
     """Its command line: nothing is left in the folder of the program, for all of that goes to the tape host."""
     cache = ["-B"] if python != sys.executable else ["-X", "pycache_prefix=" + CACHE]
-    return [python, "-I", *cache, *start("tapehost"), *map(str, words)]
+    return [python, "-I", *cache, *start("host"), *map(str, words)]
 
 
 class Done:
@@ -60,7 +60,7 @@ class Done:
 @lru_cache(None)
 def load_all() -> None:
     """Import what the program imports only when it needs it: here once, and not in each copy of this process."""
-    for path in sources("tapehost"):
+    for path in sources("host"):
         importlib.import_module(".".join((PACKAGE, *path.relative_to(TAPE).with_suffix("").parts)))
 
 

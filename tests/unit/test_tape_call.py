@@ -45,10 +45,10 @@ def test_a_request_of_any_length_is_answered(version: str, tmp_path: Path) -> No
     tape = tmp_path / "tape"
     tape.mkdir()
     settings = {"devices": [str(tape)], "catalog_dir": str(tmp_path / "catalog")}
-    done = ask(python, tmp_path, "tapehost", {"words": ["label", "--label=WEEK01"], "settings": settings})
+    done = ask(python, tmp_path, "host", {"words": ["label", "--label=WEEK01"], "settings": settings})
     assert answer(done)["label"] == "WEEK01"
     wanted = {"dry": True, "hosts": {"host-%d" % number: {"level": 0} for number in range(3000)}}
-    done = ask(python, tmp_path, "tapehost", {"words": ["plan"], "settings": settings, "input": wanted})
+    done = ask(python, tmp_path, "host", {"words": ["plan"], "settings": settings, "input": wanted})
     assert len(answer(done)["order"]) == 3000 and len(done.stdout) < 60_000
 
 
@@ -57,9 +57,9 @@ def test_a_request_of_any_length_is_answered(version: str, tmp_path: Path) -> No
     [
         ("archiver", ["estimate", "--level=0"], "settings", "tape_paths is empty: there is nothing to back up"),
         ("archiver", ["report", "--run=R1"], "failed", "run R1 has no complete archive on this host"),
-        ("tapehost", ["label", "--label="], "settings", "'' cannot be the name of a tape"),
-        ("tapehost", ["plan"], "settings", "this host has no drives"),
-        ("tapehost", ["chain", "--host=h7"], "not found", "there is no good archive of h7"),
+        ("host", ["label", "--label="], "settings", "'' cannot be the name of a tape"),
+        ("host", ["plan"], "settings", "this host has no drives"),
+        ("host", ["chain", "--host=h7"], "not found", "there is no good archive of h7"),
     ],
 )
 def test_a_refusal_has_a_kind(tmp_path: Path, program: str, words: list[str], kind: str, msg: str) -> None:

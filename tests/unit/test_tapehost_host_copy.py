@@ -34,7 +34,7 @@ def sent(host: TapeHost) -> bytes:
 
 def test_only_what_another_host_needs_is_copied(tmp_path: Path) -> None:
     """Whatever else the program keeps beside the tapes and the lists is of this host, this boot, or this moment."""
-    texts = [path.read_text() for path in sources("tapehost")]
+    texts = [path.read_text() for path in sources("host")]
     names = {name for text in texts for name in re.findall(r'folder, "([A-Za-z_.]+)"', text)}
     assert names >= {"tapes", "lists", "positions", "clock.json"}
     for name in names:
