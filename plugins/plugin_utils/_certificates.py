@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Throw-away certificates for the two sides of an encrypted link, made for one run by Ansible's cryptography."""
+"""Temporary certificates for both sides of an encrypted link, made for one run by the package cryptography."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cryptography.x509.oid import NameOID
 if TYPE_CHECKING:
     from ..module_utils._run.records import Certificate
 
-# the run ends long before that; a certificate that is known itself needs no dates, and the hosts' clocks may be wrong
+# dates are not needed, because the exact certificate is known, and the clocks of the hosts may be wrong
 BEGIN = datetime.datetime(2000, 1, 1)
 NEVER = datetime.datetime(9999, 12, 31, 23, 59, 59)  # RFC 5280, 4.1.2.5
 
 
 def make_certificate() -> Certificate:
-    """A key of the curve P-256 and the certificate that it has signed itself, both as PEM."""
+    """A key of the curve P-256 and its self-signed certificate, both as PEM."""
     key = ec.generate_private_key(ec.SECP256R1(), default_backend())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "socketpipe")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), BEGIN, NEVER)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The answers of the tape programs, as the actions read them, and what the actions pass on.  For type checkers.
+"""The answers of the tape programs and the data that actions pass on, for type checkers only.
 
 Sizes are bytes, durations are seconds, rates are bytes a second; a time is a text, UTC (2025-11-26T23:20:35Z).
 A run is the name of a backup, and a file is the number of a tape file, from 1.
@@ -10,12 +10,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NotRequired, TypedDict
 
-    TaskResult = dict[str, Any]  # what Ansible gets: RETURN of each module documents it
+    TaskResult = dict[str, Any]  # the result for Ansible, documented in RETURN of each module
 
     # -- archives, tapes and drives
 
     class Verified(TypedDict):
-        """The last time that an archive was read again."""
+        """The last verification of an archive."""
 
         time: str
         ok: bool
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
         label: str
         barcode: str
-        archives: int  # how many; the next two as well
+        archives: int  # the number, as the next two
         good: int
         failed: int
         bytes: int
@@ -50,15 +50,15 @@ if TYPE_CHECKING:
         first: str | None  # time of its first archive
         last: str | None
         keep_until: str | None
-        run: str | None  # that has reserved it
+        run: str | None  # the run that has reserved it
         last_of: NotRequired[list[str]]  # hosts whose only good archive it has
 
     class Drive(TypedDict):
-        """What is in a drive."""
+        """A drive and its tape."""
 
         device: str
         label: str | None  # of the tape, None if it has none or cannot be read
-        message: str  # why there is no label, or why the tape is none of the catalog; "" if it is one
+        message: str  # why there is no label, or why the tape is not in the catalog; "" if it is
 
     class DriveOfPlan(Drive):
         state: str  # yours, append, empty, expired, unfit, leased or unknown
@@ -73,17 +73,17 @@ if TYPE_CHECKING:
         labelled: str
 
     class Info(TypedDict, total=False):
-        """As much of it as was asked for."""
+        """The requested parts of tape_info."""
 
         drives: list[Drive]
         tapes: list[Tape]
         next: str | None  # the tape for the next backup
         archives: list[Archive]
-        hosts: list[Archive]  # of each host and set the newest good one
+        hosts: list[Archive]  # the newest good archive of each host and set
         warnings: list[str]
 
     class Rebuilt(TypedDict):
-        """A tape that was read into the catalog."""
+        """A tape whose entries were added to the catalog."""
 
         label: str
         archives: int
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
         warnings: list[str]
 
     class FoundFile(TypedDict):
-        """An archive that has a file."""
+        """An archive that contains a file."""
 
         path: str
         host: str
@@ -109,14 +109,14 @@ if TYPE_CHECKING:
 
     class Found(TypedDict):
         found: list[FoundFile]
-        more: bool  # than are listed
+        more: bool  # whether there are more than listed
         unread: list[str]  # archives whose list of files cannot be read
         warnings: list[str]
 
     # -- a backup
 
     class HostAsked(TypedDict):
-        """A host that tape_plan is given."""
+        """A host in the options of tape_plan."""
 
         host: str
         tape_host: str
@@ -125,7 +125,7 @@ if TYPE_CHECKING:
         tape_paths: list[str] | None
 
     class HostPlanned(TypedDict):
-        """What the tape host plans for one host."""
+        """The plan of the tape host for one host."""
 
         skip: bool  # it has a good archive of this run
         level: int
@@ -139,7 +139,7 @@ if TYPE_CHECKING:
         machine_id: str | None
 
     class HostOfPlan(TypedDict):
-        """The same for tape_backup; of a host that is left out there is no more than the first four."""
+        """The same for tape_backup; a host that is left out has only the first four."""
 
         out: bool  # it is left out: the tape host itself, without tape_paths
         skip: bool
@@ -160,12 +160,12 @@ if TYPE_CHECKING:
         hosts: dict[str, HostPlanned]
         order: list[str]  # the longest first
         drives: list[DriveOfPlan]
-        tapes: int | None  # how many are needed
+        tapes: int | None  # the number of tapes needed
         fits: str
         warnings: list[str]
 
     class Plan(TypedDict):
-        """What tape_plan returns, and tape_backup and tape_finish are given."""
+        """The result of tape_plan, and the option of tape_backup and tape_finish."""
 
         run: str
         hosts: dict[str, HostOfPlan]
@@ -180,10 +180,10 @@ if TYPE_CHECKING:
         began: float  # seconds since 1970
 
     class Noted(TypedDict):
-        """What tar and the archiver have said of an archive."""
+        """Remarks of tar and the archiver on an archive."""
 
         incomplete: NotRequired[bool]
-        level_problem: str  # why it is not of the level that was planned
+        level_problem: str  # why it does not have the planned level
         warnings: list[str]  # the first
         warning_count: int
         other_file_systems: list[str]  # the first that were not archived
@@ -194,12 +194,12 @@ if TYPE_CHECKING:
         level: int
 
     class Sunk(TypedDict):
-        """An archive that is on a tape; it is good when it is committed."""
+        """An archive on a tape, which is good once it is committed."""
 
         waited: float  # seconds for a drive
 
     class Committed(Noted):
-        """An archive that is good."""
+        """A good archive."""
 
         level: int
         base: str | None
@@ -259,7 +259,7 @@ if TYPE_CHECKING:
     # -- reading archives again
 
     class Read(TypedDict):
-        """One archive that verify has, or should have, read; one that is not good has a problem."""
+        """One archive of verify; one that is not good has a problem."""
 
         run: str
         host: str

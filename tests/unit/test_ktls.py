@@ -227,12 +227,12 @@ TEXTS = {
     "no module": "this kernel (6.1) has no module tls: install the rest of its modules, or another kernel",
     "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
     "(kernel.modules_disabled)",
-    "module failed": "the kernel module tls could not be loaded: modprobe tls says why",
+    "module failed": "the kernel module tls could not be loaded: modprobe tls shows the reason",
     "not loaded": "the kernel module tls is not loaded, and only root may load it. As root on this host: modprobe tls; "
     "and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
     "not loaded outside": "the kernel module tls is not loaded. As root on the host that this container runs on: "
     "modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
-    "no cipher": "this kernel's TLS has no cipher of ours: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
+    "no cipher": "this kernel's TLS lacks the ciphers: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
     "old kernel": "this kernel (6.1) has no TLS 1.3 (Linux 5.1 and later can have it)",
     "untried": "kernel TLS could not be tried over loopback: No route",
     "broken": "kernel TLS does not work: No route",

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Throw-away certificates for the two sides of an encrypted link, made for one run by the program openssl."""
+"""Temporary certificates for both sides of an encrypted link, made for one run by the program openssl."""
 
 import os
 
@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._run.records import Certificate
 
-# key and certificate go to standard output, and into no file
+# key and certificate go to standard output, never into a file
 OPENSSL = [
     *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256"],
     *["-subj", "/CN=socketpipe", "-days", "36500", "-keyout", "/dev/stdout"],
@@ -21,11 +21,11 @@ KEY, CERTIFICATE = "PRIVATE KEY", "CERTIFICATE"
 
 
 class NotMade(Exception):
-    """There are no certificates; the text says why."""
+    """The certificates could not be made; the text gives the reason."""
 
 
 def make_certificate() -> "Certificate":
-    """A key of the curve P-256 and the certificate that it has signed itself, both as PEM; raises NotMade."""
+    """A key of the curve P-256 and its self-signed certificate, both as PEM; raises NotMade."""
     text = output_of_openssl()
     parts = text.split("-----BEGIN ")[1:]
     key, certificate = ([part for part in parts if kind in part.partition("-----")[0]] for kind in (KEY, CERTIFICATE))

@@ -96,7 +96,7 @@ def attempt(
     running = CommandRun(ForkLaunch(plan.for_end(HERE), login), login, meter.feed, options.timeout)
     outcomes = running.outcomes()
     if login.obstacle and not obstacle and not login.begun and not running.signal:
-        if options.encrypt != "none":  # a command line is for everybody to see
+        if options.encrypt != "none":  # everybody on the host can read a command line
             raise NotMade(NO_WAY % OBSTACLES[login.obstacle])
         return attempt(options, meter, login.obstacle)
     return plan, running, outcomes

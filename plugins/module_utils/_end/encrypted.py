@@ -1,10 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An encrypted link as its end sees it: a relay between the link and the stage, which no report shows.
+"""An encrypted link in its end: a relay between the link and the stage, which reports do not show.
 
-The stage writes to, or reads from, a link within this host, and the relay (see
-relay) is at the other side of that.  To the rules it is a stage like the others:
-its link is committed when it has come to a clean end, and broken in any other case.
+The stage writes to, or reads from, a link within this host, with the relay (see relay) at the other side.  For the
+rules the relay is a stage like the others: its link is committed after a clean end, and broken in any other case.
 """
 
 import mmap
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class Relay(Stage):
-    """seal or open, in a process that is a fork of the end."""
+    """A relay, seal or open, in a fork of the end."""
 
     def __init__(self, link: Side, encryption: "Encryption", patience: float):
-        """``link``: the side of the encrypted link that is on this host."""
+        """``link``: the side of the encrypted link on this host."""
         self.link, self.encryption, self.patience = link, encryption, patience
         writer, reader = sides_within(link.spec, link.writer)
         self.within = [writer, reader]
-        # what the stage has in its hands
+        # the side that the stage holds
         self.facing = writer if link.writer else reader
         spec: "StageSpec" = {
             "name": "seal" if link.writer else "open",
@@ -47,7 +46,7 @@ class Relay(Stage):
         ends = (reader, link) if link.writer else (link, writer)
         super().__init__(spec, {("", side.writer): side for side in ends})
         self.relay = link.relay = self
-        self.page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the process
+        self.page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the relay
         self.cipher = ""
         reader.faces = not link.writer
         if not link.writer and reader.twin:
@@ -68,31 +67,31 @@ class Relay(Stage):
             os.close(self.stderr.theirs)
 
     def said(self) -> "RelayWords":
-        """What it has written to its end so far."""
-        import json  # ssl has imported more than that
+        """The messages of the relay to the end so far."""
+        import json  # ssl imports more than this
 
         found: "RelayWords" = {}
         for line in (self.stderr.data if self.stderr else b"").splitlines():
             try:
                 found.update(json.loads(line.decode("ascii")))
             except ValueError:
-                pass  # a library of its has something to say, too
+                pass  # output of one of its libraries
         return found
 
     @property
     def ready(self) -> bool:
-        """Its TLS handshake is complete, or was."""
+        """Whether its TLS handshake is complete."""
         if not self.cipher and self.stderr and b"\n" in self.stderr.data:
             self.cipher = self.said().get("cipher", "")
         return bool(self.cipher)
 
     @property
     def failed_early(self) -> bool:
-        """It failed before its link was encrypted: then no stage starts."""
+        """Whether it failed before its link was encrypted; then no stage starts."""
         return not self.ready and (self.phase in EXITED or self.settled)
 
     def give_up(self) -> None:
-        """Nothing but data goes through it: what breaks one of its links breaks the other."""
+        """Break both links of the relay, because it passes on only data."""
         if self.facing.state == LEFT:
             self.link.leave()  # its stage may
         self.link.abort()
@@ -104,7 +103,7 @@ class Relay(Stage):
             side.abort()
 
     def conclude(self) -> None:
-        """It has exited: 0 says that all came to a clean end, and what else says why it did not."""
+        """Judge an exited relay: 0 means a clean end."""
         states = [side.state for side in self.fds.values()]
         if self.accepted() and states == [EOF, OPEN]:
             self.ins[0].finish()
@@ -116,7 +115,7 @@ class Relay(Stage):
         self.enter(SETTLED)
 
     def why(self) -> "SideProblem | None":
-        """Why it has failed by itself; None if its neighbours have."""
+        """The reason of its own failure; None if a neighbour failed."""
         said = self.said()
         kind = said.get("kind")
         if kind == "cut on the way" or kind == "changed on the way" or kind == "no tls":
@@ -126,7 +125,7 @@ class Relay(Stage):
         return {"kind": "relay", "name": self.name, "signal": killed, "error": error}
 
     def cover(self, report: "SideReport") -> "SideReport":
-        """The report of its link, with what it has carried in place of what the network has."""
+        """The report of its link, with the bytes of data instead of the encrypted bytes."""
         count, records = COUNTERS.unpack_from(self.page, 0)
         report["bytes"] = count
         if self.ready:
@@ -140,13 +139,13 @@ class Relay(Stage):
 
 
 def unusable() -> "Refusal | None":
-    """Why no relay can run here."""
+    """Why no relay can run here, None if it can."""
     error = missing()
     return {"kind": "no tls", "error": error} if error else None
 
 
 def between(link: Side, encryption: "Encryption", patience: float, sides: "list[Side]") -> "Refusal | None":
-    """Put a relay between a link and its stage; the sides within this host are added to ``sides``."""
+    """Put a relay between a link and its stage; adds the sides within this host to ``sides``."""
     try:
         sides += Relay(link, encryption, patience).within
     except OSError as exc:
@@ -155,16 +154,16 @@ def between(link: Side, encryption: "Encryption", patience: float, sides: "list[
 
 
 def loopback_pair() -> "tuple[Tcp, Tcp]":
-    """(writer's, reader's): a TCP connection within this host, for a reader that needs whole blocks; raises OSError."""
+    """(writer, reader): a TCP connection within this host, for a reader that needs whole blocks; raises OSError."""
     with_listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         with_listener.bind(("127.0.0.1", 0))
         with_listener.listen(8)
-        set_linger(with_listener, True)  # what it accepts inherits that
+        set_linger(with_listener, True)  # accepted sockets inherit this
         writer = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         set_linger(writer, True)
         writer.connect(with_listener.getsockname())
-        while True:  # somebody else on this host may have been quicker
+        while True:  # another process on this host may have connected first
             reader = accept(with_listener)
             if reader.getpeername() == writer.getsockname():
                 break
@@ -173,14 +172,14 @@ def loopback_pair() -> "tuple[Tcp, Tcp]":
         with_listener.close()
     for sock in (writer, reader):
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # it need not be paced
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # it needs no pacing
         except OSError:
             pass
     return Tcp(writer, True, tcp_info(writer)), Tcp(reader, False, tcp_info(reader))
 
 
 def sides_within(spec: "LinkSpec", writes: bool) -> "tuple[Side, Side]":
-    """(writer's, reader's): the link within this host between a relay and its stage.
+    """(writer, reader): the link within this host between a relay and its stage.
 
     A stage that needs whole blocks needs TCP for them (see Side.start_reading).
     """

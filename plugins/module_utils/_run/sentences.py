@@ -32,7 +32,7 @@ OLD_PYTHON = "Python 3.6 or later is needed, this is %s"
 NO_TLS = "encrypted links need Python's ssl module with OpenSSL 1.0.2 or later, and the Python there has %s"
 NO_LOOPBACK = "whole blocks of an encrypted link need the loopback interface, and it does not work: %s"
 OUT_OF_MEMORY = " (was the host out of memory?)"
-# in what somebody between the hosts has meddled
+# where the stream was changed between the hosts
 MEDDLED = {
     "handshake": "the TLS handshake was %s",
     "time": "the TLS handshake was not completed within %s s: %s",
@@ -44,7 +44,7 @@ MEDDLED = {
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
-USED_UP = "one key of %s has encrypted as much as it may, and this kernel's TLS takes no second one"
+USED_UP = "one key of %s has encrypted the maximum amount, and the TLS of this kernel does not accept a second key"
 NO_KERNEL_TLS = "its links are to be encrypted by the kernel: %s"
 NO_COMMON_CIPHER = (
     "its links are to be encrypted by the kernel, and the kernels of the two hosts have no cipher in common"
@@ -54,10 +54,10 @@ KERNEL_TLS = {
     "no module": "this kernel (%s) has no module tls: install the rest of its modules, or another kernel",
     "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
     "(kernel.modules_disabled)",
-    "module failed": "the kernel module tls could not be loaded: modprobe tls says why",
+    "module failed": "the kernel module tls could not be loaded: modprobe tls shows the reason",
     "not loaded": "the kernel module tls is not loaded, and only root may load it. " + LOAD % "this host",
     "not loaded outside": "the kernel module tls is not loaded. " + LOAD % "the host that this container runs on",
-    "no cipher": "this kernel's TLS has no cipher of ours: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
+    "no cipher": "this kernel's TLS lacks the ciphers: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
     "old kernel": "this kernel (%s) has no TLS 1.3 (Linux 5.1 and later can have it)",
     "untried": "kernel TLS could not be tried over loopback: %s",
     "broken": "kernel TLS does not work: %s",
@@ -65,7 +65,7 @@ KERNEL_TLS = {
 STEPS = {"fork": "cannot fork", "chdir": "cannot change to directory %r", "run": "cannot run %r"}
 # likely reasons why a program cannot be run, by errno(3); these two are the same on every Linux
 HINTS = {2: " (its interpreter, the #! line?)", 8: " (a program for another kind of processor?)"}
-# how an attempt to dial has ended
+# the outcomes of an attempt to dial
 OUTCOMES = {
     "connected": "connected",
     "ok": "ok",
@@ -98,7 +98,7 @@ OUTCOMES = {
 
 
 def outcome(tried: "Dialled") -> str:
-    """How dialling one address and port ended."""
+    """The outcome of dialling one address and port."""
     text = OUTCOMES[tried["outcome"]]
     text = text % tried["detail"] if "%" in text else text
     return "connected, then " + text if tried["met"] else text
@@ -119,7 +119,7 @@ def unusable(problem: "Unusable") -> str:
 
 
 def kernel_tls(problem: "NoKernelTls") -> str:
-    """Why the kernel of a host does not encrypt, and what to type."""
+    """Why the kernel of a host cannot encrypt, and the remedy."""
     text = KERNEL_TLS[problem["kind"]]
     if problem["kind"] in ("untried", "broken"):
         return text % problem["error"]
@@ -217,7 +217,7 @@ def link_problem(problem: "SideProblem") -> str:
     if problem["kind"] == "key used up":
         return USED_UP % problem["cipher"]
     if problem["kind"] == "cancelled":
-        return "the end was to stop"
+        return "the end was told to stop"
     if problem["kind"] == "stalled":
         return "no byte moved for %d s" % problem["seconds"]
     return "the other host did not respond for %d s" % problem["seconds"]

@@ -132,9 +132,9 @@ class Verdict:
         return self._disagreement()
 
     def _cut(self) -> "Cause | None":
-        """A reader has met an end of file that its writer has not said: whatever failed after that is a consequence.
+        """The cause if a reader got an end of file that its writer did not send; later failures are consequences.
 
-        Only an encrypted link tells: somebody in between can forge the end of a connection, but no record.
+        Only an encrypted link shows this: an attacker can forge the end of a connection, but no record.
         """
         for spec in self.plan.links:
             writer, reader = self.sides.get((spec["id"], "W")), self.sides.get((spec["id"], "R"))
