@@ -37,7 +37,7 @@ class ActionModule(TapeAction):
         chain = said["archives"]
         # an unpredictable name, so that nobody can create it first
         to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
-        tapes = list(dict.fromkeys(archive["tape"] for archive in chain))
+        tapes = said["tapes"]
         self.show([*self.beginning(chain, to, tapes), *(f"Warning {each}" for each in said["warnings"])])
         result = {"to": to, "tapes": tapes, "archives": chain}
         if self._task.check_mode:

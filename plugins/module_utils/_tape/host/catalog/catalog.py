@@ -68,6 +68,13 @@ class Catalog:
         found = self.index.get(label)
         return found.copy() if found else None
 
+    def known(self, label: str, tape: "Tape | None") -> "Tape":
+        """The tape found under a label; raises Problem if there was none."""
+        if tape is None:
+            where = "tape %s is not in the catalog %s" % (label, self.folder)
+            raise Problem(where, "tape_inventory lists the tapes", kind=NOT_FOUND)
+        return tape
+
     def files(self) -> "list[File]":
         """The files of all tapes, ordered by label; unreadable ones are in ``damaged`` instead."""
         found = self.index.all()
@@ -86,14 +93,7 @@ class Catalog:
     def change(self, label: str) -> "Iterator[Tape]":
         """Change a tape: it is read, and written at the end of the block if that succeeds; raises Problem."""
         with self.changes(label) as tapes:
-            tape = tapes[label]
-            if tape is None:
-                raise Problem(
-                    "tape %s is not in the catalog %s" % (label, self.folder),
-                    "tape_inventory lists the tapes",
-                    kind=NOT_FOUND,
-                )
-            yield tape
+            yield self.known(label, tapes[label])
 
     @contextlib.contextmanager
     def changes(self, *labels: str, anew: bool = False) -> "Iterator[dict[str, Tape | None]]":
@@ -196,6 +196,15 @@ def next_file(tape: "Tape") -> int:
 def used(tape: "Tape") -> int:
     """The number of bytes on a tape."""
     return sum(archive["bytes"] or 0 for archive in tape["archives"]) + LABEL_BLOCK
+
+
+def entry_of(tape: "Tape", number: int) -> "Archive":
+    """The archive in a tape file; raises Problem."""
+    for archive in tape["archives"]:
+        if archive["file"] == number:
+            return archive
+    where = "tape %s has no file %d in the catalog" % (tape["label"], number)
+    raise Problem(where, "tape_inventory lists its archives", kind=NOT_FOUND)
 
 
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":

@@ -114,4 +114,4 @@ def append(held: "Reservation") -> None:
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
     with catalog.change(held.label["label"]) as tape:
-        volume.entry_of(tape, archive["file"])["state"] = catalogs.GOOD
+        catalogs.entry_of(tape, archive["file"])["state"] = catalogs.GOOD

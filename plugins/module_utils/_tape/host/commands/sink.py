@@ -90,7 +90,7 @@ def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> Non
             volume.record_failure(held, archive, full)
         else:
             with catalog.change(name) as tape:
-                volume.entry_of(tape, archive["file"]).update(archive)
+                catalogs.entry_of(tape, archive["file"]).update(archive)
             positions.remember(held, archive["run"])
     if archive["state"] == catalogs.FAILED:
         hint = "run the backup again, and it uses the next tape" if full else "run the backup again"

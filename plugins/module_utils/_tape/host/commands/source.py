@@ -9,7 +9,7 @@ import tempfile
 import time
 from subprocess import DEVNULL, PIPE
 
-from ...common.problem import NO_TOOL, NOT_FOUND, Problem
+from ...common.problem import NO_TOOL, Problem
 from ...common.process import Children
 from ...common.units import now_iso
 from ..catalog import catalog as catalogs
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
 
-    from ..catalog.catalog import Archive, Catalog, Tape
+    from ..catalog.catalog import Archive, Catalog
     from ..reserve.reservation import Reservation
     from ..session import Session
 
@@ -32,25 +32,11 @@ END_OF_ARCHIVE = 1024  # bytes: an archive ends with two blocks of zeros
 
 def source(session: "Session", args: "argparse.Namespace") -> None:
     """Copy an archive to standard output; raises Problem unless all of it was copied."""
-    tape = tape_of(session.catalog, args.tape)
-    archive = next((each for each in tape["archives"] if each["file"] == args.file), None)
-    if archive is None:
-        raise Problem(
-            "tape %s has no file %d in the catalog" % (args.tape, args.file),
-            "tape_inventory lists its archives",
-            kind=NOT_FOUND,
-        )
+    tape = session.catalog.known(args.tape, session.catalog.tape(args.tape))
+    archive = catalogs.entry_of(tape, args.file)
     with reserved(session, args.tape, archive, "reading the archive") as held:
         copied = read(held, archive, 1)
     check(args.tape, archive, copied)
-
-
-def tape_of(catalog: "Catalog", label: str) -> "Tape":
-    tape = catalog.tape(label)
-    if tape is None:
-        where = "tape %s is not in the catalog %s" % (label, catalog.folder)
-        raise Problem(where, "tape_inventory lists the tapes", kind=NOT_FOUND)
-    return tape
 
 
 @contextlib.contextmanager

@@ -92,7 +92,11 @@ def unknown_data(held: "Reservation", tape: "Tape") -> str:
         if exc.kind != END:
             raise
         return ""  # less than the catalog knows
-    return "tape %s has more data than the catalog knows: there is data at tape file %d" % (tape["label"], number)
+    return more_data(tape["label"], number)
+
+
+def more_data(label: str, number: int) -> str:
+    return "tape %s has more data than the catalog knows: there is data at tape file %d" % (label, number)
 
 
 @contextlib.contextmanager
@@ -118,6 +122,7 @@ def open_for_writing(held: "Reservation") -> None:
     tape = held.tape
     if tape is None:
         raise Problem("drive %s: no tape of the catalog" % held.drive.path)
+    # judged again, because an archive that needs this tape may have been written while we waited for the drive
     if "relabelling" in tape or requests.WriteRequest(held.session).expired(tape):
         more = unknown_data(held, tape)
         if more:
@@ -145,22 +150,13 @@ def check_alerts(held: "Reservation") -> None:
         raise Problem("drive %s: %s" % (held.drive.path, what), "use another tape, or another drive")
 
 
-def entry_of(tape: "Tape", number: int) -> "Archive":
-    for archive in tape["archives"]:
-        if archive["file"] == number:
-            return archive
-    raise Problem("tape %s has no file %d in the catalog" % (tape["label"], number))
-
-
 def next_file(held: "Reservation") -> int:
     """Move to the position for the next archive, after leftovers of a killed process; raises Problem.
 
     The catalog gives the position, and the drive must confirm that the data ends there.
     """
     drive, name = held.drive, held.label["label"]
-    tape = held.catalog.tape(name)
-    if tape is None:
-        raise Problem("tape %s is not in the catalog" % name)
+    tape = held.catalog.known(name, held.catalog.tape(name))
     for archive in list(tape["archives"]):
         if archive["state"] == catalogs.WRITING:  # this process holds the drive, so its writer has died
             archive["problem"] = "its process was killed"
@@ -173,10 +169,7 @@ def next_file(held: "Reservation") -> int:
         return number
     positions.forget(held)
     if not ends_at(held, number):
-        raise Problem(
-            "tape %s has more data than the catalog knows: there is data at tape file %d" % (name, number),
-            REBUILD,
-        )
+        raise Problem(more_data(name, number), REBUILD)
     if reclaims:
         number -= 1
         drive.position(number)
@@ -213,7 +206,7 @@ def record_failure(held: "Reservation", archive: "Archive", full: bool) -> None:
         if there:
             size = held.drive.size(number)  # from a virtual tape: mbuffer may not have written everything that arrived
             archive["bytes"] = archive["bytes"] if size is None else size
-            entry_of(tape, number).update({**archive, "state": catalogs.FAILED})
+            catalogs.entry_of(tape, number).update({**archive, "state": catalogs.FAILED})
         else:
             tape["archives"] = [other for other in tape["archives"] if other["file"] != number]
     archive["state"] = catalogs.FAILED
