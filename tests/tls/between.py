@@ -83,8 +83,9 @@ class Between:
                     piece = changed
                 target.sendall(piece)
             target.shutdown(socket.SHUT_WR)
-        except OSError:
+        except OSError:  # the other thread may have met the error of a reset, and this one an end of file
             reset(target)
+            reset(source)
 
     def _end(self, source: socket.socket, target: socket.socket) -> None:
         if self.ends == "fin":
