@@ -224,17 +224,17 @@ class TapeAction(ActionBase):
     def of_host(self, words: list[str]) -> Request:
         return Request(_tape_program.ARCHIVER, words, self.settings)
 
-    def to_tape(self, of_host: list[str], of_tape: list[str], progress: bool = True) -> Outcome:
+    def to_tape(self, host_words: list[str], tape_words: list[str], progress: bool = True) -> Outcome:
         """Stream from the archiver on the task's host to the tape host's program; raises Failure."""
-        source = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
-        sink = self.tape, self.of_tape(of_tape).stage(TAPE)
-        return stream(source, sink, self.network, "sink", of_tape[0], self.name if progress else "")
+        source = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
+        sink = self.tape, self.of_tape(tape_words).stage(TAPE)
+        return stream(source, sink, self.network, "sink", tape_words[0], self.name if progress else "")
 
-    def from_tape(self, of_tape: list[str], of_host: list[str]) -> Outcome:
+    def from_tape(self, tape_words: list[str], host_words: list[str]) -> Outcome:
         """Stream from the tape host's program to the archiver on the task's host; raises Failure."""
-        source = self.tape, self.of_tape(of_tape).stage(TAPE)
-        sink = self.own, self.of_host(of_host).stage(HOST, hosts_of.environment_of(self))
-        return stream(source, sink, self.network, "source", of_host[0], self.name)
+        source = self.tape, self.of_tape(tape_words).stage(TAPE)
+        sink = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
+        return stream(source, sink, self.network, "source", host_words[0], self.name)
 
     # -- copies of the catalog
 

@@ -55,7 +55,10 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
 
 
 def report(settings: Settings, words: "argparse.Namespace") -> None:
-    """Write the facts as one line of JSON, then the compressed list of names."""
+    """Write the facts as one line of JSON, then the compressed list of names.
+
+    Reads both from the state, where create has saved them, and no file of the archive; marks the run as reported.
+    """
     states = States(settings.state_dir)
     run = names.checked("run", words.run)
     try:

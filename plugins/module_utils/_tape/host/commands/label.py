@@ -51,7 +51,7 @@ def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
                 "choose another name, or remove %s if that tape no longer exists" % session.catalog.tape_path(name),
             )
         held.drive.prepare(settings.compression)
-        volume.encrypt(held, False)
+        volume.set_encryption(held, False)
         made = labels.make(
             name, settings.block_size, args.barcode or held.label.get("barcode") or "", os.uname().nodename
         )

@@ -34,7 +34,7 @@ def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         )
     began = time.monotonic()
     request = requests.WriteRequest(session, expect)
-    with scan.reserve(session, request) as held:
+    with scan.reserve_for(session, request) as held:
         clock.note(session, request.archives)
         waited = time.monotonic() - began
         with volume.opened_for_writing(held):

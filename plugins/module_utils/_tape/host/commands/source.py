@@ -43,7 +43,7 @@ def source(session: "Session", args: "argparse.Namespace") -> None:
 def reserved(session: "Session", label: str, archive: "Archive", what: str) -> "Iterator[Reservation]":
     """Wait for a drive with this tape, reserve it and enable decryption."""
     request = requests.ReadRequest(label, what)
-    with scan.reserve(session.of(archive["run"], archive["host"]), request) as held, decrypting(held):
+    with scan.reserve_for(session.of(archive["run"], archive["host"]), request) as held, decrypting(held):
         yield held
 
 
@@ -56,7 +56,7 @@ def decrypting(held: "Reservation") -> "Iterator[None]":
         yield
     finally:
         with contextlib.suppress(Problem):  # the data is still good, and the next writer repeats this
-            volume.encrypt(held, False)
+            volume.set_encryption(held, False)
 
 
 def read(held: "Reservation", archive: "Archive", stdout: int) -> "writer.Copied":

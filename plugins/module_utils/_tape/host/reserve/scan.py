@@ -37,7 +37,7 @@ def need(settings: "Settings") -> None:
 
 
 @contextlib.contextmanager
-def reserve(session: "Session", request: "Request") -> "Iterator[Reservation]":
+def reserve_for(session: "Session", request: "Request") -> "Iterator[Reservation]":
     """Wait in the queue for a suitable drive and reserve it; raises Problem if none will become suitable."""
     need(session.settings)
     ticket = files.Ticket(session.catalog.queue, "read-" + request.label if request.label else "write", session.run)
@@ -52,7 +52,7 @@ def reserve(session: "Session", request: "Request") -> "Iterator[Reservation]":
 
 
 def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Reservation":
-    """The waiting loop of reserve()."""
+    """The waiting loop of reserve_for()."""
     settings = session.settings
     began = time.monotonic()
     said, tried = "", set()  # type: str, set[str]

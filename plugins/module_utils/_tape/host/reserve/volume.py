@@ -106,7 +106,7 @@ def opened_for_writing(held: "Reservation") -> "Iterator[None]":
     try:
         yield
     finally:
-        encrypt(held, False)
+        set_encryption(held, False)
 
 
 def open_for_writing(held: "Reservation") -> None:
@@ -114,7 +114,7 @@ def open_for_writing(held: "Reservation") -> None:
     held.drive.prepare(held.settings.compression)
     if held.drive.kind == "drive":
         check_alerts(held)
-        encrypt(held, False)
+        set_encryption(held, False)
     if held.left_by != held.run:
         foreign = held.identify(anew=True)
         if foreign:
@@ -129,10 +129,10 @@ def open_for_writing(held: "Reservation") -> None:
             raise Problem(more, REBUILD)
         label = labels.make(tape["label"], held.settings.block_size, tape["barcode"], os.uname().nodename)
         write_label(held, label, tape)
-    encrypt(held, True)
+    set_encryption(held, True)
 
 
-def encrypt(held: "Reservation", on: bool) -> None:
+def set_encryption(held: "Reservation", on: bool) -> None:
     """Switch encryption on for archives, and off for labels, which must be readable without a key."""
     wish = held.settings.encryption
     if held.drive.kind != "drive" or (not on and (not wish or wish.get("mode") == "keep")):
