@@ -63,7 +63,7 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         "virtual tape",
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",
         "restore_host is required; to restore to another host, set restore_target as well",
-        f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: nobody",
+        f"tape1: there is no good archive of h7 (set all): the catalog {site.catalog} has archives of: no host",
         "no archive in the catalog matches, so nothing was verified: check the catalog with tape_inventory",
         "no good archive has /etc/fstab: check tape_paths, or try a pattern: -e 'path=*/fstab'",
         "path is required: set it with -e path=/etc/motd, or set tape_path",
