@@ -452,7 +452,7 @@ def test_full_reads(done: Done) -> None:
     """`dd bs=32k` does not loop on read(2): the BUGS section of the original's manual."""
     whole, partial, big = [result["stages"][1]["stderr"].splitlines()[0] for result in done.results]
     assert whole == "1+0 records in"
-    assert partial == "0+8 records in"
+    assert re.fullmatch(r"0\+[2-8] records in", partial), "pieces that are late may arrive together, all 8 cannot"
     assert big == "1600+0 records in"
 
 
