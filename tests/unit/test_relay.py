@@ -298,6 +298,26 @@ def test_hosts_with_older_tls_only_are_refused(link: Start, tmp_path: Path) -> N
     assert each.open.said["kind"] == NO_TLS
 
 
+@pytest.mark.parametrize("when", ["before the handshake", "after it"])
+def test_an_error_of_openssl_is_the_relays_own(link: Start, when: str) -> None:
+    """It says nothing of the versions of TLS that the other host has."""
+    changes = {
+        "before the handshake": (
+            "relay",
+            "    context.set_ciphers(CIPHERS)",
+            "    context.set_ciphers('none' if server else CIPHERS)",
+        ),
+        "after it": ("relay", "        done = write(view[:size])", "        tls.context.set_ciphers('none')"),
+    }
+    each = link(changes=[changes[when]])
+    thread = feed(each)
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert (each.seal.status, each.seal.said["kind"], "no cipher" in each.seal.said["error"]) == (1, "", True)
+    assert "where" not in each.seal.said
+
+
 def test_the_time_of_day_does_not_matter(link: Start, tmp_path: Path) -> None:
     """A certificate of this run, on a host whose clock is far behind."""
     from cryptography import x509

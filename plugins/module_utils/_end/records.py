@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
         cipher: str
         version: str  # of TLS
-        kind: Literal[
-            "cut on the way", "changed on the way", "no tls", ""
-        ]  # "": a consequence of a neighbour's failure
-        where: str
+        # "": an error of its own, or a consequence of a neighbour's failure
+        kind: Literal["cut on the way", "changed on the way", "no tls", ""]
+        where: str  # as in OnTheWay; missing if there is no kind
         error: str
 
     # -- the plan, which an end reads

@@ -168,7 +168,7 @@ class Tls:
 
 def reason(exc: "ssl.SSLError") -> str:
     """The error text of OpenSSL, such as "certificate verify failed"."""
-    return (exc.reason or str(exc)).replace("_", " ").lower()
+    return (getattr(exc, "reason", "") or str(exc)).replace("_", " ").lower()
 
 
 def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
@@ -268,10 +268,8 @@ def serve(
         work(tls, inward if server else outward, count, spec.get("step", STEP), spec.get("budget", BUDGET))
     except Failed as exc:
         tell(exc.problem)
-    except ssl.SSLError as exc:
-        tell({"kind": NO_TLS, "where": "", "error": reason(exc)})
-    except (OSError, MemoryError) as exc:  # a broken neighbour, of which the end knows more
-        tell({"kind": "", "where": "", "error": str(exc) or type(exc).__name__})
+    except (OSError, MemoryError) as exc:  # OpenSSL outside a handshake, or a broken neighbour: the end knows which
+        tell({"kind": "", "error": reason(exc) if isinstance(exc, ssl.SSLError) else str(exc) or type(exc).__name__})
     else:
         return 0
     return 1
