@@ -81,7 +81,7 @@ def test_levels_and_the_way_back(site: Site) -> None:
     before = site.everything()
     done = site.run("backup", own={"h1": {"tape_level": 1}}, args=["--check"])
     head, _names, *rows = taping.table(done, "CHECK")
-    assert head[1].startswith("2 archives, 512.0 KiB; tape_capacity is not set")
+    assert head[1].startswith("2 archives, 512.0 KiB; whether they fit is unknown, because tape_capacity is not set")
     assert {row[0]: row[1:4] for row in rows if row[0] != "tape1"} == {
         "h1": ["estimated", "1", "256.0 KiB"],
         "h2": ["estimated", "0", "256.0 KiB"],
