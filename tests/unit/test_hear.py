@@ -183,3 +183,20 @@ def test_of_much_noise_little_is_copied(flood: str) -> None:
     finally:
         tracemalloc.stop()
     assert found == {"a": 1} and most < 2 * MEGA
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("/bin/sh: 1: sudo: not found", "no become"),
+        ("bash: Zeile 1: sudo: Kommando nicht gefunden.", "no become"),
+        ("zsh:1: command not found: sudo", "no become"),
+        ("sudo: unable to resolve host h1: not found\nsh: 1: python3: not found", "no python"),
+        ("sh: 1: python3: not found", "no python"),
+    ],
+)
+def test_which_program_is_missing_in_any_language(line: str, kind: str) -> None:
+    launch = launch_of()
+    launch.become = "sudo"
+    launch.conclude(127, "", line)
+    assert launch.kind == kind

@@ -60,7 +60,7 @@ class Relay(Stage):
             become(self.name, self.encryption, self.patience, self.page)
 
         try:
-            self.pid = spawn([self.name], {}, None, targets, orphaned=signal.SIGKILL, others=False, become=run)
+            self.pid = spawn([self.name], {}, None, targets, orphaned=signal.SIGKILL, become=run)
             self.started_at = time.monotonic()
             self.enter(RUNNING)
         finally:

@@ -147,7 +147,7 @@ class Exchange:
             self.drop(connection, *reason(exc))
 
     def find_key(self, run: bytes, index: int, side: bytes) -> "tuple[Key, bytes, str]":
-        """For the hello of a caller: the key of the link, the own side and the name of the link."""
+        """For the hello of a caller: the key of the link, the own side and the name of the link; raises Stranger."""
         name = self.by_index.get(index, "")
         if run != self.run_id:
             raise Stranger("other run")

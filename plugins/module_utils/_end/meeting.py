@@ -1,10 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the ends of a plan find each other: all listen, and all dial.
+"""How the ends of a plan find each other: by listening, if the plan has it, and by dialling.
 
-A Meeting makes every TCP link of one end.  It binds the first free port of the end's list, and dials the candidate
-addresses and ports of the other ends.  The first connection that proves itself (see handshake) and is confirmed by the
-writer becomes the link.
+A Meeting makes every TCP link of one end.  It binds the first free port of the end's list if the end is to listen, and
+dials the other ends at the addresses and ports that it has for them, which may be none.  The first connection that
+proves itself (see handshake) and is confirmed by the writer becomes the link.
 """
 
 import time

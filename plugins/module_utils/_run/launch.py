@@ -27,6 +27,14 @@ NO_BECOME = "become needs %s, which is not installed: install it there, or set a
 NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 
 
+def names_missing(program: str, line: str) -> bool:
+    """Whether a line of a shell that has exited with 127 is about this program, in any language.
+
+    "sh: 1: sudo: not found", "zsh:1: command not found: sudo"; a line of sudo itself begins with its name.
+    """
+    return ": %s: " % program in line or line.endswith(": " + program)
+
+
 class Launch:
     """One end, however it is started."""
 
@@ -87,10 +95,11 @@ class Launch:
             self.report = report
         elif wrong:
             self.lost, self.error = True, "its report is invalid: %s" % wrong
-        elif rc == 127 and self.become and any(self.become + ": " in line and "not found" in line for line in lines):
+        elif rc == 127 and self.become and any(names_missing(self.become, line) for line in lines):
             self.error = NO_BECOME % self.become
             self.kind = "no become"
-        elif rc in (126, 127) or "Unknown option: -I" in said:  # of Python 2
+        # the latter are words of Python 2, which are never translated; too many programs exit with its status, 2
+        elif rc in (126, 127) or "Unknown option: -I" in said:
             self.error = NO_PYTHON % (", ".join(self.interpreters), self.how_to_set_python)
             self.kind = "no python"
         else:
