@@ -85,11 +85,14 @@ class Launch:
         self.ended, self.ready = time.monotonic(), True
 
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
-        """Take the report from the output of an end that has exited, or set the error if there is none."""
+        """Take the report from the output of an end that has exited, or set the error if there is none.
+
+        The next step is verdict.Verdict, when all ends have their outcomes.
+        """
         message = read_marked(stdout[-report_most(self.plan) :])
         # a login with a terminal merges both, and ssh adds a last line
         lines = [line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines() if line.strip()]
-        said = printable(" ".join(lines[-4:])[-400:])
+        last = printable(" ".join(lines[-4:])[-400:])
         report, wrong = parse(message or {}, self.plan)
         if not wrong and ("end" in report or "refused" in report):
             self.report = report
@@ -99,12 +102,12 @@ class Launch:
             self.error = NO_BECOME % self.become
             self.kind = "no become"
         # the latter are words of Python 2, which are never translated; too many programs exit with its status, 2
-        elif rc in (126, 127) or "Unknown option: -I" in said:
+        elif rc in (126, 127) or "Unknown option: -I" in last:
             self.error = NO_PYTHON % (", ".join(self.interpreters), self.how_to_set_python)
             self.kind = "no python"
         else:
             self.lost = True
-            self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, said and ": " + said)
+            self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, last and ": " + last)
 
     def processes(self) -> "dict[int, int]":
         """{pid: parent's pid} of its processes on this machine: ssh, docker and shells, or the end and its guard."""

@@ -104,22 +104,18 @@ def link_result(
     count = max((side["bytes"] for side in known if side["bytes"] is not None), default=None)
     elapsed = next((side["elapsed"] for side in known if side["elapsed"]), None)
     waited: "Waited" = writer["waited"] if writer else {"receiver": None, "buffer": None, "busy": None}
-    source, destination = spec["source"], spec["destination"]
-    slow = ""
-    if writer and elapsed and elapsed >= 1.0:  # a shorter time says nothing
-        flow: "Flow" = {
-            "waited": waited,
-            "elapsed": elapsed,
-            "moved": count or 0,
-            "limit": limit,
-            "limit_name": limit_name,
-            "writer": source,
-            "reader": destination,
-        }
-        slow = who_is_slow(flow)
+    flow: "Flow" = {
+        "waited": waited,
+        "elapsed": elapsed or 0.0,
+        "moved": count or 0,
+        "limit": limit,
+        "limit_name": limit_name,
+        "writer": spec["source"],
+        "reader": spec["destination"],
+    }
     return {
-        "source": source,
-        "destination": destination,
+        "source": spec["source"],
+        "destination": spec["destination"],
         "source_host": hosts[spec["writer"]],
         "destination_host": hosts[spec["reader"]],
         "source_address": writer["address"] if writer else "",
@@ -136,7 +132,7 @@ def link_result(
             "buffer": rounded(waited["buffer"]),
             "busy": rounded(waited["busy"]),
         },
-        "slow": slow,
+        "slow": who_is_slow(flow) if writer and flow["elapsed"] >= 1.0 else "",  # a shorter time says nothing
         "encryption": next((side["encryption"] for side in known if side["encryption"]), None),
     }
 

@@ -61,7 +61,10 @@ def whole(writer: "SideReport", reader: "SideReport") -> bool:
 
 
 class Verdict:
-    """The outcome of one run: ``ok``, ``skipped``, ``cause`` (None when ok), and the reports of stages and links."""
+    """The outcome of one run: ``ok``, ``skipped``, ``cause`` (None when ok), and the reports of stages and links.
+
+    The next step is result.shape.
+    """
 
     def __init__(
         self,
@@ -170,8 +173,8 @@ class Verdict:
         if problem["kind"] == "failed":
             text = sentences.exit_text(problem["signal"], stage["rc"], self.plan.stage(name)["ok_rc"])
             if stage["stderr"] is not None:
-                said = explanation(stage["stderr"])
-                text += ": %s" % said if said else ", with no output on standard error"
+                last = explanation(stage["stderr"])
+                text += ": %s" % last if last else ", with no output on standard error"
             rc = stage["rc"] or 0
             if "failed" in self.advice and rc > 0 and self._writes(name):
                 codes = sorted({*self.plan.stage(name)["ok_rc"], rc})
