@@ -240,7 +240,7 @@ def test_a_spot_that_cannot_be_read_is_not_the_end_of_the_tape(tapehost: TapeHos
     assert said.startswith("tape ONE could not be read: tape file 2: "), said
     assert tapehost.archives("ONE") == before
     tapehost.guest.run(["rm", "-r", tapehost.catalog])
-    assert "4 archives of ONE added" in tapehost.refused("inventory", "--rebuild")
+    assert "added: 4 archives of ONE" in tapehost.refused("inventory", "--rebuild")
     states = [(1, "h1", "written"), (2, "unknown", "failed"), (3, "h1", "written"), (4, "h1", "written")]
     assert tapehost.archives("ONE") == states
     drive.trouble = None
