@@ -13,6 +13,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._end.wire import bounded
 from ..module_utils._run import sentences
+from ..module_utils._run.beginning import who_tried_what
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import preflight_result, refused, shape, summary
@@ -184,7 +185,7 @@ class ActionModule(ActionBase):
         result["msg"] = bounded("; ".join(works + not_so), MSG_MOST, last=False)
         if not works:
             result["failed"] = True
-            sentence = f"neither host can reach the other. {verdict.who_tried_what()}"
+            sentence = f"neither host can reach the other. {who_tried_what(verdict)}"
             result["msg"] = bounded(sentence, MSG_MOST, last=False)
             cause: Cause = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
             result["cause"] = cause

@@ -170,6 +170,7 @@ def test_the_fact_is_documented() -> None:
 def causes() -> Iterator[ast.Dict]:
     """The literals of a cause in the code."""
     for path in (
+        "plugins/module_utils/_run/beginning.py",
         "plugins/module_utils/_run/verdict.py",
         "plugins/action/pipe.py",
         "plugins/module_utils/_run/result.py",

@@ -16,6 +16,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.command import ADVICE, exit_status
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.beginning import who_tried_what
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.heard import report_most
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
@@ -53,7 +54,7 @@ def judge(reports: dict[str, str]) -> tuple[Verdict, dict[str, Any]]:
     verdict = Verdict(PLAN, outcomes, NAMES)
     result = shape(PLAN, NAMES, verdict, 1.0)
     preflight_result(NAMES, verdict.reports)
-    verdict.who_tried_what()
+    who_tried_what(verdict)
     return verdict, result
 
 
@@ -190,7 +191,7 @@ def test_a_hostile_report_is_bounded_and_harmless() -> None:
     assert len(json.dumps(event)) < EVENT_MOST
     for end, report in verdict.reports.items():
         assert len(json.dumps(report)) <= report_most(PLAN.for_end(end))
-        shown = [*texts(result), *map(sentences.warning, report["warnings"]), verdict.who_tried_what()]
+        shown = [*texts(result), *map(sentences.warning, report["warnings"]), who_tried_what(verdict)]
         assert not any("\x1b" in each or "\u202e" in each for each in shown)
     assert len(result["left_running"]) == 11 and result["left_running"][-1] == "90 more"
 

@@ -68,6 +68,7 @@ COMMAND_MODULES = [
     "_run.plan",
     "_run.words",
     "_run.sentences",
+    "_run.beginning",
     "_run.verdict",
     "_run.result",
     "_run.heard",

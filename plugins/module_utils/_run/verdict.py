@@ -8,12 +8,12 @@ victim, and the link leads to the other side.
 """
 
 from .._end.wire import bounded
-from . import sentences
+from . import beginning, sentences
 from .words import explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._end.records import ConnectReport, Report, SideReport, StageProblem, StageReport
+    from .._end.records import Report, SideReport, StageProblem, StageReport
     from .plan import Plan
     from .records import Advice, Cause, Joint, Outcome
 
@@ -31,10 +31,6 @@ ADVICE: "Advice" = {
 }
 CUT = "the link %s between %s and %s was cut on the way: %s sent %s records, %s received %s; is somebody in between?"
 NEITHER = "the link %s between %s and %s was cut on the way: neither host closed it; is somebody in between?"
-MTU = (
-    "They can reach each other, but large packets get lost on the way: probably a router or tunnel between them has a "
-    "smaller MTU than the hosts, and a firewall drops the ICMP that says so. Let that pass, or lower the hosts' MTU."
-)
 
 
 def how(side: "SideReport") -> "tuple[str, str] | None":
@@ -90,7 +86,7 @@ class Verdict:
         self.cause = None if self.skipped else self._cause()
         if self.cause:
             self.cause["msg"] = bounded(self.cause["msg"], MSG_MOST, last=False)
-        self.cause_of_launch = self._not_launched() or self._refused()
+        self.cause_of_launch = beginning.not_launched(self) or beginning.refused(self)
         self.ok = self.cause is None and not self.skipped
 
     @property
@@ -122,8 +118,8 @@ class Verdict:
     # -- what failed first
 
     def _cause(self) -> "Cause | None":
-        for find in (self._not_launched, self._refused, self._not_connected):
-            found = find()
+        for find in (beginning.not_launched, beginning.refused, beginning.not_connected):
+            found = find(self)
             if found:
                 return found
         cut = self._cut()
@@ -226,7 +222,7 @@ class Verdict:
             elif report.get("not_connected") or report.get("skipped"):
                 # the other ends had links, so Ansible ran this login a second time
                 text = "the connection was lost; Ansible connected again, but a run cannot be resumed"
-            if not text or self._by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
+            if not text or self.by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
                 continue
             seen = [
                 said["ended_at"]
@@ -237,7 +233,7 @@ class Verdict:
             found.append((min(seen + [LATE]), {"kind": "end", "host": self.hosts[end], "msg": sentence}))
         return found
 
-    def _by_us(self, end: str) -> bool:
+    def by_us(self, end: str) -> bool:
         """Whether the controller stopped this end because another had failed."""
         return bool(self.outcomes[end]["cancelled"])
 
@@ -287,77 +283,3 @@ class Verdict:
                 text = "%s on %s did not finish" % (name, self.hosts[end])
                 return {"kind": "stage", "stage": name, "host": self.hosts[end], "msg": text}
         return None
-
-    # -- failures before the start
-
-    def _not_launched(self) -> "Cause | None":
-        if any(report.get("links") for report in self.reports.values()):
-            return None
-        for end, outcome in self.outcomes.items():
-            if not outcome["report"] and outcome["error"] and not outcome["cancelled"]:
-                text = "no end could be started on %s: %s" % (self.hosts[end], outcome["error"])
-                return {"kind": outcome["kind"], "host": self.hosts[end], "msg": text}
-        return None
-
-    def _refused(self) -> "Cause | None":
-        for end, report in self.reports.items():
-            if "refused" in report:
-                where = self.hosts[end]
-                if report.get("stage"):
-                    where = "%s on %s" % (report["stage"], where)
-                cause: "Cause" = {
-                    "kind": "refused",
-                    "host": self.hosts[end],
-                    "msg": "%s: %s" % (where, sentences.refusal(report["refused"])),
-                }
-                if report.get("stage"):
-                    cause["stage"] = report["stage"]
-                return cause
-        return None
-
-    def _not_connected(self) -> "Cause | None":
-        late = {end: report for end, report in self.reports.items() if report.get("not_connected")}
-        gone = any(
-            r.get("links") or r.get("died") or r.get("cancelled") and not self._by_us(end)
-            for end, r in self.reports.items()
-        )
-        if not late or gone:
-            return None
-        names = sorted(set(self.hosts.values()))
-        large = any(report["connect"]["large"] for report in self.reports.values() if report.get("connect"))
-        sentence = "no connection between %s within %d s (%s). %s %s" % (
-            " and ".join(names) if len(names) > 1 else names[0],
-            self.plan.options.get("connect_timeout", 30),
-            self.advice["timeout"],
-            self.who_tried_what(),
-            MTU if large else self.advice["not_connected"],
-        )
-        return {"kind": "not connected", "host": self.hosts[next(iter(late))], "msg": sentence}
-
-    def who_tried_what(self) -> str:
-        """One sentence for each end: where it listened, what it dialled, and the outcomes."""
-        told = [self._told(end, r["connect"]) for end, r in self.reports.items() if r.get("connect")]
-        told += ["%s did not answer." % self.hosts[end] for end, o in self.outcomes.items() if o["report"] is None]
-        return " ".join(told)
-
-    def _told(self, end: str, connect: "ConnectReport") -> str:
-        """ "tape1 listened on port 5000 and dialled db1 at 192.0.2.1 port 5001 (timed out).\""""
-        parts = []
-        if connect["listening"]:
-            parts.append("listened on port %s" % ", ".join(str(port) for port in connect["listening"]))
-        elif connect["taken"]:
-            parts.append(
-                "could not listen, all its ports are taken (%s)" % "; ".join(map(sentences.taken, connect["taken"][:4]))
-            )
-        else:
-            parts.append("did not listen")
-        by_place: "dict[tuple[str, str, str], list[str]]" = {}
-        for tried in connect["dialled"]:
-            place = (self.hosts[tried["end"]], tried["address"], sentences.outcome(tried))
-            by_place.setdefault(place, []).append(str(tried["port"]))
-        for (host, address, outcome), ports in by_place.items():
-            few = ", ".join(ports[:3]) + (" and %d more" % (len(ports) - 3) if len(ports) > 3 else "")
-            parts.append("dialled %s at %s port %s (%s)" % (host, address, few, outcome))
-        if not by_place:
-            parts.append("had no address to dial" if connect["dials"] else "did not dial")
-        return "%s %s." % (self.hosts[end], ", ".join(parts))
