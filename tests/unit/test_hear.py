@@ -189,6 +189,7 @@ def test_of_much_noise_little_is_copied(flood: str) -> None:
     ("line", "kind"),
     [
         ("/bin/sh: 1: sudo: not found", "no become"),
+        ("/bin/sh: 1: /opt/bin/sudo: not found", "no become"),
         ("bash: Zeile 1: sudo: Kommando nicht gefunden.", "no become"),
         ("zsh:1: command not found: sudo", "no become"),
         ("sudo: unable to resolve host h1: not found\nsh: 1: python3: not found", "no python"),

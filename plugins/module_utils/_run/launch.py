@@ -30,9 +30,9 @@ NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 def names_missing(program: str, line: str) -> bool:
     """Whether a line of a shell that has exited with 127 is about this program, in any language.
 
-    "sh: 1: sudo: not found", "zsh:1: command not found: sudo"; a line of sudo itself begins with its name.
+    "sh: 1: /usr/bin/sudo: not found", "zsh:1: command not found: sudo"; a line of sudo itself begins with its name.
     """
-    return ": %s: " % program in line or line.endswith(": " + program)
+    return program in [part.strip().rpartition("/")[2] for part in line.split(":")[1:]]
 
 
 class Launch:
