@@ -7,12 +7,6 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.backends import default_backend  # optional since cryptography 3.1
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 if TYPE_CHECKING:
     from ..module_utils._run.records import Certificate
 
@@ -23,6 +17,13 @@ NEVER = datetime.datetime(9999, 12, 31, 23, 59, 59)  # RFC 5280, 4.1.2.5
 
 def make_certificate() -> Certificate:
     """A key of the curve P-256 and its self-signed certificate, both as PEM."""
+    # ansible-core needs this package, but nobody else does who only imports this module
+    from cryptography import x509
+    from cryptography.hazmat.backends import default_backend  # optional since cryptography 3.1
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1(), default_backend())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "socketpipe")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), BEGIN, NEVER)

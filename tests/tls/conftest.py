@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.tape.guest import Guest
-from tests.unit.conftest import launch as launch  # which also puts the collection where Python finds it
+from tests.unit import conftest as unit  # which also puts the collection where Python finds it
 
 from .machine import TLS, machine
 from .pair import Pair, why_not
+
+launch = unit.launch
 
 
 @pytest.fixture(scope="module")

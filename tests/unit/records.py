@@ -42,7 +42,7 @@ def misfits(value: Any, kind: Any, names: dict[str, Any], where: str = "", more:
         found = [misfits(value, each, names, where, more) for each in args]
         return [] if [] in found else found[0]
     plain: Any = origin or (dict if typing.is_typeddict(kind) else kind)
-    if type(value) is not plain and not (plain is float and type(value) is int):
+    if value.__class__ not in {float: (float, int)}.get(plain, (plain,)):
         return [f"{where}: {value!r} is no {plain.__name__}"]
     if origin is list:
         return inner((item, args[0], f"[{number}]") for number, item in enumerate(value))

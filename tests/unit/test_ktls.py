@@ -138,11 +138,13 @@ def test_the_request_for_a_link_local_address_has_its_interface() -> None:
 def test_a_connection_is_reset_while_others_hold_it(family: int) -> None:
     if not ktls_destroys():
         pytest.skip("this kernel resets no connections by netlink (CONFIG_INET_DIAG_DESTROY)")
-    with loopback(family) as (one, other), one.dup():
+    with loopback(family) as (one, other):
+        held = one.dup()
         assert ktls.destroy(one) and tcp_info(one)["state"] == TCP_CLOSE
         with pytest.raises(ConnectionResetError):
             other.recv(1)
         assert ktls.destroy(one), "it is reset already"
+        held.close()
 
 
 def ktls_destroys() -> bool:

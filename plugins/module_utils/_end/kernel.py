@@ -17,7 +17,7 @@ from .lean import c_function, get_errno, signal, socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Counters = dict[str, int | None]  # by the names in TCP_INFO; None if this kernel lacks a figure
+    Counters = dict[str, "int | None"]  # by the names in TCP_INFO; None if this kernel lacks a figure
 
 c_connect, c_prctl = c_function("connect"), c_function("prctl")
 

@@ -64,7 +64,8 @@ def put_keys(sock: "socket.socket", cipher: "Cipher", sends: "Direction", receiv
 def records(sock: "socket.socket", way: int, cipher: "Cipher") -> int:
     """The number of records encrypted here (TLS_TX), or decrypted and authenticated here (TLS_RX)."""
     size = HEAD.size + cipher.iv + cipher.key + cipher.salt + COUNTER.size
-    return int(COUNTER.unpack(sock.getsockopt(SOL_TLS, way, size)[-COUNTER.size :])[0])
+    info = sock.getsockopt(SOL_TLS, way, size)
+    return int(COUNTER.unpack_from(info, len(info) - COUNTER.size)[0])
 
 
 def alert(sock: "socket.socket") -> bool:

@@ -9,7 +9,7 @@ An end reports kinds and data.  Each kind has a class with its fields, and a sen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Literal, NotRequired, TypedDict
+    from typing import Literal, NotRequired, TypedDict, Union
 
     # -- what a relay writes to its end
 
@@ -190,7 +190,7 @@ if TYPE_CHECKING:
         kind: Literal["no loopback"]
         error: str
 
-    Unusable = NoDirectory | NotExecutable | NotFound
+    Unusable = Union[NoDirectory, NotExecutable, NotFound]
     Refusal = (
         Unusable
         | WrongPlatform
@@ -236,8 +236,8 @@ if TYPE_CHECKING:
         kind: Literal["error"]
         error: str
 
-    Stop = Signalled | ControllerLost | GuardKilled
-    Death = Signalled | Exited | Unknown | OwnError
+    Stop = Union[Signalled, ControllerLost, GuardKilled]
+    Death = Union[Signalled, Exited, Unknown, OwnError]
 
     # problems of a stage
 
@@ -270,7 +270,7 @@ if TYPE_CHECKING:
         kind: Literal["not killed"]
         pid: int
 
-    StageProblem = NotStarted | Failed | StoppedReading | Held | NotKilled
+    StageProblem = Union[NotStarted, Failed, StoppedReading, Held, NotKilled]
 
     # why an end broke a link although both stages were running
 
@@ -302,7 +302,7 @@ if TYPE_CHECKING:
         kind: Literal["key used up"]
         cipher: str
 
-    SideProblem = Silent | Cancelled | OnTheWay | KeyUsedUp | RelayFailed
+    SideProblem = Union[Silent, Cancelled, OnTheWay, KeyUsedUp, RelayFailed]
 
     # warnings, without a failure
 
@@ -319,7 +319,7 @@ if TYPE_CHECKING:
         peer: str
         segment: int
 
-    EndWarning = ShortReads | SmallPackets
+    EndWarning = Union[ShortReads, SmallPackets]
 
     class StageReport(TypedDict):
         """The last state of a stage.  Times count from the moment at which all links were made."""

@@ -143,7 +143,7 @@ class Tls:
         self.made = True
 
     def flush(self) -> None:
-        if self.leaving.pending:
+        if self.leaving.pending > 0:
             self.link.sendall(self.leaving.read())
 
     def fill(self) -> None:
@@ -162,7 +162,7 @@ class Tls:
 
     def expect_nothing(self) -> None:
         """Raises Failed if data follows the end of the session, because it is forged."""
-        if self.arrived.pending:
+        if self.arrived.pending > 0:
             raise Failed(CHANGED, END)
 
 

@@ -67,10 +67,10 @@ class Verdict:
         plan: "Plan",
         outcomes: "dict[str, Outcome]",
         hosts: "dict[str, str]",
-        advice: "Advice" = ADVICE,
+        advice: "Advice | None" = None,
     ):
-        """``outcomes``: {end: outcome}; ``hosts``: {end: name of its host}."""
-        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice
+        """``outcomes``: {end: outcome}; ``hosts``: {end: name of its host}; ``advice``: ADVICE unless given."""
+        self.plan, self.outcomes, self.hosts, self.advice = plan, outcomes, hosts, advice or ADVICE
         self.reports: "dict[str, Report]" = {end: outcome["report"] or {} for end, outcome in outcomes.items()}
         self.end_of = {s["name"]: end for end, spec in plan.ends.items() for s in spec["stages"]}
         self.stages: "dict[str, StageReport]" = {}

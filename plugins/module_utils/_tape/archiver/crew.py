@@ -10,7 +10,6 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import time
 from subprocess import DEVNULL
 
@@ -20,6 +19,7 @@ from ..common.process import Forked, Missing, signals_held, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from typing import Callable
 
 F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl only since 3.10

@@ -97,6 +97,7 @@ def start(argv: "Words", before: "Callable[[], None] | None" = None, **how: "Any
 
     how.setdefault("env", environment())
     try:
+        # pylint: disable-next=ansible-bad-function  # it is no module of Ansible
         return subprocess.Popen(argv, preexec_fn=prepare, **how)
     except OSError as exc:
         raise Missing(os.fsdecode(argv[0]), exc) from None

@@ -152,7 +152,7 @@ def parse(data: bytes, label: str, path: str) -> "Tape":
 def format_of(tape: "Any") -> int:
     """The version of the format of a file, 0 if it is invalid."""
     number = tape.get("format", 1) if isinstance(tape, dict) else 0
-    return number if type(number) is int and number > 0 else 0
+    return number if isinstance(number, int) and number is not True and number > 0 else 0
 
 
 def check_format(tape: "Any", path: str) -> None:
@@ -224,7 +224,7 @@ def is_tape(value: "Any") -> bool:
         TAPE_SHAPE.fits(value)
         and is_name("tape", value["label"])
         and value["block_size"] > 0
-        and all(type(each) is str for each in value.get("former", []))
+        and all(isinstance(each, str) for each in value.get("former", []))
         and isinstance(value.get("relabelling", {"id": ""}).get("id"), str)
         and all(is_archive(each) for each in value["archives"] + value.get("lost", []))
     )
@@ -252,7 +252,7 @@ def is_archive(value: "Any") -> bool:
         and is_time(value["time"])
         and (not value["host_time"] or is_time(value["host_time"]))
         and (not value.get("order") or is_time(value["order"]))
-        and ("verified" not in value or type(value["verified"].get("ok")) is bool)
+        and ("verified" not in value or isinstance(value["verified"].get("ok"), bool))
     )
 
 

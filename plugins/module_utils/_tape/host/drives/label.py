@@ -92,7 +92,14 @@ def parse(block: bytes) -> "dict[str, Any] | None":
         names.checked("tape", label["label"])  # anybody may have written this tape
         number = label.get("format", 1)
         whole = all(isinstance(label[key], str) for key in TEXTS) and isinstance(label["block_size"], int)
-        if whole and type(number) is int and number > 0 and label["id"] and label["block_size"] > 0:
+        if (
+            whole
+            and isinstance(number, int)
+            and number is not True
+            and number > 0
+            and label["id"]
+            and label["block_size"] > 0
+        ):
             check_format(number)
             return dict(label)
     except Problem as exc:
