@@ -63,11 +63,14 @@ def test_a_link_local_address_needs_its_interface() -> None:
     assert names.socket_name("fe80::1%1", 80) == (socket.AF_INET6, ("fe80::1", 80, 0, 1))
     assert names.socket_name("febf::1%lo", 80)[1][3] == loopback
     assert names.socket_name("fec0::1", 80) == (socket.AF_INET6, ("fec0::1", 80))
-    for number in ("fe80::1", "febf::1"):
-        with pytest.raises(OSError, match=f"needs the interface that it is behind, as in {number}%eth0"):
-            names.socket_name(number, 80)
-    with pytest.raises(OSError, match="there is no interface no-such-one here"):
-        names.socket_name("fe80::1%no-such-one", 80)
+    for address, outcome in (
+        ("fe80::1", ("no zone", "fe80::1")),
+        ("febf::1", ("no zone", "febf::1")),
+        ("fe80::1%no-such-one", ("no interface", "no-such-one")),
+    ):
+        with pytest.raises(names.Undialable) as caught:
+            names.socket_name(address, 80)
+        assert (caught.value.outcome, caught.value.detail) == outcome
 
 
 def test_the_zone_of_a_socket_s_name() -> None:
