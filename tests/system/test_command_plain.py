@@ -110,9 +110,14 @@ def test_plain_when_the_output_has_had_enough(shell: Shell, far: str, source: st
 
 
 def test_plain_when_the_remote_command_has_had_enough(shell: Shell, far: str) -> None:
+    """No failure of the input command; what it wrote in vain resets the one socket, and cat may still meet that."""
     ended = shell.run(f"socketpipe --plain -i {{ yes }} -l {{ {far} }} -r {{ head -1 }} -o {{ cat }}")
-    assert (ended.returncode, ended.stdout) == (0, "y\n"), ended.stderr
-    assert "socketpipe: " not in ended.stderr
+    assert ended.stdout == "y\n", ended.stderr
+    said = [line for line in ended.stderr.splitlines() if line.startswith("socketpipe: ")]
+    reset = (
+        ["socketpipe: output ended with exit status 1"] if "cat: -: Connection reset by peer" in ended.stderr else []
+    )
+    assert (ended.returncode, said) == (len(reset), reset)
 
 
 def test_plain_without_a_reader_still_gets_all_there(shell: Shell, far: str, work: Path) -> None:
