@@ -191,18 +191,18 @@ if TYPE_CHECKING:
         error: str
 
     Unusable = Union[NoDirectory, NotExecutable, NotFound]
-    Refusal = (
-        Unusable
-        | WrongPlatform
-        | ForeignProc
-        | NoFork
-        | NoEncryption
-        | NoCommonCipher
-        | NoTls
-        | NoLoopback
-        | OldPython
-        | IncompletePython
-    )
+    Refusal = Union[
+        Unusable,
+        WrongPlatform,
+        ForeignProc,
+        NoFork,
+        NoEncryption,
+        NoCommonCipher,
+        NoTls,
+        NoLoopback,
+        OldPython,
+        IncompletePython,
+    ]
 
     class Skipped(TypedDict):
         """The run is skipped because of ``creates`` or ``removes`` of a stage."""

@@ -92,8 +92,8 @@ class Catalog:
     @contextlib.contextmanager
     def change(self, label: str) -> "Iterator[Tape]":
         """Change a tape: it is read, and written at the end of the block if that succeeds; raises Problem."""
-        # a block that is left unfinished must not be written
-        with self.changes(label) as tapes:  # pylint: disable=contextmanager-generator-missing-cleanup
+        with contextlib.ExitStack() as stack:
+            tapes = stack.enter_context(self.changes(label))
             yield self.known(label, tapes[label])
 
     @contextlib.contextmanager
