@@ -5,7 +5,6 @@
 A state becomes a base only if the catalog has marked its run as good; that is not decided here.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -15,6 +14,7 @@ import sys
 import tempfile
 import time
 
+from ..common.files import sync_folder
 from ..common.names import shown
 from ..common.problem import NO_BASE, SETTINGS, Problem
 
@@ -148,14 +148,7 @@ class States:
         with open(path, "rb") as whole:
             os.fsync(whole.fileno())
         os.rename(path, self.path(run, suffix))
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        except OSError as exc:
-            if exc.errno != errno.EINVAL:  # a file system without fsync for directories, such as CIFS
-                raise
-        finally:
-            os.close(folder)
+        sync_folder(self.folder)
 
     def save(self, run: str, facts: "dict[str, Any]") -> None:
         """Write the last file of a state."""

@@ -21,7 +21,7 @@ def make_folder(path: str) -> None:
     os.makedirs(path, mode=0o700, exist_ok=True)
 
 
-def sync_folder(path: str) -> None:
+def sync_folder(path: "str | bytes") -> None:
     """Make a rename in this folder survive a power failure (fsync(2))."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
