@@ -130,6 +130,14 @@ class Children:
         return self.started[-1]
 
 
+def close_all_but(kept: "tuple[int, ...]") -> None:
+    """Close all other descriptors of this process."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in kept:
+            with contextlib.suppress(OSError):  # the descriptor of the folder itself
+                os.close(int(name))
+
+
 class Forked:
     """A fork that runs a function and exits; it has the methods of subprocess.Popen that Crew needs."""
 
@@ -147,10 +155,7 @@ class Forked:
             ask()
             for fd, ours in enumerate([os.dup(fd) for fd in standard]):
                 os.dup2(ours, fd)
-            for name in os.listdir("/proc/self/fd"):
-                if int(name) > 2 and int(name) not in fds:
-                    with contextlib.suppress(OSError):  # the descriptor of the folder itself
-                        os.close(int(name))
+            close_all_but((0, 1, 2, *fds))
             work()
             status = 0
         except BaseException as exc:

@@ -10,7 +10,7 @@ import tempfile
 import time
 from subprocess import DEVNULL, PIPE
 
-from .process import ENDING, Children, Missing, environment, start
+from .process import ENDING, Children, Missing, close_all_but, environment, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ def _guard(argv: "Words", env: "dict[str, str]", outputs: "tuple[int, int]", hea
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which the program would inherit
     signal.set_wakeup_fd(-1)
-    _close_but(outputs + (heard, tell))
+    close_all_but(outputs + (heard, tell))  # a guard must keep no pipe, lock or tape open
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nowhere, fd)
     try:
         child = start(argv, stdin=DEVNULL, stdout=outputs[0], stderr=outputs[1], env=env, start_new_session=True)
     except Missing as exc:
@@ -110,19 +113,6 @@ def _guard(argv: "Words", env: "dict[str, str]", outputs: "tuple[int, int]", hea
     if ended:
         os.write(tell, b"%d" % status)
     os._exit(0)
-
-
-def _close_but(kept: "tuple[int, ...]") -> None:
-    """Close all other descriptors: a guard must keep no pipe, lock or tape open."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if int(name) not in kept:
-                os.close(int(name))
-        except OSError:  # the directory itself
-            pass
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(nowhere, fd)
 
 
 def _ended(pid: int, heard: int) -> bool:
