@@ -27,6 +27,7 @@ from ..catalog import catalog as catalogs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from typing import Any
 
     from ..session import Session
@@ -44,17 +45,11 @@ def keep(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     copy = "%s-of-%s" % (session.settings.catalog_dir, names.path(names.host(args.of)))
     if os.path.lexists(copy) and not os.path.islink(copy):
         raise Problem("%s exists, but is not a copy of a catalog" % copy, "move it away")
-    os.umask(0o077)
-    part = "%s.%d.part" % (copy, os.getpid())
-    try:
-        receive(part)
-        with files.locked(copy + ".lock"):
-            compare(session.settings, args.of, copy, part)
-            share(copy, part)
-            generation = begin(copy, part)
-            kept = expire(copy)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with received(copy) as part, files.locked(copy + ".lock"):
+        compare(session.settings, args.of, copy, part)
+        share(copy, part)
+        generation = begin(copy, part)
+        kept = expire(copy)
     return {"copy": copy, "generation": generation, "generations": kept}
 
 
@@ -68,10 +63,7 @@ def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any
             "move %s away to replace it" % tapes,
             kind=CONFIRM,
         )
-    os.umask(0o077)
-    part = "%s.%d.part" % (top, os.getpid())
-    try:
-        receive(part)
+    with received(top) as part:
         refuse_newer(catalogs.Catalog(part))
         files.make_folder(top)
         if os.path.isdir(os.path.join(part, "lists")):
@@ -79,9 +71,19 @@ def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any
             os.rename(os.path.join(part, "lists"), lists)
         os.rename(os.path.join(part, "tapes"), tapes)  # these make the catalog valid, so they come last, in one step
         files.sync_folder(top)
+    return {"catalog": top}
+
+
+@contextlib.contextmanager
+def received(target: str) -> "Iterator[str]":
+    """A folder beside ``target`` with the catalog from standard input, removed at the end; raises Problem."""
+    os.umask(0o077)
+    part = "%s.%d.part" % (target, os.getpid())
+    try:
+        receive(part)
+        yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return {"catalog": top}
 
 
 def receive(folder: str) -> None:
