@@ -51,11 +51,15 @@ def archive(top: str, read: Reader) -> bytes:
                 content = b"" if name.endswith("/") else read(os.path.join(top, name))
             except ScriptError as exc:
                 raise ScriptError(f"{name}: {exc}") from None
-            kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
-            target.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
+            add_member(target, name, content)
             if data.tell() > SCRIPT_MOST:  # without reading the rest, which may be large
                 raise ScriptError(f"its zip archive exceeds the limit of {SCRIPT_MOST} bytes")
     return data.getvalue()
+
+
+def add_member(target: zipfile.ZipFile, name: str, content: bytes) -> None:
+    kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
+    target.writestr(zipfile.ZipInfo(name, EPOCH), content, kind)
 
 
 def members(top: str, inner: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from ._script import EPOCH, MAIN, members, read_file
+from ._script import MAIN, add_member, members, read_file
 
 TOP = "_tape"
 MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
@@ -28,14 +28,13 @@ def pack(program: str) -> bytes:
     """The archive of a program; the same files give the same bytes; raises OSError."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
-        archive.writestr(zipfile.ZipInfo(MAIN, EPOCH), ENTRY % program, zipfile.ZIP_DEFLATED)
-        archive.writestr(zipfile.ZipInfo(TOP + "/", EPOCH), b"")
+        add_member(archive, MAIN, (ENTRY % program).encode("ascii"))
+        add_member(archive, TOP + "/", b"")
         for room in ("common", program):
-            archive.writestr(zipfile.ZipInfo(f"{TOP}/{room}/", EPOCH), b"")
+            add_member(archive, f"{TOP}/{room}/", b"")
             for name in members(os.path.join(MODULE_UTILS, TOP, room)):
                 content = b"" if name.endswith("/") else read_file(os.path.join(MODULE_UTILS, TOP, room, name))
-                kind = zipfile.ZIP_DEFLATED if content else zipfile.ZIP_STORED
-                archive.writestr(zipfile.ZipInfo(f"{TOP}/{room}/{name}", EPOCH), content, kind)
+                add_member(archive, f"{TOP}/{room}/{name}", content)
     return data.getvalue()
 
 
