@@ -39,7 +39,6 @@ class KernelTls(Tcp):
         self.cipher = cipher
         self.guarded = writer  # the reader's side breaks when all have closed it
         self.way = ktls.TLS_TX if writer else ktls.TLS_RX
-        self.in_use = False  # a stage may be reading it
         self.quiet_at = self.broken_at = 0.0
         self.alerted = self.reset = False
 

@@ -9,6 +9,7 @@ import errno
 import os
 
 from . import ktls
+from .kernel import accept
 from .keys import CIPHERS, bits, both
 from .lean import socket
 
@@ -93,8 +94,7 @@ def pair() -> "tuple[socket.socket, socket.socket]":
             for sock in made:
                 sock.settimeout(PATIENCE)
             made[1].connect(made[0].getsockname())
-            fd, _address = made[0]._accept()  # type: ignore[attr-defined]
-            made.append(socket.socket(family, socket.SOCK_STREAM, 0, fd))
+            made.append(accept(made[0]))
             made[2].settimeout(PATIENCE)
             if made[1].getsockname() != made[2].getpeername():
                 raise OSError(errno.EADDRINUSE, "somebody else connected")
