@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import socket
     from typing import NoReturn
 
+    from .connect import Connection
     from .records import EndPlan, EndWarning, Refusal, Report
 
 
@@ -114,6 +115,37 @@ def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
     return can, {"kind": "no kernel tls", "problem": problem} if problem and must else None
 
 
+def make_sides(plan: "EndPlan", meeting: Meeting, made: "dict[str, Connection]") -> "tuple[list[Side], Refusal | None]":
+    """(the sides of all links of this end, with those of relays; the reason to refuse them)."""
+    sides: "list[Side]" = []
+    for spec in plan["links"]:
+        if spec["side"] == "local":
+            sides += local_sides(spec)
+            continue
+        connection = made[spec["id"]]
+        relays = spec["encryption"] and plan["kernel_tls"] != "must"
+        if plan["kernel_tls"] and connection.cipher is None and not relays:
+            return sides, {"kind": "no common cipher"}
+        spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
+        side = tcp_side(spec, connection)
+        if connection.attempt and connection.attempt.segment:
+            where: "EndWarning" = {
+                "kind": "small packets",
+                "address": spec["address"],
+                "peer": spec["peer"],
+                "segment": connection.attempt.segment,
+            }
+            side.warnings.append(where)
+        sides.append(side)
+        if spec["encryption"] and connection.cipher is None:
+            from .encrypted import between  # shipped only then
+
+            refused = between(side, spec["encryption"], meeting.patience.tls, sides)
+            if refused:
+                return sides, refused
+    return sides, None
+
+
 def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
     """Make the links, split off the guard, supervise; returns the same as ``run``."""
     can, refused = abilities(plan)
@@ -126,32 +158,9 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
         return {"not_connected": exc.links, "connect": meeting.report()}, None
     finally:
         meeting.close()
-    sides: "list[Side]" = []
-    for spec in plan["links"]:
-        if spec["side"] == "local":
-            sides += local_sides(spec)
-        else:
-            connection = made[spec["id"]]
-            relays = spec["encryption"] and plan["kernel_tls"] != "must"
-            if plan["kernel_tls"] and connection.cipher is None and not relays:
-                return {"refused": {"kind": "no common cipher"}}, None
-            spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
-            side = tcp_side(spec, connection)
-            if connection.attempt and connection.attempt.segment:
-                where: "EndWarning" = {
-                    "kind": "small packets",
-                    "address": spec["address"],
-                    "peer": spec["peer"],
-                    "segment": connection.attempt.segment,
-                }
-                side.warnings.append(where)
-            sides.append(side)
-            if spec["encryption"] and connection.cipher is None:
-                from .encrypted import between  # shipped only then
-
-                refused = between(side, spec["encryption"], meeting.patience.tls, sides)
-                if refused:
-                    return {"refused": refused}, None
+    sides, refused = make_sides(plan, meeting, made)
+    if refused:
+        return {"refused": refused}, None
     try:
         channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience)
     except NotForked as exc:
