@@ -235,13 +235,17 @@ if TYPE_CHECKING:
         tapes: list[str]
         elapsed: int
 
-    class FinishedArchive(TypedDict):
+    class OnTape(TypedDict):
+        """An archive and its place."""
+
         host: str
         set: str
         level: int
         tape: str
         file: int
         bytes: int | None
+
+    class FinishedArchive(OnTape):
         state: str
         elapsed: float | None
         rate: float | None
@@ -258,16 +262,10 @@ if TYPE_CHECKING:
 
     # -- reading archives again
 
-    class Read(TypedDict):
+    class Read(OnTape):
         """One archive of verify; one that is not good has a problem."""
 
         run: str
-        host: str
-        set: str
-        level: int
-        tape: str
-        file: int
-        bytes: int | None
         elapsed: NotRequired[float]
         problem: NotRequired[str]
 
