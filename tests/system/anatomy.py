@@ -83,14 +83,19 @@ class Anatomy:
                 continue
             if not proc.is_python:
                 self.logins[end] = proc
-            elif self._parent_label(proc) == proc.label:
-                self.ends[end] = proc
-            else:
+            elif not self._of_same_label(proc):
                 self.guards[end] = proc
+            elif not self._of_same_label(self.by_pid[proc.ppid]) and proc.name.startswith("python"):
+                self.ends[end] = proc
 
-    def _parent_label(self, proc: Proc) -> str:
+    def _of_same_label(self, proc: Proc) -> bool:
+        """Whether it is a fork of a process of an end.
+
+        Of those only the guard's is the end.  The end's own forks, before they become stages, have its command line;
+        so have those of a shell that still waits in the place of Python.
+        """
         parent = self.by_pid.get(proc.ppid)
-        return parent.label if parent and parent.is_python else ""
+        return bool(parent and parent.is_python and parent.label == proc.label)
 
     def session(self, end: str) -> Proc:
         """sshd's process for the login that this end runs in."""
