@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -127,12 +128,18 @@ TRIAL = (
 )
 
 
-def test_the_kernels_do_it_or_it_is_refused(outcomes: Outcomes) -> None:
-    """The hosts here have the kernel of this machine. Where it has no TLS the message says why, and what to do."""
+@functools.cache
+def kernel_can() -> bool:
+    """The hosts here have the kernel of this machine."""
     plugins = Path(__file__).resolve().parents[2] / "plugins"
     can = subprocess.run([sys.executable, "-ISc", TRIAL, plugins], capture_output=True, text=True, check=True).stdout
+    return bool(int(can))
+
+
+def test_the_kernels_do_it_or_it_is_refused(outcomes: Outcomes) -> None:
+    """Where the kernel has no TLS the message says why, and what to do."""
     outcome = outcomes[0]["kernel"]
-    if int(can):
+    if kernel_can():
         assert outcome.status == "ok" and all(link["encryption"]["how"] == "kernel" for link in outcome.result["links"])
     else:
         assert outcome.status == "failed" and outcome.result["cause"]["kind"] == "refused"
@@ -195,6 +202,7 @@ def test_who_cannot_encrypt_runs_nothing(outcomes: Outcomes) -> None:
 
 # -- the command
 
+HOSTS = ("this host", "the far side (ssh h1)")
 TEXT = f"{{ sh -c 'yes MARK-ONE- | head -n {SIZE}' }}"
 COMMANDS = {
     # on both ways
@@ -212,6 +220,20 @@ def test_the_command(fleet: Fleet, shell: Shell, name: str, option: str) -> None
         ended = shell.run(COMMANDS[name].replace("OPTION", option))
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{10 * SIZE}\n", "")
     assert not any(sniffer.found.values()) if option else all(sniffer.found.values())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_by_the_kernels_or_not_at_all(fleet: Fleet, shell: Shell, work: Path, name: str) -> None:
+    """tests/tls shows that it works; here it is refused, with a reason, unless the kernel has TLS."""
+    line = COMMANDS[name].replace("OPTION", "--encrypt=kernel").replace("{ sh -c '", f"{{ sh -c 'touch {work}/ran; ")
+    with sniffing(fleet, ["MARK-ONE-", "mark-one-"]) as sniffer:
+        ended = shell.run(line)
+    assert not any(sniffer.found.values())
+    if kernel_can():
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{10 * SIZE}\n", "")
+    else:
+        assert (ended.returncode, ended.stdout) == (2, "") and not (work / "ran").exists()
+        assert ended.said.partition(": its links are to be encrypted by the kernel: ")[0] in HOSTS
 
 
 @pytest.mark.parametrize("login", ["ssh -n h1", "ssh -tt h1"])

@@ -11,6 +11,6 @@ from tests.tape.guest import Guest
 from .machine import passes
 
 
-@pytest.mark.parametrize("file", ["traps", "between", "choice"])
+@pytest.mark.parametrize("file", ["traps", "between", "choice", "command"])
 def test_in_the_guest(guest: Guest, file: str) -> None:
     passes(guest, f"tests/tls/test_{file}.py")

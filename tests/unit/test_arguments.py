@@ -91,7 +91,7 @@ STRAY = "-i, -l, -r and -o take a command in braces: -i { command }"
         ),
         (f"{GOOD} --ok-rc input", "--ok-rc: 'input' does not name a command and its exit statuses, such as input=0,1"),
         (f"{GOOD} --plain --stats=/x", "--plain: an original on the far side does not support --stats"),
-        (f"{GOOD} --encrypt=maybe", "--encrypt: 'maybe' is neither required nor relay"),
+        (f"{GOOD} --encrypt=maybe", "--encrypt: 'maybe' is not one of required, kernel, relay"),
         (f"{GOOD} --plain --encrypt", "--plain: an original on the far side does not support --encrypt"),
         (
             "-i { date } -l { ssh h1 } -r { socketpipe -s h 1 cat } --encrypt",
@@ -163,6 +163,7 @@ def test_what_an_original_would_not_say_is_a_mistake(line: str, port: str, capfd
         ("--ok-rc=input=1 --ok-rc output=0,2 --ok-rc input=0", "ok_rc", {"input": [0], "output": [0, 2]}),
         ("", "encrypt", "none"),
         ("--encrypt", "encrypt", "required"),
+        ("--encrypt=kernel", "encrypt", "kernel"),
         ("--encrypt=relay", "encrypt", "relay"),
         ("", "stats", None),
         ("--stats", "stats", ""),

@@ -230,7 +230,7 @@ TEXTS = {
     "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
     "(kernel.modules_disabled)",
     "module failed": "the kernel module tls could not be loaded: modprobe tls shows the reason",
-    "not loaded": "the kernel module tls is not loaded, and only root may load it. As root on this host: modprobe tls; "
+    "not loaded": "the kernel module tls is not loaded, and only root may load it. As root on that host: modprobe tls; "
     "and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
     "not loaded outside": "the kernel module tls is not loaded. As root on the host that this container runs on: "
     "modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",

@@ -96,7 +96,7 @@ def attempt(
     running = CommandRun(ForkLaunch(plan.for_end(HERE), login), login, meter.feed, options.timeout)
     outcomes = running.outcomes()
     if login.obstacle and not obstacle and not login.begun and not running.signal:
-        if options.encrypt != "none":  # everybody on the host can read a command line
+        if options.encrypt not in ("none", "kernel"):  # everybody on the host can read a command line
             raise NotMade(NO_WAY % OBSTACLES[login.obstacle])
         return attempt(options, meter, login.obstacle)
     return plan, running, outcomes
@@ -147,7 +147,9 @@ def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
     plan.add_end(THERE, options.listen == "remote")
     stages = [(HERE, "input"), (THERE, "remote"), (HERE, "output")]
     plan.chain([(end, stage(options, name)) for end, name in stages if getattr(options, name)])
-    if options.encrypt != "none":
+    if options.encrypt == "kernel":
+        plan.options["kernel_tls"] = "must"
+    elif options.encrypt != "none":
         plan.encrypt(make_certificate)
     if obstacle == TERMINAL:  # it mixes both outputs, so the report carries the command's standard error
         del plan.stage("remote")["inherit"]["2"]

@@ -49,8 +49,8 @@ def silence(text: str) -> int:
 
 
 def encryption(text: str) -> str:
-    if text not in ("", "required", "relay"):
-        raise ValueError("%r is neither required nor relay" % text)
+    if text not in ("", "required", "kernel", "relay"):
+        raise ValueError("%r is not one of required, kernel, relay" % text)
     return text or "required"
 
 
@@ -229,11 +229,13 @@ OPTIONS = [
         "--encrypt",
         "HOW",
         encryption,
-        "encrypt the data: required, relay",
-        "Encrypt the data between the two hosts, also that of a remote socketpipe. It needs openssl(1) on this host, "
-        "and the ssl module of Python on both. HOW is required or relay, which is the same at present: a process on "
-        "each side speaks TLS, with keys for this run only. Without HOW it is required. Without this option, the data "
-        "is sent in clear. If encryption is not possible, nothing is started.",
+        "encrypt the data: required, kernel, relay",
+        "Encrypt the data between the two hosts, also that of a remote socketpipe. With kernel, the kernels of both "
+        "hosts encrypt (kernel TLS), and no byte passes through another process. Both need Linux 5.1 or later with the "
+        "module tls; modprobe tls loads it. With relay, a process on each side speaks TLS, with keys for this run "
+        "only. It needs openssl(1) on this host, and the ssl module of Python on both. With required, the default "
+        "for HOW, it is the best way that both hosts have; at present that is relay. Without this option, the data is "
+        "sent in clear. If encryption is not possible, nothing is started, and the message gives the reason.",
     ),
     Option(
         "",

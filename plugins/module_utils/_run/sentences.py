@@ -55,7 +55,7 @@ KERNEL_TLS = {
     "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
     "(kernel.modules_disabled)",
     "module failed": "the kernel module tls could not be loaded: modprobe tls shows the reason",
-    "not loaded": "the kernel module tls is not loaded, and only root may load it. " + LOAD % "this host",
+    "not loaded": "the kernel module tls is not loaded, and only root may load it. " + LOAD % "that host",
     "not loaded outside": "the kernel module tls is not loaded. " + LOAD % "the host that this container runs on",
     "no cipher": "this kernel's TLS lacks the ciphers: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
     "old kernel": "this kernel (%s) has no TLS 1.3 (Linux 5.1 and later can have it)",
