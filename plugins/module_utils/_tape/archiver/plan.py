@@ -1,7 +1,9 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The checked request for an archive or its estimate."""
+"""The checked request for an archive or its estimate, and the command line of tar for it."""
 
+import os
+import re
 import time
 
 from ..common import names
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from .gnutar import Tar
+
+# warnings that tar would give for every directory and socket, each night
+SILENT = ("new-directory", "rename-directory", "file-ignored")
+# file times that cannot be restored or only record the backup itself
+NO_TIMES = "--pax-option=delete=atime,delete=ctime"
 REPORT_SIZE = 64 * 1024  # characters of a list in a report
 
 
@@ -78,3 +86,71 @@ def other_file_systems(plan: Plan, skipped: "list[str]") -> "list[str]":
     """What is mounted below the paths and therefore not in the archive, though it has files; ``skipped``: by tar."""
     found = {name[1:] for name in skipped} | set(map(shown, plan.out_of_reach))
     return bounded(mounts.with_files(sorted(found - set(map(shown, plan.settings.paths)))))
+
+
+def literal(name: bytes) -> bytes:
+    """A pattern that only this name matches."""
+    return re.sub(rb"[\\*?[]", rb"\\\g<0>", name)
+
+
+def exclude_options(states: States, settings: Settings, more: "list[bytes]") -> "list[bytes]":
+    """Options for the exclude patterns.  As in tar, a pattern with a leading / matches a whole path, any other its end.
+
+    ``more`` are absolute names.  Never use --wildcards: it also applies to the names to archive, and tar 1.34 then
+    omits all directories.
+    """
+    more = [literal(each) for each in more] + [literal(settings.state_top) + b"/*"]
+    whole = [b"." + each for each in more + settings.excludes if each.startswith(b"/")]
+    parts = [each for each in settings.excludes if not each.startswith(b"/")]
+    found = []
+    for option, patterns in ((b"--anchored", whole), (b"--no-anchored", parts)):
+        # tar would change these two if it read them from a file
+        words = [each for each in patterns if b"\n" in each or each[-1:].isspace()]
+        lines = [each + b"\n" for each in patterns if each not in words]
+        found += [option, b"--exclude-from=" + states.unnamed(lines)] + [b"--exclude=" + each for each in words]
+    return found
+
+
+def tar_argv(tar: "Tar", plan: Plan, snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
+    """The command line of tar, for an archive or for its estimate.
+
+    It runs in /, and names are relative to it and begin with "./", so "/" itself needs no special case.
+    """
+    settings, states = plan.settings, plan.states
+    names = [b"." + path + b"\0" if path != b"/" else b".\0" for path in named(settings)]
+    return tar.argv(
+        "--create",
+        "--format=posix",  # long names, large numbers, fractions of a second; required for extended attributes
+        NO_TIMES,
+        "--sparse",
+        "--blocking-factor=%d" % (settings.block_size // 512),
+        b"--listed-incremental=" + snapshot,
+        "--no-check-device",
+        *words,
+        *["--warning=no-" + each for each in SILENT],  # after --verbose, which turns them on
+        *(["--one-file-system"] if settings.one_file_system else []),
+        *exclude_options(states, settings, plan.out_of_reach),
+        "--null",
+        b"--files-from=" + states.unnamed(names),
+    )
+
+
+def named(settings: Settings) -> "list[bytes]":
+    """The paths without files below another path, which tar would archive twice.
+
+    The gate (gate.py) relies on this: the first file of a directory is listed in that directory's header.
+    """
+    paths = settings.paths
+    return [path for path in paths if os.path.isdir(path) or not any(reaches(settings, top, path) for top in paths)]
+
+
+def reaches(settings: Settings, top: bytes, path: bytes) -> bool:
+    """Whether a file is below a directory, with all directories between them in the archive."""
+    if not mounts.below(path, [top]):
+        return False
+    device = os.lstat(top).st_dev
+    while path != top:
+        if settings.one_file_system and os.lstat(path).st_dev != device:
+            return False
+        path = os.path.dirname(path)
+    return True
