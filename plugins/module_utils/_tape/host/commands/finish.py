@@ -8,7 +8,7 @@ import subprocess
 from ...common.problem import Problem
 from ...common.process import Children
 from ..catalog import catalog as catalogs
-from ..reserve import leases, volume
+from ..reserve import leases
 from ..reserve import reservation as reservations
 from . import sink
 
@@ -81,7 +81,7 @@ def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
             name = held.label.get("label")
             if foreign or name not in left or held.tape is None or held.tape["full"]:
                 continue
-            with volume.opened_for_writing(held):
+            with sink.opened_for_writing(held):
                 append(held)
             left.discard(name)
         except Problem as exc:
