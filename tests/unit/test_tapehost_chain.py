@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import catalog as catalogs
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import increments
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import rebuild as rebuilds
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, iso, tar_of
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
@@ -50,10 +50,10 @@ CHAINS: list[tuple[list[dict[str, Any]], list[int] | str]] = [
 def test_chain(good: list[dict[str, Any]], expected: list[int] | str) -> None:
     if isinstance(expected, str):
         with pytest.raises(problems.Problem) as raised:
-            catalogs.chain(good)
+            increments.chain(good)
         assert expected in str(raised.value)
     else:
-        assert [each["run"] for each in catalogs.chain(good)] == ["R%d" % number for number in expected]
+        assert [each["run"] for each in increments.chain(good)] == ["R%d" % number for number in expected]
 
 
 KEPT: list[tuple[list[dict[str, Any]], set[int]]] = [
@@ -74,7 +74,7 @@ KEPT: list[tuple[list[dict[str, Any]], set[int]]] = [
 
 @pytest.mark.parametrize(("archives", "expected"), KEPT)
 def test_what_must_be_kept(archives: list[dict[str, Any]], expected: set[int]) -> None:
-    kept = catalogs.needed(archives, 10, expire_last=True)
+    kept = increments.needed(archives, 10, expire_last=True)
     assert {run for run, _host, _set in kept} == {"R%d" % number for number in expected}
 
 
@@ -97,14 +97,14 @@ LAST: list[tuple[list[dict[str, Any]], set[int]]] = [
 
 @pytest.mark.parametrize(("archives", "expected"), LAST)
 def test_the_last_good_ones_are_kept(archives: list[dict[str, Any]], expected: set[int]) -> None:
-    assert {run for run, _host, _set in catalogs.needed(archives, 10)} == {"R%d" % number for number in expected}
+    assert {run for run, _host, _set in increments.needed(archives, 10)} == {"R%d" % number for number in expected}
 
 
 def test_many_archives_take_no_time() -> None:
     """Ten years of a host."""
     archives = [FULL] + [known(number, 1, 1, keep_until=11) for number in range(2, 4000)]
-    assert len(catalogs.needed(archives, 10)) == len(catalogs.complete(archives)) == 3999
-    assert len(catalogs.complete([FULL, known(2, 1, 1), known(3, 1, 2), known(4, 2, 3), known(5, 2, 2)])) == 3
+    assert len(increments.needed(archives, 10)) == len(increments.complete(archives)) == 3999
+    assert len(increments.complete([FULL, known(2, 1, 1), known(3, 1, 2), known(4, 2, 3), known(5, 2, 2)])) == 3
 
 
 EXPIRED = [
@@ -121,7 +121,7 @@ EXPIRED = [
 
 @pytest.mark.parametrize(("archives", "run", "expected"), EXPIRED)
 def test_is_expired(archives: list[dict[str, Any]], run: str, expected: bool) -> None:
-    assert catalogs.is_expired({"archives": archives}, {("R5", "h1", "all")}, run) is expected
+    assert increments.is_expired({"archives": archives}, {("R5", "h1", "all")}, run) is expected
 
 
 @pytest.fixture

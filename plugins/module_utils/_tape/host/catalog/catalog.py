@@ -2,15 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The catalog: one JSON file for each tape, always replaced atomically.
 
-A tape:    label, id, barcode, block_size, labelled, full, archives
-An archive: run, host, set, level, base, time, paths, file, block_size, bytes, sha256, state, kind, and
-its results.  ``time`` is by the tape host's clock, ``host_time`` by the host's.  Its state is one of WRITING,
-WRITTEN (on the tape, but not yet reported by the host), GOOD and FAILED.
+The fields of a tape and of its archives, with their states and kinds, are in records.
 """
 
 import contextlib
 import os
-import time
 
 from ...common import files
 from ...common.problem import DAMAGED, NOT_FOUND, Problem
@@ -26,12 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .index import File
+    from .records import Archive, Tape
 
-    Tape = records.Tape
-    Archive = records.Archive
-
-WRITING, WRITTEN, GOOD, FAILED = records.STATES
-ARCHIVE, CATALOG = records.KINDS
 ACCEPT = (
     "two hosts with the same name must not share a tape host; after a reinstallation set tape_accept_new_machine once"
 )
@@ -140,7 +132,7 @@ class Catalog:
             archive
             for archive in self.archives(host)
             if archive["set"] == name
-            and archive["state"] == GOOD
+            and archive["state"] == records.GOOD
             and (until is None or parse_time(archive["time"]) <= until)
         ]
 
@@ -163,7 +155,7 @@ def machine_of(archives: "list[Archive]", host: str) -> "str | None":
     known = [
         each.get("machine_id")
         for each in archives
-        if (each["host"], each["state"]) == (host, GOOD) and each.get("machine_id")
+        if (each["host"], each["state"]) == (host, records.GOOD) and each.get("machine_id")
     ]
     return known[-1] if known else None
 
@@ -211,112 +203,7 @@ def entry_of(tape: "Tape", number: int) -> "Archive":
 def find(tape: "Tape", run: str, host: str, name: str) -> "Archive | None":
     """The last complete archive of a run, host and set on this tape."""
     for archive in tape["archives"][::-1]:
-        is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, ARCHIVE)
-        if is_it and archive["state"] in (WRITTEN, GOOD):
+        is_it = (archive["run"], archive["host"], archive["set"], archive["kind"]) == (run, host, name, records.ARCHIVE)
+        if is_it and archive["state"] in (records.WRITTEN, records.GOOD):
             return archive
     return None
-
-
-def chain(good: "list[Archive]") -> "list[Archive]":
-    """The archives to restore, in order, for the state of the last one; each follows its base."""
-    found: "list[Archive]" = []
-    wanted = good[-1] if good else None
-    by_run = {archive["run"]: archive for archive in good}
-    while wanted:
-        found.insert(0, wanted)
-        if wanted["level"] == 0:
-            return found
-        base = base_of(wanted, good, by_run)
-        if base is None:
-            raise Problem(
-                "the archive of %s in run %s is based on that of %s, which is not in the catalog"
-                % (wanted["host"], wanted["run"], "run " + wanted["base"] if wanted["base"] else "an unknown run"),
-                "set an earlier restore_as_of, or recover the catalog of that tape with tape_inventory",
-            )
-        wanted = base
-    return found
-
-
-def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Archive]") -> "Archive | None":
-    """The base of an increment, from the archives of its host and set, oldest first; None if it is missing.
-
-    An archive known only from its tape does not name its base, so this is the one that plan must have chosen.
-    """
-    if archive["base"]:
-        base = by_run.get(archive["base"])
-        return base if base and base["level"] < archive["level"] else None
-    when = order_of(archive)
-    return next(
-        (each for each in reversed(others) if each["level"] < archive["level"] and order_of(each) < when),
-        None,
-    )
-
-
-def complete(good: "list[Archive]") -> "list[Archive]":
-    """The archives of a host and set whose bases all exist, oldest first."""
-    found: "list[Archive]" = []
-    by_run: "dict[str, Archive]" = {}
-    for archive in good:
-        if archive["level"] == 0 or base_of(archive, found, by_run):
-            found.append(archive)
-            by_run[archive["run"]] = archive
-    return found
-
-
-def is_sound(archive: "Archive") -> bool:
-    """Whether the archive is complete and undamaged, as far as is known."""
-    verified = archive.get("verified", {"ok": True})["ok"]
-    return bool(archive["state"] == GOOD and verified and not archive.get("incomplete"))
-
-
-def needed(
-    archives: "list[Archive]", now: "float | None" = None, expire_last: bool = False
-) -> "set[tuple[str, str, str]]":
-    """The archives (run, host, set) to keep: those within their retention, and the bases of those.
-
-    Also the last good one of each host and set, unless ``expire_last``.
-    """
-    moment = time.time() if now is None else now
-    groups: "dict[tuple[str, str], list[Archive]]" = {}
-    for archive in archives:
-        if archive["state"] in (GOOD, WRITTEN):
-            groups.setdefault((archive["host"], archive["set"]), []).append(archive)
-    keep = set()
-    for (host, name), group in groups.items():
-        by_run = {archive["run"]: archive for archive in group}
-        good = [archive for archive in group if archive["state"] == GOOD]
-        todo = [archive for archive in group if archive.get("keep_until", 0) > moment]
-        if not expire_last:  # an archive that failed to verify may be good in another drive
-            sound = [archive for archive in good if is_sound(archive)]
-            todo += complete(good)[-1:] + complete(sound)[-1:]
-        seen = set()
-        while todo:
-            archive = todo.pop()
-            keep.add((archive["run"], host, name))
-            if archive["level"] == 0:
-                continue
-            # if the base is not recorded: the last archive, and the last known to be good
-            for base in (base_of(archive, group, by_run), base_of(archive, good, by_run)):
-                if base and id(base) not in seen:
-                    seen.add(id(base))
-                    todo.append(base)
-    return keep
-
-
-def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]", run: str = "") -> bool:
-    """Whether a tape has archives, and none of them must be kept; ``run``: the current run."""
-    own = [archive for archive in tape["archives"] if archive["kind"] == ARCHIVE]
-    if not own or any(archive["run"] == run for archive in own):
-        return False
-    whole = [archive for archive in own if archive["state"] in (GOOD, WRITTEN)]
-    return not any((archive["run"], archive["host"], archive["set"]) in keep for archive in whole)
-
-
-def only_last(archives: "list[Archive]") -> "set[tuple[str, str, str]]":
-    """The archives that are kept only because they are the last good ones of their hosts."""
-    return needed(archives) - needed(archives, expire_last=True)
-
-
-def hosts_on(tape: "Tape", which: "set[tuple[str, str, str]]") -> "list[str]":
-    """The hosts of these archives (run, host, set) that are on a tape."""
-    return sorted({each["host"] for each in tape["archives"] if (each["run"], each["host"], each["set"]) in which})

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..session import Session
-    from .catalog import Archive, Catalog
+    from .catalog import Catalog
+    from .records import Archive
 
 DAY = 86400.0  # seconds: tolerated difference of two clocks
 PAUSE = 7 * DAY  # seconds between two runs that raise no doubt

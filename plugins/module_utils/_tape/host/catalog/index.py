@@ -59,7 +59,7 @@ class File:
     def archives(self, host: str = "") -> "list[records.Archive]":
         """The archives of all hosts or of one, each with the name of its tape."""
         found: "list[records.Archive]" = self.tape["archives"]
-        own = [archive for archive in found if archive["kind"] == records.KINDS[0] and host in ("", archive["host"])]
+        own = [archive for archive in found if archive["kind"] == records.ARCHIVE and host in ("", archive["host"])]
         return [{**archive, "tape": self.label} for archive in own]
 
     def damage(self, why: str) -> "Problem":

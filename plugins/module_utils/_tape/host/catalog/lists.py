@@ -9,13 +9,14 @@ import re
 import zlib
 
 from ...common import names
-from . import catalog as catalogs
+from . import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .catalog import Archive, Catalog
+    from .catalog import Catalog
+    from .records import Archive
 
 GZIP = 16 + zlib.MAX_WBITS  # selects the gzip format in zlib
 PIECE = 2**20  # bytes
@@ -106,7 +107,7 @@ def prune(catalog: "Catalog") -> None:
     kept = set()
     for tape in catalog.tapes():
         for archive in tape["archives"]:
-            if archive["kind"] == catalogs.ARCHIVE:
+            if archive["kind"] == records.ARCHIVE:
                 kept |= {path(catalog, archive), former_path(catalog, archive)}
     if catalog.damaged:  # its archives are unknown
         return

@@ -82,12 +82,20 @@ if TYPE_CHECKING:
 
 
 FORMAT = 2
-STATES = ("writing", "written", "good", "failed")
-KINDS = ("archive", "catalog")
+# the states of an archive
+WRITING = "writing"
+WRITTEN = "written"  # on the tape, but not yet reported by the host
+GOOD = "good"
+FAILED = "failed"
+STATES = (WRITING, WRITTEN, GOOD, FAILED)
+# the kinds of a tape file
+ARCHIVE = "archive"
+CATALOG = "catalog"
+KINDS = (ARCHIVE, CATALOG)
 
 NONE = type(None)
 # required and optional fields of an entry: {key: its types}
-TAPE: "dict[str, set[type]]" = {
+TAPE_MUST: "dict[str, set[type]]" = {
     "label": {str},
     "id": {str},
     "barcode": {str},
@@ -103,7 +111,7 @@ TAPE_MAY: "dict[str, set[type]]" = {
     "lost": {list},
     "medium": {str},
 }
-ARCHIVE: "dict[str, set[type]]" = {
+ARCHIVE_MUST: "dict[str, set[type]]" = {
     "kind": {str},
     "run": {str},
     "host": {str},
@@ -215,7 +223,7 @@ class Shape:
 
 
 MISSING = Missing()
-TAPE_SHAPE, ARCHIVE_SHAPE = Shape(TAPE, TAPE_MAY), Shape(ARCHIVE, ARCHIVE_MAY)
+TAPE_SHAPE, ARCHIVE_SHAPE = Shape(TAPE_MUST, TAPE_MAY), Shape(ARCHIVE_MUST, ARCHIVE_MAY)
 
 
 def is_tape(value: "Any") -> bool:

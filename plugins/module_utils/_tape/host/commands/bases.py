@@ -8,13 +8,14 @@ from ...common import names
 from ...common.problem import SETTINGS, Problem
 from ...common.units import iso, parse_time, say_size
 from ..catalog import catalog as catalogs
+from ..catalog import increments, records
 from ..drives import label as labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..catalog.catalog import Archive
+    from ..catalog.records import Archive
     from ..session import Session
 
 SOON = 86400  # seconds: the longest expected run
@@ -34,7 +35,7 @@ class Bases:
             # the base of an increment must not expire during the run, because its tape could be reused
             soon = time.time() + min(SOON, self.settings.retention // 4)
             own = [archive for archive in archives if archive["set"] == self.settings.set]
-            self.keep = catalogs.needed(own, soon, self.settings.expire_last)
+            self.keep = increments.needed(own, soon, self.settings.expire_last)
 
     def plan(self, host: str, wish: "dict[str, Any]", resume: bool) -> "dict[str, Any]":
         """The plan for one host; raises Problem."""
@@ -43,17 +44,17 @@ class Bases:
         entry = self.entry(host, wish, own)
         entry["machine_id"] = None if self.settings.accept_new_machine else catalogs.machine_of(every, host)
         entry["skip"] = resume and any(
-            archive["run"] == self.run and archive["state"] == catalogs.GOOD for archive in own
+            archive["run"] == self.run and archive["state"] == records.GOOD for archive in own
         )
         return entry
 
     def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "dict[str, Any]":
         """Level, base and last figures; ``own``: the archives of the host and this set, oldest first."""
         settings = self.settings
-        good = [archive for archive in own if catalogs.is_sound(archive) and archive["run"] != self.run]
+        good = [archive for archive in own if increments.is_sound(archive) and archive["run"] != self.run]
         bases = [
             each
-            for each in catalogs.complete(good)
+            for each in increments.complete(good)
             if self.keep is None or (each["run"], host, each["set"]) in self.keep
         ]
         level, base = self.level_of(host, wish["level"], bases)
@@ -96,7 +97,7 @@ class Bases:
 def unreported(own: "list[Archive]", run: str) -> "set[str]":
     """Other runs that still need their state on this host, because it has not yet reported its archive."""
     since = iso(time.time() - 2 * SOON)
-    open_states = (catalogs.WRITING, catalogs.WRITTEN)
+    open_states = (records.WRITING, records.WRITTEN)
     return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
 
 

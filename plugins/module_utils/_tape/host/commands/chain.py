@@ -4,7 +4,7 @@
 
 from ...common.problem import NOT_FOUND, Problem
 from ...common.units import count, parse_time
-from ..catalog import catalog as catalogs
+from ..catalog import increments, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     if not good:
         raise nothing_good(session, args)
     try:
-        archives = catalogs.chain(good)
+        archives = increments.chain(good)
     except Problem as exc:  # the archive may be on a tape with an unreadable file
         raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
@@ -57,8 +57,8 @@ def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
     """The problem that there is no archive to restore, and a list of the existing ones."""
     catalog = session.catalog
     archives = catalog.archives()
-    others = sorted({archive["host"] for archive in archives if archive["state"] == catalogs.GOOD})
-    whose = (args.host, session.settings.set, catalogs.WRITTEN)
+    others = sorted({archive["host"] for archive in archives if archive["state"] == records.GOOD})
+    whose = (args.host, session.settings.set, records.WRITTEN)
     until = parse_time(args.as_of) if args.as_of else float("inf")
     unsure = sum(
         1

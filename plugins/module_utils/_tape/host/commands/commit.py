@@ -11,7 +11,7 @@ from ...common import files
 from ...common.problem import FAILED, MACHINE, Problem
 from ...common.units import parse_time
 from ..catalog import catalog as catalogs
-from ..catalog import lists
+from ..catalog import lists, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     with catalog.change(label) as tape:
         archive = written(tape, said)
         if archive["bytes"] not in (None, said["bytes"]):
-            archive["state"] = catalogs.FAILED
+            archive["state"] = records.FAILED
             archive["problem"] = "the host sent %d bytes, but %d are on the tape" % (said["bytes"], archive["bytes"])
         elif foreign:
-            archive["state"], archive["problem"] = catalogs.FAILED, foreign
+            archive["state"], archive["problem"] = records.FAILED, foreign
         else:
             add_warning(said, without_base(archives, said))
             files.write_whole(lists.path(catalog, archive), listing)
             reported: "Any" = {key: said[key] for key in KEYS}
             archive.update(reported)
-            archive["host_time"], archive["state"] = said["time"], catalogs.GOOD
-    if archive["state"] == catalogs.FAILED:
+            archive["host_time"], archive["state"] = said["time"], records.GOOD
+    if archive["state"] == records.FAILED:
         hint = catalogs.ACCEPT if foreign else "run the backup again"
         kind = MACHINE if foreign else FAILED
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
@@ -78,13 +78,13 @@ def receive(session: "Session", args: "argparse.Namespace") -> "tuple[dict[str, 
     return said, listing
 
 
-def tape_of(session: "Session", archives: "list[catalogs.Archive]", args: "argparse.Namespace") -> str:
+def tape_of(session: "Session", archives: "list[records.Archive]", args: "argparse.Namespace") -> str:
     """The label of the tape with the archive of the run; of several, that of the last attempt; raises Problem."""
     having = [
         (catalogs.order_of(archive), archive["tape"])
         for archive in archives
         if (archive["run"], archive["set"]) == (args.run, session.settings.set)
-        and archive["state"] in (catalogs.WRITTEN, catalogs.GOOD)
+        and archive["state"] in (records.WRITTEN, records.GOOD)
     ]
     if not having:
         raise Problem(
@@ -95,7 +95,7 @@ def tape_of(session: "Session", archives: "list[catalogs.Archive]", args: "argpa
     return label
 
 
-def written(tape: "catalogs.Tape", said: "dict[str, Any]") -> "catalogs.Archive":
+def written(tape: "records.Tape", said: "dict[str, Any]") -> "records.Archive":
     """The entry of the reported archive; raises Problem if another one is already good in its place."""
     archive = catalogs.find(tape, said["run"], said["host"], said["set"])
     if archive is None:
@@ -103,7 +103,7 @@ def written(tape: "catalogs.Tape", said: "dict[str, Any]") -> "catalogs.Archive"
             "the archive of %s in run %s is no longer on tape %s" % (said["host"], said["run"], tape["label"])
         )
     same = (archive["bytes"], archive["sha256"]) == (said["bytes"], said["sha256"])
-    if archive["state"] == catalogs.GOOD and not same:
+    if archive["state"] == records.GOOD and not same:
         raise Problem(
             "tape %s, file %d: the archive of %s is already good, but this report is of another one"
             % (tape["label"], archive["file"], said["host"]),
@@ -112,7 +112,7 @@ def written(tape: "catalogs.Tape", said: "dict[str, Any]") -> "catalogs.Archive"
     return archive
 
 
-def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
+def other_machine(settings: "Settings", archives: "list[records.Archive]", said: "dict[str, Any]") -> str:
     """Why the archive is of another machine, "" if it is not: hosts with the same name must not share a chain."""
     before = catalogs.machine_of(archives, said["host"])
     if settings.accept_new_machine or None in (before, said["machine_id"]) or before == said["machine_id"]:
@@ -124,9 +124,9 @@ def other_machine(settings: "Settings", archives: "list[catalogs.Archive]", said
     )
 
 
-def without_base(archives: "list[catalogs.Archive]", said: "dict[str, Any]") -> str:
+def without_base(archives: "list[records.Archive]", said: "dict[str, Any]") -> str:
     """Why an increment could not be restored, "" if it could: its base must be in the catalog and good."""
-    whose = (said["base"], said["host"], said["set"], catalogs.GOOD)
+    whose = (said["base"], said["host"], said["set"], records.GOOD)
     if not said["level"] or any((each["run"], each["host"], each["set"], each["state"]) == whose for each in archives):
         return ""
     return "its base, run %s, is not in the catalog: run level 0" % said["base"]

@@ -5,8 +5,7 @@
 import itertools
 import zlib
 
-from ..catalog import catalog as catalogs
-from ..catalog import lists
+from ..catalog import lists, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def find(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     more = False
     unread = []
     for archive in reversed(catalog.archives(args.host)):
-        if archive["state"] != catalogs.GOOD:
+        if archive["state"] != records.GOOD:
             continue
         try:
             matches = lists.search(catalog, archive, wanted)

@@ -8,6 +8,7 @@ import subprocess
 from ...common.problem import Problem
 from ...common.process import Children
 from ..catalog import catalog as catalogs
+from ..catalog import records
 from ..reserve import leases
 from ..reserve import reservation as reservations
 from . import sink
@@ -48,7 +49,7 @@ def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     # only this set: a run resumed for another set may have a good archive of the same host
     whose = (args.run, session.settings.set)
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
-    best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == catalogs.GOOD)}
+    best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == records.GOOD)}
     rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
     full = {name: percent(session.settings, catalog.tape(name)) for name in names}
     return {
@@ -60,7 +61,7 @@ def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
-def percent(settings: "Settings", tape: "catalogs.Tape | None") -> "int | None":
+def percent(settings: "Settings", tape: "records.Tape | None") -> "int | None":
     """The used percentage of a tape, None if unknown."""
     if tape is None or not settings.capacity:
         return None
@@ -96,7 +97,7 @@ def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
 def append(held: "Reservation") -> None:
     """Append a tape file with the catalog as a tar archive."""
     catalog = held.catalog
-    archive: "catalogs.Archive" = {**sink.new_archive(held.session), "kind": catalogs.CATALOG, "keep_until": 0}
+    archive: "records.Archive" = {**sink.new_archive(held.session), "kind": records.CATALOG, "keep_until": 0}
     members = ["tapes"] + (
         ["lists/" + held.run] if os.path.isdir(os.path.join(catalog.folder, "lists", held.run)) else []
     )
@@ -114,4 +115,4 @@ def append(held: "Reservation") -> None:
         if tar.wait() not in (0, 1):
             raise Problem("tar of the catalog ended with exit status %d" % tar.returncode)
     with catalog.change(held.label["label"]) as tape:
-        catalogs.entry_of(tape, archive["file"])["state"] = catalogs.GOOD
+        catalogs.entry_of(tape, archive["file"])["state"] = records.GOOD

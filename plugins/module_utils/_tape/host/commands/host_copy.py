@@ -23,6 +23,7 @@ from ...common.problem import CONFIRM, NEWER, Problem
 from ...common.process import Children
 from ...common.units import STAMP, count, parse_time, some
 from ..catalog import catalog as catalogs
+from ..catalog import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def refuse_newer(catalog: "catalogs.Catalog") -> None:
             raise each.problem
 
 
-def missing(old: "list[catalogs.Tape]", new: "list[catalogs.Tape]") -> "tuple[list[str], dict[str, int]]":
+def missing(old: "list[records.Tape]", new: "list[records.Tape]") -> "tuple[list[str], dict[str, int]]":
     """The tapes that only the old catalog has, and the number of good archives missing on others."""
     by_id = {tape["id"]: tape for tape in new}
     former = {each for tape in new for each in tape.get("former", [])}  # tapes that were relabelled
@@ -139,14 +140,14 @@ def missing(old: "list[catalogs.Tape]", new: "list[catalogs.Tape]") -> "tuple[li
             tapes.append(tape["label"])
         elif now is not None and "relabelling" not in now:
             known = {name_of(each) for each in now["archives"] + now.get("lost", [])}
-            good = [each for each in tape["archives"] if each["state"] == catalogs.GOOD]
+            good = [each for each in tape["archives"] if each["state"] == records.GOOD]
             lost = sum(1 for each in good if name_of(each) not in known)
             if lost:
                 archives[tape["label"]] = lost
     return tapes, archives
 
 
-def name_of(archive: "catalogs.Archive") -> "tuple[int, str, str, str]":
+def name_of(archive: "records.Archive") -> "tuple[int, str, str, str]":
     return (archive["file"], archive["run"], archive["host"], archive["set"])
 
 

@@ -3,8 +3,7 @@
 """info: reports drives, tapes, archives, and the newest good archive of each host; changes nothing."""
 
 from ...common.units import iso
-from ..catalog import catalog as catalogs
-from ..catalog import clock
+from ..catalog import clock, increments, records
 from ..reserve import requests
 from . import inventory
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from ..catalog.catalog import Archive
+    from ..catalog.records import Archive
     from ..session import Session
 
 KEYS = ("host", "set", "run", "time", "level", "base", "tape", "file", "bytes", "state", "verified")
@@ -30,13 +29,13 @@ def info(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     doubt = clock.doubt(session, catalog.archives())
     found["warnings"] += [doubt] if doubt else []
     if "tapes" in gather:
-        keep = None if doubt else catalogs.needed(catalog.archives())
+        keep = None if doubt else increments.needed(catalog.archives())
         found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
         found["next"] = wanted_next(session)
     if "archives" in gather:
         found["archives"] = [entry_of(archive) for archive in archives]
     if "hosts" in gather:
-        newest = {(each["host"], each["set"]): each for each in archives if each["state"] == catalogs.GOOD}
+        newest = {(each["host"], each["set"]): each for each in archives if each["state"] == records.GOOD}
         found["hosts"] = [entry_of(newest[key]) for key in sorted(newest)]
     return found
 

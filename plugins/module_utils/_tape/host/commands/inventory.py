@@ -5,7 +5,7 @@
 from ...common.problem import DAMAGED, Problem
 from ...common.units import count, iso
 from ..catalog import catalog as catalogs
-from ..catalog import clock
+from ..catalog import clock, increments, records
 from ..reserve import leases
 from ..reserve import reservation as reservations
 from . import rebuild
@@ -62,30 +62,30 @@ def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]
         )
     archives = catalog.archives()
     doubt = clock.doubt(session, archives)
-    keep = None if doubt else catalogs.needed(archives, expire_last=session.settings.expire_last)
-    last = catalogs.only_last(archives)
-    known = [dict(summary(catalog, tape, keep), last_of=catalogs.hosts_on(tape, last)) for tape in catalog.tapes()]
+    keep = None if doubt else increments.needed(archives, expire_last=session.settings.expire_last)
+    last = increments.only_last(archives)
+    known = [dict(summary(catalog, tape, keep), last_of=increments.hosts_on(tape, last)) for tape in catalog.tapes()]
     warnings = catalog.warnings() + [text for text in [doubt] if text]
     warnings += [text for each in rebuilt for text in each["warnings"]]
     rebuilt = [{key: each[key] for key in ("label", "archives", "added")} for each in rebuilt]
     return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": warnings}
 
 
-def summary(catalog: "Catalog", tape: "catalogs.Tape", keep: "set[tuple[str, str, str]] | None") -> "dict[str, Any]":
+def summary(catalog: "Catalog", tape: "records.Tape", keep: "set[tuple[str, str, str]] | None") -> "dict[str, Any]":
     """One tape, for a list; ``keep`` is None if nothing expires."""
-    own = [archive for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE]
+    own = [archive for archive in tape["archives"] if archive["kind"] == records.ARCHIVE]
     lease = leases.read(catalog, tape["label"])
     states = [archive["state"] for archive in own]
     return {
         "label": tape["label"],
         "barcode": tape["barcode"],
         "archives": len(own),
-        "good": states.count(catalogs.GOOD),
-        "failed": states.count(catalogs.FAILED),
+        "good": states.count(records.GOOD),
+        "failed": states.count(records.FAILED),
         "bytes": catalogs.used(tape),
         "full": tape["full"],
         # archives in a damaged file may be based on it
-        "expired": keep is not None and not catalog.damaged and catalogs.is_expired(tape, keep),
+        "expired": keep is not None and not catalog.damaged and increments.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,
         "last": own[-1]["time"] if own else None,
         "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,

@@ -7,8 +7,7 @@ import os
 from ...common import names
 from ...common.problem import CONFIRM, Problem
 from ...common.units import count, some
-from ..catalog import catalog as catalogs
-from ..catalog import clock
+from ..catalog import clock, increments, records
 from ..drives import label as labels
 from ..reserve import mount, volume
 from ..reserve import reservation as reservations
@@ -68,7 +67,7 @@ def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace",
         return
     tape = None if foreign else held.tape
     more = unlisted(held, tape) if tape else ""
-    if tape and not more and not any(each["kind"] == catalogs.ARCHIVE for each in tape["archives"]):
+    if tape and not more and not any(each["kind"] == records.ARCHIVE for each in tape["archives"]):
         return
     if tape and held.settings.reuse == "never":
         raise Problem("tape %s contains archives, and tape_reuse is never" % tape["label"])
@@ -86,7 +85,7 @@ def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace",
     raise Problem(what, hint, kind=CONFIRM)
 
 
-def unlisted(held: "Reservation", tape: "catalogs.Tape") -> str:
+def unlisted(held: "Reservation", tape: "records.Tape") -> str:
     """The data on the tape that the catalog does not know, as a sentence; "" for none."""
     try:
         return volume.unknown_data(held, tape)
@@ -94,13 +93,13 @@ def unlisted(held: "Reservation", tape: "catalogs.Tape") -> str:
         return "the end of its data cannot be found (%s)" % exc.what
 
 
-def content(held: "Reservation", block: bytes, tape: "catalogs.Tape | None", more: str) -> str:
+def content(held: "Reservation", block: bytes, tape: "records.Tape | None", more: str) -> str:
     """The contents of a tape, for a user who may overwrite it."""
     if tape is None:
         if held.label:
             return "tape %s, which is not in this catalog" % held.label["label"]
         return labels.describe(block)
-    own = sum(1 for archive in tape["archives"] if archive["kind"] == catalogs.ARCHIVE)
+    own = sum(1 for archive in tape["archives"] if archive["kind"] == records.ARCHIVE)
     text = "%s of tape %s" % (count(own, "archive"), tape["label"])
     if more:
         return text + "; but " + more
@@ -111,9 +110,9 @@ def content(held: "Reservation", block: bytes, tape: "catalogs.Tape | None", mor
     return text + ("; " + doubt if doubt else "")
 
 
-def not_expired(tape: "catalogs.Tape", archives: "list[catalogs.Archive]") -> str:
+def not_expired(tape: "records.Tape", archives: "list[records.Archive]") -> str:
     """A warning for the end of a sentence, if archives of a tape would be overwritten too early."""
-    if not catalogs.is_expired(tape, catalogs.needed(archives, expire_last=True)):
+    if not increments.is_expired(tape, increments.needed(archives, expire_last=True)):
         return ", some of which are within their retention"
-    hosts = catalogs.hosts_on(tape, catalogs.only_last(archives))
+    hosts = increments.hosts_on(tape, increments.only_last(archives))
     return ", among them the last good one of " + some(hosts) if hosts else ""

@@ -12,7 +12,7 @@ from ...common import files, names
 from ...common.problem import BUSY, CONFIRM, NO_TAPE, NOT_FOUND, Problem
 from ...common.units import STAMP, count, iso, parse_time, say_size
 from ..catalog import catalog as catalogs
-from ..catalog import clock
+from ..catalog import clock, records
 from ..drives import label as labels
 from ..reserve import requests, scan
 from .bases import SLACK, Bases
@@ -83,7 +83,7 @@ def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
         raise Problem("invalid request: %r" % exc) from None
 
 
-def gone_back(archives: "list[catalogs.Archive]") -> "list[str]":
+def gone_back(archives: "list[records.Archive]") -> "list[str]":
     """A warning if the clock was set back, which affects the retention of archives, but not their order."""
     now, newest = time.time(), max([archive["time"] for archive in archives] or [""])
     if not newest or now + SLACK > parse_time(newest):
@@ -118,7 +118,7 @@ def new_run(catalog: "Catalog", dry: bool, known: "set[str]") -> str:
                 return name
 
 
-def check_resume(catalog: "Catalog", run: str, archives: "list[catalogs.Archive]") -> None:
+def check_resume(catalog: "Catalog", run: str, archives: "list[records.Archive]") -> None:
     """Raises Problem if this run does not exist."""
     known = {archive["run"] for archive in archives}
     if run in known or os.path.isdir(os.path.join(catalog.folder, "runs", run)):

@@ -18,7 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..catalog.catalog import Archive, Catalog, Tape
+    from ..catalog.catalog import Catalog
+    from ..catalog.records import Archive, Tape
     from ..drives.detect import AnyDrive
     from ..reserve.reservation import Reservation
 
@@ -64,9 +65,7 @@ def rebuild(held: "Reservation") -> "dict[str, Any]":
         tape_copy.add_others(tapes, found.copies, name)
     with catalog.lock():
         tape_copy.add_lists(catalog, found.lists)
-    unsure = sum(
-        1 for each in tape["archives"] if each["state"] == catalogs.WRITTEN and each["kind"] != catalogs.CATALOG
-    )
+    unsure = sum(1 for each in tape["archives"] if each["state"] == records.WRITTEN and each["kind"] != records.CATALOG)
     return {
         "label": name,
         "archives": len(found.archives),
@@ -95,7 +94,7 @@ def read_tape(held: "Reservation", label: "dict[str, Any]") -> "Found":
         if held.drive.kind == "virtual":  # a file does not record its block size
             block = block[: label["block_size"]]
         archive = found.archives[number] = archive_of(block, number, label)
-        if archive["kind"] == catalogs.CATALOG:
+        if archive["kind"] == records.CATALOG:
             try:
                 copies, lists = tape_copy.adopt(held, archive)
             except Problem as exc:
@@ -130,7 +129,7 @@ def merge(tape: "Tape", found: "Found") -> "list[Archive]":
     known: "dict[int, Archive]" = {}
     for copy in found.copies:
         if copy["id"] == tape["id"]:
-            known.update((each["file"], each) for each in copy["archives"] if each["state"] != catalogs.WRITING)
+            known.update((each["file"], each) for each in copy["archives"] if each["state"] != records.WRITING)
     known.update((each["file"], each) for each in tape["archives"])
     lost = []
     for number, each in list(known.items()):
@@ -141,11 +140,11 @@ def merge(tape: "Tape", found: "Found") -> "list[Archive]":
             lost.append(known.pop(number))
     for number, each in found.archives.items():
         known.setdefault(number, each)
-    lost = [each for each in lost if each["state"] in (catalogs.GOOD, catalogs.WRITTEN)]
+    lost = [each for each in lost if each["state"] in (records.GOOD, records.WRITTEN)]
     tape["archives"] = [known[number] for number in sorted(known)]
     if lost:
         tape["lost"] = tape.get("lost", []) + lost
-    return [each for each in lost if each["kind"] == catalogs.ARCHIVE]
+    return [each for each in lost if each["kind"] == records.ARCHIVE]
 
 
 def is_it(known: "Archive", there: "Archive") -> bool:
@@ -154,7 +153,7 @@ def is_it(known: "Archive", there: "Archive") -> bool:
         return True
     if (known["kind"], known["run"]) != (there["kind"], there["run"]):
         return False
-    return there["kind"] == catalogs.CATALOG or (known["host"], known["set"]) == (there["host"], there["set"])
+    return there["kind"] == records.CATALOG or (known["host"], known["set"]) == (there["host"], there["set"])
 
 
 def gone(label: str, archive: "Archive") -> str:
@@ -207,8 +206,8 @@ def check_other(catalog: "Catalog", label: "dict[str, Any]", tape: "Tape | None"
 def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
     """The archive named in the first block of a tape file: "run host level date set", or "catalog run date"."""
     words = volume_label(block).split(" ")
-    kind = catalogs.CATALOG if words[0] == "catalog" else catalogs.ARCHIVE
-    if kind == catalogs.CATALOG:
+    kind = records.CATALOG if words[0] == "catalog" else records.ARCHIVE
+    if kind == records.CATALOG:
         words = words[1:2] + [label["host"], "0"] + words[2:]
     known = is_ours(words)
     run, host, level, time = words[:4] if known else [UNKNOWN, UNKNOWN, "0", now_iso()]
@@ -228,7 +227,7 @@ def archive_of(block: bytes, number: int, label: "dict[str, Any]") -> "Archive":
         "bytes": None,
         "sha256": None,
         # it may be incomplete until it is verified
-        "state": catalogs.WRITTEN if known else catalogs.FAILED,
+        "state": records.WRITTEN if known else records.FAILED,
         "keep_until": 2**40,
         "rebuilt": now_iso(),
     }

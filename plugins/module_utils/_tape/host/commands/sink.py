@@ -9,7 +9,7 @@ import time
 from ...common.problem import FAILED, FULL, TOO_LARGE, Problem
 from ...common.units import iso, say_size
 from ..catalog import catalog as catalogs
-from ..catalog import clock
+from ..catalog import clock, records
 from ..drives import hardware, writer
 from ..drives import label as labels
 from ..drives.virtual import VirtualTape
@@ -93,11 +93,11 @@ def check_alerts(held: "Reservation") -> None:
         raise Problem("drive %s: %s" % (held.drive.path, what), "use another tape, or another drive")
 
 
-def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -> "catalogs.Archive":
+def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -> "records.Archive":
     """The entry for a new archive."""
     settings, started = session.settings, time.time()
     return {
-        "kind": catalogs.ARCHIVE,
+        "kind": records.ARCHIVE,
         "run": session.run,
         "host": session.host,
         "set": settings.set,
@@ -110,12 +110,12 @@ def new_archive(session: "Session", level: int = 0, base: "str | None" = None) -
         "block_size": settings.block_size,
         "bytes": None,
         "sha256": None,
-        "state": catalogs.WRITING,
+        "state": records.WRITING,
         "keep_until": started + settings.retention,
     }
 
 
-def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> None:
+def put(held: "Reservation", archive: "records.Archive", stdin: int = 0) -> None:
     """Write one tape file; its entry is in the catalog before the first byte, and after any failure; raises Problem."""
     catalog = held.catalog
     name = held.label["label"]
@@ -125,7 +125,7 @@ def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> Non
         order: "Any" = catalogs.after_all(catalog.archives(), archive)
         archive.update(order)
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
-    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "problem": "broken off", "full": False}
+    outcome: "dict[str, Any]" = {"state": records.FAILED, "problem": "broken off", "full": False}
     try:
         outcome = copy(held, archive["file"], stdin)
     except Problem as exc:
@@ -134,13 +134,13 @@ def put(held: "Reservation", archive: "catalogs.Archive", stdin: int = 0) -> Non
         full = outcome.pop("full")
         more: "Any" = dict(outcome, alerts=held.alerts, encryption=held.encryption)
         archive.update(more)
-        if archive["state"] == catalogs.FAILED:
+        if archive["state"] == records.FAILED:
             record_failure(held, archive, full)
         else:
             with catalog.change(name) as tape:
                 catalogs.entry_of(tape, archive["file"]).update(archive)
             positions.remember(held, archive["run"])
-    if archive["state"] == catalogs.FAILED:
+    if archive["state"] == records.FAILED:
         hint = "run the backup again, and it uses the next tape" if full else "run the backup again"
         raise Problem(
             "tape %s, file %d: %s" % (name, archive["file"], archive["problem"]), hint, kind=FULL if full else FAILED
@@ -155,13 +155,13 @@ def next_file(held: "Reservation") -> int:
     drive, name = held.drive, held.label["label"]
     tape = held.catalog.known(name, held.catalog.tape(name))
     for archive in list(tape["archives"]):
-        if archive["state"] == catalogs.WRITING:  # this process holds the drive, so its writer has died
+        if archive["state"] == records.WRITING:  # this process holds the drive, so its writer has died
             archive["problem"] = "its process was killed"
             record_failure(held, archive, full=False)
     tape = held.catalog.tape(name) or tape
     number = catalogs.next_file(tape)
     last = tape["archives"][-1] if tape["archives"] else None
-    reclaims = held.settings.reclaim and last and last["state"] == catalogs.FAILED
+    reclaims = held.settings.reclaim and last and last["state"] == records.FAILED
     if held.left_by == held.run and not reclaims and drive.located and drive.status()[2:4] == (number, 0):
         return number
     positions.forget(held)
@@ -187,7 +187,7 @@ def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
     if copied.why == writer.FAILED:
         drive.located = False  # after a drive error the position of the tape is unknown
     count, full = copied.bytes, copied.why == writer.FULL
-    outcome: "dict[str, Any]" = {"state": catalogs.FAILED, "bytes": count, "full": full}
+    outcome: "dict[str, Any]" = {"state": records.FAILED, "bytes": count, "full": full}
     if not copied.ok or count == 0:
         problem = "no data arrived" if copied.ok else "the tape is full" if full else copied.message
         return dict(outcome, elapsed=round(time.monotonic() - began, 3), problem=problem)
@@ -199,10 +199,10 @@ def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
         count = blocks * settings.block_size
         check_alerts(held)
     rate = int(count / elapsed) if count else None
-    return dict(outcome, state=catalogs.WRITTEN, bytes=count, elapsed=round(elapsed, 3), rate=rate)
+    return dict(outcome, state=records.WRITTEN, bytes=count, elapsed=round(elapsed, 3), rate=rate)
 
 
-def record_failure(held: "Reservation", archive: "catalogs.Archive", full: bool) -> None:
+def record_failure(held: "Reservation", archive: "records.Archive", full: bool) -> None:
     """Mark an archive as failed, or remove its entry if the tape has nothing of it."""
     number = archive["file"]
     positions.forget(held)
@@ -217,7 +217,7 @@ def record_failure(held: "Reservation", archive: "catalogs.Archive", full: bool)
         if there:
             size = held.drive.size(number)  # from a virtual tape: mbuffer may not have written everything that arrived
             archive["bytes"] = archive["bytes"] if size is None else size
-            catalogs.entry_of(tape, number).update({**archive, "state": catalogs.FAILED})
+            catalogs.entry_of(tape, number).update({**archive, "state": records.FAILED})
         else:
             tape["archives"] = [other for other in tape["archives"] if other["file"] != number]
-    archive["state"] = catalogs.FAILED
+    archive["state"] = records.FAILED

@@ -13,6 +13,7 @@ from ...common.problem import NO_TOOL, Problem
 from ...common.process import Children
 from ...common.units import now_iso
 from ..catalog import catalog as catalogs
+from ..catalog import records
 from ..drives import encryption, writer
 from ..reserve import requests, scan, volume
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
 
-    from ..catalog.catalog import Archive, Catalog
+    from ..catalog.catalog import Catalog
+    from ..catalog.records import Archive
     from ..reserve.reservation import Reservation
     from ..session import Session
 
@@ -90,7 +92,7 @@ def verify(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     wanted = [
         archive
         for archive in session.catalog.archives()
-        if archive["state"] in (catalogs.GOOD, catalogs.WRITTEN)
+        if archive["state"] in (records.GOOD, records.WRITTEN)
         and args.run in ("", archive["run"])
         and args.tape in ("", archive["tape"])
         and args.host in ("", archive["host"])
@@ -172,7 +174,7 @@ def verify_one(held: "Reservation", archive: "Archive") -> "dict[str, Any]":
     if not whole:
         raise Problem("%s does not end like an archive" % where, "it was cut off")
     sys.stderr.write("verified %s\n" % where)
-    return {"state": catalogs.GOOD, "bytes": copied.bytes, "sha256": digest}
+    return {"state": records.GOOD, "bytes": copied.bytes, "sha256": digest}
 
 
 def pipe(stack: "contextlib.ExitStack") -> "tuple[IO[bytes], IO[bytes]]":

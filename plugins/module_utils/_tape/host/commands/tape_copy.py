@@ -9,14 +9,14 @@ import tempfile
 from ...common import files
 from ...common.problem import Problem
 from ..catalog import lists, records
-from ..catalog.catalog import WRITING
 from . import source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..catalog.catalog import Archive, Catalog, Tape
+    from ..catalog.catalog import Catalog
+    from ..catalog.records import Archive, Tape
     from ..reserve.reservation import Reservation
 
 
@@ -72,7 +72,7 @@ def add_others(tapes: "dict[str, Tape | None]", copies: "list[Tape]", label: str
             tapes[copy["label"]] = copy
         elif known["id"] == copy["id"]:
             there = {each["file"] for each in known["archives"]}
-            more = [each for each in copy["archives"] if each["file"] not in there and each["state"] != WRITING]
+            more = [each for each in copy["archives"] if each["file"] not in there and each["state"] != records.WRITING]
             if more:
                 known["archives"] = sorted(known["archives"] + more, key=lambda each: int(each["file"]))
 

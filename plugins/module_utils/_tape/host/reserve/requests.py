@@ -6,14 +6,14 @@ import fnmatch
 
 from ...common.units import iso, say_size, some
 from ..catalog import catalog as catalogs
-from ..catalog import clock
+from ..catalog import clock, increments
 from . import leases
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Union
 
-    from ..catalog.catalog import Tape
+    from ..catalog.records import Tape
     from ..session import Session
     from .reservation import Reservation
 
@@ -31,7 +31,7 @@ class WriteRequest:
         self.settings, self.catalog, self.run = session.settings, session.catalog, session.run
         self.expect = expect
         self.archives = self.catalog.archives()
-        self.keep = catalogs.needed(self.archives, expire_last=self.settings.expire_last)
+        self.keep = increments.needed(self.archives, expire_last=self.settings.expire_last)
         self.keep_without_last: "set[tuple[str, str, str]] | None" = None
         self.damaged = self.catalog.warnings()
         self.doubt = clock.doubt(session, self.archives)
@@ -81,23 +81,23 @@ class WriteRequest:
             return False
         if self.doubt:  # nor that it is past its retention
             return False
-        return catalogs.is_expired(tape, self.keep, self.run)
+        return increments.is_expired(tape, self.keep, self.run)
 
     def kept(self, tape: "Tape") -> str:
         """Why a tape with expired archives is not reused, for the end of a sentence."""
         if self.settings.reuse != "expired":
             return ""
-        if self.damaged and catalogs.is_expired(tape, self.keep, self.run):
+        if self.damaged and increments.is_expired(tape, self.keep, self.run):
             return ", and is not reused while the catalog is damaged (%s)" % "; ".join(self.damaged)
-        if self.doubt and catalogs.is_expired(tape, self.keep, self.run):
+        if self.doubt and increments.is_expired(tape, self.keep, self.run):
             self.withheld = True
             return ", and is not reused: " + self.doubt
         if self.settings.expire_last:
             return ""
         if self.keep_without_last is None:
-            self.keep_without_last = catalogs.needed(self.archives, expire_last=True)
-        hosts = catalogs.hosts_on(tape, self.keep - self.keep_without_last)
-        if not hosts or not catalogs.is_expired(tape, self.keep_without_last, self.run):
+            self.keep_without_last = increments.needed(self.archives, expire_last=True)
+        hosts = increments.hosts_on(tape, self.keep - self.keep_without_last)
+        if not hosts or not increments.is_expired(tape, self.keep_without_last, self.run):
             return ""
         return ", and has the last good archive of %s (set tape_expire_last to reuse it)" % some(hosts)
 

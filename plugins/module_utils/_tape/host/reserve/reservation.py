@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..catalog.catalog import Tape
+    from ..catalog.records import Tape
     from ..drives.detect import AnyDrive
     from ..session import Session
 

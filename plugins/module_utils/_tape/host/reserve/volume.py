@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..catalog.catalog import Tape
+    from ..catalog.records import Tape
     from .reservation import Reservation
 
 FORMER = 100  # former identities of a tape to remember
