@@ -83,19 +83,22 @@ options:
   tape_ports:
     description:
       - Ports on which the two hosts may listen. See O(plumbing.socketpipe.pipe#module:ports).
+        If not set, each host uses those in its variable C(socketpipe_ports).
     type: list
     elements: str
     default: []
   tape_listen:
     description:
       - Which of the two hosts listens. V(peer) is the tape host, and V(remote) is the task's host. See
-        O(plumbing.socketpipe.pipe#module:listen).
+        O(plumbing.socketpipe.pipe#module:listen). With V(auto), a host with C(socketpipe_listen=false) in its variables
+        only dials.
     type: str
     choices: [auto, peer, remote]
     default: auto
   tape_address:
     description:
       - Addresses to dial instead of the auto-detected ones. See O(plumbing.socketpipe.pipe#module:address).
+        If not set, each host is dialled at those in its variable C(socketpipe_address), if it has it.
     type: list
     elements: str
     default: []

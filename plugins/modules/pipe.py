@@ -169,6 +169,7 @@ options:
       - Which of the two hosts listens for the other.
       - V(auto) - both listen and both dial. The first connection on which both prove themselves is used.
         So it is enough if one host can reach the other, for example through a firewall, or out of a container.
+        A host with C(socketpipe_listen=false) in its variables only dials.
       - V(peer) - the peer listens, the task's host dials. This is what the original socketpipe does.
       - V(remote) - the task's host listens, the peer dials.
       - Each end that listens opens one port, on all its addresses, and closes it as soon as its links are made.
@@ -184,7 +185,8 @@ options:
       - They are addresses of the peer, as seen from the task's host.
         With O(listen=remote) they are addresses of the task's host, as seen from the peer.
         The zone of a link-local address (V(fe80::1%eth0)) is an interface of the host that dials.
-      - If not set, a host of the inventory is dialled at all addresses to which the controller resolves its
+      - If not set, a host is dialled at the addresses in its variable C(socketpipe_address).
+      - Without that, a host of the inventory is dialled at all addresses to which the controller resolves its
         C(ansible_host). The controller is dialled at the address that its routing table gives towards the other host,
         and at the source address of the ssh login.
         A wrong address does no harm, because another program there cannot prove itself.
@@ -199,7 +201,7 @@ options:
       - Open them in the firewall, in at least one direction. One port is enough for a task, however many links it has.
         Concurrent tasks on the same hosts need one each.
       - Up to 16 of these ports are chosen at random for each end, which uses the first free one.
-      - If not set, ports from 20000 to 32767 are used.
+      - If not set, each host uses the ports in its variable C(socketpipe_ports), or else ports from 20000 to 32767.
     type: list
     elements: str
   connect_timeout:
@@ -304,6 +306,10 @@ notes:
   - Nothing outlives the task. If the task is interrupted, ansible-playbook is killed, or the connection to a host is
     lost, the ends stop all commands on their hosts and abort their links.
   - A task that fails after its commands have started is reported as changed.
+  - Three variables of the inventory describe how a host can be dialled, for all tasks that do not say otherwise.
+    They apply to the task's host and to the peer, to each its own. C(socketpipe_address) has its addresses or names,
+    C(socketpipe_ports) the ports on which it may listen, and C(socketpipe_listen=false) says that others cannot dial
+    it. O(address), O(ports), O(listen=peer) and O(listen=remote) take precedence.
   - A new run, by C(until) or C(retries) for example, makes new links with new secrets.
 seealso:
   - module: ansible.builtin.command

@@ -19,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._end.names import socket_name, with_zone
 from ..module_utils._run.plan import Plan
 from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError, check_connection, executor_for
+from ._host_variables import LISTEN, NOTHING, Reachable, reachable
 
 LOOPBACK = ["127.0.0.1", "::1"]
 # connections that close an end's standard output when the controller dies; others, as to containers, keep it open
@@ -29,10 +30,19 @@ LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
 class Host:
     """One host: its name, Pythons and addresses, and its executor (None for a plain process on the controller)."""
 
-    def __init__(self, name: str, executor: ActionBase | None, interpreters: list[str], address: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        executor: ActionBase | None,
+        interpreters: list[str],
+        address: str,
+        given: Reachable = NOTHING,
+    ) -> None:
+        """``given``: what its variables say about dialling it."""
         self.name, self.executor, self.interpreters = name, executor, interpreters
         self.on_controller = executor is None or executor._connection.transport == "local"
         self.addresses = [] if self.on_controller else resolve(address)
+        self.given = given
         self.folder: str | None = None
         if executor is not None:
             check_connection(name, executor._connection)
@@ -67,9 +77,9 @@ class Host:
         return str(getattr(connection, "_load_name", connection.transport)).rpartition(".")[2] in TELLING
 
 
-def controller(folder: str) -> Host:
+def controller(folder: str, given: Reachable) -> Host:
     """This machine: a plain child process of the worker, in the directory that a local connection would use."""
-    host = Host("localhost", None, [sys.executable], "localhost")
+    host = Host("localhost", None, [sys.executable], "localhost", given)
     host.folder = folder
     return host
 
@@ -81,8 +91,11 @@ def of_task(action: ActionBase, name: str, task_vars: Mapping[str, Any]) -> Host
     if delegate and delegate in task_vars["hostvars"]:
         # a ChainMap, because a copy would template all variables of the host, and some may be undefined now
         variables = ChainMap(cast(Any, variables), task_vars["hostvars"][delegate])
+        given = reachable(delegate, task_vars["hostvars"][delegate])
+    else:
+        given = reachable(name, variables, action._templar)
     pythons = interpreters(variables, action._templar)
-    return Host(name, action, pythons, str(action._get_remote_addr(task_vars)))
+    return Host(name, action, pythons, str(action._get_remote_addr(task_vars)), given)
 
 
 def other(
@@ -90,7 +103,8 @@ def other(
 ) -> Host:
     """Another host than the task's; raises HostError."""
     if is_controller(name, task_vars) and not (become or become_user):
-        return controller(action._loader.get_basedir())
+        hosts = task_vars["hostvars"]
+        return controller(action._loader.get_basedir(), reachable(name, hosts.get(name, {})))
     return inventory_host(action, name, task_vars, become, become_user)
 
 
@@ -115,7 +129,8 @@ def inventory_host(
     if become_user and not become:
         raise HostError(f"a become user is given for {name}, which has no become", NO_BECOME)
     executor = executor_for(action, name, task_vars, become, become_user)
-    return Host(name, executor, interpreters(variables, action._templar), str(executor._get_remote_addr({})))
+    pythons = interpreters(variables, action._templar)
+    return Host(name, executor, pythons, str(executor._get_remote_addr({})), reachable(name, variables))
 
 
 def join(task_vars: Mapping[str, Any], name: str, variables: Mapping[str, Any]) -> None:
@@ -150,15 +165,19 @@ def environment_of(action: ActionBase) -> dict[str, str]:
 
 
 def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str]) -> None:
-    """Put the addresses to dial into a plan with two ends; raises HostError.
+    """Put the addresses to dial into a plan with two ends, and what is only in their variables; raises HostError.
 
-    ``given``: the addresses of the end ``dialled``, instead of the detected ones.
+    ``given``: the addresses of the end ``dialled``, instead of those in its variables and the detected ones.
     """
+    follow_variables(plan, hosts)
     possible = False
     for dialler, target in itertools.permutations(hosts, 2):
         addresses, ssh_client = dial_addresses(hosts[dialler], hosts[target])
+        instead = [] if same_machine(hosts[dialler], hosts[target]) else hosts[target].given.addresses
         if given and target == dialled:
-            addresses = [found for name in given for found in given_addresses(name)]
+            instead = given
+        if instead:
+            addresses = [found for name in instead for found in given_addresses(name)]
             ssh_client = False
         plan.reach(dialler, target, addresses, ssh_client)
         possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
@@ -167,13 +186,29 @@ def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str])
         raise HostError(f"neither of {names} has an address that the other could dial", NO_ADDRESS)
 
 
+def follow_variables(plan: Plan, hosts: Mapping[str, Host]) -> None:
+    """Take from the variables of both hosts what the task does not set: who listens, and where; raises HostError."""
+    auto = all(end["listen"] for end in plan.ends.values())
+    for name, host in hosts.items():
+        end = plan.ends[name]
+        end["listen"] = host.given.listens if auto else end["listen"]
+        if host.given.ports and not plan.options.get("ports"):
+            end["ports"] = plan.candidates(host.given.ports)
+    if not any(end["listen"] for end in plan.ends.values()):
+        names = " and ".join(host.name for host in reversed(list(hosts.values())))
+        raise HostError(f"neither of {names} may listen: set {LISTEN} to true for one of them")
+
+
+def same_machine(one: Host, other: Host) -> bool:
+    return one.name == other.name or (one.on_controller and other.on_controller)
+
+
 def dial_addresses(dialler: Host, target: Host) -> tuple[list[str], bool]:
     """Where ``dialler`` can dial ``target``: (addresses, whether the source address of its ssh login is another).
 
     The zone of a link-local address is an interface of the controller, and invalid on any other host.
     """
-    same = dialler.name == target.name or (dialler.on_controller and target.on_controller)
-    if same:
+    if same_machine(dialler, target):
         return LOOPBACK + target.addresses, False
     if not target.on_controller:
         zones = dialler.on_controller

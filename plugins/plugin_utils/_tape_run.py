@@ -26,7 +26,7 @@ from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
 from . import _tape_program
-from ._connections import HostError
+from ._connections import NO_ADDRESS, HostError
 from ._hosts import Host, reach
 from ._tape_answers import ANSWERS
 from ._task_launch import encrypt
@@ -175,7 +175,8 @@ def stream(
     try:
         reach(plan, hosts, dialled, network.address)
     except HostError as exc:
-        raise Failure("settings", f"{exc}: {network.no_address}") from None
+        advice = f": {network.no_address}" if exc.kind == NO_ADDRESS else ""
+        raise Failure("settings", f"{exc}{advice}") from None
     progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
     verdict = execute(plan, hosts, progress)
     names = {end: host.name for end, host in hosts.items()}

@@ -135,6 +135,32 @@ def open_cases(fleet: Fleet) -> dict[str, Case]:
     return cases
 
 
+# what the inventory says of h1 and of a peer: nobody is there at the second, so it must be the other that is dialled
+SAID: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "dialled": ({"socketpipe_ports": "{{ said }}1", "said": 2190}, {"socketpipe_address": DEAD}),
+    "dials": (
+        {"socketpipe_listen": "{{ not true }}", "socketpipe_address": DEAD},
+        {"socketpipe_ports": [21911, "21912-{{ said }}"], "said": 21913, "socketpipe_address": "storage-peer"},
+    ),
+    "overruled": ({"socketpipe_ports": 21921}, {"socketpipe_address": DEAD, "socketpipe_listen": "no"}),
+    "bad-ports": ({"socketpipe_ports": "{{ said }}", "said": "http"}, {}),
+    "bad-address": ({}, {"socketpipe_address": "10.1.0.5 or so"}),
+    "nobody": ({"socketpipe_listen": False}, {"socketpipe_listen": "off"}),
+}
+
+
+def said_cases(fleet: Fleet) -> tuple[dict[str, Case], dict[str, Any]]:
+    """Cases with inventory variables, and their peers."""
+    cases, more = {}, {}
+    for name, (own, of_peer) in SAID.items():
+        options: dict[str, Any] = {"input": "echo hello", "remote": "cat", "peer": f"h2-{name}"}
+        if name == "overruled":
+            options |= {"listen": "peer", "ports": [21931], "address": fleet["h2"].address}
+        cases[f"said-{name}"] = Case(pipe(**options), variables=own)
+        more[f"h2-{name}"] = {"ansible_host": fleet["h2"].address, **of_peer}
+    return cases, more
+
+
 LISTENER = """
 import socket, sys
 server = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -187,7 +213,9 @@ def outcomes(fleet: Fleet, walls: None) -> dict[str, Outcome]:
         "h2-six": {"ansible_host": h2.v6},
         "h2-slow": {"ansible_host": h2.v4, "ansible_python_interpreter": f"{fleet.directory}/slow-python"},
     }
-    cases = {**wall_cases(), **open_cases(fleet)}
+    said, peers = said_cases(fleet)
+    more.update(peers)
+    cases = {**wall_cases(), **open_cases(fleet), **said}
     try:
         return batch.run(fleet, cases, forks=20, more=more)
     finally:
@@ -265,6 +293,37 @@ def test_ports(outcomes: dict[str, Outcome], kind: str, listen: str, peer: str) 
         assert set(used.values()) & allowed
     else:
         assert used[listen] in allowed
+
+
+@pytest.mark.parametrize(
+    ("case", "listener", "ports"),
+    [
+        ("dialled", "destination_address", [21901]),
+        ("dials", "source_address", [21911, 21912, 21913]),
+        ("overruled", "source_address", [21931]),
+    ],
+)
+def test_the_inventory_says_how_a_host_is_dialled(
+    outcomes: dict[str, Outcome], case: str, listener: str, ports: list[int]
+) -> None:
+    """Each host in its own variables, as far as the task says nothing; the writer is the peer."""
+    assert int(assert_ok(outcomes[f"said-{case}"])[listener].rpartition(":")[2]) in ports
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            "bad-ports",
+            "said-bad-ports: socketpipe_ports: 'http' is neither a port (5000) nor a range of ports (5000-5010)",
+        ),
+        ("bad-address", "h2-bad-address: socketpipe_address: '10.1.0.5 or so' is neither an address nor a name"),
+        ("nobody", "neither of h2-nobody and said-nobody may listen: set socketpipe_listen to true for one of them"),
+    ],
+)
+def test_the_inventory_says_nonsense(outcomes: dict[str, Outcome], case: str, message: str) -> None:
+    outcome = outcomes[f"said-{case}"]
+    assert (outcome.status, outcome.result["msg"], outcome.result["cause"]["kind"]) == ("failed", message, "options")
 
 
 @pytest.mark.parametrize("peer", ["", "-h2"])

@@ -131,6 +131,22 @@ def test_a_tape_that_cannot_be_written(site: Site) -> None:
     assert site.everything() == before
 
 
+def test_hosts_that_say_how_they_are_dialled(site: Site) -> None:
+    """In their own variables, as for pipe: nobody has this address, and the other host is not to be dialled."""
+    site.label()
+    site.run("backup", args=["--limit", "h1,tape1"], own={"tape1": {"socketpipe_listen": "{{ not true }}"}})
+    own: dict[str, dict[str, Any]] = {
+        "h1": {"socketpipe_listen": False},
+        "tape1": {"socketpipe_address": "10.203.0.250", "socketpipe_ports": "{{ said }}", "said": 22222},
+    }
+    done = site.run("backup", rc=2, args=["--limit", "h1,tape1"], own=own, tape_connect_timeout=2)
+    (text,) = taping.failures(done, "Fail if there is no good archive").values()
+    assert "h1 did not listen" in text and "dialled tape1 at 10.203.0.250 port 22222 (" in text, text
+    own["tape1"] = {"socketpipe_listen": "never"}
+    done = site.run("backup", rc=2, own=own)
+    assert said(done) == "tape1: socketpipe_listen: 'never' is neither true nor false"
+
+
 def test_hosts_that_do_not_belong_together(site: Site) -> None:
     done = site.run("backup", rc=2, own={"h2": {"tape_set": "databases"}})
     assert taping.failures(done, "Plan") == {

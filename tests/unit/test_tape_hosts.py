@@ -13,6 +13,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_catalog import ActionModule
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_run
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._host_variables import Reachable
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Failure, Network
 
 HOSTS = ["tape1", "h1", "h2"]
@@ -67,7 +68,8 @@ def test_an_unknown_host_and_the_option_that_names_it(mode: str, option: str) ->
 
 def test_hosts_without_addresses() -> None:
     """As behind aliases that only ssh knows: the option to set is one of the tape modules."""
-    hosts: list[Any] = [SimpleNamespace(name=name, executor=1, on_controller=False, addresses=[]) for name in HOSTS]
+    plain = {"executor": 1, "on_controller": False, "addresses": [], "given": Reachable()}
+    hosts: list[Any] = [SimpleNamespace(name=name, **plain) for name in HOSTS]
     stages = [_tape_run.command(name, ["true"]) for name in ("from", "to")]
     for listen in ("auto", "peer"):
         with pytest.raises(Failure) as caught:

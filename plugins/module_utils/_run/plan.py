@@ -60,16 +60,19 @@ class Plan:
 
         ``sample``: seconds between its live reports, 0 for none; ``connect_timeout``: 0 for that of the plan.
         """
-        pool = self.options.get("ports") or DEFAULT_PORTS
-        most = CHECKED if self.options.get("preflight") and not self.options.get("ports") else CANDIDATES
-        ports = random.SystemRandom().sample(pool, min(most, len(pool)))
         self.ends[name] = {
             "listen": listen,
-            "ports": ports,
+            "ports": self.candidates(self.options.get("ports", [])),
             "stages": [],
             "sample": sample,
             "connect_timeout": connect_timeout or self.options.get("connect_timeout", 30),
         }
+
+    def candidates(self, allowed: "list[int]") -> "list[int]":
+        """Ports on which an end tries to listen; ``allowed``: [] for the default."""
+        most = CHECKED if self.options.get("preflight") and not allowed else CANDIDATES
+        pool = allowed or DEFAULT_PORTS
+        return random.SystemRandom().sample(pool, min(most, len(pool)))
 
     def add_stage(self, end: str, command: "Command") -> None:
         stage: "StageSpec" = {**command, "fds": {}, "end": end, "padding": padding(command["argv"])}
