@@ -87,6 +87,7 @@ class ActionModule(TapeAction):
             "msg": "ok",
             "attempts": attempt,
             "slow": outcome.link["slow"],
+            "encryption": outcome.link["encryption"],
             "tar_warnings": committed.get("warnings"),
             "waited": outcome.answer["waited"],
             "total": round(time.time() - began, 1),

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 GOOD = ("good", "good before")
 # fields of a host in the table and the statistics
-KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "kind")
+KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind")
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
+# how archives crossed the network, for people
+WAYS = {"kernel": "encrypted by the kernels", "relay": "encrypted by relays", "none": "in clear"}
 KEPT_FOR_IT = "the run was not finished, so its tapes stay reserved until tape_lease expires: "
 
 
@@ -37,6 +39,7 @@ class ActionModule(TapeAction):
         plan: Plan = self.args["plan"]
         self.args["tape_set"] = plan["tape_set"]
         self.rows = self.rows_of(plan)
+        self.ways = self.ways_of(self.rows)
         self.warnings = list(plan["notes"])
         tapes: list[str] = []
         if self._task.check_mode:
@@ -82,8 +85,17 @@ class ActionModule(TapeAction):
             "rate": result.get("rate"),
             "tape": result.get("tape"),
             "file": result.get("file"),
+            "encryption": result.get("encryption"),
             "kind": result.get("kind"),
         }
+
+    def ways_of(self, rows: dict[str, Row]) -> dict[str, int] | None:
+        """How many archives of this job crossed the network in which way; None if none was to be encrypted."""
+        written = [row["encryption"] for row in rows.values() if row["state"] == "good"]
+        used = [each["how"] if each else "none" for each in written]
+        if self.args["tape_link_encryption"] == "none" and set(used) <= {"none"}:
+            return None
+        return {way: used.count(way) for way in WAYS if way in used}
 
     def finish(self, run: str) -> list[str]:
         """Write the catalog to the tapes and release them; returns their labels, with the percentage used."""
@@ -125,6 +137,7 @@ class ActionModule(TapeAction):
             "bytes": sum(row["bytes"] or 0 for row in rows if row["state"] == "good"),
             "tapes": list(dict.fromkeys(row["tape"] for row in rows if row["tape"])),
             "elapsed": round(time.time() - plan["began"]),
+            "encryption": self.ways,
         }
 
     # -- for people
@@ -148,6 +161,8 @@ class ActionModule(TapeAction):
 
     def advice(self, plan: Plan, retry: str, totals: Totals) -> list[str]:
         found = [f"Warning {warning}" for warning in self.warnings]
+        if totals["encryption"]:
+            found.append("Links   " + ", ".join(f"{count} {WAYS[way]}" for way, count in totals["encryption"].items()))
         found += [f"Retry   {retry}"] if retry else []
         if totals["bytes"]:
             found.append(f"Verify  {again('plumbing.socketpipe.verify', {'tape_of_run': plan['run']})}")

@@ -13,7 +13,7 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import RESTORE
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Chain, ChainArchive, Extracted, TaskResult
+    from ..plugin_utils._tape_records import Chain, ChainArchive, Extracted, ReadArchive, TaskResult
 
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
 BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"
@@ -39,17 +39,18 @@ class ActionModule(TapeAction):
         to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
         tapes = said["tapes"]
         self.show([*self.beginning(chain, to, tapes), *(f"Warning {each}" for each in said["warnings"])])
-        result = {"to": to, "tapes": tapes, "archives": chain}
+        read: list[ReadArchive] = [{**archive, "encryption": None} for archive in chain]
+        result: TaskResult = {"to": to, "tapes": tapes, "archives": read}
         if self._task.check_mode:
             return {**result, "changed": True, "msg": f"would restore {table.count(len(chain), 'archive')} to {to}"}
         missing, done = list(args["restore_paths"]), []
-        for number, archive in enumerate(chain):
-            part = self.extract(archive, to, number < len(chain) - 1)
+        for number, archive in enumerate(read):
+            part = self.extract(archive, to, number < len(read) - 1)
             missing = [path for path in missing if path in part["missing"]]
             missing += [path for path in part["gone"] if path not in missing]
             done.append(part)
             if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
-                done.append(self.extract(archive, to, number < len(chain) - 1, again=True))
+                done.append(self.extract(archive, to, number < len(read) - 1, again=True))
         return {**result, **self.ending(to, missing, done)}
 
     def ending(self, to: str, missing: list[str], done: list[Extracted]) -> TaskResult:
@@ -97,8 +98,11 @@ class ActionModule(TapeAction):
         head = f"RESTORE {self.args['restore_host']} as of {chain[-1]['time']}, to {to} of {self.own.name}"
         return [f"{head}, from {'tape' if len(tapes) == 1 else 'tapes'} {', '.join(tapes)}", *table.lines(HEADS, rows)]
 
-    def extract(self, archive: ChainArchive, to: str, more: bool, again: bool = False) -> Extracted:
-        """Restore one archive; ``more``: another follows; ``again``: this is its second pass; raises Failure."""
+    def extract(self, archive: ReadArchive, to: str, more: bool, again: bool = False) -> Extracted:
+        """Restore one archive; ``more``: another follows; ``again``: this is its second pass; raises Failure.
+
+        Also records in ``archive`` how it was encrypted on its way.
+        """
         args = self.args
         words = ["extract", f"--to={to}", f"--sha256={archive['sha256']}", f"--bytes={archive['bytes']}"]
         words += ["--again" if again else "--may-repeat", "--keep-going"]
@@ -112,8 +116,10 @@ class ActionModule(TapeAction):
             words += [flag] if given else []
         source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         try:
-            answer: Extracted = self.from_tape(source, [*words, "--", *args["restore_paths"]]).answer
+            outcome = self.from_tape(source, [*words, "--", *args["restore_paths"]])
         except Failure as exc:
             exc.text += ". This restore is incomplete: start again with another restore_to"
             raise
+        archive["encryption"] = outcome.link["encryption"]
+        answer: Extracted = outcome.answer
         return answer

@@ -280,6 +280,14 @@ slow:
   returned: success, if it is RV(state=good)
   type: str
   sample: ""
+encryption:
+  description:
+    - How the archive was encrypted on its way to the tape host (O(tape_link_encryption)), as
+      RV(plumbing.socketpipe.pipe#module:links[].encryption). Null if it was not encrypted.
+    - Encryption by the drive (O(tape_encryption)) is another matter.
+  returned: success, if it is RV(state=good)
+  type: dict
+  sample: {how: relay, cipher: TLS_AES_256_GCM_SHA384, records: 64}
 note:
   description: The message for a table with a row for each host, so without the name of this host.
   returned: on failure

@@ -116,14 +116,24 @@ summary:
     elapsed:
       description: Seconds since the plan.
       type: int
+    encryption:
+      description:
+        - How many of the archives that this job wrote were encrypted on their way to the tape host, by C(how)
+          (C(kernel) or C(relay)), and how many crossed the network in clear (C(none)).
+        - Null if none was to be encrypted (O(tape_link_encryption=none)).
+      type: dict
+      sample: {relay: 12}
 hosts:
-  description: For each host, C(ok), the reason in C(msg) if it is not, and the figures of its archive.
+  description:
+    - For each host, C(ok), the reason in C(msg) if it is not, and the figures of its archive.
+    - C(encryption) is RV(plumbing.socketpipe.tape_backup#module:encryption). It is null, too, if this job has not
+      written the archive, or has lost the host before the result came.
   returned: success
   type: dict
   sample:
     db1:
       {ok: true, msg: ok, state: good, level: 0, bytes: 1048576, elapsed: 0.5, rate: 2097152, tape: WEEK01, file: 1,
-       kind: null, note: ""}
+       encryption: null, kind: null, note: ""}
 resume:
   description: The command to retry the failed hosts. Empty if none failed.
   returned: success

@@ -168,6 +168,11 @@ archives:
     verified:
       description: The time and the result of its last verification.
       type: dict
+    encryption:
+      description:
+        - How it was encrypted on its way from the tape host (O(tape_link_encryption)), as
+          RV(plumbing.socketpipe.pipe#module:links[].encryption). Null if it was not encrypted, and in check mode.
+      type: dict
 files:
   description: The number of files extracted.
   returned: success

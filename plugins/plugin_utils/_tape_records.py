@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NotRequired, TypedDict
 
+    from ..module_utils._end.records import Encrypted
+
     TaskResult = dict[str, Any]  # the result for Ansible, documented in RETURN of each module
 
     # -- archives, tapes and drives
@@ -225,6 +227,7 @@ if TYPE_CHECKING:
         rate: float | None
         tape: str | None
         file: int | None
+        encryption: Encrypted | None  # on its way; None if it was not encrypted, or if that is not known
         kind: str | None  # of a failure
 
     class Totals(TypedDict):
@@ -234,6 +237,7 @@ if TYPE_CHECKING:
         bytes: int
         tapes: list[str]
         elapsed: int
+        encryption: dict[str, int] | None  # the number of archives by way; None if none was to be encrypted
 
     class OnTape(TypedDict):
         """An archive and its place."""
@@ -293,6 +297,11 @@ if TYPE_CHECKING:
         sha256: str | None
         verified: Verified | None
         incomplete: bool | None
+
+    class ReadArchive(ChainArchive):
+        """One of them in the result of a restore."""
+
+        encryption: Encrypted | None  # on its way; None if it was not encrypted, or not read yet
 
     class Chain(TypedDict):
         archives: list[ChainArchive]

@@ -56,6 +56,7 @@ def test_a_host_that_fails_and_the_run_that_is_resumed(site: Site) -> None:
     assert (told["run"], told["good"], told["failed"], told["tapes"]) == (run, 1, 1, ["WEEK01"])
     assert told["bytes"] == 262144 and told["resume"].endswith("--limit h1") and set(told["hosts"]) == set(taping.HOSTS)
     assert (told["hosts"]["h2"]["bytes"], told["hosts"]["h2"]["file"]) == (262144, 1), "numbers are numbers"
+    assert told["encryption"] is None and told["hosts"]["h2"]["encryption"] is None and "Links " not in done.stdout
 
     # what is good is left alone, whoever is asked for; a job that is launched again for its failed hosts has a limit
     done = site.run("backup", tape_resume=run)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,11 +124,19 @@ def test_all_of_it_given_as_strings(site: Site) -> None:
     )
     done = site.run("backup", args=[*words, "--limit", "h1,tape1"])
     assert "1 warning" not in done.stdout
+    told = taping.statistic(done)
+    for host in ("h1", "tape1"):
+        encryption = told["hosts"][host]["encryption"]
+        assert told["encryption"] == {encryption["how"]: 2} and encryption["cipher"] and encryption["records"] > 0
+    assert [line for line in done.stdout.splitlines() if re.fullmatch("Links   2 encrypted by .+", line)] != []
     (archive,) = [each for each in site.archives() if each["host"] == "h1"]
     assert (archive["block_size"], archive["paths"]) == (65536, [path])
     to = site.top / "back"
     words = strings(restore_into_existing="false", restore_allow_root="no", restore_delete="False", restore_host="h1")
-    site.run("restore", args=[*words, *strings(restore_to=str(to), restore_paths=f"{path}/one")])
+    more = strings(restore_to=str(to), restore_paths=f"{path}/one", tape_link_encryption="relay")
+    done = site.run("restore", args=[*words, *more])
+    (read,) = taping.result(done, "Restore")["archives"]
+    assert read["sha256"] == archive["sha256"] and read["encryption"]["how"] == "relay"
     assert [each.name for each in (to / path[1:]).iterdir()] == ["one"]
     done = site.run("restore", rc=2, args=[*words, *strings(restore_to=str(to))])
     assert "is not empty" in taping.failures(done, "Restore")["h1"]

@@ -84,9 +84,48 @@ def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.Monk
     action.args, action.warnings = {"results": []}, []
     action.rows = action.rows_of({"run": "R", "order": ["web1", "db1"]})
     assert action.finish("R") == ["A"]
-    note = {"msg": "ok", "note": "", "kind": None}
+    note = {"msg": "ok", "note": "", "kind": None, "encryption": None}
     assert action.rows["web1"] == {key: good[key] for key in good if key != "host"} | {"ok": True, **note}
     assert (action.rows["db1"]["ok"], action.rows["db1"]["kind"]) == (False, "lost")
+
+
+RELAY = {"how": "relay", "cipher": "TLS_AES_256_GCM_SHA384", "records": 1}
+KERNEL = {"how": "kernel", "cipher": "chacha20-poly1305", "records": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "ways", "line"),
+    [
+        ("none", [None, None], None, []),
+        (
+            "required",
+            [RELAY, KERNEL, RELAY],
+            {"kernel": 1, "relay": 2},
+            ["1 encrypted by the kernels, 2 encrypted by relays"],
+        ),
+        ("required", [RELAY, "failed"], {"relay": 1}, ["1 encrypted by relays"]),
+        ("required", ["failed", "good before"], {}, []),
+        # hosts may have settings of their own
+        ("none", [RELAY, None], {"relay": 1, "none": 1}, ["1 encrypted by relays, 1 in clear"]),
+        ("required", [None], {"none": 1}, ["1 in clear"]),
+    ],
+)
+def test_a_run_says_how_its_archives_were_encrypted(asked: str, found: Any, ways: Any, line: list[str]) -> None:
+    """Each of them, and all together; one that this job has not written counts in no way."""
+    action = ActionModule.__new__(ActionModule)
+    good = {"run": "R", "state": "good", "msg": "ok"}
+    results = [{**good, "host": f"h{n}", "encryption": each} for n, each in enumerate(found)]
+    results += [{**good, "host": f"h{n}", "state": each} for n, each in enumerate(found) if isinstance(each, str)]
+    action.args, action.warnings = {"results": results, "tape_link_encryption": asked}, []
+    plan: Any = {"run": "R", "began": 0.0, "order": [f"h{n}" for n in range(len(found))]}
+    action.rows = action.rows_of(plan)
+    assert [row["encryption"] for row in action.rows.values()] == [
+        None if isinstance(each, str) else each for each in found
+    ]
+    action.ways = action.ways_of(action.rows)
+    totals = action.totals(plan)
+    assert totals["encryption"] == ways
+    assert action.advice(plan, "", totals) == [f"Links   {each}" for each in line]
 
 
 # -- another run
