@@ -100,7 +100,7 @@ matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python tha
 hit: $(VENV)/test $(TREE)   ## 360 tasks and 192 command lines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
 	@$(PYTEST) -n 2 tests/faults
 
-faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command): the tables of docs/reliability.md (needs root)
+faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command, --encrypted): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)
 
 mutants: $(VENV)/test $(TREE)   ## N small changes of the code (SEED=1), each with the unit tests that should notice it: hours
