@@ -47,15 +47,15 @@ PROGRAM = bootstrap.program(bootstrap.sources())
 
 
 @functools.cache
-def encrypting_program(names: tuple[str, ...]) -> bytes:
-    """The program of an end with encrypted links, made of these modules."""
-    return bootstrap.program(bootstrap.sources(names))
+def extended_program(names: tuple[str, ...]) -> bytes:
+    """The program of an end that needs these modules, too: made by each worker that runs such a task."""
+    return bootstrap.extended(PROGRAM, bootstrap.sources(names))
 
 
 def program_for(plan: EndPlan) -> bytes:
     """The program of an end with this plan."""
-    names = bootstrap.of_plan(plan)
-    return PROGRAM if names == bootstrap.MODULES else encrypting_program(tuple(names))
+    more = bootstrap.more_of_plan(plan)
+    return extended_program(tuple(more)) if more else PROGRAM
 
 
 def encrypt(plan: Plan, how: str) -> None:

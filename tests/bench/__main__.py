@@ -23,6 +23,7 @@ TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
     "encryption": encryption.table,
     "startup": startup.table,
+    "encryption-startup": startup.encrypted,
     "footprint": footprint.table,
     "command-startup": command.startup,
     "command-throughput": command.throughput,

@@ -176,13 +176,25 @@ def test_sources_compile_on_every_python(version: str) -> None:
 
 @pytest.mark.parametrize("version", pythons.TARGETS)
 def test_it_starts_on_every_python(version: str) -> None:
-    """Byte code where the versions agree, the source anywhere else."""
+    """Byte code where the versions agree, the source anywhere else; the same with modules added."""
     python = pythons.needed(version)
-    result = run(bootstrap.command([python], LABEL), bootstrap.stream(program(), PLAN))
-    report = said(result)
-    assert (result.returncode, result.stderr) == (0, b"")
-    assert report["refused"]["name"] == "no-such-command" and report["end"] == "a"
-    assert report["python"].startswith(version + ".")
+    more = bootstrap.extended(program(), bootstrap.sources(bootstrap.ENCRYPTION_MODULES))
+    for each in (program(), more):
+        result = run(bootstrap.command([python], LABEL), bootstrap.stream(each, PLAN))
+        report = said(result)
+        assert (result.returncode, result.stderr) == (0, b"")
+        assert report["refused"]["name"] == "no-such-command" and report["end"] == "a"
+        assert report["python"].startswith(version + ".")
+
+
+def test_a_program_is_extended_without_being_made_again() -> None:
+    """Each worker of Ansible would compile all of it, for 100 ms; what is added is loaded after the rest."""
+    before, added = program(), ("_end.added", "from . import main\nmain.main = lambda plan: print(sorted(plan))\n")
+    after = bootstrap.extended(before, [added])
+    assert split(after)[1:3] == split(before)[1:]
+    own = bootstrap.extended(bootstrap.program([("_end.main", "")]), [added])
+    result = run(bootstrap.command([sys.executable], LABEL), bootstrap.stream(own, {"a": 1}))
+    assert result.stdout == b"['a']\n", result
 
 
 def test_the_source_is_used_where_the_byte_code_is_not_ours() -> None:

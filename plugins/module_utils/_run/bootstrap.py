@@ -4,7 +4,8 @@
 
 The stream contains the loader, the compiled modules, their source and the plan; all but the loader are compressed.
 Eight digits before each part give its length.  A Python with the same magic number of byte code uses the compiled
-modules, which saves 12 of 40 ms; any other compiles the source.  Nothing is written to a disk.
+modules, which saves 12 of 40 ms; any other compiles the source.  Nothing is written to a disk.  ``extended`` adds
+modules to a program that is already made, because compiling all of it takes longer than a whole task.
 """
 
 import binascii
@@ -89,6 +90,7 @@ COMMAND_MODULES = [
     "_command.command",
 ]
 PACKAGE = "socketpipe"
+LEVEL = 6  # of compression: 9 takes five times as long to save 2 %
 # a program cannot be sent through a terminal, which turns some bytes into signals and echoes everything, even secrets
 TERMINAL = '%s{"terminal":1}' % MARK
 # since Linux 6.0 even an unread ^S (XOFF) stops all output of a terminal, so setraw comes first
@@ -118,13 +120,13 @@ else:
 if answer:
     sys.stdout.write("SOCKETPIPE %s\\n" % __import__("json").dumps({"refused": answer}))
     raise SystemExit(0)
-compiled, source, plan = [r(int(r(8))) for part in range(3)]
+parts = [r(int(r(8))) for part in range(PARTS)]
 magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
-if compiled.startswith(magic):
-    modules = marshal.loads(zlib.decompress(compiled[len(magic):]))
-else:
+def load(compiled, source):
+    if compiled.startswith(magic):
+        return marshal.loads(zlib.decompress(compiled[len(magic):]))
     texts = marshal.loads(zlib.decompress(source))
-    modules = [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in texts]
+    return [(name, compile(text, "<socketpipe %s>" % name, "exec")) for name, text in texts]
 def add(name):
     module = sys.modules[name] = type(sys)(name)
     module.__package__, _dot, own = name.rpartition(".")
@@ -132,14 +134,15 @@ def add(name):
         setattr(sys.modules[module.__package__], own, module)
     return module
 package = add("PACKAGE")
-package.source = source
-for name, code in modules:
+package.source = parts[1]
+first = load(*parts[:2])
+for name, code in first + (load(*parts[2:4]) if parts[4:] else []):
     room = "PACKAGE." + name.split(".")[0]
     if room not in sys.modules:
         add(room).__path__ = []
-    module = add("PACKAGE." + name)
-    exec(code, module.__dict__)
-raise SystemExit(module.main(marshal.loads(zlib.decompress(plan))))
+    exec(code, add("PACKAGE." + name).__dict__)
+main = sys.modules["PACKAGE." + first[-1][0]].main
+raise SystemExit(main(marshal.loads(zlib.decompress(parts[-1]))))
 """.replace("PACKAGE", PACKAGE)
 # a terminal buffers 4096 bytes (n_tty(4)) before anything reads; lines of text there cause no signal
 LOADER = ("#" * 63 + "\n") * 64 + LOADER
@@ -150,12 +153,17 @@ def end_modules(encrypted: bool) -> "list[str]":
     return MODULES[:-1] + (ENCRYPTION_MODULES if encrypted else []) + MODULES[-1:]
 
 
-def of_plan(plan: "EndPlan") -> "list[str]":
-    """The modules of an end with this plan."""
+def more_of_plan(plan: "EndPlan") -> "list[str]":
+    """The modules of an end with this plan, besides MODULES."""
     found = KERNEL_MODULES if plan["kernel_tls"] else []
     if any(link["encryption"] for link in plan["links"]):
         found = found + RELAY_MODULES  # these load OpenSSL
-    return MODULES[:-1] + found + MODULES[-1:]
+    return found
+
+
+def of_plan(plan: "EndPlan") -> "list[str]":
+    """The modules of an end with this plan."""
+    return MODULES[:-1] + more_of_plan(plan) + MODULES[-1:]
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
@@ -176,17 +184,32 @@ def frame(data: bytes) -> bytes:
 def pack(value: "Any") -> bytes:
     """A JSON value in a form that every Python can read (version 2 of marshal), compressed."""
     plain = json.loads(json.dumps(value))  # marshal does not accept subclasses of str, such as Ansible's
-    return frame(zlib.compress(marshal.dumps(plain, 2), 9))
+    return frame(zlib.compress(marshal.dumps(plain, 2), LEVEL))
 
 
-def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
-    """The loader and the modules, the same for every end; ``small`` omits the compiled modules."""
+def loader(parts: int) -> bytes:
+    """LOADER for a stream with so many parts after it."""
+    return frame(LOADER.replace("PARTS", str(parts)).encode("ascii"))
+
+
+def part(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
+    """The compiled modules and their source."""
     compiled = b""
     if not small:
         # without docstrings, which would be an eighth of it
         code = [(name, compile(text, "<socketpipe %s>" % name, "exec", optimize=2)) for name, text in modules]
-        compiled = MAGIC_NUMBER + zlib.compress(marshal.dumps(code), 9)
-    return frame(LOADER.encode("ascii")) + frame(compiled) + pack(modules)
+        compiled = MAGIC_NUMBER + zlib.compress(marshal.dumps(code), LEVEL)
+    return frame(compiled) + pack(modules)
+
+
+def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
+    """The loader and the modules, the same for every end; ``small`` omits the compiled modules."""
+    return loader(3) + part(modules, small)
+
+
+def extended(program: bytes, modules: "list[tuple[str, str]]") -> bytes:
+    """A program and further modules, which are loaded after its own; ``main`` remains that of its last one."""
+    return loader(5) + program[len(loader(3)) :] + part(modules)
 
 
 def stream(program: bytes, plan: "Any") -> bytes:
