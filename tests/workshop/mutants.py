@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How sharp the unit tests are: one small change of the code at a time, and whether a test fails.
 
-python -m tests.workshop.mutants [--count 300] [--seed 1] [--only PART-OF-A-PATH] [--workers 2]
+python -m tests.workshop.mutants [--count 300] [--seed 1] [--workers 2] [--only PART-OF-A-PATH[:LINE] ...]
 
 The changes are drawn at random (``--seed``) over the engine, the command and the tape programs. Each is tried in a copy
-of the sources, with the tests that name its module, those of its own name first. What survives is listed with its
-diff: either a test is missing, or the change changes nothing. The exit status is 1 below 95 %.
+of the sources with the unit tests that execute its line (lines.py), where it can do no harm (apart.py). What survives
+is listed: either a test is missing, or the change changes nothing. The exit status is 1 below 95 %.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import tree
+from . import apart, choice, lines, tree
 from .venvs import BUILD, ROOT
 
 FOLDER = BUILD / "mutants"
 SOURCES = ("plugins/module_utils/_*/**/*.py", "plugins/plugin_utils/*.py")
-WHOLE = ("test_end.py", "test_rules.py", "test_meeting.py")  # these launch ends
 LEAST = 0.95  # share of the changes that must be noticed
-PATIENCE = 600.0  # seconds for the tests of one change; a change that makes them hang is noticed
+SLOW = 0.2  # seconds from which on a test is more than a calculation: it fails twice before it counts
 OPPOSITE: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.GtE,
     ast.GtE: ast.Lt,
@@ -55,17 +54,22 @@ EDGE: dict[type[ast.AST], type[ast.AST]] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, as
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    """One change: these characters of a file become others."""
+    """One change: these characters of a file become others; a test must execute one of the lines to notice it."""
 
     path: str
     line: int
     start: int
     stop: int
+    old: str
     new: str
+    place: choice.Place
 
     def apply(self, text: str) -> str:
         data = text.encode("utf-8")  # positions of ast are bytes
         return (data[: self.start] + self.new.encode("utf-8") + data[self.stop :]).decode("utf-8")
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {' '.join(self.old.split())[:100]}  ->  {self.new[:100]}"
 
 
 def variants(node: ast.AST) -> Iterator[str]:
@@ -93,97 +97,134 @@ def variants(node: ast.AST) -> Iterator[str]:
         yield f"({ast.unparse(ast.IfExp(node.test, node.orelse, node.body))})"
 
 
+def for_type_checkers(node: ast.AST) -> bool:
+    condition = node.test if isinstance(node, ast.If) else node.targets[0] if isinstance(node, ast.Assign) else None
+    return isinstance(condition, ast.Name) and condition.id == "TYPE_CHECKING"
+
+
 def code(node: ast.AST) -> Iterator[ast.AST]:
     """The nodes that are executed: no annotations, nothing that is for type checkers."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns"):
             continue
         for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, ast.If) and ast.unparse(each.test) == "TYPE_CHECKING" or not isinstance(each, ast.AST):
+            if not isinstance(each, ast.AST) or for_type_checkers(each):
                 continue
             yield each
             yield from code(each)
 
 
 def mutants(path: Path) -> Iterator[Mutant]:
-    text = path.read_text(encoding="utf-8")
+    data = path.read_bytes()
     starts = [0]
-    for line in text.encode("utf-8").splitlines(keepends=True):
+    for line in data.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    for node in code(ast.parse(text)):
+    module = ast.parse(data)
+    places = choice.Places(module)
+    for node in code(module):
         for new in variants(node):
             assert isinstance(node, (ast.expr, ast.stmt)) and node.end_lineno and node.end_col_offset is not None
             start = starts[node.lineno - 1] + node.col_offset
             stop = starts[node.end_lineno - 1] + node.end_col_offset
-            yield Mutant(str(path.relative_to(ROOT)), node.lineno, start, stop, new)
+            old, name = data[start:stop].decode("utf-8"), str(path.relative_to(ROOT))
+            yield Mutant(name, node.lineno, start, stop, old, new, places.of(node))
 
 
-def tests_of(path: str) -> list[str]:
-    """The unit tests that import a module, those of its own name first; of an end's, those that run whole ends too.
+class Trial:
+    """A change in a copy of the sources, and the tests there."""
 
-    Of a program of the role tape all that are named after it: they run it, and import little of it.
-    """
-    stem = Path(path).stem
-    imports = re.compile(rf"\b{stem} import\b|\bimport [^\n]*\b{stem}\b")
-    files = sorted((ROOT / "tests" / "unit").glob("test_*.py"))
-    program = "archiver" if "_tape/archiver" in path else "tapehost" if "_tape/host" in path else ""
-    if program:
-        files = [file for file in files if re.match(rf"test_(tape_|{program})", file.name)]
-    own = [file for file in files if stem.lstrip("_") in file.stem]
-    others = [file for file in files if program or imports.search(file.read_text(encoding="utf-8"))]
-    whole = [ROOT / "tests" / "unit" / name for name in WHOLE] if "/_end/" in path else []
-    found = [str(file.relative_to(ROOT)) for file in dict.fromkeys([*own, *others, *whole])]
-    return found or ["tests/unit"]  # without a word pytest would take those of other gates, too, where others are wrong
+    def __init__(self, mutant: Mutant):
+        self.mutant = mutant
+        self.top = FOLDER / str(os.getpid())
+        self.folder = self.top / tree.NAME
+        self.target = self.folder / mutant.path
+        self.text = self.target.read_text(encoding="utf-8")
+
+    def run(self, tests: list[lines.Record]) -> str:
+        """The test that failed first, "it hung", or "" when all have passed."""
+        while tests:
+            failed, why = self.once(tests, self.mutant.apply(self.text))
+            if not failed:
+                return ""
+            names = [test.name for test in tests]
+            if failed not in names:  # the tests of a whole file, or nothing at all, can be loaded
+                return failed
+            test = tests[names.index(failed)]
+            if not why and (test.seconds < SLOW or not self.once([test], self.text)[0]):
+                return failed
+            # red without the change, too, or because a text is gone that the test itself changes: the others count
+            tests = tests[names.index(failed) + 1 :]
+        return ""
+
+    def once(self, tests: list[lines.Record], text: str) -> tuple[str, str]:
+        """(the test that failed first, why that does not count)."""
+        listed = self.top / "names"
+        listed.write_text("\n".join(test.name for test in tests), encoding="utf-8")
+        pytest = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider", f"@{listed}"]
+        limit = 10 * sum(test.seconds for test in tests) + 30
+        self.target.write_text(text, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                apart.command(self.top, pytest),
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired:
+            return "it hung", ""
+        finally:
+            self.target.write_text(self.text, encoding="utf-8")
+        missing = re.search(r"^ERROR: not found: (?:.*/tests/unit/|tests/unit/)(.*)$", done.stdout + done.stderr, re.M)
+        if missing:
+            return lines.TESTS + "/" + missing.group(1), "it has another name"
+        failed = re.search(r"^(?:FAILED|ERROR) (\S+?\.py(?:::.*?)?)(?: - .*)?$", done.stdout, re.M)
+        changes = re.search(r"^tests/unit/changes\.py:\d+: in changed", done.stdout, re.M)
+        why = "it changes what has changed" if changes else ""
+        return (failed.group(1), why) if failed else ("nothing loads" if done.returncode else "", "")
 
 
-def run(mutant: Mutant) -> tuple[Mutant, str]:
+def prepare() -> None:
+    """Of a worker: its own copy, which others' edits do not reach."""
+    tree.copy(FOLDER / str(os.getpid()))
+
+
+def run(mutant: Mutant, first: list[lines.Record], more: list[lines.Record]) -> str:
     """What became of one: the test that failed, "it hung", or "" when nothing noticed it."""
-    top = FOLDER / str(os.getpid())
-    folder = top / tree.NAME
-    if not folder.exists():
-        tree.copy(top)
-    target = folder / mutant.path
-    text = target.read_text(encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests_of(mutant.path)]
-    target.write_text(mutant.apply(text), encoding="utf-8")
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        return mutant, "it hung"
-    finally:
-        target.write_text(text, encoding="utf-8")
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.M)
-    return mutant, failed.group(1) if failed else "an error" if done.returncode else ""
-
-
-def shown(mutant: Mutant) -> str:
-    text = (ROOT / mutant.path).read_text(encoding="utf-8")
-    old = text.encode("utf-8")[mutant.start : mutant.stop].decode("utf-8")
-    return f"{mutant.path}:{mutant.line}: {' '.join(old.split())[:100]}  ->  {mutant.new[:100]}"
+    trial = Trial(mutant)
+    return trial.run(first) or trial.run(more)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.workshop.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=300, help="how many changes")
     parser.add_argument("--seed", type=int, default=1, help="which")
-    parser.add_argument("--only", default="", help="of files whose path contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="of lines whose PATH:LINE: contains one of these")
     parser.add_argument("--workers", type=int, default=2, help="how many at once")
     options = parser.parse_args()
-    files = sorted({path for pattern in SOURCES for path in ROOT.glob(pattern) if options.only in str(path)})
+    records = lines.records(options.workers)
+    files = sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)})
     every = [mutant for path in files for mutant in mutants(path)]
+    every = [each for each in every if any(part in f"{each.path}:{each.line}:" for part in options.only)]
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
+    chooser = choice.Chooser(records, {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files})
     shutil.rmtree(FOLDER, ignore_errors=True)
     began, survivors = time.monotonic(), []
-    with concurrent.futures.ProcessPoolExecutor(options.workers) as pool:
-        for number, (mutant, noticed) in enumerate(pool.map(run, drawn), start=1):
-            print(f"{number:4} {noticed or 'SURVIVED':60} {shown(mutant)}", flush=True)
+    with concurrent.futures.ProcessPoolExecutor(options.workers, initializer=prepare) as pool:
+        chosen = [chooser.tests(mutant.path, mutant.place) for mutant in drawn]
+        results = [pool.submit(run, mutant, *tests) for mutant, tests in zip(drawn, chosen)]
+        for number, (mutant, tests, result) in enumerate(zip(drawn, chosen, results), start=1):
+            noticed = result.result()
+            count = sum(map(len, tests))
+            print(f"{number:4} {noticed or f'SURVIVED {count} tests':60} {mutant}", flush=True)
             survivors += [] if noticed else [mutant]
     share = 1 - len(survivors) / len(drawn)
-    print(f"\n{len(drawn)} of {len(every)} changes, {time.monotonic() - began:.0f} s: {share:.0%} were noticed")
+    print(f"\n{len(drawn)} of {len(every)} changes, {time.monotonic() - began:.0f} s: {share:.1%} were noticed")
     for mutant in survivors:
-        print(f"  {shown(mutant)}")
+        print(f"  {mutant}")
     return int(share < LEAST)
 
 
