@@ -38,6 +38,8 @@ from ansible_collections.plumbing.socketpipe.tests.unit.said import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+SECRET = "0123456789abcdef" * 4
+
 # -- output, cut anywhere
 
 
@@ -99,6 +101,14 @@ def test_any_output_is_no_error(parts: list[bytes], lengths: list[int]) -> None:
     assert fed(launch, cut(b"\n".join(parts), lengths)) == []
     assert launch.report is None and launch.lost
     assert launch.error.startswith("it ended without a report (exit status 1)") and len(launch.error) < 500
+
+
+def test_secrets_that_an_end_has_told_are_not_in_the_message() -> None:
+    """If it then dies, its last lines are quoted; the message is shown, and written by --stats."""
+    launch = launch_of()
+    told = MARK + to_json({"secrets": {"input": SECRET}})
+    fed(launch, cut(f"before\n{told}\nsh: killed\n{told[:60]}".encode(), []))
+    assert launch.error == "it ended without a report (exit status 1): before sh: killed"
 
 
 @settings(max_examples=150, deadline=None)

@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from .._end.wire import read_marked
+from .._end.wire import MARK, read_marked
 from .heard import NOISE_MOST, Heard, report_most
 from .labels import Ending, labelled
 from .report import parse, parse_sample
@@ -90,8 +90,9 @@ class Launch:
         The next step is verdict.Verdict, when all ends have their outcomes.
         """
         message = read_marked(stdout[-report_most(self.plan) :])
-        # a login with a terminal merges both, and ssh adds a last line
-        lines = [line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines() if line.strip()]
+        # a login with a terminal merges both, and ssh adds a last line; marked lines may contain the secrets of links
+        said = (line.strip() for text in (stdout, stderr) for line in text[-NOISE_MOST:].splitlines())
+        lines = [line for line in said if line and MARK not in line]
         last = printable(" ".join(lines[-4:])[-400:])
         report, wrong = parse(message or {}, self.plan)
         if not wrong and ("end" in report or "refused" in report):
