@@ -93,9 +93,13 @@ STRAY = "-i, -l, -r and -o take a command in braces: -i { command }"
         (f"{GOOD} --plain --stats=/x", "--plain: an original on the far side does not support --stats"),
         (f"{GOOD} --encrypt=maybe", "--encrypt: 'maybe' is not one of required, kernel, relay"),
         (f"{GOOD} --plain --encrypt", "--plain: an original on the far side does not support --encrypt"),
-        (
-            "-i { date } -l { ssh h1 } -r { socketpipe -s h 1 cat } --encrypt",
-            "--encrypt: socketpipe -s speaks the protocol of the original, which does not encrypt",
+        *(
+            (line, "--encrypt: socketpipe -s speaks the protocol of the original, which does not encrypt")
+            for line in (
+                "-i { date } -l { ssh h1 } -r { socketpipe -s h 1 cat } --encrypt",
+                "-i { socketpipe -s h 1 cat } -l { ssh h1 } -r { cat } --encrypt",
+                "-o { socketpipe -s h 1 cat } -l { ssh h1 } -r { cat } --encrypt=kernel",
+            )
         ),
         (f"{GOOD} --plain -h a,b", "-h/--host: an original on the far side accepts only one address"),
     ],

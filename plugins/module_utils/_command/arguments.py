@@ -124,7 +124,8 @@ def check(options: SimpleNamespace, given: "set[str]") -> None:
     lost = [long for long in NOT_PLAIN if long in given]
     if options.plain and lost:
         raise Usage("--plain: an original on the far side does not support %s" % lost[0])
-    if options.encrypt != "none" and options.remote[:2] == ["socketpipe", "-s"]:
+    commands = (options.input, options.remote, options.output)
+    if options.encrypt != "none" and any(words and words[:2] == ["socketpipe", "-s"] for words in commands):
         raise Usage("--encrypt: socketpipe -s speaks the protocol of the original, which does not encrypt")
     if options.plain and options.host and "," in options.host:
         raise Usage("-h/--host: an original on the far side accepts only one address")
