@@ -9,7 +9,7 @@ import time
 
 from .._end.kernel import signal_name
 from .._end.lean import signal
-from .._end.spawn import PROGRAM_START
+from .._end.spawn import PROGRAM_START, keep_out_of_dumps
 from .._end.watch import catch
 from .._run import bootstrap
 from .._run.plan import Plan
@@ -105,6 +105,8 @@ def attempt(
 def run(options: "SimpleNamespace") -> int:
     """Run the commands and report the outcome; returns the exit status."""
     began = time.monotonic()
+    if options.encrypt != "none":
+        keep_out_of_dumps()
     names = {HERE: "this host", THERE: "the far side (%s)" % " ".join(options.login)[:200]}
     meter = Meter(2, at_terminal)
     try:

@@ -13,7 +13,7 @@ from .meeting import Meeting, NotConnected
 from .names import address_of
 from .preflight import Preflight
 from .processes import proc_is_ours
-from .spawn import encode, find_command, full_environment
+from .spawn import encode, find_command, full_environment, keep_out_of_dumps
 from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False
@@ -34,6 +34,8 @@ def main(plan: "EndPlan") -> "NoReturn":
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     watch = Watch(plan["heartbeat"])
+    if plan["kernel_tls"] or any(link["encryption"] for link in plan["links"]):
+        keep_out_of_dumps()
     make_secrets(plan, watch)
     try:
         report, guard = run(plan, watch)

@@ -23,6 +23,10 @@ PROGRAM_PATH = "/proc/self/fd/%d" % PROGRAM_FD
 PROGRAM_START = "import os;r=os.fdopen(%d,'rb').read;exec(r(int(r(8))))" % PROGRAM_FD
 
 
+MEMORY_DUMPED = "/proc/self/coredump_filter"  # core(5): the memory in a core dump, as bits; inherited through exec
+_dumped = ""  # at our start, if it has been changed
+
+
 class NotStarted(Exception):
     """The command cannot be run; ``problem`` is the reason."""
 
@@ -63,6 +67,28 @@ def own_environment() -> "dict[bytes, bytes]":
 def full_environment(given: "Mapping[str, str]") -> "dict[bytes, bytes]":
     """The own environment with these variables added."""
     return {**own_environment(), **{encode(name): encode(value) for name, value in given.items()}}
+
+
+def keep_out_of_dumps() -> None:
+    """Leave the memory of this process, with the keys in it, out of core dumps.  Commands get the former setting back.
+
+    PR_SET_DUMPABLE would do it, too, but with hidepid nobody could find this process in /proc to end it.
+    """
+    global _dumped  # pylint: disable=global-statement  # a setting of this process
+    try:
+        with open(MEMORY_DUMPED) as setting:
+            _dumped = _dumped or "0x" + setting.read().strip()
+    except OSError:
+        return  # a kernel without core dumps (CONFIG_ELF_CORE)
+    set_dumped("0x0")
+
+
+def set_dumped(bits: str) -> None:
+    try:
+        with open(MEMORY_DUMPED, "w") as setting:
+            setting.write(bits)
+    except OSError:
+        pass  # no descriptor is left (ulimit -n)
 
 
 def find_command(name: str, environment: "dict[bytes, bytes]", chdir: "str | None") -> "Unusable | None":
@@ -110,9 +136,9 @@ def in_memory(text: str) -> int:
     """A descriptor of a file without a name that contains this (base64): memfd_create(2), or open(2)'s O_TMPFILE."""
     import binascii  # rarely needed
 
-    if hasattr(os, "memfd_create"):
+    try:
         fd = os.memfd_create("socketpipe")
-    else:  # Python before 3.8
+    except (AttributeError, OSError):  # Python before 3.8, Linux before 3.17, or a sandbox (seccomp)
         fd = os.open("/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp", os.O_TMPFILE | os.O_RDWR, 0o600)
     data = memoryview(binascii.a2b_base64(text))
     while data:
@@ -158,6 +184,8 @@ def spawn(
             if not others:
                 close_all_but(set(fds))
             reset_signals(own_session)
+            if _dumped and not become:
+                set_dumped(_dumped)
             step = "chdir"
             if chdir:
                 os.chdir(encode(chdir))
