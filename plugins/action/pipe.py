@@ -22,7 +22,15 @@ from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_launch import encrypt, one_line
-from ..plugin_utils._task_options import PIPE_SPEC, OptionError, PipeArgs, fact_name, parse_stages, settings
+from ..plugin_utils._task_options import (
+    PIPE_SPEC,
+    OptionError,
+    PipeArgs,
+    check_given,
+    fact_name,
+    parse_stages,
+    settings,
+)
 from ..plugin_utils._task_run import TaskRun
 
 if TYPE_CHECKING:
@@ -71,6 +79,7 @@ class ActionModule(ActionBase):
             return refused(ASYNC, name)
         super().run(tmp, task_vars)
         try:
+            check_given(self._task, "encryption")
             args: PipeArgs = self.validate_argument_spec(argument_spec=PIPE_SPEC)[1]
             fact = fact_name(args["fact"])
             plan, warnings = self._plan(args)

@@ -22,6 +22,7 @@ from ._connections import UNKNOWN, HostError
 from ._tape_run import HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_launch import one_line
+from ._task_options import OptionError, check_given
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
@@ -118,6 +119,10 @@ class TapeAction(ActionBase):
 
     def arguments(self) -> dict[str, Any]:
         """The options of the task and of the tape host, validated and converted; raises Failure and AnsibleError."""
+        try:
+            check_given(self._task, "tape_link_encryption")
+        except OptionError as exc:
+            raise Failure("settings", str(exc)) from None
         given = {name: value for name, value in self._task.args.items() if value is not None and value != ""}
         self.tape_host, variables = self.find_tape_host(given)
         for name in OF_TAPE_HOST:

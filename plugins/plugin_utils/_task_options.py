@@ -18,6 +18,8 @@ from ..module_utils._run.words import parse_rate
 from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
 
 if TYPE_CHECKING:
+    from ansible.playbook.task import Task
+
     from ..module_utils._end.records import Command
     from ..module_utils._run.records import Options
 
@@ -101,6 +103,22 @@ def settings(args: PipeArgs) -> Options:
         "full_reads": args["full_reads"],
         "preflight": args["preflight"],
     }
+
+
+def check_given(task: Task, name: str) -> None:
+    """Raises OptionError if an option that protects is empty, or set by module_defaults and then omitted by the task.
+
+    Ansible would use the default of the module, and the data would be sent in clear although somebody asked for more.
+    """
+    if name not in task.args:
+        groups = getattr(getattr(task._parent, "_play", None), "_action_groups", None) or {}
+        action = str(task.resolved_action)
+        keys = {action, *(f"group/{group}" for group in groups.get(action, ()))}
+        if any(name in (defaults.get(key) or {}) for defaults in task.module_defaults for key in keys):
+            text = "omit also removes the value of module_defaults; leave the option out, or give it a value"
+            raise OptionError(f"{name}: {text}")
+    elif task.args[name] in (None, ""):
+        raise OptionError(f"{name}: the value is empty; set it to none to send the data in clear")
 
 
 def check_seconds(name: str, value: int, least: int, disable: str = "") -> None:

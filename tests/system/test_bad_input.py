@@ -19,6 +19,9 @@ FORMS = (
     r"or a list of such mappings; not "
 )
 KEYS = "valid settings: cmd, argv, shell, script, executable, chdir, environment, ok_rc, early_exit, creates, removes"
+EMPTY = "the value is empty; set it to none to send the data in clear"
+OMITTED = "omit also removes the value of module_defaults; leave the option out, or give it a value"
+ENCRYPTED = {"encryption": "required"}
 FINE = {"input": "echo x", "remote": "cat"}
 
 # name: (the task, its message as a regular expression that matches all of it)
@@ -158,6 +161,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "fact is a list": (pipe(**FINE, fact=["a"]), r"fact: \['a'\] is neither a variable name nor false"),
     "fact is empty": (pipe(**FINE, fact=""), r"fact: '' is neither a variable name nor false"),
     "fact is a number": (pipe(**FINE, fact=5), r"fact: '?5'? is neither a variable name nor false"),
+    # encryption that somebody asks for is never left out
+    "encryption is empty": (pipe(**FINE, encryption=""), f"encryption: {EMPTY}"),
+    "encryption is null": (pipe(**FINE, encryption=None), f"encryption: {EMPTY}"),
+    "encryption is a variable without a value": (
+        pipe(**FINE, encryption="{{ nothing }}", _vars={"nothing": None}),
+        f"encryption: {EMPTY}",
+    ),
+    "encryption is false": (pipe(**FINE, encryption=False), r"value of encryption must be one of: none, .*False"),
+    "encryption in capitals": (pipe(**FINE, encryption="REQUIRED"), r"value of encryption must be one of: none, .*"),
+    "encryption for all, omitted": (
+        pipe(**FINE, encryption="{{ omit }}", _module_defaults={"group/plumbing.socketpipe.all": ENCRYPTED}),
+        f"encryption: {OMITTED}",
+    ),
+    "encryption of all pipes, omitted": (
+        pipe(**FINE, encryption="{{ omit }}", _module_defaults={"plumbing.socketpipe.pipe": ENCRYPTED}),
+        f"encryption: {OMITTED}",
+    ),
     # hosts
     "an unknown peer": (pipe(**FINE, peer="nowhere"), r"peer: there is no host 'nowhere' in the inventory"),
     "an empty peer": (pipe(**FINE, peer=""), r"peer: .*"),

@@ -53,6 +53,14 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         entry("tape_find", tape_path="/etc/fstab"),
         entry("tape_find"),
         entry("tape_label"),
+        *(
+            {
+                "block": [{"plumbing.socketpipe.tape_info": {"tape_link_encryption": encryption}}],
+                "module_defaults": {"group/plumbing.socketpipe.tape": {"tape_link_encryption": "required"}},
+                "rescue": [{"ansible.builtin.meta": "noop"}],
+            }
+            for encryption in ("{{ omit }}", None, "")
+        ),
     ]
     done = playbook.run(site.fleet, tasks, hosts="h1", inventory=site.variables())
     messages = [each.result["msg"] for each in done.outcomes if each.status == "failed"]
@@ -68,6 +76,10 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         "no good archive has /etc/fstab: check tape_paths, or try a pattern: -e 'path=*/fstab'",
         "path is required: set it with -e path=/etc/motd, or set tape_path",
         "tape_label is empty: give the tape a name, such as WEEK01",
+        "tape_link_encryption: omit also removes the value of module_defaults; leave the option out, or give it a "
+        "value",
+        "tape_link_encryption: the value is empty; set it to none to send the data in clear",
+        "tape_link_encryption: the value is empty; set it to none to send the data in clear",
     ]
 
 
