@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import relay
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import (
     CHANGED,
     CUT,
@@ -353,6 +355,49 @@ def test_a_peer_that_does_not_complete_the_handshake(link: Start, way: str) -> N
     assert (CUT, TIME, "1") in [
         tuple(map(relay.said.get, ("kind", "where", "error"))) for relay in (each.seal, each.open)
     ]
+
+
+class Dripping:
+    """A socket on which a byte arrives now and then, of a client hello that is allowed to be long."""
+
+    def __init__(self) -> None:
+        self.bytes = itertools.chain(b"\x16\x03\x01\x40\x00\x01\x00\xff\xff\x03\x03", itertools.repeat(0))
+
+    def recv_into(self, buffer: bytearray) -> int:
+        time.sleep(0.0001)
+        buffer[0] = next(self.bytes)
+        return 1
+
+    def settimeout(self, seconds: float) -> None:
+        """It never expires."""
+
+
+def test_a_peer_that_never_ends_its_hello() -> None:
+    with pytest.raises(relay.Failed) as caught:
+        relay.Tls(cast(Any, Dripping()), True, known(WRITER, READER), 0.5)
+    assert caught.value.problem == {"kind": CUT, "where": TIME, "error": "0.5"}
+
+
+LIMITED = {
+    "no memfd_create, as in Python before 3.8": "del os.memfd_create\n",
+    "a kernel or a sandbox without it": "def refuse(*_words): raise OSError(38, 'refused')\nos.memfd_create = refuse\n",
+}
+
+
+@pytest.mark.parametrize("limit", LIMITED)
+def test_keys_without_a_file_in_memory(link: Start, limit: str) -> None:
+    carried(link(changes=[("relay", "TYPE_CHECKING = False\n", LIMITED[limit] + "TYPE_CHECKING = False\n")]))
+
+
+def test_a_python_whose_ssl_lacks_something(link: Start) -> None:
+    """It says so, and is no end of file."""
+    each = link(changes=[("relay", "def missing()", "del ssl.MemoryBIO\n\n\ndef missing()")])
+    thread = feed(each, b"secret")
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    for relay_ in (each.seal, each.open):
+        assert (relay_.status, relay_.said["kind"]) == (1, "") and "MemoryBIO" in relay_.said["error"]
 
 
 def test_a_stream_that_pauses_goes_on(link: Start) -> None:

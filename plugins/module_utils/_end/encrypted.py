@@ -6,6 +6,7 @@ The stage writes to, or reads from, a link within this host, with the relay (see
 rules the relay is a stage like the others: its link is committed after a clean end, and broken in any other case.
 """
 
+import errno
 import mmap
 import os
 import time
@@ -29,7 +30,7 @@ class Relay(Stage):
     def __init__(self, link: Side, encryption: "Encryption", patience: float):
         """``link``: the side of the encrypted link on this host."""
         self.link, self.encryption, self.patience = link, encryption, patience
-        writer, reader = sides_within(link.spec, link.writer)
+        writer, reader = sides_within(link.spec, link.writer, patience)
         self.within = [writer, reader]
         # the side that the stage holds
         self.facing = writer if link.writer else reader
@@ -153,23 +154,26 @@ def between(link: Side, encryption: "Encryption", patience: float, sides: "list[
     return unusable()
 
 
-def loopback_pair() -> "tuple[Tcp, Tcp]":
-    """(writer, reader): a TCP connection within this host, for a reader that needs whole blocks; raises OSError."""
-    with_listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def loopback_pair(patience: float) -> "tuple[Tcp, Tcp]":
+    """(writer, reader): a TCP connection within this host, for a reader that needs whole blocks; raises OSError.
+
+    ``patience``: its limit in seconds, because a firewall may drop packets within this host, too.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        with_listener.bind(("127.0.0.1", 0))
-        with_listener.listen(8)
-        set_linger(with_listener, True)  # accepted sockets inherit this
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        set_linger(listener, True)  # accepted sockets inherit this
         writer = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         set_linger(writer, True)
-        writer.connect(with_listener.getsockname())
-        while True:  # another process on this host may have connected first
-            reader = accept(with_listener)
-            if reader.getpeername() == writer.getsockname():
-                break
-            reader.close()
+        writer.setblocking(False)  # other users of this host may have filled the queue, which is emptied below
+        code = writer.connect_ex(listener.getsockname())
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        reader = accept_from(writer, listener, time.monotonic() + patience)
     finally:
-        with_listener.close()
+        listener.close()
+    writer.setblocking(True)
     for sock in (writer, reader):
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # it needs no pacing
@@ -178,14 +182,30 @@ def loopback_pair() -> "tuple[Tcp, Tcp]":
     return Tcp(writer, True, tcp_info(writer)), Tcp(reader, False, tcp_info(reader))
 
 
-def sides_within(spec: "LinkSpec", writes: bool) -> "tuple[Side, Side]":
+def accept_from(writer: "socket.socket", listener: "socket.socket", deadline: float) -> "socket.socket":
+    """The other side of this connection, not that of another process on this host; raises OSError."""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        listener.settimeout(left)
+        reader = accept(listener)
+        try:
+            if reader.getpeername() == writer.getsockname():
+                return reader
+        except OSError:
+            pass  # it has gone already
+        reader.close()
+
+
+def sides_within(spec: "LinkSpec", writes: bool, patience: float) -> "tuple[Side, Side]":
     """(writer, reader): the link within this host between a relay and its stage.
 
     A stage that needs whole blocks needs TCP for them (see Side.start_reading).
     """
     inner: "LinkSpec" = {**spec, "rate_limit": 0, "stall_timeout": 0, "dead_peer": 0, "encryption": None}
     whole = inner["full_reads"] and not writes
-    writer, reader = (Side(inner, transport) for transport in (loopback_pair() if whole else local_pair()))
+    writer, reader = (Side(inner, transport) for transport in (loopback_pair(patience) if whole else local_pair()))
     if not whole:
         writer.twin, reader.twin = reader, writer
     writer.hidden = reader.hidden = True

@@ -68,11 +68,13 @@ def missing() -> str:
 
 def in_file(text: str) -> int:
     """A descriptor of a file with this text.  OpenSSL reads keys only from files, and this one has no name on disk."""
-    if hasattr(os, "memfd_create"):
+    try:
         fd = os.memfd_create("socketpipe")
         os.write(fd, text.encode("ascii"))
         return fd
-    fd, target = os.pipe()  # Python before 3.8
+    except (AttributeError, OSError):
+        pass  # Python before 3.8, Linux before 3.17, or a sandbox (seccomp)
+    fd, target = os.pipe()
     os.write(target, text.encode("ascii"))  # fits into the smallest pipe
     os.close(target)
     return fd
@@ -131,7 +133,10 @@ class Tls:
                 break
             except ssl.SSLWantReadError:
                 if deadline is not None:
-                    self.link.settimeout(max(0.001, deadline - time.monotonic()))
+                    left = deadline - time.monotonic()
+                    if left <= 0:  # also with bytes arriving all the time
+                        raise socket.timeout from None
+                    self.link.settimeout(left)
                 self.flush()
                 self.fill()
             except ssl.SSLError as exc:
@@ -268,7 +273,7 @@ def serve(
         work(tls, inward if server else outward, count, spec.get("step", STEP), spec.get("budget", BUDGET))
     except Failed as exc:
         tell(exc.problem)
-    except (OSError, MemoryError) as exc:  # OpenSSL outside a handshake, or a broken neighbour: the end knows which
+    except Exception as exc:  # OpenSSL outside a handshake, a limited Python, a broken neighbour: the end knows which
         tell({"kind": "", "error": reason(exc) if isinstance(exc, ssl.SSLError) else str(exc) or type(exc).__name__})
     else:
         return 0
