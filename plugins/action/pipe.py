@@ -21,7 +21,6 @@ from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 from ..plugin_utils._script import ScriptError, read_file, read_program
-from ..plugin_utils._task_launch import encrypt, one_line
 from ..plugin_utils._task_options import (
     PIPE_SPEC,
     OptionError,
@@ -31,7 +30,7 @@ from ..plugin_utils._task_options import (
     parse_stages,
     settings,
 )
-from ..plugin_utils._task_run import TaskRun
+from ..plugin_utils._task_run import TaskRun, encrypt, one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Sample

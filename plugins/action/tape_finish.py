@@ -15,7 +15,7 @@ from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import FINISH
-from ..plugin_utils._task_launch import one_line
+from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
     from ..plugin_utils._tape_records import Finished, Plan, Row, TaskResult, Totals

@@ -17,12 +17,11 @@ from ansible.utils.display import Display
 from ..module_utils._run.plan import parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
-from . import _tape_program
 from ._connections import UNKNOWN, HostError
-from ._tape_run import HOST, TAPE, Failure, Network, Outcome, Request, ask, command, stream
+from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, Failure, Network, Outcome, Request, ask, command, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
-from ._task_launch import one_line
 from ._task_options import OptionError, check_given
+from ._task_run import one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
@@ -224,10 +223,10 @@ class TapeAction(ActionBase):
         return ask(self.tape, self.of_tape(words, given))
 
     def of_tape(self, words: list[str], given: Mapping[str, Any] | None = None) -> Request:
-        return Request(_tape_program.HOST, words, self.settings, given)
+        return Request(TAPE_HOST, words, self.settings, given)
 
     def of_host(self, words: list[str]) -> Request:
-        return Request(_tape_program.ARCHIVER, words, self.settings)
+        return Request(ARCHIVER, words, self.settings)
 
     def to_tape(self, host_words: list[str], tape_words: list[str], progress: bool = True) -> Outcome:
         """Stream from the archiver on the task's host to the tape host's program; raises Failure."""

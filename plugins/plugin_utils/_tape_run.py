@@ -1,14 +1,21 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the programs of the tape modules with the engine of pipe: a request in, an answer or a Failure out."""
+"""Runs the programs of the tape modules with the engine of pipe: a request in, an answer or a Failure out.
+
+The two programs are packages of module_utils/_tape, sent as zip archives that Python runs.  Packing adds an entry that
+imports the main module of the program, because Galaxy refuses files with the name __main__.py.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import dataclasses
+import io
 import json
+import os
 import time
+import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,24 +32,28 @@ from ..module_utils._run.report import Misfit
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
-from . import _tape_program
 from ._connections import NO_ADDRESS, HostError
 from ._hosts import Host, reach
+from ._script import MAIN, add_member, members, read_file
 from ._tape_answers import ANSWERS
-from ._task_launch import encrypt
-from ._task_run import TaskRun
+from ._task_run import TaskRun, encrypt
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command, Sample
     from ..module_utils._run.records import Advice, Cause, LinkResult, Options
 
+TOP = "_tape"
+MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
+ARCHIVER, TAPE_HOST = "archiver", "host"  # the programs, by the names of their packages; both use common
+ENTRY = "from _tape.%s.main import main\n\nraise SystemExit(main())\n"
+REQUEST = "request.json"
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
 LIMIT = "tape_rate_limit"  # the option that sets the rate limit, for messages
 SAMPLE = 1.0  # seconds between samples of an end for progress lines
 PROGRESS = 30  # seconds until the first progress line
 # names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
-SHOWN = {_tape_program.ARCHIVER: "archiver", _tape_program.HOST: "tape host"}
+SHOWN = {ARCHIVER: "archiver", TAPE_HOST: "tape host"}
 ADVICE: Advice = {
     "timeout": "tape_connect_timeout",
     "stalled": "tape_stall_timeout",
@@ -51,6 +62,32 @@ ADVICE: Advice = {
 }
 
 display = Display()
+
+
+def pack(program: str) -> bytes:
+    """The archive of a program; the same files give the same bytes; raises OSError."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        add_member(archive, MAIN, (ENTRY % program).encode("ascii"))
+        add_member(archive, TOP + "/", b"")
+        for room in ("common", program):
+            add_member(archive, f"{TOP}/{room}/", b"")
+            for name in members(os.path.join(MODULE_UTILS, TOP, room)):
+                content = b"" if name.endswith("/") else read_file(os.path.join(MODULE_UTILS, TOP, room, name))
+                add_member(archive, f"{TOP}/{room}/{name}", content)
+    return data.getvalue()
+
+
+# made once, when Ansible's main process loads an action, for all workers
+PROGRAMS = {program: pack(program) for program in (ARCHIVER, TAPE_HOST)}
+
+
+def with_request(program: str, request: Mapping[str, Any]) -> bytes:
+    """A program with its request, which can have any length and does not show in a list of processes."""
+    data = io.BytesIO(PROGRAMS[program])
+    with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(REQUEST, json.dumps(request, default=str))
+    return data.getvalue()
 
 
 class Failure(Exception):
@@ -113,7 +150,7 @@ class Request:
         return {
             **command(name, [SHOWN[self.program]], environment),
             "launcher": [None, "-I", PROGRAM_PATH],
-            "program": bootstrap.as_text(_tape_program.with_request(self.program, request)),
+            "program": bootstrap.as_text(with_request(self.program, request)),
             "keep": KEPT_MOST,
             "blocks": self.words[0] == "sink",  # its dd or mbuffer needs whole blocks and does not poll
         }
@@ -144,7 +181,7 @@ def ask(host: Host, request: Request) -> Any:
     """Run one program on one host, without a link; only Ansible's connection is used.  Returns its answer."""
     plan = Plan({})
     plan.add_end("alone", listen=False)
-    plan.add_stage("alone", request.stage(TAPE if request.program == _tape_program.HOST else HOST))
+    plan.add_stage("alone", request.stage(TAPE if request.program == TAPE_HOST else HOST))
     verdict = execute(plan, {"alone": host}, None)
     return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name, request.words[0])
 

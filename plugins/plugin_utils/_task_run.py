@@ -1,21 +1,219 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run inside a worker of ansible-playbook, which may be killed or lose its parent."""
+"""The run of a task, inside a worker of ansible-playbook, which may be killed or lose its parent.
+
+Each end is launched on its host: as a child of the worker, or through Ansible's connection.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
+import random
+import re
+import subprocess
+import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypedDict, cast
 
-from ..module_utils._run.plan import Plan
-from ..module_utils._run.run import Run
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._end.wire import read_marked
+from ..module_utils._run import bootstrap
+from ..module_utils._run.heard import PipedLaunch
+from ..module_utils._run.labels import ENDS
+from ..module_utils._run.launch import NOISE_MOST, Launch, Run
+from ..module_utils._run.words import printable
 from ._hosts import Host
-from ._task_launch import ExecLaunch, make_launch
+from ._watcher import PROGRAM as ENDING
 from ._watcher import Watcher
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Sample
+    from ..module_utils._end.records import EndPlan, Sample
+    from ..module_utils._run.plan import Plan
+    from ..module_utils._run.records import Labels
+
+# sshd's MaxStartups closes connections before a login is tried.  If Ansible was writing to ssh at that moment, it only
+# reports a broken pipe.  Launching an end of the same plan twice does no harm
+BUSY = re.compile(
+    "kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups|Not allowed at this time"
+    "|Data could not be sent to remote host.*Broken pipe",
+    re.I | re.S,
+)
+BUSY_TRIES = 6
+# sudo's requiretty, in any language; ssh requests a terminal only without data on standard input
+TTY = re.compile(r"\btty\b", re.I)
+
+# made once, when Ansible's main process loads the action, for all workers
+PROGRAM = bootstrap.program(bootstrap.sources())
+
+
+@functools.cache
+def extended_program(names: tuple[str, ...]) -> bytes:
+    """The program of an end that needs these modules, too: made by each worker that runs such a task."""
+    return bootstrap.extended(PROGRAM, bootstrap.sources(names))
+
+
+def program_for(plan: EndPlan) -> bytes:
+    """The program of an end with this plan."""
+    more = bootstrap.more_of_plan(plan)
+    return extended_program(tuple(more)) if more else PROGRAM
+
+
+def encrypt(plan: Plan, how: str) -> None:
+    """Encrypt the links of a plan: ``how`` is none, required, kernel or relay."""
+    if how == "kernel":
+        plan.options["kernel_tls"] = "must"
+    elif how != "none":
+        from ._certificates import make_certificate  # it takes a while to load
+
+        plan.encrypt(make_certificate)
+
+
+class Executed(TypedDict):
+    """The fields of Ansible's result of a command that are used here."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
+class ProcessLaunch(PipedLaunch):
+    """An end on the controller: a child process."""
+
+    def __init__(self, host: Host, plan: EndPlan, wake: Callable[[], None]) -> None:
+        super().__init__(plan, host.interpreters)
+        self.folder = host.folder
+
+    def start(self) -> None:
+        command = [*self.interpreters, "-IS", "-c", bootstrap.START, self.label]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            start_new_session=True,  # Ctrl-C kills the worker; this end then notices that its reader is gone
+        )
+        with cast(IO[bytes], self.process.stdout) as stdout:
+            self.out = os.dup(stdout.fileno())
+        os.set_blocking(self.out, False)
+        try:
+            with cast(IO[bytes], self.process.stdin) as stdin:
+                stdin.write(bootstrap.stream(program_for(self.plan), self.plan))
+        except BrokenPipeError:
+            pass  # its standard error gives the reason
+
+    def wait(self) -> tuple[int, str]:
+        with cast(IO[bytes], self.process.stderr) as stderr:
+            said = stderr.read(NOISE_MOST).decode("utf-8", "replace")
+        return self.process.wait(), said
+
+
+class ExecLaunch(Launch):
+    """An end through Ansible's connection.  It uses a thread, because exec returns only at its end."""
+
+    threaded = True
+
+    def __init__(self, host: Host, plan: EndPlan, wake: Callable[[], None]) -> None:
+        super().__init__(plan, host.interpreters)
+        self.host, self.wake = host, wake
+        self.become = host.becomes_by
+        self.second: threading.Thread | None = None  # the exec that kills the end of the first one
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=self.label, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            result = self._patiently()
+            self.conclude(result["rc"], result["stdout"], result["stderr"])
+        except AnsibleConnectionFailure as exc:
+            self.error, self.kind = one_line(exc), "unreachable"
+        except AnsibleError as exc:
+            self.error = one_line(exc)
+        except Exception as exc:  # a connection plugin may raise anything, but the run must still end
+            self.error = f"{type(exc).__name__}: {one_line(exc)}"
+        self.over()
+        self.wake()
+
+    def _patiently(self) -> Executed:
+        """Retry logins that sshd rejects because there are too many at once, after random delays."""
+        for tries in range(1, BUSY_TRIES):
+            try:
+                return self._execute(self.label, program_for(self.plan), self.plan)
+            except AnsibleConnectionFailure as exc:
+                if self.cancelled or not BUSY.search(str(exc)):
+                    raise
+                time.sleep(random.uniform(0.2, 0.6) * tries)
+        return self._execute(self.label, program_for(self.plan), self.plan)
+
+    def cancel(self, age: float = 0.0) -> bool:
+        """If the end cannot notice a closed output, a second exec kills it, and it then reports."""
+        if self.host.tells:
+            return super().cancel(age)
+        self.cancelled = True
+        if self.second is None:
+            self.second = threading.Thread(target=self.end_there, daemon=True)
+            self.second.start()
+        if self.second.is_alive() and age < ENDS:
+            return True
+        return super().cancel(age)
+
+    def end_there(self) -> None:
+        """Kill the end on the host by its label; also called in the watcher's fork after this process was killed."""
+        try:
+            self._execute(f"socketpipe:{self.plan['run']}:ending", ENDING, {"labels": [self.label]})
+        except Exception:
+            pass  # the host cannot be reached: nothing more can be done
+
+    def _execute(self, label: str, program: bytes, plan: EndPlan | Labels) -> Executed:
+        """Run a program with its plan on the host."""
+        executor = cast(ActionBase, self.host.executor)
+        if self.host.takes_stdin:
+            result: Executed = executor._low_level_execute_command(
+                bootstrap.command(self.host.interpreters, label),
+                in_data=bootstrap.stream(program, plan),
+            )
+            if not wants_files(result, executor._connection.become):
+                return result
+        return self._execute_from_files(executor, label, program, plan)
+
+    def _execute_from_files(self, executor: ActionBase, label: str, program: bytes, told: EndPlan | Labels) -> Executed:
+        """Send the program through Ansible's temporary directory, if it cannot be sent on standard input."""
+        folder = executor._make_tmp_path()
+        try:
+            join = executor._connection._shell.join_path
+            source, plan = join(folder, "socketpipe.py"), join(folder, "plan.json")
+            executor._transfer_data(source, bootstrap.file_program(program))
+            executor._transfer_data(plan, bootstrap.pack(told))
+            executor._fixup_perms2((folder, source, plan), execute=False)
+            command = bootstrap.command(self.host.interpreters, label, [source, plan])
+            result: Executed = executor._low_level_execute_command(command)
+            return result
+        finally:
+            executor._remove_tmp_path(folder)
+
+
+def wants_files(result: Executed, become: Any) -> bool:
+    """Whether the program did not arrive because a terminal is in between, or because become needs one."""
+    message = read_marked(result["stdout"][-NOISE_MOST:])
+    if message:
+        return bool(message.get("terminal"))
+    said = result["stdout"][-NOISE_MOST:] + result["stderr"][-NOISE_MOST:]
+    return become is not None and result["rc"] == 1 and bool(TTY.search(said))
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error, which may quote a whole login, as one line without the messages of ssh's master."""
+    lines = [line for line in str(error).splitlines() if not re.match("mux_client|ControlSocket", line.strip())]
+    return printable(" ".join(" ".join(lines).split())[:400].rstrip(": "))
+
+
+def make_launch(host: Host, plan: EndPlan, wake: Callable[[], None]) -> ProcessLaunch | ExecLaunch:
+    return (ProcessLaunch if host.executor is None else ExecLaunch)(host, plan, wake)
 
 
 class TaskRun(Run):

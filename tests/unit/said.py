@@ -17,7 +17,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._hosts import Host
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_launch import ProcessLaunch
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_run import ProcessLaunch
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh
 from hypothesis import strategies as st
 

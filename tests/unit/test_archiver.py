@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_program import pack, with_request
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import pack, with_request
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import TIMEOUT, Host, Started, begun, tree
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import start

@@ -193,7 +193,8 @@ def kinds() -> set[str]:
     given = [dict(zip(keys_of(cause), cause.values))["kind"] for cause in causes()]
     found = {str(value.value) for value in given if isinstance(value, ast.Constant)}
     found.update(KINDS["StageProblem"], set(KINDS["SideProblem"]) - {"cancelled"})
-    for path in (ROOT / "plugins").rglob("*launch.py"):
+    launches = ("module_utils/_run/launch.py", "plugin_utils/_task_run.py")
+    for path in (ROOT / "plugins" / name for name in launches):
         found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", path.read_text(encoding="utf-8"), re.M))
     return found
 

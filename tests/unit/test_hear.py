@@ -19,10 +19,10 @@ import pytest
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked, to_json
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.heard import NOISE_MOST, REPORT_MOST, Heard
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import CHUNK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.heard import CHUNK, Heard
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import NOISE_MOST, REPORT_MOST
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import Progress
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_launch import ProcessLaunch
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_run import ProcessLaunch
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
     LINK,

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import labels, run
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import labels
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import UNAWARE
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
     LONG,
@@ -94,7 +95,7 @@ def test_patience_is_longer_than_what_is_waited_for() -> None:
     assert patience.term + patience.kill + patience.term < patience.stop < labels.ENDS
     assert patience.gone < labels.GUARDS
     assert labels.ENDS + labels.GUARDS < labels.OVER
-    assert patience.reset + patience.term < run.UNAWARE
+    assert patience.reset + patience.term < UNAWARE
 
 
 def stubborn(launch: Launch, tmp_path: Path, changes: tuple[Change, ...] = (), **patience: float) -> Ends:

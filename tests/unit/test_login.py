@@ -25,8 +25,8 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import Run
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 
 SAYS = 'import sys;sys.stdout.write("%s %s" % (sys.argv[1], (sys.version_info > (3, 6))))'

@@ -17,9 +17,8 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.comma
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.beginning import who_tried_what
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.heard import report_most
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import Run, report_most
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.run import Run
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
     LINK,

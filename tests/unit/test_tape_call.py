@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_program import with_request
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import with_request
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import TARGETS, needed
 
 

@@ -12,9 +12,9 @@ from .._end.lean import signal
 from .._end.spawn import PROGRAM_START, keep_out_of_dumps
 from .._end.watch import catch
 from .._run import bootstrap
+from .._run.launch import Run
 from .._run.plan import Plan
 from .._run.result import shape
-from .._run.run import Run
 from .._run.verdict import Verdict
 from . import arguments, manual, plain
 from .addresses import own_addresses

@@ -14,7 +14,8 @@ from .._end.processes import children, descendants, kill
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
 from .._end.wire import MARK
 from .._run import bootstrap, sentences
-from .._run.launch import NO_PYTHON, PipedLaunch
+from .._run.heard import PipedLaunch
+from .._run.launch import NO_PYTHON
 from .streams import own_description, say
 
 TYPE_CHECKING = False

@@ -1,20 +1,24 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collects the output of an end: finds the marked lines in it, and keeps a limited part of the rest.
+"""An end whose output is a local pipe: its samples are parsed as they arrive, its report at the end.
 
-The output comes from a host, which may send anything.  ``report`` parses the marked lines.
+The output comes from a host, which may send anything: the marked lines in it are found, and a limited part of the rest
+is kept.  ``report`` parses the marked lines.
 """
 
-from .._end.stage import KEPT
-from .._end.wire import MARK
+import os
+import select
+
+from .._end.wire import MARK, read_marked
+from .launch import NOISE_MOST, REPORT_MOST, Launch, report_most
+from .report import parse_sample
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._end.records import EndPlan
+    from .._end.records import EndPlan, Sample
+    from .report import Message
 
-# bytes of one marked line without the outputs of the stages; attempts to dial take the most
-REPORT_MOST = 1024 * 1024
-NOISE_MOST = 64 * 1024  # bytes of other output to keep, the last ones, for the message that the report is missing
+CHUNK = 64 * 1024  # bytes of one read
 MARKED = MARK.encode("ascii")
 
 
@@ -73,6 +77,41 @@ class Heard:
         return b"\n".join((self.noise[-NOISE_MOST:], self.marked, self.line)).decode("utf-8", "replace")
 
 
-def report_most(told: "EndPlan") -> int:
-    """The maximum size in bytes of a report for this plan."""
-    return REPORT_MOST + sum(2 * KEPT + stage.get("keep", KEPT) for stage in told["stages"])
+class PipedLaunch(Launch):
+    """An end whose output is a local pipe, so that its samples are parsed as they arrive."""
+
+    out = -1  # the descriptor of the pipe, non-blocking
+
+    def __init__(self, plan: "EndPlan", interpreters: "list[str]"):
+        super().__init__(plan, interpreters)
+        self.heard = Heard(report_most(plan))
+
+    def wait(self) -> "tuple[int, str]":
+        """Wait for it after the end of its output: (its exit status, its standard error)."""
+        raise NotImplementedError
+
+    def wanted(self) -> "dict[int, int]":
+        return {} if self.ready else {self.out: select.POLLIN}
+
+    def serve(self, fd: int) -> "list[Sample]":
+        return self.hear() if fd == self.out else []
+
+    def hear(self) -> "list[Sample]":
+        """Read new samples; at the end of the output, take the report."""
+        try:
+            chunk = os.read(self.out, CHUNK)  # one chunk only: endless output must not block the run
+        except BlockingIOError:
+            return []
+        if not chunk:
+            rc, stderr = self.wait()
+            self.conclude(rc, self.heard.text(), stderr)
+            os.close(self.out)
+            self.over()
+            return []
+        messages = [read_marked(line) for line in self.heard.feed(chunk)]
+        samples = [self.parse(message) for message in messages if message]
+        return [sample for sample in samples if sample]
+
+    def parse(self, message: "Message") -> "Sample | None":
+        """A message as a sample; None if it is invalid or of another kind."""
+        return parse_sample(message, self.plan)

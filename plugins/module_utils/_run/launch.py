@@ -1,28 +1,35 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The launch of one end: its start, its output and its outcome.
-
-A launch begins with ``start``.  ``ready`` is true when the end has ended, and ``outcome`` returns the results.
-``cancel`` stops the end early.
-"""
+"""Launches all ends of a plan, watches them and collects their outcomes."""
 
 import os
 import select
 import time
 
+from .._end.stage import KEPT
 from .._end.wire import MARK, read_marked
-from .heard import NOISE_MOST, Heard, report_most
-from .labels import Ending, labelled
-from .report import parse, parse_sample
+from .labels import BEAT as PRESS
+from .labels import OVER, Ending, labelled
+from .report import parse
 from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, Mapping
+
     from .._end.records import EndPlan, Report, Sample
     from .records import Outcome
-    from .report import Message
 
-CHUNK = 64 * 1024  # bytes of one read
+# bytes of one marked line without the outputs of the stages; attempts to dial take the most
+REPORT_MOST = 1024 * 1024
+NOISE_MOST = 64 * 1024  # bytes of other output to keep, the last ones, for the message that the report is missing
+BEAT = 0.5  # seconds: polling interval for conditions that raise no event
+FOLLOW = 30.0  # seconds for the other ends to finish by themselves after one has failed with stages running
+LOST = 1.0  # seconds for the others to report links broken by the death of an end
+LOST_EARLY = 3.0  # a login that fails within this many seconds never began
+UNAWARE = 12.0  # seconds until an end has killed a stage that ignores its broken link (rules: 5 + 5), and reported
+LATE = 30.0  # seconds for an end to report after all ends at its links have: none of its stages is running
+AFTER = 10.0  # seconds that an end gets after the first has failed to connect, or has detected a dead host
 NO_BECOME = "become needs %s, which is not installed: install it there, or set another ansible_become_method"
 NO_PYTHON = "no usable Python (%s): install Python 3.6 or later there, or %s"
 
@@ -35,9 +42,19 @@ def names_missing(program: str, line: str) -> bool:
     return program in [part.strip().rpartition("/")[2] for part in line.split(":")[1:]]
 
 
-class Launch:
-    """One end, however it is started."""
+def report_most(told: "EndPlan") -> int:
+    """The maximum size in bytes of a report for this plan."""
+    return REPORT_MOST + sum(2 * KEPT + stage.get("keep", KEPT) for stage in told["stages"])
 
+
+class Launch:
+    """One end, however it is started.
+
+    A launch begins with ``start``.  ``ready`` is true when the end has ended, and ``outcome`` returns the results.
+    ``cancel`` stops the end early.
+    """
+
+    threaded = False  # whether a thread waits for all its output; otherwise a pipe has it as it arrives
     subject = "it"  # the subject of a sentence that it has ended
     how_to_set_python = "set ansible_python_interpreter"
     become = ""  # the program by which the end becomes another user
@@ -87,7 +104,7 @@ class Launch:
     def conclude(self, rc: int, stdout: str, stderr: str) -> None:
         """Take the report from the output of an end that has exited, or set the error if there is none.
 
-        The next step is verdict.Verdict, when all ends have their outcomes.
+        The next step is verdict.Verdict, when all ends have their outcomes (Run.outcomes).
         """
         message = read_marked(stdout[-report_most(self.plan) :])
         # a login with a terminal merges both, and ssh adds a last line; marked lines may contain the secrets of links
@@ -126,41 +143,108 @@ class Launch:
         return bool(found) and not meant == len(refused) > 0
 
 
-class PipedLaunch(Launch):
-    """An end whose output is a local pipe, so that its samples are parsed as they arrive."""
+class Run:
+    """Launches the ends of a plan and collects their outcomes; no end outlives it, whatever happens."""
 
-    out = -1  # the descriptor of the pipe, non-blocking
+    def __init__(self, launches: "Mapping[str, Launch]", on_sample: "Callable[[Sample], None]"):
+        self.launches, self.on_sample = launches, on_sample
+        self.wake_out, self.wake_in = os.pipe()  # a byte wakes it up
+        for fd in (self.wake_out, self.wake_in):
+            os.set_blocking(fd, False)
+        self.give_up_at = float("inf")
 
-    def __init__(self, plan: "EndPlan", interpreters: "list[str]"):
-        super().__init__(plan, interpreters)
-        self.heard = Heard(report_most(plan))
-
-    def wait(self) -> "tuple[int, str]":
-        """Wait for it after the end of its output: (its exit status, its standard error)."""
-        raise NotImplementedError
-
-    def wanted(self) -> "dict[int, int]":
-        return {} if self.ready else {self.out: select.POLLIN}
-
-    def serve(self, fd: int) -> "list[Sample]":
-        return self.hear() if fd == self.out else []
-
-    def hear(self) -> "list[Sample]":
-        """Read new samples; at the end of the output, take the report."""
+    def outcomes(self) -> "dict[str, Outcome]":
+        """Run to completion; returns {end: outcome} for a Verdict."""
         try:
-            chunk = os.read(self.out, CHUNK)  # one chunk only: endless output must not block the run
-        except BlockingIOError:
-            return []
-        if not chunk:
-            rc, stderr = self.wait()
-            self.conclude(rc, self.heard.text(), stderr)
-            os.close(self.out)
-            self.over()
-            return []
-        messages = [read_marked(line) for line in self.heard.feed(chunk)]
-        samples = [self.parse(message) for message in messages if message]
-        return [sample for sample in samples if sample]
+            # threads first: their logins take longest
+            for launch in sorted(self.launches.values(), key=lambda launch: not launch.threaded):
+                launch.start()
+            while not all(launch.ready for launch in self.launches.values()):
+                self.listen()
+                self.beat()
+                if self.overdue():
+                    break
+            return {end: launch.outcome() for end, launch in self.launches.items()}
+        finally:
+            self.cancel_all()
+            self.dismiss()
 
-    def parse(self, message: "Message") -> "Sample | None":
-        """A message as a sample; None if it is invalid or of another kind."""
-        return parse_sample(message, self.plan)
+    # -- overridden by a front-end
+
+    def beat(self) -> None:
+        """Called at least every BEAT."""
+
+    def dismiss(self) -> None:
+        """Called at the end of the run, successful or not."""
+
+    # --
+
+    def listen(self) -> None:
+        """Wait for output of an end, or for its end."""
+        poller = select.poll()
+        poller.register(self.wake_out, select.POLLIN)
+        speaking = {}
+        for launch in self.launches.values():
+            for fd, events in launch.wanted().items():
+                poller.register(fd, events)
+                speaking[fd] = launch
+        for fd, _event in poller.poll(BEAT * 1000):
+            if fd == self.wake_out:
+                os.read(fd, 4096)
+                continue
+            for sample in speaking[fd].serve(fd):
+                self.on_sample(sample)
+
+    def overdue(self) -> bool:
+        """Give the other ends time after one has failed; True when there is nothing left to wait for."""
+        now = time.monotonic()
+        for launch in self.launches.values():
+            if launch.ready:
+                others = [other for other in self.launches.values() if other is not launch]
+                self.give_up_at = min(self.give_up_at, now + self.patience(launch, others))
+            elif now > self.last_contact(launch) + LATE:  # a dead login, which ssh does not notice for hours
+                launch.silent = "no report within %d s after its connections closed" % LATE
+                self.give_up_at = min(self.give_up_at, now)
+        if now >= self.give_up_at:
+            age = now - self.give_up_at
+            left = [launch.cancel(age) for launch in self.launches.values() if not launch.ready]
+            if age >= LOST and not any(left):
+                return True  # no process is left, although another one, such as ssh's master, holds the output open
+        return now >= self.give_up_at + OVER
+
+    def last_contact(self, launch: "Launch") -> float:
+        """When the last end with a link to this one finished; infinite while one is running."""
+        names = {link["end"] for link in launch.plan["links"] if link["side"] != "local"}
+        others = [self.launches[name] for name in names]
+        over = others and all(other.ready and other.report and other.report.get("links") for other in others)
+        return max(other.ended for other in others) if over else float("inf")
+
+    @staticmethod
+    def patience(launch: "Launch", others: "list[Launch]") -> float:
+        """Seconds that the others get after this end has finished."""
+        report = launch.report
+        if report is None:
+            if not launch.begun:
+                return 0.0
+            soon = launch.lived < LOST_EARLY or not any(each.threaded for each in others)
+            return LOST if soon else UNAWARE
+        if report.get("preflight"):
+            return float("inf")
+        if report.get("not_connected"):
+            return AFTER
+        links = report.get("links", ())
+        if any(side["problem"] and side["problem"]["kind"] == "dead peer" for side in links):
+            return AFTER
+        if report.get("died") or any(side["state"] in ("reset", "aborted") for side in links):
+            return FOLLOW
+        return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage was started
+
+    def cancel_all(self) -> None:
+        """Stop all ends; also called after an exception, such as a task's timeout."""
+        waiting = [launch for launch in self.launches.values() if not launch.ready]
+        began = time.monotonic()
+        # a list, so that any() does not stop at the first
+        while any([launch.cancel(time.monotonic() - began) for launch in waiting]):  # noqa: C419  # pylint: disable=use-a-generator
+            if time.monotonic() > began + OVER:
+                break
+            time.sleep(PRESS)

@@ -3,7 +3,7 @@
 """Parses the reports and samples of an end: the second step after ``heard``.
 
 They come from a host, which may send anything, so they are checked and limited here, once, when they arrive.  The
-modules that use them (run, verdict, result, progress) can then rely on their fields and types, on known names of
+modules that use them (launch, verdict, result, progress) can then rely on their fields and types, on known names of
 stages, links and ends, on limited lengths, and on texts without control characters.
 """
 
