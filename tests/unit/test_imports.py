@@ -62,7 +62,11 @@ ENDS_MAY = {
 LEAN = "module_utils/_end/lean.py"
 LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "ctypes", "hmac", "json.encoder", "signal", "socket"}
 # what is needed only where a link is encrypted
-OF_RELAYS = {"module_utils/_end/relay.py": {"ssl"}, "module_utils/_end/encrypted.py": {"mmap"}}
+OF_RELAYS = {
+    "module_utils/_end/tls.py": {"ssl"},
+    "module_utils/_end/relay.py": {"ssl"},
+    "module_utils/_end/encrypted.py": {"mmap"},
+}
 # and what may be used beside that by those modules that plan, launch and conclude
 OTHERS_MAY = ENDS_MAY | {
     "functools",

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import kernel, link, processes, transport
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import (
+    figures,
+    kernel,
+    link,
+    processes,
+    transport,
+)
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events, tcp_info, unsent
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side, local_sides, tcp_side
@@ -146,9 +152,9 @@ def test_commit_is_an_end_of_file(pair: Pair, size: int) -> None:
     pair.writer.drained()
     assert (pair.writer.state, pair.reader.state) == (link.DONE, link.READ)
     for side in (pair.writer, pair.reader):
-        report = side.report(0.0)
+        report = figures.report(side, 0.0)
         assert report["bytes"] == size and not report["problem"]
-    assert pair.reader.report(0.0)["unread"] == 0
+    assert figures.report(pair.reader, 0.0)["unread"] == 0
 
 
 def test_closing_without_a_commit_is_a_reset(pair: Pair) -> None:
@@ -165,7 +171,7 @@ def test_abort_reaches_the_reader_at_once_even_while_somebody_holds_the_socket(
     pair.writer.abort(STALLED)
     assert received(pair.reader.sock)[1] == "ECONNRESET"
     pair.until(pair.reader, link.RESET)
-    assert pair.writer.state == link.ABORTED and pair.writer.report(0.0)["problem"] == STALLED
+    assert pair.writer.state == link.ABORTED and figures.report(pair.writer, 0.0)["problem"] == STALLED
     assert held.poll() is None
 
 
@@ -215,7 +221,7 @@ def test_leave_tells_the_writer(pair: Pair) -> None:
     pair.writer.sock.sendall(b"x" * 10)
     pair.reader.leave()
     pair.until(pair.writer, link.RESET)
-    assert pair.reader.state == link.LEFT and pair.reader.report(0.0)["state"] == "left"
+    assert pair.reader.state == link.LEFT and figures.report(pair.reader, 0.0)["state"] == "left"
 
 
 def test_a_commit_on_a_broken_link_is_no_commit(pair: Pair) -> None:
@@ -244,7 +250,7 @@ def test_the_reader_goes_after_a_commit(pair: Pair) -> None:
     pair.until(pair.writer, link.RESET)
     pair.writer.drained()
     pair.look(pair.writer)
-    assert pair.writer.report(0.0)["state"] == link.RESET
+    assert figures.report(pair.writer, 0.0)["state"] == link.RESET
 
 
 # -- a reader that has shut down its own sending side
@@ -492,7 +498,7 @@ def test_a_figure_that_is_not_there_is_none(pair: Pair, monkeypatch: pytest.Monk
     cast(transport.Tcp, side.transport).base = None
     side.check(time.monotonic() + 1000)
     assert side.state == link.OPEN
-    report = side.report(0.0)
+    report = figures.report(side, 0.0)
     assert report["bytes"] is None and report["retransmits"] == 0
     assert report["waited"] == {"receiver": None, "buffer": None, "busy": None}
 
@@ -649,7 +655,7 @@ def test_finish_when_the_writers_host_has_forgotten_the_connection(pair: Pair) -
     pair.reader.finish()
     pair.reader.part()
     assert pair.reader.state == link.READ
-    assert pair.reader.report(0.0)["bytes"] == 10 and pair.reader.report(0.0)["unread"] == 0
+    assert figures.report(pair.reader, 0.0)["bytes"] == 10 and figures.report(pair.reader, 0.0)["unread"] == 0
 
 
 def test_full_reads(pair: Pair) -> None:
@@ -734,7 +740,7 @@ def test_local_commit(local: tuple[Side, Side]) -> None:
     assert (writer.state, reader.state) == (link.DONE, link.EOF)
     reader.finish()
     assert reader.state == link.READ
-    assert writer.report(0.0)["bytes"] is None
+    assert figures.report(writer, 0.0)["bytes"] is None
 
 
 def test_local_death_is_a_reset(local: tuple[Side, Side]) -> None:
@@ -758,7 +764,7 @@ def test_local_reader_stops(local: tuple[Side, Side], how: str) -> None:
     with pytest.raises(BrokenPipeError):
         writer.sock.send(b"x")
     assert writer.state == link.RESET
-    writer.report(0.0), reader.report(0.0)
+    figures.report(writer, 0.0), figures.report(reader, 0.0)
 
 
 def test_local_drain_and_full_reads(local: tuple[Side, Side]) -> None:
@@ -786,7 +792,7 @@ def test_local_reports_survive_everything(local: tuple[Side, Side]) -> None:
     reader.abort()
     for side in local:
         side.sock.close()
-        assert side.report(0.0)["id"] == "link"
+        assert figures.report(side, 0.0)["id"] == "link"
 
 
 # -- the kernel's interfaces

@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import relay
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import (
-    CHANGED,
-    CUT,
-    END,
-    NO_TLS,
-    RECORD,
-    TIME,
-)
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import tls
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import RECORD
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.tls import CHANGED, CUT, END, NO_TLS, TIME
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import OWN, TARGETS, needed
 from ansible_collections.plumbing.socketpipe.tests.unit.relays import OTHER, READER, WRITER, Link, Mangle, known
 
@@ -260,7 +254,7 @@ def test_a_certificate_that_is_not_the_plans(link: Start, seal: Any, unseal: Any
 
 
 def test_a_reader_without_a_certificate(link: Start) -> None:
-    each = link(changes=[("relay", "        context.load_cert_chain(", "        server and context.load_cert_chain(")])
+    each = link(changes=[("tls", "        context.load_cert_chain(", "        server and context.load_cert_chain(")])
     thread = feed(each, b"secret")
     with pytest.raises(ConnectionResetError):
         each.read()
@@ -305,7 +299,7 @@ def test_an_error_of_openssl_is_the_relays_own(link: Start, when: str) -> None:
     """It says nothing of the versions of TLS that the other host has."""
     changes = {
         "before the handshake": (
-            "relay",
+            "tls",
             "    context.set_ciphers(CIPHERS)",
             "    context.set_ciphers('none' if server else CIPHERS)",
         ),
@@ -373,8 +367,8 @@ class Dripping:
 
 
 def test_a_peer_that_never_ends_its_hello() -> None:
-    with pytest.raises(relay.Failed) as caught:
-        relay.Tls(cast(Any, Dripping()), True, known(WRITER, READER), 0.5)
+    with pytest.raises(tls.Failed) as caught:
+        tls.Tls(cast(Any, Dripping()), True, known(WRITER, READER), 0.5)
     assert caught.value.problem == {"kind": CUT, "where": TIME, "error": "0.5"}
 
 
@@ -386,12 +380,12 @@ LIMITED = {
 
 @pytest.mark.parametrize("limit", LIMITED)
 def test_keys_without_a_file_in_memory(link: Start, limit: str) -> None:
-    carried(link(changes=[("relay", "TYPE_CHECKING = False\n", LIMITED[limit] + "TYPE_CHECKING = False\n")]))
+    carried(link(changes=[("tls", "TYPE_CHECKING = False\n", LIMITED[limit] + "TYPE_CHECKING = False\n")]))
 
 
 def test_a_python_whose_ssl_lacks_something(link: Start) -> None:
     """It says so, and is no end of file."""
-    each = link(changes=[("relay", "def missing()", "del ssl.MemoryBIO\n\n\ndef missing()")])
+    each = link(changes=[("tls", "def missing()", "del ssl.MemoryBIO\n\n\ndef missing()")])
     thread = feed(each, b"secret")
     with pytest.raises(ConnectionResetError):
         each.read()

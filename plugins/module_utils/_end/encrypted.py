@@ -11,12 +11,14 @@ import mmap
 import os
 import time
 
+from . import figures
 from .kernel import accept, set_linger, signal_name, tcp_info
 from .lean import signal, socket
 from .link import BROKEN, EOF, LEFT, OPEN, READ, Side
-from .relay import COUNTERS, become, missing
+from .relay import COUNTERS, become
 from .spawn import spawn
 from .stage import ALIVE, EXITED, RUNNING, SETTLED, Kept, Stage
+from .tls import missing
 from .transport import Tcp, local_pair
 
 TYPE_CHECKING = False
@@ -132,7 +134,7 @@ class Relay(Stage):
         if self.ready:
             report["encryption"] = {"how": "relay", "cipher": self.cipher, "records": records}
         if not self.link.writer:
-            stage = self.facing.report(0.0)
+            stage = figures.report(self.facing, 0.0)
             report["unread"], report["padding"] = stage["unread"], stage["padding"]
             if self.facing.state == LEFT or report["state"] == READ:
                 report["state"] = self.facing.state

@@ -6,7 +6,7 @@ import os
 import select
 import time
 
-from . import link
+from . import figures, link
 from .kernel import events
 from .lean import signal
 from .patience import Patience
@@ -174,7 +174,7 @@ class End:
         return {}
 
     def side_reports(self) -> "list[SideReport]":
-        return [side.report(self.began) for side in self.sides if not side.hidden]
+        return [figures.report(side, self.began) for side in self.sides if not side.hidden]
 
     def report(self) -> "Report":
         return {

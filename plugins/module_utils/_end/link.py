@@ -3,7 +3,7 @@
 """One side of a link in the end: its state, from open to settled.
 
 The socket belongs to the stages.  The end keeps a copy and never reads or writes a byte of data.  The operations on it
-are in transport.
+are in transport; its report is in figures.
 """
 
 import select
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .connect import Connection
     from .encrypted import Relay
     from .kernel import Counters
-    from .records import EndWarning, LinkSpec, SideProblem, SideReport
+    from .records import EndWarning, LinkSpec, SideProblem
     from .transport import Transport
 
 # the states of a side; all are settled except "open", and "committed" and "eof", which wait until the last bytes have
@@ -282,40 +282,6 @@ class Side:
         self.state = state
         self.fin = self.fin or state in (EOF, DONE)
         self.ended_at = time.monotonic()
-
-    def report(self, start: float) -> "SideReport":
-        """The report for the controller, in seconds and bytes; None if the kernel does not count."""
-        info = self.transport.last_info()
-        micro = {name: None if value is None else value / 1e6 for name, value in info.items()}
-        report: "SideReport" = {
-            "id": self.id,
-            "side": "W" if self.writer else "R",
-            "state": self.state,
-            "problem": self.problem,
-            "bytes": self.bytes(info),
-            "unread": None if self.writer else self._left_over(),
-            "ended": self.fin,
-            "padding": self.padding,
-            "elapsed": (self.ended_at or time.monotonic()) - self.since,
-            "ended_at": None if self.ended_at is None else self.ended_at - start,
-            "rtt": micro.get("rtt"),
-            "retransmits": info.get("retransmits"),
-            "waited": {
-                "receiver": micro.get("rwnd_limited"),
-                "buffer": micro.get("sndbuf_limited"),
-                "busy": micro.get("busy_time"),
-            },
-            "address": self.spec.get("address", ""),
-            "peer": self.spec.get("peer", ""),
-            "encryption": self.transport.encrypted(info),
-        }
-        return self.relay.cover(report) if self.relay else report
-
-    def _left_over(self) -> "int | None":
-        try:
-            return self.unread() + self.spilled
-        except (OSError, ValueError):
-            return None
 
 
 def tcp_side(spec: "LinkSpec", connection: "Connection") -> Side:

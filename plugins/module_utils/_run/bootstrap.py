@@ -44,6 +44,7 @@ MODULES = [
     "_end.reads",
     "_end.transport",
     "_end.link",
+    "_end.figures",
     "_end.spawn",
     "_end.stage",
     "_end.rules",
@@ -59,6 +60,7 @@ KERNEL_MODULES = [
     "_end.ktls_transport",
 ]
 RELAY_MODULES = [
+    "_end.tls",
     "_end.relay",
     "_end.encrypted",
 ]
