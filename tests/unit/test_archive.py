@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
 SOURCES = dict(bootstrap.sources(MODULES))
 PACKAGES = [f"socketpipe/{package}__init__.py" for package in ("", "_end/", "_run/", "_command/")]
-SIZE = 140_000  # bytes of the file, with what encrypted links need
+SIZE = 144_000  # bytes of the file, with what encrypted links need
 
 
 def path_of(name: str) -> str:

@@ -2,20 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The options of the command ``socketpipe``, for the parser, --help and the manual page."""
 
-from .._run.plan import DEAD_PEER_LEAST, parse_ports
+from .._run.plan import parse_ports
 from .._run.words import parse_rate
+from .values import encryption, hosts, name, seconds, side, silence, statuses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-COMMAND, FLAG, FILE = (
-    "command",
-    "flag",
-    "file",
-)  # in braces; takes no value; the value is optional, so only --stats=FILE
-STAGES = ("--input", "--remote", "--output")
-LONGEST = 10**9  # seconds: 30 years
+# in braces; takes no value; the value is optional, so only --stats=FILE
+COMMAND, FLAG, FILE = "command", "flag", "file"
 
 
 class Option:
@@ -31,52 +27,6 @@ class Option:
         self.attribute = long[2:].replace("-", "_")
         self.long, self.follows, self.read, self.brief, self.text = long, follows, read, brief, text
         self.optional = read in (FILE, encryption)
-
-
-# -- parsers of values; each raises ValueError with the reason
-
-
-def seconds(text: str) -> int:
-    if not text.isdecimal() or int(text) > LONGEST:
-        raise ValueError("%r is not a whole number of seconds from 0 to %d" % (text, LONGEST))
-    return int(text)
-
-
-def silence(text: str) -> int:
-    if 0 < seconds(text) < DEAD_PEER_LEAST:
-        raise ValueError("must be at least %d seconds, or 0 to disable it, not %s" % (DEAD_PEER_LEAST, text))
-    return seconds(text)
-
-
-def encryption(text: str) -> str:
-    if text not in ("", "required", "kernel", "relay"):
-        raise ValueError("%r is not one of required, kernel, relay" % text)
-    return text or "required"
-
-
-def side(text: str) -> str:
-    if text not in ("local", "remote"):
-        raise ValueError("%r is neither local nor remote" % text)
-    return text
-
-
-def name(text: str) -> str:
-    if not text.strip():
-        raise ValueError("the value is empty")
-    return text
-
-
-def hosts(text: str) -> str:
-    if not all(part.strip() for part in text.split(",")):
-        raise ValueError("%r is not a name or address, or several separated by commas" % text)
-    return text
-
-
-def statuses(text: str) -> "dict[str, list[int]]":
-    command, equals, codes = text.partition("=")
-    if "--" + command not in STAGES or not all(code.isdecimal() and int(code) < 256 for code in codes.split(",")):
-        raise ValueError("%r does not name a command and its exit statuses, such as input=0,1" % text)
-    return {command: [int(code) for code in codes.split(",")]}
 
 
 OPTIONS = [

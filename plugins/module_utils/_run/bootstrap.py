@@ -80,6 +80,7 @@ COMMAND_MODULES = [
     "_run.heard",
     "_run.bootstrap",
     "_command.addresses",
+    "_command.values",
     "_command.options",
     "_command.arguments",
     "_command.manual",
