@@ -25,7 +25,16 @@ PATIENCE = 8.0  # seconds for what a test has started to be gone
 
 # the files that take longest, in this order: begun first, so that none of them runs alone in the end
 LONGEST = (
-    *("faults", "command_role", "command_signals", "tape_ways", "tape_rotation", "tape", "command_options"),
+    *(
+        "faults",
+        "command_role",
+        "kernel_tls_role",
+        "command_signals",
+        "tape_ways",
+        "tape_rotation",
+        "tape",
+        "command_options",
+    ),
     *("command_streams", "tape_catalog", "hosts", "connect", "harness", "tape_refusals", "tape_unreachable", "become"),
 )
 

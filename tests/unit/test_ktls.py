@@ -231,9 +231,11 @@ TEXTS = {
     "(kernel.modules_disabled)",
     "module failed": "the kernel module tls could not be loaded: modprobe tls shows the reason",
     "not loaded": "the kernel module tls is not loaded, and only root may load it. As root on that host: modprobe tls; "
-    "and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
+    "and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf "
+    "(the role plumbing.socketpipe.kernel_tls does both)",
     "not loaded outside": "the kernel module tls is not loaded. As root on the host that this container runs on: "
-    "modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf",
+    "modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf "
+    "(the role plumbing.socketpipe.kernel_tls does both)",
     "no cipher": "this kernel's TLS lacks the ciphers: try modprobe -a chacha20poly1305 gcm ctr ghash-generic",
     "old kernel": "this kernel (6.1) has no TLS 1.3 (Linux 5.1 and later can have it)",
     "untried": "kernel TLS could not be tried over loopback: No route",

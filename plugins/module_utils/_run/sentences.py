@@ -49,7 +49,10 @@ NO_KERNEL_TLS = "its links are to be encrypted by the kernel: %s"
 NO_COMMON_CIPHER = (
     "its links are to be encrypted by the kernel, and the kernels of the two hosts have no cipher in common"
 )
-LOAD = "As root on %s: modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf"
+LOAD = (
+    "As root on %s: modprobe tls; and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf "
+    "(the role plumbing.socketpipe.kernel_tls does both)"
+)
 KERNEL_TLS = {
     "no module": "this kernel (%s) has no module tls: install the rest of its modules, or another kernel",
     "modules disabled": "the kernel module tls is not loaded, and this kernel loads no more modules "
