@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..module_utils._run.records import Certificate
 
-# dates are not needed, because the exact certificate is known, and the clocks of the hosts may be wrong
-BEGIN = datetime.datetime(2000, 1, 1)
+# dates are not needed, because the exact certificate is known, and the clocks of the hosts may be wrong; OpenSSL before
+# 1.1 compares them all the same, and 1950 is the earliest that a certificate can have
+BEGIN = datetime.datetime(1950, 1, 1)
 NEVER = datetime.datetime(9999, 12, 31, 23, 59, 59)  # RFC 5280, 4.1.2.5
 
 

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Temporary certificates for both sides of an encrypted link, made for one run by the program openssl."""
 
+import binascii
 import os
+import re
 
 from .._end.kernel import exit_status
 from .._end.spawn import NotStarted, find_command, full_environment, spawn
@@ -10,6 +12,8 @@ from .._run import sentences
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Match
+
     from .._run.records import Certificate
 
 # key and certificate go to standard output, never into a file
@@ -18,6 +22,7 @@ OPENSSL = [
     *["-subj", "/CN=socketpipe", "-days", "36500", "-keyout", "/dev/stdout"],
 ]
 KEY, CERTIFICATE = "PRIVATE KEY", "CERTIFICATE"
+VALID_FROM = re.compile(rb"\x17\r[0-9]{12}Z|\x18\x0f[0-9]{14}Z")  # the first of two times (RFC 5280, 4.1.2.5)
 
 
 class NotMade(Exception):
@@ -31,7 +36,27 @@ def make_certificate() -> "Certificate":
     key, certificate = ([part for part in parts if kind in part.partition("-----")[0]] for kind in (KEY, CERTIFICATE))
     if len(key) != 1 or len(certificate) != 1:
         raise NotMade("openssl wrote no key and certificate")
-    return {"key": "-----BEGIN " + key[0], "certificate": "-----BEGIN " + certificate[0]}
+    return {"key": "-----BEGIN " + key[0], "certificate": begin_early("-----BEGIN " + certificate[0])}
+
+
+def begin_early(certificate: str) -> str:
+    """The same certificate, valid from 1950: OpenSSL before 1.1 cannot ignore the clock of a host, which may be wrong.
+
+    openssl req has no option for that before 3.4.  The certificate's signature of itself no longer fits.  OpenSSL does
+    not check it, because whoever trusts this very certificate needs no proof (-check_ss_sig in openssl-verify(1)).
+    """
+    encoded, end = certificate.partition("-\n")[2].split("-----END", 1)
+    data, found = VALID_FROM.subn(early, binascii.a2b_base64(encoded), 1)
+    if not found:
+        raise NotMade("openssl wrote a certificate without dates")
+    encoded = binascii.b2a_base64(data, newline=False).decode("ascii")
+    lines = [encoded[at : at + 64] for at in range(0, len(encoded), 64)]
+    return "%s-\n%s\n-----END%s" % (certificate.partition("-\n")[0], "\n".join(lines), end)
+
+
+def early(found: "Match[bytes]") -> bytes:
+    """The earliest time of the same type and size (X.690): UTCTime of two digits for the year, or GeneralizedTime."""
+    return b"\x17\r500101000000Z" if found.group().startswith(b"\x17") else b"\x18\x0f19500101000000Z"
 
 
 def output_of_openssl() -> str:
