@@ -458,7 +458,7 @@ cause:
         - V(changed on the way), V(cut on the way) - between the hosts, somebody or something has changed an encrypted
           stream, or has ended it.
         - V(key used up) - an encrypted link has carried as much as one key may encrypt.
-        - V(no tls), V(relay) - the hosts have no version of TLS in common, or a process that encrypts has failed.
+        - V(no tls), V(relay) - the TLS of the hosts has nothing in common, or a process that encrypts has failed.
         - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
         - V(end) - the end on a host was killed or lost.
         - V(not connected) - no link within O(connect_timeout).

@@ -151,11 +151,13 @@ class Link:
         self.writer, sealing = local_pair()
         opening, self.reader = local_pair()
         self.source, self.sink = self.writer.sock, socket.socket(fileno=os.dup(self.reader.sock.fileno()))
-        names = {name: options.pop(name, None) for name in ("seal_python", "open_python")}
+        names = {name: options.pop(name, None) for name in ("seal_python", "open_python", "open_environment")}
         common = {"folder": folder, **options}
         python = names["seal_python"] or sys.executable
         self.seal = Relay("seal", wrap(sealing.sock), self.link, seal or known(WRITER, READER), python=python, **common)
         python = names["open_python"] or sys.executable
+        if names["open_environment"] is not None:
+            common["environment"] = names["open_environment"]
         self.open = Relay("open", far, wrap(opening.sock), unseal or known(READER, WRITER), python=python, **common)
         self.opening = opening
         self.far = far

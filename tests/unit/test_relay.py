@@ -294,6 +294,38 @@ def test_hosts_with_older_tls_only_are_refused(link: Start, tmp_path: Path) -> N
     assert each.open.said["kind"] == NO_TLS
 
 
+EXCLUSIVE: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "groups": ({"Groups": "P-256"}, {"Groups": "X25519"}),
+    "algorithms": ({"SignatureAlgorithms": "RSA+SHA256"}, {}),
+    "ciphers": (
+        {"MinProtocol": "TLSv1.3", "Ciphersuites": "TLS_AES_128_GCM_SHA256"},
+        {"MinProtocol": "TLSv1.3", "Ciphersuites": "TLS_CHACHA20_POLY1305_SHA256"},
+    ),
+    "versions": ({"MinProtocol": "TLSv1.3"}, {"MaxProtocol": "TLSv1.2"}),
+}
+
+
+@pytest.mark.parametrize("reader", [0, 1], ids=["", "reversed"])
+@pytest.mark.parametrize("name", EXCLUSIVE)
+def test_settings_that_exclude_each_other_are_nobodys_change(
+    link: Start, tmp_path: Path, name: str, reader: int
+) -> None:
+    """And what one host demands is not lowered."""
+    given = []
+    for number, settings in enumerate(EXCLUSIVE[name]):
+        (tmp_path / str(number)).mkdir()
+        given.append(configured(tmp_path / str(number), **settings))
+    # from 3.10 on, a Python may set a least version itself, and not take that of the host
+    pythons = dict.fromkeys(("seal_python", "open_python"), needed("3.8")) if name == "versions" else {}
+    each = link(environment=given[1 - reader], open_environment=given[reader], **pythons)
+    thread = feed(each, b"secret")
+    with pytest.raises(ConnectionResetError):
+        each.read()
+    thread.join()
+    assert NO_TLS in (each.seal.said["kind"], each.open.said["kind"]), (each.seal.said, each.open.said)
+    assert CHANGED not in (each.seal.said["kind"], each.open.said["kind"])
+
+
 @pytest.mark.parametrize("when", ["before the handshake", "after it"])
 def test_an_error_of_openssl_is_the_relays_own(link: Start, when: str) -> None:
     """It says nothing of the versions of TLS that the other host has."""

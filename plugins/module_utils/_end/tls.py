@@ -24,7 +24,12 @@ NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: a certificate of this run
 # the kinds of failures of a relay itself (see records)
 CUT, CHANGED, NO_TLS = "cut on the way", "changed on the way", "no tls"
 HANDSHAKE, TIME, CERTIFICATE, STREAM, END = "handshake", "time", "certificate", "stream", "end"
-NO_COMMON = ("NO_SHARED_CIPHER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE")  # the error texts of OpenSSL
+# the reasons of OpenSSL for a failed handshake if the settings of the hosts exclude each other
+NO_COMMON = (
+    *("NO_SHARED_CIPHER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"),
+    *("NO_SHARED_GROUPS", "NO_SUITABLE_GROUPS", "NO_SUITABLE_KEY_SHARE"),
+    *("NO_SHARED_SIGNATURE_ALGORITHMS", "NO_SUITABLE_SIGNATURE_ALGORITHM"),
+)
 
 
 class Failed(Exception):
@@ -70,7 +75,8 @@ def make_context(server: bool, pem: "Encryption") -> "ssl.SSLContext":
         for fd in fds:
             os.close(fd)
     if hasattr(context, "minimum_version"):
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if context.minimum_version < ssl.TLSVersion.TLSv1_2:  # the host may ask for more
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
         old = []  # type: list[str]
     else:  # Python 3.6
         old = ["NO_SSLv2", "NO_SSLv3", "NO_TLSv1", "NO_TLSv1_1"]

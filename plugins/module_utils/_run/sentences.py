@@ -228,7 +228,7 @@ def link_problem(problem: "SideProblem") -> str:
 
 def on_the_way(problem: "OnTheWay") -> str:
     if problem["kind"] == "no tls":
-        return "the two hosts have no version of TLS in common (%s)" % problem["error"]
+        return "the TLS of the two hosts has no version, cipher or algorithm in common (%s)" % problem["error"]
     text = MEDDLED.get(problem["where"], MEDDLED["stream"])
     if problem["where"] == "time":
         return text % (problem["error"], problem["kind"])
