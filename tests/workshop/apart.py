@@ -26,6 +26,7 @@ while read -r _id _parent _device _root point _rest; do
     esac
 done </proc/self/mountinfo
 mount --bind "$0/tmp" /tmp
+export HOME=/tmp
 cd "$PWD"
 set +e
 "$@"

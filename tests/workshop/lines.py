@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,10 +22,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import apart, tree
-from .venvs import BUILD, ROOT
+from .venvs import BUILD
 
 KEPT = BUILD / "lines.json"
 TESTS = "tests/unit"
+HIT = re.compile(r"^(\S+\.py) (\d+)$", re.M)  # a process may be killed while it writes one
 HOOK = "\nfrom . import _tracer\n"
 
 
@@ -64,41 +66,42 @@ def traced_python(top: Path) -> Path:
     return top / "bin/python"
 
 
-def fingerprint(names: Iterable[str]) -> str:
+def fingerprint(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(b"%s\0%s\0" % (name.encode(), (ROOT / name).read_bytes()))
+    for path in sorted(paths):
+        digest.update(b"%s\0%s\0" % (path.name.encode(), path.read_bytes()))
     return digest.hexdigest()
 
 
-def fingerprints() -> dict[str, str]:
-    """{file of tests: fingerprint}, and that of everything else, which all tests may execute, as ""."""
-    names = [name for name in tree.sources() if name.startswith(("plugins/", TESTS))]
-    tests = [name for name in names if name.startswith(TESTS + "/test_") and name.endswith(".py")]
-    shared = set(names).difference(tests) | {"tests/workshop/tracer.py", "tests/workshop/tracing.py"}
-    return {"": fingerprint(shared), **{name: fingerprint([name]) for name in tests}}
+def fingerprints(sources: Path) -> dict[str, str]:
+    """{file of tests: fingerprint}, and that of everything else that tests execute, as ""."""
+    tests = set((sources / TESTS).glob("test_*.py"))
+    shared = {*(sources / "plugins").rglob("*.py"), *(sources / TESTS).glob("*.py")} - tests
+    shared |= {sources / "tests/workshop" / name for name in ("tracer.py", "tracing.py")}
+    return {"": fingerprint(shared), **{str(path.relative_to(sources)): fingerprint([path]) for path in tests}}
 
 
-def records(workers: int) -> list[Record]:
-    """Those of all unit tests; only files that have changed run again, unless what they share has."""
-    now = fingerprints()
+def records(sources: Path, workers: int) -> list[Record]:
+    """Those of all unit tests of a copy; only files that have changed run again, unless what they share has."""
+    now = fingerprints(sources)
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     same = kept["files"] if kept and kept["files"][""] == now[""] else {}
     changed = [name for name in now if name and same.get(name) != now[name]]
     found = [Record(**each) for each in kept.get("tests", ())]
     found = [each for each in found if each.file in now and each.file not in changed]
     if changed:
-        found += run(changed, workers)
+        found += run(sources, sorted(changed), workers)
         told = {"files": now, "tests": [dataclasses.asdict(each) for each in found]}
         KEPT.write_text(json.dumps(told), encoding="utf-8")
     return found
 
 
-def run(files: list[str], workers: int) -> list[Record]:
+def run(sources: Path, files: list[str], workers: int) -> list[Record]:
     """Those of the tests in these files that are green."""
     top = BUILD / "lines"
     shutil.rmtree(top, ignore_errors=True)
-    python, folder, hits = traced_python(top / "python"), tree.copy(top), top / "hits"
+    python, folder, hits = traced_python(top / "python"), top / tree.NAME, top / "hits"
+    shutil.copytree(sources, folder, symlinks=True)
     hits.mkdir()
     hits.chmod(0o1777)  # some tests start processes of other users
     options = ["-q", "-p", "no:cacheprovider", "-p", "tests.workshop.tracing", "-n", str(workers)]
@@ -110,6 +113,9 @@ def run(files: list[str], workers: int) -> list[Record]:
         subprocess.run(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
         )
+    broken = re.findall(r"^ERROR (\S+\.py) ", (BUILD / "lines.log").read_text(encoding="utf-8"), re.M)
+    if broken:
+        raise SystemExit(f"cannot load {', '.join(sorted(set(broken)))}: see {BUILD / 'lines.log'}")
     ended = []
     for path in hits.glob("*.ended"):
         ended += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -142,7 +148,7 @@ def green(folder: Path, top: Path, names: list[str]) -> list[str]:
 def lines_of(*paths: Path | None) -> dict[str, list[int]]:
     found = collections.defaultdict(set)
     for path in paths:
-        for line in path.read_text(encoding="utf-8").splitlines() if path and path.exists() else ():
-            name, _space, number = line.rpartition(" ")
+        text = path.read_text(encoding="utf-8") if path and path.exists() else ""
+        for name, number in HIT.findall(text):
             found[name].add(int(number))
     return {name: sorted(numbers) for name, numbers in sorted(found.items())}

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import apart, choice, lines, tree
-from .venvs import BUILD, ROOT
+from .venvs import BUILD
 
 FOLDER = BUILD / "mutants"
 SOURCES = ("plugins/module_utils/_*/**/*.py", "plugins/plugin_utils/*.py")
@@ -114,8 +114,8 @@ def code(node: ast.AST) -> Iterator[ast.AST]:
             yield from code(each)
 
 
-def mutants(path: Path) -> Iterator[Mutant]:
-    data = path.read_bytes()
+def mutants(sources: Path, name: str) -> Iterator[Mutant]:
+    data = (sources / name).read_bytes()
     starts = [0]
     for line in data.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -126,7 +126,7 @@ def mutants(path: Path) -> Iterator[Mutant]:
             assert isinstance(node, (ast.expr, ast.stmt)) and node.end_lineno and node.end_col_offset is not None
             start = starts[node.lineno - 1] + node.col_offset
             stop = starts[node.end_lineno - 1] + node.end_col_offset
-            old, name = data[start:stop].decode("utf-8"), str(path.relative_to(ROOT))
+            old = data[start:stop].decode("utf-8")
             yield Mutant(name, node.lineno, start, stop, old, new, places.of(node))
 
 
@@ -187,9 +187,9 @@ class Trial:
         return (failed.group(1), why) if failed else ("nothing loads" if done.returncode else "", "")
 
 
-def prepare() -> None:
-    """Of a worker: its own copy, which others' edits do not reach."""
-    tree.copy(FOLDER / str(os.getpid()))
+def prepare(sources: Path) -> None:
+    """A worker's own copy."""
+    shutil.copytree(sources, FOLDER / str(os.getpid()) / tree.NAME, symlinks=True)
 
 
 def run(mutant: Mutant, first: list[lines.Record], more: list[lines.Record]) -> str:
@@ -205,15 +205,16 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[""], help="of lines whose PATH:LINE: contains one of these")
     parser.add_argument("--workers", type=int, default=2, help="how many at once")
     options = parser.parse_args()
-    records = lines.records(options.workers)
-    files = sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)})
-    every = [mutant for path in files for mutant in mutants(path)]
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    sources = tree.copy(FOLDER)  # as they are now: it takes long, and others edit
+    records = lines.records(sources, options.workers)
+    files = sorted({str(path.relative_to(sources)) for pattern in SOURCES for path in sources.glob(pattern)})
+    every = [mutant for name in files for mutant in mutants(sources, name)]
     every = [each for each in every if any(part in f"{each.path}:{each.line}:" for part in options.only)]
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
-    chooser = choice.Chooser(records, {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files})
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    chooser = choice.Chooser(records, {name: (sources / name).read_text(encoding="utf-8") for name in files})
     began, survivors = time.monotonic(), []
-    with concurrent.futures.ProcessPoolExecutor(options.workers, initializer=prepare) as pool:
+    with concurrent.futures.ProcessPoolExecutor(options.workers, initializer=prepare, initargs=(sources,)) as pool:
         chosen = [chooser.tests(mutant.path, mutant.place) for mutant in drawn]
         results = [pool.submit(run, mutant, *tests) for mutant, tests in zip(drawn, chosen)]
         for number, (mutant, tests, result) in enumerate(zip(drawn, chosen, results), start=1):
