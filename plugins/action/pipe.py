@@ -184,13 +184,22 @@ class ActionModule(ActionBase):
         return result
 
     def _preflight(self, plan: Plan, names: dict[str, str], verdict: Verdict) -> Result:
-        """The result of a preflight, which fails if no direction works."""
+        """The result of a preflight, which fails if no direction works, or if the encryption cannot be had."""
+        from ..module_utils._run.forecast import cause_of, forecast, in_words  # needed only here
+
         tried = preflight_result(names, verdict.reports)
         works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
         not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})
         result = shape(plan, names, None, None)
         result["changed"], result["preflight"] = False, tried
-        result["msg"] = bounded("; ".join(works + not_so), MSG_MOST, last=False)
+        words = works + not_so
+        found = forecast(plan, names, verdict.reports)
+        if found:
+            result["encryption"], words = found, words + in_words(found)
+            result["cause"] = cause_of(found)
+        if result["cause"]:
+            result["failed"], words = True, [result["cause"]["msg"], *words]
+        result["msg"] = bounded("; ".join(words), MSG_MOST, last=False)
         if not works:
             result["failed"] = True
             sentence = f"neither host can reach the other. {who_tried_what(verdict)}"

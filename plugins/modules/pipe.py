@@ -270,10 +270,12 @@ options:
     default: 30
   preflight:
     description:
-      - Whether to check only the network. Both ends start, listen, dial each other and prove themselves. The commands
-        are looked up but not run.
+      - Whether to check only the network and the encryption. Both ends start, listen, dial each other and prove
+        themselves. The commands are looked up but not run.
       - RV(preflight) lists each address and port, in each direction, with the outcome.
         The task fails if none worked.
+      - RV(encryption) tells how the data would be encrypted with O(encryption), and for each host whether kernel TLS
+        works there and, if not, why not and what to type. The task fails if O(encryption) cannot be had.
       - With O(ports), up to 16 of them are tried. Otherwise two ports of each host are tried.
     type: bool
     default: false
@@ -748,6 +750,93 @@ preflight:
       returned: always
       type: str
       sample: ok
+encryption:
+  description: What a run with this O(encryption) would use, and the capabilities of the hosts.
+  returned: with O(preflight=true), when both ends have reported
+  type: dict
+  contains:
+    how:
+      description: V(kernel) or V(relay). V(none) if the data would be sent in clear, or the run be refused.
+      returned: always
+      type: str
+      sample: relay
+    cipher:
+      description: With V(kernel), the cipher that both kernels have.
+      returned: always
+      type: str
+      sample: chacha20-poly1305
+    refused:
+      description: Why the run would be refused. V(none) if it would not.
+      returned: always
+      type: dict
+      contains:
+        host:
+          description: The host that would refuse.
+          returned: always
+          type: str
+          sample: db1
+        msg:
+          description: What it lacks.
+          returned: always
+          type: str
+          sample: >-
+            its links are to be encrypted by the kernel: this kernel (6.1.0) has no module tls: install the rest of its
+            modules, or another kernel
+    hosts:
+      description: The capabilities of each host, whatever O(encryption) is.
+      returned: always
+      type: list
+      elements: dict
+      contains:
+        host:
+          description: The host.
+          returned: always
+          type: str
+          sample: db1
+        python:
+          description: The version of the Python that runs the end.
+          returned: always
+          type: str
+          sample: 3.11.2
+        ssl:
+          description: The version of the OpenSSL of its C(ssl) module, for relays. V(none) if it has no such module.
+          returned: always
+          type: str
+          sample: OpenSSL 3.0.15 3 Sep 2024
+        kernel_tls:
+          description: Whether kernel TLS works, as a trial has shown.
+          returned: always
+          type: bool
+          sample: false
+        ciphers:
+          description: The ciphers of kernel TLS that work, the preferred one first.
+          returned: always
+          type: list
+          elements: str
+          sample: []
+        problem:
+          description: Why kernel TLS does not work. V(none) if it does.
+          returned: always
+          type: dict
+          contains:
+            kind:
+              description:
+                - V(no module) - the kernel was installed without the module C(tls).
+                - V(not loaded), V(not loaded outside) - the module is not loaded, on the host or on the host of a
+                  container, and the end may not load it.
+                - V(module failed), V(modules disabled) - loading it failed, or the kernel loads no more modules.
+                - V(no cipher), V(old kernel) - the kernel lacks the ciphers, or TLS 1.3.
+                - V(untried), V(broken) - it could not be tried over loopback, or it does not work.
+              returned: always
+              type: str
+              sample: not loaded
+            msg:
+              description: The reason, and the command to type.
+              returned: always
+              type: str
+              sample: >-
+                the kernel module tls is not loaded, and only root may load it. As root on that host: modprobe tls;
+                and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf
 ansible_facts:
   description: A summary of the run, under the name in O(fact).
   returned: success, unless O(fact=false), O(preflight=true) or C(no_log) is set

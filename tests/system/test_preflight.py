@@ -69,6 +69,8 @@ def outcomes(fleet: Fleet) -> dict[str, Outcome]:
     cases["no-command"] = Case(pipe(**{**plain, "remote": "no-such-command"}))
     cases["no-python"] = Case(pipe(**plain, peer="pythonless"))
     cases["unreachable"] = Case(pipe(**plain), variables={"ansible_port": 1})
+    cases["relay"] = check(fleet, "relay", encryption="relay")
+    cases["kernel"] = check(fleet, "kernel", encryption="kernel")
     cases["free"] = Case(pipe(**plain, peer="controller"))
     cases["guarded"] = Case(pipe(**plain, peer="controller"), host="guarded")
     marks(fleet).mkdir()
@@ -171,6 +173,29 @@ def test_what_else_is_found_before_anything_runs(fleet: Fleet, outcomes: dict[st
     assert outcome.status == "failed"
     assert outcome.result["cause"]["kind"] == "no python" and outcome.result["changed"] is False
     assert outcomes["unreachable"].status == "unreachable"
+
+
+def test_the_encryption(fleet: Fleet, outcomes: dict[str, Outcome]) -> None:
+    """Whether kernel TLS works depends on this machine; a Python with ssl is on all hosts."""
+    for name in ("open", "relay", "kernel"):
+        outcome = outcomes[name]
+        found = outcome.result["encryption"]
+        assert [host["host"] for host in found["hosts"]] == [name, "localhost"]
+        for host in found["hosts"]:
+            assert host["ssl"].startswith("OpenSSL ") and f"{host['host']} has " in outcome.result["msg"]
+            assert host["kernel_tls"] is (host["problem"] is None)
+            assert not host["problem"] or host["problem"]["msg"] in outcome.result["msg"]
+        can = all(host["kernel_tls"] for host in found["hosts"])
+        if name == "kernel" and not can:
+            expect(fleet, outcome, "failed")
+            assert found["how"] is None and outcome.result["cause"]["kind"] == "refused"
+            said = f"{found['refused']['host']}: {found['refused']['msg']}"
+            assert outcome.result["msg"].startswith(said) and outcome.result["cause"]["msg"] == said
+            assert "its links are to be encrypted by the kernel: " in said
+        else:
+            expect(fleet, outcome)
+            assert found["how"] == {"open": None, "relay": "relay", "kernel": "kernel"}[name]
+            assert found["refused"] is None
 
 
 def test_a_fleet_at_once(fleet: Fleet, outcomes: dict[str, Outcome]) -> None:

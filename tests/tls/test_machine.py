@@ -14,3 +14,7 @@ from .machine import passes
 @pytest.mark.parametrize("file", ["traps", "between", "choice", "command"])
 def test_in_the_guest(guest: Guest, file: str) -> None:
     passes(guest, f"tests/tls/test_{file}.py")
+
+
+def test_what_a_preflight_foretells_comes_true(guest: Guest) -> None:
+    passes(guest, "tests/unit/test_forecast.py", "-k", "comes_true")

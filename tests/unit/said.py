@@ -26,6 +26,15 @@ LINK = "input → remote"
 NAMES = {"peer": "tape1", "remote": "db1"}
 
 
+# the capabilities of a host: with the kernel's reason, so that all of its fields are here
+CAN: dict[str, Any] = {
+    "ciphers": ["aes-256-gcm"],
+    "no_kernel_tls": {"kind": "broken", "release": "6.1.0", "error": "Invalid argument"},
+    "ssl": "OpenSSL 3.0.2",
+    "no_relay": "",
+}
+
+
 def plan_of(source: str = "echo hello; exit $X") -> Plan:
     return make_plan(("peer", sh("input", source)), ("remote", sh("remote", "cat; exit $X")))
 
@@ -61,7 +70,8 @@ def real() -> dict[str, dict[str, dict[str, Any]]]:
     found["died"] = {"peer": {"end": "peer", "died": died, "killed": [], "left": left}}
     found["skipped"] = {"remote": {"end": "remote", "skipped": {"stage": "remote", "path": "/x", "exists": True}}}
     found["preflight"] = {
-        end: {"end": end, "preflight": True, "connect": found["refused"]["peer"]["connect"]} for end in ["peer"]
+        end: {"end": end, "preflight": True, "connect": found["refused"]["peer"]["connect"], "encryption": CAN}
+        for end in ["peer"]
     }
     return found
 

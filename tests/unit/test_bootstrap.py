@@ -20,7 +20,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
-SHIPPED = bootstrap.end_modules(encrypted=True)
+SHIPPED = bootstrap.end_modules(bootstrap.MORE_MODULES)
 SOURCES = dict(bootstrap.sources(SHIPPED))
 SIZE = 146_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
@@ -70,7 +70,7 @@ def test_sources_are_ascii(name: str) -> None:
 def test_each_imports_only_what_was_there_before(name: str) -> None:
     """And nothing of Ansible, nor of ours outside the engine."""
     before = SHIPPED[: SHIPPED.index(name)]
-    when_asked = bootstrap.ENCRYPTION_MODULES if name in bootstrap.MODULES else []
+    when_asked = bootstrap.MORE_MODULES if name in bootstrap.MODULES else []
     tree = ast.parse(SOURCES[name])
     for relative in packages.relative(tree):
         assert packages.imported(name, relative, SHIPPED) <= {*before, *when_asked}
@@ -83,16 +83,19 @@ def test_each_imports_only_what_was_there_before(name: str) -> None:
 
 def test_all_that_an_end_imports_is_shipped() -> None:
     shipped = {"connect", "end", "guard", "handshake", "kernel", "link", "main", "meeting", "preflight", "stage"}
-    assert {"_end." + name for name in shipped} <= set(bootstrap.MODULES)
+    assert {"_end." + name for name in shipped} <= set(SHIPPED)
     assert len(set(SHIPPED)) == len(SHIPPED)
 
 
 def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
-    assert bootstrap.end_modules(encrypted=False) == bootstrap.MODULES
-    assert set(SHIPPED) - set(bootstrap.MODULES) == set(bootstrap.ENCRYPTION_MODULES)
+    """And what checks, to those only that check."""
+    assert set(SHIPPED) - set(bootstrap.MODULES) == {*bootstrap.ENCRYPTION_MODULES, *bootstrap.PREFLIGHT_MODULES}
+    checks: Any = {"preflight": True, "kernel_tls": "", "links": []}
+    assert set(bootstrap.of_plan(checks)) == set(SHIPPED)
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay")]
     for way in ways:
-        plan: Any = {"kernel_tls": "may" if "kernel" in way else "", "links": [{"encryption": None}]}
+        kernel = "may" if "kernel" in way else ""
+        plan: Any = {"kernel_tls": kernel, "preflight": False, "links": [{"encryption": None}]}
         if "relay" in way:
             plan["links"].append({"encryption": {"how": "relay"}})
         wanted = [
@@ -104,11 +107,11 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
 
 
 @pytest.mark.parametrize("name", bootstrap.MODULES)
-def test_nothing_that_encrypts_is_imported_at_the_start(name: str) -> None:
-    """A run without encryption has not even these modules: who needs them imports them when it does."""
+def test_nothing_that_encrypts_or_checks_is_imported_at_the_start(name: str) -> None:
+    """A run without encryption and preflight has not even these modules: who needs them imports them when it does."""
     for node in ast.parse(SOURCES[name]).body:
         if isinstance(node, ast.ImportFrom) and node.level:
-            assert not packages.imported(name, node, SHIPPED) & set(bootstrap.ENCRYPTION_MODULES), name
+            assert not packages.imported(name, node, SHIPPED) & set(bootstrap.MORE_MODULES), name
 
 
 def test_at_a_terminal_nothing_is_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import forecast, sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import result as results
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import KINDS
@@ -161,6 +162,26 @@ def test_the_preflight_is_documented() -> None:
     assert [set(entry) for entry in tried] == [contains("preflight")]
 
 
+@pytest.mark.parametrize("problem", [None, {"kind": "no module", "release": "6.1", "error": ""}])
+def test_the_forecast_of_a_preflight_is_documented(problem: Any) -> None:
+    made = plan()
+    made.options["kernel_tls"] = "must"
+    can = {"ciphers": [] if problem else ["aes-256-gcm"], "no_kernel_tls": problem, "ssl": "", "no_relay": ""}
+    reports: dict[str, Any] = {end: {"encryption": can, "python": "3.6.8"} for end in made.ends}
+    found: Any = forecast.forecast(made, {"remote": "db1", "peer": "tapehost"}, reports)
+    assert set(found) == contains("encryption")
+    assert bool(problem) == bool(found["refused"])
+    assert not problem or set(found["refused"]) == contains("encryption", "refused")
+    for host in found["hosts"]:
+        assert set(host) == contains("encryption", "hosts")
+        assert not problem or set(host["problem"]) == contains("encryption", "hosts", "problem")
+
+
+def test_the_kinds_of_a_forecast_are_documented() -> None:
+    told = RETURN["encryption"]["contains"]["hosts"]["contains"]["problem"]["contains"]["kind"]["description"]
+    assert {kind for line in told for kind in re.findall(r"V\((.*?)\)", line)} == set(sentences.KERNEL_TLS)
+
+
 def test_the_fact_is_documented() -> None:
     assert contains("ansible_facts") == {PIPE_SPEC["fact"]["default"]}
     made = {**shape(False), "peer": "tapehost"}
@@ -171,12 +192,13 @@ def causes() -> Iterator[ast.Dict]:
     """The literals of a cause in the code."""
     for path in (
         "plugins/module_utils/_run/beginning.py",
+        "plugins/module_utils/_run/forecast.py",
         "plugins/module_utils/_run/verdict.py",
         "plugins/action/pipe.py",
         "plugins/module_utils/_run/result.py",
     ):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Dict) and "kind" in keys_of(node):
+            if isinstance(node, ast.Dict) and {"kind", "host", "msg"} <= set(keys_of(node)):
                 yield node
 
 

@@ -31,7 +31,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 def archive(python: str = "python3") -> bytes:
     """The engine and the modules of the command, and nothing else."""
     first = "#!%s -IS\n" % python if python.startswith("/") else "#!/usr/bin/env %s\n" % python
-    modules = bootstrap.sources(bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES)
+    modules = bootstrap.sources(bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES)
     rooms = dict.fromkeys(name.partition(".")[0] + "/" for name, _text in modules)
     files = [("__main__.py", MAIN % bootstrap.PACKAGE)]
     files += [("%s/%s__init__.py" % (bootstrap.PACKAGE, room), "") for room in ["", *rooms]]

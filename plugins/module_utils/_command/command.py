@@ -189,7 +189,7 @@ def stage(options: "SimpleNamespace", name: str) -> "Command":
         "others": name != "remote",  # further descriptors, such as a shell's 3<file, are for the commands on this host
     }
     if argv[0] == "socketpipe":
-        modules = bootstrap.end_modules(encrypted=True) + bootstrap.COMMAND_MODULES
+        modules = bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES
         more = ["-q"] + (["--encrypt=" + options.encrypt] if options.encrypt != "none" else [])
         words = argv[1:] if argv[1:2] == ["-s"] else more + argv[1:]
         found["launcher"] = [None, "-IS", "-c", PROGRAM_START, argv[0]]

@@ -11,7 +11,6 @@ from .guard import NotForked, confess, dismiss, split
 from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
 from .names import address_of
-from .preflight import Preflight
 from .processes import proc_is_ours
 from .spawn import encode, find_command, full_environment, keep_out_of_dumps
 from .watch import Cancelled, Watch
@@ -60,6 +59,8 @@ def run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | 
     if refused:
         return refused, None
     if plan["preflight"]:
+        from .preflight import Preflight  # shipped only then
+
         return Preflight(plan).run(watch.poll, time.monotonic() + plan["connect_timeout"]), None
     return connect_and_run(plan, watch)
 
@@ -79,7 +80,7 @@ def before(plan: "EndPlan") -> "Report":
         return {"refused": {"kind": "platform", "platform": sys.platform}}
     if not proc_is_ours():
         return {"refused": {"kind": "foreign proc"}}
-    if any(link["encryption"] for link in plan["links"]) and not plan["kernel_tls"]:
+    if any(link["encryption"] for link in plan["links"]) and not plan["kernel_tls"] and not plan["preflight"]:
         from .encrypted import unusable  # shipped only then
 
         refused = unusable()

@@ -3,12 +3,13 @@
 """The network check: which addresses and ports work in each direction, and how the others fail.
 
 Each end listens on every free port of its list, dials every address and port of the others, and completes the handshake
-on each connection.  No stage runs.
+on each connection.  No stage runs.  The report also has what this host could use for encrypted links.
 """
 
 import select
 import time
 
+from .capabilities import capabilities
 from .connect import Connection
 from .dialler import Attempt
 from .exchange import Exchange
@@ -42,7 +43,7 @@ class Preflight(Exchange):
         self.retry_at, self.pause = 0.0, RETRY[0]
 
     def run(self, poll: "Poll", deadline: float) -> "Report":
-        """Returns {"preflight": True, "connect": what was tried}; does not raise NotConnected."""
+        """Returns what was tried, and the capabilities of this host; does not raise NotConnected."""
         while time.monotonic() < deadline:
             now = time.monotonic()
             self.bind(now, len(self.plan["ports"]))
@@ -55,7 +56,7 @@ class Preflight(Exchange):
                     break
         report = self.report()
         self.close()
-        return {"preflight": True, "connect": report}
+        return {"preflight": True, "connect": report, "encryption": capabilities()}
 
     def dial_all(self, now: float) -> None:
         """Dial everything without an answer; after the first contact with an end, once more for its final outcome."""

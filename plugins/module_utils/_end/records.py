@@ -428,6 +428,14 @@ if TYPE_CHECKING:
         strangers: int  # callers that did not prove themselves
         large: int  # connections on which large packets got lost
 
+    class Capabilities(TypedDict):
+        """What a host has for encrypted links."""
+
+        ciphers: "list[str]"  # of its kernel's TLS
+        no_kernel_tls: "NoKernelTls | None"
+        ssl: str  # the version of OpenSSL of its Python; "" if there is none
+        no_relay: str  # why no relay can run there
+
     class Report(TypedDict, total=False):
         """The report of an end: why there are no links, or their outcomes."""
 
@@ -439,6 +447,7 @@ if TYPE_CHECKING:
         not_connected: "list[str]"  # the links that were not made
         preflight: bool
         connect: ConnectReport
+        encryption: Capabilities  # of a preflight
         stages: "list[StageReport]"
         links: "list[SideReport]"
         cancelled: "Stop | None"

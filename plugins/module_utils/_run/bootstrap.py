@@ -37,7 +37,6 @@ MODULES = [
     "_end.connect",
     "_end.exchange",
     "_end.meeting",
-    "_end.preflight",
     "_end.wire",
     "_end.watch",
     "_end.pulse",
@@ -65,6 +64,12 @@ RELAY_MODULES = [
     "_end.encrypted",
 ]
 ENCRYPTION_MODULES = KERNEL_MODULES + RELAY_MODULES
+# further modules of an end that only checks, with all of ENCRYPTION_MODULES, for it reports on these, too
+PREFLIGHT_MODULES = [
+    "_end.capabilities",
+    "_end.preflight",
+]
+MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = [
     "_run.readers",
@@ -150,13 +155,15 @@ raise SystemExit(main(marshal.loads(zlib.decompress(parts[-1]))))
 LOADER = ("#" * 63 + "\n") * 64 + LOADER
 
 
-def end_modules(encrypted: bool) -> "list[str]":
-    """The modules of an end; ``main`` of the last one is called."""
-    return MODULES[:-1] + (ENCRYPTION_MODULES if encrypted else []) + MODULES[-1:]
+def end_modules(more: "list[str]") -> "list[str]":
+    """The modules of an end, with these; ``main`` of the last one is called."""
+    return MODULES[:-1] + more + MODULES[-1:]
 
 
 def more_of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan, besides MODULES."""
+    if plan["preflight"]:
+        return MORE_MODULES
     found = KERNEL_MODULES if plan["kernel_tls"] else []
     if any(link["encryption"] for link in plan["links"]):
         found = found + RELAY_MODULES  # these load OpenSSL
@@ -165,7 +172,7 @@ def more_of_plan(plan: "EndPlan") -> "list[str]":
 
 def of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan."""
-    return MODULES[:-1] + more_of_plan(plan) + MODULES[-1:]
+    return end_modules(more_of_plan(plan))
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":

@@ -135,6 +135,36 @@ if TYPE_CHECKING:
     # an address and port dialled by a preflight; ``from`` is a keyword
     Tried = TypedDict("Tried", {"from": str, "to": str, "address": str, "port": int, "ok": bool, "outcome": str})
 
+    class NoKernel(TypedDict):
+        """Why kernel TLS does not work on a host: a kind of _end.records.NoKernelTls, and a sentence."""
+
+        kind: str
+        msg: str
+
+    class Refused(TypedDict):
+        """The host that would refuse to run, and why, in words."""
+
+        host: str
+        msg: str
+
+    class HostForecast(TypedDict):
+        """What a host has for encrypted links."""
+
+        host: str
+        python: str
+        ssl: "str | None"  # the version of OpenSSL
+        kernel_tls: bool
+        ciphers: "list[str]"
+        problem: "NoKernel | None"
+
+    class Forecast(TypedDict):
+        """What links would be encrypted with, as a preflight finds."""
+
+        how: "str | None"  # kernel or relay
+        cipher: "str | None"  # of the kernels
+        refused: "Refused | None"
+        hosts: "list[HostForecast]"
+
     class Summary(TypedDict):
         """The fact."""
 
@@ -163,5 +193,6 @@ if TYPE_CHECKING:
         failed: NotRequired[bool]
         skipped: NotRequired[bool]
         preflight: NotRequired["list[Tried]"]
+        encryption: NotRequired[Forecast]
         ansible_facts: NotRequired["dict[str, Summary]"]
         _ansible_no_log: NotRequired[bool]

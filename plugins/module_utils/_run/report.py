@@ -224,6 +224,9 @@ DIALLED = record(
         "detail": word,
     }
 )
+CAPABILITIES = record(
+    {"ciphers": each(word, FEW), "no_kernel_tls": optional(variant(NO_KERNEL_TLS)), "ssl": word, "no_relay": word}
+)
 CONNECT = record(
     {
         "listening": each(whole, FEW),
@@ -251,6 +254,7 @@ def report_parsers(told: "EndPlan") -> "dict[str, Parser]":
         "stages": each(STAGE, len(told["stages"])),
         "links": each(SIDE, 2 * len(told["links"])),
         "connect": CONNECT,
+        "encryption": CAPABILITIES,
         "warnings": each(variant(KINDS["EndWarning"]), FEW),
         "killed": each(PROCESS, FEW),
         "left": each(PROCESS, FEW),
