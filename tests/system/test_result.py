@@ -378,10 +378,11 @@ def test_rescue_sees_the_cause(done: Done) -> None:
 
 
 def defaults(at: At) -> Play:
-    defaults = {"group/plumbing.socketpipe.all": {"ports": "41000-41007", "listen": "remote", "fact": "site"}}
+    """A site encrypts everything, but for a task that says otherwise."""
+    of_site = {"ports": "41000-41007", "listen": "remote", "fact": "site", "encryption": "relay"}
     return Play(
-        [pipe(input="echo x", remote="cat"), pipe(input="echo x", remote="cat", ports="41010")],
-        keywords={"module_defaults": defaults},
+        [pipe(input="echo x", remote="cat"), pipe(input="echo x", remote="cat", ports="41010", encryption="none")],
+        keywords={"module_defaults": {"group/plumbing.socketpipe.all": of_site}},
     )
 
 
@@ -390,6 +391,7 @@ def test_module_defaults_for_the_group(fleet: Fleet, done: Done) -> None:
     default, given = done.results
     assert re.fullmatch(rf"{fleet['h1'].address}:4100[0-7]", default["links"][0]["destination_address"])
     assert given["links"][0]["destination_address"] == f"{fleet['h1'].address}:41010"
+    assert default["links"][0]["encryption"]["how"] == "relay" and given["links"][0]["encryption"] is None
     assert default["ansible_facts"].keys() == given["ansible_facts"].keys() == {"site"}
 
 

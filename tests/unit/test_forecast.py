@@ -119,7 +119,7 @@ def test_one_end_has_not_answered() -> None:
     assert forecast(plan, NAMES, reports) is None
 
 
-NO_RELAYS = ("relay", "(1, 0, 2) else", "(99, 0, 2) else")
+NO_RELAYS = ("tls", "(1, 0, 2) else", "(99, 0, 2) else")
 
 
 @pytest.mark.parametrize("changes", [(), (NO_RELAYS,)], ids=["", "old-ssl"])

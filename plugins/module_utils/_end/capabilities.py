@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What this host has for encrypted links: shipped only with a preflight, which reports it."""
 
-from . import relay
 from .keys import CIPHERS
 from .ktls_trial import trial
+from .tls import missing, version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +16,6 @@ def capabilities() -> "Capabilities":
     return {
         "ciphers": [cipher.name for cipher in CIPHERS if cipher.bit & can],
         "no_kernel_tls": problem,
-        "ssl": str(relay.ssl.OPENSSL_VERSION) if relay.ssl else "",
-        "no_relay": relay.missing(),
+        "ssl": version(),
+        "no_relay": missing(),
     }

@@ -40,6 +40,11 @@ class Failed(Exception):
         self.problem = {"kind": kind, "where": where, "error": error}
 
 
+def version() -> str:
+    """That of OpenSSL, "" if this Python has no module for it."""
+    return str(ssl.OPENSSL_VERSION) if ssl else ""
+
+
 def missing() -> str:
     """Why the TLS of this Python cannot be used for relays, "" if it can."""
     if ssl is None:
