@@ -32,7 +32,7 @@ def told(pair: Pair) -> None:
 
     def over() -> bool:
         pair.writer.insist()
-        return not pair.writer.is_telling(time.monotonic())
+        return pair.writer.released or not pair.writer.is_telling(time.monotonic())
 
     eventually(over)
 

@@ -7,6 +7,7 @@ import select
 import time
 
 from . import figures, link
+from .guard import release
 from .kernel import events
 from .lean import signal
 from .patience import Patience
@@ -93,6 +94,8 @@ class End:
         if any(side.state == link.COMMITTED for side in self.sides):
             self.commit_pause = min(0.25, self.commit_pause * 1.5)
             return self.commit_pause
+        if any(side.busy for side in self.sides):
+            return 0.02
         if any(side.flushing or side.is_telling(now) for side in self.sides):
             return 0.005
         if any(stage.phase == KILLED for stage in self.stages):
@@ -139,6 +142,9 @@ class End:
         for side in self.sides:
             side.drained()
             side.insist()
+            if side.transport.released and side.transport.guarded:
+                side.transport.guarded = False
+                release(self.guard, side.transport)
             side.wake(now)
         if now >= self.tick_at:
             self.tick_at = now + self.patience.tick

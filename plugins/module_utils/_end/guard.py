@@ -39,7 +39,7 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     """Fork.  Returns the channel to the guard in the end, and None in the guard after everything has ended."""
     try:
         become_subreaper()
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         end = os.fork()
     except OSError as exc:
         raise NotForked(exc.strerror) from exc
@@ -52,7 +52,7 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     for link in links:
         if link not in guarded:
             link.sock.close()
-    said = attend(end, ours, watch, patience.stop)
+    said = attend(end, ours, guarded, watch, patience.stop)
     if said != DONE:
         watch.say(clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone))
     else:
@@ -74,7 +74,16 @@ def dismiss(channel: socket.socket) -> None:
         pass  # it was killed, as the report shows
 
 
-def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> bytes:
+def release(channel: socket.socket, link: "Transport") -> None:
+    """Tell the guard to close its copy of a broken link, which the last close resets."""
+    try:
+        channel.send(b"%d" % link.inode)
+        os.kill(os.getppid(), signal.SIGCONT)
+    except OSError:
+        pass  # it was killed
+
+
+def attend(end: int, ours: socket.socket, links: "list[Transport]", watch: "Watch", enough: float) -> bytes:
     """Wait for the last message of the end.  After a signal, or if the controller is lost, enforce that it stops."""
     wake, wake_in = os.pipe()
     for fd in (wake, wake_in):
@@ -98,9 +107,14 @@ def attend(end: int, ours: socket.socket, watch: "Watch", enough: float) -> byte
             wanted[watch.out] = 0
         found = events(wanted, kill_at - time.monotonic() if phase == STOPPING else None)
         if ours.fileno() in found:
-            signal.set_wakeup_fd(-1)
-            catch(lambda number, frame: None)  # the rest takes little time
-            return ours.recv(1000)
+            said = ours.recv(1000)
+            if not said.isdigit():
+                signal.set_wakeup_fd(-1)
+                catch(lambda number, frame: None)  # the rest takes little time
+                return said
+            for link in [each for each in links if each.inode == int(said)]:
+                links.remove(link)
+                link.sock.close()
         if wake in found:
             os.read(wake, 4096)
         if found.get(watch.out, 0) & HANGUP:
@@ -118,7 +132,7 @@ def clean_up(name: str, end: int, links: "list[Transport]", said: str, enough: f
     for link in links:
         link.abort()  # refused while a process sleeps in it; that process is killed next, and our exit then resets it
     left, killed, status = kill_all(end, enough)
-    while any(link.is_telling(time.monotonic()) for link in links):
+    while any(link.is_telling(time.monotonic()) and not link.released for link in links):
         time.sleep(0.01)
         for link in links:
             link.insist()

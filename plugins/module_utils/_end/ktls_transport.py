@@ -4,7 +4,7 @@
 
 * There is no immediate reset: the kernel does not disconnect such a socket, and a read that waits with a part of its
   bytes treats a reset as an end of file.  So the writer aborts with a fatal alert, which stops every read.  The reset
-  follows, by netlink if permitted, otherwise when all holders have been killed.
+  follows, by netlink if permitted, otherwise when all have closed it: this end, its guard, and the holders, killed.
 * poll(2) and SIOCINQ show ciphertext.  Only MSG_PEEK shows the data for a stage, and it is used before the stage starts
   and after it has ended; while it runs, an error consumed here would be lost for the stage.
 * Anybody in between can send a FIN or a reset.  Only the numbers of records, encrypted at one side and decrypted at the
@@ -80,31 +80,38 @@ class KernelTls(Tcp):
             return
         self._shut(socket.SHUT_WR)  # a later reset then causes SIGPIPE in the writer's stage, as in a shell
         # a reading stage would treat our reset as an end of file, so it must be killed first, which closes the socket
-        self.pending = self.in_use
-        if not self.in_use:
-            ktls.destroy(self.sock)  # processes left running by the stage may still hold it
+        self.pending = self.in_use or not ktls.destroy(self.sock)
+        self._release()
+
+    def _release(self) -> None:
+        """Leave the reset to the last close, by a process that the stage has started."""
+        self.released = True
         self.sock.close()
 
     def insist(self) -> None:
         """Writer: alert the reader, then reset the connection.
 
         ``pending``: the holders must be killed first.  If the queue is full, a process may sleep in a write, and an
-        alert would wait behind it (tx_lock).
+        alert would wait behind it (tx_lock).  And where we may not reset a connection, the last close does.
         """
-        if not self.writer or not self.broken_at or self.reset:
+        if not self.writer or not self.broken_at or self.reset or self.released:
             return
         if not self.alerted and self._writable():
             self.alerted = ktls.alert(self.sock)
         if self.is_closed() or self.alerted and not self.unsent():
             self.reset = ktls.destroy(self.sock)
             self.pending = not self.reset
+            if not self.reset:
+                self._release()
         else:
             self.pending = not self.alerted
 
     def is_telling(self, now: float) -> bool:
         """Whether the reader's host does not know of an abort yet, and can still be told."""
-        if not self.writer or not self.broken_at or self.reset or now - self.broken_at > TELLING:
+        if not self.broken_at or self.reset or now - self.broken_at > TELLING:
             return False
+        if self.released:
+            return self.pending
         return not self.alerted or bool(self.unsent())
 
     # -- figures

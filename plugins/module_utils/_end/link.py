@@ -243,7 +243,11 @@ class Side:
 
     def is_telling(self, now: float) -> bool:
         """Whether it is broken, and the other host does not know yet."""
-        return self.state == ABORTED and self.transport.is_telling(now)
+        return self.state in (ABORTED, LEFT) and self.transport.is_telling(now)
+
+    def freed(self) -> None:
+        """No process holds it any more: what an abort has closed here is reset now."""
+        self.transport.pending = self.transport.pending and not self.transport.released
 
     def drain(self, most: int) -> "bool | None":
         """Read the rest left by a stage: True after at most ``most`` NUL bytes, False for others, None for not yet."""

@@ -71,6 +71,8 @@ class Rules:
             self.supervise(stage, now)
         if stage.phase in EXITED:
             self.judge(stage, now)
+        if stage.phase == SETTLED:
+            self.free(stage)
 
     def cancel(self, stop: "Stop", now: float) -> None:
         """Stop everything; readers get an error."""
@@ -207,10 +209,8 @@ class Rules:
 
     def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
         """Whether a process left running still has one of these open; waits for it, then fails the stage."""
-        # other stages have their own links, and under sudo they cannot be examined
-        others = {other.pid for other in self.stages if other is not stage and other.pid}
         try:
-            found = holders({side.inode for side in sides}, others)
+            found = holders({side.inode for side in sides}, self.others(stage))
         except Changed:
             found = {}
         else:
@@ -224,6 +224,28 @@ class Rules:
             return True
         stage.fail(holding(found))
         return False
+
+    def free(self, stage: Stage) -> None:
+        """Kill what a settled stage has left behind if that keeps a broken link from being reset.
+
+        The other host would not learn of it, and a stage there that does not use the link would stay.
+        """
+        stuck = [side for side in stage.fds.values() if side.busy]
+        if not stuck:
+            return
+        try:
+            found = holders({side.inode for side in stuck}, self.others(stage))
+        except Changed:
+            return  # the next call finds them
+        pids = {pid: name for pid, (name, how) in found.items() if how == HAS}
+        self.killed.update(pids)
+        kill(pids, signal.SIGKILL)
+        for side in stuck if not found else ():
+            side.freed()
+
+    def others(self, stage: Stage) -> "set[int]":
+        """The other stages: they have their own links, and under sudo they cannot be examined."""
+        return {other.pid for other in self.stages if other is not stage and other.pid}
 
     def break_links(self, stage: Stage) -> None:
         for side in stage.fds.values():

@@ -43,6 +43,7 @@ class Transport:
     tcp = True  # False: both sides are on this host, and there are no counters
     guarded = True  # whether the guard keeps a copy of the socket, to abort the link when the end has died
     in_use = False  # reader: whether a stage may be reading it
+    released = False  # whether an abort has closed ``sock``, and only other holders keep the connection
 
     def __init__(self, sock: socket.socket, writer: bool):
         self.sock, self.writer = sock, writer
@@ -66,7 +67,7 @@ class Transport:
         """Complete an abort that is pending."""
 
     def is_telling(self, now: float) -> bool:
-        """Writer: whether the reader's host does not know of an abort yet, and can still be told."""
+        """Whether the other host does not know of an abort yet, and can still be told."""
         return False
 
     def look(self) -> str:
