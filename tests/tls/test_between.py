@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import time
 import typing as t
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,10 +48,64 @@ def drop(piece: bytes, at: int) -> bytes | None:
     return b"" if LATE <= at < LATE + 16384 else piece
 
 
+def delay(piece: bytes, at: int) -> bytes | None:
+    if LATE <= at < LATE + 65536:
+        time.sleep(0.3)
+    return piece
+
+
+class Records:
+    """Passes on what the writer sends, record by record, after the handshake."""
+
+    NUMBER = 50  # the record that something is done to, in the middle of the data
+
+    def __init__(self) -> None:
+        self.rest: bytes | None = None
+        self.count = 0
+
+    def __call__(self, piece: bytes, at: int) -> bytes | None:
+        if self.rest is None and not piece.startswith(RECORD):
+            return piece
+        self.rest, passed = (self.rest or b"") + piece, b""
+        while len(self.rest) >= 5 and len(self.rest) >= (size := 5 + int.from_bytes(self.rest[3:5], "big")):
+            record, self.rest = self.rest[:size], self.rest[size:]
+            self.count += 1
+            one = self.each(record)
+            if one is None:
+                return passed or None
+            passed += one
+        return passed
+
+    def each(self, record: bytes) -> bytes | None:
+        raise NotImplementedError
+
+
+class Swap(Records):
+    """Two records in each other's place."""
+
+    held = b""
+
+    def each(self, record: bytes) -> bytes | None:
+        if self.count == self.NUMBER:
+            self.held, record = record, b""
+        elif self.count == self.NUMBER + 1:
+            record += self.held
+        return record
+
+
+class Stop(Records):
+    """Whole records, then no more."""
+
+    def each(self, record: bytes) -> bytes | None:
+        return record if self.count < self.NUMBER else None
+
+
+RECORD = b"\x17\x03\x03"
 CUT, CHANGED = {"cut on the way"}, {"changed on the way", "cut on the way"}
 # name: (what is done to the stream, how it is ended, the cause)
-MEDDLERS: dict[str, tuple[Meddle, str, set[str]]] = {
+MEDDLERS: dict[str, tuple[Meddle | type[Records], str, set[str]]] = {
     "nothing": (pass_on, "", set()),
+    "a delay": (delay, "", set()),
     "an end of file": (stop, "fin", CUT),
     "a reset of the reader": (stop, "reset", CUT),
     "a reset of both": (stop, "both reset", CUT),
@@ -58,7 +113,10 @@ MEDDLERS: dict[str, tuple[Meddle, str, set[str]]] = {
     "a replay": (replay, "", CHANGED),
     "junk": (inject, "", CHANGED),
     "a gap": (drop, "", CHANGED),
+    "a swap": (Swap, "", CHANGED),
+    "an end of file between records": (Stop, "fin", CUT),
 }
+HARMLESS = {"nothing", "a delay"}
 
 
 class FirstRecord:
@@ -67,7 +125,7 @@ class FirstRecord:
     done = False
 
     def __call__(self, piece: bytes, at: int) -> bytes | None:
-        if self.done or not piece.startswith(b"\x17\x03\x03"):
+        if self.done or not piece.startswith(RECORD):
             return piece
         self.done = True
         return piece[:5] + os.urandom(len(piece) - 5)
@@ -95,7 +153,8 @@ def run(
     launch: Launch, between: Callable[..., Between], sink: dict[str, t.Any], meddler: str | Meddle, dials: str = "a"
 ) -> tuple[Ends, Between]:
     """a writes, b reads; the end that dials dials who is in between."""
-    meddle, how = MEDDLERS[meddler][:2] if isinstance(meddler, str) else (meddler, "")
+    made, how = MEDDLERS[meddler][:2] if isinstance(meddler, str) else (meddler, "")
+    meddle = made() if isinstance(made, type) else made
     plan = make_plan(("a", sh("input", DATA)), ("b", sink), kernel_tls="must")
     listens = "b" if dials == "a" else "a"
     plan.ends[dials]["listen"] = False
@@ -105,12 +164,12 @@ def run(
     return launch(plan, inside=inside, patience={"drain": 1.0, "hold": 0.5}).wait(), somebody
 
 
-@pytest.mark.parametrize("dials", ["a", "b"])
+@pytest.mark.parametrize(("dials", "meddler"), [("a", "nothing"), ("b", "nothing"), ("a", "a delay")])
 def test_whoever_passes_all_on_learns_nothing(
-    launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path, dials: str
+    launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path, dials: str, meddler: str
 ) -> None:
     """Not a byte in clear, from the first to the last; the reader has them all."""
-    ends, somebody = run(launch, between, record("output", tmp_path / "seen"), "nothing", dials)
+    ends, somebody = run(launch, between, record("output", tmp_path / "seen"), meddler, dials)
     ends.ok()
     assert len(somebody.seen) > SIZE and b"marker" not in somebody.seen
     found = recorded(tmp_path / "seen")
@@ -123,7 +182,7 @@ def test_whoever_passes_all_on_learns_nothing(
 
 @pytest.mark.parametrize(
     ("meddler", "status"),
-    [*((name, 0) for name in sorted(set(MEDDLERS) - {"nothing"})), ("an end of file", 3), ("a bit", 3)],
+    [*((name, 0) for name in sorted(set(MEDDLERS) - HARMLESS)), ("an end of file", 3), ("a bit", 3)],
 )
 def test_what_is_done_to_the_stream_is_found_out(
     launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path, meddler: str, status: int
@@ -134,6 +193,12 @@ def test_what_is_done_to_the_stream_is_found_out(
     assert b"marker" not in somebody.seen
     found = recorded(tmp_path / "seen")
     assert found["bytes"] < SIZE
+    if meddler == "an end of file between records":
+        # known: this is the end for the stage, and only the records that both ends have counted show that it is not
+        assert found["how"] == "eof" and ends.stage("output")["rc"] == 0
+        counted = {side: ends.side("input", side)["encryption"]["records"] for side in "WR"}
+        assert counted["R"] == Records.NUMBER - 1 < counted["W"]
+        assert "was cut on the way" in verdict.cause["msg"] and "host-a" in verdict.cause["msg"]
     if MEDDLERS[meddler][1] == "":
         assert found["how"] != "eof", "a record that is not the writer's is no end of file"
     ends.gone()
