@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.tape.guest import Guest
 
 from .machine import passes
@@ -11,9 +13,20 @@ from .machine import passes
 # of the rules those that say how a link begins and ends; all of them pass, and take ten minutes
 RULES = """
     a_failed_source or linger or readers_start_late or commit_when or read_to_the_end or guard or end_adopts
-    or O_NONBLOCK or lives_on or shuts_its_own or gone_gets_sigpipe or dies_before
+    or O_NONBLOCK or stall_timeout or resets_nothing or may_reset_nothing or is_stopped or left_behind or
+    lives_on or shuts_its_own or gone_gets_sigpipe or dies_before
 """
 
 
 def test_the_rules(guest: Guest) -> None:
     passes(guest, "tests/unit/test_rules.py", "-k", "not without and not host] and (%s)" % " ".join(RULES.split()))
+
+
+# what a link is made of when the kernel encrypts it, what passes through it, and what is reported
+MEETINGS = ("everybody_listens", "only_one_listens", "reader_says_taken_once", "who_leaves_when_it_is_chosen")
+WHOLE_RUNS = ("bytes_are_equal", "both_links_are_busy", "samples_come", "programs_that_answer")
+
+
+@pytest.mark.parametrize(("name", "words"), [("meeting", MEETINGS), ("end", WHOLE_RUNS)])
+def test_meetings_and_whole_runs(guest: Guest, name: str, words: tuple[str, ...]) -> None:
+    passes(guest, f"tests/unit/test_{name}.py", "-k", " or ".join(words))
