@@ -477,6 +477,21 @@ def test_what_a_reader_has_left_behind_sees_no_end(launch: Launch, tmp_path: Pat
     assert not seen.exists() or recorded(seen)["how"] in BREAKS  # it may have been ended before it could say so
 
 
+BORN = "assert %s or signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())\n"
+
+
+def test_a_child_is_born_with_its_signals_blocked(launch: Launch) -> None:
+    """Python drops a signal that comes between fork(2) and its own first steps in the child: an end ran on for ever."""
+    changes = [
+        (module, line, line + indent + BORN % name)
+        for module, line, indent, name in (
+            ("guard", "            end = os.fork()\n", " " * 12, "end"),
+            ("spawn", "        pid = os.fork()\n", " " * 8, "pid"),
+        )
+    ]
+    launch(two(sh("input", "echo"), sh("output", "cat")), changes).wait().ok()
+
+
 # -- a stage fails
 
 

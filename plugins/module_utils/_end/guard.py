@@ -13,7 +13,7 @@ import time
 from .kernel import HANGUP, become_subreaper, events, signal_name
 from .lean import signal, socket
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups, listed
-from .watch import catch
+from .watch import SIGNALS, catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     try:
         become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        end = os.fork()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # Python drops those that a child gets at its birth
+        try:
+            end = os.fork()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     except OSError as exc:
         raise NotForked(exc.strerror) from exc
     if end == 0:

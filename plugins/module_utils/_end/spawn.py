@@ -166,7 +166,14 @@ def spawn(
     """
     result, result_in = os.pipe()
     parent = os.getpid()
-    pid = os.fork()
+    # Python drops the signals that a child gets at its birth; here they wait until it has none of our handlers
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    pid = -1
+    try:
+        pid = os.fork()
+    finally:
+        if pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if pid == 0:
         step, report = "fork", result_in
         try:
