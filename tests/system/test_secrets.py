@@ -1,6 +1,8 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A link's secret is in no command line, environment, file, log or output, all through a run, however it is delivered.
+"""The secret of a link and the keys of its relays are nowhere, all through a run, however they are delivered:
+
+in no command line, environment, file, log or output.
 
 What the secrets are is learnt without the collection's help: ansible-playbook's Python is told to write them down, and
 what they are packed into, where nobody looks for them.
@@ -47,6 +49,8 @@ def recording_compress(data, *more):
     packed = compress(data, *more)
     if any(secret in data for secret in known):
         keep(packed[-64:])  # enough to know this plan by
+        for part in data.split(b"-----BEGIN PRIVATE KEY-----")[1:]:
+            keep(part.split()[1])  # of the lines of its base64 the first that is secret in whole
     return packed
 
 secrets.token_hex, zlib.compress = recording_token_hex, recording_compress
@@ -164,6 +168,7 @@ def test_a_links_secret_is_nowhere(fleet: Fleet, work: Path, way: str, peer: str
         remote={"shell": f"touch {SCRATCH}/runs; cat"},
         output={"shell": "env >&2; cat > /dev/null"},
         peer=peer,
+        encryption="relay",
         _environment={"HARMLESS": "1"},
         **become,
     )
@@ -173,7 +178,7 @@ def test_a_links_secret_is_nowhere(fleet: Fleet, work: Path, way: str, peer: str
         started = playbook.start(fleet, task, args=["-vvvv"], **options)
         done = started.wait()
     assert done.only.status == "ok", done.result
-    assert len(search.secrets) == 2 + 2, "a link each way, in two plans"
+    assert len(search.secrets) == 2 + 2 + 4, "a link each way, in two plans, and a key for each side of each"
     assert search.looks > 3 and search.found == set()
     texts = {"output": done.output, "result": json.dumps(done.result), "log": log.read_text(encoding="utf-8")}
     forms = {form for secret in search.secrets for form in spellings(secret)}
