@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
 PAUSE = 1.0  # seconds before that
 # fields of the answer to a commit that the result also has
-KEPT = ("level", "base", "time", "bytes", "sha256", "elapsed", "rate", "tape", "file", "files")
+KEPT = ("level", "base", "time", "bytes", "sha256", "elapsed", "rate", "tape", "file", "files", "base_problem")
 NOTED = ("incomplete", "level_problem", "warning_count", "other_file_systems", "mounted")
 
 

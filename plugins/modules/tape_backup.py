@@ -253,6 +253,11 @@ level_problem:
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: str
   sample: ""
+base_problem:
+  description: Why this archive could not be restored, such as a base that is not in the catalog. Empty if it could.
+  returned: success, if it is RV(state=good)
+  type: str
+  sample: ""
 tar_warnings:
   description: The first warnings of C(tar).
   returned: success, if it is RV(state=good) or RV(state=estimated)
@@ -260,7 +265,7 @@ tar_warnings:
   elements: str
   sample: []
 warning_count:
-  description: The number of warnings.
+  description: The number of warnings of C(tar).
   returned: success, if it is RV(state=good) or RV(state=estimated)
   type: int
   sample: 0

@@ -177,7 +177,7 @@ ANSWERS: dict[str, Parser] = {
             "rate": optional(seconds),
             "files": count,
         },
-        {"incomplete": flag, "mounted": count},
+        {"incomplete": flag, "mounted": count, "base_problem": text},
     ),
     "finish": record(
         {

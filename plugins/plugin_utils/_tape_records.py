@@ -186,7 +186,8 @@ if TYPE_CHECKING:
 
         incomplete: NotRequired[bool]
         level_problem: str  # why it does not have the planned level
-        warnings: list[str]  # the first
+        base_problem: NotRequired[str]  # why it could not be restored
+        warnings: list[str]  # the first of tar
         warning_count: int
         other_file_systems: list[str]  # the first that were not archived
         mounted: NotRequired[int]  # how many there are

@@ -56,15 +56,13 @@ def where(row: Mapping[str, Any]) -> str:
 def notes_of(row: Mapping[str, Any]) -> list[str]:
     """Remarks on a good archive, for people."""
     notes = ["incomplete: some files could not be read"] if row.get("incomplete") else []
-    notes += [row["level_problem"]] if row.get("level_problem") else []
+    notes += [row[name] for name in ("level_problem", "base_problem") if row.get(name)]
     if row.get("mounted"):
         names = few(row.get("other_file_systems") or [], row["mounted"])
         notes.append(f"not archived (separate file systems): {names}")
-    warnings = row.get("tar_warnings") or []
-    told = [each for each in warnings if each != row.get("level_problem")]
-    number = (row.get("warning_count") or 0) - (len(warnings) - len(told))
+    number = row.get("warning_count") or 0
     if number:
-        notes.append(f"{count(number, 'warning')} of tar ({few(told, number, 1)})")
+        notes.append(f"{count(number, 'warning')} of tar ({few(row.get('tar_warnings') or [], number, 1)})")
     if row.get("slow"):
         notes.append(row["slow"])
     return notes

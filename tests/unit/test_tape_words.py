@@ -53,7 +53,11 @@ NOTES = [
     ({"mounted": 5, "other_file_systems": ["/a", "/b", "/c"]}, ["/a, /b, /c and 2 more"]),
     ({"warning_count": 1, "tar_warnings": ["changed"]}, ["1 warning of tar (changed)"]),
     ({"warning_count": 3, "tar_warnings": ["changed"]}, ["3 warnings of tar (changed and 2 more)"]),
-    ({"warning_count": 1, "tar_warnings": ["level 0"], "level_problem": "level 0"}, ["level 0"]),
+    ({"level_problem": "level 0", "base_problem": ""}, ["level 0"]),
+    (
+        {"warning_count": 2, "tar_warnings": ["level 0"], "level_problem": "level 0", "base_problem": "no base"},
+        ["level 0", "no base", "2 warnings of tar (level 0 and 1 more)"],
+    ),
     ({"slow": "the tape is slow"}, ["the tape is slow"]),
     ({"incomplete": True}, ["incomplete: some files could not be read"]),
 ]

@@ -224,7 +224,7 @@ def test_a_level_that_the_host_could_not_make(tape_host: Maker) -> None:
     data = archive("R2", "h1")
     host.sink("R2", "h1", data, 1, "R1")
     why = "level 0 instead of 1: no state of run R1 is on this host"
-    done = host.commit("R2", "h1", data, level=0, base=None, level_problem=why, warnings=[why], warning_count=1)
+    done = host.commit("R2", "h1", data, level=0, base=None, level_problem=why)
     assert (done.answer["level"], done.answer["base"], done.answer["level_problem"]) == (0, None, why)
     assert [each["run"] for each in host.ok("chain", "--host", "h1")["archives"]] == ["R2"]
     request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
@@ -238,7 +238,7 @@ def test_an_increment_to_what_is_not_known(tape_host: Maker) -> None:
     host.sink("R2", "h1", data, 1, "R1")
     answer = host.commit("R2", "h1", data, level=1, base="R1", warnings=["x"], warning_count=1).answer
     text = "its base, run R1, is not in the catalog: run level 0"
-    assert (answer["warnings"], answer["warning_count"]) == ([text], 2)
+    assert (answer["base_problem"], answer["warnings"], answer["warning_count"]) == (text, ["x"], 1)
     request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
     answer = host.ok("plan", data=request)
     assert answer["hosts"]["h1"]["level"] == 0

@@ -11,7 +11,7 @@ from subprocess import DEVNULL
 from ..common import names
 from ..common.names import shown
 from ..common.problem import SETTINGS, Problem
-from .crew import MOST_LINES, Child, Crew, pipe
+from .crew import Child, Crew, pipe
 from .filenames import List
 from .gnutar import Tar, TarSays, checksum_argv, complaint
 from .machine import machine_id, same_machine
@@ -52,9 +52,11 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
         states.prune(kept)
         raise
     states.save(run, facts)
-    for line in facts["warnings"]:
+    lines = [plan.level_problem] if plan.level_problem else []
+    for line in lines + facts["warnings"]:
         sys.stderr.write(line + "\n")
-    sys.stderr.write("%d files, %d bytes, %d warnings\n" % (facts["files"], facts["bytes"], facts["warning_count"]))
+    count = len(lines) + facts["warning_count"]
+    sys.stderr.write("%d files, %d bytes, %d warnings\n" % (facts["files"], facts["bytes"], count))
 
 
 class Creation:
@@ -131,7 +133,6 @@ class Creation:
 
     def facts(self, status: int, digest: str) -> "dict[str, Any]":
         """The facts of the archive, for the report."""
-        problem = [self.plan.level_problem] if self.plan.level_problem else []
         return {
             "run": self.run,
             "set": self.plan.settings.set,
@@ -150,8 +151,8 @@ class Creation:
             "sha256": digest,
             "tar": status,
             "incomplete": status == INCOMPLETE,
-            "warnings": (problem + self.says.first)[:MOST_LINES],
-            "warning_count": self.says.count + len(problem),
+            "warnings": self.says.first,
+            "warning_count": self.says.count,
             "other_file_systems": other_file_systems(self.plan, self.says.elsewhere),
             "files": self.listing.count,
             "elapsed": round(time.time() - self.plan.started, 3),

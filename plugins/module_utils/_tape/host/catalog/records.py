@@ -57,7 +57,9 @@ if TYPE_CHECKING:
         rate: NotRequired["float | None"]
         problem: NotRequired[str]
         rebuilt: NotRequired[str]  # the time at which it was read in from its tape
-        warnings: NotRequired["list[str]"]
+        level_problem: NotRequired[str]  # why it does not have the planned level
+        base_problem: NotRequired[str]  # why it could not be restored
+        warnings: NotRequired["list[str]"]  # of tar
         warning_count: NotRequired[int]
         other_file_systems: NotRequired["list[str]"]
         alerts: NotRequired["list[int]"]  # of the drive, while it was written

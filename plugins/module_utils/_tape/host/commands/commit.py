@@ -45,9 +45,9 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         elif foreign:
             archive["state"], archive["problem"] = records.FAILED, foreign
         else:
-            add_warning(said, without_base(archives, said))
             files.write_whole(lists.path(catalog, archive), listing)
             reported: "Any" = {key: said[key] for key in KEYS}
+            reported["base_problem"] = without_base(archives, said)
             archive.update(reported)
             archive["host_time"], archive["state"] = said["time"], records.GOOD
     if archive["state"] == records.FAILED:
@@ -130,12 +130,6 @@ def without_base(archives: "list[records.Archive]", said: "dict[str, Any]") -> s
     if not said["level"] or any((each["run"], each["host"], each["set"], each["state"]) == whose for each in archives):
         return ""
     return "its base, run %s, is not in the catalog: run level 0" % said["base"]
-
-
-def add_warning(said: "dict[str, Any]", text: str) -> None:
-    if text:
-        said["warnings"] = [text] + said["warnings"]
-        said["warning_count"] += 1
 
 
 def parse(line: bytes) -> "dict[str, Any]":
