@@ -16,6 +16,10 @@ from ..common.call import Call
 from ..common.problem import FAILED, SETTINGS, Problem
 from ..common.process import Ended, end_on_signals
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 LEVELS = range(names.HIGHEST + 1)
 
 
@@ -42,7 +46,11 @@ def arguments() -> argparse.ArgumentParser:
         command.add_argument(
             "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead at that run"
         )
+    add_extract(commands)
+    return parser
 
+
+def add_extract(commands: "Any") -> None:
     extract = commands.add_parser(
         "extract", help="read an archive from standard input, restore its files below a directory"
     )
@@ -65,7 +73,6 @@ def arguments() -> argparse.ArgumentParser:
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")
     extract.add_argument("paths", nargs="*", metavar="PATH", help="restore only these paths, as named on their host")
-    return parser
 
 
 def run(call: Call, words: argparse.Namespace) -> None:

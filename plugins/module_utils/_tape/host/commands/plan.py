@@ -36,29 +36,25 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     """
     settings, catalog = session.settings, session.catalog
     request = read_request(args.input)
+    dry, resume = bool(request.get("dry")), bool(request.get("resume"))
     scan.need(settings)
-    run, asked = request.get("run") or "", request["hosts"]
     every = catalog.archives()
     warnings = catalog.warnings()
-    if request.get("resume"):
-        check_resume(catalog, run, every)
+    if resume:
+        check_resume(catalog, request["run"], every)
     warnings += gone_back(every)
     doubt = clock.doubt(session, every)
     warnings += [doubt] if doubt else []
-    if not request.get("dry"):
+    if not dry:
         clock.note(session, every)
-    run = run or new_run(catalog, bool(request.get("dry")), {archive["run"] for archive in every})
-    session.run = run
+    session.run = request["run"] or new_run(catalog, dry, {archive["run"] for archive in every})
     bases = Bases(session, every, settings.reuse == "expired" and not doubt)
-    hosts = {host: bases.plan(host, wish, bool(request.get("resume"))) for host, wish in asked.items()}
+    hosts = {host: bases.plan(host, wish, resume) for host, wish in request["hosts"].items()}
     warnings += bases.warnings
     drives = look(session, warnings)
-    todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
-    # hosts of unknown duration first, then the longest
-    order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
-    tapes, sentence = packing(settings, drives, [todo[host]["bytes"] for host in order])
+    order, tapes, sentence = packed(settings, drives, hosts)
     return {
-        "run": run,
+        "run": session.run,
         "hosts": hosts,
         "order": order,
         "drives": drives,
@@ -68,11 +64,22 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     }
 
 
+def packed(
+    settings: "Settings", drives: "list[dict[str, Any]]", hosts: "dict[str, dict[str, Any]]"
+) -> "tuple[list[str], int | None, str]":
+    """(the hosts to back up in their order, the number of tapes for their archives, a sentence on it)."""
+    todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
+    # hosts of unknown duration first, then the longest
+    order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
+    return (order, *packing(settings, drives, [todo[host]["bytes"] for host in order]))
+
+
 def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
     """The request, from a module or standard input; raises Problem."""
     try:
         request = json.loads(sys.stdin.buffer.read().decode()) if given is None else given
-        if request.get("run"):
+        request["run"] = request.get("run") or ""
+        if request["run"]:
             names.checked("run", request["run"])
         for host, wish in request["hosts"].items():
             names.host(host)
