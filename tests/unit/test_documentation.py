@@ -355,3 +355,21 @@ def test_every_path_of_the_tree_exists() -> None:
     tree = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## The tree\n")[2].partition("\n## ")[0]
     paths = re.findall(r"^    ([a-z_/]+/) ", tree, re.M)
     assert len(paths) > 15 and [path for path in paths if not (ROOT / path).is_dir()] == []
+
+
+# -- the paths in CONTRIBUTING.md
+
+
+@pytest.mark.parametrize(("title", "most"), [("How to follow a failure", 10), ("How to follow a backup", 15)])
+def test_a_path_through_the_code_is_short_and_true(title: str, most: int) -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. `(\S+)`:(.*)", section, re.M)
+    assert 5 < len(steps) <= most
+    every = [path for top in ("plugins", "roles") for path in (ROOT / top).rglob("*") if path.is_file()]
+    for name, text in steps:
+        found = [path for path in every if f"/{path.relative_to(ROOT).as_posix()}".endswith(f"/{name}")]
+        assert len(found) == 1, (name, found)
+        code = found[0].read_text(encoding="utf-8")
+        for known in re.findall(r"`([\w.]+)`", text):
+            for part in known.split("."):
+                assert re.search(rf"^\s*(def|class) {part}\b", code, re.M), (name, known)

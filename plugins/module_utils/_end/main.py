@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def main(plan: "EndPlan") -> "NoReturn":
     """Run one end of a plan; the report goes to standard output, the exit status is always 0.
 
+    On the controller, launch.Launch.conclude reads it.
     Ansible treats 255 as "unreachable" and may repeat the command.  The end and its guard, two processes by then, both
     exit by the last line.
     """
