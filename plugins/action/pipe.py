@@ -202,7 +202,7 @@ class ActionModule(ActionBase):
         result["msg"] = bounded("; ".join(words), MSG_MOST, last=False)
         if not works:
             result["failed"] = True
-            sentence = f"neither host can reach the other. {who_tried_what(verdict)}"
+            sentence = f"neither host can reach the other. {who_tried_what(verdict, plan.ends)}"
             result["msg"] = bounded(sentence, MSG_MOST, last=False)
             cause: Cause = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
             result["cause"] = cause

@@ -22,7 +22,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 SHIPPED = bootstrap.end_modules(bootstrap.MORE_MODULES)
 SOURCES = dict(bootstrap.sources(SHIPPED))
-SIZE = 146_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
+SIZE = 148_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
@@ -88,19 +88,21 @@ def test_all_that_an_end_imports_is_shipped() -> None:
 
 
 def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
-    """And what checks, to those only that check."""
-    assert set(SHIPPED) - set(bootstrap.MODULES) == {*bootstrap.ENCRYPTION_MODULES, *bootstrap.PREFLIGHT_MODULES}
+    """What checks, to those only that check; and the barrier to an end that is not one of two."""
+    assert set(SHIPPED) - set(bootstrap.MODULES) == set(bootstrap.MORE_MODULES)
     checks: Any = {"preflight": True, "kernel_tls": "", "links": []}
-    assert set(bootstrap.of_plan(checks)) == set(SHIPPED)
-    ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay")]
+    assert set(bootstrap.of_plan(checks)) == set(SHIPPED) - set(bootstrap.BARRIER_MODULES)
+    ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
-        plan: Any = {"kernel_tls": kernel, "preflight": False, "links": [{"encryption": None}]}
+        links = [{"encryption": None, "barrier": "barrier" in way}]
+        plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links}
         if "relay" in way:
-            plan["links"].append({"encryption": {"how": "relay"}})
+            plan["links"].append({"encryption": {"how": "relay"}, "barrier": False})
         wanted = [
             *(bootstrap.KERNEL_MODULES if "kernel" in way else []),
             *(bootstrap.RELAY_MODULES if "relay" in way else []),
+            *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
         ]
         assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main"]
     assert SHIPPED[-1] == "_end.main", "the loader calls the main of the last one"
@@ -181,7 +183,7 @@ def test_sources_compile_on_every_python(version: str) -> None:
 def test_it_starts_on_every_python(version: str) -> None:
     """Byte code where the versions agree, the source anywhere else; the same with modules added."""
     python = pythons.needed(version)
-    more = bootstrap.extended(program(), bootstrap.sources(bootstrap.ENCRYPTION_MODULES))
+    more = bootstrap.extended(program(), bootstrap.sources(bootstrap.MORE_MODULES))
     for each in (program(), more):
         result = run(bootstrap.command([python], LABEL), bootstrap.stream(each, PLAN))
         report = said(result)

@@ -74,6 +74,41 @@ def pipe(listen: tuple[bool, bool] = (True, True), **options: Any) -> Plan:
     return plan
 
 
+# chains, with "," between them: an end's letter and a number of its own for each stage
+@pytest.mark.parametrize(
+    ("chains", "barrier"),
+    [
+        ("a1-b1", ""),
+        ("a1-b1-a2", ""),
+        ("a1-a2-b1-b2", ""),
+        ("a1-b1,a1-b2", ""),
+        ("a1-b1-c1", "a1-b1 b1-c1"),
+        ("a1-b1,a1-c1-d1", "a1-b1 a1-c1 c1-d1"),
+        ("a1-b1-a2-c1", "a1-b1 a2-c1"),
+        ("a1-a2-b1-b2-c1", "a2-b1 b2-c1"),
+        ("a1-b1-c1-b2-a2-d1", "a1-b1 b1-c1 a2-d1"),
+        ("c1-b1-a1", "c1-b1 b1-a1"),
+    ],
+)
+def test_the_links_of_the_barrier(chains: str, barrier: str) -> None:
+    """A path to each end from the source; none in a plan of two ends, which is as it was on the wire."""
+    plan = Plan({})
+    links = [pair for chain in chains.split(",") for pair in zip(chain.split("-"), chain.split("-")[1:])]
+    for name in sorted({name for pair in links for name in pair}):
+        if name[0] not in plan.ends:
+            plan.add_end(name[0])
+        plan.add_stage(name[0], stage(name))
+    for number, (writer, reader) in enumerate(links, 1):
+        plan.connect(writer, reader, number)
+    wanted = {word.replace("-", " \u2192 ") for word in barrier.split()}
+    assert plan.barrier() == wanted
+    told = [(link["id"], link["barrier"]) for end in plan.ends for link in plan.for_end(end)["links"]]
+    assert {name for name, set_ in told if set_} == wanted
+    # each end but the first has one link above it, that of a writer which it reaches
+    above = [link["reader"] for link in plan.links if link["id"] in wanted]
+    assert len(above) == len(set(above)) == (len(plan.ends) - 1 if wanted else 0)
+
+
 def test_an_end_is_told_its_own_part() -> None:
     plan = pipe(connect_timeout=7)
     told = plan.for_end("peer")

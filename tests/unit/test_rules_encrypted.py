@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit import ends, test_rules
 
@@ -16,6 +19,18 @@ OTHERWISE = {
 ALL = {name: test for name, test in vars(test_rules).items() if name.startswith("test_")}
 assert set(ALL) >= OTHERWISE
 globals().update({name: test for name, test in ALL.items() if name not in OTHERWISE})
+
+
+def test_relays_that_do_not_accept_each_other(launch: Callable[..., ends.Ends]) -> None:
+    """The cause is theirs, although the links between them and their stages break as well."""
+
+    def alter(spec: dict[str, Any]) -> None:
+        if spec["end"] == "b":
+            spec["links"][0]["encryption"]["peer"] = ends.make_certificate()["certificate"]
+
+    cause = launch(test_rules.two(ends.sh("source", "echo"), ends.stage("sink", ["cat"])), told=alter).wait().cause()
+    assert cause["kind"] in ("changed on the way", "cut on the way")  # as the one or the other has seen it
+    assert "the TLS handshake was" in cause["msg"]
 
 
 @pytest.fixture(autouse=True)

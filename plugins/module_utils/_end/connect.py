@@ -13,7 +13,7 @@ from .lean import socket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .dialler import Attempt
-    from .handshake import Conversation, Step, Terms
+    from .handshake import Conversation, Prove, Step, Terms
     from .keys import Cipher
 
 
@@ -31,6 +31,7 @@ class Connection:
         self.counted: "dict[str, int | None]" = {}
         self.terms: "Terms | None" = None  # for a socket that is to be armed once all before is sent
         self.cipher: "Cipher | None" = None  # of the kernel's TLS on this connection
+        self.prove: "Prove | None" = None  # for messages after the handshake (see barrier)
 
     @property
     def known(self) -> bool:
@@ -46,7 +47,7 @@ class Connection:
         self._take(next(self.talk))
 
     def _take(self, step: "Step") -> None:
-        self.terms = step.terms
+        self.terms, self.prove = step.terms, step.prove
         if self.terms and not self.terms.writer:
             self._arm(self.terms)
         self.out += step.send

@@ -15,10 +15,10 @@ from . import figures
 from .kernel import accept, set_linger, signal_name, tcp_info
 from .lean import signal, socket
 from .link import BROKEN, EOF, LEFT, OPEN, READ, Side
-from .relay import COUNTERS, become
+from .relay import BACK_FD, COUNTERS, become
 from .spawn import spawn
 from .stage import ALIVE, EXITED, RUNNING, SETTLED, Kept, Stage
-from .tls import missing
+from .tls import GONE, missing
 from .transport import Tcp, local_pair
 
 TYPE_CHECKING = False
@@ -52,12 +52,22 @@ class Relay(Stage):
         self.page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the relay
         self.cipher = ""
         reader.faces = not link.writer
+        self.uncounted = 0  # bytes that the ends exchange before the data
+        self.back: "int | None" = None  # a pipe to the relay, for a message that it passes back
         if not link.writer and reader.twin:
-            reader.handed_over = lambda: int(COUNTERS.unpack_from(self.page, 0)[0])
+            reader.handed_over = self.count
+
+    def count(self) -> int:
+        """Bytes of data so far."""
+        return max(0, int(COUNTERS.unpack_from(self.page, 0)[0]) - self.uncounted)
 
     def start(self) -> None:
         self.stderr = Kept(last=True)
+        theirs = [self.stderr.theirs]
         targets = {0: self.ins[0].sock.fileno(), 1: self.outs[0].sock.fileno(), 2: self.stderr.theirs}
+        if "back" in self.encryption and not self.link.writer:
+            targets[BACK_FD], self.back = os.pipe()
+            theirs.append(targets[BACK_FD])
 
         def run() -> None:
             become(self.name, self.encryption, self.patience, self.page)
@@ -67,7 +77,19 @@ class Relay(Stage):
             self.started_at = time.monotonic()
             self.enter(RUNNING)
         finally:
-            os.close(self.stderr.theirs)
+            for fd in theirs:
+                os.close(fd)
+
+    def pass_back(self, message: bytes) -> None:
+        """Reader: send a message to the writer's end, against the direction of the data; raises OSError."""
+        if self.back is not None:
+            os.write(self.back, message)
+            os.close(self.back)
+            self.back = None
+
+    def passed_back(self) -> bytes:
+        """Writer: the message of the reader's end, b"" before its arrival."""
+        return bytes.fromhex(self.said().get("back", ""))
 
     def said(self) -> "RelayWords":
         """The messages of the relay to the end so far."""
@@ -121,6 +143,8 @@ class Relay(Stage):
         """The reason of its own failure; None if a neighbour failed."""
         said = self.said()
         kind = said.get("kind")
+        if kind == GONE:
+            return None
         if kind == "cut on the way" or kind == "changed on the way" or kind == "no tls":
             return {"kind": kind, "where": said.get("where", ""), "error": said.get("error", "")}
         killed = signal_name(self.signal) if self.signal else ""
@@ -129,8 +153,8 @@ class Relay(Stage):
 
     def cover(self, report: "SideReport") -> "SideReport":
         """The report of its link, with the bytes of data instead of the encrypted bytes."""
-        count, records = COUNTERS.unpack_from(self.page, 0)
-        report["bytes"] = count
+        _count, records = COUNTERS.unpack_from(self.page, 0)
+        report["bytes"] = self.count()
         if self.ready:
             report["encryption"] = {"how": "relay", "cipher": self.cipher, "records": records}
         if not self.link.writer:

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
+    from .barrier import Barrier
     from .link import Side
     from .records import EndPlan, Report, SideReport
     from .watch import Watch
@@ -28,16 +29,27 @@ if TYPE_CHECKING:
 class End:
     """All stages and links of one host in one run."""
 
-    def __init__(self, plan: "EndPlan", sides: "list[Side]", watch: "Watch", guard: "socket.socket"):
-        """In ``sides``, those between a relay and its stage come last, because they replace the link there."""
-        self.plan, self.sides, self.watch, self.guard = plan, sides, watch, guard
+    def __init__(
+        self,
+        plan: "EndPlan",
+        sides: "list[Side]",
+        watch: "Watch",
+        guard: "socket.socket",
+        barrier: "Barrier | None" = None,
+    ):
+        """In ``sides``, those between a relay and its stage come last, because they replace the link there.
+
+        ``barrier``: None if stages may start when all links of this end are made.
+        """
+        self.plan, self.sides, self.watch, self.guard, self.barrier = plan, sides, watch, guard, barrier
         by_key = {(side.id, side.writer): side for side in sides}
-        self.stages = [Stage(spec, by_key) for spec in plan["stages"]]
-        self.stages += [side.relay for side in sides if side.relay]
+        # relays come first, because they know why a link is broken
+        self.stages: "list[Stage]" = [side.relay for side in sides if side.relay]
+        self.stages += [Stage(spec, by_key) for spec in plan["stages"]]
         self.patience = Patience(plan["patience"])
-        self.rules = Rules(self.stages, self.patience)
+        self.rules = Rules(self.stages, self.patience, barrier)
         self.left: "dict[int, str]" = {}  # {pid: name} of processes that outlive the run
-        self.began = time.monotonic()
+        self.began = time.monotonic()  # all times of the report count from here
         self.tick_at = self.began
         self.sample_at = self.began + plan["sample"] if plan["sample"] else None
         self.commit_pause = 0.001
@@ -58,6 +70,8 @@ class End:
 
     def settled(self) -> bool:
         now = time.monotonic()
+        if self.barrier and self.rules.sealed() and self.barrier.step():
+            self.begin(now)
         for stage in self.stages:
             self.rules.apply(stage, now)
         if not self.over():
@@ -65,6 +79,12 @@ class End:
         for side in self.sides:
             side.part()
         return self.rules.failed() or not any(side.lingers for side in self.sides)
+
+    def begin(self, now: float) -> None:
+        """All links of the plan are made."""
+        self.began = now
+        for side in self.sides:
+            side.begin(now)
 
     def over(self) -> bool:
         """Whether nothing is left to do here; readers on other hosts may still be running."""
@@ -78,9 +98,11 @@ class End:
         for stage in self.stages:
             wanted.update((kept.fd, select.POLLIN) for kept in stage.pipes())
             for side in stage.ins:
-                waits = stage.phase == WAITING and side.state == link.OPEN and not self.rules.sealing()
+                waits = stage.phase == WAITING and side.state == link.OPEN and not self.rules.waiting()
                 if waits or stage.phase == DRAINING:
                     wanted[side.sock.fileno()] = (side.wanted() or 0) | select.POLLIN
+        for fd in self.barrier.fds() if self.barrier else ():
+            wanted[fd] = wanted.get(fd, 0) | select.POLLIN
         return wanted
 
     def links(self) -> "dict[int, int]":
@@ -148,12 +170,14 @@ class End:
             side.wake(now)
         if now >= self.tick_at:
             self.tick_at = now + self.patience.tick
+            if self.barrier and not self.barrier.passed:
+                self.begin(now)  # no byte has to move yet
             for side in self.sides:
                 side.check(now)
         if self.sample_at is not None and now >= self.sample_at:
             self.sample_at = now + self.plan["sample"]
-            if self.over():
-                return  # and no byte moves any more
+            if self.over() or self.rules.waiting():
+                return  # no byte moves
             self.watch.say({"sample": self.side_reports(), "at": now - self.began})
 
     def clear_up(self) -> None:
@@ -183,6 +207,8 @@ class End:
         return [figures.report(side, self.began) for side in self.sides if not side.hidden]
 
     def report(self) -> "Report":
+        if self.barrier and not self.barrier.passed:
+            self.began = time.monotonic()  # before all that happened after the start on other hosts
         return {
             "end": self.plan["end"],
             "cancelled": self.rules.cancelled,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     FindKey = Callable[[bytes, int, bytes], tuple["Key", bytes, str]]
     Conversation = Generator["Step", bytes, None]
+    Prove = Callable[[bytes], bytes]  # the MAC of a later message on the same connection, by its label
 
 MAGIC = b"SKTPIPE1"
 WRITER, READER = b"W", b"R"
@@ -66,10 +67,18 @@ DONE = "done"
 class Step:
     """One step of a handshake: bytes to send, the resulting phase, the number of bytes to read next."""
 
-    __slots__ = ("send", "phase", "want", "link", "terms")
+    __slots__ = ("send", "phase", "want", "link", "terms", "prove")
 
-    def __init__(self, send: bytes, phase: str, want: int = 0, link: str = "", terms: "Terms | None" = None) -> None:
-        self.send, self.phase, self.want, self.link, self.terms = send, phase, want, link, terms
+    def __init__(
+        self,
+        send: bytes,
+        phase: str,
+        want: int = 0,
+        link: str = "",
+        terms: "Terms | None" = None,
+        prove: "Prove | None" = None,
+    ) -> None:
+        self.send, self.phase, self.want, self.link, self.terms, self.prove = send, phase, want, link, terms, prove
 
 
 class Terms:
@@ -156,11 +165,15 @@ def listen(
 def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes, common: int) -> "Conversation":
     """The last part, after both proofs: the writer chooses the connection for the link, and the reader confirms it."""
     terms = Terms(key.agree(side, nonces), common, own_side == WRITER) if common else None
+
+    def prove(label: bytes) -> bytes:
+        return key.prove(label, side, nonces)
+
     if own_side == WRITER:
         filling = yield Step(last, PARKED)
         size = len(filling)
         confirm = CONFIRM.pack(size, key.prove(b"confirm", side, nonces, size))
-        taken = yield Step(confirm + filling, CHOSEN, MAC, terms=terms)
+        taken = yield Step(confirm + filling, CHOSEN, MAC, terms=terms, prove=prove)
         key.check(b"taken", side, nonces, taken)
     else:
         size, proof = CONFIRM.unpack((yield Step(last, KNOWN, CONFIRM.size)))
@@ -169,4 +182,4 @@ def _settle(key: "Key", own_side: bytes, side: bytes, nonces: bytes, last: bytes
             raise Stranger("wrong filling")
         if size and (yield Step(b"", KNOWN, size)).strip(b"\0"):
             raise Stranger("wrong filling")
-        yield Step(key.prove(b"taken", side, nonces), ENDING, terms=terms)
+        yield Step(prove(b"taken"), ENDING, terms=terms, prove=prove)

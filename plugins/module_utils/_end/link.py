@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .connect import Connection
     from .encrypted import Relay
+    from .handshake import Prove
     from .kernel import Counters
     from .records import EndWarning, LinkSpec, SideProblem
     from .transport import Transport
@@ -50,6 +51,7 @@ class Side:
         self.hidden = False  # whether it is between a relay and the stage
         self.faces = False  # reader: whether the stage itself reads from it
         self.handed_over: "Callable[[], int] | None" = None  # counts bytes of a relay, if the kernel cannot
+        self.prove: "Prove | None" = None  # for the messages of the barrier, if the link is part of it
         self.state = OPEN
         self.problem: "SideProblem | None" = None
         self.warnings: "list[EndWarning]" = []
@@ -150,6 +152,10 @@ class Side:
             self.abort(problem)
 
     # -- operations
+
+    def begin(self, now: float) -> None:
+        """Count time from now: before, the stages of the plan could not start."""
+        self.since = self.pulse.moved_at = now
 
     def start_reading(self) -> None:
         """Enable whole reads, before the reader starts.
@@ -290,7 +296,9 @@ class Side:
 
 def tcp_side(spec: "LinkSpec", connection: "Connection") -> Side:
     """The side of a link from an authenticated connection."""
-    return Side(spec, make_ready(spec, connection))
+    side = Side(spec, make_ready(spec, connection))
+    side.prove = connection.prove if spec["barrier"] else None
+    return side
 
 
 def local_sides(spec: "LinkSpec") -> "tuple[Side, Side]":

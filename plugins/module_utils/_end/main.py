@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import socket
     from typing import NoReturn
 
+    from .barrier import Barrier
     from .connect import Connection
     from .records import EndPlan, EndWarning, Refusal, Report
 
@@ -150,6 +151,14 @@ def make_sides(plan: "EndPlan", meeting: Meeting, made: "dict[str, Connection]")
     return sides, None
 
 
+def make_barrier(sides: "list[Side]") -> "Barrier | None":
+    if not any(side.prove for side in sides):
+        return None
+    from .barrier import Barrier  # shipped only then
+
+    return Barrier(sides)
+
+
 def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
     """Make the links, split off the guard, supervise; returns the same as ``run``."""
     can, refused = abilities(plan)
@@ -172,7 +181,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
     if channel is None:
         return None, None
     try:
-        report = End(plan, sides, watch, channel).run()
+        report = End(plan, sides, watch, channel, make_barrier(sides)).run()
     except Exception as exc:
         confess(channel, exc)
         raise

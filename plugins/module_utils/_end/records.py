@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
         cipher: str
         version: str  # of TLS
+        # "gone": the other end gave up before the start
         # "": an error of its own, or a consequence of a neighbour's failure
-        kind: Literal["cut on the way", "changed on the way", "no tls", ""]
+        kind: Literal["cut on the way", "changed on the way", "no tls", "gone", ""]
         where: str  # as in OnTheWay; missing if there is no kind
         error: str
+        back: str  # the message that came against the direction of the data, in hexadecimal
 
     # -- the plan, which an end reads
 
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
         peer: str  # the certificate of the other side
         step: NotRequired[int]  # for tests, see relay
         budget: NotRequired[int]
+        back: NotRequired[int]  # bytes of a message against the direction of the data, before them
 
     class LinkSpec(TypedDict):
         """One end's side of a link, or both sides of a link within it."""
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
         stall_timeout: int  # seconds without a byte; 0 for no limit
         dead_peer: int  # seconds without a packet; 0 for no limit
         encryption: "Encryption | None"
+        barrier: bool  # whether "ready" and "go" are exchanged on it (see barrier)
         address: NotRequired[str]  # of the connection, with the port
         peer: NotRequired[str]
 
@@ -289,7 +293,7 @@ if TYPE_CHECKING:
         """The encrypted stream was changed or cut between the hosts, or they have no common TLS."""
 
         kind: Literal["cut on the way", "changed on the way", "no tls"]
-        where: str  # handshake, time, certificate, stream, end or record
+        where: str  # start, handshake, time, certificate, stream, end or record
         error: str  # the text of OpenSSL; for time, the seconds
 
     class RelayFailed(TypedDict):

@@ -16,13 +16,14 @@ stream never ends there, and a cut at this point is detected.
 This module and tls are shipped, and ``ssl`` imported, only if a plan needs relays.
 """
 
+import errno
 import os
 import select
 import struct
 
 from .kernel import c_prctl, events
 from .lean import signal, socket
-from .tls import BUFFER, CHANGED, END, STREAM, Failed, Tls, reason
+from .tls import BUFFER, CHANGED, CUT, END, GONE, STREAM, Failed, Tls, reason
 from .wire import to_json
 
 try:
@@ -40,6 +41,7 @@ RECORD = 16384  # bytes of data in a TLS record, at most
 STEP = 1 << 30  # bytes: a session may end after a multiple of this
 BUDGET = 1 << 33  # blocks of AES (16 bytes) that one key may seal: 128 GiB in full records
 PR_SET_DUMPABLE, PR_SET_NAME = 4, 15  # linux/prctl.h
+BACK_FD = 3  # the descriptor of a relay, open, with a message to pass back
 COUNTERS = struct.Struct("=QQ")  # bytes of data, records: in a page that the relay shares with its end
 
 
@@ -136,6 +138,8 @@ def serve(
         tls = Tls(outward if server else inward, server, spec, patience)
         name, version, _bits = tls.session.cipher() or ("", "", 0)
         tell({"cipher": name, "version": tls.session.version() or version})
+        if "back" in spec:
+            pass_back(tls, spec["back"], tell)
         work = ROLES[role]
         work(tls, inward if server else outward, count, spec.get("step", STEP), spec.get("budget", BUDGET))
     except Failed as exc:
@@ -147,6 +151,23 @@ def serve(
     return 1
 
 
+def pass_back(tls: Tls, size: int, tell: "Callable[[dict[str, str]], Any]") -> None:
+    """Pass on one message of the reader's end to the writer's end; raises OSError if the reader's end dies before."""
+    if tls.server:
+        try:
+            tell({"back": tls.receive(size).hex()})
+        except Failed as exc:
+            if exc.problem["kind"] == CUT:
+                exc.problem["kind"] = GONE  # an end that gives up closes its direction before it resets both
+            raise
+        return
+    message = os.read(BACK_FD, size)
+    if len(message) != size:
+        raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
+    tls.session.write(message)
+    tls.flush()
+
+
 def hide_memory(name: str) -> None:
     """Take this name (at most 15 bytes), and allow neither core dumps nor access to memory by the same user."""
     c_prctl(PR_SET_NAME, name.encode("ascii") + b"\0", 0, 0, 0)
@@ -154,9 +175,13 @@ def hide_memory(name: str) -> None:
 
 
 def become(role: str, spec: "Encryption", patience: float, page: "Any") -> "NoReturn":
-    """Run a relay in this forked process; 0 and 1 are its sockets, 2 is a pipe to the end; never returns."""
+    """Run a relay in this forked process; never returns.
+
+    0 and 1 are its sockets, 2 is a pipe to the end; BACK_FD is one from it, for a message to pass back.
+    """
+    last = BACK_FD if "back" in spec and role == "open" else 2
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+        if int(name) > last:
             try:
                 os.close(int(name))
             except OSError:

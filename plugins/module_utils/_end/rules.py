@@ -31,6 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
+    from .barrier import Barrier
     from .link import Side
     from .patience import Patience
     from .records import Held, Stop
@@ -57,8 +58,8 @@ def holding(found: "dict[int, tuple[str, str]]") -> "Held":
 class Rules:
     """Decides on the stages of an end and their links; applied repeatedly until all are settled."""
 
-    def __init__(self, stages: "list[Stage]", patience: "Patience") -> None:
-        self.stages, self.patience = stages, patience
+    def __init__(self, stages: "list[Stage]", patience: "Patience", barrier: "Barrier | None" = None) -> None:
+        self.stages, self.patience, self.barrier = stages, patience, barrier
         self.relays = [stage.relay for stage in stages if stage.relay]
         self.cancelled: "Stop | None" = None
         self.killed: "dict[int, str]" = {}  # {pid: name} of all processes that got a signal
@@ -87,9 +88,13 @@ class Rules:
             if stage.phase in (RUNNING, STOPPING):
                 stage.enter(STOPPING, now)
 
-    def sealing(self) -> bool:
-        """Whether a link is not encrypted yet; no stage starts before."""
-        return not all(relay.ready for relay in self.relays)
+    def sealed(self) -> bool:
+        """Whether all links of this end are encrypted, as far as they are to be."""
+        return all(relay.ready for relay in self.relays)
+
+    def waiting(self) -> bool:
+        """Whether a link of the plan is not ready yet; no stage starts before."""
+        return not self.sealed() or self.barrier is not None and not self.barrier.passed
 
     def failed(self) -> bool:
         return bool(self.cancelled) or any(
@@ -104,13 +109,14 @@ class Rules:
             any(side.state in link.BROKEN for side in stage.fds.values())
             or self.cancelled
             or any(each.failed_early for each in self.relays)
+            or (self.barrier and self.barrier.failed)
         ):
             stage.blame = stage.broken_links()
             self.break_links(stage)
             stage.enter(SETTLED)
             return
         if not stage.relay:
-            if self.sealing():
+            if self.waiting():
                 return
             if not all(side.readable() for side in stage.ins):
                 return

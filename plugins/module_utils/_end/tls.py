@@ -22,7 +22,7 @@ BUFFER = 1 << 20  # bytes of one read or write
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!PSK"  # of TLS 1.2; those of TLS 1.3 are all good
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME: a certificate of this run needs no clock
 # the kinds of failures of a relay itself (see records)
-CUT, CHANGED, NO_TLS = "cut on the way", "changed on the way", "no tls"
+CUT, CHANGED, NO_TLS, GONE = "cut on the way", "changed on the way", "no tls", "gone"
 HANDSHAKE, TIME, CERTIFICATE, STREAM, END = "handshake", "time", "certificate", "stream", "end"
 # the reasons of OpenSSL for a failed handshake if the settings of the hosts exclude each other
 NO_COMMON = (
@@ -143,6 +143,18 @@ class Tls:
         if not count:
             raise Failed(CUT, STREAM if self.made else HANDSHAKE)
         self.arrived.write(self.view[:count])
+
+    def receive(self, size: int) -> bytes:
+        """Read exactly so many bytes of data."""
+        found = b""
+        while len(found) < size:
+            try:
+                found += self.session.read(size - len(found))
+            except ssl.SSLWantReadError:
+                self.fill()
+            except ssl.SSLError as exc:  # among them the end of the session
+                raise Failed(CHANGED, STREAM, reason(exc)) from None
+        return found
 
     def end(self) -> None:
         """End this session with close_notify."""

@@ -116,6 +116,9 @@ class Transport:
         """Writer, after a commit: whether the other side has acknowledged the end of file, too."""
         return False
 
+    def skip(self, size: int) -> None:
+        """Do not count these bytes, which the ends exchange before the data."""
+
     def encrypted(self, info: "Counters") -> "Encrypted | None":
         """How it is encrypted, None if it is not."""
         return None
@@ -178,7 +181,11 @@ class Tcp(Transport):
         total = info.get(self.counter)
         if self.base is None or total is None:
             return None
-        return total - self.base - (1 if ended else 0)
+        return max(0, total - self.base - (1 if ended else 0))
+
+    def skip(self, size: int) -> None:
+        if self.base is not None:
+            self.base += size
 
     def end_is_acknowledged(self, info: "Counters") -> bool:
         return info["state"] in (TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE)
@@ -212,7 +219,8 @@ def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
     """Prepare an authenticated connection for its command.  Unless it is committed, it gets reset."""
     sock, writer = connection.sock, spec["side"] == "W"
     sock.setblocking(True)  # shared through the open file description: a stage would fail with EAGAIN
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    if not spec["barrier"]:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
     if spec.get("dead_peer"):
         keep_alive(sock, spec["dead_peer"])
     if writer and spec.get("rate_limit"):

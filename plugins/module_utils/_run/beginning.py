@@ -9,10 +9,13 @@ from . import sentences
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterable
+
     from .._end.records import ConnectReport
-    from .records import Cause
+    from .records import Cause, Joint
     from .verdict import Verdict
 
+NAMED = 5  # links that a message names
 MTU = (
     "They can reach each other, but large packets get lost on the way: probably a router or tunnel between them has a "
     "smaller MTU than the hosts, and a firewall drops the ICMP that says so. Let that pass, or lower the hosts' MTU."
@@ -20,10 +23,8 @@ MTU = (
 
 
 def not_launched(verdict: "Verdict") -> "Cause | None":
-    if any(report.get("links") for report in verdict.reports.values()):
-        return None
     for end, outcome in verdict.outcomes.items():
-        if not outcome["report"] and outcome["error"] and not outcome["cancelled"]:
+        if not outcome["report"] and outcome["error"] and not outcome["cancelled"] and not verdict.met(end):
             text = "no end could be started on %s: %s" % (verdict.hosts[end], outcome["error"])
             return {"kind": outcome["kind"], "host": verdict.hosts[end], "msg": text}
     return None
@@ -48,28 +49,43 @@ def refused(verdict: "Verdict") -> "Cause | None":
 
 def not_connected(verdict: "Verdict") -> "Cause | None":
     late = {end: report for end, report in verdict.reports.items() if report.get("not_connected")}
-    gone = any(
-        r.get("links") or r.get("died") or r.get("cancelled") and not verdict.by_us(end)
-        for end, r in verdict.reports.items()
-    )
-    if not late or gone:
+    gone = any(r.get("died") or r.get("cancelled") and not verdict.by_us(end) for end, r in verdict.reports.items())
+    # a link that the other end has made was lost since
+    missing = {link for r in late.values() for link in r["not_connected"]} - {link for link, _side in verdict.sides}
+    links = [link for link in verdict.plan.links if link["id"] in missing]
+    if not links or gone:
         return None
-    names = sorted(set(verdict.hosts.values()))
+    ends = {end for link in links[:NAMED] for end in (link["writer"], link["reader"])}
     large = any(report["connect"]["large"] for report in verdict.reports.values() if report.get("connect"))
-    sentence = "no connection between %s within %d s (%s). %s %s" % (
-        " and ".join(names) if len(names) > 1 else names[0],
+    sentence = "no connection %s within %d s (%s). %s %s" % (
+        between(verdict, links),
         verdict.plan.options.get("connect_timeout", 30),
         verdict.advice["timeout"],
-        who_tried_what(verdict),
+        who_tried_what(verdict, ends),
         MTU if large else verdict.advice["not_connected"],
     )
-    return {"kind": "not connected", "host": verdict.hosts[next(iter(late))], "msg": sentence}
+    cause: "Cause" = {"kind": "not connected", "host": verdict.hosts[next(iter(late))], "msg": sentence}
+    if len(verdict.plan.ends) > 2:
+        cause["link"] = links[0]["id"]
+    return cause
 
 
-def who_tried_what(verdict: "Verdict") -> str:
-    """One sentence for each end: where it listened, what it dialled, and the outcomes."""
-    found = [told(verdict.hosts, end, r["connect"]) for end, r in verdict.reports.items() if r.get("connect")]
-    found += ["%s did not answer." % verdict.hosts[end] for end, o in verdict.outcomes.items() if o["report"] is None]
+def between(verdict: "Verdict", links: "list[Joint]") -> str:
+    """ "between db1 and tape1"; in a plan of more than two ends also the links, up to NAMED of them."""
+    pairs = [" and ".join(sorted({verdict.hosts[link["writer"]], verdict.hosts[link["reader"]]})) for link in links]
+    if len(verdict.plan.ends) <= 2:
+        return "between %s" % pairs[0]
+    named = ["between %s for the link %s" % (pair, link["id"]) for pair, link in zip(pairs, links)][:NAMED]
+    more = ["for %d more links" % (len(links) - NAMED)] if len(links) > NAMED else []
+    *first, last = named + more
+    return "%s and %s" % (", ".join(first), last) if first else last
+
+
+def who_tried_what(verdict: "Verdict", ends: "Iterable[str]") -> str:
+    """One sentence for each of these ends: where it listened, what it dialled, and the outcomes."""
+    asked = {end: report for end, report in verdict.reports.items() if end in ends}
+    found = [told(verdict.hosts, end, report["connect"]) for end, report in asked.items() if report.get("connect")]
+    found += ["%s did not answer." % verdict.hosts[end] for end in asked if verdict.outcomes[end]["report"] is None]
     return " ".join(found)
 
 

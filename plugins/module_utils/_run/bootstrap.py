@@ -51,7 +51,8 @@ MODULES = [
     "_end.end",
     "_end.main",
 ]
-# further modules of an end whose links are to be encrypted: by the kernel, or by relays; no other end gets them
+# further modules, for ends that need them only: links are to be encrypted by the kernel, or by relays, or the plan has
+# more than two ends
 KERNEL_MODULES = [
     "_end.keys",
     "_end.ktls",
@@ -69,7 +70,9 @@ PREFLIGHT_MODULES = [
     "_end.capabilities",
     "_end.preflight",
 ]
-MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES
+# further modules of an end in a plan of more than two
+BARRIER_MODULES = ["_end.barrier"]
+MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = [
     "_run.readers",
@@ -163,10 +166,12 @@ def end_modules(more: "list[str]") -> "list[str]":
 def more_of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan, besides MODULES."""
     if plan["preflight"]:
-        return MORE_MODULES
+        return ENCRYPTION_MODULES + PREFLIGHT_MODULES
     found = KERNEL_MODULES if plan["kernel_tls"] else []
     if any(link["encryption"] for link in plan["links"]):
         found = found + RELAY_MODULES  # these load OpenSSL
+    if any(link["barrier"] for link in plan["links"]):
+        found = found + BARRIER_MODULES
     return found
 
 

@@ -113,6 +113,30 @@ class Plan:
         for writer, reader in zip(names, names[1:]):
             self.connect(writer, reader)
 
+    def barrier(self) -> "set[str]":
+        """The links on which ends exchange "ready" and "go" (see _end.barrier): a path from a source to each end.
+
+        Between two ends no message is needed.  Each starts when all its own links are made; a stage with an input
+        waits also for its first byte, which only a stage that has started can send.
+        """
+        between = [link for link in self.links if link["writer"] != link["reader"]]
+        if len({end for link in between for end in (link["writer"], link["reader"])}) < 3:
+            return set()
+        readers = {link["destination"] for link in self.links}
+        found: "set[str]" = set()
+        reached: "set[str]" = set()
+        for root in [end for end, spec in self.ends.items() for s in spec["stages"] if s["name"] not in readers]:
+            waiting = [] if root in reached else [root]
+            while waiting:
+                end = waiting.pop()
+                reached.add(end)
+                for link in between:
+                    if link["writer"] == end and link["reader"] not in reached:
+                        found.add(link["id"])
+                        reached.add(link["reader"])
+                        waiting.append(link["reader"])
+        return found
+
     def neighbours(self) -> "dict[str, tuple[str, str]]":
         """{link id: (the stage that writes to it, the stage that reads it)}."""
         return {link["id"]: (link["source"], link["destination"]) for link in self.links}
@@ -133,7 +157,7 @@ class Plan:
 
     def for_end(self, name: str) -> "EndPlan":
         """The part of the plan for one end: its own stages and links, and the addresses of other ends."""
-        end, options = self.ends[name], self.options
+        end, options, barrier = self.ends[name], self.options, self.barrier()
         links: "list[LinkSpec]" = []
         for link in self.links:
             if name in (link["writer"], link["reader"]):
@@ -155,6 +179,7 @@ class Plan:
                         "stall_timeout": options.get("stall_timeout", 0),
                         "dead_peer": options.get("dead_peer", 120),
                         "encryption": self.encryption(link, side),
+                        "barrier": link["id"] in barrier,
                     }
                 )
         dial: "dict[str, Target]" = {}

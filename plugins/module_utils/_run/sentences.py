@@ -34,6 +34,7 @@ NO_LOOPBACK = "whole blocks of an encrypted link need the loopback interface, an
 OUT_OF_MEMORY = " (was the host out of memory?)"
 # where the stream was changed between the hosts
 MEDDLED = {
+    "start": "the message before the start of the commands was %s",
     "handshake": "the TLS handshake was %s",
     "time": "the TLS handshake was not completed within %s s: %s",
     "certificate": "the TLS handshake was %s (the certificate is not that of the other host)",

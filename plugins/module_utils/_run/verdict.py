@@ -79,10 +79,9 @@ class Verdict:
             self.stages.update((stage["name"], stage) for stage in report.get("stages", ()))
             self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
         self.excused = self._excused()
-        found = [report["skipped"] for report in self.reports.values() if "skipped" in report]
+        # if it has had links, the sink of this run created the file, and Ansible then ran the login a second time
+        found = [r["skipped"] for end, r in self.reports.items() if "skipped" in r and not self.met(end)]
         self.skipped = sentences.skipped(found[0]) if found else ""
-        if any(r.get("links") or r.get("died") for r in self.reports.values()):
-            self.skipped = ""  # the sink of this run created the file, and Ansible then ran the login a second time
         self.cause = None if self.skipped else self._cause()
         if self.cause:
             self.cause["msg"] = bounded(self.cause["msg"], MSG_MOST, last=False)
@@ -96,6 +95,17 @@ class Verdict:
         lost = not apart and any(outcome.get("lost") for outcome in self.outcomes.values())
         died = any(report.get("died") for report in self.reports.values())
         return lost or died or any(stage["started_at"] is not None for stage in self.stages.values())
+
+    def met(self, end: str) -> bool:
+        """Whether another end has made a link to this one, so it was running."""
+        for spec in self.plan.links:
+            ends = {spec["writer"], spec["reader"]}
+            if end in ends and len(ends) == 2:
+                (other,) = ends - {end}
+                side = "W" if other == spec["writer"] else "R"
+                if (spec["id"], side) in self.sides or self.reports.get(other, {}).get("died"):
+                    return True
+        return False
 
     def _excused(self) -> "set[str]":
         """Links that were broken because a reader was allowed to stop early, and the stages behind them."""
@@ -219,7 +229,7 @@ class Verdict:
             if not report and outcome["error"]:
                 lost = "the connection to it was lost" if outcome["kind"] == "unreachable" else "its end was lost"
                 text = "%s: %s" % (lost, outcome["error"])
-            elif report.get("not_connected") or report.get("skipped"):
+            elif (report.get("not_connected") or report.get("skipped")) and self.met(end):
                 # the other ends had links, so Ansible ran this login a second time
                 text = "the connection was lost; Ansible connected again, but a run cannot be resumed"
             if not text or self.by_us(end) or any(self._at_fault(s["name"]) for s in self.plan.ends[end]["stages"]):
