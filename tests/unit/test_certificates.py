@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _certif
 from ansible_collections.plumbing.socketpipe.tests.unit.relays import Link, known
 from ansible_collections.plumbing.socketpipe.tests.unit.test_relay import Start, carried, link
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 __all__ = ["link"]
 MAKERS = pytest.mark.parametrize(
@@ -32,6 +37,48 @@ MAKERS = pytest.mark.parametrize(
 def test_a_certificate_is_valid_at_all_times(maker: Any) -> None:
     found = x509.load_pem_x509_certificate(maker.make_certificate()["certificate"].encode())
     assert found.not_valid_before_utc.year == 1950 and found.not_valid_after_utc.year > 2100
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 255, 256, 65535])
+def test_sizes_in_der(size: int) -> None:
+    """Short and long forms (X.690, 8.1.3), as short as possible."""
+    value = b"x" * size
+    own = of_tasks.der(of_tasks.OCTETS, value)
+    head = own[: len(own) - size]
+    assert own.endswith(value) and head[0] == 4
+    if size < 128:
+        assert head[1:] == bytes([size])
+    else:
+        assert head[1] == 0x80 + len(head) - 2 and int.from_bytes(head[2:], "big") == size and head[2]
+
+
+def test_a_certificate_is_strictly_correct(tmp_path: Path) -> None:
+    """A CA that has signed itself, another one each time."""
+    made = [of_tasks.make_certificate() for _each in range(2)]
+    found = [x509.load_pem_x509_certificate(each["certificate"].encode()) for each in made]
+    assert found[0].serial_number != found[1].serial_number and min(each.serial_number for each in found) > 0
+    for each, loaded in zip(made, found):
+        loaded.verify_directly_issued_by(loaded)
+        assert loaded.version == x509.Version.v3 and loaded.subject.rfc4514_string() == "CN=socketpipe"
+        (extension,) = loaded.extensions
+        assert extension.critical and extension.value == x509.BasicConstraints(ca=True, path_length=0)
+        key = serialization.load_pem_private_key(each["key"].encode(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
+        assert key.public_key() == loaded.public_key()
+        if shutil.which("openssl"):
+            path = tmp_path / "certificate"
+            path.write_text(each["certificate"])
+            subprocess.run(["openssl", "verify", "-x509_strict", "-check_ss_sig", "-CAfile", path, path], check=True)
+
+
+def test_a_worker_does_not_load_x509() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from plugin_utils._certificates import make_certificate\n"
+        "make_certificate(); print([name for name in sys.modules if 'x509' in name and 'hazmat' not in name])"
+    )
+    plugins = Path(__file__).resolve().parents[2] / "plugins"
+    done = subprocess.run([sys.executable, "-c", code, plugins], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @MAKERS
