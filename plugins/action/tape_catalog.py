@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..plugin_utils._tape_action import TapeAction
+from ..plugin_utils._tape_copies import copies_of_catalog, copy_catalog, import_catalog
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import CATALOG
 from ..plugin_utils._tape_table import count
@@ -42,7 +43,7 @@ class ActionModule(TapeAction):
         if mode == "copy":
             self.copy(result)
         elif mode == "import":
-            self.import_catalog(self.args["tape_catalog_from"], self.args["tape_copy_of"] or self.tape_host)
+            import_catalog(self, self.args["tape_catalog_from"], self.args["tape_copy_of"] or self.tape_host)
             result["msg"] = f"imported the catalog from {self.args['tape_catalog_from']}"
         else:
             self.rebuild(result)
@@ -51,7 +52,7 @@ class ActionModule(TapeAction):
 
     def copy(self, result: TaskResult) -> None:
         """Raises Failure if no copy was made."""
-        copies = self.copies_of_catalog()
+        copies = copies_of_catalog(self)
         failures = [failure for failure in copies.values() if failure]
         if len(failures) == len(copies):
             raise Failure(failures[0].kind, "; ".join(failure.msg for failure in failures))
@@ -64,7 +65,7 @@ class ActionModule(TapeAction):
         said: Inventory = self.ask(["inventory", "--rebuild"])
         result["rebuilt"] = said["rebuilt"]
         result["notes"] = [each["message"] for each in said["drives"] if each["message"]] + said["warnings"]
-        result["notes"] += self.copy_catalog()
+        result["notes"] += copy_catalog(self)
         added = sum(each["added"] for each in said["rebuilt"])
         tapes = ", ".join(each["label"] for each in said["rebuilt"]) or "no tape"
         result["msg"] = f"rebuilt from {tapes}: {count(added, 'archive')} added"

@@ -13,6 +13,7 @@ from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
+from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_run import one_line
@@ -46,7 +47,7 @@ class ActionModule(TapeAction):
             head = f"CHECK {plan['run']}  {self.fits(plan)}"
         else:
             tapes = self.finish(plan["run"])
-            self.warnings += self.copy_catalog()
+            self.warnings += copy_catalog(self)
             head = ""
         totals = self.totals(plan)
         failed = [name for name, row in self.rows.items() if not row["ok"]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils._tape_action import TapeAction, option
+from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import LABEL
 from ..plugin_utils._tape_table import bytes_of
@@ -37,7 +38,7 @@ class ActionModule(TapeAction):
                 "notes": [],
             }
         made: Labelled = self.ask(words)
-        warnings = self.copy_catalog()
+        warnings = copy_catalog(self)
         msg = f"labelled {made['label']}, in blocks of {bytes_of(made['block_size'])}, at {made['labelled']}"
         self.show([f"LABEL {msg}", *(f"Warning {warning}" for warning in warnings)])
         return {**made, "changed": True, "msg": msg, "notes": warnings}

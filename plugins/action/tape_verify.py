@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._tape_action import TapeAction, option
+from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import VERIFY
 
@@ -37,7 +38,7 @@ class ActionModule(TapeAction):
                 "not found",
                 "no archive in the catalog matches, so nothing was verified: check the catalog with tape_inventory",
             )
-        warnings = said["warnings"] + self.copy_catalog()
+        warnings = said["warnings"] + copy_catalog(self)
         self.show([self.headline(found), *self.table(found), *(f"Warning {each}" for each in warnings)])
         result = {"changed": True, "msg": self.headline(found), **found, "notes": warnings}
         if found["damaged"] or found["not_verified"]:

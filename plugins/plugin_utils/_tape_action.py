@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,12 @@ from ..module_utils._run.plan import parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
-from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, Failure, Network, Outcome, Request, ask, command, stream
+from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, Failure, Network, Outcome, Request, ask, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_options import OptionError, check_given
 from ._task_run import one_line
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Command
     from ._tape_records import TaskResult
 
 ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once for every host
@@ -32,10 +30,6 @@ NO_DRIVES = (
     "%s has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a virtual tape"
 )
 NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
-# arguments of tar that select the parts of a catalog for a copy
-OF_THE_HOST = ("locks", "queue", "leases", "runs", "positions", "clock.json")  # of no use on another host
-COPIED = ["--anchored", *(f"--exclude=./{name}" for name in OF_THE_HOST)]
-COPIED += ["--no-anchored", "--exclude=*.part"]
 
 display = Display()
 
@@ -239,55 +233,6 @@ class TapeAction(ActionBase):
         source = self.tape, self.of_tape(tape_words).stage(TAPE)
         sink = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
         return stream(source, sink, self.network, "source", host_words[0], self.name)
-
-    # -- copies of the catalog
-
-    def copy_catalog(self) -> list[str]:
-        """Copy it to each of tape_catalog_hosts; returns a warning for each failure, which does no harm to archives."""
-        return [failure.msg for failure in self.copies_of_catalog().values() if failure]
-
-    def copies_of_catalog(self) -> dict[str, Failure | None]:
-        """Copy it to each of tape_catalog_hosts; returns the failure of each, None for a success."""
-        done: dict[str, Failure | None] = {}
-        for name in self.args["tape_catalog_hosts"]:
-            if name != self.tape_host:
-                try:
-                    self.copy_catalog_to(name)
-                    done[name] = None
-                except (Failure, HostError, AnsibleError) as exc:
-                    kind = exc.kind if isinstance(exc, Failure) else "settings"
-                    done[name] = Failure(kind, f"the catalog was not copied to {name}: {one_line(exc)}", name)
-        return done
-
-    def copy_catalog_to(self, name: str) -> None:
-        folder = self.args["tape_catalog_dir"]
-        tar = ["tar", "--create", "--file=-", f"--directory={folder}", *COPIED, "."]
-        # 1: a file changed while it was read, because another job replaced it; the old or the new one is complete
-        source: Command = {**command("the catalog", tar), "ok_rc": [0, 1]}
-        sink = self.of_tape(["keep", "--of", self.tape_host]).stage("the copy")
-        stream(
-            (self.tape, source),
-            (self.another(name, "tape_catalog_hosts"), sink),
-            self.network_of_copies,
-            "source",
-            "keep",
-        )
-
-    def import_catalog(self, name: str, copy_of: str) -> None:
-        """Import the copy on a host into a tape host without a catalog; raises Failure."""
-        folder = self.args["tape_catalog_dir"]
-        tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
-        sink = self.of_tape(["import"]).stage("the catalog")
-        stream(
-            (self.another(name, "tape_catalog_from"), tar), (self.tape, sink), self.network_of_copies, "sink", "import"
-        )
-
-    @property
-    def network_of_copies(self) -> Network:
-        """Settings for hosts with copies; tape_address and tape_listen do not apply to them."""
-        no_address = "set ansible_host of one of them to its address"
-        plain = dataclasses.replace(self.network, listen="auto", address=[], rate_limit=0, stall_timeout=0)
-        return dataclasses.replace(plain, no_address=no_address)
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:

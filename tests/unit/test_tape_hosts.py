@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_catalog import ActionModule
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_run
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_copies, _tape_run
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._host_variables import Reachable
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Failure, Network
 
@@ -29,21 +29,22 @@ def action(mode: str, *hosts: str) -> Any:
     return made
 
 
-def refuse(found: Any, *names: str) -> Any:
-    """Its copies to these hosts fail."""
+def refuse(patch: pytest.MonkeyPatch, *names: str) -> None:
+    """Copies of the catalog to these hosts fail."""
 
-    def copy(name: str) -> None:
+    def copy(_action: Any, name: str) -> None:
         if name in names:
             raise Failure("busy", "its disk is full", name, named=True)
 
-    found.copy_catalog_to = copy
-    return found
+    patch.setattr(_tape_copies, "copy_catalog_to", copy)
 
 
-def test_a_copy_says_where_it_is() -> None:
-    result = refuse(action("copy", *HOSTS)).work()
+def test_a_copy_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch)
+    result = action("copy", *HOSTS).work()
     assert (result["msg"], result["notes"]) == ("copied the catalog of tape1 to h1, h2", [])
-    result = refuse(action("copy", *HOSTS), "h1").work()
+    refuse(monkeypatch, "h1")
+    result = action("copy", *HOSTS).work()
     assert result["msg"] == "copied the catalog of tape1 to 1 of 2 hosts: h2" and result["changed"]
     assert result["notes"] == ["the catalog was not copied to h1: h1: its disk is full"]
 
@@ -52,9 +53,10 @@ def test_a_copy_says_where_it_is() -> None:
     (["tape1"], "settings", "tape_catalog_hosts: name a host for the copy, other than tape1"),
     (["h1"], "busy", "the catalog was not copied to h1: h1: its disk is full"),
 ])  # fmt: skip
-def test_no_copy_is_a_failure(hosts: list[str], kind: str, text: str) -> None:
+def test_no_copy_is_a_failure(monkeypatch: pytest.MonkeyPatch, hosts: list[str], kind: str, text: str) -> None:
+    refuse(monkeypatch, "h1")
     with pytest.raises(Failure) as caught:
-        refuse(action("copy", *hosts), "h1").work()
+        action("copy", *hosts).work()
     assert (caught.value.kind, caught.value.msg) == (kind, text)
 
 

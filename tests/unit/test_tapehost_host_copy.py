@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_action import COPIED
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_copies import COPIED
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import sources
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
