@@ -13,7 +13,8 @@ from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Committed, Estimate, HostOfPlan, Plan, TaskResult
+    from ..module_utils._tape.answers import Committed, Estimate
+    from ..plugin_utils._tape_records import HostOfPlan, Plan, TaskResult
 
 NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
 PAUSE = 1.0  # seconds before that

@@ -13,7 +13,8 @@ from ..plugin_utils._tape_spec import CATALOG
 from ..plugin_utils._tape_table import count
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Inventory, TaskResult
+    from ..module_utils._tape.answers import Inventory
+    from ..plugin_utils._tape_records import TaskResult
 
 
 class ActionModule(TapeAction):

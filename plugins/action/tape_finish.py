@@ -19,7 +19,8 @@ from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Finished, Plan, Row, TaskResult, Totals
+    from ..module_utils._tape.answers import Finished
+    from ..plugin_utils._tape_records import Plan, Row, TaskResult, Totals
 
 GOOD = ("good", "good before")
 # fields of a host in the table and the statistics

@@ -12,7 +12,8 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import INFO
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Found, Info, Tape, TaskResult
+    from ..module_utils._tape.answers import Found, Info, Tape
+    from ..plugin_utils._tape_records import TaskResult
 
 TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "STATE")
 HOSTS = ("HOST", "SET", "LAST GOOD", "LEVEL", "SIZE", "TAPE:FILE")

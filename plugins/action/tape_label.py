@@ -13,7 +13,8 @@ from ..plugin_utils._tape_spec import LABEL
 from ..plugin_utils._tape_table import bytes_of
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Labelled, TaskResult
+    from ..module_utils._tape.answers import Labelled
+    from ..plugin_utils._tape_records import TaskResult
 
 
 class ActionModule(TapeAction):

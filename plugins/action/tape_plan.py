@@ -15,7 +15,8 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import PLAN, PLANNED
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import HostAsked, HostOfPlan, Plan, Planned, TaskResult
+    from ..module_utils._tape.answers import Planned
+    from ..plugin_utils._tape_records import HostAsked, HostOfPlan, Plan, TaskResult
 
 
 class ActionModule(TapeAction):

@@ -13,7 +13,8 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import RESTORE
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Chain, ChainArchive, Extracted, ReadArchive, TaskResult
+    from ..module_utils._tape.answers import Chain, ChainArchive, Extracted
+    from ..plugin_utils._tape_records import ReadArchive, TaskResult
 
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
 BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"

@@ -13,7 +13,8 @@ from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import VERIFY
 
 if TYPE_CHECKING:
-    from ..plugin_utils._tape_records import Checked, Read, TaskResult
+    from ..module_utils._tape.answers import Checked, Read
+    from ..plugin_utils._tape_records import TaskResult
 
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "TAPE:FILE", "RUN", "NOTE")
 # the lists of archives, and the word for each

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Parses the answers of the tape programs.  They come from hosts, which may send anything, so they are checked here.
 
-The tables have the fields of the records in _tape_records; other fields are dropped.  Their size is limited already.
+The tables have the fields of the records in _tape.answers; other fields are dropped.  Their size is limited already.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ MAY = {
         f"module_utils._tape.{top}": ({f"module_utils._tape.{each}" for each in may}, False)
         for top, may in TAPE.items()
     },
+    "module_utils._tape": (set(), False),  # types
     "modules": (set(), False),
     "doc_fragments": (set(), False),
 }

@@ -28,7 +28,8 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Host
 from ansible_collections.plumbing.socketpipe.tests.unit.records import load, misfits
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
-RECORDS = load("plugin_utils/_tape_records.py", load("module_utils/_end/records.py"))
+ANSWER_RECORDS = load("module_utils/_tape/answers.py", load("module_utils/_end/records.py"))
+RECORDS = load("plugin_utils/_tape_records.py", ANSWER_RECORDS)
 
 
 RECORD_OF = {
