@@ -150,12 +150,17 @@ def other() -> None:
 
 
 def run(
-    launch: Launch, between: Callable[..., Between], sink: dict[str, t.Any], meddler: str | Meddle, dials: str = "a"
+    launch: Launch,
+    between: Callable[..., Between],
+    sink: dict[str, t.Any],
+    meddler: str | Meddle,
+    dials: str = "a",
+    data: str = DATA,
 ) -> tuple[Ends, Between]:
     """a writes, b reads; the end that dials dials who is in between."""
     made, how = MEDDLERS[meddler][:2] if isinstance(meddler, str) else (meddler, "")
     meddle = made() if isinstance(made, type) else made
-    plan = make_plan(("a", sh("input", DATA)), ("b", sink), kernel_tls="must")
+    plan = make_plan(("a", sh("input", data)), ("b", sink), kernel_tls="must")
     listens = "b" if dials == "a" else "a"
     plan.ends[dials]["listen"] = False
     somebody = between(plan.ends[listens]["ports"], dials == "a", meddle, how)
@@ -211,3 +216,14 @@ def test_a_sink_does_not_start_for_a_byte_that_is_not_the_writers(
     ends, _somebody = run(launch, between, sh("output", f"touch {tmp_path}/started; cat"), FirstRecord())
     cause = ends.cause()
     assert cause["kind"] == "changed on the way" and not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("meddler", ["an end of file", "an end of file between records", "a reset of both", "a bit"])
+def test_who_may_stop_early_has_not_stopped_because_of_somebody(
+    launch: Launch, between: Callable[..., Between], other: None, tmp_path: Path, meddler: str
+) -> None:
+    """Neither a sink that takes any end for its own, nor a source that ignores what it cannot write, is an excuse."""
+    sink = {**record("output", tmp_path / "seen", 0), "early_exit": True}
+    ends, _somebody = run(launch, between, sink, meddler, data=DATA + "; true")
+    assert not ends.verdict().ok, ends.output
+    ends.gone()
