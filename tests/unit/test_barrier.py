@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import plan_order, shape
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
@@ -124,6 +125,10 @@ def test_a_tree(launch: Launch, tmp_path: Path) -> None:
     assert (tmp_path / "tape").read_text() == "x" * 100_000
     assert recorded(tmp_path / "sink")["bytes"] == 100_000
     assert {side["bytes"] for end in "abcd" for side in ends.report(end)["links"]} == {100_000}
+    result = shape(ends.plan, dict.fromkeys("abcd", "host"), ends.verdict(), 1.0)
+    assert [each["name"] for each in result["stages"]] == ["source", "tape", "middle", "sink"]
+    assert [each["destination"] for each in result["links"]] == ["tape", "middle", "sink"]
+    assert result["bytes"] == 100_000
     ends.gone()
 
 
@@ -316,6 +321,34 @@ def test_a_wrong_message_starts_nothing(launch: Launch, tmp_path: Path) -> None:
     ends = launch(tree(tmp_path), [change], told=told("c", die="lie")).wait()
     assert nothing_started(ends, tmp_path)
     assert (ends.cause()["kind"], ends.cause()["link"]) == ("changed on the way", "source \u2192 middle")
+    ends.gone()
+
+
+# -- several outputs
+
+
+@BOTH
+def test_a_branch_that_may_stop_does_not_excuse_the_end_of_the_others(launch: Launch, tmp_path: Path) -> None:
+    """The source dies of it, so the other branch has not got everything, and no firewall is to blame."""
+    plan = Plan({"connect_timeout": 30, "kernel_tls": ends_module.KERNEL_TLS})
+    stages = {
+        "a": sh("source", "printf x >&3; while echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; do :; done; exit 1"),
+        "b": stage("few", ["head", "-c", "9"], early_exit=True),
+        "c": record("all", tmp_path / "all"),
+    }
+    for end, command in stages.items():
+        plan.add_end(end)
+        plan.add_stage(end, command)
+    plan.connect("source", "few")
+    plan.connect("source", "all", fd=3)
+    ends = launch(reachable(plan)).wait()
+    cause = ends.cause()
+    assert (cause["kind"], cause["link"]) == ("link", "source \u2192 all")
+    assert cause["msg"].startswith(
+        "source on host-a ended when few had stopped reading, and so before all had everything"
+    )
+    assert not (tmp_path / "all").exists() or recorded(tmp_path / "all")["how"] != "eof"
+    assert plan_order(plan) == ["source", "few", "all"]
     ends.gone()
 
 

@@ -105,6 +105,84 @@ def test_the_order_is_the_streams() -> None:
     assert [each["name"] for each in result_of(plan, reports(plan))["stages"]] == names
 
 
+def forked() -> Plan:
+    """a writes to b, which writes to c on its host, and to d, which writes to e."""
+    plan = make_plan(("1", stage("a", ["cat"])), ("2", stage("b", ["cat"])), ("2", stage("c", ["cat"])))
+    for end, name in (("3", "d"), ("4", "e")):
+        plan.add_end(end)
+        plan.add_stage(end, stage(name, ["cat"]))
+    plan.connect("d", "e")
+    plan.connect("a", "d", fd=3)
+    return plan
+
+
+def test_the_order_of_a_tree_is_branch_by_branch() -> None:
+    plan = forked()
+    hosts = {end: "host" + end for end in plan.ends}
+    assert plan_order(plan) == ["a", "b", "c", "d", "e"]
+    result = shape(plan, hosts, Verdict(plan, reports(plan), hosts), 2.5)
+    assert [each["name"] for each in result["stages"]] == ["a", "b", "c", "d", "e"]
+    assert [each["destination"] for each in result["links"]] == ["b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "total"),
+    [
+        ({"a → b": 7, "b → c": None, "a → d": 7, "d → e": 3}, 7),
+        ({"a → b": 7, "b → c": None, "a → d": 9, "d → e": 8}, 8),
+        ({"a → b": None, "b → c": None, "a → d": 9, "d → e": None}, 9),
+        ({"a → b": None, "b → c": None, "a → d": None, "d → e": None}, None),
+    ],
+)
+def test_the_bytes_of_a_tree(counts: dict[str, int | None], total: int | None) -> None:
+    """Those of the last stage that has read most."""
+    plan = forked()
+    hosts = {end: "host" + end for end in plan.ends}
+    outcomes = reports(plan)
+    for outcome in outcomes.values():
+        for side in outcome["report"]["links"]:
+            side["bytes"] = counts[side["id"]]
+    assert shape(plan, hosts, Verdict(plan, outcomes, hosts), 2.5)["bytes"] == total
+
+
+def chain(count: int, **options: Any) -> tuple[Plan, dict[str, str]]:
+    """A chain of so many hosts, with a stage on each."""
+    names = ["web-%03d.example.com" % number for number in range(count)]
+    plan = make_plan(*[("end%d" % n, stage("host[%d]" % n, ["/usr/bin/cat", "-u"])) for n in range(count)], **options)
+    return plan, dict(zip(plan.ends, names))
+
+
+@pytest.mark.parametrize("failing", ["", "host[150]", "all"])
+def test_a_result_of_300_hosts_is_bounded(failing: str) -> None:
+    plan, hosts = chain(300)
+    outcomes = reports(plan, text="x" * KEPT, failing=failing)
+    if failing == "all":
+        for outcome in outcomes.values():
+            for said in outcome["report"]["stages"]:
+                said["problem"], said["rc"] = {"kind": "failed", "signal": ""}, 1
+    if failing:
+        for outcome in outcomes.values():
+            for side in outcome["report"]["links"]:
+                side["state"] = "reset"
+    result: Any = shape(plan, hosts, Verdict(plan, outcomes, hosts), 2.5)
+    result["ansible_facts"] = {"socketpipe": summary({**result, "peer": ""})}
+    assert len(result["stages"]) == 300 and len(result["links"]) == 299
+    assert len(json.dumps(result)) < MOST
+    whole = [each for each in result["stages"] if "argv" in each]
+    assert len(whole) == (1 if not failing else 2 if failing != "all" else 9), "and the last one, with its output"
+    if failing:
+        assert result["cause"]["stage"] in [each["name"] for each in whole]
+        assert len([each for each in result["links"] if "rtt" in each]) == 8
+    assert set(result["stages"][7]) >= {"name", "host", "rc", "elapsed"}
+
+
+def test_a_result_of_eight_hosts_is_whole() -> None:
+    for count, fields in ((8, True), (9, False)):
+        plan, hosts = chain(count)
+        result = shape(plan, hosts, Verdict(plan, reports(plan), hosts), 2.5)
+        assert ("argv" in result["stages"][0]) is ("rtt" in result["links"][0]) is fields
+
+
 def test_figures() -> None:
     plan = pipe()
     result = result_of(plan, reports(plan))

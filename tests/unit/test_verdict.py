@@ -589,6 +589,24 @@ def test_a_count_on_one_side_only_does_not_disagree() -> None:
     assert judge(pipe(), reports(pipe(), None, {(ONE, "W"): {"bytes": None}})).ok
 
 
+@pytest.mark.parametrize("missing", [1, 2, 5, 6, 30])
+def test_not_connected_names_five_links(missing: int) -> None:
+    plan = make_plan(*[("e%d" % n, stage("s%d" % n, ["cat"])) for n in range(missing + 2)], connect_timeout=7)
+    links = [link["id"] for link in plan.links]
+    said: dict[str, Any] = {}
+    for number, end in enumerate(plan.ends):
+        lost = [link for link in links[max(0, number - 1) : number + 1] if link != links[0]]
+        said[end] = {"end": end, "not_connected": lost, "connect": connect(listening=[5000 + number])}
+        if not lost:
+            said[end] = {"end": end, "stages": [], "links": [said_side(links[0], "W", **ABORTED)]}
+    hosts = {end: "host" + end for end in plan.ends}
+    cause = Verdict(plan, {end: outcome(each) for end, each in said.items()}, hosts).cause
+    assert cause is not None and (cause["kind"], cause["link"]) == ("not connected", links[1])
+    assert cause["msg"].count(" for the link ") == min(missing, 5)
+    assert cause["msg"].count("listened on port") == min(missing, 5) + 1
+    assert (" and for %d more links within 7 s" % (missing - 5) in cause["msg"]) == (missing > 5)
+
+
 def test_three_hosts() -> None:
     plan = make_plan(*[(end, stage(end, ["cat"])) for end in "abcd"])
     hosts = {end: "host-" + end for end in "abcd"}

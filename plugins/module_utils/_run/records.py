@@ -182,7 +182,7 @@ if TYPE_CHECKING:
         changed: bool
         stages: "list[StageResult]"
         links: "list[LinkResult]"
-        bytes: "int | None"  # of the last link that counts them
+        bytes: "int | None"  # of the last link that counts them; of several, the most
         elapsed: "float | None"
         cause: "Cause | None"
         run: "str | None"

@@ -6,12 +6,15 @@ import functools
 import json
 import time
 
+from .._end.link import DONE, READ
 from .._end.wire import bounded
 from .sentences import listed, outcome
 from .words import who_is_slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._end.records import Report, StageReport, StageSpec, Waited
     from .plan import Plan
     from .records import Cause, Flow, Joint, LinkResult, Result, StageResult, Summary, Tried
@@ -24,6 +27,9 @@ FEW = 3  # up to this many commands get the full limits; more commands share the
 SHOWN = 134_000  # characters: the standard error of what failed first; 64 KiB of plain text
 SHOWN_TAIL = 2 * TAIL  # characters: the standard error of other stages, and the output of the last command
 LEFT_MOST = 10  # processes listed by name
+MANY = 8  # ends; with more, only up to so many stages and links that were not ok have all fields
+STAGE_BRIEF = ("name", "host", "rc", "elapsed")
+LINK_BRIEF = ("source", "destination", "bytes", "elapsed", "rate")
 DIALLED_MOST = 200  # attempts listed by a preflight, successful ones first
 
 
@@ -144,23 +150,50 @@ def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elap
     stages = []
     for end, stage in specs:
         said = verdict.stages.get(stage["name"]) if verdict else None
-        stages.append(stage_result(stage, hosts[end], said, cause, len(specs)))
+        stages.append(stage_result(stage, hosts[end], said, cause, MANY if len(plan.ends) > MANY else len(specs)))
     order = {name: number for number, name in enumerate(plan_order(plan))}
     stages.sort(key=lambda stage: order[stage["name"]])
     reports = verdict.reports if verdict else {}
     links = [link_result(spec, hosts, verdict, plan.options.get("rate_limit", 0)) for spec in plan.links]
-    counted = [link["bytes"] for link in links if link["bytes"] is not None]
+    links.sort(key=lambda link: order[link["destination"]])
+    total = bytes_at_the_end(plan, links)
+    if len(plan.ends) > MANY:
+        stages, links = shortened(plan, verdict, stages, links)
     return {
         "changed": verdict.started if verdict else True,
         "stages": stages,
         "links": links,
-        "bytes": counted[-1] if counted else None,
+        "bytes": total,
         "elapsed": rounded(elapsed),
         "cause": cause,
         "run": plan.run,
         "strangers": sum(report["connect"]["strangers"] for report in reports.values() if "connect" in report),
         "left_running": left_running(hosts, reports),
     }
+
+
+def shortened(
+    plan: "Plan", verdict: "Verdict | None", stages: "list[Any]", links: "list[Any]"
+) -> "tuple[list[Any], list[Any]]":
+    """Stages and links of a plan with many ends: all have few fields, but for the first that were not ok."""
+    cause: "Any" = verdict.cause if verdict and verdict.cause else {}
+    said, sides = (verdict.stages, verdict.sides) if verdict else ({}, {})
+    failed = [s["name"] for s in stages if s["name"] in said and (said[s["name"]]["problem"] or s["rc"] is None)]
+    ids = {link["destination"]: link["id"] for link in plan.links}  # a stage reads one link
+    states = {
+        stage: {sides[link, side]["state"] for side in "WR" if (link, side) in sides} for stage, link in ids.items()
+    }
+    broken = [stage for stage, state in states.items() if state and state != {DONE, READ}]
+    last = [s["name"] for s in stages if "stdout" in s]
+    whole = {
+        *sorted(failed, key=lambda name: name != cause.get("stage"))[:MANY],
+        *last[: MANY if len(last) <= MANY else 0],
+    }
+    torn = set(sorted(broken, key=lambda stage: ids[stage] != cause.get("link"))[:MANY])
+    return (
+        [s if s["name"] in whole else {name: s[name] for name in STAGE_BRIEF} for s in stages],
+        [link if link["destination"] in torn else {name: link[name] for name in LINK_BRIEF} for link in links],
+    )
 
 
 def left_running(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[str]":
@@ -188,17 +221,31 @@ def refused(msg: str, host: str) -> "Result":
 
 
 def plan_order(plan: "Plan") -> "list[str]":
-    """Stage names from the source to the sink."""
+    """Stage names from the source to the sink; of several successors, the first one with all that follow it."""
     names = [stage["name"] for end in plan.ends.values() for stage in end["stages"]]
-    follows = {link["source"]: link["destination"] for link in plan.links}
-    first = [name for name in names if name not in follows.values()]
+    follows = {name: [link["destination"] for link in plan.links if link["source"] == name] for name in names}
+    readers = {link["destination"] for link in plan.links}
+    waiting = [name for name in names if name not in readers]
     ordered: "list[str]" = []
-    while first:
-        name = first.pop(0)
+    while waiting:
+        name = waiting.pop(0)
         ordered.append(name)
-        if name in follows:
-            first.insert(0, follows[name])
+        waiting[:0] = follows[name]
     return ordered
+
+
+def bytes_at_the_end(plan: "Plan", links: "list[LinkResult]") -> "int | None":
+    """The bytes of the last link that counts them; of several last stages, those of the one that has read most."""
+    into = {link["destination"]: link for link in links}
+    sources = {link["source"] for link in links}
+    found = []
+    for name in into:
+        link = into[name] if name not in sources else None
+        while link and link["bytes"] is None:
+            link = into.get(link["source"])
+        if link and link["bytes"] is not None:
+            found.append(link["bytes"])
+    return max(found, default=None)
 
 
 def summary(result: "Result") -> "Summary":

@@ -30,6 +30,7 @@ ADVICE: "Advice" = {
     "listens), or test the network with preflight: true.",
 }
 CUT = "the link %s between %s and %s was cut on the way: %s sent %s records, %s received %s; is somebody in between?"
+NOT_WITHOUT = "%s on %s ended when %s had stopped reading, and so before %s had everything; it must go on without it"
 NEITHER = "the link %s between %s and %s was cut on the way: neither host closed it; is somebody in between?"
 
 
@@ -254,6 +255,12 @@ class Verdict:
         apart = spec["writer"] != spec["reader"]
         return "certificates" in spec or apart and self.plan.options.get("kernel_tls", "") == "must"
 
+    def _ended_with_another(self, spec: "Joint") -> str:
+        """Why a stage has not written everything to one of its outputs: the reader of another was allowed to stop."""
+        broken = self.stages[spec["source"]]["blame"]
+        other = next(link["destination"] for link in self.plan.links if link["id"] in broken)
+        return NOT_WITHOUT % (spec["source"], self.hosts[spec["writer"]], other, spec["destination"])
+
     def _disagreement(self) -> "Cause | None":
         """A failure that no end reports: the sides of a link disagree, or a stage has not run."""
         for spec in self.plan.links:
@@ -272,6 +279,8 @@ class Verdict:
                 text = "on the link %s, the end of file came too early: did %s shut down its own standard output?" % (
                     (link, spec["source"])
                 )
+            elif writer["state"] == "aborted" and spec["source"] in self.excused:
+                text = self._ended_with_another(spec)
             elif how(writer) and (writer["state"], reader["state"]) != ("done", "read"):
                 text = NEITHER % ((link,) + hosts)
                 return {"kind": "cut on the way", "link": link, "host": hosts[0], "msg": text}
