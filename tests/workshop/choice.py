@@ -14,7 +14,7 @@ from .lines import Record
 
 FASTEST = 40
 OWN = 20  # the fastest of the files that are named after the module
-MORE = 60.0  # seconds of tests for what has survived so far
+MORE = 20.0  # seconds of tests for what has survived so far
 Function = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -71,19 +71,28 @@ def header(statement: ast.stmt) -> tuple[int, int]:
 
 
 def bound(statement: ast.stmt) -> set[str]:
-    stored = {each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    return stored | ({statement.name} if isinstance(statement, ast.ClassDef) else set())
+    """The names that a statement outside of functions gives values, without those of loops within expressions."""
+    if isinstance(statement, ast.ClassDef):
+        return {statement.name}
+    targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+    return {name.id for each in targets if each for name in ast.walk(each) if isinstance(name, ast.Name)}
 
 
 class Chooser:
     def __init__(self, records: list[Record], sources: Mapping[str, str]):
         self.records = sorted(records, key=lambda record: record.seconds)
-        self.sources = {path: text.splitlines() for path, text in sources.items()}
-        self.inside, self.assigned = {}, {}
+        self.inside: dict[str, set[int]] = {}  # {path: lines of functions}
+        self.assigned: dict[
+            str, dict[int, set[str]]
+        ] = {}  # {path: {line outside of them: names that get values there}}
+        self.mentions: dict[str, list[tuple[str, int]]] = {}  # {word: places}
         for path, text in sources.items():
             module = ast.parse(text)
             self.inside[path] = inside(module)
-            self.assigned[path] = [(span(each), bound(each)) for each in module.body if bound(each)]
+            self.assigned[path] = {line: bound(each) for each in module.body for line in numbers(span(each))}
+            for line, words in enumerate(text.splitlines(), start=1):
+                for word in set(re.findall(r"\w+", words)):
+                    self.mentions.setdefault(word, []).append((path, line))
         self.by_line: dict[tuple[str, int], list[int]] = {}
         for number, record in enumerate(self.records):
             for path, lines in record.lines.items():
@@ -118,14 +127,13 @@ class Chooser:
         """The lines of functions that mention one of these, or what is made of them."""
         todo, known, found = list(names), set(names), set()
         while todo:
-            word = re.compile(r"\b%s\b" % todo.pop())
-            for path, texts in self.sources.items():
-                mentioned = [line for line, text in enumerate(texts, start=1) if word.search(text)]
-                found |= {(path, line) for line in mentioned if line in self.inside[path]}
-                for (first, last), made in self.assigned[path]:
-                    if made - known and any(first <= line <= last for line in mentioned):
-                        todo += made - known
-                        known |= made
+            for path, line in self.mentions.get(todo.pop(), ()):
+                if line in self.inside[path]:
+                    found.add((path, line))
+                    continue
+                made = self.assigned[path].get(line, set()) - known
+                todo += made
+                known |= made
         return found
 
 
