@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from .. import answers
+
 INCOMPLETE = 2  # tar's exit status: something could not be read
 KEEPING = "; tape_keep_incomplete keeps such an archive"
 MOST_CHARACTERS = 1000  # characters of a name in an answer
@@ -181,7 +183,7 @@ def report(settings: Settings, words: "argparse.Namespace") -> None:
     states.reported(run)
 
 
-def estimate(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
+def estimate(settings: Settings, words: "argparse.Namespace") -> "answers.Estimate":
     """Estimate the size of the archive: tar recognizes /dev/null and reads no file for it."""
     tar = Tar()
     plan = Plan(settings, words)

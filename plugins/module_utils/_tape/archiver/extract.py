@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from .. import answers
+
 
 # the default answer
 NOTHING: "dict[str, Any]" = {"files": 0, "deleted": 0, "again": False}
@@ -33,7 +35,7 @@ def member(path: str) -> bytes:
     return b"." + name if name != b"/" else b"."
 
 
-def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]":
+def extract(settings: Settings, words: "argparse.Namespace") -> "answers.Extracted":
     asked = {member(path): path for path in words.paths}
     if words.bytes <= 0 or len(words.sha256) != 64:
         raise Problem("--bytes and --sha256 must be those of the archive in the catalog", kind=SETTINGS)
@@ -41,7 +43,7 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
     target = Target(words)
     done = False
     try:
-        answer = dict(NOTHING, to=words.to, bytes=words.bytes, sha256=words.sha256.lower())
+        answer: "Any" = dict(NOTHING, to=words.to, bytes=words.bytes, sha256=words.sha256.lower())
         answer.update(links.fetch(words, target) if words.again else restore(words, target, members))
         done = True
     finally:
@@ -56,7 +58,8 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "dict[str, Any]"
         raise Problem(
             "not in this archive: %s" % ", ".join(escaped(os.fsencode(path)).decode() for path in answer["missing"])
         )
-    return answer
+    extracted: "answers.Extracted" = answer
+    return extracted
 
 
 def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]") -> "dict[str, Any]":

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ... import answers
     from ..catalog.records import Archive
     from ..session import Session
 
@@ -37,7 +38,7 @@ class Bases:
             own = [archive for archive in archives if archive["set"] == self.settings.set]
             self.keep = increments.needed(own, soon, self.settings.expire_last)
 
-    def plan(self, host: str, wish: "dict[str, Any]", resume: bool) -> "dict[str, Any]":
+    def plan(self, host: str, wish: "dict[str, Any]", resume: bool) -> "answers.HostPlanned":
         """The plan for one host; raises Problem."""
         every = self.of_host.get(host, [])
         own = [archive for archive in every if archive["set"] == self.settings.set]
@@ -48,7 +49,7 @@ class Bases:
         )
         return entry
 
-    def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "dict[str, Any]":
+    def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "answers.HostPlanned":
         """Level, base and last figures; ``own``: the archives of the host and this set, oldest first."""
         settings = self.settings
         good = [archive for archive in own if increments.is_sound(archive) and archive["run"] != self.run]
@@ -62,7 +63,9 @@ class Bases:
         newest = {archive["level"]: archive["run"] for archive in bases}
         last = next((archive for archive in reversed(good) if archive["level"] == level), None)
         size = wish["bytes"] or (last["bytes"] if last else None)
-        entry = {
+        entry: "answers.HostPlanned" = {
+            "skip": False,
+            "machine_id": None,
             "level": level,
             "base": base["run"] if base else None,
             "keep": sorted(set(newest.values()) | unreported(own, self.run)),

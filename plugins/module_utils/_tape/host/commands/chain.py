@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..session import Session
 
 KEYS = (
@@ -30,7 +31,7 @@ KEYS = (
 )
 
 
-def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
     """The archives for restoring a host and set to a time, in order; raises Problem."""
     catalog = session.catalog
     good = catalog.good(args.host, session.settings.set)
@@ -46,8 +47,9 @@ def chain(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     except Problem as exc:  # the archive may be on a tape with an unreadable file
         raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
+    told: "list[Any]" = [{key: archive.get(key) for key in KEYS} for archive in archives]
     return {
-        "archives": [{key: archive.get(key) for key in KEYS} for archive in archives],
+        "archives": told,
         "tapes": tapes,
         "warnings": catalog.warnings(),
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..session import Session
     from ..settings import Settings
 
@@ -30,7 +31,7 @@ OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # typ
 KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
-def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def commit(session: "Session", args: "argparse.Namespace") -> "answers.Committed":
     """Read the report from standard input: a line of JSON, then the compressed list of files; raises Problem."""
     catalog = session.catalog
     said, listing = receive(session, args)
@@ -54,9 +55,11 @@ def commit(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         hint = catalogs.ACCEPT if foreign else "run the backup again"
         kind = MACHINE if foreign else FAILED
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
-    told = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
-    told = {key: [line[:MOST_CHARACTERS] for line in lines] for key, lines in told.items()}
-    return dict(archive, tape=label, paths=[], mounted=len(archive["other_file_systems"]), **told)
+    told: "Any" = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
+    told = {**archive, **{key: [line[:MOST_CHARACTERS] for line in lines] for key, lines in told.items()}}
+    told.update(tape=label, paths=[], mounted=len(archive["other_file_systems"]))
+    committed: "answers.Committed" = told
+    return committed
 
 
 def receive(session: "Session", args: "argparse.Namespace") -> "tuple[dict[str, Any], bytes]":

@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..session import Session
 
 FOUND_MOST = 200  # results of a search; more would be too long to read
 
 
-def find(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def find(session: "Session", args: "argparse.Namespace") -> "answers.Found":
     """The archives that contain a path or match a shell pattern, newest first."""
     catalog = session.catalog
     wanted = args.path.strip("/").encode("utf-8", "surrogateescape")
-    found: "list[dict[str, Any]]" = []
+    found: "list[Any]" = []
     more = False
     unread = []
     for archive in reversed(catalog.archives(args.host)):
@@ -33,7 +34,7 @@ def find(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         except (OSError, EOFError, zlib.error):
             unread.append("%s of run %s" % (archive["host"], archive["run"]))
             continue
-        entry = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
+        entry: "Any" = {key: archive[key] for key in ("host", "set", "run", "time", "level", "tape", "file")}
         more = len(found) + len(names_of_it) > FOUND_MOST
         found += [
             dict(entry, path="/" + name.decode("utf-8", "backslashreplace"))

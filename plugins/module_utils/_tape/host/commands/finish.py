@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..reserve.reservation import Reservation
     from ..session import Session
     from ..settings import Settings
@@ -38,7 +39,7 @@ SHOWN = (
 )
 
 
-def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished":
     """Returns the archives and tapes of the run; a failed copy of the catalog is only a warning; raises Problem."""
     catalog, session.run = session.catalog, args.run
     own = [archive for archive in catalog.archives() if archive["run"] == args.run]
@@ -50,7 +51,7 @@ def finish(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     whose = (args.run, session.settings.set)
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == records.GOOD)}
-    rows = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
+    rows: "list[Any]" = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
     full = {name: percent(session.settings, catalog.tape(name)) for name in names}
     return {
         "run": args.run,

@@ -12,22 +12,24 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..catalog.records import Archive
     from ..session import Session
 
 KEYS = ("host", "set", "run", "time", "level", "base", "tape", "file", "bytes", "state", "verified")
 
 
-def info(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def info(session: "Session", args: "argparse.Namespace") -> "answers.Info":
     """Returns the parts that --gather names; raises Problem."""
     catalog = session.catalog
     gather = args.gather.split(",")
     archives = [archive for archive in catalog.archives() if args.host in ("", archive["host"])]
-    found: "dict[str, Any]" = {"warnings": catalog.warnings()}
+    found: "answers.Info" = {}
+    warnings = catalog.warnings()
     if "drives" in gather:
         found["drives"] = [inventory.look(session, path, "reading the label") for path in session.settings.devices]
     doubt = clock.doubt(session, catalog.archives())
-    found["warnings"] += [doubt] if doubt else []
+    found["warnings"] = warnings + ([doubt] if doubt else [])
     if "tapes" in gather:
         keep = None if doubt else increments.needed(catalog.archives())
         found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
@@ -40,10 +42,11 @@ def info(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     return found
 
 
-def entry_of(archive: "Archive") -> "dict[str, Any]":
-    entry = {key: archive.get(key) for key in KEYS}
+def entry_of(archive: "Archive") -> "answers.Archive":
+    entry: "Any" = {key: archive.get(key) for key in KEYS}
     entry["keep_until"] = iso(archive["keep_until"])
-    return entry
+    found: "answers.Archive" = entry
+    return found
 
 
 def wanted_next(session: "Session") -> "str | None":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ... import answers
     from ..catalog.catalog import Catalog
     from ..reserve.reservation import Reservation
     from ..session import Session
@@ -26,9 +27,9 @@ def look(
     path: str,
     why: str,
     first: "Callable[[Reservation], None]" = lambda held: None,
-) -> "dict[str, Any]":
+) -> "answers.Drive":
     """The tape in a drive, or why it is unknown; ``first`` is called with the drive before."""
-    entry: "dict[str, Any]" = {"device": path, "label": None, "message": ""}
+    entry: "answers.Drive" = {"device": path, "label": None, "message": ""}
     try:
         held = reservations.reserve(session, path, why, reservations.SCAN_TIME)
         try:
@@ -42,7 +43,7 @@ def look(
     return entry
 
 
-def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def inventory(session: "Session", args: "argparse.Namespace") -> "answers.Inventory":
     """List drives and tapes; with --rebuild, first add the contents of the loaded tapes to the catalog."""
     catalog = session.catalog
     rebuilt: "list[dict[str, Any]]" = []
@@ -64,14 +65,18 @@ def inventory(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]
     doubt = clock.doubt(session, archives)
     keep = None if doubt else increments.needed(archives, expire_last=session.settings.expire_last)
     last = increments.only_last(archives)
-    known = [dict(summary(catalog, tape, keep), last_of=increments.hosts_on(tape, last)) for tape in catalog.tapes()]
+    known: "list[answers.Tape]" = [
+        {**summary(catalog, tape, keep), "last_of": increments.hosts_on(tape, last)} for tape in catalog.tapes()
+    ]
     warnings = catalog.warnings() + [text for text in [doubt] if text]
     warnings += [text for each in rebuilt for text in each["warnings"]]
-    rebuilt = [{key: each[key] for key in ("label", "archives", "added")} for each in rebuilt]
-    return {"drives": drives, "tapes": known, "rebuilt": rebuilt, "warnings": warnings}
+    added: "list[answers.Rebuilt]" = [
+        {"label": each["label"], "archives": each["archives"], "added": each["added"]} for each in rebuilt
+    ]
+    return {"drives": drives, "tapes": known, "rebuilt": added, "warnings": warnings}
 
 
-def summary(catalog: "Catalog", tape: "records.Tape", keep: "set[tuple[str, str, str]] | None") -> "dict[str, Any]":
+def summary(catalog: "Catalog", tape: "records.Tape", keep: "set[tuple[str, str, str]] | None") -> "answers.Tape":
     """One tape, for a list; ``keep`` is None if nothing expires."""
     own = [archive for archive in tape["archives"] if archive["kind"] == records.ARCHIVE]
     lease = leases.read(catalog, tape["label"])

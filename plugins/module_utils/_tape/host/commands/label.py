@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..reserve.reservation import Reservation
     from ..session import Session
 
 
-def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def label(session: "Session", args: "argparse.Namespace") -> "answers.Labelled":
     """Label the tape in a drive; to overwrite one that is not blank, its fingerprint or barcode must be given."""
     settings = session.settings
     name = names.checked("tape", args.label)
@@ -58,7 +59,9 @@ def label(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
         volume.write_label(held, made, known, former)
     finally:
         held.release()
-    return {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+    told: "Any" = {key: made[key] for key in ("label", "id", "barcode", "block_size", "labelled")}
+    labelled: "answers.Labelled" = told
+    return labelled
 
 
 def may_overwrite(held: "Reservation", block: bytes, args: "argparse.Namespace", foreign: str) -> None:

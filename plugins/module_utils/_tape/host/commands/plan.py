@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
+    from ... import answers
     from ..catalog.catalog import Catalog
     from ..reserve.reservation import Reservation
     from ..session import Session
     from ..settings import Settings
 
 
-def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def plan(session: "Session", args: "argparse.Namespace") -> "answers.Planned":
     """The request: run, resume, dry, hosts {name: {level, bytes}}; raises Problem.
 
     Without ``run`` it starts a new one, with a unique name.  ``bytes`` of a host is an estimate; by default the size of
@@ -65,13 +66,14 @@ def plan(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
 
 
 def packed(
-    settings: "Settings", drives: "list[dict[str, Any]]", hosts: "dict[str, dict[str, Any]]"
+    settings: "Settings", drives: "list[answers.DriveOfPlan]", hosts: "dict[str, answers.HostPlanned]"
 ) -> "tuple[list[str], int | None, str]":
     """(the hosts to back up in their order, the number of tapes for their archives, a sentence on it)."""
     todo = {host: entry for host, entry in hosts.items() if not entry["skip"]}
     # hosts of unknown duration first, then the longest
     order = sorted(todo, key=lambda host: (hosts[host]["elapsed"] is not None, -(hosts[host]["elapsed"] or 0)))
-    return (order, *packing(settings, drives, [todo[host]["bytes"] for host in order]))
+    tapes, sentence = packing(settings, drives, [todo[host]["bytes"] for host in order])
+    return order, tapes, sentence
 
 
 def read_request(given: "dict[str, Any] | None") -> "dict[str, Any]":
@@ -137,22 +139,22 @@ def check_resume(catalog: "Catalog", run: str, archives: "list[records.Archive]"
     )
 
 
-def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
+def look(session: "Session", warnings: "list[str]") -> "list[answers.DriveOfPlan]":
     """The tape in each drive, and whether it is writable; raises Problem if no drive will have a writable tape."""
     settings = session.settings
-    seen = []
+    seen: "list[answers.DriveOfPlan]" = []
     request = requests.WriteRequest(session)
 
     def record(held: "Reservation") -> "tuple[int, str]":
         rank, reason = request.rate_loaded(held)
-        seen.append(dict(loaded(held, rank), message=reason))
+        seen.append(loaded(held, rank, reason))
         return rank, reason
 
     held, reasons, busy = scan.scan(session, record, "reading the label")
     known = [entry["device"] for entry in seen]
     for path in [path for path in settings.devices if path not in known]:  # so that the number of drives is known
-        entry = {"device": path, "label": None, "state": "unknown", "free": None, "file": None}
-        seen.append(dict(entry, message=reasons.get(path, "")))
+        message = reasons.get(path, "")
+        seen.append({"device": path, "label": None, "state": "unknown", "free": None, "file": None, "message": message})
     why = "; ".join(reasons.values())
     if held:
         held.release()
@@ -169,7 +171,7 @@ def look(session: "Session", warnings: "list[str]") -> "list[dict[str, Any]]":
     return seen
 
 
-def loaded(held: "Reservation", rank: int) -> "dict[str, Any]":
+def loaded(held: "Reservation", rank: int, message: str) -> "answers.DriveOfPlan":
     """The tape in a drive, as a job may use it."""
     tape, capacity = held.tape, held.settings.capacity
     afresh = rank == requests.EXPIRED
@@ -180,11 +182,12 @@ def loaded(held: "Reservation", rank: int) -> "dict[str, Any]":
         "state": state,
         "free": capacity - (0 if afresh else catalogs.used(tape)) if capacity and tape else None,
         "file": 1 if afresh or not tape else catalogs.next_file(tape),
+        "message": message,
     }
 
 
 def packing(
-    settings: "Settings", drives: "list[dict[str, Any]]", sizes: "list[int | None]"
+    settings: "Settings", drives: "list[answers.DriveOfPlan]", sizes: "list[int | None]"
 ) -> "tuple[int | None, str]":
     """The number of tapes for these archives, in this order, and a sentence on it."""
     known = [size for size in sizes if size is not None]
@@ -194,8 +197,8 @@ def packing(
         text += " and %d of unknown size" % (len(sizes) - len(known))
     if not settings.capacity:
         return None, text + "; whether they fit is unknown, because tape_capacity is not set"
-    fitting = [entry["free"] for entry in drives if entry["state"] in ("yours", "append", "empty", "expired")]
-    room = max(fitting or [settings.capacity - labels.LABEL_BLOCK])
+    usable = [entry["free"] for entry in drives if entry["state"] in ("yours", "append", "empty", "expired")]
+    room = max([free for free in usable if free is not None] or [settings.capacity - labels.LABEL_BLOCK])
     tapes = 1
     for size in known:
         if size > room:

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from ... import answers
     from ..reserve.reservation import Reservation
     from ..session import Session
 
 REBUILD = "nothing was written; tape_inventory with tape_rebuild adds it to the catalog"
 
 
-def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
-    """Write standard input to a tape; returns the entry in the catalog; raises Problem."""
+def sink(session: "Session", args: "argparse.Namespace") -> "answers.Sunk":
+    """Write standard input to a tape; returns its entry in the catalog as well; raises Problem."""
     session = session.of(args.run, args.host)
     expect = args.expect or 0
     if session.settings.capacity and expect > session.settings.capacity - labels.LABEL_BLOCK:
@@ -47,7 +48,9 @@ def sink(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
             archive = new_archive(session, args.level, args.base)
             put(held, archive)
         held.renew_lease()
-    return dict(archive, tape=held.label["label"], waited=round(waited, 1))
+    told: "Any" = dict(archive, tape=held.label["label"], waited=round(waited, 1))
+    sunk: "answers.Sunk" = told
+    return sunk
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
 
+    from ... import answers
     from ..catalog.catalog import Catalog
     from ..catalog.records import Archive
     from ..reserve.reservation import Reservation
@@ -82,12 +83,12 @@ def check(label: str, archive: "Archive", copied: "writer.Copied") -> None:
         raise Problem("%s has %d bytes, but %d were written" % (where, copied.bytes, archive["bytes"]), "it is damaged")
 
 
-def verify(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
+def verify(session: "Session", args: "argparse.Namespace") -> "answers.Checked":
     """Read archives, tape by tape, and compare them with the catalog.
 
     Each archive is verified, failed, or not verified because its tape is not in a drive.
     """
-    found = {"verified": [], "failed": [], "not_verified": []}  # type: dict[str, list[dict[str, Any]]]
+    found = {"verified": [], "failed": [], "not_verified": []}  # type: dict[str, list[answers.Read]]
     absent: "dict[str, str]" = {}  # {tape that did not appear: the problem}
     wanted = [
         archive
@@ -100,10 +101,16 @@ def verify(session: "Session", args: "argparse.Namespace") -> "dict[str, Any]":
     warnings = session.catalog.warnings()
     there = scan.loaded(session) if wanted else set()
     for archive in sorted(wanted, key=lambda each: (each["tape"] not in there, each["tape"], each["file"])):
-        entry = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
+        entry: "Any" = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
         outcome, more = verified(session, archive, absent)
-        found[outcome].append(dict(entry, **more))
-    return dict(found, warnings=warnings)
+        entry.update(more)
+        found[outcome].append(entry)
+    return {
+        "verified": found["verified"],
+        "failed": found["failed"],
+        "not_verified": found["not_verified"],
+        "warnings": warnings,
+    }
 
 
 def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -> "tuple[str, dict[str, Any]]":
