@@ -36,7 +36,7 @@ def table(lines: Lines, kind: Kind) -> str:
         cells[line["fault"], line["moment"]][line["verdict"]] += 1
         bad[line["fault"]] += bool(line["problems"])
     rows = [["fault", *MOMENTS, "bad"], ["---"] * (len(MOMENTS) + 2)]
-    for fault in (*kind.each, *kind.groups):
+    for fault in (*kind.each, *kind.groups, *kind.relays):
         row = [", ".join(f"{n} {word}" for word, n in sorted(cells[fault.name, m].items())) for m in MOMENTS]
         rows.append([fault.name, *row, str(bad[fault.name])])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+from collections.abc import Mapping
 
 # in the order of a run; "connect": one host's Python has not started yet; "linked": its connections are made and it has
 # split off no guard; "after": the sink has all and still works
@@ -13,6 +14,7 @@ MOMENTS = ("connect", "handshake", "linked", "first", "stream", "last", "after")
 RUNNING = ("first", "stream", "last")
 NUMBERS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 STAGES = ("source", "middle", "sink")
+RELAYS = ("seal", "open")  # of links that relays encrypt
 PARTS = ("remote end", "remote guard", "remote login", "remote session", "peer end", "peer guard")
 
 
@@ -22,8 +24,8 @@ class Fault:
     moments: tuple[str, ...]
     outcome: str = "failed"  # what it must come to once it has struck: "ok", "failed", or "any"
     kinds: tuple[str, ...] = ()  # of which kind its cause may be; empty: any
-    blamed: str = ""  # "source", "middle", "sink", "remote", "peer": whom the cause must name
-    victim: str = ""  # a stage or a part that gets a signal
+    blamed: str = ""  # "source", "middle", "sink", "remote", "peer", "link": whom the cause must name
+    victim: str = ""  # a stage, a part or a relay that gets a signal
     number: int = 0
     lost: bool = False  # it may leave nobody who could say what became of the run
 
@@ -97,8 +99,20 @@ def that_stop() -> list[Fault]:
     ]
 
 
+def of_relays(words: Mapping[str, int]) -> list[Fault]:
+    """Relays that are hit while they work. Whoever stops one has a time-out."""
+    found = []
+    for word, number in words.items():
+        plain = Fault(f"{word} relay", RUNNING, blamed="link", number=number)
+        if number != signal.SIGSTOP:
+            plain = dataclasses.replace(plain, kinds=("relay",))
+        found += [dataclasses.replace(plain, name=f"{word} {relay}", victim=relay) for relay in RELAYS]
+    return found
+
+
 EACH = [*of_stages(), *of_parts(), *that_stop(), *OF_COMMANDS]
-OF_TIMEOUT = ("timeout", "sink ignores timeout", *(fault.name for fault in that_stop()))
+OF_RELAYS = of_relays({**NUMBERS, "stop": signal.SIGSTOP})
+OF_TIMEOUT = ("timeout", "sink ignores timeout", "stop seal", "stop open", *(fault.name for fault in that_stop()))
 
 # what hits all runs of a batch at once; a dead peer is also found by a login that fails
 LOST = ("dead peer", "link", *ENDED)
@@ -119,4 +133,5 @@ GROUPS = [
 
 # of the command: it has no time-out of its own, nobody launches its ends again, and what hits Ansible does not hit it
 EACH_OF_COMMAND = [fault for fault in EACH if fault.name not in (*OF_TIMEOUT, "cut and retried")] + of_socketpipe()
+RELAYS_OF_COMMAND = of_relays(NUMBERS)
 GROUPS_OF_COMMAND = [fault for fault in GROUPS if not fault.number]

@@ -12,7 +12,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from .catalogue import GROUPS, RUNNING
+from .catalogue import GROUPS, RELAYS, RUNNING
 from .draw import HONEST, Run
 
 SOURCE = Path(__file__).with_name("source.py")
@@ -83,7 +83,8 @@ class Commands:
         self.base = work / run.name
         self.payload = work / "payload.tar"
         self.reads = run.sink if shutil.which(run.sink) or run.sink == "noerror" else "cat"
-        waits = "held" in run.fault.kinds or (run.moment == "last" and run.fault in GROUPS)
+        waits = "held" in run.fault.kinds or run.fault.victim in RELAYS
+        waits = waits or (run.moment == "last" and run.fault in GROUPS)
         if waits and self.reads == "tar":
             self.reads = "cat"  # tar stops by itself at the end of the archive, so soon that it may be blamed instead
         self.odd = run.fault.name in ODD  # the sink does something else

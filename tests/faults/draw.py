@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import random
 
-from .catalogue import EACH, EACH_OF_COMMAND, GROUPS, GROUPS_OF_COMMAND, Fault
+from .catalogue import EACH, EACH_OF_COMMAND, GROUPS, GROUPS_OF_COMMAND, OF_RELAYS, RELAYS, RELAYS_OF_COMMAND, Fault
 
 SHAPES = ("push", "pull", "through", "beside")
 HONEST = ("cat", "dd", "gzip", "zstd", "mbuffer", "tar")  # end with an error when a read does
@@ -24,6 +24,7 @@ class Kind:
     name: str
     each: list[Fault]
     groups: list[Fault]
+    relays: list[Fault]  # of encrypted links
     each_size: int  # runs of a batch in which each has its own fault
     group_size: int  # and of one that is hit at once
     shapes: tuple[str, ...]
@@ -34,9 +35,11 @@ class Kind:
         return self.each_size + self.group_size
 
 
-TASK = Kind("task", EACH, GROUPS, 20, 10, SHAPES, ("localhost", "h2"))
+TASK = Kind("task", EACH, GROUPS, OF_RELAYS, 20, 10, SHAPES, ("localhost", "h2"))
 # its remote command is one
-COMMAND = Kind("command", EACH_OF_COMMAND, GROUPS_OF_COMMAND, 20, 4, SHAPES[:3], ("", "-b", "--listen=remote"))
+COMMAND = Kind(
+    "command", EACH_OF_COMMAND, GROUPS_OF_COMMAND, RELAYS_OF_COMMAND, 20, 4, SHAPES[:3], ("", "-b", "--listen=remote")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +81,19 @@ def shuffled(kind: Kind, seed: int, cycle: int) -> list[tuple[Fault, str]]:
     return every
 
 
+def of_relay(kind: Kind, batch: int, place: int) -> tuple[Fault, str] | None:
+    """What hits a relay in this run, if it is one of those that nothing else needs.
+
+    When all faults have been drawn they are drawn again, and then each fourth is of a relay; so is the first group.
+    """
+    every = [(fault, moment) for moment in ("stream", "last", "first") for fault in kind.relays]
+    if place < kind.each_size:
+        cycle, index = divmod(batch * kind.each_size + place, len(pairs(kind.each)))
+        return every[index // 4 % len(every)] if cycle % 2 and index % 4 == 0 else None
+    cycle, index = divmod(batch, len(kind.groups))
+    return every[(place - kind.each_size) % len(every)] if cycle % 2 and index == 0 else None
+
+
 def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
     chance = random.Random(f"{seed} {number}")
     batch, place = divmod(number, kind.pair)
@@ -87,6 +103,7 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
     else:
         fault = kind.groups[batch % len(kind.groups)]
         moment = chance.choice(fault.moments)
+    fault, moment = of_relay(kind, batch, place) or (fault, moment)
     shape = chance.choice(kind.shapes)
     if fault.victim == "middle":
         shape = chance.choice([shape for shape in ("through", "beside") if shape in kind.shapes])
@@ -102,13 +119,14 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         part=chance.uniform(0.05, 0.95),
         delay=chance.uniform(0, 0.06),
         command=kind is COMMAND,
-        encrypted=chance.random() < ENCRYPTED,  # the last draw: without it the runs are what they were
+        # the last draw: without it the runs are what they were
+        encrypted=chance.random() < ENCRYPTED or fault.victim in RELAYS,
     )
 
 
 def chosen(seed: int, count: int, kind: Kind, words: list[str]) -> list[list[Run]]:
     """The first so many runs whose fault's name has one of these words in it, in batches."""
-    named = {fault.name for fault in kind.each if any(word in fault.name for word in words)}
+    named = {fault.name for fault in (*kind.each, *kind.relays) if any(word in fault.name for word in words)}
     every = (draw(seed, number, kind) for number in itertools.count())
     found = list(itertools.islice((run for run in every if run.fault.name in named), count if named else 0))
     return [found[start : start + kind.each_size] for start in range(0, len(found), kind.each_size)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .catalogue import LOST
+from .catalogue import LOST, RELAYS
 from .commands import Commands
 from .draw import Run
 from .machine import Batch, Outcome
@@ -62,6 +62,9 @@ def of_the_stream(run: Run, commands: Commands, status: str, result: dict[str, A
         problems.append("its sink ended well on a stream that was not whole")
     if run.fault.name in ("source says nothing", "command missing") and not commands.untouched():
         problems.append("the source has said nothing, and the old file is not what it was")
+    relayed = run.fault.victim in RELAYS and status != "ok"
+    if relayed and commands.honest and commands.sink_status() == "0":
+        problems.append("a relay was hit, and its sink ended well")
     if status == "failed" and result.get("cause"):
         problems += behind_a_failure(run, commands, result["cause"])
     return problems
@@ -121,6 +124,8 @@ def blame(run: Run, cause: dict[str, Any]) -> list[str]:
             return [] if cause["host"].startswith(name) else [f"{cause['host']} is blamed, not {name}: {cause['msg']}"]
         host = run.name if run.fault.blamed == "remote" else run.peer
         return [] if cause["host"] == host else [f"{cause['host']} is blamed, not {host}: {cause['msg']}"]
+    if run.fault.blamed == "link":
+        return [f"{cause['stage']} is blamed, not a link: {cause['msg']}"] if cause.get("stage") else []
     stage = run.stages[run.fault.blamed]
     return [] if cause.get("stage") == stage else [f"{cause.get('stage')} is blamed, not {stage}: {cause['msg']}"]
 

@@ -16,7 +16,7 @@ from tests.system import anatomy
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.traces import Traces
 
-from .catalogue import GROUPS, OF_COMMANDS, RUNNING, STAGES, Fault
+from .catalogue import GROUPS, OF_COMMANDS, RELAYS, RUNNING, STAGES, Fault
 from .commands import FULL, Commands
 from .draw import Run
 
@@ -147,7 +147,7 @@ class Batch(abc.ABC):
             return None
         try:
             return self.anatomy(run.name, everything).part(what)
-        except (KeyError, IndexError):
+        except (KeyError, IndexError, StopIteration):
             return None
 
     # -- the faults
@@ -161,8 +161,10 @@ class Batch(abc.ABC):
             everything = self.everything()
         if run.fault.victim:
             proc = self.victim(run, everything)
-            if proc:
+            if proc and (run.fault.victim not in RELAYS or self.halt(proc)):
                 self.send(run, proc)
+                if run.fault.victim in RELAYS and run.fault.number != signal.SIGSTOP:
+                    anatomy.send(proc, signal.SIGCONT)
                 self.struck.add(run.name)
                 if run.moment in ("last", "after"):
                     self.let_die(proc)
@@ -177,6 +179,15 @@ class Batch(abc.ABC):
         deadline = time.monotonic() + DYING
         while Identity.of(proc.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    @staticmethod
+    def halt(proc: Proc) -> bool:
+        """Whether a relay stands still: it has not ended, so what it gets next does hit it."""
+        anatomy.send(proc, signal.SIGSTOP)
+        deadline = time.monotonic() + CLEAN
+        while (state := anatomy.state(proc)) not in ("T", "") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return state == "T"
 
     def send(self, run: Run, proc: Proc) -> None:
         anatomy.send(proc, run.fault.number)

@@ -15,7 +15,7 @@ from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import OWN_LOGIN, Case
 from tests.system.playbook import pipe
 
-from .catalogue import OF_TIMEOUT, Fault
+from .catalogue import OF_TIMEOUT, RELAYS, Fault
 from .draw import Run
 from .machine import CLEAN, CONNECT_TIMEOUT, DEAD_PEER, LIMIT, Batch, Outcome
 
@@ -39,7 +39,7 @@ class Tasks(Batch):
             run = self.runs[name]
             whole = run.moment not in ("first", "stream")  # else a reader would wait for the rest of its block
             options = {"dead_peer": DEAD_PEER, "connect_timeout": CONNECT_TIMEOUT, "progress": 0, "peer": run.peer}
-            encryption = "required" if run.encrypted else "none"
+            encryption = "relay" if run.fault.victim in RELAYS else "required" if run.encrypted else "none"
             task = pipe(**commands.options(), **options, full_reads=whole, encryption=encryption)
             if run.fault.name in OF_TIMEOUT:
                 task["timeout"] = TIMEOUT

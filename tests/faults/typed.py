@@ -15,6 +15,7 @@ from tests.hosts import Fleet, HostProcess
 from tests.system import anatomy
 from tests.system.anatomy import Anatomy, AnatomyOfCommand, Proc
 
+from .catalogue import RELAYS
 from .draw import Run
 from .machine import CONNECT_TIMEOUT, DEAD_PEER, LIMIT, Batch, Outcome
 
@@ -38,7 +39,7 @@ class Typed(Batch):
         run, commands = self.runs[name], self.commands[name]
         words = [f"--stats={commands.file('stats')}", "--python", commands.interpreter, "--whole"]
         words += ["-t", str(CONNECT_TIMEOUT), "--dead-peer", str(DEAD_PEER), *([run.peer] if run.peer else [])]
-        words += ["--encrypt"] if run.encrypted else []
+        words += ["--encrypt=relay"] if run.fault.victim in RELAYS else ["--encrypt"] if run.encrypted else []
         if run.peer == "--listen=remote":
             words += ["-h", self.fleet["h1"].address]
         login = ["ssh", "-F", str(self.fleet.ssh_config), "-o", "ControlPath=none", "h1"]

@@ -77,6 +77,7 @@ class Anatomy:
         self.guards: dict[str, Proc] = {}
         self.ends: dict[str, Proc] = {}
         self.logins: dict[str, Proc] = {}
+        self.relays = [proc for proc in everything if proc.name in RELAYS and proc.label.partition(":")[0] == run]
         for proc in everything:
             name, _colon, end = proc.label.partition(":")
             if name != run or proc.name in RELAYS:
@@ -126,7 +127,9 @@ class Anatomy:
         return found
 
     def part(self, name: str) -> Proc:
-        """ "remote end", "peer guard", "remote login", "remote session", "worker", "playbook"."""
+        """ "remote end", "peer guard", "remote login", "remote session", "worker", "playbook", "seal", "open"."""
+        if name in ("seal", "open"):
+            return next(proc for proc in self.relays if proc.name.endswith(name))
         if name in ("worker", "playbook"):
             return self.worker() if name == "worker" else self.playbook()
         end, what = name.split(" ")
@@ -150,6 +153,7 @@ class AnatomyOfCommand(Anatomy):
             self.guards["peer"] = forks[command]
             if forks[command].pid in forks:
                 self.ends["peer"] = forks[forks[command].pid]
+                self.relays += [proc for proc in self.below(self.ends["peer"]) if proc.name in RELAYS]
 
     def part(self, name: str) -> Proc:
         return self.command if name == "command" else super().part(name)
@@ -202,6 +206,16 @@ def gone(
     while (still := left(fleet, marks, runs)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return still
+
+
+def state(proc: Proc) -> str:
+    """As in /proc/PID/stat (proc(5)): "T" is stopped; "" when it is gone, or its pid another process's."""
+    try:
+        text = Path(f"/proc/{proc.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    before, _paren, after = text.rpartition(")")
+    return after.split()[0].strip("ZX") if before.partition("(")[2] == proc.name else ""
 
 
 def send(proc: Proc, number: int = signal.SIGKILL) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.system.anatomy import Anatomy, Proc
 
 RUN = "0123456789abcdef" * 2
@@ -29,3 +31,13 @@ def test_a_shell_in_the_place_of_python_has_no_end_below_it() -> None:
     """It forks, and for a moment its child has its command line."""
     shell, child = proc(2, 1, "run1.python"), proc(3, 2, "run1.python")
     assert parts(shell, child) == ({"remote": 2}, {})
+
+
+def test_the_relays_of_a_run_are_found_by_name() -> None:
+    """They are forks of its ends with their command line, and no ends."""
+    guard, end, seal = proc(2, 1), proc(3, 2), proc(4, 3, "socketpipe-seal")
+    assert parts(guard, end, seal) == ({"remote": 2}, {"remote": 3})
+    found = Anatomy([guard, end, seal], RUN)
+    assert found.part("seal") == seal
+    with pytest.raises(StopIteration):
+        found.part("open")
