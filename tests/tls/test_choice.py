@@ -83,3 +83,14 @@ def test_where_nothing_can_it_is_refused(launch: Launch) -> None:
     assert ends.cause()["msg"].endswith(
         "its links are to be encrypted by the kernel, and the kernels of the two hosts have no cipher in common"
     )
+
+
+@pytest.mark.parametrize("kernel_tls", ["may", "must"])
+def test_where_a_key_has_a_limit_relays_do_it_unless_they_must_not(launch: Launch, kernel_tls: str) -> None:
+    """As in FIPS mode, where kernels have AES-256-GCM only."""
+    if why_not():
+        pytest.skip("the kernel of this machine has no TLS")
+    plan = make_plan(("a", FIRST), ("b", SECOND), kernel_tls=kernel_tls)
+    plan.encrypt(make_certificate)
+    ends = launch(plan, [("keys", "CIPHERS = (CHACHA20, AES)", "CIPHERS = (AES,)")]).wait().ok()
+    assert ends.side("input", "W")["encryption"]["how"] == {"may": "relay", "must": "kernel"}[kernel_tls]

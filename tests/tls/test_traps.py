@@ -11,12 +11,17 @@ import socket
 import struct
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
+
+from tests.unit.ends import Ends, make_plan, record, recorded, sh, started
 
 from .pair import LONG, Pair, disconnect, keys, ktls, said, sealed, tcp, tcp_info
 
 Connect = t.Callable[..., Pair]
+Launch = t.Callable[..., Ends]
+LIMIT = [("keys", "GCM_RECORDS - UNCHECKED)", "100)"), ("keys", "CIPHERS = (CHACHA20, AES)", "CIPHERS = (AES,)")]
 BOTH = pytest.mark.parametrize("cipher", [cipher.name for cipher in keys.CIPHERS])
 
 
@@ -282,11 +287,37 @@ def test_what_was_queued_before_stays_plain(connect: Connect) -> None:
 
 
 def test_a_key_is_worn_out(connect: Connect) -> None:
+    assert keys.AES.most + keys.UNCHECKED == int(2**24.5) and not keys.CHACHA20.most
     pair = connect("aes-256-gcm")
     assert pair.writer.worn_out() == ""
     pair.cipher.most, most = 1, pair.cipher.most
     try:
         pair.w.sendall(b"x")
         assert pair.writer.worn_out() == "aes-256-gcm"
+        assert pair.r.recv(1) == b"x" and pair.reader.worn_out() == ""
     finally:
         pair.cipher.most = most
+
+
+@pytest.mark.parametrize(
+    ("script", "tick"),
+    [
+        pytest.param("yes", 0.2, id="endless"),
+        pytest.param("head -c 2000000 /dev/zero", 600, id="over before it is noticed"),
+    ],
+)
+def test_a_link_whose_key_is_worn_out_is_never_ok(
+    kernel_tls: None, launch: Launch, tmp_path: Path, script: str, tick: float
+) -> None:
+    seen = tmp_path / "seen"
+    source = sh("input", "echo; " + started(seen) + script)
+    plan = make_plan(("a", source), ("b", record("output", seen)), kernel_tls="must")
+    cause = launch(plan, LIMIT, patience={"tick": tick}).wait().cause()
+    assert cause["kind"] == "key used up" and recorded(seen)["how"] != "eof"
+    assert "aborted: one key of aes-256-gcm may encrypt no more" in cause["msg"]
+
+
+def test_a_link_within_the_limit_of_its_key(kernel_tls: None, launch: Launch) -> None:
+    plan = make_plan(("a", sh("input", "head -c 300000 /dev/zero")), ("b", sh("output", "wc -c")), kernel_tls="must")
+    ends = launch(plan, LIMIT).wait().ok()
+    assert ends.side("input", "W")["encryption"]["cipher"] == "aes-256-gcm"

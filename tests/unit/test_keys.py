@@ -28,6 +28,11 @@ def reference(side: bytes, suite: str, way: str, iv: int) -> tuple[bytes, bytes]
     return mac(prk, b"key " + context + b"\x01"), mac(prk, b"nonce " + context + b"\x01")[:iv]
 
 
+@pytest.mark.parametrize(("can", "left"), [(0, 0), (CHACHA20.bit, 1), (AES.bit, 0), (3, CHACHA20.bit)])
+def test_what_carries_any_amount(can: int, left: int) -> None:
+    assert keys.unlimited(can) == left
+
+
 @CIPHER
 @pytest.mark.parametrize("side", [WRITER, READER])
 @pytest.mark.parametrize("way", [keys.WRITER_TO_READER, keys.READER_TO_WRITER])

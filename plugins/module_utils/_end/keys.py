@@ -21,14 +21,16 @@ class Cipher:
     __slots__ = ("name", "bit", "number", "iv", "key", "salt", "most")
 
     def __init__(self, name: str, bit: int, number: int, iv: int, key: int, salt: int, most: int) -> None:
-        """``bit``: its bit in the capabilities; ``most``: the limit of records for one key."""
+        """``bit``: its bit in the capabilities; ``most``: the records after which a link is aborted, 0 for no limit."""
         self.name, self.bit, self.number = name, bit, number
         self.iv, self.key, self.salt, self.most = iv, key, salt, most
 
 
-# RFC 8446, 5.5: with AES-GCM 2 ** 24.5 full records; ChaCha20-Poly1305 would wrap its counter first
-CHACHA20 = Cipher("chacha20-poly1305", 1, 54, 12, 32, 0, 2**63)
-AES = Cipher("aes-256-gcm", 2, 52, 8, 32, 4, 23726566)
+# RFC 8446, 5.5: one key of AES-GCM may encrypt 2 ** 24.5 records; ChaCha20-Poly1305 would wrap its counter first
+GCM_RECORDS = 23726566
+UNCHECKED = 1 << 20  # records: more than a kernel encrypts between two checks (Patience.tick)
+CHACHA20 = Cipher("chacha20-poly1305", 1, 54, 12, 32, 0, 0)
+AES = Cipher("aes-256-gcm", 2, 52, 8, 32, 4, GCM_RECORDS - UNCHECKED)
 CIPHERS = (CHACHA20, AES)  # the first common one is used
 
 
@@ -39,6 +41,11 @@ def named(name: str) -> "Cipher":
 def bits(ciphers: "Iterable[Cipher]") -> int:
     """The capabilities of a side, as a number for the handshake."""
     return sum(cipher.bit for cipher in ciphers)
+
+
+def unlimited(can: int) -> int:
+    """Those of these capabilities with which a link may carry any amount."""
+    return can & bits(cipher for cipher in CIPHERS if not cipher.most)
 
 
 def common(own: int, other: int) -> "Cipher | None":

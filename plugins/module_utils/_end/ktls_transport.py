@@ -121,7 +121,8 @@ class KernelTls(Tcp):
         return kind if kind in (ktls.ALERTED, FORGED, ktls.BROKEN) else ""
 
     def worn_out(self) -> str:
-        return self.cipher.name if (self.records() or 0) >= self.cipher.most else ""
+        most = self.cipher.most if self.writer else 0  # a reader would have to be killed
+        return self.cipher.name if most and (self.records() or 0) >= most else ""
 
     def records(self) -> "int | None":
         """The records encrypted here (writer), or decrypted and authenticated here (reader)."""

@@ -145,11 +145,15 @@ class Side:
         info = self.transport.info()
         self.pulse.feel(self.bytes(info) or 0, info["segs_in"], now)
         problem = self.pulse.problem(now, may_rest=self.lingers)
-        cipher = self.transport.worn_out() if self.state == OPEN else ""
-        if cipher:
-            problem = {"kind": "key used up", "cipher": cipher}
+        if self.state == OPEN:
+            problem = self.used_up() or problem
         if problem:
             self.abort(problem)
+
+    def used_up(self) -> "SideProblem | None":
+        """Whether the key of an encrypted link may encrypt no more."""
+        cipher = self.transport.worn_out()
+        return {"kind": "key used up", "cipher": cipher} if cipher else None
 
     # -- operations
 
@@ -196,7 +200,11 @@ class Side:
         return not self.flushing
 
     def commit(self) -> None:
-        """Send the end of file."""
+        """Send the end of file, unless more has been sent than one key may encrypt."""
+        problem = self.used_up()
+        if problem:
+            self.abort(problem)
+            return
         try:
             self.transport.commit()
         except OSError:

@@ -113,11 +113,13 @@ def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
     """(capabilities of the kernel for encrypted links, the reason to refuse them)."""
     if not plan["kernel_tls"] or all(link["side"] == "local" for link in plan["links"]):
         return 0, None
-    from .ktls_trial import trial  # an end that is not to encrypt has no such module
+    from .keys import unlimited  # an end that is not to encrypt has no such modules
+    from .ktls_trial import trial
 
     can, problem = trial()
     must = plan["kernel_tls"] == "must"
-    return can, {"kind": "no kernel tls", "problem": problem} if problem and must else None
+    # otherwise relays take over: they change keys on the way, so no stream is too long for them
+    return can if must else unlimited(can), {"kind": "no kernel tls", "problem": problem} if problem and must else None
 
 
 def make_sides(plan: "EndPlan", meeting: Meeting, made: "dict[str, Connection]") -> "tuple[list[Side], Refusal | None]":

@@ -45,7 +45,10 @@ MEDDLED = {
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
-USED_UP = "one key of %s has encrypted the maximum amount, and the TLS of this kernel does not accept a second key"
+USED_UP = (
+    "one key of %s may encrypt no more, and a link that the kernel encrypts has only one: use relays, which change "
+    "keys (relay instead of kernel), or kernels with ChaCha20-Poly1305, which has no such limit"
+)
 NO_KERNEL_TLS = "its links are to be encrypted by the kernel: %s"
 NO_COMMON_CIPHER = (
     "its links are to be encrypted by the kernel, and the kernels of the two hosts have no cipher in common"
