@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, TypedDict, cast
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ..module_utils._end.kernel import hide_memory
 from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
 from ..module_utils._run.heard import PipedLaunch
@@ -63,7 +64,12 @@ def program_for(plan: EndPlan) -> bytes:
 
 
 def encrypt(plan: Plan, how: str) -> None:
-    """Encrypt the links of a plan: ``how`` is none, required, kernel or relay."""
+    """Encrypt the links of a plan: ``how`` is none, required, kernel or relay.
+
+    The memory of this worker then has keys.
+    """
+    if how != "none":
+        hide_memory()
     if how == "kernel":
         plan.options["kernel_tls"] = "must"
     elif how != "none":

@@ -276,13 +276,15 @@ def meddled(fleet: Fleet) -> Iterator[dict[str, Outcome]]:
 @pytest.mark.parametrize("way", WAYS)
 def test_who_is_in_between(fleet: Fleet, meddled: dict[str, Outcome], way: str) -> None:
     outcome = meddled[way]
-    ended = seen(fleet, way).read_text(encoding="ascii").split()
+    path = seen(fleet, way)
+    ended = path.read_text(encoding="ascii").split() if path.exists() else ["never started"]
     if way in HARMLESS:
         assert outcome.status == "ok", outcome.result["msg"]
         assert ended == ["whole"]
         return
     assert outcome.status == "failed"
-    assert ended == ["broken"], "the sink has seen a clean end"
+    # if all came at once, the relay has met the change before it has passed on anything
+    assert ended in (["broken"], ["never started"]), "the sink has seen a clean end"
     kind = "cut on the way" if way in ("cut", "reset") else "changed on the way"
     assert outcome.result["cause"]["kind"] == kind, json.dumps(outcome.result["cause"])
     assert kind in outcome.result["msg"]

@@ -67,3 +67,20 @@ def test_of_the_command(tmp_path: Path, options: list[str], ours: int) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert parsed(done.stdout) == [own(), ours, ours, ours]
+
+
+WORKER = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_run import encrypt
+encrypt(Plan({}), sys.argv[2])
+print(ctypes.CDLL(None).prctl(3))
+"""
+
+
+@pytest.mark.parametrize(("how", "dumpable"), [("none", 1), ("required", 0), ("kernel", 0), ("relay", 0)])
+def test_of_a_worker_of_ansible(how: str, dumpable: int) -> None:
+    """PR_GET_DUMPABLE; what it starts is not concerned."""
+    argv = [sys.executable, "-c", WORKER, str(collection_tree()), how]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ends.LONG).stdout == f"{dumpable}\n"

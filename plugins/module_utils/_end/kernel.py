@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 c_connect, c_prctl = c_function("connect"), c_function("prctl")
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36  # linux/prctl.h
 # linux/sockios.h: SIOCINQ, received but unread bytes, and SIOCOUTQ, sent but unacknowledged bytes (and FIN); their
 # numbers equal these and differ between architectures
 SIOCINQ, SIOCOUTQ = termios.FIONREAD, termios.TIOCOUTQ
@@ -188,6 +188,11 @@ def signal_on_death(number: int) -> None:
     if c_prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
         code = get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def hide_memory() -> None:
+    """Allow neither core dumps nor access to memory by the same user, until the next exec (prctl(2))."""
+    c_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def exit_status(status: int) -> int:

@@ -21,7 +21,7 @@ import os
 import select
 import struct
 
-from .kernel import c_prctl, events
+from .kernel import c_prctl, events, hide_memory
 from .lean import signal, socket
 from .tls import BUFFER, CHANGED, CUT, END, GONE, STREAM, Failed, Tls, reason
 from .wire import to_json
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 RECORD = 16384  # bytes of data in a TLS record, at most
 STEP = 1 << 30  # bytes: a session may end after a multiple of this
 BUDGET = 1 << 33  # blocks of AES (16 bytes) that one key may seal: 128 GiB in full records
-PR_SET_DUMPABLE, PR_SET_NAME = 4, 15  # linux/prctl.h
+PR_SET_NAME = 15  # linux/prctl.h
 BACK_FD = 3  # the descriptor of a relay, open, with a message to pass back
 COUNTERS = struct.Struct("=QQ")  # bytes of data, records: in a page that the relay shares with its end
 
@@ -168,12 +168,6 @@ def pass_back(tls: Tls, size: int, tell: "Callable[[dict[str, str]], Any]") -> N
     tls.flush()
 
 
-def hide_memory(name: str) -> None:
-    """Take this name (at most 15 bytes), and allow neither core dumps nor access to memory by the same user."""
-    c_prctl(PR_SET_NAME, name.encode("ascii") + b"\0", 0, 0, 0)
-    c_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
 def become(role: str, spec: "Encryption", patience: float, page: "Any") -> "NoReturn":
     """Run a relay in this forked process; never returns.
 
@@ -187,7 +181,8 @@ def become(role: str, spec: "Encryption", patience: float, page: "Any") -> "NoRe
             except OSError:
                 pass  # the descriptor of the listing itself
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    hide_memory("socketpipe-" + role)
+    c_prctl(PR_SET_NAME, b"socketpipe-" + role.encode("ascii") + b"\0", 0, 0, 0)  # at most 15 bytes
+    hide_memory()
     inward, outward = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd) for fd in (0, 1))
     status = serve(
         role,
