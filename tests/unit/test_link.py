@@ -46,7 +46,9 @@ class Pair:
             far = server.accept()[0]
         for sock in (near, far):
             kernel.set_linger(sock, True)
-        self.spec = {"id": "link", "full_reads": 0, "dead_peer": 0, **spec}
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in the handshake
+        plain = {"id": "link", "full_reads": 0, "dead_peer": 0, "barrier": False, "encryption": None}
+        self.spec = {**plain, **spec}
         self.writer, self.reader = self.side(near, "W"), self.side(far, "R")
 
     def side(self, sock: socket.socket, name: str) -> Side:
@@ -582,6 +584,14 @@ def test_keepalive_is_on_and_user_timeout_is_not() -> None:
         assert idle + interval * count > 120  # it is the end that gives up, and can say why
         assert get(socket.IPPROTO_TCP, 18) == 0  # TCP_USER_TIMEOUT
     pair.close()
+
+
+def test_a_relay_does_not_wait_for_an_acknowledgement() -> None:
+    """Its first message follows our last one, which the other host acknowledges after 40 ms."""
+    made = Pair(encryption={"certificate": "", "key": "", "peer": ""})
+    for side in (made.writer, made.reader):
+        assert side.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    made.close()
 
 
 def test_a_link_is_made_ready(pair: Pair) -> None:
