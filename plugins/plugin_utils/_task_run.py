@@ -11,13 +11,14 @@ import functools
 import os
 import random
 import re
+import resource
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any, TypedDict, cast
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._end.kernel import hide_memory
@@ -44,6 +45,11 @@ BUSY = re.compile(
     re.I | re.S,
 )
 BUSY_TRIES = 6
+EACH, SPARE = 3, 64  # descriptors for each end, and for the rest, such as programs that start
+TOO_MANY = (
+    "%d hosts need %d open files on the controller, and its limit is %d: raise it (ulimit -Hn, LimitNOFILE), or use "
+    "fewer hosts in one task"
+)
 # sudo's requiretty, in any language; ssh requests a terminal only without data on standard input
 TTY = re.compile(r"\btty\b", re.I)
 
@@ -222,10 +228,22 @@ def make_launch(host: Host, plan: EndPlan, wake: Callable[[], None]) -> ProcessL
     return (ProcessLaunch if host.executor is None else ExecLaunch)(host, plan, wake)
 
 
+def reserve_descriptors(count: int) -> None:
+    """Raise the limit of open files as far as so many ends need; raises AnsibleActionFail if that is not permitted."""
+    needed = len(os.listdir("/proc/self/fd")) + SPARE + EACH * count
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed <= soft or soft == resource.RLIM_INFINITY:
+        return
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise AnsibleActionFail(TOO_MANY % (count, needed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 class TaskRun(Run):
     """The run of one task."""
 
     def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Callable[[Sample], None]) -> None:
+        reserve_descriptors(len(hosts))
         launches = {end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()}
         super().__init__(launches, on_sample)
         self.parent = os.getppid()

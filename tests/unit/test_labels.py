@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience import Patience
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import labels
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import launch as launch_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import UNAWARE
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
@@ -49,6 +50,86 @@ DEAF: tuple[Change, ...] = (("watch", "self.signal = number", "pass"),)  # an en
 )
 def test_a_label_is_a_word(text: bytes, there: bool) -> None:
     assert labels.is_word(b"r:h1", text) is there
+
+
+class Silent(launch_module.Launch):
+    """A launch that ends as soon as the last one has been started; it notes when, and what its end was given."""
+
+    started: list[Silent] = []
+
+    def start(self) -> None:
+        self.started.append(self)
+        if self.plan["end"] == "last":
+            for each in self.started:
+                each.over()
+                each.report = {"end": each.plan["end"], "preflight": True}
+
+
+class Counting(launch_module.Run):
+    """Notes how long it was to listen."""
+
+    def __init__(self, launches: dict[str, Silent]) -> None:
+        super().__init__(launches, lambda sample: None)
+        self.waits: list[float] = []
+
+    def listen(self, most: float = launch_module.BEAT) -> None:
+        self.waits.append(most)
+
+
+def many(count: int) -> dict[str, Silent]:
+    Silent.started = []
+    ends = ["e%d" % number for number in range(count - 1)] + ["last"]
+    plans: list[Any] = [{"run": uuid.uuid4().hex, "end": end, "links": [], "connect_timeout": 30} for end in ends]
+    return {plan["end"]: Silent(plan, ["python3"]) for plan in plans}
+
+
+@pytest.mark.parametrize(("count", "paces"), [(2, 0), (8, 0), (9, 1), (300, 292)])
+def test_many_ends_start_one_after_the_other(count: int, paces: int) -> None:
+    """Each has as much time to connect after the last one was started."""
+    launches = many(count)
+    run = Counting(launches)
+    outcomes = run.outcomes()
+    assert run.waits == [launch_module.PACE] * paces and len(outcomes) == count
+    given = [launch.plan["connect_timeout"] for launch in launches.values()]
+    later = [max(0, number + 1 - launch_module.LOGINS) * launch_module.PACE for number in range(count)]
+    assert {round(seconds + wait, 6) for seconds, wait in zip(given, later)} == {
+        round(30 + launch_module.PACE * paces, 6)
+    }
+    assert given[-1] == 30
+
+
+def test_no_end_is_started_when_one_of_many_has_failed() -> None:
+    launches = many(20)
+    launches["e3"].begun, launches["e3"].error = False, "no route to host"
+    launches["e3"].over()
+    outcomes = Counting(launches).outcomes()
+    assert len(Silent.started) < 20 and len(outcomes) == 20
+    assert outcomes["last"]["cancelled"] and not outcomes["e3"]["cancelled"]
+
+
+def test_one_look_at_proc_is_enough_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["socketpipe:%s:%s" % (uuid.uuid4().hex, end) for end in ("a", "b", "ab")]
+    script = "import time; print(flush=True); time.sleep(1000)"
+    running = [subprocess.Popen([sys.executable, "-IS", "-c", script, name], stdout=subprocess.PIPE) for name in names]
+    try:
+        for process in running:
+            assert process.stdout is not None and process.stdout.readline()
+        found = labels.by_label(names)
+        assert [list(found[name]) for name in names] == [[process.pid] for process in running]
+        assert labels.labelled(names) == {process.pid: os.getpid() for process in running}
+        looks = list[int]()
+        real = labels.pids
+
+        def pids() -> Any:
+            looks.append(1)
+            return real()
+
+        monkeypatch.setattr(labels, "pids", pids)
+        assert launch_module.cancel(list(many(20).values()), 0.0) == [False] * 20 and len(looks) == 1
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
 
 
 @pytest.mark.parametrize("words", [["pgrep", "-f", "%s"], ["tail", "-f", "/log/%s"], ["sh", "-c", "watch ps %s"]])

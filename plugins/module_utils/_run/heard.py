@@ -91,7 +91,7 @@ class PipedLaunch(Launch):
         raise NotImplementedError
 
     def wanted(self) -> "dict[int, int]":
-        return {} if self.ready else {self.out: select.POLLIN}
+        return {} if self.ready or self.out < 0 else {self.out: select.POLLIN}
 
     def serve(self, fd: int) -> "list[Sample]":
         return self.hear() if fd == self.out else []

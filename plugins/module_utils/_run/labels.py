@@ -29,18 +29,25 @@ ISOLATED = b"-IS"
 
 def labelled(labels: "Iterable[str]") -> "dict[int, int]":
     """{pid: parent's pid} of the processes with one of these labels: ends, guards, and shells or ssh around them."""
-    wanted = [label.encode() for label in labels]
-    found = {}
+    return {pid: parent for found in by_label(labels).values() for pid, parent in found.items()}
+
+
+def by_label(labels: "Iterable[str]") -> "dict[str, dict[int, int]]":
+    """The same for each label; /proc is read once for all."""
+    wanted = [(label, label.encode()) for label in labels]
+    found: "dict[str, dict[int, int]]" = {label: {} for label, _text in wanted}
     for pid in pids() if proc_is_ours() else ():
         try:
             with open("/proc/%d/cmdline" % pid, "rb") as cmdline:
                 text = cmdline.read()
         except OSError:
             continue
-        if ISOLATED in text and any(is_word(label, text) for label in wanted):
+        named = [label for label, encoded in wanted if is_word(encoded, text)] if ISOLATED in text else []
+        if named:
             seen = stat(pid)
             if seen and pid != os.getpid() and seen.name not in RELAYS:
-                found[pid] = seen.parent
+                for label in named:
+                    found[label][pid] = seen.parent
     return found
 
 

@@ -9,7 +9,7 @@ import time
 from .._end.stage import KEPT
 from .._end.wire import MARK, read_marked
 from .labels import BEAT as PRESS
-from .labels import OVER, Ending, labelled
+from .labels import OVER, Ending, by_label, labelled
 from .report import parse
 from .words import printable
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # bytes of one marked line without the outputs of the stages; attempts to dial take the most
 REPORT_MOST = 1024 * 1024
 NOISE_MOST = 64 * 1024  # bytes of other output to keep, the last ones, for the message that the report is missing
+# logins at once, and seconds between further ones: with one jump host for all, its sshd drops some beyond ten at once
+# (MaxStartups)
+LOGINS, PACE = 8, 0.05
 BEAT = 0.5  # seconds: polling interval for conditions that raise no event
 FOLLOW = 30.0  # seconds for the other ends to finish by themselves after one has failed with stages running
 LOST = 1.0  # seconds for the others to report links broken by the death of an end
@@ -65,6 +68,7 @@ class Launch:
         self.ready = False
         self.cancelled = False
         self.began = self.ended = time.monotonic()
+        self.found: "dict[int, int] | None" = None  # its processes, if the run has just searched for those of all ends
         self.report: "Report | None" = None
         self.error, self.kind = "", "launch"
         self.silent = ""  # why the run gave it up, if its silence is the failure
@@ -129,7 +133,8 @@ class Launch:
 
     def processes(self) -> "dict[int, int]":
         """{pid: parent's pid} of its processes on this machine: ssh, docker and shells, or the end and its guard."""
-        return labelled([self.label])
+        found, self.found = self.found, None
+        return labelled([self.label]) if found is None else found
 
     def cancel(self, age: float = 0.0) -> bool:
         """Stop it; called repeatedly, with ``age`` as the seconds since the first call.
@@ -141,6 +146,15 @@ class Launch:
         found = self.processes()
         meant, refused = self.ending.press(found, age)
         return bool(found) and not meant == len(refused) > 0
+
+
+def cancel(launches: "list[Launch]", age: float) -> "list[bool]":
+    """Stop them all: the result of ``cancel`` of each.  /proc is read once for all of them."""
+    if len(launches) > 1:
+        found = by_label([launch.label for launch in launches])
+        for launch in launches:
+            launch.found = found[launch.label]
+    return [launch.cancel(age) for launch in launches]
 
 
 class Run:
@@ -156,9 +170,7 @@ class Run:
     def outcomes(self) -> "dict[str, Outcome]":
         """Run to completion; returns {end: outcome} for a Verdict."""
         try:
-            # threads first: their logins take longest
-            for launch in sorted(self.launches.values(), key=lambda launch: not launch.threaded):
-                launch.start()
+            self.start()
             while not all(launch.ready for launch in self.launches.values()):
                 self.listen()
                 self.beat()
@@ -168,6 +180,21 @@ class Run:
         finally:
             self.cancel_all()
             self.dismiss()
+
+    def start(self) -> None:
+        """Start all ends, many of them one after the other; the time to connect counts from the start of the last."""
+        # threads first: their logins take longest
+        launches = sorted(self.launches.values(), key=lambda launch: not launch.threaded)
+        for number, launch in enumerate(launches):
+            if number >= LOGINS:
+                self.listen(PACE)
+                self.beat()
+                self.overdue()
+                if time.monotonic() >= self.give_up_at:
+                    return
+            launch.plan["connect_timeout"] += PACE * max(0, len(launches) - max(LOGINS, number + 1))
+            launch.began = time.monotonic()
+            launch.start()
 
     # -- overridden by a front-end
 
@@ -179,8 +206,8 @@ class Run:
 
     # --
 
-    def listen(self) -> None:
-        """Wait for output of an end, or for its end."""
+    def listen(self, most: float = BEAT) -> None:
+        """Wait for output of an end, or for its end, for at most so many seconds."""
         poller = select.poll()
         poller.register(self.wake_out, select.POLLIN)
         speaking = {}
@@ -188,7 +215,7 @@ class Run:
             for fd, events in launch.wanted().items():
                 poller.register(fd, events)
                 speaking[fd] = launch
-        for fd, _event in poller.poll(BEAT * 1000):
+        for fd, _event in poller.poll(most * 1000):
             if fd == self.wake_out:
                 os.read(fd, 4096)
                 continue
@@ -207,7 +234,7 @@ class Run:
                 self.give_up_at = min(self.give_up_at, now)
         if now >= self.give_up_at:
             age = now - self.give_up_at
-            left = [launch.cancel(age) for launch in self.launches.values() if not launch.ready]
+            left = cancel([launch for launch in self.launches.values() if not launch.ready], age)
             if age >= LOST and not any(left):
                 return True  # no process is left, although another one, such as ssh's master, holds the output open
         return now >= self.give_up_at + OVER
@@ -243,8 +270,7 @@ class Run:
         """Stop all ends; also called after an exception, such as a task's timeout."""
         waiting = [launch for launch in self.launches.values() if not launch.ready]
         began = time.monotonic()
-        # a list, so that any() does not stop at the first
-        while any([launch.cancel(time.monotonic() - began) for launch in waiting]):  # noqa: C419  # pylint: disable=use-a-generator
+        while any(cancel(waiting, time.monotonic() - began)):
             if time.monotonic() > began + OVER:
                 break
             time.sleep(PRESS)
