@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,24 @@ def test_both_sides_accept_it(maker: Any, link: Start) -> None:
     writer, reader = maker.make_certificate(), maker.make_certificate()
     made: Link = link(seal=known(writer, reader), unseal=known(reader, writer))
     carried(made, b"data")
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the command needs openssl")
+@pytest.mark.parametrize(
+    "text", [None, "[req]\nprompt = no\nx509_extensions = x\n[x]\nextendedKeyUsage = emailProtection\n"]
+)
+def test_settings_of_openssl_on_this_host_do_not_matter(
+    link: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """They may be missing, or restrict what its certificates are for."""
+    path = tmp_path / "openssl.cnf"
+    if text:
+        path.write_text(text)
+    monkeypatch.setenv("OPENSSL_CONF", str(path))
+    # the environment with which this process was started has another one
+    monkeypatch.setattr(of_command, "full_environment", lambda given: {**os.environb, **given})
+    writer, reader = of_command.make_certificate(), of_command.make_certificate()
+    carried(link(seal=known(writer, reader), unseal=known(reader, writer)), b"data")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 # key and certificate go to standard output, never into a file
 OPENSSL = [
     *["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256"],
-    *["-subj", "/CN=socketpipe", "-days", "36500", "-keyout", "/dev/stdout"],
+    *["-subj", "/CN=socketpipe", "-days", "36500", "-keyout", "/dev/stdout", "-config", "/dev/stdin"],
 ]
+# not that of this host, which may be missing, or restrict what the certificate is for
+CONFIG = b"""[req]
+distinguished_name = name
+x509_extensions = extensions
+[name]
+[extensions]
+basicConstraints = critical, CA:TRUE
+"""
 KEY, CERTIFICATE = "PRIVATE KEY", "CERTIFICATE"
 VALID_FROM = re.compile(rb"\x17\r[0-9]{12}Z|\x18\x0f[0-9]{14}Z")  # the first of two times (RFC 5280, 4.1.2.5)
 
@@ -63,16 +71,19 @@ def output_of_openssl() -> str:
     problem = find_command(OPENSSL[0], full_environment({}), None)
     if problem:
         raise NotMade(sentences.unusable(problem))
-    null = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_WRONLY)
+    config, into = os.pipe()
+    os.write(into, CONFIG)
+    os.close(into)
     source, target = os.pipe()
     try:
-        pid = spawn(OPENSSL, full_environment({}), None, {0: null, 1: target, 2: null})
+        pid = spawn(OPENSSL, full_environment({}), None, {0: config, 1: target, 2: null})
     except NotStarted as exc:
         os.close(source)
         raise NotMade("openssl %s" % sentences.not_started(exc.problem)) from None
     finally:
-        os.close(target)
-        os.close(null)
+        for fd in (target, null, config):
+            os.close(fd)
     with os.fdopen(source, "rb") as output:
         text = output.read().decode("ascii", "replace")
     status = exit_status(os.waitpid(pid, 0)[1])
