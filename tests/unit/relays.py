@@ -138,7 +138,10 @@ class Link:
         last: bytes = b"",
         **options: Any,
     ) -> None:
-        """``mangle``: there is a proxy, and this is what it does; ``back``: the other way; ``last``: what it adds."""
+        """``mangle``: there is a proxy, and this is what it does; ``back``: the other way; ``last``: what it adds.
+
+        ``options`` are of both relays, or begin with ``seal_`` or ``open_``.
+        """
         self.following: list[threading.Thread] = []
         self.link, far = connection()
         middle = []
@@ -151,14 +154,13 @@ class Link:
         self.writer, sealing = local_pair()
         opening, self.reader = local_pair()
         self.source, self.sink = self.writer.sock, socket.socket(fileno=os.dup(self.reader.sock.fileno()))
-        names = {name: options.pop(name, None) for name in ("seal_python", "open_python", "open_environment")}
-        common = {"folder": folder, **options}
-        python = names["seal_python"] or sys.executable
-        self.seal = Relay("seal", wrap(sealing.sock), self.link, seal or known(WRITER, READER), python=python, **common)
-        python = names["open_python"] or sys.executable
-        if names["open_environment"] is not None:
-            common["environment"] = names["open_environment"]
-        self.open = Relay("open", far, wrap(opening.sock), unseal or known(READER, WRITER), python=python, **common)
+        own: dict[str, dict[str, Any]] = {"seal": {}, "open": {}}
+        for name in [name for name in options if name.startswith(("seal_", "open_"))]:
+            role, _line, option = name.partition("_")
+            own[role][option] = options.pop(name)
+        sealing_options, opening_options = ({"folder": folder, **options, **own[role]} for role in ("seal", "open"))
+        self.seal = Relay("seal", wrap(sealing.sock), self.link, seal or known(WRITER, READER), **sealing_options)
+        self.open = Relay("open", far, wrap(opening.sock), unseal or known(READER, WRITER), **opening_options)
         self.opening = opening
         self.far = far
         sealing.sock.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import tls
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import RECORD
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import BUDGET, RECORD, STEP
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.tls import CHANGED, CUT, END, NO_TLS, TIME
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import OWN, TARGETS, needed
 from ansible_collections.plumbing.socketpipe.tests.unit.relays import OTHER, READER, WRITER, Link, Mangle, known
@@ -96,6 +97,7 @@ def test_nothing_of_it_is_in_clear(link: Start) -> None:
 @pytest.mark.parametrize("size", [40_000, 65_536, 131_072, 131_073, 500_000])
 def test_a_new_handshake_comes_with_fresh_keys_before_a_key_has_sealed_too_much(link: Start, size: int) -> None:
     """Also where the stream ends at the very place at which a session may."""
+    assert BUDGET * 16 == 128 * 2**30 and STEP == 2**30
     hellos = bytearray()
     limits = {"step": 65_536, "budget": 8_000}  # a session of two steps at the most
 
@@ -264,7 +266,18 @@ def test_a_reader_without_a_certificate(link: Start) -> None:
     assert each.seal.bytes == 0
 
 
+# what a policy for FIPS leaves: no ChaCha20, and no curve but those of NIST
+FIPS = {
+    "Ciphersuites": "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256",
+    "CipherString": "DEFAULT:!CHACHA20",
+    "Groups": "P-256:P-384",
+    "SignatureAlgorithms": "ECDSA+SHA256:ECDSA+SHA384:RSA+SHA256",
+}
+OLD = {"MaxProtocol": "TLSv1.2"}  # as OpenSSL 1.0.2 and 1.1.0
+
+
 def configured(folder: Path, **settings: str) -> dict[str, str]:
+    folder.mkdir(exist_ok=True)
     path = folder / "openssl.cnf"
     lines = "".join("%s = %s\n" % item for item in settings.items())
     path.write_text("openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n" + lines)
@@ -281,6 +294,27 @@ def test_hosts_with_tls_1_2_only(link: Start, tmp_path: Path) -> None:
     carried(each)
     assert each.seal.said["version"] == "TLSv1.2"
     assert "GCM" in each.seal.said["cipher"]
+
+
+@pytest.mark.parametrize(
+    ("seal", "unseal"),
+    [(FIPS, {}), ({}, FIPS), (FIPS, FIPS), (FIPS, OLD), (OLD, FIPS), ({**FIPS, **OLD}, {**FIPS, **OLD})],
+    ids=["the writer", "the reader", "both", "the writer, to an old one", "the reader, of an old one", "both, and old"],
+)
+def test_hosts_in_fips_mode_meet_all_others(
+    link: Start, tmp_path: Path, seal: dict[str, str], unseal: dict[str, str]
+) -> None:
+    """Without any setting of ours, and a second session on the same link, too."""
+    limits = {"step": 65_536, "budget": 1}
+    each = link(
+        seal=known(WRITER, READER, **limits),
+        unseal=known(READER, WRITER, **limits),
+        seal_environment=configured(tmp_path / "seal", **seal),
+        open_environment=configured(tmp_path / "open", **unseal),
+    )
+    carried(each, DATA[:100_000])
+    assert each.seal.said["version"] == ("TLSv1.2" if "MaxProtocol" in {**seal, **unseal} else "TLSv1.3")
+    assert re.search("AES_?256_GCM|AES256-GCM", each.seal.said["cipher"])
 
 
 def test_hosts_with_older_tls_only_are_refused(link: Start, tmp_path: Path) -> None:
