@@ -77,7 +77,7 @@ def test_a_line_is_written_over_and_cleared(screen: Screen) -> None:
 
 def test_the_rate_is_that_of_the_last_samples(screen: Screen) -> None:
     for second in range(10):
-        screen.feed(sample(float(second), into=100_000_000 if second > 2 else 0, out=1000 * second))
+        screen.feed(sample(float(second), into=100_000_000 if second > 4 else 0, out=1000 * second))
     assert screen.shown().endswith(f"0:00:09  {IN} 95.4 MiB 0 bytes/s, {OUT} 8.8 KiB 1000 bytes/s\033[K")
 
 

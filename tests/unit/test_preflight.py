@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.preflight import Preflight
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import CHECKED, Plan
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh
@@ -188,3 +189,16 @@ def test_what_would_skip_does_not_skip(launch: Launch, tmp_path: Path) -> None:
     plan.stage("remote")["creates"] = "/"
     ends = launch(plan).wait()
     assert set(outcomes(ends, "a").values()) == {"ok"} and not ends.verdict().skipped
+
+
+def test_attempts_become_rarer(tmp_path: Path) -> None:
+    """As long as the other end may not be up; there is nothing to dial here."""
+    preflight = Preflight(plan_for(tmp_path).for_end("a"))
+    preflight.attempts, now, waits = [], 100.0, []
+    for _attempt in range(9):
+        preflight.dial_all(now)
+        waits.append(round(preflight.retry_at - now, 4))
+        preflight.dial_all(preflight.retry_at - 0.01)
+        now = preflight.retry_at
+    preflight.close()
+    assert waits == [0.25, 0.3125, 0.3906, 0.4883, 0.6104, 0.7629, 0.9537, 1.0, 1.0]

@@ -14,7 +14,6 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import KEPT
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import (
-    ARGV,
     TAIL,
     clipped,
     plan_order,
@@ -24,6 +23,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result im
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
 
+ARGV = 2048  # characters of a command, as the result shows it
 HOSTS = {"a": "tape1", "b": "db1"}
 MOST = 200_000  # AWX drops events of more than 700,000 bytes, and a result is in several of them
 
