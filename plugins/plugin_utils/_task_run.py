@@ -53,20 +53,23 @@ TOO_MANY = (
 # sudo's requiretty, in any language; ssh requests a terminal only without data on standard input
 TTY = re.compile(r"\btty\b", re.I)
 
-# made once, when Ansible's main process loads the action, for all workers
-PROGRAM = bootstrap.program(bootstrap.sources())
-
 
 @functools.cache
-def extended_program(names: tuple[str, ...]) -> bytes:
-    """The program of an end that needs these modules, too: made by each worker that runs such a task."""
-    return bootstrap.extended(PROGRAM, bootstrap.sources(names))
+def part(names: tuple[str, ...]) -> bytes:
+    """These modules, for a program."""
+    return bootstrap.part(bootstrap.sources(names))
+
+
+# made once, when Ansible's main process loads the action, for all workers; other parts are made by a worker
+PROGRAM = bootstrap.program(bootstrap.sources())
+for group in (bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES):
+    part(tuple(group))
 
 
 def program_for(plan: EndPlan) -> bytes:
     """The program of an end with this plan."""
-    more = bootstrap.more_of_plan(plan)
-    return extended_program(tuple(more)) if more else PROGRAM
+    more = [part(tuple(names)) for names in bootstrap.more_of_plan(plan)]
+    return bootstrap.extended(PROGRAM, more) if more else PROGRAM
 
 
 def encrypt(plan: Plan, how: str) -> None:

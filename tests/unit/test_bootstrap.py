@@ -24,6 +24,12 @@ SHIPPED = bootstrap.end_modules(bootstrap.MORE_MODULES)
 SOURCES = dict(bootstrap.sources(SHIPPED))
 SIZE = 148_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
+GROUPS = [
+    bootstrap.KERNEL_MODULES,
+    bootstrap.RELAY_MODULES,
+    bootstrap.PREFLIGHT_MODULES,
+    bootstrap.BARRIER_MODULES,
+]
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
     "run": "00" * 16,
@@ -183,7 +189,7 @@ def test_sources_compile_on_every_python(version: str) -> None:
 def test_it_starts_on_every_python(version: str) -> None:
     """Byte code where the versions agree, the source anywhere else; the same with modules added."""
     python = pythons.needed(version)
-    more = bootstrap.extended(program(), bootstrap.sources(bootstrap.MORE_MODULES))
+    more = bootstrap.extended(program(), [bootstrap.part(bootstrap.sources(names)) for names in GROUPS])
     for each in (program(), more):
         result = run(bootstrap.command([python], LABEL), bootstrap.stream(each, PLAN))
         report = said(result)
@@ -194,10 +200,12 @@ def test_it_starts_on_every_python(version: str) -> None:
 
 def test_a_program_is_extended_without_being_made_again() -> None:
     """Each worker of Ansible would compile all of it, for 100 ms; what is added is loaded after the rest."""
-    before, added = program(), ("_end.added", "from . import main\nmain.main = lambda plan: print(sorted(plan))\n")
-    after = bootstrap.extended(before, [added])
-    assert split(after)[1:3] == split(before)[1:]
-    own = bootstrap.extended(bootstrap.program([("_end.main", "")]), [added])
+    before = program()
+    code = "from . import main\nmain.main = lambda plan: print(sorted(plan))\n"
+    added = [("_end.added", code), ("_end.last", "from . import added\nassert added.main.main\n")]
+    after = bootstrap.extended(before, [bootstrap.part([each]) for each in added])
+    assert split(after)[1:3] == split(before)[1:] and len(split(after)) == 7
+    own = bootstrap.extended(bootstrap.program([("_end.main", "")]), [bootstrap.part([each]) for each in added])
     result = run(bootstrap.command([sys.executable], LABEL), bootstrap.stream(own, {"a": 1}))
     assert result.stdout == b"['a']\n", result
 

@@ -145,13 +145,13 @@ def add(name):
     return module
 package = add("PACKAGE")
 package.source = parts[1]
-first = load(*parts[:2])
-for name, code in first + (load(*parts[2:4]) if parts[4:] else []):
+groups = [load(parts[at], parts[at + 1]) for at in range(0, PARTS - 1, 2)]
+for name, code in sum(groups, []):
     room = "PACKAGE." + name.split(".")[0]
     if room not in sys.modules:
         add(room).__path__ = []
     exec(code, add("PACKAGE." + name).__dict__)
-main = sys.modules["PACKAGE." + first[-1][0]].main
+main = sys.modules["PACKAGE." + groups[0][-1][0]].main
 raise SystemExit(main(marshal.loads(zlib.decompress(parts[-1]))))
 """.replace("PACKAGE", PACKAGE)
 # a terminal buffers 4096 bytes (n_tty(4)) before anything reads; lines of text there cause no signal
@@ -163,21 +163,21 @@ def end_modules(more: "list[str]") -> "list[str]":
     return MODULES[:-1] + more + MODULES[-1:]
 
 
-def more_of_plan(plan: "EndPlan") -> "list[str]":
-    """The modules of an end with this plan, besides MODULES."""
+def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
+    """The groups of modules of an end with this plan, besides MODULES."""
     if plan["preflight"]:
-        return ENCRYPTION_MODULES + PREFLIGHT_MODULES
-    found = KERNEL_MODULES if plan["kernel_tls"] else []
+        return [KERNEL_MODULES, RELAY_MODULES, PREFLIGHT_MODULES]
+    found = [KERNEL_MODULES] if plan["kernel_tls"] else []
     if any(link["encryption"] for link in plan["links"]):
-        found = found + RELAY_MODULES  # these load OpenSSL
+        found.append(RELAY_MODULES)  # these load OpenSSL
     if any(link["barrier"] for link in plan["links"]):
-        found = found + BARRIER_MODULES
+        found.append(BARRIER_MODULES)
     return found
 
 
 def of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan."""
-    return end_modules(more_of_plan(plan))
+    return end_modules(sum(more_of_plan(plan), []))
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
@@ -221,9 +221,9 @@ def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
     return loader(3) + part(modules, small)
 
 
-def extended(program: bytes, modules: "list[tuple[str, str]]") -> bytes:
-    """A program and further modules, which are loaded after its own; ``main`` remains that of its last one."""
-    return loader(5) + program[len(loader(3)) :] + part(modules)
+def extended(program: bytes, parts: "list[bytes]") -> bytes:
+    """A program and further parts, which are loaded after its own; ``main`` remains that of its last module."""
+    return loader(3 + 2 * len(parts)) + program[len(loader(3)) :] + b"".join(parts)
 
 
 def stream(program: bytes, plan: "Any") -> bytes:
