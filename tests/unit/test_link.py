@@ -28,7 +28,8 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import (
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events, tcp_info, unsent
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side, local_sides, tcp_side
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.sides import local_sides, tcp_side
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
 
 MEGA = 1 << 20

@@ -3,7 +3,7 @@
 """One side of a link in the end: its state, from open to settled.
 
 The socket belongs to the stages.  The end keeps a copy and never reads or writes a byte of data.  The operations on it
-are in transport; its report is in figures.
+are in transport; sides are made in sides, and their reports in figures.
 """
 
 import select
@@ -13,13 +13,12 @@ from .kernel import FIN, HANGUP, full_reads
 from .lean import socket
 from .pulse import Pulse
 from .reads import WholeReads
-from .transport import FORGED, local_pair, make_ready
+from .transport import FORGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from .connect import Connection
     from .encrypted import Relay
     from .handshake import Prove
     from .kernel import Counters
@@ -60,9 +59,8 @@ class Side:
         self.pulse = Pulse(spec, self.since)
         self.ended_at: "float | None" = None
         self.reads: "WholeReads | None" = None
-        self.halved = (
-            False  # writer: the reader's stage has shut down its sending side, so its host will not part later
-        )
+        # writer: the reader's stage has shut down its sending side, so its host will not part later
+        self.halved = False
         self.parted = False  # writer: all stages on the reader's host have ended
         self.fin = False  # the end of file has been received (reader) or acknowledged (writer)
         self.flushing = False  # writer: its stage has ended, but not all its data is sent
@@ -300,17 +298,3 @@ class Side:
         self.state = state
         self.fin = self.fin or state in (EOF, DONE)
         self.ended_at = time.monotonic()
-
-
-def tcp_side(spec: "LinkSpec", connection: "Connection") -> Side:
-    """The side of a link from an authenticated connection."""
-    side = Side(spec, make_ready(spec, connection))
-    side.prove = connection.prove if spec["barrier"] else None
-    return side
-
-
-def local_sides(spec: "LinkSpec") -> "tuple[Side, Side]":
-    """Both sides, (writer, reader), of a link between two neighbours on one host."""
-    writer, reader = (Side(spec, transport) for transport in local_pair())
-    writer.twin, reader.twin = reader, writer
-    return writer, reader

@@ -8,10 +8,9 @@ import time
 
 from .end import End
 from .guard import NotForked, confess, dismiss, split
-from .link import Side, local_sides, tcp_side
 from .meeting import Meeting, NotConnected
-from .names import address_of
 from .processes import proc_is_ours
+from .sides import make_sides
 from .spawn import encode, find_command, full_environment, keep_out_of_dumps
 from .watch import Cancelled, Watch
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .barrier import Barrier
-    from .connect import Connection
-    from .records import EndPlan, EndWarning, Refusal, Report
+    from .link import Side
+    from .records import EndPlan, Refusal, Report
 
 
 def main(plan: "EndPlan") -> "NoReturn":
@@ -122,37 +121,6 @@ def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
     return can if must else unlimited(can), {"kind": "no kernel tls", "problem": problem} if problem and must else None
 
 
-def make_sides(plan: "EndPlan", meeting: Meeting, made: "dict[str, Connection]") -> "tuple[list[Side], Refusal | None]":
-    """(the sides of all links of this end, with those of relays; the reason to refuse them)."""
-    sides: "list[Side]" = []
-    for spec in plan["links"]:
-        if spec["side"] == "local":
-            sides += local_sides(spec)
-            continue
-        connection = made[spec["id"]]
-        relays = spec["encryption"] and plan["kernel_tls"] != "must"
-        if plan["kernel_tls"] and connection.cipher is None and not relays:
-            return sides, {"kind": "no common cipher"}
-        spec["address"], spec["peer"] = address_of(connection.sock), address_of(connection.sock, peer=True)
-        side = tcp_side(spec, connection)
-        if connection.attempt and connection.attempt.segment:
-            where: "EndWarning" = {
-                "kind": "small packets",
-                "address": spec["address"],
-                "peer": spec["peer"],
-                "segment": connection.attempt.segment,
-            }
-            side.warnings.append(where)
-        sides.append(side)
-        if spec["encryption"] and connection.cipher is None:
-            from .encrypted import between  # shipped only then
-
-            refused = between(side, spec["encryption"], meeting.patience.tls, sides)
-            if refused:
-                return sides, refused
-    return sides, None
-
-
 def make_barrier(sides: "list[Side]") -> "Barrier | None":
     if not any(side.prove for side in sides):
         return None
@@ -173,7 +141,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
         return {"not_connected": exc.links, "connect": meeting.report()}, None
     finally:
         meeting.close()
-    sides, refused = make_sides(plan, meeting, made)
+    sides, refused = make_sides(plan, made, meeting.patience.tls)
     if refused:
         return {"refused": refused}, None
     try:

@@ -44,6 +44,7 @@ MODULES = [
     "_end.transport",
     "_end.link",
     "_end.figures",
+    "_end.sides",
     "_end.spawn",
     "_end.stage",
     "_end.rules",
