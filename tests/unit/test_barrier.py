@@ -183,12 +183,12 @@ def deaf(spec: dict[str, Any]) -> None:
 
 @BOTH
 def test_a_link_that_cannot_be_made(launch: Launch, tmp_path: Path) -> None:
-    ends = launch(tree(tmp_path, connect_timeout=8), told=deaf).wait()
+    ends = launch(tree(tmp_path, connect_timeout=12), told=deaf).wait()
     assert nothing_started(ends, tmp_path)
     cause = ends.cause()
     assert (cause["kind"], cause["link"], cause["host"]) == ("not connected", "middle \u2192 sink", "host-c")
     begins = (
-        "no connection between host-c and host-d for the link middle \u2192 sink within 8 s (connect_timeout). host-c "
+        "no connection between host-c and host-d for the link middle \u2192 sink within 12 s (connect_timeout). host-c "
     )
     assert cause["msg"].startswith(begins) and "host-b" not in cause["msg"]
     assert not ends.verdict().started
@@ -198,12 +198,12 @@ def test_a_link_that_cannot_be_made(launch: Launch, tmp_path: Path) -> None:
 def test_without_the_barrier_the_others_start(launch: Launch, tmp_path: Path) -> None:
     """The test above would notice."""
     change = ("rules", " or self.barrier is not None and not self.barrier.passed", "")
-    ends = launch(tree(tmp_path, connect_timeout=8), [change], told=deaf).wait()
+    ends = launch(tree(tmp_path, connect_timeout=12), [change], told=deaf).wait()
     assert not nothing_started(ends, tmp_path)
 
 
 def test_an_end_that_refuses_its_plan(launch: Launch, tmp_path: Path) -> None:
-    plan = tree(tmp_path, connect_timeout=4)
+    plan = tree(tmp_path, connect_timeout=12)
     plan.stage("sink")["argv"] = ["/no/such/command"]
     ends = launch(plan).wait()
     assert nothing_started(ends, tmp_path)
@@ -213,7 +213,7 @@ def test_an_end_that_refuses_its_plan(launch: Launch, tmp_path: Path) -> None:
 
 def test_a_plan_is_skipped_as_a_whole(launch: Launch, tmp_path: Path) -> None:
     """Although a and b have made the link between them."""
-    plan = tree(tmp_path, connect_timeout=4)
+    plan = tree(tmp_path, connect_timeout=12)
     plan.stage("sink")["creates"] = str(tmp_path)
     ends = launch(plan).wait()
     assert nothing_started(ends, tmp_path)
@@ -272,7 +272,7 @@ def test_two_ends_need_no_messages_for_this(launch: Launch, tmp_path: Path, link
     indirect=["encryption"],
 )
 def test_a_death_before_the_start_starts_nothing(launch: Launch, tmp_path: Path, end: str, moment: str) -> None:
-    ends = launch(tree(tmp_path, connect_timeout=8), DEATHS, told=told(end, die=moment)).wait()
+    ends = launch(tree(tmp_path, connect_timeout=12), DEATHS, told=told(end, die=moment)).wait()
     assert nothing_started(ends, tmp_path)
     assert ends.cause()["host"] == "host-" + end and not ends.verdict().ok
     assert moment == "made" or ends.cause()["msg"] == "on host-%s: the end was killed by SIGKILL%s" % (end, MEMORY)
