@@ -7,8 +7,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
-from ..plugin_utils._tape_run import Failure, ask
+from ..plugin_utils._tape_run import ask
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
 

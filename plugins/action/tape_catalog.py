@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_copies import copies_of_catalog, copy_catalog, import_catalog
-from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import CATALOG
 from ..plugin_utils._tape_table import count
 

@@ -11,10 +11,10 @@ from ansible.errors import AnsibleError
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
+from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog
-from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_run import one_line
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_copies import copy_catalog
-from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import LABEL
 from ..plugin_utils._tape_table import bytes_of
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.loader import lookup_loader
 
+from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, validated
-from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import PLAN, PLANNED
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ..plugin_utils import _tape_table as table
+from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
-from ..plugin_utils._tape_run import Failure
 from ..plugin_utils._tape_spec import RESTORE
 
 if TYPE_CHECKING:

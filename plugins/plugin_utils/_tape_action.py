@@ -17,7 +17,8 @@ from ..module_utils._run.plan import parse_ports
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
-from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, Failure, Network, Outcome, Request, ask, stream
+from ._program_run import Failure
+from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, Network, Outcome, Request, ask, stream
 from ._tape_spec import OF_TAPE_HOST, SITE, Spec
 from ._task_options import OptionError, check_given
 from ._task_run import one_line

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from ansible.errors import AnsibleError
 
 from ._connections import HostError
+from ._program_run import Failure, command
 from ._tape_action import TapeAction
-from ._tape_run import Failure, Network, command, stream
+from ._tape_run import Network, stream
 from ._task_run import one_line
 
 if TYPE_CHECKING:

@@ -48,25 +48,30 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
 }
 
 
-class PipeArgs(TypedDict):
-    """The validated options of a task; commands, rates and the name of the fact are not yet converted."""
+class LinkArgs(TypedDict):
+    """The validated options of the connection; ports and rates are not yet converted."""
 
-    input: Any
-    remote: Any
-    output: Any
     peer: str
     peer_become: bool
     peer_become_user: str | None
     listen: str
     address: list[str] | None
     ports: list[str] | None
-    connect_timeout: int  # seconds, as the next three and progress
+    connect_timeout: int  # seconds, as the next two and progress
     stall_timeout: int
     dead_peer: int
     rate_limit: str | None
-    full_reads: bool | None
     encryption: str
     progress: int
+
+
+class PipeArgs(LinkArgs):
+    """The validated options of a pipe; commands and the name of the fact are not yet converted."""
+
+    input: Any
+    remote: Any
+    output: Any
+    full_reads: bool | None
     preflight: bool
     fact: Any
 
@@ -81,7 +86,12 @@ class OptionError(ValueError):
 
 
 def settings(args: PipeArgs) -> Options:
-    """The validated arguments as settings of a plan; raises OptionError."""
+    """The validated arguments of a pipe as settings of a plan; raises OptionError."""
+    return {**link_settings(args), "full_reads": args["full_reads"], "preflight": args["preflight"]}
+
+
+def link_settings(args: LinkArgs) -> Options:
+    """The settings of links; raises OptionError."""
     try:
         ports = parse_ports(",".join(args["ports"])) if args["ports"] else []
     except ValueError as exc:
@@ -100,8 +110,6 @@ def settings(args: PipeArgs) -> Options:
         "connect_timeout": args["connect_timeout"],
         "stall_timeout": args["stall_timeout"],
         "dead_peer": args["dead_peer"],
-        "full_reads": args["full_reads"],
-        "preflight": args["preflight"],
     }
 
 

@@ -27,6 +27,7 @@ PATIENCE = 8.0  # seconds for what a test has started to be gone
 LONGEST = (
     *(
         "faults",
+        "transfer",
         "command_role",
         "kernel_tls_role",
         "command_signals",

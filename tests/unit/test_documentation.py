@@ -337,6 +337,7 @@ def test_every_message_of_the_command_is_in_troubleshooting(name: str, piece: st
         ("plugins/module_utils/_end", "      _end/"),
         ("plugins/module_utils/_run", "      _run/"),
         ("plugins/module_utils/_command", "      _command/"),
+        ("plugins/module_utils/_transfer", "      _transfer/"),
     ],
 )
 def test_the_tree_names_every_module_and_no_other(folder: str, place: str) -> None:

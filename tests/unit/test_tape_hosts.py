@@ -14,7 +14,8 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_catalog import ActionModule
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_copies, _tape_run
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._host_variables import Reachable
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Failure, Network
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure, command
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Network
 
 HOSTS = ["tape1", "h1", "h2"]
 
@@ -72,7 +73,7 @@ def test_hosts_without_addresses() -> None:
     """As behind aliases that only ssh knows: the option to set is one of the tape modules."""
     plain = {"executor": 1, "on_controller": False, "addresses": [], "given": Reachable()}
     hosts: list[Any] = [SimpleNamespace(name=name, **plain) for name in HOSTS]
-    stages = [_tape_run.command(name, ["true"]) for name in ("from", "to")]
+    stages = [command(name, ["true"]) for name in ("from", "to")]
     for listen in ("auto", "peer"):
         with pytest.raises(Failure) as caught:
             network = Network([], listen, [], 30)

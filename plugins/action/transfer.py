@@ -1,0 +1,123 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action of plumbing.socketpipe.transfer: looks at both hosts, moves one file, returns the result."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+from ..module_utils._run.words import printable
+from ..plugin_utils import _hosts as hosts_of
+from ..plugin_utils._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
+from ..plugin_utils._program_run import Failure
+from ..plugin_utils._task_options import OptionError, check_given, link_settings
+from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
+from ..plugin_utils._transfer_result import diff, failed, shape
+from ..plugin_utils._transfer_run import DESTINATION, SOURCE, Network, Transfer
+
+if TYPE_CHECKING:
+    from ..plugin_utils._transfer_options import TransferArgs
+
+WITH_OPTION = {
+    UNKNOWN: "peer: %s",
+    NO_BECOME: "peer_become_user needs peer_become: true",
+    NO_ADDRESS: "%s: set address",
+}
+ASYNC = (
+    "transfer does not support async: an end stops when the connection that started it is lost. "
+    "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
+)
+
+
+class ActionModule(ActionBase):
+    """Moves one file between the task's host and its peer."""
+
+    TRANSFERS_FILES = False
+    _supports_async = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
+        try:
+            if self._task.async_val:
+                raise OptionError(ASYNC)
+            super().run(tmp, task_vars)
+            result = self._transfer(name, task_vars)
+        except HostError as exc:
+            result = failed("options", WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc)), name)
+        except (OptionError, AnsibleActionFail) as exc:
+            result = failed("options", str(exc), name)
+        except Failure as exc:
+            if exc.kind == "unreachable" and exc.host == name:
+                raise AnsibleConnectionFailure(exc.text) from None
+            result = failed(exc.kind, exc.msg, exc.host, exc.started)
+        if self._task.no_log:
+            result["_ansible_no_log"] = True
+            if result.get("failed"):  # core 2.19 and later show the message of a failure despite no_log
+                cause = result["cause"]
+                result["msg"] = cause["msg"] = f"{cause['host']}: {cause['kind']} (no_log hides the rest)"
+        return result
+
+    def _transfer(self, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Raises OptionError, HostError, Failure and AnsibleActionFail."""
+        check_given(self._task, "encryption")
+        args: TransferArgs = self.validate_argument_spec(argument_spec=TRANSFER_SPEC)[1]
+        network, mode = self._network(args), parse_mode(args["mode"])
+        if args["validate"] is not None and "%s" not in args["validate"]:
+            raise OptionError(f"validate: {args['validate']!r} needs %s in place of the new file")
+        for option in ("src", "dest"):
+            if not args[option] or "\0" in args[option]:
+                raise OptionError(f"{option}: {args[option]!r} is not a path")
+        transfer = self._sides(name, args, task_vars)
+        began = time.monotonic()
+        source = transfer.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
+        asked = {"path": args["dest"], "source": source, "force": args["force"]}
+        asked.update(owner=args["owner"], group=args["group"], mode=mode)
+        look = transfer.ask(DESTINATION, "look-destination", asked)
+        moved, after, backup = None, look["after"], ""
+        if not self._task.check_mode and look["do"] != "nothing":
+            given = {"path": look["path"], "wanted": look["wanted"], "source": source}
+            if look["do"] == "settle":
+                after = transfer.ask(DESTINATION, "settle", given)
+            else:
+                given.update(validate=args["validate"], backup=args["backup"])
+                moved = transfer.move(network, {"path": source["path"], "source": source}, given, name)
+                after, backup = moved.answer, moved.answer["backup"]
+        result = shape(transfer, source, look, after, moved)
+        result.update(peer=transfer.hosts[self._peer_side(args)].name, backup_file=printable(backup) or None)
+        result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
+        if self._task.diff and look["do"] != "nothing":
+            result["diff"] = [diff(look, after)]
+        if self._task.check_mode and look["do"] != "nothing":
+            result["msg"] = "would " + {"move": "transfer it", "settle": "change its attributes"}[look["do"]]
+        return result
+
+    @staticmethod
+    def _peer_side(args: TransferArgs) -> str:
+        return SOURCE if args["direction"] == "push" else DESTINATION
+
+    def _network(self, args: TransferArgs) -> Network:
+        """Raises OptionError."""
+        peer = self._peer_side(args)
+        own = DESTINATION if peer == SOURCE else SOURCE
+        listen = {"auto": [peer, own], "peer": [peer], "remote": [own]}[args["listen"]]
+        dialled = own if args["listen"] == "remote" else peer
+        options = link_settings(args)
+        return Network(options, listen, dialled, args["address"] or [], args["encryption"], args["progress"])
+
+    def _sides(self, name: str, args: TransferArgs, task_vars: dict[str, Any]) -> Transfer:
+        """Raises HostError."""
+        own = hosts_of.of_task(self, name, task_vars)
+        peer = hosts_of.other(self, args["peer"], task_vars, args["peer_become"], args["peer_become_user"])
+        environments: dict[str, dict[str, str]] = {SOURCE: {}, DESTINATION: {}}
+        if args["direction"] == "push":
+            environments[DESTINATION] = hosts_of.environment_of(self)
+            return Transfer({SOURCE: peer, DESTINATION: own}, environments)
+        environments[SOURCE] = hosts_of.environment_of(self)
+        return Transfer({SOURCE: own, DESTINATION: peer}, environments)

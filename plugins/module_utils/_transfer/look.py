@@ -1,0 +1,205 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The look at both hosts, before anything moves: what is there, what would change, and why it cannot."""
+
+import array
+import fcntl
+import grp
+import os
+import pwd
+import stat
+
+from .._tape.common.problem import NOT_FOUND, SETTINGS, Problem
+from .files import (
+    NO_ROOM,
+    NOT_A_FILE,
+    NOT_PERMITTED,
+    READ_ONLY,
+    check_regular,
+    explained,
+    facts,
+    name_of_group,
+    name_of_user,
+    open_source,
+    raw,
+    sha256,
+    shown,
+    stat_of,
+    text_of,
+    user,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# FS_IOC_GETFLAGS of linux/fs.h is declared with a long, though the kernel writes an int
+GET_FLAGS = 0x80086601 if array.array("l").itemsize == 8 else 0x80046601
+FLAGS = {0x10: "immutable", 0x20: "append-only"}  # FS_IMMUTABLE_FL, FS_APPEND_FL
+SECOND = 10**9
+
+
+def look_source(asked: "dict[str, Any]") -> "dict[str, Any]":
+    """The facts of a file that shall be sent; ``checksum``: with its SHA-256; raises Problem."""
+    path = raw(asked["path"])
+    fd = open_source(path)
+    found = facts(os.fstat(fd))
+    found["path"] = text_of(path)
+    found["sha256"] = sha256(fd, path) if asked["checksum"] else None
+    return found
+
+
+def resolve(text: str, name: bytes) -> bytes:
+    """The file that is replaced: within a directory one of the same name, and what a link points to; raises Problem."""
+    path = raw(text)
+    found = stat_of(path)  # refuses a loop
+    if text.endswith("/") or found is not None and stat.S_ISDIR(found.st_mode):
+        path = os.path.join(path, name)
+        stat_of(path)
+    return os.path.realpath(path)
+
+
+def flags_of(path: bytes) -> str:
+    """The attribute of chattr(1) that forbids to replace this, "" for none, or if that cannot be told."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        flags = array.array("i", [0, 0])
+        fcntl.ioctl(fd, GET_FLAGS, flags)
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    return next((name for flag, name in FLAGS.items() if flags[0] & flag), "")
+
+
+def check_place(path: bytes, current: "os.stat_result | None") -> None:
+    """Whether a file here can be made or replaced; raises Problem."""
+    folder = os.path.dirname(path)
+    found = stat_of(folder)
+    if found is None:
+        raise Problem("there is no directory %s" % shown(folder), "create it first", NOT_FOUND)
+    if not stat.S_ISDIR(found.st_mode):
+        raise Problem("%s is not a directory" % shown(folder), kind=NOT_A_FILE)
+    try:
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    except OSError as exc:
+        raise explained(exc, folder, "examined") from None
+    if read_only:
+        raise Problem("the file system of %s is mounted read-only" % shown(folder), kind=READ_ONLY)
+    for each in [folder] + ([path] if current else []):
+        flag = flags_of(each)
+        if flag:
+            raise Problem("%s has the attribute %s" % (shown(each), flag), "see lsattr and chattr", READ_ONLY)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        text = "user %s may not write in the directory %s" % (user(), shown(folder))
+        raise Problem(text, "try become", NOT_PERMITTED)
+    me = os.geteuid()
+    if current and found.st_mode & stat.S_ISVTX and me not in (0, found.st_uid, current.st_uid):
+        text = "%s belongs to %s, and only that user may replace it" % (shown(path), name_of_user(current.st_uid))
+        raise Problem("%s (its directory is sticky)" % text, "try become", NOT_PERMITTED)
+
+
+def check_room(path: bytes, needed: int) -> None:
+    """Raises Problem."""
+    folder = os.path.dirname(path)
+    place = os.statvfs(folder)
+    free = (place.f_bfree if os.geteuid() == 0 else place.f_bavail) * place.f_frsize
+    if place.f_blocks and needed > free:  # some file systems do not know
+        text = "there is no room in %s: the file needs %d bytes, and %d are free" % (shown(folder), needed, free)
+        raise Problem(text, kind=NO_ROOM)
+
+
+def number_of(given: "str | None", database: str) -> "int | None":
+    """The number of a user or group that a task names; raises Problem."""
+    if given is None:
+        return None
+    if given.isdigit():
+        return int(given)
+    try:
+        return pwd.getpwnam(given).pw_uid if database == "user" else grp.getgrnam(given).gr_gid
+    except (KeyError, UnicodeEncodeError):
+        raise Problem("there is no %s %s" % (database, given), kind=SETTINGS) from None
+
+
+def check_owner(uid: "int | None", gid: "int | None", of_file: "os.stat_result | None") -> None:
+    """Whether a file may get this owner and group; ``of_file``: an existing file that gets it; raises Problem."""
+    me = os.geteuid()
+    if me == 0:
+        return
+    has = of_file.st_uid if of_file else me
+    if uid is not None and uid != has:
+        raise Problem("only root may give a file to user %s" % name_of_user(uid), "try become", NOT_PERMITTED)
+    has = of_file.st_gid if of_file else os.getegid()
+    if gid is not None and gid not in [has] + os.getgroups():
+        text = "user %s is not in the group %s" % (user(), name_of_group(gid))
+        raise Problem(text, "try become", NOT_PERMITTED)
+
+
+def umask() -> int:
+    old = os.umask(0o077)
+    os.umask(old)
+    return old
+
+
+def wanted(asked: "dict[str, Any]", current: "os.stat_result | None") -> "dict[str, Any]":
+    """Owner, group and mode of the new file; None for an owner or group that is not changed; raises Problem."""
+    uid, gid = number_of(asked["owner"], "user"), number_of(asked["group"], "group")
+    mode = asked["mode"]
+    if mode == "preserve":
+        mode = asked["source"]["mode"]
+    elif mode is None:
+        mode = stat.S_IMODE(current.st_mode) if current else asked["source"]["mode"] & 0o777 & ~umask()
+    return {"uid": uid, "gid": gid, "mode": mode}
+
+
+def same_time(one: int, other: int) -> bool:
+    """Whether two times of change are the same; a file system may store whole seconds only."""
+    coarse = one % SECOND == 0 or other % SECOND == 0
+    return one == other or coarse and one // SECOND == other // SECOND
+
+
+def same_content(path: bytes, current: "dict[str, Any]", source: "dict[str, Any]") -> bool:
+    """By size and time or, if the source has a checksum, by that; raises Problem."""
+    if current["size"] != source["size"]:
+        return False
+    if source["sha256"] is None:
+        return same_time(current["mtime"], source["mtime"])
+    fd = open_source(path)
+    try:
+        current["sha256"] = sha256(fd, path)
+    finally:
+        os.close(fd)
+    return bool(current["sha256"] == source["sha256"])
+
+
+def look_destination(asked: "dict[str, Any]") -> "dict[str, Any]":
+    """What is at the destination, and what to do: "nothing", "settle" (its attributes) or "move"; raises Problem."""
+    source = asked["source"]
+    path = resolve(asked["path"], os.path.basename(raw(source["path"])))
+    found = stat_of(path)
+    current = None
+    if found:
+        check_regular(path, found)
+        current = facts(found)
+    attributes = wanted(asked, found)
+    if found is None or current is None or not (same_content(path, current, source) or not asked["force"]):
+        do = "move"
+        check_place(path, found)
+        check_owner(attributes["uid"], attributes["gid"], None)
+        check_room(path, source["allocated"])
+    else:
+        differs = [each for each in ("uid", "gid", "mode") if attributes[each] not in (None, current[each])]
+        do = "settle" if differs and asked["force"] else "nothing"
+        if do == "settle":
+            check_owner(attributes["uid"], attributes["gid"], found)
+    content = source if do == "move" or current is None else current
+    after = dict(attributes, size=content["size"], mtime=content["mtime"])
+    for key, name, of in (("uid", "owner", name_of_user), ("gid", "group", name_of_group)):
+        number = attributes[key]
+        if number is None and current is None:
+            number = os.geteuid() if key == "uid" else os.getegid()
+        after[name] = of(number) if number is not None else (current or {})[name]
+    return {"path": text_of(path), "do": do, "current": current, "wanted": attributes, "after": after}

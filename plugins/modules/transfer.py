@@ -1,0 +1,393 @@
+#!/usr/bin/python
+# Copyright: the plumbing.socketpipe contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Documentation only: the code is plugins/action/transfer.py, and the options are checked
+# against TRANSFER_SPEC in plugins/plugin_utils/_transfer_options.py by tests/unit/test_transfer_documentation.py.
+
+DOCUMENTATION = r"""
+module: transfer
+short_description: Move a file of any size from one host to another over a direct TCP connection
+version_added: 0.1.0
+description:
+  - Copies one file between the task's host and its I(peer), which is the controller or any other host of the inventory.
+    The data goes straight from one host to the other, as with M(plumbing.socketpipe.pipe).
+    Memory use is constant on all hosts, whatever the size of the file, also with C(become).
+  - B(The look.) First, both hosts look at their files. Without a difference, nothing is moved and nothing changes.
+    Whatever stands in the way is found now, before anything moves. This includes a missing source or directory,
+    a device, a read-only file system, missing permissions, and too little room. In check mode this is all.
+  - B(The move.) The new file is written beside O(dest), with a temporary name and mode 0600. It gets its owner, group,
+    mode, SELinux context and time of modification, is written to the disk, and is then renamed.
+    So a reader of O(dest) sees the old file or the complete new one, never a part.
+  - If anything fails, the old file stays and the temporary file is removed. A stream that ends early is never taken for
+    the file. The new file is renamed only if the stream ended properly, contained the announced size, and the source
+    did not change while it was read.
+  - Holes of a sparse file are neither sent nor written.
+author:
+  - The plumbing.socketpipe contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - plumbing.socketpipe.attributes
+  - plumbing.socketpipe.attributes.conn
+  - plumbing.socketpipe.attributes.facts
+  - plumbing.socketpipe.attributes.flow
+  - plumbing.socketpipe.attributes.actiongroup_all
+attributes:
+  action:
+    support: full
+  async:
+    support: none
+    details:
+      - An end stops everything if the connection that started it is lost, so that nothing outlives the task.
+  become:
+    support: full
+    details:
+      - C(become) applies to the task's host. Use O(peer_become) and O(peer_become_user) for the peer.
+  check_mode:
+    support: full
+    details:
+      - Both hosts look at their files. Nothing is moved.
+  connection:
+    support: full
+    details:
+      - Works with any connection that runs commands on a Linux host. See M(plumbing.socketpipe.pipe).
+  delegation:
+    support: full
+    details:
+      - C(delegate_to) replaces the task's host, not the peer. In M(ansible.posix.synchronize) it replaces the other
+        side.
+  diff_mode:
+    support: full
+    details:
+      - Shows size, time, owner, group and mode, not the content.
+  facts:
+    support: none
+  idempotent:
+    support: full
+  platform:
+    platforms: linux
+    support: full
+options:
+  src:
+    description:
+      - The file to copy, on the peer or, with O(direction=pull), on the task's host.
+      - It must be a regular file or a symbolic link to one. A relative path is relative to the login directory or, on
+        the controller, to the directory of the playbook. C(~) is the home directory of the user that reads it.
+    type: str
+    required: true
+  dest:
+    description:
+      - The file to create or replace, on the task's host or, with O(direction=pull), on the peer.
+      - If it is a directory, or ends with C(/), the file gets the name of O(src) in that directory, which must exist.
+        If it is a symbolic link, the file that it points to is replaced.
+    type: str
+    required: true
+  direction:
+    description:
+      - V(push) - from the peer to the task's host, as M(ansible.builtin.copy) does.
+      - V(pull) - from the task's host to the peer, as M(ansible.builtin.fetch) does. Unlike there, O(dest) is the
+        complete path, so include C(inventory_hostname) in it if several hosts run the task.
+    type: str
+    choices: [push, pull]
+    default: push
+  owner:
+    description:
+      - The name or number of the user that owns the new file. If not set, the old file's owner or, for a new file, the
+        user that writes it.
+    type: str
+  group:
+    description:
+      - The name or number of the group. If not set, like O(owner).
+    type: str
+  mode:
+    description:
+      - The permissions, as a quoted octal number such as V('0640'), or V(preserve) for those of O(src).
+      - If not set, the old file's mode or, for a new file, that of O(src) less the umask.
+    type: raw
+  checksum:
+    description:
+      - Whether files of the same size are compared by their SHA-256. Both hosts then read their whole file.
+      - Otherwise, files are the same if they have the same size and the same time of modification.
+    type: bool
+    default: false
+  force:
+    description:
+      - Whether to replace a file that differs. With V(false), an existing O(dest) is left alone.
+    type: bool
+    default: true
+  backup:
+    description:
+      - Whether to keep the old file under a name with the date and time. It is not copied.
+        The file system must support hard links.
+    type: bool
+    default: false
+  validate:
+    description:
+      - A command that checks the new file before it replaces the old one, such as V(qemu-img check %s). It must contain
+        C(%s), which is replaced by the temporary name. No shell is run. If it fails, the old file stays.
+    type: str
+  peer:
+    description:
+      - The other host. V(localhost) is the controller. See O(plumbing.socketpipe.pipe#module:peer).
+    type: str
+    default: localhost
+  peer_become:
+    description:
+      - Whether to become another user on the peer. See O(plumbing.socketpipe.pipe#module:peer_become).
+    type: bool
+    default: false
+  peer_become_user:
+    description:
+      - The user to become on the peer. See O(plumbing.socketpipe.pipe#module:peer_become_user).
+    type: str
+  listen:
+    description:
+      - Which of the two hosts listens for the other. V(peer) is the peer, V(remote) is the task's host, in both
+        directions of the file. See O(plumbing.socketpipe.pipe#module:listen).
+    type: str
+    choices: [auto, peer, remote]
+    default: auto
+  address:
+    description:
+      - Addresses to dial instead of the auto-detected ones. See O(plumbing.socketpipe.pipe#module:address).
+    type: list
+    elements: str
+  ports:
+    description:
+      - The TCP ports on which an end may listen. See O(plumbing.socketpipe.pipe#module:ports).
+    type: list
+    elements: str
+  connect_timeout:
+    description:
+      - Seconds to wait until the two hosts are connected.
+    type: int
+    default: 30
+  stall_timeout:
+    description:
+      - Seconds without a byte moving after which the task fails. Set to V(0) to disable.
+    type: int
+    default: 0
+  dead_peer:
+    description:
+      - Seconds without any response from the other host's kernel after which the task fails. It must be at least V(6).
+        Set to V(0) to disable.
+    type: int
+    default: 120
+  rate_limit:
+    description:
+      - The maximum rate in bytes a second, such as V(50M). See O(plumbing.socketpipe.pipe#module:rate_limit).
+    type: str
+  encryption:
+    description:
+      - Whether the data is encrypted between the two hosts. See O(plumbing.socketpipe.pipe#module:encryption).
+    type: str
+    choices: [none, required, kernel, relay]
+    default: none
+  progress:
+    description:
+      - Seconds until the first progress line. Set to V(0) to disable progress lines. They are shown only if O(peer) is
+        the controller. See O(plumbing.socketpipe.pipe#module:progress).
+    type: int
+    default: 30
+notes:
+  - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible.
+  - The file is one regular file. For a directory, use M(plumbing.socketpipe.pipe) with C(tar), or
+    M(ansible.posix.synchronize).
+  - Hard links to the old file, its access control lists and its extended attributes do not carry over to the new file.
+    Nor do those of O(src).
+  - The inventory variables C(socketpipe_address), C(socketpipe_ports) and C(socketpipe_listen) apply as for
+    M(plumbing.socketpipe.pipe).
+  - While the file is written, both the old and the new one need room.
+  - Two transfers to one O(dest) do not mix. The second one fails.
+  - If a host dies in the middle, its temporary file stays, with a name that begins with a dot and ends with
+    C(.socketpipe). The next transfer to the same O(dest) removes it.
+  - If the report is lost after the new file has replaced the old one, the task fails although the new file is complete.
+    The message says so. A second run then finds nothing to do.
+seealso:
+  - module: plumbing.socketpipe.pipe
+  - module: ansible.builtin.copy
+  - module: ansible.builtin.fetch
+  - module: ansible.posix.synchronize
+"""
+
+EXAMPLES = r"""
+---
+- name: Copy an image from the host that has it, without the controller in between
+  plumbing.socketpipe.transfer:
+    src: /var/lib/libvirt/images/gold.qcow2
+    dest: /var/lib/libvirt/images/gold.qcow2
+    peer: image1
+    peer_become: true
+    owner: libvirt-qemu
+    mode: "0640"
+    validate: qemu-img check %s
+  become: true
+
+- name: Fetch a large file that only root can read
+  plumbing.socketpipe.transfer:
+    src: /var/lib/mysql-backup/full.xb
+    dest: /srv/backups/{{ inventory_hostname }}.xb
+    direction: pull
+  become: true
+
+- name: Copy a file from the controller over a network that others can read
+  plumbing.socketpipe.transfer:
+    src: /srv/releases/app.tar.zst
+    dest: /opt/app/ # gets the name app.tar.zst
+    encryption: required
+    rate_limit: 50M
+
+- name: Put the dump of the database on the backup host, and keep the previous one
+  plumbing.socketpipe.transfer:
+    src: /srv/dumps/shop.dump
+    dest: /srv/dumps/shop.dump
+    direction: pull
+    peer: backup2
+    backup: true
+    checksum: true
+
+# As delegate_to moves the task's side, this copies from the peer to fileserver
+
+- name: Copy each host's log to the file server
+  plumbing.socketpipe.transfer:
+    src: /var/log/app.log
+    dest: /srv/logs/{{ inventory_hostname }}.log
+    peer: "{{ inventory_hostname }}"
+  delegate_to: fileserver
+"""
+
+RETURN = r"""
+msg:
+  description: V(ok), in check mode what would be done, or the failure in one sentence that a person can act on.
+  returned: always
+  type: str
+  sample: "h1: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
+changed:
+  description:
+    - Whether the file was or would be replaced, or its owner, group or mode. After a failure, whether O(dest) may have
+      been replaced all the same.
+  returned: always
+  type: bool
+  sample: true
+cause:
+  description: On failure, what failed. Otherwise V(none).
+  returned: always
+  type: dict
+  contains:
+    kind:
+      description:
+        - V(options), V(settings) - an option is invalid.
+        - V(not found), V(not a file), V(not permitted), V(read only), V(no room) - the file or its place cannot be
+          used.
+        - V(busy) - another transfer to O(dest) is running, or O(dest) is in use, for example as a mount point.
+        - V(changed) - the source changed while it was read.
+        - V(validation), V(no tool) - O(validate) failed, or there is no such program.
+        - V(incomplete), V(answer) - the stream or the answer of a host is invalid.
+        - Any other kind is one of RV(plumbing.socketpipe.pipe#module:cause.kind).
+      returned: always
+      type: str
+      sample: no room
+    host:
+      description: The host of the failure.
+      returned: always
+      type: str
+      sample: h1
+    msg:
+      description: The same as RV(msg).
+      returned: always
+      type: str
+      sample: "h1: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
+src:
+  description: The absolute path of the source. V(none) after a failure, as all that follows.
+  returned: always
+  type: str
+  sample: /var/lib/libvirt/images/gold.qcow2
+dest:
+  description: The absolute path of the destination, with links resolved.
+  returned: always
+  type: str
+  sample: /var/lib/libvirt/images/gold.qcow2
+source_host:
+  description: The host that has the source.
+  returned: always
+  type: str
+  sample: image1
+destination_host:
+  description: The host that has the destination.
+  returned: always
+  type: str
+  sample: h1
+peer:
+  description: Which of the two is the peer.
+  returned: always
+  type: str
+  sample: image1
+size:
+  description: The size of the destination in bytes. In check mode, the size it would have, and so on for the next ones.
+  returned: always
+  type: int
+  sample: 8589934592
+mtime:
+  description: Its time of modification, in seconds since 1970.
+  returned: always
+  type: float
+  sample: 1764144000.25
+checksum:
+  description: The SHA-256 of the file, if it was computed.
+  returned: always
+  type: str
+  sample: 5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
+owner:
+  description: The name of its owner, or the number if there is no name.
+  returned: always
+  type: str
+  sample: libvirt-qemu
+group:
+  description: The name of its group, or the number if there is no name.
+  returned: always
+  type: str
+  sample: kvm
+uid:
+  description: The number of its owner. V(none) in check mode, if it would not change or the file would be new.
+  returned: always
+  type: int
+  sample: 64055
+gid:
+  description: The number of its group, like RV(uid).
+  returned: always
+  type: int
+  sample: 108
+mode:
+  description: Its permissions.
+  returned: always
+  type: str
+  sample: "0640"
+backup_file:
+  description: The name of the old file with O(backup=true), if it was replaced.
+  returned: always
+  type: str
+  sample: /srv/dumps/shop.dump.2026-11-26@02:00:10~
+bytes:
+  description:
+    - Bytes on the link. These are the data without its holes, and 16 bytes for each piece of data and for the end.
+      V(none) if nothing was moved.
+  returned: always
+  type: int
+  sample: 3221225504
+elapsed:
+  description: Seconds that everything took. V(none) in check mode.
+  returned: always
+  type: float
+  sample: 31.402
+link:
+  description:
+    - The link between the two hosts, as in RV(plumbing.socketpipe.pipe#module:links). V(none) if nothing was moved.
+  returned: always
+  type: dict
+  sample: {"bytes": 3221225504, "rate": 104857600, "rtt": 0.000212, "slow": ""}
+run:
+  description: The identifier of the run that moved the file. It is on the command lines of the ends, and not secret.
+  returned: always
+  type: str
+  sample: 1e2b604d58d918c5ceeac7a6fb3f4345
+"""

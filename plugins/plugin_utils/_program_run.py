@@ -1,0 +1,172 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs programs of this collection with the engine of pipe: a request in, an answer or a Failure out.
+
+They are packages of module_utils, sent as zip archives that Python runs.  Packing adds an entry that imports the main
+module of the program, because Galaxy refuses files with the name __main__.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import os
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible.utils.display import Display
+
+from ..module_utils._end.spawn import PROGRAM_PATH
+from ..module_utils._end.stage import KEPT_MOST
+from ..module_utils._run import bootstrap, sentences
+from ..module_utils._run.plan import Plan
+from ..module_utils._run.progress import Progress
+from ..module_utils._run.report import Misfit
+from ..module_utils._run.verdict import Verdict
+from ..module_utils._run.words import printable
+from ._hosts import Host
+from ._script import MAIN, add_member, members, read_file
+from ._task_run import TaskRun
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Command, Sample
+    from ..module_utils._run.records import Advice, Cause
+
+ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
+SAMPLE = 1.0  # seconds between samples of an end for progress lines
+REQUEST = "request.json"
+MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
+
+display = Display()
+
+
+class Failure(Exception):
+    """A failure; callers decide by ``kind``; ``started``: a stage has run and may have changed something.
+
+    ``named``: the text is what a program on ``host`` says, so the message begins with the name of that host.
+    """
+
+    def __init__(self, kind: str, text: str, host: str = "", started: bool = False, named: bool = False):
+        super().__init__(text)
+        self.kind, self.text, self.host, self.started, self.named = kind, text, host, started, named
+
+    @property
+    def msg(self) -> str:
+        return f"{self.host}: {self.text}" if self.named else self.text
+
+    def __str__(self) -> str:
+        return self.msg
+
+    def note(self, host: str) -> str:
+        """The message for a table, in the row of this host."""
+        return self.text if self.host == host else self.msg
+
+
+def boot() -> str:
+    """What tells this machine from the tape host, where the clocks are compared; "" if it is no Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def command(name: str, argv: list[str], environment: Mapping[str, str] | None = None) -> Command:
+    """A stage that runs a command installed on the host."""
+    return {"name": name, "argv": argv, "ok_rc": [0], "early_exit": False, "environment": dict(environment or {})}
+
+
+def pack(entry: str, rooms: Iterable[str], top: str = "") -> bytes:
+    """The archive of a program; the same files give the same bytes; raises OSError.
+
+    ``entry``: its first module; ``rooms``: folders of module_utils; ``top``: a package for all of them.
+    """
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        add_member(archive, MAIN, entry.encode("ascii"))
+        made = set()
+        for room in rooms:
+            parts = [*filter(None, [top]), *room.split("/")]
+            for folder in ["/".join(parts[: number + 1]) for number in range(len(parts))]:
+                if folder not in made:
+                    add_member(archive, f"{folder}/", b"")
+                    made.add(folder)
+            for name in members(os.path.join(MODULE_UTILS, room)):
+                content = b"" if name.endswith("/") else read_file(os.path.join(MODULE_UTILS, room, name))
+                add_member(archive, f"{'/'.join(parts)}/{name}", content)
+    return data.getvalue()
+
+
+def with_request(program: bytes, request: Mapping[str, Any]) -> bytes:
+    """A program with its request, which can have any length and does not show in a list of processes."""
+    data = io.BytesIO(program)
+    with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(REQUEST, json.dumps(request, default=str))
+    return data.getvalue()
+
+
+def program_stage(
+    name: str, shown: str, program: bytes, request: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Command:
+    """A stage that runs a program, an archive, with a request; ``shown``: its name in messages."""
+    controller = {"time": time.time(), "boot": boot()}
+    return {
+        **command(name, [shown], environment),
+        "launcher": [None, "-I", PROGRAM_PATH],
+        "program": bootstrap.as_text(with_request(program, {**request, "controller": controller})),
+        "keep": KEPT_MOST,
+    }
+
+
+def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice) -> Verdict:
+    """Run a plan; raises Failure.  ``advice``: options to change, for messages."""
+    verdict = conclude(plan, hosts, progress, advice)
+    if verdict.cause:
+        raise failure_of(verdict, verdict.cause)
+    return verdict
+
+
+def conclude(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice) -> Verdict:
+    """Run a plan to its verdict, which may be a failure."""
+
+    def show(sample: Sample) -> None:
+        for line in progress.feed(sample["sample"], sample["at"]) if progress else ():
+            display.display(line)
+
+    names = {end: host.name for end, host in hosts.items()}
+    verdict = Verdict(plan, TaskRun(plan, hosts, show).outcomes(), names, advice)
+    for report in verdict.reports.values():
+        for warning in report.get("warnings", ()):
+            display.warning(sentences.warning(warning))
+    return verdict
+
+
+def failure_of(verdict: Verdict, cause: Cause) -> Failure:
+    """The problem that the program reported, or else the cause that the engine found."""
+    stage = verdict.stages.get(cause.get("stage", ""))
+    said = stage["stderr"] or "" if stage else ""
+    try:
+        problem = json.loads(said.rstrip("\n").rpartition("\n")[2])["problem"]
+        kind, text = str(problem["kind"]), printable(str(problem["msg"]))
+    except (ValueError, KeyError, TypeError):
+        return Failure(cause["kind"], cause["msg"], cause["host"], verdict.started)
+    return Failure(kind, text, cause["host"], verdict.started, named=True)
+
+
+def answer_of(verdict: Verdict, stage: str, host: str, parse: Callable[[Any], Any]) -> Any:
+    """The answer of a program; raises Failure if it is missing or invalid, because a host may send anything."""
+    text = verdict.stages[stage]["stdout"]
+    place = ""
+    try:
+        data = zlib.decompressobj().decompress(base64.b64decode(text.strip(), validate=True), ANSWER_MOST)
+        return parse(json.loads(data))
+    except Misfit as exc:
+        place = f"invalid value in {printable(str(exc))}, "
+    except (binascii.Error, zlib.error, ValueError, RecursionError):
+        pass
+    raise Failure("answer", f"invalid answer ({place}{len(text)} bytes)", host, True, named=True)

@@ -1,0 +1,56 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of transfer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ._task_options import PIPE_SPEC, LinkArgs, OptionError
+
+# options of the connection, which transfer has as well
+OF_LINK = (
+    *("peer", "peer_become", "peer_become_user", "listen", "address", "ports", "connect_timeout", "stall_timeout"),
+    *("dead_peer", "rate_limit", "encryption", "progress"),
+)
+TRANSFER_SPEC: dict[str, dict[str, Any]] = {
+    "src": {"type": "str", "required": True},
+    "dest": {"type": "str", "required": True},
+    "direction": {"type": "str", "default": "push", "choices": ["push", "pull"]},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "raw"},
+    "checksum": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": True},
+    "backup": {"type": "bool", "default": False},
+    "validate": {"type": "str"},
+    **{name: PIPE_SPEC[name] for name in OF_LINK},
+}
+
+
+class TransferArgs(LinkArgs):
+    """The validated options of a transfer; the mode is not yet converted."""
+
+    src: str
+    dest: str
+    direction: str
+    owner: str | None
+    group: str | None
+    mode: Any
+    checksum: bool
+    force: bool
+    backup: bool
+    validate: str | None
+
+
+def parse_mode(value: Any) -> int | str | None:
+    """The mode of a file as a number; "preserve", and None, as they are; raises OptionError."""
+    number = value
+    if value is None or value == "preserve":
+        return None if value is None else "preserve"
+    if isinstance(value, str) and re.fullmatch("(0o?)?[0-7]{1,4}", value):
+        number = int(value, 8)
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 0o7777:
+        raise OptionError(f"mode: {value!r} is neither an octal number such as '0640' nor preserve")
+    return int(number)

@@ -1,0 +1,162 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A transfer between two hosts: the look at both, and the move with the engine of pipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..module_utils._run.plan import Plan
+from ..module_utils._run.progress import Progress
+from ..module_utils._run.report import Misfit, optional, record
+from ..module_utils._run.result import link_result
+from ..module_utils._run.verdict import Verdict
+from ._hosts import Host, reach
+from ._program_run import SAMPLE, Failure, answer_of, conclude, execute, failure_of, pack, program_stage
+from ._tape_answers import count, text, with_optional
+from ._task_run import encrypt
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
+    from ..module_utils._run.records import Advice, LinkResult, Options
+
+ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\n"
+# made once, when Ansible's main process loads the action, for all workers
+PROGRAM = pack(ENTRY, ["_tape/common", "_transfer"], top="socketpipe")
+SOURCE, DESTINATION = "source", "destination"
+SHOWN = "transfer"
+PATH_MOST = 64 * 1024  # characters
+ADVICE: Advice = {
+    "timeout": "connect_timeout",
+    "stalled": "stall_timeout",
+    "not_connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
+    "listens), or test the network with preflight of pipe.",
+}
+
+
+def path(value: Any, where: str) -> str:
+    """Unchanged, since it is used again; unlike texts that are only shown."""
+    if not isinstance(value, str) or "\0" in value or len(value) > PATH_MOST:
+        raise Misfit(where)
+    return value
+
+
+def moment(value: Any, where: str) -> int:
+    """Nanoseconds since 1970, which may be before."""
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**80:
+        raise Misfit(where)
+    return value
+
+
+FACTS = {
+    **dict.fromkeys(("size", "inode", "device", "allocated", "mode", "uid", "gid"), count),
+    "mtime": moment,
+    "owner": text,
+    "group": text,
+}
+WANTED = {"uid": optional(count), "gid": optional(count), "mode": count}
+DO = ("nothing", "settle", "move")
+ANSWERS = {
+    "look-source": record({**FACTS, "path": path, "sha256": optional(text)}),
+    "look-destination": record(
+        {
+            "path": path,
+            "do": lambda value, where: DO[DO.index(value)],
+            "current": optional(with_optional(FACTS, {"sha256": text})),
+            "wanted": record(WANTED),
+            "after": record({**WANTED, "size": count, "mtime": moment, "owner": text, "group": text}),
+        }
+    ),
+    "receive": record({**FACTS, "backup": path}),
+    "settle": record({**FACTS, "backup": path}),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The settings of the link; ``dialled``: the side that ``address`` is for."""
+
+    options: Options
+    listen: list[str]  # sides
+    dialled: str
+    address: list[str]
+    encryption: str
+    progress: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    answer: Any
+    link: LinkResult
+    run: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """Two hosts; ``environments``: for the commands of each."""
+
+    hosts: Mapping[str, Host]
+    environments: Mapping[str, Mapping[str, str]]
+
+    def stage(self, side: str, command: str, given: Mapping[str, Any]) -> Command:
+        request = {"words": [command], "settings": {}, "input": given}
+        return program_stage(side, SHOWN, PROGRAM, request, self.environments[side])
+
+    def ask(self, side: str, command: str, given: Mapping[str, Any]) -> Any:
+        """Run the program on one host, without a link; returns its answer; raises Failure."""
+        try:
+            return self.parsed(self.execute(side, command, given), side, command)
+        except Failure as exc:
+            exc.started = exc.started and command == "settle"  # a look changes nothing
+            raise
+
+    def execute(self, side: str, command: str, given: Mapping[str, Any]) -> Verdict:
+        plan = Plan({})
+        plan.add_end(side, listen=False)
+        plan.add_stage(side, self.stage(side, command, given))
+        host = self.hosts[side]
+        return execute(plan, {side: host}, None, ADVICE)
+
+    def parsed(self, verdict: Verdict, side: str, command: str) -> Any:
+        return answer_of(verdict, side, self.hosts[side].name, lambda found: ANSWERS[command](found, command))
+
+    def plan(self, network: Network, stages: list[tuple[str, Command]]) -> Plan:
+        """Raises HostError."""
+        plan = Plan(network.options)
+        for side, host in self.hosts.items():
+            # an exec returns its output only at its end
+            sample = SAMPLE if network.progress and host.executor is None else 0.0
+            plan.add_end(side, listen=side in network.listen, sample=sample)
+        plan.chain(stages)
+        encrypt(plan, network.encryption)
+        reach(plan, dict(self.hosts), network.dialled, network.address)
+        return plan
+
+    def move(self, network: Network, send: Mapping[str, Any], receive: Mapping[str, Any], name: str) -> Moved:
+        """Send the file; raises Failure, whose ``started`` tells if the destination may be replaced, and HostError."""
+        sender, sink = self.stage(SOURCE, "send", send), self.stage(DESTINATION, "receive", receive)
+        sink["blocks"] = True  # it reads all that it asks for, and does not poll
+        plan = self.plan(network, [(SOURCE, sender), (DESTINATION, sink)])
+        limit = plan.options.get("rate_limit", 0)
+        progress = Progress(name, network.progress, plan.neighbours(), limit)
+        verdict = conclude(plan, dict(self.hosts), progress, ADVICE)
+        if verdict.cause:
+            raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"])
+        names = {side: host.name for side, host in self.hosts.items()}
+        link = link_result(plan.links[0], names, verdict, limit)
+        return Moved(self.parsed(verdict, DESTINATION, "receive"), link, plan.run)
+
+
+def after_failure(verdict: Verdict, failure: Failure, dest: str) -> Failure:
+    """A failure that says what is at the destination, if that is not the old file for certain."""
+    found = verdict.stages.get(DESTINATION)
+    failure.started = verdict.started
+    if found is not None:
+        failure.started = found["rc"] == 0
+    if found is not None and found["rc"] == 0:
+        failure.text += f". But {dest} was complete, and has been replaced"
+    elif failure.started:
+        failure.text += f". {dest} may have been replaced: it is the old or the new file, and complete"
+    return failure
