@@ -84,3 +84,30 @@ def test_messages_follow_each_other_at_multiples_of_four() -> None:
 
 def test_a_length_of_nothing_is_no_endless_loop() -> None:
     assert len(list(messages(HEADER.pack(0, RTM_NEWADDR, 0, 1, 0) * 3))) == 3
+
+
+def test_the_kernel_s_answer_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to a message of another kind, which is the end, or an error."""
+
+    def message(kind: int, address: str) -> bytes:
+        body = ADDRESS.pack(V4, 24, 0, 0, 2) + attribute(IFA_LOCAL, address, V4)
+        return HEADER.pack(HEADER.size + len(body), kind, 0, 1, 0) + body
+
+    parts = [
+        message(RTM_NEWADDR, "192.0.2.1") + message(RTM_NEWADDR, "127.0.0.1"),
+        message(RTM_NEWADDR, "192.0.2.2") + message(NLMSG_DONE, "192.0.2.3"),
+    ]
+
+    class Netlink(socket.socket):
+        def __init__(self, *_kind: int) -> None:
+            super().__init__()
+
+        def send(self, _data: object, *_flags: int) -> int:
+            return 0
+
+        def recv(self, _size: int, *_flags: int) -> bytes:
+            return parts.pop(0)
+
+    monkeypatch.setattr(addresses.socket, "socket", Netlink)
+    assert addresses.own_addresses() == ["192.0.2.1", "192.0.2.2", "127.0.0.1"]
+    assert parts == []

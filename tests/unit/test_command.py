@@ -14,8 +14,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import is_alive
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import LONG, default_signals
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS, script
+from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import wait_for
 
 CODE = (
     "import sys; sys.path.insert(0, %r); from module_utils._command.command import main; sys.exit(main(sys.argv[1:]))"
@@ -25,15 +27,16 @@ LOGIN = ["-l", "{", "/bin/sh", "-c", 'eval "$*"', "login", "}"]  # as ssh has it
 UPPER = ["-r", "{", "tr", "a-z", "A-Z", "}"]
 
 
+def environment(path: str = "") -> dict[str, str]:
+    return {**os.environ, "SSH_CLIENT": "127.0.0.1 1 2", "PATH": f"{path}:{os.environ['PATH']}".strip(":")}
+
+
 def run(*words: str, data: bytes = b"", path: str = "") -> subprocess.CompletedProcess[bytes]:
-    environment = {**os.environ, "SSH_CLIENT": "127.0.0.1 1 2"}
-    if path:
-        environment["PATH"] = f"{path}:{os.environ['PATH']}"
     return subprocess.run(
         [*PROGRAM, *words],
         input=data,
         capture_output=True,
-        env=environment,
+        env=environment(path),
         timeout=LONG,
         check=False,
         preexec_fn=default_signals,
@@ -108,6 +111,29 @@ def test_an_input_that_fails_beside_an_original(original: str, tmp_path: Path) -
     said = b"socketpipe: input ended with exit status 4; to accept this status, use --ok-rc input=0,4\n"
     assert done.returncode == 2 and done.stderr.endswith(said)
     assert (tmp_path / "broken").exists()
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_signal_ends_all(original: str, tmp_path: Path, plain: bool) -> None:
+    """And the command ends by it, too, as a shell expects."""
+    far = script(tmp_path, "far", f"echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec cat\n")
+    remote = ["-r", "{", str(far), "}"]
+    feed = ["-i", "{", "sh", "-c", "echo; exec sleep 1000", "}"]
+    process = subprocess.Popen(
+        [*PROGRAM, *(["--plain"] if plain else ["-h", "127.0.0.1"]), *LOGIN, *feed, *remote],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(original),
+        preexec_fn=default_signals,
+    )
+    wait_for((tmp_path / "pid").exists)
+    process.terminate()
+    said = process.communicate(timeout=LONG)[1]
+    more = "" if plain else ": socketpipe was stopped by SIGTERM"
+    assert (process.returncode, said.decode()) == (-signal.SIGTERM, f"socketpipe: interrupted{more}\n")
+    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not is_alive(pid))
 
 
 def test_a_far_side_that_does_not_connect() -> None:

@@ -110,4 +110,5 @@ def test_counters_that_are_not_there() -> None:
 def test_a_link_that_comes_later() -> None:
     shown = progress()
     shown.feed([side(MEGA)], 30)
-    assert shown.feed([side(MEGA), side(5, "remote → output")], 90)
+    (line,) = shown.feed([side(MEGA), side(60, "remote → output")], 90)
+    assert "; remote → output 60 bytes, 1 byte/s" in line
