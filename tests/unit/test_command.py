@@ -116,7 +116,7 @@ def test_an_input_that_fails_beside_an_original(original: str, tmp_path: Path) -
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_signal_ends_all(original: str, tmp_path: Path, plain: bool) -> None:
     """And the command ends by it, too, as a shell expects."""
-    far = script(tmp_path, "far", f"echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec cat\n")
+    far = script(tmp_path, "far", f"echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec cat 2>/dev/null\n")
     remote = ["-r", "{", str(far), "}"]
     feed = ["-i", "{", "sh", "-c", "echo; exec sleep 1000", "}"]
     process = subprocess.Popen(
