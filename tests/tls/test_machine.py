@@ -11,7 +11,7 @@ from tests.tape.guest import Guest
 from .machine import passes
 
 
-@pytest.mark.parametrize("file", ["traps", "between", "choice", "command"])
+@pytest.mark.parametrize("file", ["traps", "between", "choice", "command", "destroyed"])
 def test_in_the_guest(guest: Guest, file: str) -> None:
     passes(guest, f"tests/tls/test_{file}.py")
 
