@@ -31,6 +31,7 @@ from .venvs import BUILD
 FOLDER = BUILD / "mutants"
 SOURCES = ("plugins/module_utils/_*/**/*.py", "plugins/plugin_utils/*.py")
 LEAST = 0.95  # share of the changes that must be noticed
+HANG = 120.0  # seconds beside ten times what the tests take: the start of Python, on a busy machine
 SLOW = 0.2  # seconds from which on a test is more than a calculation: it fails twice before it counts
 OPPOSITE: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.GtE,
@@ -161,7 +162,7 @@ class Trial:
         listed = self.top / "names"
         listed.write_text("\n".join(test.name for test in tests), encoding="utf-8")
         pytest = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider", f"@{listed}"]
-        limit = 10 * sum(test.seconds for test in tests) + 30
+        limit = 10 * sum(test.seconds for test in tests) + HANG
         self.target.write_text(text, encoding="utf-8")
         try:
             done = subprocess.run(
