@@ -161,7 +161,7 @@ def dies_before(module: str, line: str, end: str, how: str = "os.kill(os.getpid(
     return module, line, "%sif %s == 'a':\n%s    %s\n%s" % (indent, end, indent, how, line)
 
 
-BEFORE_LINK = dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]')
+BEFORE_LINK = dies_before("main", "    sides, refused = make_sides(", 'plan["end"]')
 # the moments of the writer's end between the reader's "taken" and the first byte of its stage
 MOMENTS: dict[str, Change] = {
     "as it hears that the link is taken": dies_before("handshake", '        key.check(b"taken",', "'a'"),
@@ -170,7 +170,7 @@ MOMENTS: dict[str, Change] = {
     "before the guard is split off": dies_before("main", "        channel = split(", 'plan["end"]'),
     "as the end begins": dies_before("guard", "        ours.close()\n", "name"),
     "as the guard begins": dies_before("guard", "    theirs.close()\n", "name"),
-    "by an error of ours": dies_before("main", '    sides: "list[Side]" = []\n', 'plan["end"]', "raise KeyError"),
+    "by an error of ours": dies_before("main", "    sides, refused = make_sides(", 'plan["end"]', "raise KeyError"),
 }
 
 
