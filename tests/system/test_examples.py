@@ -122,3 +122,8 @@ def test_the_guide(fleet: Fleet) -> None:
     assert "No such file or directory" in done.of("Show the first failure").result["msg"]  # on the controller
     assert fleet[HERE].run(["stat", "-c", "%a %n", "srv/backup"], cwd=SCRATCH).stdout == "700 srv/backup\n"
     assert fleet[HERE].run(["ls", f"{SCRATCH}/srv/backup"]).stdout.split() == ["h1.tar", "home.tar.zst"]
+    archive, copy = (
+        host.run(["sha256sum", path], cwd=SCRATCH).stdout.split()[0]
+        for host, path in ((fleet[HERE], "srv/backup/h1.tar"), (fleet["h1"], "srv/home.tar"))
+    )
+    assert archive == copy
