@@ -244,13 +244,14 @@ options:
     type: bool
   encryption:
     description:
-      - Whether the data is encrypted between the two hosts, so that nobody there can read it or change it unnoticed.
-        A stream that was changed or cut on the way fails the task.
+      - Whether and how the data is encrypted between the two hosts, so that nobody there can read it, or change it
+        unnoticed. A stream that was changed or cut on the way fails the task.
       - V(none) sends the data in clear.
       - V(required) encrypts, in the best way that both hosts have. At present that is V(relay).
       - V(kernel) has the kernels of both hosts encrypt (kernel TLS), so that no byte passes through another process. It
-        needs Linux 5.1 or later with the module C(tls) on both hosts. A command that reads can take a stream that was
-        cut on the way for a complete one, though the task fails. See the guide on encryption.
+        needs Linux 5.1 or later with the kernel module C(tls) on both hosts, which the role C(kernel_tls) loads. A
+        command that reads can take a stream that was cut on the way for a complete one, though the task fails. See the
+        guide on encryption.
       - V(relay) puts a process on each host between the command and the network. It speaks TLS 1.2 or later with
         certificates that are made for this run only. It needs Python's C(ssl) module with OpenSSL 1.0.2 or later on
         both hosts, and takes CPU time. See the guide on encryption.
@@ -275,7 +276,7 @@ options:
       - RV(preflight) lists each address and port, in each direction, with the outcome.
         The task fails if none worked.
       - RV(encryption) tells how the data would be encrypted with O(encryption), and for each host whether kernel TLS
-        works there and, if not, why not and what to type. The task fails if O(encryption) cannot be had.
+        works there and, if not, why not and what to type. The task fails if O(encryption) is not possible.
       - With O(ports), up to 16 of them are tried. Otherwise two ports of each host are tried.
     type: bool
     default: false
@@ -314,6 +315,7 @@ notes:
     it. O(address), O(ports), O(listen=peer) and O(listen=remote) take precedence.
   - A new run, by C(until) or C(retries) for example, makes new links with new secrets.
 seealso:
+  - module: plumbing.socketpipe.transfer
   - module: ansible.builtin.command
   - module: ansible.builtin.copy
   - module: ansible.builtin.fetch
@@ -408,12 +410,13 @@ EXAMPLES = r"""
     ports: 5000-5010
     preflight: true
 
-- name: Set common options once for the whole site
+- name: Set options once for all tasks of a play or block, here those that pipe and transfer both have
   module_defaults:
     group/plumbing.socketpipe.all:
       ports: 5000-5010
       listen: peer
       peer: tapehost
+      encryption: required
   block:
     - name: Back up the configuration, unless the archive exists
       plumbing.socketpipe.pipe:
@@ -756,7 +759,7 @@ encryption:
   type: dict
   contains:
     how:
-      description: V(kernel) or V(relay). V(none) if the data would be sent in clear, or the run be refused.
+      description: V(kernel) or V(relay). V(none) if the data would be sent in clear or the run would be refused.
       returned: always
       type: str
       sample: relay
@@ -836,7 +839,8 @@ encryption:
               type: str
               sample: >-
                 the kernel module tls is not loaded, and only root may load it. As root on that host: modprobe tls;
-                and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf
+                and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf (the role
+                plumbing.socketpipe.kernel_tls does both)
 ansible_facts:
   description: A summary of the run, under the name in O(fact).
   returned: success, unless O(fact=false), O(preflight=true) or C(no_log) is set

@@ -8,17 +8,18 @@
 
 DOCUMENTATION = r"""
 module: transfer
-short_description: Move a file of any size from one host to another over a direct TCP connection
+short_description: Copy a file of any size from one host to another over a direct TCP connection
 version_added: 0.1.0
 description:
   - Copies one file between the task's host and its I(peer), which is the controller or any other host of the inventory.
     The data goes straight from one host to the other, as with M(plumbing.socketpipe.pipe).
     Memory use is constant on all hosts, whatever the size of the file, also with C(become).
-  - B(The look.) First, both hosts look at their files. Without a difference, nothing is moved and nothing changes.
-    Whatever stands in the way is found now, before anything moves. This includes a missing source or directory,
-    a device, a read-only file system, missing permissions, and too little room. In check mode this is all.
-  - B(The move.) The new file is written beside O(dest), with a temporary name and mode 0600. It gets its owner, group,
-    mode, SELinux context and time of modification, is written to the disk, and is then renamed.
+  - B(Comparing.) First, both hosts examine their files. If they are the same (see O(checksum)), no data is sent. Only
+    O(owner), O(group) and O(mode) are changed if they differ.
+    Obstacles are reported now, before any data is sent. These include a missing source or directory, a device, a
+    read-only file system, missing permissions, and too little room. Check mode ends here.
+  - B(Copying.) The new file is written beside O(dest), with a temporary name and mode 0600. It gets its owner, group,
+    mode, SELinux context and time of modification, is written to the disk, and is then renamed to O(dest).
     So a reader of O(dest) sees the old file or the complete new one, never a part.
   - If anything fails, the old file stays and the temporary file is removed. A stream that ends early is never taken for
     the file. The new file is renamed only if the stream ended properly, contained the announced size, and the source
@@ -46,7 +47,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Both hosts look at their files. Nothing is moved.
+      - Both hosts examine their files. No data is sent, and nothing is changed.
   connection:
     support: full
     details:
@@ -106,25 +107,28 @@ options:
     type: raw
   checksum:
     description:
-      - Whether files of the same size are compared by their SHA-256. Both hosts then read their whole file.
+      - Whether to compare files of the same size by their SHA-256. The source is then read once more, and an old file
+        of the same size is read, too.
       - Otherwise, files are the same if they have the same size and the same time of modification.
     type: bool
     default: false
   force:
     description:
-      - Whether to replace a file that differs. With V(false), an existing O(dest) is left alone.
+      - Whether to replace a file that differs. With V(false), an existing O(dest) is not changed at all, and the task
+        is ok.
     type: bool
     default: true
   backup:
     description:
-      - Whether to keep the old file under a name with the date and time. It is not copied.
-        The file system must support hard links.
+      - Whether to keep the old file, as RV(backup_file), under its name with the date and time added. It is kept as a
+        hard link, not as a copy, so the file system must support hard links.
     type: bool
     default: false
   validate:
     description:
       - A command that checks the new file before it replaces the old one, such as V(qemu-img check %s). It must contain
-        C(%s), which is replaced by the temporary name. No shell is run. If it fails, the old file stays.
+        C(%s), which is replaced by the temporary name. It runs on the host of O(dest), without a shell. If it fails,
+        the old file stays.
     type: str
   peer:
     description:
@@ -179,7 +183,7 @@ options:
     type: str
   encryption:
     description:
-      - Whether the data is encrypted between the two hosts. See O(plumbing.socketpipe.pipe#module:encryption).
+      - Whether and how the data is encrypted between the two hosts. See O(plumbing.socketpipe.pipe#module:encryption).
     type: str
     choices: [none, required, kernel, relay]
     default: none
@@ -197,6 +201,9 @@ notes:
     Nor do those of O(src).
   - The inventory variables C(socketpipe_address), C(socketpipe_ports) and C(socketpipe_listen) apply as for
     M(plumbing.socketpipe.pipe).
+  - To test the network and the encryption between the two hosts, use O(plumbing.socketpipe.pipe#module:preflight).
+  - Defaults in C(group/plumbing.socketpipe.all) apply to M(plumbing.socketpipe.pipe) as well. Set only options there
+    that both modules have.
   - While the file is written, both the old and the new one need room.
   - Two transfers to one O(dest) do not mix. The second one fails.
   - If a host dies in the middle, its temporary file stays, with a name that begins with a dot and ends with
@@ -246,7 +253,7 @@ EXAMPLES = r"""
     backup: true
     checksum: true
 
-# As delegate_to moves the task's side, this copies from the peer to fileserver
+# delegate_to replaces the task's host: the file goes from the peer, here the host itself, to fileserver
 
 - name: Copy each host's log to the file server
   plumbing.socketpipe.transfer:
@@ -298,7 +305,7 @@ cause:
       type: str
       sample: "h1: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
 src:
-  description: The absolute path of the source. V(none) after a failure, as all that follows.
+  description: The absolute path of the source. After a failure, this and all values below are V(none).
   returned: always
   type: str
   sample: /var/lib/libvirt/images/gold.qcow2
@@ -323,7 +330,8 @@ peer:
   type: str
   sample: image1
 size:
-  description: The size of the destination in bytes. In check mode, the size it would have, and so on for the next ones.
+  description:
+    - The size of the destination in bytes. In check mode, this and the values below are those that it would have.
   returned: always
   type: int
   sample: 8589934592
@@ -358,7 +366,7 @@ gid:
   type: int
   sample: 108
 mode:
-  description: Its permissions.
+  description: Its permissions, as an octal number.
   returned: always
   type: str
   sample: "0640"
@@ -370,7 +378,7 @@ backup_file:
 bytes:
   description:
     - Bytes on the link. These are the data without its holes, and 16 bytes for each piece of data and for the end.
-      V(none) if nothing was moved.
+      V(none) if no data was sent.
   returned: always
   type: int
   sample: 3221225504
@@ -381,12 +389,13 @@ elapsed:
   sample: 31.402
 link:
   description:
-    - The link between the two hosts, as in RV(plumbing.socketpipe.pipe#module:links). V(none) if nothing was moved.
+    - The link between the two hosts, with the fields of RV(plumbing.socketpipe.pipe#module:links), such as
+      C(encryption). V(none) if no data was sent.
   returned: always
   type: dict
-  sample: {"bytes": 3221225504, "rate": 104857600, "rtt": 0.000212, "slow": ""}
+  sample: {"bytes": 3221225504, "rate": 104857600, "rtt": 0.000212, "slow": "", "encryption": null}
 run:
-  description: The identifier of the run that moved the file. It is on the command lines of the ends, and not secret.
+  description: The identifier of the run that copied the file. It is on the command lines of the ends, and not secret.
   returned: always
   type: str
   sample: 1e2b604d58d918c5ceeac7a6fb3f4345
