@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -77,15 +78,18 @@ class ActionModule(ActionBase):
         transfer = self._sides(name, args, task_vars)
         began = time.monotonic()
         source = transfer.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
-        asked = {"path": args["dest"], "source": source, "force": args["force"]}
+        # the name is the task's, not what the source says: that may be any file of a directory
+        name_of_file = os.path.basename(args["src"])
+        asked = {"path": args["dest"], "name": name_of_file, "source": source, "force": args["force"]}
         asked.update(owner=args["owner"], group=args["group"], mode=mode)
         look = transfer.ask(DESTINATION, "look-destination", asked)
         moved, after, backup = None, look["after"], ""
         if not self._task.check_mode and look["do"] != "nothing":
-            given = {"path": look["path"], "wanted": look["wanted"], "source": source}
+            given = {"path": look["path"], "wanted": look["wanted"], "current": look["current"], "source": source}
             if look["do"] == "settle":
                 after = transfer.ask(DESTINATION, "settle", given)
             else:
+                given.update(folder=look["folder"], force=args["force"])
                 given.update(validate=args["validate"], backup=args["backup"])
                 moved = transfer.move(network, {"path": source["path"], "source": source}, given, name)
                 after, backup = moved.answer, moved.answer["backup"]

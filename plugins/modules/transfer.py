@@ -80,7 +80,8 @@ options:
     description:
       - The file to create or replace, on the task's host or, with O(direction=pull), on the peer.
       - If it is a directory, or ends with C(/), the file gets the name of O(src) in that directory, which must exist.
-        If it is a symbolic link, the file that it points to is replaced.
+        If it is a symbolic link, the file that it points to is replaced. Links of other users in a directory where
+        everybody may write, such as C(/tmp), are refused.
     type: str
     required: true
   direction:
@@ -95,6 +96,8 @@ options:
     description:
       - The name or number of the user that owns the new file. If not set, the old file's owner or, for a new file, the
         user that writes it.
+      - A file that would have to change its owner is moved again, unless it belongs to the user that writes it.
+        Its old owner may have written something else into it.
     type: str
   group:
     description:
@@ -103,7 +106,9 @@ options:
   mode:
     description:
       - The permissions, as a quoted octal number such as V('0640'), or V(preserve) for those of O(src).
-      - If not set, the old file's mode or, for a new file, that of O(src) less the umask.
+      - If not set, the old file's mode or, for a new file, that of O(src) less the umask. If the owner or group becomes
+        another, the new file is neither setuid nor setgid. If the old group cannot be kept, its permissions are not
+        either.
     type: raw
   checksum:
     description:
@@ -287,7 +292,8 @@ cause:
         - V(not found), V(not a file), V(not permitted), V(read only), V(no room) - the file or its place cannot be
           used.
         - V(busy) - another transfer to O(dest) is running, or O(dest) is in use, for example as a mount point.
-        - V(changed) - the source changed while it was read.
+        - V(changed) - the source changed while it was read, or O(dest) or its directory is no longer that of the look.
+        - V(replaced) - O(dest) is the new file, but something failed afterwards. The message says what.
         - V(validation), V(no tool) - O(validate) failed, or there is no such program.
         - V(incomplete), V(answer) - the stream or the answer of a host is invalid.
         - Any other kind is one of RV(plumbing.socketpipe.pipe#module:cause.kind).

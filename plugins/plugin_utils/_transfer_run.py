@@ -13,6 +13,7 @@ from ..module_utils._run.progress import Progress
 from ..module_utils._run.report import Misfit, optional, record
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
+from ..module_utils._run.words import printable
 from ._hosts import Host, reach
 from ._program_run import SAMPLE, Failure, answer_of, conclude, execute, failure_of, pack, program_stage
 from ._tape_answers import count, text, with_optional
@@ -27,6 +28,7 @@ ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\
 PROGRAM = pack(ENTRY, ["_tape/common", "_transfer"], top="socketpipe")
 SOURCE, DESTINATION = "source", "destination"
 SHOWN = "transfer"
+REPLACED = "replaced"  # the kind of a failure after the old file was replaced, as in _transfer/files.py
 PATH_MOST = 64 * 1024  # characters
 ADVICE: Advice = {
     "timeout": "connect_timeout",
@@ -63,6 +65,7 @@ ANSWERS = {
     "look-destination": record(
         {
             "path": path,
+            "folder": record({"device": count, "inode": count}),
             "do": lambda value, where: DO[DO.index(value)],
             "current": optional(with_optional(FACTS, {"sha256": text})),
             "wanted": record(WANTED),
@@ -154,9 +157,12 @@ def after_failure(verdict: Verdict, failure: Failure, dest: str) -> Failure:
     found = verdict.stages.get(DESTINATION)
     failure.started = verdict.started
     if found is not None:
-        failure.started = found["rc"] == 0
+        done = found["rc"] == 0 or failure.kind == REPLACED
+        # a sink that was killed may have done it, but not before the end of its input
+        ended = any(side == "R" and said["state"] == "read" for (_link, side), said in verdict.sides.items())
+        failure.started = done or found["signal"] is not None and ended
     if found is not None and found["rc"] == 0:
-        failure.text += f". But {dest} was complete, and has been replaced"
-    elif failure.started:
-        failure.text += f". {dest} may have been replaced: it is the old or the new file, and complete"
+        failure.text += f". But {printable(dest)} was complete, and has been replaced"
+    elif failure.started and failure.kind != REPLACED:
+        failure.text += f". {printable(dest)} may have been replaced: it is the old or the new file, and complete"
     return failure

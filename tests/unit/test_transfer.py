@@ -22,7 +22,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import files, look, selinux, sender, sink
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import (
+    files,
+    look,
+    place,
+    selinux,
+    sender,
+    sink,
+)
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
 
 OLD = b"old"
@@ -50,15 +57,28 @@ def source(tmp_path: Path, data: bytes = b"new" * 1000) -> dict[str, Any]:
 
 
 def asked(path: Path | str, of: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"path": str(path), "source": of, "owner": None, "group": None, "mode": None, "force": True, **more}
+    name = os.path.basename(of["path"])
+    given = {"path": str(path), "name": name, "source": of, "force": True}
+    return {**given, "owner": None, "group": None, "mode": None, **more}
 
 
 def request(path: Path, of: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"path": str(path), "source": of, "wanted": PLAIN, "validate": None, "backup": False, **more}
+    """With the answer of the look, as it would be now."""
+    current = files.facts(path.stat()) if path.exists() else None
+    given = {"path": str(path), "source": of, "wanted": PLAIN, "current": current, "folder": identity(path)}
+    return {**given, "validate": None, "backup": False, "force": True, **more}
 
 
-def receive(told: dict[str, Any], stream: bytes) -> dict[str, Any]:
-    """The sink with this on its standard input, up to a clean end."""
+def identity(path: Path) -> dict[str, int]:
+    return place.identity(os.fsencode(path.parent))
+
+
+def opened(path: Path, of: dict[str, Any]) -> contextlib.AbstractContextManager[sink.Sink]:
+    return sink.opened(os.fsencode(path), of, identity(path))
+
+
+def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
+    """The sink with this on its standard input, up to a clean end; ``meanwhile``: what others do."""
     ours, theirs = socket.socketpair()
 
     def feed() -> None:
@@ -69,12 +89,15 @@ def receive(told: dict[str, Any], stream: bytes) -> dict[str, Any]:
     writer.start()
     path = files.raw(told["path"])
     try:
-        with sink.opened(path, told["source"]) as made:
+        with sink.opened(path, told["source"], told["folder"]) as made:
             made.receive(theirs.fileno())
-            made.settle(told["wanted"], files.stat_of(path))
+            if meanwhile:
+                meanwhile()
+            made.settle(told["wanted"], told["current"])
             if told["validate"]:
                 made.validate(told["validate"])
-            made.commit(told["backup"])
+            made.flush()
+            made.commit(told["backup"], told["force"])
             return dict(files.facts(os.fstat(made.fd)), backup=made.backup.decode())
     finally:
         theirs.close()  # a writer that still has something to send fails, and ends
@@ -327,16 +350,15 @@ def test_each_step_may_fail(
 def test_two_sinks_of_one_destination(tmp_path: Path, folder: Path) -> None:
     """Whatever their sources are; the second fails, and the first is not disturbed."""
     told, dest = source(tmp_path), folder / "dest"
-    path = os.fsencode(dest)
     for other in (told, {**told, "inode": 7}):
-        with sink.opened(path, told) as first:
-            with pytest.raises(Problem) as caught, sink.opened(path, other):
+        with opened(dest, told) as first:
+            with pytest.raises(Problem) as caught, opened(dest, other):
                 pass
             assert caught.value.kind == "busy"
             text = f"another transfer is writing {dest} (its file is {first.part.decode()}): wait for it"
             assert str(caught.value) == text
             assert os.listdir(folder) == [os.path.basename(first.part.decode())]
-            with sink.opened(os.fsencode(folder / "dest2"), told):
+            with opened(folder / "dest2", told):
                 pass
     assert os.listdir(folder) == []
 
@@ -345,7 +367,7 @@ def test_what_a_killed_one_has_left_is_removed(tmp_path: Path, folder: Path) -> 
     told, dest = source(tmp_path), folder / "dest"
     path = os.fsencode(dest)
     for inode in (told["inode"], 5):
-        Path(os.fsdecode(sink.temporary(path, {**told, "inode": inode}))).write_bytes(b"half")
+        Path(os.fsdecode(place.temporary(path, {**told, "inode": inode}))).write_bytes(b"half")
     for kept in (".dest.socketpipe", ".dest.mine.socketpipe", ".dest2.1-2-3.socketpipe", ".dest.1-2-3"):
         (folder / kept).write_bytes(b"not ours")
     receive(request(dest, told), whole(told))
@@ -357,17 +379,210 @@ def test_what_a_killed_one_has_left_is_removed(tmp_path: Path, folder: Path) -> 
 def test_the_temporary_file(tmp_path: Path) -> None:
     """Its name says what it is; that of a long one fits; nobody else can read it."""
     told = source(tmp_path)
-    name = os.path.basename(sink.temporary(b"/x/dest", told))
+    name = os.path.basename(place.temporary(b"/x/dest", told))
     assert name == b".dest.%d-%d-%d.socketpipe" % (told["size"], told["mtime"], told["inode"])
     long = [bytes([letter]) * 200 + end for letter in b"ab" for end in (b"1", b"2")]
     found = {
-        os.path.basename(sink.temporary(b"/x/" + each, {**told, "size": 2**63, "inode": 2**64 - 1})) for each in long
+        os.path.basename(place.temporary(b"/x/" + each, {**told, "size": 2**63, "inode": 2**64 - 1})) for each in long
     }
     assert len(found) == 4 and max(map(len, found)) <= 255
-    with sink.opened(os.fsencode(tmp_path / "dest"), told) as made:
+    with opened(tmp_path / "dest", told) as made:
         assert stat.S_IMODE(os.fstat(made.fd).st_mode) == 0o600
         with open(made.part, "rb") as second, pytest.raises(BlockingIOError):
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# -- other users who may write in the directory
+
+
+def test_an_owner_is_that_of_the_look(tmp_path: Path, folder: Path) -> None:
+    """A file that somebody puts there meanwhile does not give the new one to him."""
+    told, dest = source(tmp_path), folder / "dest"
+
+    def plant() -> None:
+        dest.write_bytes(b"trap")
+        os.chown(dest, 12, 34)
+
+    receive(request(dest, told), whole(told), plant)
+    assert (dest.stat().st_uid, dest.stat().st_gid) == (os.geteuid(), os.getegid())
+    assert dest.read_bytes() == Path(told["path"]).read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["before", "meanwhile"])
+def test_a_directory_that_is_exchanged(tmp_path: Path, folder: Path, moment: str) -> None:
+    """Nothing is written where the new way leads, and nothing is left in the old directory."""
+    told, target = source(tmp_path), tmp_path / "target"
+    target.mkdir()
+    (target / "dest").write_bytes(OLD)
+    given = request(folder / "dest", told)
+
+    def exchange() -> None:
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to(target)
+
+    if moment == "before":
+        exchange()
+        with pytest.raises(Problem):
+            receive(given, whole(told))
+        assert os.listdir(tmp_path / "moved") == []
+    else:
+        receive(given, whole(told), exchange)
+        assert os.listdir(tmp_path / "moved") == ["dest"]
+    assert os.listdir(target) == ["dest"] and (target / "dest").read_bytes() == OLD
+
+
+def test_a_directory_that_is_another(tmp_path: Path, folder: Path) -> None:
+    told = source(tmp_path)
+    given = request(folder / "dest", told)
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    with pytest.raises(Problem) as caught:
+        receive(given, whole(told))
+    assert caught.value.kind == "changed" and os.listdir(folder) == []
+
+
+@ROOT
+def test_links_in_a_directory_of_all(tmp_path: Path, folder: Path) -> None:
+    """Those of others are not followed, in any place of the path; one's own and root's are."""
+    told, target = source(tmp_path), tmp_path / "target"
+    target.mkdir()
+    folder.chmod(0o1777)
+    for name, to in (("file", target / "file"), ("way", target)):
+        (folder / name).symlink_to(to)
+    paths = {folder / "file": target / "file", folder / "way" / "x": target / "x"}
+    for path, leads in paths.items():
+        assert place.without_links(os.fsencode(path)) == os.fsencode(leads)
+        assert look.look_destination(asked(path, told))["path"] == str(leads)
+    for name in ("file", "way"):
+        os.chown(folder / name, 12, 34, follow_symlinks=False)
+    for path in paths:
+        with pytest.raises(Problem) as caught:
+            look.look_destination(asked(path, told))
+        assert caught.value.kind == "not permitted"
+        with pytest.raises(Problem) as caught:
+            place.without_links(os.fsencode(path))
+        link = folder / path.relative_to(folder).parts[0]
+        text = f"{link} is a symbolic link of user {files.name_of_user(12)} in a directory where everybody may write"
+        assert str(caught.value) == f"{text}: give the path without it"
+    assert os.listdir(target) == []
+
+
+def test_links_on_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "up").symlink_to("../b")
+    (tmp_path / "b").symlink_to("./c//d/../e")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "c").mkdir()
+    for given in ("a/up", "a/up/x", "a/./up/../y", "none/../z", "c"):
+        path = os.fsencode(tmp_path / given) + b"/."
+        assert place.without_links(path) == os.path.realpath(path), given
+    with pytest.raises(Problem) as caught:
+        place.without_links(os.fsencode(tmp_path / "loop"))
+    assert caught.value.kind == "not a file"
+
+
+def test_a_temporary_file_that_is_exchanged(tmp_path: Path, folder: Path) -> None:
+    """As who owns the directory can do; it does not become the destination."""
+    told, dest = source(tmp_path), folder / "dest"
+    dest.write_bytes(OLD)
+
+    def exchange() -> None:
+        part = next(path for path in folder.iterdir() if path != dest)
+        part.unlink()
+        part.write_bytes(b"trap")
+
+    with pytest.raises(Problem) as caught:
+        receive(request(dest, told), whole(told), exchange)
+    assert caught.value.kind == "changed" and dest.read_bytes() == OLD
+
+
+def test_without_force_nothing_is_replaced(tmp_path: Path, folder: Path) -> None:
+    """Not even what somebody has created after the look."""
+    told, dest = source(tmp_path), folder / "dest"
+    with pytest.raises(Problem) as caught:
+        receive(request(dest, told, force=False), whole(told), lambda: dest.write_bytes(OLD))
+    assert caught.value.kind == "changed" and str(caught.value).startswith(f"{dest} was created by another program")
+    assert dest.read_bytes() == OLD and os.listdir(folder) == ["dest"]
+    dest.unlink()
+    receive(request(dest, told, force=False), whole(told))
+    assert (os.listdir(folder), dest.stat().st_nlink, dest.stat().st_size) == (["dest"], 1, told["size"])
+
+
+def test_a_file_that_is_exchanged_before_its_attributes_change(tmp_path: Path, folder: Path) -> None:
+    """Such as for a hard link to a file of the system."""
+    dest, target = folder / "dest", tmp_path / "target"
+    for path in (dest, target):
+        path.write_bytes(OLD)
+        path.chmod(0o600)
+    given = request(dest, source(tmp_path), wanted={**PLAIN, "mode": 0o666})
+    dest.unlink()
+    os.link(target, dest)
+    with pytest.raises(Problem) as caught:
+        sink.settle(given)
+    assert caught.value.kind == "changed" and stat.S_IMODE(target.stat().st_mode) == 0o600
+    sink.settle({**given, "current": files.facts(dest.stat())})
+    assert stat.S_IMODE(target.stat().st_mode) == 0o666
+
+
+@ROOT
+def test_modes_on_the_way(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new group gets at no moment more than it shall have."""
+    dest, seen = folder / "dest", []
+    dest.write_bytes(OLD)
+    dest.chmod(0o660)
+    chown = os.chown
+
+    def watched(fd: int, *to: int) -> None:
+        chown(fd, *to)
+        seen.append(os.fstat(fd).st_mode & 0o777)
+
+    monkeypatch.setattr(os, "chown", watched)
+    given = request(dest, source(tmp_path), wanted={"uid": None, "gid": 34, "mode": 0o646})
+    answer = sink.settle(given)
+    assert (seen, answer["mode"], answer["gid"]) == ([0o640], 0o646, 34)
+
+    def refuse(*_words: object) -> None:
+        raise OSError(errno.EPERM, "no")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with pytest.raises(Problem):
+        sink.settle({**given, "wanted": {**given["wanted"], "mode": 0o600}, "current": files.facts(dest.stat())})
+    assert stat.S_IMODE(dest.stat().st_mode) == 0o646, "as it was"
+
+
+@ROOT
+def test_who_runs_as_root(tmp_path: Path, folder: Path) -> None:
+    """Another user's file is not made root's: neither its content, nor what runs as its owner."""
+    told, dest = source(tmp_path), folder / "dest"
+    dest.write_bytes(b"bad" * 1000)
+    os.utime(dest, ns=(1, told["mtime"]))
+    os.chown(dest, 12, 34)
+    dest.chmod(0o6755)
+    found = look.look_destination(asked(dest, told, owner="0"))
+    assert (found["do"], found["wanted"]["mode"]) == ("move", 0o755)
+    assert look.look_destination(asked(dest, told, group="0"))["wanted"]["mode"] == 0o755
+    assert look.look_destination(asked(dest, told))["do"] == "nothing"
+    assert look.look_destination(asked(dest, told, owner="0", mode=0o4755))["wanted"]["mode"] == 0o4755
+    assert look.look_destination(asked(dest, told, owner="0", force=False))["do"] == "nothing"
+    os.chown(dest, 0, 0)
+    dest.chmod(0o755)
+    assert look.look_destination(asked(dest, told, owner="12"))["do"] == "settle", "root's own"
+
+
+@ROOT
+def test_a_lock_that_somebody_keeps(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can read the directory can lock it."""
+    monkeypatch.setattr(place, "LOCK_MOST", 0.0)
+    told = source(tmp_path)
+    fd = os.open(folder, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    try:
+        with pytest.raises(Problem) as caught:
+            receive(request(folder / "dest", told), whole(told))
+    finally:
+        os.close(fd)
+    text = f"another program keeps a lock on the directory {folder}: see lslocks"
+    assert (str(caught.value), caught.value.kind) == (text, "busy")
 
 
 @ROOT
@@ -385,7 +600,7 @@ def test_a_context_of_selinux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """That of the old file, or that of the policy for the name; nothing if SELinux is off."""
     given: list[object] = []
     monkeypatch.setattr(os, "setxattr", lambda fd, name, value: given.append((name, value)))
-    monkeypatch.setattr(os, "getxattr", lambda path, name: b"old_t\0")
+    monkeypatch.setattr(os, "getxattr", lambda path, name, follow_symlinks: b"old_t\0")
     monkeypatch.setattr(selinux, "of_policy", lambda path, mode: b"policy_t %o" % mode)
     selinux.label(0, b"/x", MODE, replaces=True)
     assert given == []
@@ -533,6 +748,57 @@ def test_a_signal_leaves_nothing(tmp_path: Path, folder: Path, number: int) -> N
     assert process.returncode == 128 + number
     assert said["problem"]["kind"] == "failed"
     assert dest.read_bytes() == OLD and os.listdir(folder) == ["dest"]
+
+
+KILLED_LATE = """
+import json, os, signal, sys
+sys.path[:0] = json.loads(sys.argv[1])
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import end_on_signals
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import sink
+rename, fsync = os.rename, os.fsync
+
+def late(*names, **more):
+    os.kill(os.getpid(), signal.SIGTERM)
+    rename(*names, **more)
+
+os.rename = late
+if sys.argv[3] == "early":
+    os.fsync = lambda fd: (os.kill(os.getpid(), signal.SIGTERM), fsync(fd))
+end_on_signals()
+print(json.dumps(sink.receive(json.loads(sys.argv[2]))))
+"""
+
+
+@pytest.mark.parametrize("moment", ["early", "late"])
+def test_a_signal_never_hides_that_the_file_is_replaced(tmp_path: Path, folder: Path, moment: str) -> None:
+    """It comes before, and all is as it was; or too late, and the report says that it is done."""
+    told, dest = source(tmp_path), folder / "dest"
+    dest.write_bytes(OLD)
+    words = [json.dumps(sys.path), json.dumps(request(dest, told)), moment]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_LATE, *words], input=whole(told), capture_output=True, check=False
+    )
+    if moment == "early":
+        assert done.returncode and dest.read_bytes() == OLD, done.stderr
+    else:
+        assert json.loads(done.stdout)["size"] == told["size"] == dest.stat().st_size, done.stderr
+    assert os.listdir(folder) == ["dest"]
+
+
+def test_a_directory_that_cannot_be_synced(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new file is there, and the failure says so by its kind."""
+    told = source(tmp_path)
+    fsync = os.fsync
+
+    def refuse(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "no")
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(Problem) as caught:
+        receive(request(folder / "dest", told), whole(told))
+    assert caught.value.kind == "replaced" and os.listdir(folder) == ["dest"]
 
 
 @ROOT

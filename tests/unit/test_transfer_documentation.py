@@ -69,7 +69,16 @@ def test_the_result_is_documented() -> None:
     "kind",
     [
         *(files.NOT_A_FILE, files.NOT_PERMITTED, files.READ_ONLY, files.NO_ROOM, files.CHANGED, files.INCOMPLETE),
-        *(files.VALIDATION, problem.NOT_FOUND, problem.BUSY, problem.SETTINGS, problem.NO_TOOL, "options", "answer"),
+        *(
+            files.REPLACED,
+            files.VALIDATION,
+            problem.NOT_FOUND,
+            problem.BUSY,
+            problem.SETTINGS,
+            problem.NO_TOOL,
+            "options",
+            "answer",
+        ),
     ],
 )
 def test_every_kind_is_documented(kind: str) -> None:
@@ -81,17 +90,35 @@ def test_advice_names_options() -> None:
     assert {_transfer_run.ADVICE[key] for key in ("timeout", "stalled")} <= set(TRANSFER_SPEC)
 
 
-@pytest.mark.parametrize(("stages", "started", "changed", "end"), [
-    ({}, False, False, "why"),
-    ({}, True, True, "why. /to may have been replaced: it is the old or the new file, and complete"),
-    ({"destination": {"rc": None}}, True, False, "why"),
-    ({"destination": {"rc": 1}}, True, False, "why"),
-    ({"destination": {"rc": 0}}, True, True, "why. But /to was complete, and has been replaced"),
+MAYBE = "why. /to may have been replaced: it is the old or the new file, and complete"
+
+
+@pytest.mark.parametrize(("sink", "state", "kind", "changed", "end"), [
+    (None, "reset", "link", True, MAYBE),
+    ({"rc": None, "signal": None}, "reset", "link", False, "why"),
+    ({"rc": 1, "signal": None}, "read", "no room", False, "why"),
+    ({"rc": 1, "signal": None}, "read", "replaced", True, "why"),
+    ({"rc": None, "signal": 9}, "read", "failed", True, MAYBE),
+    ({"rc": None, "signal": 9}, "reset", "failed", False, "why"),
+    ({"rc": 0, "signal": None}, "read", "link", True, "why. But /to was complete, and has been replaced"),
 ])  # fmt: skip
-def test_a_failure_says_what_is_there(stages: dict[str, Any], started: bool, changed: bool, end: str) -> None:
-    found: Any = SimpleNamespace(stages=stages, started=started)
-    failure = _transfer_run.after_failure(found, Failure("link", "why", "h1"), "/to")
+def test_a_failure_says_what_is_there(
+    sink: dict[str, Any] | None, state: str, kind: str, changed: bool, end: str
+) -> None:
+    stages = {} if sink is None else {"destination": sink}
+    found: Any = SimpleNamespace(stages=stages, started=True, sides={("1", "R"): {"state": state}})
+    failure = _transfer_run.after_failure(found, Failure(kind, "why", "h1"), "/to")
     assert (failure.started, failure.msg) == (changed, end)
+
+
+def test_a_failure_before_anything_runs() -> None:
+    found: Any = SimpleNamespace(stages={}, started=False, sides={})
+    failure = _transfer_run.after_failure(found, Failure("link", "why", "h1"), "/to")
+    assert (failure.started, failure.msg) == (False, "why")
+
+
+def test_the_kind_of_a_failure_after_the_end() -> None:
+    assert _transfer_run.REPLACED == files.REPLACED
 
 
 def test_it_is_in_the_action_group() -> None:

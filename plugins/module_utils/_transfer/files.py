@@ -22,7 +22,8 @@ NOT_A_FILE = "not a file"  # a directory, a device, a FIFO, a loop of links
 NOT_PERMITTED = "not permitted"
 READ_ONLY = "read only"  # a file system, or a file or directory with the attribute immutable or append-only
 NO_ROOM = "no room"
-CHANGED = "changed"  # the source changed after the look
+CHANGED = "changed"  # the source, or the place of the new file, changed after the look
+REPLACED = "replaced"  # something failed, but the old file is replaced
 INCOMPLETE = "incomplete"  # the stream ended early, or is none
 VALIDATION = "validation"
 CHUNK = 1024 * 1024
@@ -33,13 +34,14 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a symbolic link",
 }
 
 
 def raw(text: str) -> bytes:
     """A path from the controller, ~ expanded and absolute."""
     path = os.path.expanduser(text.encode("utf-8", "surrogateescape"))
-    return os.path.join(os.getcwdb(), path)
+    return path if os.path.isabs(path) else os.path.join(os.getcwdb(), path)
 
 
 def shown(path: bytes) -> str:
@@ -78,10 +80,10 @@ def explained(exc: OSError, path: bytes, doing: str) -> Problem:
     return Problem("%s cannot be %s: %s" % (name, doing, exc.strerror), kind=FAILED)
 
 
-def stat_of(path: bytes) -> "os.stat_result | None":
+def stat_of(path: bytes, follow: bool = True) -> "os.stat_result | None":
     """Follows links; None if there is nothing; raises Problem."""
     try:
-        return os.stat(path)
+        return os.stat(path, follow_symlinks=follow)
     except FileNotFoundError:
         return None
     except OSError as exc:

@@ -28,6 +28,7 @@ from .files import (
     text_of,
     user,
 )
+from .place import identity, without_links
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 GET_FLAGS = 0x80086601 if array.array("l").itemsize == 8 else 0x80046601
 FLAGS = {0x10: "immutable", 0x20: "append-only"}  # FS_IMMUTABLE_FL, FS_APPEND_FL
 SECOND = 10**9
+NO_ID = 2**32 - 1  # chown(2) leaves the owner or group alone
 
 
 def look_source(asked: "dict[str, Any]") -> "dict[str, Any]":
@@ -56,7 +58,7 @@ def resolve(text: str, name: bytes) -> bytes:
     if text.endswith("/") or found is not None and stat.S_ISDIR(found.st_mode):
         path = os.path.join(path, name)
         stat_of(path)
-    return os.path.realpath(path)
+    return without_links(path)
 
 
 def flags_of(path: bytes) -> str:
@@ -75,6 +77,29 @@ def flags_of(path: bytes) -> str:
     return next((name for flag, name in FLAGS.items() if flags[0] & flag), "")
 
 
+def check_changeable(paths: "list[bytes]") -> None:
+    """Whether they can be changed at all, by any user; all are on one file system; raises Problem."""
+    try:
+        read_only = os.statvfs(paths[0]).f_flag & os.ST_RDONLY
+    except OSError as exc:
+        raise explained(exc, paths[0], "examined") from None
+    if read_only:
+        raise Problem("the file system of %s is mounted read-only" % shown(paths[0]), kind=READ_ONLY)
+    for each in paths:
+        flag = flags_of(each)
+        if flag:
+            raise Problem("%s has the attribute %s" % (shown(each), flag), "see lsattr and chattr", READ_ONLY)
+
+
+def check_settle(path: bytes, found: os.stat_result, attributes: "dict[str, Any]") -> None:
+    """Whether the attributes of a file can be changed; raises Problem."""
+    check_changeable([path])
+    if os.geteuid() not in (0, found.st_uid):
+        text = "%s belongs to %s, and only that user may change its attributes"
+        raise Problem(text % (shown(path), name_of_user(found.st_uid)), "try become", NOT_PERMITTED)
+    check_owner(attributes["uid"], attributes["gid"], found)
+
+
 def check_place(path: bytes, current: "os.stat_result | None") -> None:
     """Whether a file here can be made or replaced; raises Problem."""
     folder = os.path.dirname(path)
@@ -83,16 +108,7 @@ def check_place(path: bytes, current: "os.stat_result | None") -> None:
         raise Problem("there is no directory %s" % shown(folder), "create it first", NOT_FOUND)
     if not stat.S_ISDIR(found.st_mode):
         raise Problem("%s is not a directory" % shown(folder), kind=NOT_A_FILE)
-    try:
-        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
-    except OSError as exc:
-        raise explained(exc, folder, "examined") from None
-    if read_only:
-        raise Problem("the file system of %s is mounted read-only" % shown(folder), kind=READ_ONLY)
-    for each in [folder] + ([path] if current else []):
-        flag = flags_of(each)
-        if flag:
-            raise Problem("%s has the attribute %s" % (shown(each), flag), "see lsattr and chattr", READ_ONLY)
+    check_changeable([folder] + ([path] if current else []))
     if not os.access(folder, os.W_OK | os.X_OK):
         text = "user %s may not write in the directory %s" % (user(), shown(folder))
         raise Problem(text, "try become", NOT_PERMITTED)
@@ -116,12 +132,17 @@ def number_of(given: "str | None", database: str) -> "int | None":
     """The number of a user or group that a task names; raises Problem."""
     if given is None:
         return None
-    if given.isdigit():
-        return int(given)
     try:
         return pwd.getpwnam(given).pw_uid if database == "user" else grp.getgrnam(given).gr_gid
-    except (KeyError, UnicodeEncodeError):
-        raise Problem("there is no %s %s" % (database, given), kind=SETTINGS) from None
+    except (KeyError, ValueError):  # also letters that the locale or the database cannot have
+        pass
+    try:
+        number = int(given.encode("ascii")) if given.isdigit() else NO_ID
+    except ValueError:
+        number = NO_ID
+    if not 0 <= number < NO_ID:
+        raise Problem("there is no %s %s" % (database, given), kind=SETTINGS)
+    return number
 
 
 def check_owner(uid: "int | None", gid: "int | None", of_file: "os.stat_result | None") -> None:
@@ -144,14 +165,49 @@ def umask() -> int:
     return old
 
 
-def wanted(asked: "dict[str, Any]", current: "os.stat_result | None") -> "dict[str, Any]":
-    """Owner, group and mode of the new file; None for an owner or group that is not changed; raises Problem."""
-    uid, gid = number_of(asked["owner"], "user"), number_of(asked["group"], "group")
+def owners(uid: "int | None", gid: "int | None", current: "os.stat_result | None", folder: bytes) -> "tuple[int, int]":
+    """Owner and group that a new file will have; ``current``: the old file, whose owner and group stay if possible."""
+    me, place = os.geteuid(), os.stat(folder)
+    if uid is None:
+        uid = current.st_uid if current and me == 0 else me
+    if gid is None:
+        gid = place.st_gid if place.st_mode & stat.S_ISGID else os.getegid()
+        if current and (me == 0 or current.st_gid in [os.getegid()] + os.getgroups()):
+            gid = current.st_gid
+    return uid, gid
+
+
+def kept_mode(current: os.stat_result, uid: int, gid: int, group: bool) -> int:
+    """The mode of an old file for a new one, without permissions that would now be those of others.
+
+    As chown(2) does it, what ran as the old owner does not run as another one.  ``group``: the task sets the group.
+    """
+    mode = stat.S_IMODE(current.st_mode)
+    if (uid, gid) != (current.st_uid, current.st_gid):
+        mode &= ~(stat.S_ISUID | stat.S_ISGID)
+    if gid != current.st_gid and not group:  # the old one cannot be kept
+        mode &= ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
+    return mode
+
+
+def wanted(
+    asked: "dict[str, Any]",
+    uid: "int | None",
+    gid: "int | None",
+    current: "os.stat_result | None",
+    has: "tuple[int, int]",
+) -> "dict[str, Any]":
+    """Owner, group and mode of the file; None for an owner or group that the task does not set.
+
+    ``has``: owner and group that it will have.
+    """
     mode = asked["mode"]
     if mode == "preserve":
         mode = asked["source"]["mode"]
+    elif mode is None and current:
+        mode = kept_mode(current, has[0], has[1], gid is not None)
     elif mode is None:
-        mode = stat.S_IMODE(current.st_mode) if current else asked["source"]["mode"] & 0o777 & ~umask()
+        mode = asked["source"]["mode"] & 0o777 & ~umask()
     return {"uid": uid, "gid": gid, "mode": mode}
 
 
@@ -175,31 +231,46 @@ def same_content(path: bytes, current: "dict[str, Any]", source: "dict[str, Any]
     return bool(current["sha256"] == source["sha256"])
 
 
+def same_file(
+    path: bytes, found: os.stat_result, current: "dict[str, Any]", asked: "dict[str, Any]", uid: "int | None"
+) -> bool:
+    """Whether the file can stay where it is; raises Problem.
+
+    The content of another user's file is not handed to the new owner: it was compared in a hurry, or is still being
+    written.
+    """
+    if not same_content(path, current, asked["source"]):
+        return False
+    return uid in (None, found.st_uid) or found.st_uid == os.geteuid()
+
+
 def look_destination(asked: "dict[str, Any]") -> "dict[str, Any]":
     """What is at the destination, and what to do: "nothing", "settle" (its attributes) or "move"; raises Problem."""
     source = asked["source"]
-    path = resolve(asked["path"], os.path.basename(raw(source["path"])))
-    found = stat_of(path)
+    path = resolve(asked["path"], asked["name"].encode("utf-8", "surrogateescape"))
+    found = stat_of(path, follow=False)
     current = None
     if found:
         check_regular(path, found)
         current = facts(found)
-    attributes = wanted(asked, found)
-    if found is None or current is None or not (same_content(path, current, source) or not asked["force"]):
+    uid, gid = number_of(asked["owner"], "user"), number_of(asked["group"], "group")
+    folder = os.path.dirname(path)
+    if found is None or current is None or not (same_file(path, found, current, asked, uid) or not asked["force"]):
         do = "move"
         check_place(path, found)
-        check_owner(attributes["uid"], attributes["gid"], None)
+        check_owner(uid, gid, None)
         check_room(path, source["allocated"])
+        has = owners(uid, gid, found, folder)
+        attributes = wanted(asked, uid, gid, found, has)
     else:
+        has = found.st_uid if uid is None else uid, found.st_gid if gid is None else gid
+        attributes = wanted(asked, uid, gid, found, has)
         differs = [each for each in ("uid", "gid", "mode") if attributes[each] not in (None, current[each])]
         do = "settle" if differs and asked["force"] else "nothing"
         if do == "settle":
-            check_owner(attributes["uid"], attributes["gid"], found)
+            check_settle(path, found, attributes)
     content = source if do == "move" or current is None else current
     after = dict(attributes, size=content["size"], mtime=content["mtime"])
-    for key, name, of in (("uid", "owner", name_of_user), ("gid", "group", name_of_group)):
-        number = attributes[key]
-        if number is None and current is None:
-            number = os.geteuid() if key == "uid" else os.getegid()
-        after[name] = of(number) if number is not None else (current or {})[name]
-    return {"path": text_of(path), "do": do, "current": current, "wanted": attributes, "after": after}
+    after.update(owner=name_of_user(has[0]), group=name_of_group(has[1]))
+    told = {"path": text_of(path), "folder": identity(folder)}
+    return dict(told, do=do, current=current, wanted=attributes, after=after)

@@ -26,7 +26,7 @@ def of_policy(path: bytes, mode: int) -> bytes:
 
 def of_file(path: bytes) -> bytes:
     try:
-        return os.getxattr(path, ATTRIBUTE).rstrip(b"\0")
+        return os.getxattr(path, ATTRIBUTE, follow_symlinks=False).rstrip(b"\0")
     except OSError:
         return b""
 

@@ -5,88 +5,40 @@
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import shlex
 import signal
-import stat
 import subprocess
 import time
 
 from .._tape.common.files import sync_folder
-from .._tape.common.problem import BUSY, SETTINGS, Problem
-from .._tape.common.process import Children, Ended, signals_held
+from .._tape.common.problem import SETTINGS, Problem
+from .._tape.common.process import ENDING, Children, Ended, signals_held
 from . import selinux
-from .files import INCOMPLETE, VALIDATION, explained, facts, raw, shown, stat_of, text_of
+from .files import CHANGED, INCOMPLETE, REPLACED, VALIDATION, explained, facts, raw, shown, text_of
 from .frames import Reader
+from .place import folder_locked, open_folder, remove_others, temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-NAME_MOST = 255  # bytes of a name (NAME_MAX)
 SYNCED = 64 * 1024 * 1024  # bytes after which they are written to the disk, so that the end does not take long
-SUFFIX = b".socketpipe"
+IDENTITY = ("device", "inode", "size", "mtime", "uid")
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # some file systems
 SAID_MOST = 500  # characters of a validation's output in a message
 
 
-def stem(path: bytes) -> bytes:
-    """The beginning of the name of each temporary file for this destination."""
-    name = os.path.basename(path)
-    if len(name) > 128:  # the name shall have room for the rest
-        name = name[:100] + b"~" + hashlib.sha256(name).hexdigest()[:16].encode()
-    return b"." + name + b"."
-
-
-def temporary(path: bytes, source: "dict[str, Any]") -> bytes:
-    """The temporary file of this source for this destination."""
-    told = "%d-%d-%d" % (source["size"], source["mtime"], source["inode"])
-    return os.path.join(os.path.dirname(path), stem(path) + told.encode() + SUFFIX)
-
-
 @contextlib.contextmanager
-def folder_locked(folder: bytes) -> "Iterator[None]":
-    """One at a time makes its temporary file; the file systems that cannot lock a directory do without."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
+def opened(path: bytes, source: "dict[str, Any]", folder: "dict[str, int]") -> "Iterator[Sink]":
+    """A new file beside its destination, removed at the end of the block unless it took its place.
 
-
-def remove_others(path: bytes) -> None:
-    """Remove what killed transfers to this destination have left; raises Problem if one is running."""
-    folder, beginning = os.path.dirname(path), stem(path)
-    for name in os.listdir(folder):
-        middle = name[len(beginning) : -len(SUFFIX)]
-        if not (name.startswith(beginning) and name.endswith(SUFFIX) and middle.replace(b"-", b"").isdigit()):
-            continue
-        other = os.path.join(folder, name)
-        try:
-            fd = os.open(other, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        except OSError as exc:
-            raise explained(exc, other, "examined") from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(other)
-        except BlockingIOError:
-            text = "another transfer is writing %s (its file is %s)" % (shown(path), shown(other))
-            raise Problem(text, "wait for it", BUSY) from None
-        finally:
-            os.close(fd)
-
-
-@contextlib.contextmanager
-def opened(path: bytes, source: "dict[str, Any]") -> "Iterator[Sink]":
-    """A new file beside its destination, removed at the end of the block unless it took its place."""
+    ``folder``: the identity of its directory at the look.
+    """
     sink = Sink(path, source)
     try:
-        sink.open()
+        sink.open(folder)
         yield sink
     finally:
         try:
@@ -101,18 +53,20 @@ class Sink:
 
     def __init__(self, path: bytes, source: "dict[str, Any]") -> None:
         self.path, self.source = path, source
+        self.name = os.path.basename(path)
         self.part = b""  # while it exists
-        self.fd = -1
+        self.fd = self.folder = -1
         self.backup = b""
 
-    def open(self) -> None:
+    def open(self, folder: "dict[str, int]") -> None:
         """Create it, if nobody else writes this destination; raises Problem."""
         part = temporary(self.path, self.source)
         try:
-            with signals_held(), folder_locked(os.path.dirname(self.path)):
-                remove_others(self.path)
+            self.folder = open_folder(self.path, folder)
+            with folder_locked(self.folder, self.path), signals_held():
+                remove_others(self.folder, self.path)
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self.fd = os.open(part, flags, 0o600)
+                self.fd = os.open(os.path.basename(part), flags, 0o600, dir_fd=self.folder)
                 self.part = part
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
@@ -120,13 +74,17 @@ class Sink:
 
     def close(self) -> None:
         """Remove it unless it took its place; may be called again."""
+        self.close_part()
+        for fd in (self.fd, self.folder):
+            if fd != -1:
+                os.close(fd)
+        self.fd = self.folder = -1
+
+    def close_part(self) -> None:
         if self.part:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.part)
+                os.unlink(os.path.basename(self.part), dir_fd=self.folder)
             self.part = b""
-        if self.fd != -1:
-            fd, self.fd = self.fd, -1
-            os.close(fd)
 
     # -- the data
 
@@ -175,12 +133,15 @@ class Sink:
 
     # -- its attributes
 
-    def settle(self, wanted: "dict[str, Any]", replaced: "os.stat_result | None") -> None:
-        """Owner, group, mode, SELinux context and time; raises Problem."""
+    def settle(self, wanted: "dict[str, Any]", replaced: "dict[str, Any] | None") -> None:
+        """Owner, group, mode, SELinux context and time; raises Problem.
+
+        ``replaced``: the old file at the look; another one, set since, must not get hold of the new file by its owner.
+        """
         asked = wanted["uid"], wanted["gid"]
         uid, gid = (-1 if number is None else number for number in asked)
         if replaced:  # it keeps what the task does not set, if this user may do that
-            kept = replaced.st_uid if uid == -1 else -1, replaced.st_gid if gid == -1 else -1
+            kept = replaced["uid"] if uid == -1 else -1, replaced["gid"] if gid == -1 else -1
             for owner, group in ((kept[0], -1), (-1, kept[1])):
                 with contextlib.suppress(OSError):
                     os.chown(self.fd, owner, group)
@@ -208,42 +169,69 @@ class Sink:
 
     # -- taking its place
 
-    def commit(self, backup: bool) -> None:
-        """Replace the destination, and make that last; raises Problem."""
+    def flush(self) -> None:
+        """Raises Problem."""
         try:
             os.fsync(self.fd)
         except OSError as exc:
             raise explained(exc, self.path, "written") from None
-        with signals_held():
-            if backup:
-                self.keep_old()
-            try:
-                os.rename(self.part, self.path)
-            except OSError as exc:
-                if self.backup:
-                    os.unlink(self.backup)
-                raise explained(exc, self.path, "replaced") from None
-            self.part = b""
-            try:
-                sync_folder(os.path.dirname(self.path))
-            except OSError as exc:
-                text = "%s is complete, but a power failure may undo it: its directory cannot be synced: %s"
-                raise Problem(text % (shown(self.path), exc.strerror)) from None
+
+    def commit(self, backup: bool, force: bool) -> None:
+        """Replace the destination, and make that last; raises Problem, of the kind REPLACED if that is done."""
+        if not self.is_ours(os.path.basename(self.part)):
+            raise Problem("another file has taken the place of %s" % shown(self.part), kind=CHANGED)
+        if backup:
+            self.keep_old()
+        try:
+            if not force:
+                self.take_free_name()
+            else:
+                os.rename(os.path.basename(self.part), self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+                self.part = b""
+        except OSError as exc:
+            if self.backup:
+                os.unlink(os.path.basename(self.backup), dir_fd=self.folder)
+            raise explained(exc, self.path, "replaced") from None
+        try:
+            sync_folder(b"/proc/self/fd/%d" % self.folder)
+        except OSError as exc:
+            text = "%s is complete, but a power failure may undo it: its directory cannot be synced: %s"
+            raise Problem(text % (shown(self.path), exc.strerror), kind=REPLACED) from None
+
+    def is_ours(self, name: bytes) -> bool:
+        """Whether this name is the open file's; who owns the directory can rename what is in it."""
+        try:
+            return os.path.samestat(os.stat(name, dir_fd=self.folder, follow_symlinks=False), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
+    def take_free_name(self) -> None:
+        """With ``force: false``: unlike rename(2), link(2) replaces nothing; raises Problem and OSError."""
+        part, to = os.path.basename(self.part), {"src_dir_fd": self.folder, "dst_dir_fd": self.folder}
+        try:
+            os.link(part, self.name, follow_symlinks=False, **to)
+        except FileExistsError:
+            raise Problem("%s was created by another program after the look" % shown(self.path), kind=CHANGED) from None
+        except OSError as exc:
+            if exc.errno not in NO_LINKS:
+                raise
+            os.rename(part, self.name, **to)
+        self.close_part()
 
     def keep_old(self) -> None:
         """The old file under a second name; it stays in place meanwhile."""
-        name = "%s.%s~" % (text_of(self.path), time.strftime("%Y-%m-%d@%H:%M:%S"))
+        name = b"%s.%s~" % (self.name, time.strftime("%Y-%m-%d@%H:%M:%S").encode())
         for number in range(100):
-            target = raw(name if not number else "%s.%d~" % (name[:-1], number))
+            target = name if not number else b"%s.%d~" % (name[:-1], number)
             try:
-                os.link(self.path, target)
+                os.link(self.name, target, src_dir_fd=self.folder, dst_dir_fd=self.folder, follow_symlinks=False)
             except FileNotFoundError:
                 return  # there is no old file
             except OSError as exc:
                 if exc.errno == errno.EEXIST:
                     continue
                 raise explained(exc, self.path, "kept under a second name (backup)") from None
-            self.backup = target
+            self.backup = os.path.join(os.path.dirname(self.path), target)
             return
 
 
@@ -256,13 +244,15 @@ def split(command: str) -> "list[str]":
 
 def receive(asked: "dict[str, Any]") -> "dict[str, Any]":
     """The subcommand ``receive``; the input comes on standard input."""
-    path = raw(asked["path"])
-    with opened(path, asked["source"]) as sink:
+    with opened(raw(asked["path"]), asked["source"], asked["folder"]) as sink:
         sink.receive(0)
-        sink.settle(asked["wanted"], stat_of(path))
+        sink.settle(asked["wanted"], asked["current"])
         if asked["validate"]:
             sink.validate(asked["validate"])
-        sink.commit(asked["backup"])
+        sink.flush()
+        # until the exit: a signal to stop comes before it is replaced, or too late, and never hides that
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        sink.commit(asked["backup"], asked["force"])
         return dict(facts(os.fstat(sink.fd)), backup=text_of(sink.backup))
 
 
@@ -271,9 +261,16 @@ def settle(asked: "dict[str, Any]") -> "dict[str, Any]":
     path, wanted = raw(asked["path"]), asked["wanted"]
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file any more")
-        os.chown(fd, *(-1 if wanted[each] is None else wanted[each] for each in ("uid", "gid")))
+        found = facts(os.fstat(fd))
+        # another user may have set a link (link(2)) to a file of his choice instead
+        if any(found[each] != asked["current"][each] for each in IDENTITY):
+            raise Problem("%s was changed after the look" % shown(path), kind=CHANGED)
+        os.chmod(fd, found["mode"] & wanted["mode"] & 0o777)  # at no moment more for the new owner than it shall have
+        try:
+            os.chown(fd, *(-1 if wanted[each] is None else wanted[each] for each in ("uid", "gid")))
+        except OSError:
+            os.chmod(fd, found["mode"])
+            raise
         os.chmod(fd, wanted["mode"])
     except OSError as exc:
         raise explained(exc, path, "given its owner, group and mode") from None
