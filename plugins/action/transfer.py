@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,16 @@ ASYNC = (
     "transfer does not support async: an end stops when the connection that started it is lost. "
     "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
 )
+
+
+def check_validate(command: str | None) -> None:
+    """Raises OptionError."""
+    if command is not None and "%s" not in command:
+        raise OptionError(f"validate: {command!r} needs %s in place of the new file")
+    try:
+        shlex.split(command or "")
+    except ValueError as exc:
+        raise OptionError(f"validate: unbalanced quotes in {command!r} ({exc})") from None
 
 
 class ActionModule(ActionBase):
@@ -70,8 +81,7 @@ class ActionModule(ActionBase):
         check_given(self._task, "encryption")
         args: TransferArgs = self.validate_argument_spec(argument_spec=TRANSFER_SPEC)[1]
         network, mode = self._network(args), parse_mode(args["mode"])
-        if args["validate"] is not None and "%s" not in args["validate"]:
-            raise OptionError(f"validate: {args['validate']!r} needs %s in place of the new file")
+        check_validate(args["validate"])
         for option in ("src", "dest"):
             if not args[option] or "\0" in args[option]:
                 raise OptionError(f"{option}: {args[option]!r} is not a path")

@@ -319,6 +319,20 @@ def test_a_file_that_is_refused(tmp_path: Path, folder: Path, command: str, sent
     assert dest.read_bytes() == OLD and os.listdir(folder) == ["dest"]
 
 
+def test_a_program_that_says_much_and_leaves_something_behind(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the end of it is kept, and what still has its output is not waited for."""
+    told, behind = source(tmp_path), tmp_path / "behind"
+    script = 'sleep 1000 & echo $! > "$2"; head -c 1000000 /dev/zero | tr "\\0" x; echo the end; kill -40 $$'
+    with pytest.raises(Problem) as caught:
+        receive(request(folder / "dest", told, validate=f"sh -c '{script}' sh %s {behind}"), whole(told))
+    os.kill(int(behind.read_text(encoding="ascii")), signal.SIGKILL)
+    what, end = str(caught.value).split(" was killed by ")
+    assert what.startswith("validate: ") and end.startswith("signal 40: xxx") and end.endswith("xthe end")
+    assert os.listdir(folder) == []
+
+
 def test_what_is_validated_is_the_new_file(tmp_path: Path, folder: Path) -> None:
     told = source(tmp_path)
     receive(request(folder / "dest", told, validate=f"cmp %s {told['path']}"), whole(told))
@@ -638,9 +652,68 @@ def test_what_has_to_be_done(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize(("one", "other", "same"), [
     (5_000_000_001, 5_000_000_001, True), (5_000_000_000, 5_000_000_001, True), (5_999_999_999, 5_000_000_000, True),
     (5_000_000_002, 5_000_000_001, False), (5_000_000_000, 6_000_000_000, False),
+    (5_123_456_700, 5_123_456_789, True), (5_120_000_000, 5_123_456_789, True), (5_123_456_780, 5_123_456_789, False),
 ])  # fmt: skip
 def test_times_of_coarse_file_systems(one: int, other: int, same: bool) -> None:
     assert look.same_time(one, other) is same is look.same_time(other, one)
+
+
+@ROOT
+def test_attributes_that_cannot_be_changed(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check mode says so, too."""
+    told, dest = source(tmp_path), folder / "dest"
+    dest.write_bytes(b"x" * 3000)
+    os.utime(dest, ns=(1, told["mtime"]))
+    os.chown(dest, 12, 34)
+    given = asked(dest, told, mode=0o600)
+    assert look.look_destination(given)["do"] == "settle"
+    monkeypatch.setattr(os, "geteuid", lambda: 13)
+    with pytest.raises(Problem) as caught:
+        look.look_destination(given)
+    assert caught.value.kind == "not permitted" and "only that user may change its attributes" in str(caught.value)
+    monkeypatch.setattr(os, "geteuid", lambda: 12)
+    assert look.look_destination(given)["do"] == "settle"
+    for number, flag in ((0x10, "immutable"), (0x20, "append-only")):
+        monkeypatch.setattr(fcntl, "ioctl", lambda _fd, _what, flags, number=number: flags.__setitem__(0, number))
+        with pytest.raises(Problem) as caught:
+            look.look_destination(given)
+        assert str(caught.value) == f"{dest} has the attribute {flag}: see lsattr and chattr"
+
+
+@ROOT
+def test_what_a_user_cannot_keep(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check mode tells the owner and group; the old group's permissions are not given to another group."""
+    told, dest = source(tmp_path), folder / "dest"
+    dest.write_bytes(OLD)
+    os.chown(dest, 12, 34)
+    dest.chmod(0o6754)
+    folder.chmod(0o777)
+    monkeypatch.setattr(os, "geteuid", lambda: 13)
+    monkeypatch.setattr(os, "getegid", lambda: 14)
+    monkeypatch.setattr(os, "getgroups", lambda: [14])
+
+    def found(**more: Any) -> tuple[str, str, int]:
+        after = look.look_destination(asked(dest, told, **more))["after"]
+        return after["owner"], after["group"], after["mode"]
+
+    me, mine = files.name_of_user(13), files.name_of_group(14)
+    assert found() == (me, mine, 0o744)
+    assert found(group="14") == (me, mine, 0o754), "the task's wish"
+    monkeypatch.setattr(os, "getgroups", lambda: [14, 34])
+    assert found() == (me, files.name_of_group(34), 0o754)
+    dest.unlink()
+    assert found(mode=0o600) == (me, mine, 0o600)
+    os.chown(folder, 0, 35)
+    folder.chmod(0o2777)
+    assert found(mode=0o600) == (me, files.name_of_group(35), 0o600)
+
+
+@pytest.mark.parametrize("given", ["", "4294967295", "99999999999999999999", "\u00b2", "-1", "\ud800", "no one"])
+def test_what_is_no_user(tmp_path: Path, folder: Path, given: str) -> None:
+    for option in ("user", "group"):
+        with pytest.raises(Problem) as caught:
+            look.number_of(given, option)
+        assert (str(caught.value), caught.value.kind) == (f"there is no {option} {given}", "settings")
 
 
 def test_names_of_destinations(tmp_path: Path, folder: Path) -> None:

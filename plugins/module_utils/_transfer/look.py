@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # FS_IOC_GETFLAGS of linux/fs.h is declared with a long, though the kernel writes an int
 GET_FLAGS = 0x80086601 if array.array("l").itemsize == 8 else 0x80046601
 FLAGS = {0x10: "immutable", 0x20: "append-only"}  # FS_IMMUTABLE_FL, FS_APPEND_FL
-SECOND = 10**9
+GRAINS = (100, 1000, 10**6, 10**7, 10**9)  # nanoseconds: NTFS and CIFS, UDF, FUSE, exFAT, ext3
 NO_ID = 2**32 - 1  # chown(2) leaves the owner or group alone
 
 
@@ -212,9 +212,9 @@ def wanted(
 
 
 def same_time(one: int, other: int) -> bool:
-    """Whether two times of change are the same; a file system may store whole seconds only."""
-    coarse = one % SECOND == 0 or other % SECOND == 0
-    return one == other or coarse and one // SECOND == other // SECOND
+    """Whether two times of change are the same, or one is the other as a file system with a coarser clock stores it."""
+    earlier, later = sorted((one, other))
+    return earlier == later or any(earlier == later - later % grain for grain in GRAINS)
 
 
 def same_content(path: bytes, current: "dict[str, Any]", source: "dict[str, Any]") -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SYNCED = 64 * 1024 * 1024  # bytes after which they are written to the disk, so that the end does not take long
 IDENTITY = ("device", "inode", "size", "mtime", "uid")
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # some file systems
+POLL = 0.1  # seconds
+PIPE = 64 * 1024  # bytes that a pipe holds (pipe(7))
 SAID_MOST = 500  # characters of a validation's output in a message
 
 
@@ -158,11 +161,11 @@ class Sink:
         words = [word.replace("%s", text_of(self.part)).encode("utf-8", "surrogateescape") for word in split(command)]
         with Children() as children:
             child = children.start(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            said = (child.stdout.read() if child.stdout else b"").decode("utf-8", "replace").strip()
+            said = last_words(child).decode("utf-8", "replace").strip()
             status = child.wait()
         if status:
-            how = "failed with exit status %d" % status
-            if status < 0:
+            how = "failed with exit status %d" % status if status > 0 else "was killed by signal %d" % -status
+            if -status in set(signal.Signals):
                 how = "was killed by %s" % signal.Signals(-status).name
             text = "validate: %s %s" % (command, how)
             raise Problem(text, said[-SAID_MOST:].replace("\n", "; ") or "with no output", VALIDATION)
@@ -233,6 +236,21 @@ class Sink:
                 raise explained(exc, self.path, "kept under a second name (backup)") from None
             self.backup = os.path.join(os.path.dirname(self.path), target)
             return
+
+
+def last_words(child: "subprocess.Popen[bytes]") -> bytes:
+    """The end of a program's output; it may write any amount, and leave something behind that keeps its pipe open."""
+    assert child.stdout is not None
+    fd, said = child.stdout.fileno(), b""
+    while child.poll() is None:
+        if select.select([fd], [], [], POLL)[0]:
+            data = os.read(fd, PIPE)
+            if not data:
+                return said
+            said = (said + data)[-PIPE:]
+    if select.select([fd], [], [], 0)[0]:
+        said += os.read(fd, PIPE)
+    return said
 
 
 def split(command: str) -> "list[str]":
