@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import (
     files,
     look,
@@ -87,19 +89,18 @@ def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object]
 
     writer = threading.Thread(target=feed)
     writer.start()
-    path = files.raw(told["path"])
+    real = sink.Sink.receive
+
+    def received(made: sink.Sink, stream: int) -> None:
+        real(made, stream)
+        if meanwhile:
+            meanwhile()
+
     try:
-        with sink.opened(path, told["source"], told["folder"]) as made:
-            made.receive(theirs.fileno())
-            if meanwhile:
-                meanwhile()
-            made.settle(told["wanted"], told["current"])
-            if told["validate"]:
-                made.validate(told["validate"])
-            made.flush()
-            made.commit(told["backup"], told["force"])
-            return dict(files.facts(os.fstat(made.fd)), backup=made.backup.decode())
+        with mock.patch.object(sink.Sink, "receive", received):
+            return sink.receive(told, theirs.fileno())
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # they are blocked until the exit
         theirs.close()  # a writer that still has something to send fails, and ends
         writer.join()
 
@@ -728,6 +729,9 @@ def test_names_of_destinations(tmp_path: Path, folder: Path) -> None:
         f"{folder}/link": "folder/target",
     }.items():
         assert look.look_destination(asked(given, told))["path"] == str(tmp_path / path), given
+    other = {**told, "path": "/x/authorized_keys"}
+    found = look.look_destination(asked(folder, other, name="source"))["path"]
+    assert found == str(folder / "source"), "the task names the file, not the source"
 
 
 @pytest.mark.parametrize(("name", "sentence", "kind"), [

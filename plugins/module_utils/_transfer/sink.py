@@ -260,10 +260,10 @@ def split(command: str) -> "list[str]":
         raise Problem("validate: unbalanced quotes in %r (%s)" % (command, exc), kind=SETTINGS) from None
 
 
-def receive(asked: "dict[str, Any]") -> "dict[str, Any]":
+def receive(asked: "dict[str, Any]", stream: int = 0) -> "dict[str, Any]":
     """The subcommand ``receive``; the input comes on standard input."""
     with opened(raw(asked["path"]), asked["source"], asked["folder"]) as sink:
-        sink.receive(0)
+        sink.receive(stream)
         sink.settle(asked["wanted"], asked["current"])
         if asked["validate"]:
             sink.validate(asked["validate"])
