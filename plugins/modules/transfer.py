@@ -291,7 +291,8 @@ cause:
         - V(options), V(settings) - an option is invalid.
         - V(not found), V(not a file), V(not permitted), V(read only), V(no room) - the file or its place cannot be
           used.
-        - V(busy) - another transfer to O(dest) is running, or O(dest) is in use, for example as a mount point.
+        - V(busy) - another transfer to O(dest) is running, O(dest) is in use, for example as a mount point, or another
+          program keeps a lock on its directory.
         - V(changed) - the source changed while it was read, or O(dest) or its directory is no longer that of the look.
         - V(replaced) - O(dest) is the new file, but something failed afterwards. The message says what.
         - V(validation), V(no tool) - O(validate) failed, or there is no such program.
