@@ -91,7 +91,7 @@ class ActionModule(ActionBase):
         # the name is the task's, not what the source says: that may be any file of a directory
         name_of_file = os.path.basename(args["src"])
         asked = {"path": args["dest"], "name": name_of_file, "source": source, "force": args["force"]}
-        asked.update(owner=args["owner"], group=args["group"], mode=mode)
+        asked.update(owner=args["owner"], group=args["group"], mode=mode, backup=args["backup"])
         look = transfer.ask(DESTINATION, "look-destination", asked)
         moved, after, backup = None, look["after"], ""
         if not self._task.check_mode and look["do"] != "nothing":

@@ -61,7 +61,7 @@ def source(tmp_path: Path, data: bytes = b"new" * 1000) -> dict[str, Any]:
 def asked(path: Path | str, of: dict[str, Any], **more: Any) -> dict[str, Any]:
     name = os.path.basename(of["path"])
     given = {"path": str(path), "name": name, "source": of, "force": True}
-    return {**given, "owner": None, "group": None, "mode": None, **more}
+    return {**given, "owner": None, "group": None, "mode": None, "backup": False, **more}
 
 
 def request(path: Path, of: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -679,6 +679,28 @@ def test_attributes_that_cannot_be_changed(tmp_path: Path, folder: Path, monkeyp
         with pytest.raises(Problem) as caught:
             look.look_destination(given)
         assert str(caught.value) == f"{dest} has the attribute {flag}: see lsattr and chattr"
+
+
+def test_a_backup_that_cannot_be_made(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told before anything moves."""
+    told = source(tmp_path)
+    for length, kind in ((234, ""), (235, "failed")):
+        dest = folder / ("x" * length)
+        assert look.look_destination(asked(dest, told, backup=True))["do"] == "move", "there is no old file"
+        dest.write_bytes(OLD)
+        assert look.look_destination(asked(dest, told))["do"] == "move"
+        if kind:
+            with pytest.raises(Problem) as caught:
+                look.look_destination(asked(dest, told, backup=True))
+            assert caught.value.kind == kind and "longer than 255 bytes" in str(caught.value)
+        else:
+            receive(request(dest, told, backup=True), whole(told))
+    found = (folder / ("x" * 234)).stat()
+    monkeypatch.setattr(os, "geteuid", lambda: found.st_uid + 13)
+    monkeypatch.setattr(os, "access", lambda path, mode: not os.path.isfile(path))
+    with pytest.raises(Problem) as caught:
+        look.look_destination(asked(folder / ("x" * 234), {**told, "size": 1}, backup=True))
+    assert caught.value.kind == "not permitted" and "may not keep it under a second name" in str(caught.value)
 
 
 @ROOT

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 GET_FLAGS = 0x80086601 if array.array("l").itemsize == 8 else 0x80046601
 FLAGS = {0x10: "immutable", 0x20: "append-only"}  # FS_IMMUTABLE_FL, FS_APPEND_FL
 GRAINS = (100, 1000, 10**6, 10**7, 10**9)  # nanoseconds: NTFS and CIFS, UDF, FUSE, exFAT, ext3
+BACKUP_ADDS = len(".2026-11-26@02:00:10~")  # bytes
 NO_ID = 2**32 - 1  # chown(2) leaves the owner or group alone
 
 
@@ -116,6 +117,18 @@ def check_place(path: bytes, current: "os.stat_result | None") -> None:
     if current and found.st_mode & stat.S_ISVTX and me not in (0, found.st_uid, current.st_uid):
         text = "%s belongs to %s, and only that user may replace it" % (shown(path), name_of_user(current.st_uid))
         raise Problem("%s (its directory is sticky)" % text, "try become", NOT_PERMITTED)
+
+
+def check_backup(path: bytes, current: os.stat_result) -> None:
+    """Whether the old file can get a second name; raises Problem."""
+    most = os.pathconf(os.path.dirname(path), "PC_NAME_MAX")
+    if len(os.path.basename(path)) + BACKUP_ADDS > most:
+        text = "%s cannot be kept under a second name (backup), which would be longer than %d bytes"
+        raise Problem(text % (shown(path), most))
+    # what the kernel asks for with fs.protected_hardlinks (proc(5))
+    if os.geteuid() not in (0, current.st_uid) and not os.access(path, os.R_OK | os.W_OK):
+        text = "%s belongs to %s, and user %s may not keep it under a second name (backup)"
+        raise Problem(text % (shown(path), name_of_user(current.st_uid), user()), "try become", NOT_PERMITTED)
 
 
 def check_room(path: bytes, needed: int) -> None:
@@ -260,6 +273,8 @@ def look_destination(asked: "dict[str, Any]") -> "dict[str, Any]":
         check_place(path, found)
         check_owner(uid, gid, None)
         check_room(path, source["allocated"])
+        if found and asked["backup"]:
+            check_backup(path, found)
         has = owners(uid, gid, found, folder)
         attributes = wanted(asked, uid, gid, found, has)
     else:
