@@ -25,7 +25,7 @@ DOCUMENTATION = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(DOCUMENTATION)
 
 DOCUMENTED = yaml.safe_load(DOCUMENTATION.RETURN)
-RESULT = (set(DOCUMENTED) | {"changed"}) - {"preflight", "ansible_facts"}
+RESULT = (set(DOCUMENTED) | {"changed"}) - {"preflight", "encryption", "ansible_facts"}
 LAST_STAGE = set(DOCUMENTED["stages"]["contains"])
 STAGE = LAST_STAGE - {"stdout", "stdout_truncated"}
 LINK = set(DOCUMENTED["links"]["contains"])
@@ -64,7 +64,7 @@ def test_one_shape(done: Done) -> None:
     assert [outcome.status for outcome in done.outcomes] == ["ok", "failed", "failed", "ok", "skipped", "ok"]
     for outcome in done.outcomes:
         result = outcome.result
-        more = {"preflight"} if outcome.task == "preflight" else set()
+        more = {"preflight", "encryption"} if outcome.task == "preflight" else set()
         assert own(result).keys() == RESULT | more, outcome.task
         assert [stage["name"] for stage in result["stages"]] == ["input[0]", "input[1]", "remote", "output"]
         assert [stage["host"] for stage in result["stages"]] == ["localhost", "localhost", "h1", "localhost"]

@@ -61,6 +61,7 @@ def test_of_the_command(tmp_path: Path, options: list[str], ours: int) -> None:
     line += ["-l", "{", "env", "}", "--python", sys.executable, "-r", "{", "cat", "}", "-o", "{", "cat", "}"]
     done = subprocess.run(
         [sys.executable, "-c", COMMAND, str(collection_tree()), *line],
+        check=False,
         capture_output=True,
         text=True,
         timeout=ends.LONG,

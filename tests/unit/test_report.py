@@ -53,7 +53,7 @@ def judge(reports: dict[str, str]) -> tuple[Verdict, dict[str, Any]]:
     verdict = Verdict(PLAN, outcomes, NAMES)
     result = shape(PLAN, NAMES, verdict, 1.0)
     preflight_result(NAMES, verdict.reports)
-    who_tried_what(verdict)
+    who_tried_what(verdict, PLAN.ends)
     return verdict, result
 
 
@@ -190,7 +190,7 @@ def test_a_hostile_report_is_bounded_and_harmless() -> None:
     assert len(json.dumps(event)) < EVENT_MOST
     for end, report in verdict.reports.items():
         assert len(json.dumps(report)) <= report_most(PLAN.for_end(end))
-        shown = [*texts(result), *map(sentences.warning, report["warnings"]), who_tried_what(verdict)]
+        shown = [*texts(result), *map(sentences.warning, report["warnings"]), who_tried_what(verdict, PLAN.ends)]
         assert not any("\x1b" in each or "\u202e" in each for each in shown)
     assert len(result["left_running"]) == 11 and result["left_running"][-1] == "90 more"
 
