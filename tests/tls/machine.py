@@ -27,7 +27,9 @@ def machine(directory: Path, modules: list[str]) -> Iterator[Guest]:
 
 def passes(guest: Guest, *words: str) -> None:
     """These tests pass in the guest, and none is skipped for want of TLS there."""
-    argv = [sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider", *words]
+    argv = [sys.executable, "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider"]
+    # a directory of its own: pytest would take that of its host, where it sees no lock, for an old one, and empty it
+    argv += ["--basetemp=/tmp/tests", *words]
     env = {"SOCKETPIPE_TEST_KERNEL_TLS": "must", "PYTHONDONTWRITEBYTECODE": "1"}
     done = guest.run(argv, env=env, cwd=ROOT, check=False, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
