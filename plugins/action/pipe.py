@@ -19,7 +19,7 @@ from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import preflight_result, refused, shape, summary
 from ..module_utils._run.verdict import MSG_MOST, Verdict
 from ..plugin_utils import _hosts as hosts_of
-from ..plugin_utils._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
+from ..plugin_utils._connections import HostError
 from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_options import (
     PIPE_SPEC,
@@ -30,6 +30,7 @@ from ..plugin_utils._task_options import (
     parse_stages,
     settings,
 )
+from ..plugin_utils._task_refusal import ASYNC, about_host, hide
 from ..plugin_utils._task_run import TaskRun, encrypt, one_line
 
 if TYPE_CHECKING:
@@ -38,17 +39,7 @@ if TYPE_CHECKING:
 
 REMOTE = "remote"
 PEER = "peer"
-# errors of a host, with the option to change
-WITH_OPTION = {
-    UNKNOWN: "peer: %s",
-    NO_BECOME: "peer_become_user needs peer_become: true",
-    NO_ADDRESS: "%s: set address",
-}
 SAMPLE = 1.0  # seconds between samples of an end for progress lines
-ASYNC = (
-    "pipe does not support async: an end stops when the connection that started it is lost. "
-    "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
-)
 
 display = Display()
 
@@ -62,20 +53,16 @@ class ActionModule(ActionBase):
     _supports_diff = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = self._result(tmp, task_vars)
+        result: dict[str, Any] = {**self._result(tmp, task_vars)}
         if self._task.no_log:
-            result["_ansible_no_log"] = True
-            cause = result["cause"]
-            if result.get("failed") and cause:  # core 2.19 and later show the message of a failure despite no_log
-                where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
-                result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
-        return {**result}
+            hide(result)
+        return result
 
     def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> Result:
         task_vars = task_vars or {}
         name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
         if self._task.async_val:
-            return refused(ASYNC, name)
+            return refused(ASYNC % "pipe", name)
         super().run(tmp, task_vars)
         try:
             check_given(self._task, "encryption")
@@ -85,7 +72,7 @@ class ActionModule(ActionBase):
             hosts = self._hosts(name, args, task_vars)
             self._reach(plan, hosts, args)
         except HostError as exc:
-            return refused(WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc)), name)
+            return refused(about_host(exc), name)
         except (OptionError, AnsibleActionFail) as exc:
             return refused(str(exc), name)
         names = {end: host.name for end, host in hosts.items()}

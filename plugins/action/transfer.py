@@ -14,25 +14,16 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._run.words import printable
 from ..plugin_utils import _hosts as hosts_of
-from ..plugin_utils._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
+from ..plugin_utils._connections import HostError
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
+from ..plugin_utils._task_refusal import ASYNC, about_host, hide
 from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
 from ..plugin_utils._transfer_result import diff, failed, shape
 from ..plugin_utils._transfer_run import DESTINATION, SOURCE, Network, Transfer
 
 if TYPE_CHECKING:
     from ..plugin_utils._transfer_options import TransferArgs
-
-WITH_OPTION = {
-    UNKNOWN: "peer: %s",
-    NO_BECOME: "peer_become_user needs peer_become: true",
-    NO_ADDRESS: "%s: set address",
-}
-ASYNC = (
-    "transfer does not support async: an end stops when the connection that started it is lost. "
-    "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
-)
 
 
 def check_validate(command: str | None) -> None:
@@ -58,11 +49,11 @@ class ActionModule(ActionBase):
         name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
         try:
             if self._task.async_val:
-                raise OptionError(ASYNC)
+                raise OptionError(ASYNC % "transfer")
             super().run(tmp, task_vars)
             result = self._transfer(name, task_vars)
         except HostError as exc:
-            result = failed("options", WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc)), name)
+            result = failed("options", about_host(exc), name)
         except (OptionError, AnsibleActionFail) as exc:
             result = failed("options", str(exc), name)
         except Failure as exc:
@@ -70,10 +61,7 @@ class ActionModule(ActionBase):
                 raise AnsibleConnectionFailure(exc.text) from None
             result = failed(exc.kind, exc.msg, exc.host, exc.started)
         if self._task.no_log:
-            result["_ansible_no_log"] = True
-            if result.get("failed"):  # core 2.19 and later show the message of a failure despite no_log
-                cause = result["cause"]
-                result["msg"] = cause["msg"] = f"{cause['host']}: {cause['kind']} (no_log hides the rest)"
+            hide(result)
         return result
 
     def _transfer(self, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from ._task_run import TaskRun
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command, Sample
-    from ..module_utils._run.records import Advice, Cause
+    from ..module_utils._run.records import Advice, Cause, Options
 
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
 SAMPLE = 1.0  # seconds between samples of an end for progress lines
@@ -121,6 +121,28 @@ def program_stage(
         "program": bootstrap.as_text(with_request(program, {**request, "controller": controller})),
         "keep": KEPT_MOST,
     }
+
+
+def plan_of_one(end: str, stage: Command) -> Plan:
+    """One host without a link: only Ansible's connection is used."""
+    plan = Plan({})
+    plan.add_end(end, listen=False)
+    plan.add_stage(end, stage)
+    return plan
+
+
+def plan_of_two(
+    options: Options, hosts: Mapping[str, Host], stages: Mapping[str, Command], listen: Iterable[str], progress: bool
+) -> Plan:
+    """A stage on each of two hosts, the first writes to the second; ``listen``: the ends that listen.
+
+    The ends report samples for progress lines, but not through an exec, which returns its output only at its end.
+    """
+    plan = Plan(options)
+    for end, host in hosts.items():
+        plan.add_end(end, listen=end in listen, sample=SAMPLE if progress and host.executor is None else 0.0)
+    plan.chain(list(stages.items()))
+    return plan
 
 
 def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice) -> Verdict:

@@ -8,14 +8,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from . import _program_run
 from ._connections import NO_ADDRESS, HostError
 from ._hosts import Host, reach
-from ._program_run import SAMPLE, Failure, execute, program_stage
+from ._program_run import Failure, execute, plan_of_one, plan_of_two, program_stage
 from ._tape_answers import ANSWERS
 from ._task_run import encrypt
 
@@ -101,9 +100,7 @@ class Outcome:
 
 def ask(host: Host, request: Request) -> Any:
     """Run one program on one host, without a link; only Ansible's connection is used.  Returns its answer."""
-    plan = Plan({})
-    plan.add_end("alone", listen=False)
-    plan.add_stage("alone", request.stage(TAPE if request.program == TAPE_HOST else HOST))
+    plan = plan_of_one("alone", request.stage(TAPE if request.program == TAPE_HOST else HOST))
     verdict = execute(plan, {"alone": host}, None, ADVICE)
     return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name, request.words[0])
 
@@ -123,13 +120,10 @@ def stream(
     """
     other = "sink" if tape_side == "source" else "source"
     dialled = other if network.listen == "remote" else tape_side
-    plan = Plan(network.options())
     hosts = {"source": source[0], "sink": sink[0]}
-    for side, host in hosts.items():
-        # an exec returns its output only at its end
-        sample = SAMPLE if progress_of and host.executor is None else 0.0
-        plan.add_end(side, listen=network.listen == "auto" or side == dialled, sample=sample)
-    plan.chain([("source", source[1]), ("sink", sink[1])])
+    stages = {"source": source[1], "sink": sink[1]}
+    listen = hosts if network.listen == "auto" else [dialled]
+    plan = plan_of_two(network.options(), hosts, stages, listen, bool(progress_of))
     encrypt(plan, network.encryption)
     try:
         reach(plan, hosts, dialled, network.address)

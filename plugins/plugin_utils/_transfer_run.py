@@ -8,19 +8,29 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.report import Misfit, optional, record
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
 from ._hosts import Host, reach
-from ._program_run import SAMPLE, Failure, answer_of, conclude, execute, failure_of, pack, program_stage
+from ._program_run import (
+    Failure,
+    answer_of,
+    conclude,
+    execute,
+    failure_of,
+    pack,
+    plan_of_one,
+    plan_of_two,
+    program_stage,
+)
 from ._tape_answers import count, text, with_optional
 from ._task_run import encrypt
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
+    from ..module_utils._run.plan import Plan
     from ..module_utils._run.records import Advice, LinkResult, Options
 
 ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\n"
@@ -116,23 +126,15 @@ class Transfer:
             raise
 
     def execute(self, side: str, command: str, given: Mapping[str, Any]) -> Verdict:
-        plan = Plan({})
-        plan.add_end(side, listen=False)
-        plan.add_stage(side, self.stage(side, command, given))
-        host = self.hosts[side]
-        return execute(plan, {side: host}, None, ADVICE)
+        plan = plan_of_one(side, self.stage(side, command, given))
+        return execute(plan, {side: self.hosts[side]}, None, ADVICE)
 
     def parsed(self, verdict: Verdict, side: str, command: str) -> Any:
         return answer_of(verdict, side, self.hosts[side].name, lambda found: ANSWERS[command](found, command))
 
-    def plan(self, network: Network, stages: list[tuple[str, Command]]) -> Plan:
+    def plan(self, network: Network, stages: dict[str, Command]) -> Plan:
         """Raises HostError."""
-        plan = Plan(network.options)
-        for side, host in self.hosts.items():
-            # an exec returns its output only at its end
-            sample = SAMPLE if network.progress and host.executor is None else 0.0
-            plan.add_end(side, listen=side in network.listen, sample=sample)
-        plan.chain(stages)
+        plan = plan_of_two(network.options, self.hosts, stages, network.listen, bool(network.progress))
         encrypt(plan, network.encryption)
         reach(plan, dict(self.hosts), network.dialled, network.address)
         return plan
@@ -141,7 +143,7 @@ class Transfer:
         """Send the file; raises Failure, whose ``started`` tells if the destination may be replaced, and HostError."""
         sender, sink = self.stage(SOURCE, "send", send), self.stage(DESTINATION, "receive", receive)
         sink["blocks"] = True  # it reads all that it asks for, and does not poll
-        plan = self.plan(network, [(SOURCE, sender), (DESTINATION, sink)])
+        plan = self.plan(network, {SOURCE: sender, DESTINATION: sink})
         limit = plan.options.get("rate_limit", 0)
         progress = Progress(name, network.progress, plan.neighbours(), limit)
         verdict = conclude(plan, dict(self.hosts), progress, ADVICE)

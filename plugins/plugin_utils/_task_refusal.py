@@ -1,0 +1,33 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words with which pipe and transfer refuse a task, and what no_log leaves of a failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
+
+# errors of a host, with the option to change
+WITH_OPTION = {
+    UNKNOWN: "peer: %s",
+    NO_BECOME: "peer_become_user needs peer_become: true",
+    NO_ADDRESS: "%s: set address",
+}
+ASYNC = (
+    "%s does not support async: an end stops when the connection that started it is lost. "
+    "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
+)
+
+
+def about_host(exc: HostError) -> str:
+    return WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc))
+
+
+def hide(result: dict[str, Any]) -> None:
+    """Apply no_log: core 2.19 and later show the message of a failure despite it."""
+    result["_ansible_no_log"] = True
+    cause = result["cause"]
+    if result.get("failed") and cause:
+        where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
+        result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
