@@ -8,13 +8,10 @@ Each subcommand writes one JSON object to standard output, unless the archive it
 """
 
 import argparse
-import os
-import sys
 
 from ..common import names
-from ..common.call import Call
-from ..common.problem import FAILED, SETTINGS, Problem
-from ..common.process import Ended, end_on_signals
+from ..common.call import Call, served
+from ..common.process import end_on_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,24 +90,8 @@ def run(call: Call, words: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Returns the exit status: 0, 1, 2 for wrong settings or words, 128 + n after signal n.
-
-    Unless it is 0, the last line of standard error has the problem.
-    """
+    """Returns the exit status, see served(); 2 for wrong words, too."""
     call = Call()
     words = arguments().parse_args(call.words)
     end_on_signals()
-    try:
-        run(call, words)
-    except Problem as exc:
-        sys.stderr.buffer.write("".join(line + "\n" for line in exc.output).encode("utf-8", "backslashreplace"))
-        said, status, kind = str(exc), 2 if exc.kind == SETTINGS else 1, exc.kind
-    except Ended as exc:
-        said, status, kind = str(exc), exc.status, FAILED
-    except OSError as exc:
-        where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
-        said, status, kind = "the archiver failed: %s%s" % (exc.strerror, where), 1, FAILED
-    else:
-        return 0
-    call.fail(kind, said, "archiver %s: " % words.command)
-    return status
+    return served(call, lambda: run(call, words), "the archiver", "archiver %s: " % words.command)

@@ -14,11 +14,12 @@ import sys
 import time
 import zlib
 
-from .problem import SETTINGS, Problem
+from .problem import FAILED, SETTINGS, Problem
+from .process import Ended
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 NAME = "request.json"
 VARIABLE = "SOCKETPIPE_TAPE"
@@ -67,6 +68,28 @@ class Call:
             line = json.dumps({"problem": {"kind": kind, "msg": text[:8000]}})
         sys.stderr.buffer.write((line + "\n").encode("utf-8", "backslashreplace"))
         sys.stderr.buffer.flush()
+
+
+def served(call: Call, work: "Callable[[], None]", what: str, prefix: str = "") -> int:
+    """Do the work of a program; returns the exit status: 0, 1, 2 for wrong settings, 128 + n after signal n.
+
+    Unless it is 0, the last line of standard error has the problem.  ``what``: the work, for errors of the system;
+    ``prefix``: before the sentence for a person.
+    """
+    try:
+        work()
+    except Problem as exc:
+        sys.stderr.buffer.write("".join(line + "\n" for line in exc.output).encode("utf-8", "backslashreplace"))
+        said, status, kind = str(exc), 2 if exc.kind == SETTINGS else 1, exc.kind
+    except Ended as exc:
+        said, status, kind = str(exc), exc.status, FAILED
+    except OSError as exc:
+        where = "" if exc.filename is None else ": %s" % os.fsdecode(exc.filename)
+        said, status, kind = "%s failed: %s%s" % (what, exc.strerror, where), 1, FAILED
+    else:
+        return 0
+    call.fail(kind, said, prefix)
+    return status
 
 
 def ahead(controller: "dict[str, Any] | None") -> "float | None":
