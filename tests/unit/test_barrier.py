@@ -78,6 +78,12 @@ def reachable(plan: Plan) -> Plan:
     return plan
 
 
+def on_ends(plan: Plan, stages: dict[str, Any]) -> None:
+    for end, command in stages.items():
+        plan.add_end(end)
+        plan.add_stage(end, command)
+
+
 def tree(folder: Path, **options: Any) -> Plan:
     """a writes to b, a tape, and to c, which writes to d."""
     plan = Plan({"connect_timeout": 30, "kernel_tls": ends_module.KERNEL_TLS, **options})
@@ -88,9 +94,7 @@ def tree(folder: Path, **options: Any) -> Plan:
         "c": stage("middle", ["cat"]),
         "d": record("sink", folder / "sink"),
     }
-    for end, command in stages.items():
-        plan.add_end(end)
-        plan.add_stage(end, command)
+    on_ends(plan, stages)
     plan.connect("source", "tape")
     plan.connect("source", "middle", fd=3)
     plan.connect("middle", "sink")
@@ -336,9 +340,7 @@ def test_a_branch_that_may_stop_does_not_excuse_the_end_of_the_others(launch: La
         "b": stage("few", ["head", "-c", "9"], early_exit=True),
         "c": record("all", tmp_path / "all"),
     }
-    for end, command in stages.items():
-        plan.add_end(end)
-        plan.add_stage(end, command)
+    on_ends(plan, stages)
     plan.connect("source", "few")
     plan.connect("source", "all", fd=3)
     ends = launch(reachable(plan)).wait()

@@ -26,20 +26,13 @@ OF_LINKS = [
     "test_a_second_launch_gets_no_link_that_is_made_while_another_is_pending",
     "test_who_leaves_when_it_is_chosen",
 ]
-globals().update({name: getattr(test_meeting, name) for name in OF_LINKS})
+globals().update({name: getattr(test_meeting, name) for name in ["meet", *OF_LINKS]})
 
 
 @pytest.fixture(autouse=True)
-def encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+def encrypted(monkeypatch: pytest.MonkeyPatch, meet: Meet) -> Iterator[None]:
     monkeypatch.setattr(test_meeting, "CAN", {"a": 3, **dict.fromkeys("bcd", 0)})
-
-
-@pytest.fixture
-def meet() -> Iterator[Meet]:
-    meet = Meet()
-    yield meet
+    yield
     for party in meet.parties:
         party.join(60)
         assert not any(connection.cipher for connection in party.made.values())
-        for connection in party.made.values():
-            connection.sock.close()
