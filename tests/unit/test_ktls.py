@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import ktls, ktls_trial
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import TCP_CLOSE, tcp_info
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.keys import AES, CHACHA20, both
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.ktls_transport import KernelTls
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.transport import FORGED
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 
@@ -168,6 +169,18 @@ class loopback:
     def __exit__(self, *_exception: object) -> None:
         self.one.close()
         self.other.close()
+
+
+def test_what_is_counted_while_records_wait_for_their_acknowledgement() -> None:
+    """Records are counted when they are encrypted, bytes when they are acknowledged."""
+    found = {}
+    for writer in (True, False):
+        with loopback(socket.AF_INET) as (one, _other):
+            side = KernelTls(one, writer, {"bytes_acked": 100, "bytes_received": 100}, AES)
+            moments = [(100, 0), (126, 1), (126, 2), (126, 3), (178, 3)]
+            infos = [{"bytes_acked": total, "bytes_received": total, "records": n} for total, n in moments]
+            found[writer] = [side.count(info, False) for info in infos]
+    assert found == {True: [0, 4, 4, 4, 12], False: [0, 4, 0, 0, 12]}
 
 
 # -- the trial: what the kernel says, and what a person is told

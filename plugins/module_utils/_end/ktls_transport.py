@@ -41,6 +41,7 @@ class KernelTls(Tcp):
         self.way = ktls.TLS_TX if writer else ktls.TLS_RX
         self.quiet_at = self.broken_at = 0.0
         self.alerted = self.reset = False
+        self.counted = 0  # writer: bytes
 
     # -- the end of file
 
@@ -150,4 +151,7 @@ class KernelTls(Tcp):
         total, records = super().count(info, ended), info["records"]
         if total is None or records is None:
             return None
-        return max(0, total - ktls.OVERHEAD * records)
+        found = max(0, total - ktls.OVERHEAD * records)
+        if self.writer:  # records that are not acknowledged yet make it too low for a moment
+            found = self.counted = max(self.counted, found)
+        return found
