@@ -34,10 +34,11 @@ demo: $(VENV)/demo $(TREE)   ## back up three hosts to a virtual tape, restore a
 
 quick: lint unit   ## for daily work: linters, types, and the tests that need no root; under two minutes
 
-test:   ## everything, JOBS at a time, whatever fails; the last line is that of system
+test:   ## everything, JOBS at a time, whatever fails; as root on Debian it first installs what is missing; the last line is that of system
+	@$(PYTHON) -m tests.workshop.packages
 	@failed=; for round in "$(FIRST)" "$(SECOND)"; do \
 	  $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$round || failed=1; done; \
-	  tail -n 1 .build/system.log; test -z "$$failed"
+	  tail -n 1 .build/system.log; $(PYTHON) -m tests.workshop.packages --missing || failed=1; test -z "$$failed"
 
 socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	mkdir -p .build
