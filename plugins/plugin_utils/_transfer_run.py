@@ -156,12 +156,13 @@ class Transfer:
 
 def after_failure(verdict: Verdict, failure: Failure, dest: str) -> Failure:
     """A failure that says what is at the destination, if that is not the old file for certain."""
-    found = verdict.stages.get(DESTINATION)
+    source, found = verdict.stages.get(SOURCE), verdict.stages.get(DESTINATION)
     failure.started = verdict.started
     if found is not None:
         done = found["rc"] == 0 or failure.kind == REPLACED
-        # a sink that was killed may have done it, but not before the end of its input
-        ended = any(side == "R" and said["state"] == "read" for (_link, side), said in verdict.sides.items())
+        # a sink that was killed may have done it, but not before the end of its input, which is sent after an exit with
+        # 0.  The state of the link does not tell: an end breaks the links of a stage that was killed
+        ended = source is None or source["rc"] == 0
         failure.started = done or found["signal"] is not None and ended
     if found is not None and found["rc"] == 0:
         failure.text += f". But {printable(dest)} was complete, and has been replaced"

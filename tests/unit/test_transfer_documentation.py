@@ -93,20 +93,26 @@ def test_advice_names_options() -> None:
 MAYBE = "why. /to may have been replaced: it is the old or the new file, and complete"
 
 
-@pytest.mark.parametrize(("sink", "state", "kind", "changed", "end"), [
-    (None, "reset", "link", True, MAYBE),
-    ({"rc": None, "signal": None}, "reset", "link", False, "why"),
-    ({"rc": 1, "signal": None}, "read", "no room", False, "why"),
-    ({"rc": 1, "signal": None}, "read", "replaced", True, "why"),
-    ({"rc": None, "signal": 9}, "read", "failed", True, MAYBE),
-    ({"rc": None, "signal": 9}, "reset", "failed", False, "why"),
-    ({"rc": 0, "signal": None}, "read", "link", True, "why. But /to was complete, and has been replaced"),
+@pytest.mark.parametrize(("sink", "source", "kind", "changed", "end"), [
+    (None, 0, "link", True, MAYBE),
+    ({"rc": None, "signal": None}, 0, "link", False, "why"),
+    ({"rc": 1, "signal": None}, 0, "no room", False, "why"),
+    ({"rc": 1, "signal": None}, 0, "replaced", True, "why"),
+    ({"rc": None, "signal": 9}, 0, "failed", True, MAYBE),
+    ({"rc": None, "signal": 9}, "no report", "end", True, MAYBE),
+    ({"rc": None, "signal": 9}, 1, "failed", False, "why"),
+    ({"rc": None, "signal": 9}, None, "failed", False, "why"),
+    ({"rc": 0, "signal": None}, 0, "link", True, "why. But /to was complete, and has been replaced"),
 ])  # fmt: skip
 def test_a_failure_says_what_is_there(
-    sink: dict[str, Any] | None, state: str, kind: str, changed: bool, end: str
+    sink: dict[str, Any] | None, source: int | str | None, kind: str, changed: bool, end: str
 ) -> None:
+    """``source``: its exit status, None for a signal."""
     stages = {} if sink is None else {"destination": sink}
-    found: Any = SimpleNamespace(stages=stages, started=True, sides={("1", "R"): {"state": state}})
+    if source != "no report":
+        stages["source"] = {"rc": source, "signal": 9 if source is None else None}
+    # an end breaks the link of a sink that was killed, whether or not it had been read to its end
+    found: Any = SimpleNamespace(stages=stages, started=True, sides={("1", "R"): {"state": "aborted"}})
     failure = _transfer_run.after_failure(found, Failure(kind, "why", "h1"), "/to")
     assert (failure.started, failure.msg) == (changed, end)
 
