@@ -1,10 +1,11 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [--command] [--encrypted] [--seed S] [--runs N] [--lanes L] [--only NUMBER | --fault WORD ...]
+"""python -m tests.faults [--command | --transfer] [--encrypted] [--seed S] [--runs N] [--lanes L]
+                          [--only NUMBER | --fault WORD ...]
 
-Runs that many tasks, or command lines of socketpipe, with a fault each, and prints what each came to, by fault and
-moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats the batch of one
-run, and --fault WORD takes only runs whose fault has that word in its name.
+Runs that many tasks of pipe or transfer, or command lines of socketpipe, with a fault each, and prints what each came
+to, by fault and moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats
+the batch of one run, and --fault WORD takes only runs whose fault has that word in its name.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ from pathlib import Path
 
 from tests.hosts import requirements
 
-from .catalogue import MOMENTS
-from .draw import COMMAND, TASK, Kind, batches, chosen, draw
+from .draw import COMMAND, TASK, TRANSFER, Kind, batches, chosen, draw
 from .lanes import Lines, perform
 
 KEPT = Path(__file__).resolve().parents[2] / ".build" / "faults"
@@ -35,9 +35,9 @@ def table(lines: Lines, kind: Kind) -> str:
     for line in lines:
         cells[line["fault"], line["moment"]][line["verdict"]] += 1
         bad[line["fault"]] += bool(line["problems"])
-    rows = [["fault", *MOMENTS, "bad"], ["---"] * (len(MOMENTS) + 2)]
+    rows = [["fault", *kind.moments, "bad"], ["---"] * (len(kind.moments) + 2)]
     for fault in (*kind.each, *kind.groups, *kind.relays):
-        row = [", ".join(f"{n} {word}" for word, n in sorted(cells[fault.name, m].items())) for m in MOMENTS]
+        row = [", ".join(f"{n} {word}" for word, n in sorted(cells[fault.name, m].items())) for m in kind.moments]
         rows.append([fault.name, *row, str(bad[fault.name])])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -45,6 +45,7 @@ def table(lines: Lines, kind: Kind) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--command", action="store_true", help="the command socketpipe instead of tasks")
+    parser.add_argument("--transfer", action="store_true", help="tasks of transfer instead of pipe")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 2))
@@ -56,8 +57,9 @@ def main() -> int:
         raise SystemExit(f"faults need hosts: {reason}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the lanes end with us
     KEPT.mkdir(parents=True, exist_ok=True)
-    kind = COMMAND if arguments.command else TASK
-    name = f"{'command-' * arguments.command}{arguments.seed}{'-encrypted' * arguments.encrypted}"
+    kind = COMMAND if arguments.command else TRANSFER if arguments.transfer else TASK
+    before = "" if kind is TASK else f"{kind.name}-"
+    name = f"{before}{arguments.seed}{'-encrypted' * arguments.encrypted}"
     path = KEPT / f"{name}.jsonl"
     lines: Lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if arguments.only is not None:

@@ -112,7 +112,10 @@ def of_relays(words: Mapping[str, int]) -> list[Fault]:
 
 EACH = [*of_stages(), *of_parts(), *that_stop(), *OF_COMMANDS]
 OF_RELAYS = of_relays({**NUMBERS, "stop": signal.SIGSTOP})
-OF_TIMEOUT = ("timeout", "sink ignores timeout", "stop seal", "stop open", *(fault.name for fault in that_stop()))
+OF_TIMEOUT = (
+    *("timeout", "sink ignores timeout", "stop seal", "stop open", "stop source", "stop sink"),
+    *(fault.name for fault in that_stop()),
+)
 
 # what hits all runs of a batch at once; a dead peer is also found by a login that fails
 LOST = ("dead peer", "link", *ENDED)
@@ -135,3 +138,43 @@ GROUPS = [
 EACH_OF_COMMAND = [fault for fault in EACH if fault.name not in (*OF_TIMEOUT, "cut and retried")] + of_socketpipe()
 RELAYS_OF_COMMAND = of_relays(NUMBERS)
 GROUPS_OF_COMMAND = [fault for fault in GROUPS if not fault.number]
+
+# of transfer: "look": the task's host examines its file; "checked": the sink has the end of the stream, and a command
+# validates the file; "rename": all is done but this; "renamed": only the report is missing
+OF_TRANSFER = ("look", "linked", "first", "stream", "last", "checked", "rename", "renamed")
+SENDING = ("first", "stream", "last")
+RECEIVING = OF_TRANSFER[2:]
+
+
+def of_transfer() -> list[Fault]:
+    found = []
+    for word, number in NUMBERS.items():
+        source = Fault(f"{word} source", SENDING, kinds=("failed",), blamed="source", victim="source", number=number)
+        sink = Fault(f"{word} sink", RECEIVING, kinds=("failed",), blamed="sink", victim="sink", number=number)
+        found += [source, sink]
+        for part in PARTS:
+            side = part.partition(" ")[0]
+            moments = OF_TRANSFER if side == "remote" else OF_TRANSFER[1:]  # its own look is short, and over or to come
+            found.append(Fault(f"{word} {part}", moments, kinds=ENDED, blamed=side, victim=part, number=number))
+    stop = signal.SIGSTOP
+    found += [Fault(f"stop {stage}", ("stream",), victim=stage, number=stop) for stage in ("source", "sink")]
+    return [*found, *[Fault(f"stop {part}", ("stream",), victim=part, number=stop) for part in PARTS if "end" in part]]
+
+
+# what happens to files meanwhile
+OF_FILES = [
+    Fault("none", OF_TRANSFER, "ok"),
+    Fault("source grows", ("linked", "first", "stream"), kinds=("changed",), blamed="source"),
+    Fault("source shrinks", ("linked", "first", "stream"), kinds=("changed",), blamed="source"),
+    Fault("disk fills", ("linked", "first", "stream"), kinds=("no room",), blamed="sink"),
+    Fault("directory is replaced", ("linked",), kinds=("changed",), blamed="sink"),
+    Fault("directory is moved", ("stream", "checked"), "ok"),
+    Fault("another file appears", ("stream", "checked", "rename"), kinds=("changed",), blamed="sink"),
+    Fault("old file is replaced", ("stream", "checked", "rename"), "ok"),
+    Fault("validation fails", ("checked",), kinds=("validation",), blamed="sink"),
+    Fault("timeout", RECEIVING[1:-1]),
+]
+EACH_OF_TRANSFER = [*of_transfer(), *OF_FILES]
+GROUPS_OF_TRANSFER = [
+    dataclasses.replace(fault, moments=SENDING if fault.moments == RUNNING else OF_TRANSFER) for fault in GROUPS
+]

@@ -12,11 +12,13 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+from tests.hosts import Fleet
+
 from .catalogue import GROUPS, RELAYS, RUNNING
 from .draw import HONEST, Run
 
 SOURCE = Path(__file__).with_name("source.py")
-LINKED = Path(__file__).with_name("hold_linked.py")
+HOLDS = Path(__file__).with_name("hold.py")
 HOLDER = Path(__file__).with_name("holder.py")
 SIZE = 3 * 1024 * 1024
 OLD = "last week's backup\n"
@@ -53,11 +55,12 @@ HOLDERS = {
     "thread writes late": ("thread", True),
     "generations write late": ("generations", True),
 }
-# what an end is run with (-IS -c CODE LABEL, or -IS - LABEL), with our hold before it
+# what an end is run with (-IS -c CODE LABEL, -IS - LABEL, or -IS PROGRAM PLAN LABEL), with a hold before it
 AFTER_HOLD = """options=$1 how=$2; shift 2
 case $how in
 -c) code=$1; shift;;
-*) code='exec(sys.stdin.read())';;
+-) code='exec(sys.stdin.read())';;
+*) code='sys.argv.pop(0); exec(open(sys.argv[0]).read())'; set -- "$how" "$@";;
 esac
 set -- "$options" -c "$(cat {hold})
 $code" "$@"
@@ -73,6 +76,11 @@ def payload(folder: Path) -> Path:
     with tarfile.open(archive, "w") as tar:
         tar.add(content, "content")
     return archive
+
+
+def held(how: str, *arguments: Any) -> str:
+    """Code that goes before a program, so that it is held: see hold.py."""
+    return f"{HOLDS.read_text(encoding='ascii')}\n{how}({', '.join(map(repr, arguments))})\n"
 
 
 class Commands:
@@ -97,7 +105,7 @@ class Commands:
         """A word of a stage's argv by which its process is found."""
         return f"mark-{self.run.name}-{stage}"
 
-    def prepare(self) -> None:
+    def prepare(self, fleet: Fleet) -> None:
         """The sink's old file, and a Python that waits at the moment "connect" and before a handshake."""
         self.file("out").write_text(OLD, encoding="ascii")
         python = self.file("python")
@@ -105,9 +113,17 @@ class Commands:
         rights = WITHOUT_PTRACE if self.blinded else ""
         run = f'exec {rights}/usr/bin/python3 "$@"\n'
         if self.run.moment == "linked":
-            run = f"export HOLD={self.base}\n{AFTER_HOLD.format(hold=LINKED)}{run}"
+            hold = self.file("hold")
+            # the other end may already have its link by then, and this one has split off no guard
+            hold.write_text(held("hold_at", str(self.base), "call", "tcp_side"), encoding="ascii")
+            run = AFTER_HOLD.format(hold=hold) + run
         python.write_text(f"#!/bin/sh\n{wait}\n{run}", encoding="ascii")
         python.chmod(0o755)
+
+    @property
+    def release(self) -> str:
+        """What lets the run go on a moment before it is hit; "": it is hit where it is held."""
+        return "start" if self.run.moment == "handshake" else ""
 
     @property
     def late(self) -> bool:
@@ -173,6 +189,12 @@ class Commands:
             "beside": {"input": source, "remote": [{"argv": middle}, {"argv": sink}]},
         }
         return found[self.run.shape]
+
+    def sink_started(self) -> bool:
+        return self.file("started").exists()
+
+    def strike(self, fleet: Fleet) -> None:
+        """What happens to this run at its moment, if it is no signal."""
 
     # -- afterwards
 

@@ -8,7 +8,20 @@ import dataclasses
 import itertools
 import random
 
-from .catalogue import EACH, EACH_OF_COMMAND, GROUPS, GROUPS_OF_COMMAND, OF_RELAYS, RELAYS, RELAYS_OF_COMMAND, Fault
+from .catalogue import (
+    EACH,
+    EACH_OF_COMMAND,
+    EACH_OF_TRANSFER,
+    GROUPS,
+    GROUPS_OF_COMMAND,
+    GROUPS_OF_TRANSFER,
+    MOMENTS,
+    OF_RELAYS,
+    OF_TRANSFER,
+    RELAYS,
+    RELAYS_OF_COMMAND,
+    Fault,
+)
 
 SHAPES = ("push", "pull", "through", "beside")
 HONEST = ("cat", "dd", "gzip", "zstd", "mbuffer", "tar")  # end with an error when a read does
@@ -29,6 +42,8 @@ class Kind:
     group_size: int  # and of one that is hit at once
     shapes: tuple[str, ...]
     peers: tuple[str, ...]
+    sinks: tuple[str, ...] = SINKS
+    moments: tuple[str, ...] = MOMENTS
 
     @property
     def pair(self) -> int:
@@ -39,6 +54,21 @@ TASK = Kind("task", EACH, GROUPS, OF_RELAYS, 20, 10, SHAPES, ("localhost", "h2")
 # its remote command is one
 COMMAND = Kind(
     "command", EACH_OF_COMMAND, GROUPS_OF_COMMAND, RELAYS_OF_COMMAND, 20, 4, SHAPES[:3], ("", "-b", "--listen=remote")
+)
+# for its sink: the old file, if there is one, and what is sent
+FILES = ("old", "new", "sparse", "become")
+# "local": a host of the inventory with a local connection, which is the controller, too
+TRANSFER = Kind(
+    "transfer",
+    EACH_OF_TRANSFER,
+    GROUPS_OF_TRANSFER,
+    [],
+    12,
+    6,
+    ("push", "pull"),
+    ("localhost", "h2", "local"),
+    FILES,
+    OF_TRANSFER,
 )
 
 
@@ -52,12 +82,17 @@ class Run:
     sink: str
     part: float  # of the stream, at the moment "stream"
     delay: float  # seconds from the start of the handshake
-    command: bool = False  # it is one of the command, not a task
+    kind: str = "task"  # the name of its Kind
     encrypted: bool = False
 
     @property
     def name(self) -> str:
         return f"run{self.number}"
+
+    @property
+    def command(self) -> bool:
+        """Whether it is one of the command, not a task."""
+        return self.kind == "command"
 
     @property
     def stages(self) -> dict[str, str]:
@@ -87,6 +122,8 @@ def of_relay(kind: Kind, batch: int, place: int) -> tuple[Fault, str] | None:
     When all faults have been drawn they are drawn again, and then each fourth is of a relay; so is the first group.
     """
     every = [(fault, moment) for moment in ("stream", "last", "first") for fault in kind.relays]
+    if not every:
+        return None
     if place < kind.each_size:
         cycle, index = divmod(batch * kind.each_size + place, len(pairs(kind.each)))
         return every[index // 4 % len(every)] if cycle % 2 and index % 4 == 0 else None
@@ -115,10 +152,10 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         moment=moment,
         shape=shape,
         peer=chance.choice(kind.peers),
-        sink=chance.choice(SINKS),
+        sink=chance.choice(kind.sinks),
         part=chance.uniform(0.05, 0.95),
         delay=chance.uniform(0, 0.06),
-        command=kind is COMMAND,
+        kind=kind.name,
         # the last draw: without it the runs are what they were
         encrypted=chance.random() < ENCRYPTED or fault.victim in RELAYS,
     )

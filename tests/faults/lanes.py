@@ -15,11 +15,13 @@ from typing import Any
 from tests.hosts import Fleet, HostSpec
 from tests.system import playbook, program
 
+from . import moves, transfers
 from .commands import FULL, payload
 from .draw import Run
-from .judge import judge
+from .judge import Judged, judge
 from .machine import Batch
 from .tasks import Tasks
+from .transfers import Transfers
 from .typed import Typed
 
 HOSTS = ("controller", "h1", "h2")
@@ -40,6 +42,7 @@ class Lane:
         self.work = folder / "work"
         self.work.mkdir()
         payload(self.work)
+        moves.sources(self.work)
         self.program = program.build(self.work / "socketpipe", collections)
         for name in HOSTS:
             self.mount(name)
@@ -48,13 +51,7 @@ class Lane:
         self.fleet[name].run(["sh", "-c", f"mkdir -p {FULL}; mount -n -t tmpfs -o size=128k none {FULL}"])
 
     def run(self, runs: list[Run]) -> Lines:
-        batch: Batch
-        if runs[0].command:
-            batch = Typed(self.fleet, runs, self.work, self.program)
-        else:
-            batch = Tasks(self.fleet, runs, self.work, self.env)
-        batch.perform()
-        judged = [judge(batch, name) for name in batch.runs]
+        batch, judged = self.judged(runs)
         unexplained = batch.left if not any(each.problems for each in judged) else []
         for commands in batch.commands.values():
             commands.remove()
@@ -66,6 +63,19 @@ class Lane:
         if unexplained:
             lines[0]["problems"] += [f"left behind by some run: {trace[:300]}" for trace in unexplained]
         return lines
+
+    def judged(self, runs: list[Run]) -> tuple[Batch, list[Judged]]:
+        if runs[0].kind == "transfer":
+            moves = Transfers(self.fleet, runs, self.work, self.env)
+            moves.perform()
+            return moves, [transfers.judge(moves, name) for name in moves.runs]
+        batch: Batch
+        if runs[0].command:
+            batch = Typed(self.fleet, runs, self.work, self.program)
+        else:
+            batch = Tasks(self.fleet, runs, self.work, self.env)
+        batch.perform()
+        return batch, [judge(batch, name) for name in batch.runs]
 
 
 def serve(folder: str, todo: Any, done: Any) -> None:

@@ -16,7 +16,7 @@ from tests.system import anatomy
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.traces import Traces
 
-from .catalogue import GROUPS, OF_COMMANDS, RELAYS, RUNNING, STAGES, Fault
+from .catalogue import GROUPS, RELAYS, RUNNING, STAGES, Fault
 from .commands import FULL, Commands
 from .draw import Run
 
@@ -24,6 +24,7 @@ ASSEMBLY = 60.0  # seconds for all runs of a batch to come to their moments
 LIMIT = 100.0  # seconds from then on until all are over: connect_timeout, dead peers, the graces of stages that stay
 CLEAN = 20.0  # seconds after that for all to be gone
 DYING = 0.3  # seconds for a signal to have its effect
+EARLY = ("connect", "handshake", "linked", "first", "stream")
 DEAD_PEER, CONNECT_TIMEOUT = 6, 20
 
 
@@ -40,15 +41,19 @@ class Batch(abc.ABC):
     def __init__(self, fleet: Fleet, runs: list[Run], work: Path) -> None:
         self.fleet = fleet
         self.runs = {run.name: run for run in runs}
-        self.commands = {run.name: Commands(run, work) for run in runs}
-        self.together = runs[0].fault in GROUPS
-        self.struck = {run.name for run in runs if run.fault in OF_COMMANDS}
+        self.commands = {run.name: self.commands_of(run, work) for run in runs}
+        self.together = runs[0].fault.name in {fault.name for fault in GROUPS}
+        # by what happens without our help
+        self.struck = {run.name for run in runs if not run.fault.victim and not self.together}
         self.ids: dict[str, str] = {}  # of the runs that were seen, as the ends' labels have them
         self.outcomes: dict[str, Outcome] = {}
         self.left: list[str] = []
         self.hung = False
 
     # -- what each kind of run has of its own
+
+    def commands_of(self, run: Run, work: Path) -> Commands:
+        return Commands(run, work)
 
     @abc.abstractmethod
     def begin(self) -> None:
@@ -88,7 +93,7 @@ class Batch(abc.ABC):
         """From the start to the last trace that is left."""
         before = Traces(self.fleet)
         for commands in self.commands.values():
-            commands.prepare()
+            commands.prepare(self.fleet)
         self.begin()
         try:
             self.strike_all()
@@ -122,7 +127,7 @@ class Batch(abc.ABC):
         run, commands = self.runs[name], self.commands[name]
         if not commands.file("at").exists():
             return False
-        return run.moment not in RUNNING or commands.file("started").exists()
+        return run.moment not in RUNNING or commands.sink_started()
 
     def let_go(self, name: str) -> None:
         for suffix in ("start", "go"):
@@ -154,9 +159,10 @@ class Batch(abc.ABC):
 
     def strike(self, run: Run, everything: list[Proc]) -> None:
         """One run's own fault, if it needs us; then it may go on."""
-        if run.moment == "handshake":
+        commands = self.commands[run.name]
+        if commands.release:
             self.see(everything)
-            self.commands[run.name].file("start").touch()
+            commands.file(commands.release).touch()
             time.sleep(run.delay)
             everything = self.everything()
         if run.fault.victim:
@@ -166,10 +172,11 @@ class Batch(abc.ABC):
                 if run.fault.victim in RELAYS and run.fault.number != signal.SIGSTOP:
                     anatomy.send(proc, signal.SIGCONT)
                 self.struck.add(run.name)
-                if run.moment in ("last", "after"):
+                if run.moment not in EARLY:
                     self.let_die(proc)
         else:
             self.see(everything)
+            commands.strike(self.fleet)
         if run.fault.name not in ("timeout", "sink ignores timeout"):
             self.let_go(run.name)
 
@@ -194,9 +201,9 @@ class Batch(abc.ABC):
 
     def strike_together(self) -> None:
         fault, h1 = self.runs[next(iter(self.runs))].fault, self.fleet["h1"]
-        for name, run in self.runs.items():
-            if run.moment == "handshake":
-                self.commands[name].file("start").touch()
+        for commands in self.commands.values():
+            if commands.release:
+                commands.file(commands.release).touch()
         time.sleep(next(iter(self.runs.values())).delay)
         if fault.name == "freeze":
             self.freeze()
