@@ -177,6 +177,24 @@ def test_three_hosts(launch: Launch, tmp_path: Path) -> None:
     nothing_ran(ends, tmp_path)
 
 
+def test_the_third_host_is_late(launch: Launch, tmp_path: Path) -> None:
+    """The one in the middle, which only listens, waits for both of its neighbours."""
+    plan = plan_for(tmp_path, names="abc")
+    for one, other in (("a", "c"), ("c", "a"), ("b", "a"), ("b", "c")):
+        plan.dial.pop((one, other))
+    first = launch(plan, only=["a", "b"])
+    time.sleep(1.5)
+    second = launch(plan, only=["c"])
+    assert set(outcomes(second.wait(), "c").values()) == {"ok"}
+    assert set(outcomes(first.wait(), "a").values()) == {"ok"}
+
+
+def test_nobody_to_meet(launch: Launch, tmp_path: Path) -> None:
+    """All stages are on one host."""
+    plan = plan_for(tmp_path, silent="a", names="aaa", connect_timeout=300)
+    assert outcomes(launch(plan).wait(), "a") == {}
+
+
 def test_a_command_that_is_not_there_is_found(launch: Launch, tmp_path: Path) -> None:
     plan = plan_for(tmp_path, connect_timeout=0.5)
     plan.stage("remote")["argv"] = ["no-such-command"]

@@ -36,6 +36,7 @@ class Preflight(Exchange):
         checked = plan.copy()
         checked["links"] = list(one_each.values())
         super().__init__(checked)
+        self.others = {link["end"] for link in checked["links"]}
         self.attempts: "list[Attempt]" = [a for d in self.all_diallers() for a in d.attempts]
         self.over: "list[Connection]" = []  # whose other end has reported that it is done
         self.told: "list[Connection]" = []  # to which this end has reported that it is done
@@ -50,7 +51,7 @@ class Preflight(Exchange):
             self.dial_all(now)
             self.serve(poll(self.fds(), 0.05), time.monotonic())
             self.note_known(time.monotonic())
-            if self.met_at and self.done():
+            if self.others <= set(self.met_at) and self.done():
                 self.say_goodbye()
                 if all(connection in self.over for connection in self.proved()):
                     break
