@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ansible import constants as C
@@ -25,6 +25,7 @@ LOOPBACK = ["127.0.0.1", "::1"]
 # connections that close an end's standard output when the controller dies; others, as to containers, keep it open
 TELLING = ("ssh", "local", "paramiko_ssh", "libssh")
 LOCALHOSTS = ("localhost", "127.0.0.1", "::1")
+LOGIN = ("", "")  # the user of a host that becomes nobody else
 
 
 class Host:
@@ -52,6 +53,18 @@ class Host:
         """The name of the become program, "" for none."""
         plugin = self.executor._connection.become if self.executor is not None else None
         return "" if plugin is None else os.path.basename(str(plugin.get_option("become_exe") or plugin.name))
+
+    @property
+    def user(self) -> tuple[str, str]:
+        """(the name of the become method, the user that it becomes), or LOGIN."""
+        plugin = self.executor._connection.become if self.executor is not None else None
+        if plugin is None:
+            return LOGIN
+        try:
+            user = plugin.get_option("become_user")
+        except KeyError:  # it has no such option
+            user = None
+        return plugin.name.rpartition(".")[2], str(user or "")
 
     @property
     def takes_stdin(self) -> bool:
@@ -121,11 +134,24 @@ def is_controller(name: str, task_vars: Mapping[str, Any]) -> bool:
 def inventory_host(
     action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
 ) -> Host:
-    """Another inventory host, with its own variables; raises HostError.  Main thread only, because it templates."""
+    """Another inventory host, with its own variables; raises HostError.
+
+    It becomes another user with ``become``, or if its variables say so.
+    """
+    return as_user(action, name, task_vars, become or None, become_user)
+
+
+def as_user(
+    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool | None, become_user: str | None
+) -> Host:
+    """A host with its own variables; raises HostError.  Main thread only, because it templates.
+
+    ``become``: None for what its variables say.
+    """
     if name not in task_vars["hostvars"]:
         raise HostError(f"there is no host {name!r} in the inventory", UNKNOWN)
     variables = task_vars["hostvars"][name]
-    become = become or boolean(variables.get("ansible_become", False))
+    become = boolean(variables.get("ansible_become", False)) if become is None else become
     if become_user and not become:
         raise HostError(f"a become user is given for {name}, which has no become", NO_BECOME)
     executor = executor_for(action, name, task_vars, become, become_user)
@@ -164,39 +190,46 @@ def environment_of(action: ActionBase) -> dict[str, str]:
     return {str(key): str(value) for key, value in environment.items()}
 
 
-def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str, given: list[str]) -> None:
-    """Put the addresses to dial into a plan with two ends, and what is only in their variables; raises HostError.
+def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str = "", given: Sequence[str] = ()) -> None:
+    """Put the addresses to dial into a plan, and what is only in the variables of its hosts; raises HostError.
 
     ``given``: the addresses of the end ``dialled``, instead of those in its variables and the detected ones.
     """
     follow_variables(plan, hosts)
-    possible = False
-    for dialler, target in itertools.permutations(hosts, 2):
-        addresses, ssh_client = dial_addresses(hosts[dialler], hosts[target])
-        instead = [] if same_machine(hosts[dialler], hosts[target]) else hosts[target].given.addresses
-        if given and target == dialled:
-            instead = given
-        if instead:
-            addresses = [found for name in instead for found in given_addresses(name)]
-            ssh_client = False
-        plan.reach(dialler, target, addresses, ssh_client)
-        possible = possible or (plan.ends[target]["listen"] and bool(addresses or ssh_client))
-    if not possible:
-        names = " and ".join(host.name for host in reversed(list(hosts.values())))
-        raise HostError(f"neither of {names} has an address that the other could dial", NO_ADDRESS)
+    joined = {frozenset((link["writer"], link["reader"])) for link in plan.links}
+    for pair in itertools.combinations(hosts, 2):
+        if frozenset(pair) not in joined:
+            continue
+        names = " and ".join(hosts[end].name for end in reversed(pair))
+        if not any(plan.ends[end]["listen"] for end in pair):
+            raise HostError(f"neither of {names} may listen: set {LISTEN} to true for one of them")
+        possible = [reach_one(plan, hosts, each, dialled, given) for each in itertools.permutations(pair)]
+        if not any(possible):
+            raise HostError(f"neither of {names} has an address that the other could dial", NO_ADDRESS)
+
+
+def reach_one(plan: Plan, hosts: Mapping[str, Host], pair: tuple[str, ...], dialled: str, given: Sequence[str]) -> bool:
+    """The same for one host, (the end that dials, the other one); whether it can dial the other."""
+    dialler, target = pair
+    addresses, ssh_client = dial_addresses(hosts[dialler], hosts[target])
+    instead = [] if same_machine(hosts[dialler], hosts[target]) else hosts[target].given.addresses
+    if given and target == dialled:
+        instead = list(given)
+    if instead:
+        addresses = [found for name in instead for found in given_addresses(name)]
+        ssh_client = False
+    plan.reach(dialler, target, addresses, ssh_client)
+    return plan.ends[target]["listen"] and bool(addresses or ssh_client)
 
 
 def follow_variables(plan: Plan, hosts: Mapping[str, Host]) -> None:
-    """Take from the variables of both hosts what the task does not set: who listens, and where; raises HostError."""
+    """Take from the variables of the hosts what the task does not set: who listens, and where."""
     auto = all(end["listen"] for end in plan.ends.values())
     for name, host in hosts.items():
         end = plan.ends[name]
         end["listen"] = host.given.listens if auto else end["listen"]
         if host.given.ports and not plan.options.get("ports"):
             end["ports"] = plan.candidates(host.given.ports)
-    if not any(end["listen"] for end in plan.ends.values()):
-        names = " and ".join(host.name for host in reversed(list(hosts.values())))
-        raise HostError(f"neither of {names} may listen: set {LISTEN} to true for one of them")
 
 
 def same_machine(one: Host, other: Host) -> bool:

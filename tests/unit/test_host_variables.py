@@ -14,6 +14,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan impo
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._connections import HostError
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._host_variables import Reachable, reachable
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._hosts import Host, reach
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import sh
 
 
 @pytest.mark.parametrize(("variables", "expected"), [
@@ -61,6 +62,7 @@ def made(listen: str = "auto", remote: Reachable | None = None, peer: Reachable 
         plan.add_end(end, listen=listen in ("auto", end))
         hosts[end] = Host(end, None, [], end, said or Reachable())
         hosts[end].on_controller, hosts[end].addresses = False, [f"{end}.detected"]
+    plan.chain([("remote", sh("remote", "")), ("peer", sh("peer", ""))])
     reach(plan, hosts, "remote" if listen == "remote" else "peer", given)
     return plan
 
@@ -102,6 +104,7 @@ def test_a_host_dials_itself_over_loopback() -> None:
     plan = Plan({})
     plan.add_end("remote")
     plan.add_end("peer")
+    plan.chain([("remote", sh("remote", "")), ("peer", sh("peer", ""))])
     reach(plan, {end: Host("h1", None, [], "h1", Reachable(["192.0.2.1"])) for end in ("remote", "peer")}, "peer", [])
     assert plan.dial["peer", "remote"]["addresses"] == ["127.0.0.1", "::1"]
 
@@ -116,3 +119,47 @@ def test_somebody_has_to() -> None:
     with pytest.raises(HostError) as caught:
         made(remote=Reachable(listens=False), peer=Reachable(listens=False))
     assert str(caught.value) == "neither of peer and remote may listen: set socketpipe_listen to true for one of them"
+
+
+def chain_of(said: dict[str, Reachable]) -> Plan:
+    """A plan with a link from each host to the next."""
+    plan = Plan({})
+    hosts = {}
+    for end, each in said.items():
+        plan.add_end(end)
+        hosts[end] = Host(end, None, [], end, each)
+        hosts[end].on_controller, hosts[end].addresses = False, [f"{end}.detected"]
+    plan.chain([(end, sh(end, "")) for end in said])
+    reach(plan, hosts)
+    return plan
+
+
+def test_only_neighbours_are_dialled() -> None:
+    plan = chain_of({"a": Reachable(["a.said"], [5000]), "b": Reachable(), "c": Reachable(listens=False)})
+    assert {pair: where["addresses"] for pair, where in plan.dial.items()} == {
+        ("a", "b"): ["b.detected"],
+        ("b", "a"): ["a.said"],
+        ("b", "c"): ["c.detected"],
+        ("c", "b"): ["b.detected"],
+    }
+    assert [end["listen"] for end in plan.ends.values()] == [True, True, False]
+    assert plan.ends["a"]["ports"] == [5000]
+    assert "c" not in plan.for_end("b")["dial"], "it does not listen"
+
+
+@pytest.mark.parametrize(("b", "c", "sentence"), [
+    (Reachable(listens=False), Reachable(), ""),
+    (
+        Reachable(listens=False),
+        Reachable(listens=False),
+        "neither of c and b may listen: set socketpipe_listen to true for one of them",
+    ),
+])  # fmt: skip
+def test_each_link_needs_a_listener(b: Reachable, c: Reachable, sentence: str) -> None:
+    """It is not enough that another host of the chain listens."""
+    if not sentence:
+        assert chain_of({"a": Reachable(), "b": b, "c": c}).links
+        return
+    with pytest.raises(HostError) as caught:
+        chain_of({"a": Reachable(), "b": b, "c": c})
+    assert str(caught.value) == sentence
