@@ -7,20 +7,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._end.wire import bounded
 from ..module_utils._run import sentences
-from ..module_utils._run.beginning import who_tried_what
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
-from ..module_utils._run.result import preflight_result, refused, shape, summary
-from ..module_utils._run.verdict import MSG_MOST, Verdict
+from ..module_utils._run.result import refused, summary
+from ..module_utils._run.verdict import Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
-from ..plugin_utils._script import ScriptError, read_file, read_program
 from ..plugin_utils._task_options import (
     PIPE_SPEC,
     OptionError,
@@ -31,11 +28,13 @@ from ..plugin_utils._task_options import (
     settings,
 )
 from ..plugin_utils._task_refusal import ASYNC, about_host, hide
-from ..plugin_utils._task_run import TaskRun, encrypt, one_line
+from ..plugin_utils._task_result import concluded, not_run, preflight
+from ..plugin_utils._task_run import TaskRun, encrypt
+from ..plugin_utils._task_script import script_reader
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Sample
-    from ..module_utils._run.records import Cause, Result
+    from ..module_utils._run.records import Result
 
 REMOTE = "remote"
 PEER = "peer"
@@ -79,12 +78,8 @@ class ActionModule(ActionBase):
         for warning in warnings:
             display.warning(warning)
         if self._task.check_mode:
-            result = shape(plan, names, None, None)
-            what = ", ".join(f"{stage['name']} on {stage['host']}" for stage in result["stages"])
-            result["msg"] = f"would run {what}"
-            if args["preflight"]:
-                result["changed"] = False
-                result["msg"] = f"would check the network between {names[PEER]} and {names[REMOTE]}"
+            checked = f"between {names[PEER]} and {names[REMOTE]}" if args["preflight"] else ""
+            result = not_run(plan, names, checked)
             result["peer"] = names[PEER]
         else:
             result = self._execute(plan, hosts, names, args)
@@ -98,7 +93,8 @@ class ActionModule(ActionBase):
         if args["input"] is None and args["output"] is None:
             raise OptionError("input or output is required: the command on the peer to join remote to")
         given = {"input": args["input"], "remote": args["remote"], "output": args["output"]}
-        parsed = {option: parse_stages(option, value, self._read) for option, value in given.items()}
+        read = script_reader(self)
+        parsed = {option: parse_stages(option, value, read) for option, value in given.items()}
         if not parsed["remote"][0]:
             raise OptionError("remote: the command is empty")
         plan = Plan(settings(args))
@@ -110,25 +106,6 @@ class ActionModule(ActionBase):
         for stage in plan.ends[REMOTE]["stages"]:
             stage["environment"] = {**hosts_of.environment_of(self), **stage["environment"]}
         return plan, [warning for _stages, warnings in parsed.values() for warning in warnings]
-
-    def _read(self, name: str) -> bytes:
-        """A script, found in the directories of a role or playbook; raises ScriptError and OSError."""
-        try:
-            path = self._find_needle("files", name)
-        except AnsibleError as exc:
-            raise ScriptError(one_line(exc)) from None
-        return read_program(path, self._read_file)
-
-    def _read_file(self, name: str) -> bytes:
-        """A file of a script, decrypted if it is a vault; raises ScriptError and OSError."""
-        try:
-            path = self._loader.get_real_file(name)
-        except AnsibleError as exc:
-            raise ScriptError(one_line(exc)) from None
-        try:
-            return read_file(path)
-        finally:
-            self._loader.cleanup_tmp_file(path)
 
     def _hosts(self, name: str, args: PipeArgs, task_vars: dict[str, Any]) -> dict[str, hosts_of.Host]:
         """Both hosts; raises HostError."""
@@ -154,43 +131,10 @@ class ActionModule(ActionBase):
         outcomes = TaskRun(plan, hosts, show).outcomes()
         verdict = Verdict(plan, outcomes, names)
         if args["preflight"] and not verdict.cause_of_launch:
-            return self._preflight(plan, names, verdict)
-        result = shape(plan, names, verdict, time.monotonic() - began)
+            return preflight(plan, names, verdict)
         for report in verdict.reports.values():
             for warning in report.get("warnings", ()):
                 display.warning(sentences.warning(warning))
-        if verdict.skipped:
-            result["skipped"], result["changed"] = True, False
-            result["msg"] = f"skipped, since {verdict.skipped}"
-        elif verdict.cause:
-            if verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[REMOTE]:
-                raise AnsibleConnectionFailure(outcomes[REMOTE]["error"])
-            result["failed"], result["msg"] = True, verdict.cause["msg"]
-        else:
-            result["msg"] = "ok"
-        return result
-
-    def _preflight(self, plan: Plan, names: dict[str, str], verdict: Verdict) -> Result:
-        """The result of a preflight, which fails if no direction works, or if the encryption cannot be had."""
-        from ..module_utils._run.forecast import cause_of, forecast, in_words  # needed only here
-
-        tried = preflight_result(names, verdict.reports)
-        works = sorted({f"{t['from']} reaches {t['to']} at {t['address']}" for t in tried if t["ok"]})
-        not_so = sorted({f"{t['from']} to {t['to']} at {t['address']}: {t['outcome']}" for t in tried if not t["ok"]})
-        result = shape(plan, names, None, None)
-        result["changed"], result["preflight"] = False, tried
-        words = works + not_so
-        found = forecast(plan, names, verdict.reports)
-        if found:
-            result["encryption"], words = found, words + in_words(found)
-            result["cause"] = cause_of(found)
-        if result["cause"]:
-            result["failed"], words = True, [result["cause"]["msg"], *words]
-        result["msg"] = bounded("; ".join(words), MSG_MOST, last=False)
-        if not works:
-            result["failed"] = True
-            sentence = f"neither host can reach the other. {who_tried_what(verdict, plan.ends)}"
-            result["msg"] = bounded(sentence, MSG_MOST, last=False)
-            cause: Cause = {"kind": "not connected", "host": names[REMOTE], "msg": result["msg"]}
-            result["cause"] = cause
-        return result
+        if verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[REMOTE]:
+            raise AnsibleConnectionFailure(outcomes[REMOTE]["error"])
+        return concluded(plan, names, verdict, time.monotonic() - began)

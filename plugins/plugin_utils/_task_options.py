@@ -49,13 +49,8 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
 
 
 class LinkArgs(TypedDict):
-    """The validated options of the connection; ports and rates are not yet converted."""
+    """The validated options of links; ports and rates are not yet converted."""
 
-    peer: str
-    peer_become: bool
-    peer_become_user: str | None
-    listen: str
-    address: list[str] | None
     ports: list[str] | None
     connect_timeout: int  # seconds, as the next two and progress
     stall_timeout: int
@@ -65,15 +60,30 @@ class LinkArgs(TypedDict):
     progress: int
 
 
-class PipeArgs(LinkArgs):
-    """The validated options of a pipe; commands and the name of the fact are not yet converted."""
+class PeerArgs(LinkArgs):
+    """The same, and those of a peer."""
+
+    peer: str
+    peer_become: bool
+    peer_become_user: str | None
+    listen: str
+    address: list[str] | None
+
+
+class RunArgs(LinkArgs):
+    """The validated options of links, and of their commands; the name of the fact is not yet converted."""
+
+    full_reads: bool | None
+    preflight: bool
+    fact: Any
+
+
+class PipeArgs(PeerArgs, RunArgs):
+    """The validated options of a pipe; commands are not yet converted."""
 
     input: Any
     remote: Any
     output: Any
-    full_reads: bool | None
-    preflight: bool
-    fact: Any
 
 
 SHELL_WORD = re.compile(r"[<>|&;]+|[0-9]*[<>]+[&/\w.-]+")  # a word with a special meaning in a shell
@@ -85,8 +95,8 @@ class OptionError(ValueError):
     """An invalid value from the user; the text names the option and the reason."""
 
 
-def settings(args: PipeArgs) -> Options:
-    """The validated arguments of a pipe as settings of a plan; raises OptionError."""
+def settings(args: RunArgs) -> Options:
+    """The validated arguments of a task as settings of a plan; raises OptionError."""
     return {**link_settings(args), "full_reads": args["full_reads"], "preflight": args["preflight"]}
 
 

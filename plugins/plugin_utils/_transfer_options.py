@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ._task_options import PIPE_SPEC, LinkArgs, OptionError
+from ._task_options import PIPE_SPEC, OptionError, PeerArgs
 
 # options of the connection, which transfer has as well
 OF_LINK = (
@@ -29,7 +29,7 @@ TRANSFER_SPEC: dict[str, dict[str, Any]] = {
 }
 
 
-class TransferArgs(LinkArgs):
+class TransferArgs(PeerArgs):
     """The validated options of a transfer; the mode is not yet converted."""
 
     src: str

@@ -113,9 +113,10 @@ def shape(launched: bool) -> dict[str, Any]:
 
 
 def added_by_the_action() -> set[str]:
-    """The keys that plugins/action/pipe.py itself writes into ``result``."""
+    """The keys that the action itself, and what it shares with others, writes into ``result``."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((ROOT / "plugins" / "action" / "pipe.py").read_text(encoding="utf-8"))):
+    sources = [ROOT / "plugins" / name for name in ("action/pipe.py", "plugin_utils/_task_result.py")]
+    for node in (node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store) and named(node.value):
             found.add(ast.literal_eval(node.slice))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and named(node.func.value):
@@ -194,7 +195,7 @@ def causes() -> Iterator[ast.Dict]:
         "plugins/module_utils/_run/beginning.py",
         "plugins/module_utils/_run/forecast.py",
         "plugins/module_utils/_run/verdict.py",
-        "plugins/action/pipe.py",
+        "plugins/plugin_utils/_task_result.py",
         "plugins/module_utils/_run/result.py",
     ):
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):

@@ -173,7 +173,7 @@ if TYPE_CHECKING:
         ok: bool
         bytes: "int | None"
         elapsed: "float | None"
-        peer: str
+        peer: NotRequired[str]
         rc: "dict[str, int | None]"  # by the names of the stages
 
     class Result(TypedDict):

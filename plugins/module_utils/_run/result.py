@@ -250,15 +250,17 @@ def bytes_at_the_end(plan: "Plan", links: "list[LinkResult]") -> "int | None":
 
 def summary(result: "Result") -> "Summary":
     """The fact, without argv, stderr and environment, because it may be cached on a disk."""
-    return {
+    told: "Summary" = {
         "run": result["run"],
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "ok": True,
         "bytes": result["bytes"],
         "elapsed": result["elapsed"],
-        "peer": result["peer"],
         "rc": {stage["name"]: stage["rc"] for stage in result["stages"]},
     }
+    if "peer" in result:
+        told["peer"] = result["peer"]
+    return told
 
 
 def preflight_result(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list[Tried]":
