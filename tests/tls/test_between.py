@@ -102,6 +102,8 @@ class Stop(Records):
 
 RECORD = b"\x17\x03\x03"
 CUT, CHANGED = {"cut on the way"}, {"changed on the way", "cut on the way"}
+# after an invalid header the kernel shows one error; who takes it for the end has stopped before the writer
+JUNK = CHANGED | {"stopped reading"}
 # name: (what is done to the stream, how it is ended, the cause)
 MEDDLERS: dict[str, tuple[Meddle | type[Records], str, set[str]]] = {
     "nothing": (pass_on, "", set()),
@@ -111,7 +113,7 @@ MEDDLERS: dict[str, tuple[Meddle | type[Records], str, set[str]]] = {
     "a reset of both": (stop, "both reset", CUT),
     "a bit": (flip, "", CHANGED),
     "a replay": (replay, "", CHANGED),
-    "junk": (inject, "", CHANGED),
+    "junk": (inject, "", JUNK),
     "a gap": (drop, "", CHANGED),
     "a swap": (Swap, "", CHANGED),
     "an end of file between records": (Stop, "fin", CUT),

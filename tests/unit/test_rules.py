@@ -363,8 +363,14 @@ print(count)
 
 
 @pytest.mark.parametrize("size", [0, 100, 3 * MEGA])
-def test_a_reader_that_shuts_its_own_sending_side(launch: Launch, size: int) -> None:
-    ends = launch(two(sh("input", "head -c %d /dev/zero" % size), py("output", HALF_CLOSE))).wait().ok()
+def test_a_reader_that_shuts_its_own_sending_side(launch: Launch, tmp_path: Path, size: int) -> None:
+    """It does so before the end of file arrives; afterwards the end may take it for a reset, if it looks too late."""
+    shut = tmp_path / "shut"
+    script = "head -c %d /dev/zero" % size
+    if size:  # else the sink starts after the end of file
+        script += "; while [ ! -e %s ]; do sleep 0.01; done" % shut
+    sink = HALF_CLOSE.replace("count = 0", "open(%r, 'w').close(); count = 0" % str(shut))
+    ends = launch(two(sh("input", script), py("output", sink))).wait().ok()
     assert ends.stage("output")["stdout"] == "%d\n" % size
 
 
