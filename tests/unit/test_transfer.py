@@ -32,7 +32,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer impo
     sender,
     sink,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD, Reader
 
 OLD = b"old"
 MODE = 0o640
@@ -91,8 +91,8 @@ def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object]
     writer.start()
     real = sink.Sink.receive
 
-    def received(made: sink.Sink, stream: int) -> None:
-        real(made, stream)
+    def received(made: sink.Sink, reader: Reader) -> None:
+        real(made, reader)
         if meanwhile:
             meanwhile()
 

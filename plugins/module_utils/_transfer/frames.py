@@ -27,10 +27,14 @@ class Reader:
     def some(self, most: int) -> memoryview:
         """The next bytes, at most ``most``; empty at the end of the stream."""
         if self.at == self.end:
-            self.at, self.end = 0, os.readv(self.fd, [self.buffer])
+            self.at, self.end = 0, self.fill(most)
         found = self.view[self.at : min(self.end, self.at + most)]
         self.at += len(found)
         return found
+
+    def fill(self, _most: int) -> int:
+        """Read into the empty buffer for a caller that takes so many bytes; returns how many came."""
+        return os.readv(self.fd, [self.buffer])
 
     def head(self) -> "tuple[int, int]":
         """The place and length of the next piece; raises Problem."""

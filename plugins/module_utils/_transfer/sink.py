@@ -91,9 +91,9 @@ class Sink:
 
     # -- the data
 
-    def receive(self, stream: int) -> None:
-        """Write all of the stream; raises Problem unless it is complete, and OSError if it was broken."""
-        reader, size, received = Reader(stream), self.source["size"], 0
+    def receive(self, reader: Reader) -> None:
+        """Write all data of the stream; raises Problem unless it is complete, and OSError if it was broken."""
+        size, received = self.source["size"], 0
         at = synced = 0
         while True:
             place, length = reader.head()
@@ -112,9 +112,8 @@ class Sink:
                 if received - synced >= SYNCED:
                     self.sync()
                     synced = received
-        if place != size or reader.some(1):
-            text = "the stream has %d bytes of the file, not %d" % (place, size)
-            raise Problem(text if place != size else "the stream goes on after its end", kind=INCOMPLETE)
+        if place != size:
+            raise Problem("the stream has %d bytes of the file, not %d" % (place, size), kind=INCOMPLETE)
         try:
             os.ftruncate(self.fd, size)  # a hole at the end
         except OSError as exc:
@@ -262,12 +261,19 @@ def split(command: str) -> "list[str]":
 
 def receive(asked: "dict[str, Any]", stream: int = 0) -> "dict[str, Any]":
     """The subcommand ``receive``; the input comes on standard input."""
+    return received(asked, Reader(stream))
+
+
+def received(asked: "dict[str, Any]", reader: Reader) -> "dict[str, Any]":
+    """Replace the destination by the file that this reads; returns its facts."""
     with opened(raw(asked["path"]), asked["source"], asked["folder"]) as sink:
-        sink.receive(stream)
+        sink.receive(reader)
         sink.settle(asked["wanted"], asked["current"])
         if asked["validate"]:
             sink.validate(asked["validate"])
         sink.flush()
+        if reader.some(1):  # the end of file: whoever sent this was successful
+            raise Problem("the stream goes on after its end", kind=INCOMPLETE)
         # until the exit: a signal to stop comes before it is replaced, or too late, and never hides that
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         sink.commit(asked["backup"], asked["force"])
