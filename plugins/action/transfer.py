@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ..module_utils._run.words import printable
 from ..plugin_utils import _hosts as hosts_of
+from ..plugin_utils import _transfer_hosts as many
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
@@ -24,6 +26,8 @@ from ..plugin_utils._transfer_run import DESTINATION, SOURCE, Network, Transfer
 
 if TYPE_CHECKING:
     from ..plugin_utils._transfer_options import TransferArgs
+
+display = Display()
 
 
 def check_validate(command: str | None) -> None:
@@ -73,6 +77,8 @@ class ActionModule(ActionBase):
         for option in ("src", "dest"):
             if not args[option] or "\0" in args[option]:
                 raise OptionError(f"{option}: {args[option]!r} is not a path")
+        if args["hosts"] is not None:
+            return self._to_hosts(network, mode, name, args, task_vars)
         transfer = self._sides(name, args, task_vars)
         began = time.monotonic()
         source = transfer.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
@@ -99,6 +105,18 @@ class ActionModule(ActionBase):
         if self._task.check_mode and look["do"] != "nothing":
             result["msg"] = "would " + {"move": "transfer it", "settle": "change its attributes"}[look["do"]]
         return result
+
+    def _to_hosts(
+        self, network: Network, mode: int | str | None, name: str, args: TransferArgs, task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        """To many hosts in place of the task's; raises OptionError and HostError."""
+        many.check_hosts(args, task_vars)
+        warning = many.warning(self, task_vars)
+        if warning:
+            display.warning(warning)
+        peer = hosts_of.other(self, args["peer"], task_vars, args["peer_become"], args["peer_become_user"])
+        chain = many.chain_of(self, peer, args["hosts"] or [], task_vars)
+        return many.ToHosts(chain, network, args, mode).run(name, self._task.check_mode, self._task.diff)
 
     @staticmethod
     def _peer_side(args: TransferArgs) -> str:

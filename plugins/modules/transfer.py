@@ -25,6 +25,8 @@ description:
     the file. The new file is renamed only if the stream ended properly, contained the announced size, and the source
     did not change while it was read.
   - Holes of a sparse file are neither sent nor written.
+  - B(To many hosts.) With O(hosts), the file goes from the peer to the first of these hosts, from there to the second,
+    and so on. Each host receives it once and sends it once, so copying to forty hosts takes little longer than to one.
 author:
   - The plumbing.socketpipe contributors (!UNKNOWN)
 extends_documentation_fragment:
@@ -44,6 +46,9 @@ attributes:
     support: full
     details:
       - C(become) applies to the task's host. Use O(peer_become) and O(peer_become_user) for the peer.
+      - With O(hosts), C(become), C(become_user), C(become_method) and C(environment) of the task apply to each of these
+        hosts, as they would if it were the task's host. The variables of a host, such as C(ansible_become), take
+        precedence. Other keywords of the task, such as C(remote_user) and C(become_flags), do not apply to them.
   check_mode:
     support: full
     details:
@@ -57,6 +62,7 @@ attributes:
     details:
       - C(delegate_to) replaces the task's host, not the peer. In M(ansible.posix.synchronize) it replaces the other
         side.
+      - With O(hosts), C(delegate_to) has no effect.
   diff_mode:
     support: full
     details:
@@ -84,6 +90,22 @@ options:
         everybody may write, such as C(/tmp), are refused.
     type: str
     required: true
+  hosts:
+    description:
+      - The hosts of the inventory that get the file, in place of the task's host. Use it in a task with C(run_once).
+        O(dest) and all other options are the same for each host. Their templates are those of the task's host.
+      - All these hosts examine O(dest) at the same time. Those that have the file already are left out.
+        Those that cannot be reached, or that cannot have it, for example because there is no room, are left out as
+        failed. The file is sent along a chain of the others, in the order given.
+      - If a host fails while the file is sent, those behind it do not get the file, and those before it may not get it
+        either. Where the file has been replaced, it stays. Each host has the old or the complete new file. Run the
+        task again to send the file to those that lack it.
+      - The task fails if any host fails. RV(hosts) has the result of each. It never counts as unreachable, so the
+        play goes on if you ignore the failure or handle it with C(rescue).
+      - The slowest host and the slowest connection of the chain determine the rate.
+      - Only with O(direction=push). The peer cannot be one of them.
+    type: list
+    elements: str
   direction:
     description:
       - V(push) - from the peer to the task's host, as M(ansible.builtin.copy) does.
@@ -153,12 +175,15 @@ options:
     description:
       - Which of the two hosts listens for the other. V(peer) is the peer, V(remote) is the task's host, in both
         directions of the file. See O(plumbing.socketpipe.pipe#module:listen).
+      - With O(hosts), V(remote) is the first host of the chain. This option is then for the connection between the
+        peer and that host. For those between the hosts, use C(socketpipe_listen).
     type: str
     choices: [auto, peer, remote]
     default: auto
   address:
     description:
       - Addresses to dial instead of the auto-detected ones. See O(plumbing.socketpipe.pipe#module:address).
+      - With O(hosts), these are addresses of the peer. For the hosts, use C(socketpipe_address).
     type: list
     elements: str
   ports:
@@ -168,12 +193,13 @@ options:
     elements: str
   connect_timeout:
     description:
-      - Seconds to wait until the two hosts are connected.
+      - Seconds to wait until the hosts are connected.
     type: int
     default: 30
   stall_timeout:
     description:
       - Seconds without a byte moving after which the task fails. Set to V(0) to disable.
+      - With O(hosts), it must be longer than O(validate) takes on the slowest host.
     type: int
     default: 0
   dead_peer:
@@ -258,6 +284,16 @@ EXAMPLES = r"""
     backup: true
     checksum: true
 
+- name: Copy an image from the host that has it to all hosts that need it
+  plumbing.socketpipe.transfer:
+    src: /var/lib/libvirt/images/gold.qcow2
+    dest: /var/lib/libvirt/images/gold.qcow2
+    peer: image1
+    peer_become: true
+    hosts: "{{ groups['hypervisors'] }}"
+  become: true
+  run_once: true
+
 # delegate_to replaces the task's host: the file goes from the peer, here the host itself, to fileserver
 
 - name: Copy each host's log to the file server
@@ -297,6 +333,7 @@ cause:
         - V(replaced) - O(dest) is the new file, but something failed afterwards. The message says what.
         - V(validation), V(no tool) - O(validate) failed, or there is no such program.
         - V(incomplete), V(answer) - the stream or the answer of a host is invalid.
+        - V(stopped) - with O(hosts), another host failed, which is RV(cause.host).
         - Any other kind is one of RV(plumbing.socketpipe.pipe#module:cause.kind).
       returned: always
       type: str
@@ -307,17 +344,18 @@ cause:
       type: str
       sample: h1
     msg:
-      description: The same as RV(msg).
+      description: The same as RV(msg). If several of O(hosts) failed, only the failure of the first.
       returned: always
       type: str
       sample: "h1: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
 src:
-  description: The absolute path of the source. After a failure, this and all values below are V(none).
+  description:
+    - The absolute path of the source. After a failure, this and all values below are V(none), except RV(hosts).
   returned: always
   type: str
   sample: /var/lib/libvirt/images/gold.qcow2
 dest:
-  description: The absolute path of the destination, with links resolved.
+  description: The absolute path of the destination, with links resolved. V(none) with O(hosts).
   returned: always
   type: str
   sample: /var/lib/libvirt/images/gold.qcow2
@@ -327,7 +365,7 @@ source_host:
   type: str
   sample: image1
 destination_host:
-  description: The host that has the destination.
+  description: The host that has the destination. V(none) with O(hosts).
   returned: always
   type: str
   sample: h1
@@ -339,6 +377,8 @@ peer:
 size:
   description:
     - The size of the destination in bytes. In check mode, this and the values below are those that it would have.
+    - With O(hosts), this, RV(mtime) and RV(checksum) are those of the source, and the values from RV(owner) to
+      RV(backup_file) are V(none).
   returned: always
   type: int
   sample: 8589934592
@@ -397,7 +437,7 @@ elapsed:
 link:
   description:
     - The link between the two hosts, with the fields of RV(plumbing.socketpipe.pipe#module:links), such as
-      C(encryption). V(none) if no data was sent.
+      C(encryption). V(none) if no data was sent. With O(hosts), it is the link to the first host of the chain.
   returned: always
   type: dict
   sample: {"bytes": 3221225504, "rate": 104857600, "rtt": 0.000212, "slow": "", "encryption": null}
@@ -406,4 +446,39 @@ run:
   returned: always
   type: str
   sample: 1e2b604d58d918c5ceeac7a6fb3f4345
+hosts:
+  description: With O(hosts), the result of each host, by name. Otherwise V(none).
+  returned: always
+  type: dict
+  contains:
+    ok:
+      description: Whether the host has the file, or would have it in check mode.
+      returned: always
+      type: bool
+      sample: true
+    changed:
+      description: Like RV(changed), for this host.
+      returned: always
+      type: bool
+      sample: true
+    cause:
+      description: The failure of this host, with the fields of RV(cause). V(none) if there is none.
+      returned: always
+      type: dict
+      sample: null
+    backup_file:
+      description: Like RV(backup_file), for this host.
+      returned: always
+      type: str
+      sample: null
+  sample:
+    web1: {"ok": true, "changed": true, "cause": null, "backup_file": null}
+    web2:
+      ok: false
+      changed: false
+      cause:
+        kind: no room
+        host: web2
+        msg: "web2: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
+      backup_file: null
 """

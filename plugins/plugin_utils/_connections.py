@@ -45,13 +45,18 @@ def check_connection(name: str, connection: Any) -> None:
 
 
 def executor_for(
-    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool, become_user: str | None
+    action: ActionBase,
+    name: str,
+    task_vars: Mapping[str, Any],
+    become: bool,
+    become_user: str | None,
+    become_method: str | None = None,
 ) -> Executor:
     """Runs commands on an inventory host, with its own variables; raises HostError.  Main thread only: it templates."""
     variables = task_vars["hostvars"][name]
     connection = make_connection(action, name, variables, typed(action, task_vars))
     if become:
-        set_become(connection, name, variables, become_user)
+        set_become(connection, name, variables, become_user, become_method)
     return Executor(
         task=action._task,
         connection=connection,
@@ -139,10 +144,19 @@ def make_connection(
     return connection
 
 
-def set_become(connection: ConnectionBase, name: str, variables: Mapping[str, Any], become_user: str | None) -> None:
-    """Set up become for this connection, from the host's variables; raises HostError."""
+def set_become(
+    connection: ConnectionBase,
+    name: str,
+    variables: Mapping[str, Any],
+    become_user: str | None,
+    become_method: str | None = None,
+) -> None:
+    """Set up become for this connection, from the host's variables; raises HostError.
+
+    ``become_method``: unless the variables have one.
+    """
     context = connection._play_context
-    method = str(variables.get("ansible_become_method") or command_line.CLIARGS["become_method"])
+    method = str(variables.get("ansible_become_method") or become_method or command_line.CLIARGS["become_method"])
     plugin = become_loader.get(method)
     if plugin is None:
         raise HostError(f"{name}: there is no become plugin {method!r}")

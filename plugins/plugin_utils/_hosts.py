@@ -142,11 +142,16 @@ def inventory_host(
 
 
 def as_user(
-    action: ActionBase, name: str, task_vars: Mapping[str, Any], become: bool | None, become_user: str | None
+    action: ActionBase,
+    name: str,
+    task_vars: Mapping[str, Any],
+    become: bool | None,
+    become_user: str | None,
+    become_method: str | None = None,
 ) -> Host:
     """A host with its own variables; raises HostError.  Main thread only, because it templates.
 
-    ``become``: None for what its variables say.
+    ``become``: None for what its variables say; ``become_method``: unless its variables have one.
     """
     if name not in task_vars["hostvars"]:
         raise HostError(f"there is no host {name!r} in the inventory", UNKNOWN)
@@ -154,7 +159,7 @@ def as_user(
     become = boolean(variables.get("ansible_become", False)) if become is None else become
     if become_user and not become:
         raise HostError(f"a become user is given for {name}, which has no become", NO_BECOME)
-    executor = executor_for(action, name, task_vars, become, become_user)
+    executor = executor_for(action, name, task_vars, become, become_user, become_method)
     pythons = interpreters(variables, action._templar)
     return Host(name, executor, pythons, str(executor._get_remote_addr({})), reachable(name, variables))
 

@@ -35,7 +35,7 @@ from ._script import MAIN, add_member, members, read_file
 from ._task_run import TaskRun
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Command, Sample
+    from ..module_utils._end.records import Command, Sample, StageReport
     from ..module_utils._run.records import Advice, Cause, Options
 
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
@@ -171,13 +171,19 @@ def conclude(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advi
 def failure_of(verdict: Verdict, cause: Cause) -> Failure:
     """The problem that the program reported, or else the cause that the engine found."""
     stage = verdict.stages.get(cause.get("stage", ""))
-    said = stage["stderr"] or "" if stage else ""
-    try:
-        problem = json.loads(said.rstrip("\n").rpartition("\n")[2])["problem"]
-        kind, text = str(problem["kind"]), printable(str(problem["msg"]))
-    except (ValueError, KeyError, TypeError):
+    kind, text = reported(stage) if stage else ("", "")
+    if not kind:
         return Failure(cause["kind"], cause["msg"], cause["host"], verdict.started)
     return Failure(kind, text, cause["host"], verdict.started, named=True)
+
+
+def reported(stage: StageReport) -> tuple[str, str]:
+    """The kind and the text of the problem that a program reported; ("", "") for none."""
+    try:
+        problem = json.loads((stage["stderr"] or "").rstrip("\n").rpartition("\n")[2])["problem"]
+        return str(problem["kind"]), printable(str(problem["msg"]))
+    except (ValueError, KeyError, TypeError):
+        return "", ""
 
 
 def answer_of(verdict: Verdict, stage: str, host: str, parse: Callable[[Any], Any]) -> Any:

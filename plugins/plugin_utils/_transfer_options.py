@@ -17,6 +17,7 @@ OF_LINK = (
 TRANSFER_SPEC: dict[str, dict[str, Any]] = {
     "src": {"type": "str", "required": True},
     "dest": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str"},
     "direction": {"type": "str", "default": "push", "choices": ["push", "pull"]},
     "owner": {"type": "str"},
     "group": {"type": "str"},
@@ -34,6 +35,7 @@ class TransferArgs(PeerArgs):
 
     src: str
     dest: str
+    hosts: list[str] | None
     direction: str
     owner: str | None
     group: str | None

@@ -18,7 +18,7 @@ SECOND = 10**9
 # fields that a failure has, too
 NOTHING = (
     *("src", "dest", "source_host", "destination_host", "size", "mtime", "checksum", "owner", "group", "uid", "gid"),
-    *("mode", "backup_file", "bytes", "link", "run", "elapsed", "peer"),
+    *("mode", "backup_file", "bytes", "link", "run", "elapsed", "peer", "hosts"),
 )
 
 
@@ -60,6 +60,7 @@ def shape(
         "bytes": moved.link["bytes"] if moved else None,
         "link": moved.link if moved else None,
         "run": moved.run if moved else None,
+        "hosts": None,
     }
 
 

@@ -31,7 +31,7 @@ from ._task_run import encrypt
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
     from ..module_utils._run.plan import Plan
-    from ..module_utils._run.records import Advice, LinkResult, Options
+    from ..module_utils._run.records import Advice, Joint, LinkResult, Options
 
 ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\n"
 # made once, when Ansible's main process loads the action, for all workers
@@ -39,6 +39,7 @@ PROGRAM = pack(ENTRY, ["_tape/common", "_transfer"], top="socketpipe")
 SOURCE, DESTINATION = "source", "destination"
 SHOWN = "transfer"
 REPLACED = "replaced"  # the kind of a failure after the old file was replaced, as in _transfer/files.py
+STOPPED = "stopped"  # the kind of a failure that only follows another, as in _transfer/files.py
 PATH_MOST = 64 * 1024  # characters
 ADVICE: Advice = {
     "timeout": "connect_timeout",
@@ -83,6 +84,12 @@ ANSWERS = {
         }
     ),
     "receive": record({**FACTS, "backup": path}),
+    "receive-along": record(
+        {
+            "file": optional(record({**FACTS, "backup": path})),
+            "problem": optional(record({"kind": text, "msg": text})),
+        }
+    ),
     "settle": record({**FACTS, "backup": path}),
 }
 
@@ -148,15 +155,18 @@ class Transfer:
         progress = Progress(name, network.progress, plan.neighbours(), limit)
         verdict = conclude(plan, dict(self.hosts), progress, ADVICE)
         if verdict.cause:
-            raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"])
+            raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"], plan.links[0])
         names = {side: host.name for side, host in self.hosts.items()}
         link = link_result(plan.links[0], names, verdict, limit)
         return Moved(self.parsed(verdict, DESTINATION, "receive"), link, plan.run)
 
 
-def after_failure(verdict: Verdict, failure: Failure, dest: str) -> Failure:
-    """A failure that says what is at the destination, if that is not the old file for certain."""
-    source, found = verdict.stages.get(SOURCE), verdict.stages.get(DESTINATION)
+def after_failure(verdict: Verdict, failure: Failure, dest: str, link: Joint) -> Failure:
+    """A failure that says what is at the destination, if that is not the old file for certain.
+
+    ``link``: the one on which the file comes.
+    """
+    source, found = verdict.stages.get(link["source"]), verdict.stages.get(link["destination"])
     failure.started = verdict.started
     if found is not None:
         done = found["rc"] == 0 or failure.kind == REPLACED

@@ -16,9 +16,13 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import verdict
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import files
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import chain, files
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe, transfer
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _transfer_result, _transfer_run
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
+    _transfer_chain,
+    _transfer_result,
+    _transfer_run,
+)
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import OptionError
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._transfer_options import (
@@ -69,6 +73,7 @@ def test_the_result_is_documented() -> None:
     "kind",
     [
         *(files.NOT_A_FILE, files.NOT_PERMITTED, files.READ_ONLY, files.NO_ROOM, files.CHANGED, files.INCOMPLETE),
+        files.STOPPED,
         *(
             files.REPLACED,
             files.VALIDATION,
@@ -90,6 +95,7 @@ def test_advice_names_options() -> None:
     assert {_transfer_run.ADVICE[key] for key in ("timeout", "stalled")} <= set(TRANSFER_SPEC)
 
 
+LINK: Any = {"source": "source", "destination": "destination"}
 MAYBE = "why. /to may have been replaced: it is the old or the new file, and complete"
 
 
@@ -113,18 +119,19 @@ def test_a_failure_says_what_is_there(
         stages["source"] = {"rc": source, "signal": 9 if source is None else None}
     # an end breaks the link of a sink that was killed, whether or not it had been read to its end
     found: Any = SimpleNamespace(stages=stages, started=True, sides={("1", "R"): {"state": "aborted"}})
-    failure = _transfer_run.after_failure(found, Failure(kind, "why", "h1"), "/to")
+    failure = _transfer_run.after_failure(found, Failure(kind, "why", "h1"), "/to", LINK)
     assert (failure.started, failure.msg) == (changed, end)
 
 
 def test_a_failure_before_anything_runs() -> None:
     found: Any = SimpleNamespace(stages={}, started=False, sides={})
-    failure = _transfer_run.after_failure(found, Failure("link", "why", "h1"), "/to")
+    failure = _transfer_run.after_failure(found, Failure("link", "why", "h1"), "/to", LINK)
     assert (failure.started, failure.msg) == (False, "why")
 
 
-def test_the_kind_of_a_failure_after_the_end() -> None:
-    assert _transfer_run.REPLACED == files.REPLACED
+def test_what_both_sides_know() -> None:
+    assert (_transfer_run.REPLACED, _transfer_run.STOPPED) == (files.REPLACED, files.STOPPED)
+    assert _transfer_chain.NEXT == chain.NEXT
 
 
 def test_it_is_in_the_action_group() -> None:

@@ -25,6 +25,7 @@ NO_ROOM = "no room"
 CHANGED = "changed"  # the source, or the place of the new file, changed after the look
 REPLACED = "replaced"  # something failed, but the old file is replaced
 INCOMPLETE = "incomplete"  # the stream ended early, or is none
+STOPPED = "stopped"  # in a chain: a host before this one has failed
 VALIDATION = "validation"
 CHUNK = 1024 * 1024
 

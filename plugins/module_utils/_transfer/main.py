@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program of a transfer, on both hosts: look, send, receive, settle."""
+"""The program of a transfer, on all its hosts: look, send, receive, settle."""
 
 from .._tape.common.call import Call, served
 from .._tape.common.process import end_on_signals
@@ -8,13 +8,14 @@ from .._tape.common.process import end_on_signals
 
 def run(call: Call) -> None:
     # imported here, after the signal handlers are set
-    from . import look, sender, sink
+    from . import chain, look, sender, sink
 
     commands = {
         "look-source": look.look_source,
         "look-destination": look.look_destination,
         "send": sender.send,
         "receive": sink.receive,
+        "receive-along": chain.receive,
         "settle": sink.settle,
     }
     answer = commands[call.words[0]](call.input or {})

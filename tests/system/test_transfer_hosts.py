@@ -1,0 +1,195 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""transfer with hosts: one file from one host to many, along a chain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hosts import Fleet, Host
+
+from .conftest import make_fleet
+from .playbook import Done
+from .test_hosts import carried
+from .test_transfer import OLD, WHEN, source, transfer
+from .together import At, Play, alone, together
+from .traces import SCRATCH
+
+NAMES = ["h2", "h3", "h4", "h5"]
+FOLDER = f"{SCRATCH}/to"  # each host has its own
+DEST = f"{FOLDER}/dest"
+GONE = {"gone": {"of": "h2", "ansible_port": 9}}
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(["h1", *NAMES], tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def folders(fleet: Fleet) -> None:
+    for name in NAMES:
+        fleet[name].run(["mkdir", "-p", FOLDER])
+
+
+@pytest.fixture
+def small(fleet: Fleet, folders: None) -> Iterator[Host]:
+    """On h4, the folder has room for 1 MiB."""
+    host = fleet["h4"]
+    host.run(["mount", "-n", "-t", "tmpfs", "-o", "size=1M", "none", FOLDER])
+    yield host
+    host.run(["umount", "-n", FOLDER])
+
+
+def many(**options: Any) -> dict[str, Any]:
+    return transfer(**{"dest": DEST, "peer": "h1", "hosts": NAMES, "_run_once": True, **options})
+
+
+def large(work: Path, size: int) -> Path:
+    path = work / "large"
+    path.write_bytes(os.urandom(MIB) * (size // MIB))
+    os.utime(path, ns=(WHEN, WHEN))
+    return path
+
+
+def inside(host: Host, path: str = FOLDER) -> list[str]:
+    return sorted(host.run(["ls", "-A", path]).stdout.split())
+
+
+def same(host: Host, path: Path, dest: str = DEST) -> bool:
+    """Whether the host has this file, with its time."""
+    newer = ["[", "!", dest, "-nt", str(path), "-a", "!", str(path), "-nt", dest, "]"]
+    return not any(host.run(each, check=False).returncode for each in (["cmp", str(path), dest], newer))
+
+
+def told(result: dict[str, Any]) -> dict[str, tuple[bool, bool, str]]:
+    """Of each host: ok, changed, the kind of its failure."""
+    found = {name: (each["ok"], each["changed"], each["cause"]) for name, each in result["hosts"].items()}
+    return {name: (ok, changed, cause["kind"] if cause else "") for name, (ok, changed, cause) in found.items()}
+
+
+SAME, NEW = (True, False, ""), (True, True, "")
+
+
+def test_who_gets_it(fleet: Fleet, small: Host, work: Path) -> None:
+    """All that lack it and can have it; the others are told, and left out."""
+    path = large(work, 20 * MIB)
+    fleet["h2"].run(["cp", "-p", str(path), DEST])
+    fleet["h5"].run(["sh", "-c", f"printf %s '{OLD}' >{DEST}; chmod 604 {DEST}"])
+    hosts = ["h2", "h3", "gone", "h4", "h5"]
+    task = many(src=str(path), hosts=hosts, backup=True)
+    here = ["h2", "h3", "h5"]
+    before = carried(fleet["h1"])
+    done = alone(fleet, Play([
+        {"name": "check", **task, "check_mode": True, "diff": True},
+        {"name": "first", **task},
+        {"name": "again", **task},
+        {"name": "mode", **many(src=str(path), hosts=here, mode="0600", checksum=True)},
+        {"name": "nothing", **many(src=str(path), hosts=here)},
+    ], more=GONE, rc=None))  # fmt: skip
+    assert carried(fleet["h1"]) - before < 30 * MIB, "it sends the file once, and to one host"
+    gone, full = (False, False, "unreachable"), (False, False, "no room")
+    wanted = {"h2": SAME, "h3": NEW, "gone": gone, "h4": full, "h5": NEW}
+    for name in ("check", "first"):
+        found = done.of(name)
+        assert (found.status, told(found.result), found.result["changed"]) == ("failed", wanted, True), found.result
+        cause = found.result["cause"]
+        assert (cause["kind"], cause["host"]) == ("unreachable", "gone")
+        start = "2 of 5 hosts failed, gone (unreachable), h4 (no room): no end could be started on gone: "
+        assert found.result["msg"].startswith(start) and found.result["msg"].endswith(cause["msg"])
+    check = done.of("check").result
+    headers = [each["after_header"] for each in check["diff"]]
+    assert headers == [f"h3: {DEST}", f"h5: {DEST}"]
+    first = done.of("first").result["hosts"]
+    assert first["h4"]["cause"]["msg"].startswith(f"h4: there is no room in {FOLDER}: the file needs {20 * MIB} bytes")
+    backup = first["h5"]["backup_file"]
+    assert [name for name in hosts if first[name]["backup_file"]] == ["h5"]
+    again = done.of("again").result
+    assert (told(again), again["changed"]) == ({**wanted, "h3": SAME, "h5": SAME}, False)
+    mode = done.of("mode").result
+    assert (told(mode), mode["msg"], mode["bytes"]) == (dict.fromkeys(here, NEW), "ok", None)
+    assert (mode["size"], mode["source_host"], len(mode["checksum"])) == (20 * MIB, "h1", 64)
+    assert told(done.of("nothing").result) == dict.fromkeys(here, SAME)
+    for name in here:
+        assert same(fleet[name], path)
+        assert fleet[name].run(["stat", "-c", "%a", DEST]).stdout == "600\n"
+    assert inside(small) == []
+    assert inside(fleet["h5"]) == sorted(["dest", os.path.basename(backup)])
+    assert fleet["h5"].run(["cat", backup]).stdout == OLD
+    assert inside(fleet["h2"]) == inside(fleet["h3"]) == ["dest"]
+
+
+@pytest.mark.parametrize("encryption", ["none", "relay"])
+def test_a_sparse_file_along_the_whole_chain(fleet: Fleet, folders: None, work: Path, encryption: str) -> None:
+    """From the controller, with holes, validated on each host, by another user."""
+    path = work / "sparse"
+    with path.open("wb") as file:
+        for place in (0, 3 * MIB, 15 * MIB):
+            file.seek(place)
+            file.write(os.urandom(3 * 4096))
+        file.truncate(64 * MIB)
+    os.utime(path, ns=(WHEN, WHEN))
+    for name in NAMES:
+        fleet[name].run(["chown", "backup1", FOLDER])
+    options = {"peer": "localhost", "encryption": encryption, "validate": "test -s %s", "mode": "0640"}
+    become = {"_become": True, "_become_user": "backup1", "_become_method": "su"}
+    task = many(src=str(path), **options, **become)
+    result = alone(fleet, Play([task])).result
+    assert told(result) == dict.fromkeys(NAMES, NEW), result
+    assert result["bytes"] == 3 * (3 * 4096 + 16) + 16
+    assert (result["link"]["source_host"], result["link"]["destination_host"]) == ("localhost", "h2")
+    assert bool(result["link"]["encryption"]) == (encryption != "none")
+    for name in NAMES:
+        assert same(fleet[name], path) and inside(fleet[name]) == ["dest"]
+        said = fleet[name].run(["stat", "-c", "%U %a %b", DEST]).stdout.split()
+        assert said == ["backup1", "640", str(path.stat().st_blocks)]
+
+
+def refusals(at: At) -> Play:
+    src = source(at)
+    cases: dict[str, dict[str, Any]] = {
+        "pull": {"direction": "pull"},
+        "empty": {"hosts": []},
+        "unknown": {"hosts": ["h2", "h9"]},
+        "twice": {"hosts": ["h2", "h3", "h2"]},
+        "peer": {"hosts": ["h2", "h1"]},
+        "controller": {"hosts": ["127.0.0.1"], "peer": "localhost"},
+        "address": {"address": ["192.0.2.1"], "listen": "remote"},
+        "no source": {"src": f"{at.work}/none"},
+    }
+    return Play([{"name": name, **many(**{"src": src, **case})} for name, case in cases.items()], rc=2)
+
+
+@together(refusals)
+def test_what_is_refused(done: Done, work: Path) -> None:
+    """One sentence each, before anything starts."""
+    said = {each.task: (each.result["cause"]["kind"], each.result["msg"]) for each in done.outcomes}
+    assert said == {
+        "pull": ("options", "hosts: only with direction: push, from the peer to these hosts"),
+        "empty": ("options", "hosts: the list is empty"),
+        "unknown": ("options", "hosts: there is no host 'h9' in the inventory"),
+        "twice": ("options", "hosts: h2 is there twice"),
+        "peer": ("options", "hosts: h1 is also the peer"),
+        "controller": ("options", "hosts: 127.0.0.1 is also the peer"),
+        "address": (
+            "options",
+            "address: with hosts and listen: remote, set the variable socketpipe_address of each host",
+        ),
+        "no source": ("not found", f"h1: there is no file {work}/none"),
+    }
+    assert told(done.of("no source").result) == dict.fromkeys(NAMES, (False, False, "not found"))
+
+
+def test_a_task_without_run_once_is_warned(fleet: Fleet, folders: None, work: Path) -> None:
+    at = At(fleet, work, {})
+    task = transfer(src=source(at), dest=DEST, peer="h1", hosts=["h3"], _throttle=1)
+    done = alone(fleet, Play([task], hosts="h1,h2"))
+    said = "".join(done.output.split())
+    assert "thistaskrunsoneachof2hosts,andsendsthefiletoallofhostseachtime:addrun_once:true" in said
+    assert sorted(result["changed"] for result in done.results) == [False, True]
