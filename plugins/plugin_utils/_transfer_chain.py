@@ -180,6 +180,7 @@ def reach_along(plan: Plan, hosts: Mapping[str, Host], network: Network) -> None
         pairs = [*itertools.permutations((link["writer"], link["reader"]))]
         if DESTINATION not in network.listen and link["writer"] == SOURCE:
             pairs = [(first, SOURCE)]
-        if not any([reach_one(plan, hosts, pair, SOURCE, network.address) for pair in pairs]):
+        possible = [reach_one(plan, hosts, pair, SOURCE, network.address) for pair in pairs]
+        if not any(possible):
             names = f"{hosts[link['writer']].name} and {hosts[link['reader']].name}"
             raise HostError(f"neither of {names} listens at an address that the other could dial: {SET}")
