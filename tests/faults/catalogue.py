@@ -175,6 +175,13 @@ OF_FILES = [
     Fault("timeout", RECEIVING[1:-1]),
 ]
 EACH_OF_TRANSFER = [*of_transfer(), *OF_FILES]
-GROUPS_OF_TRANSFER = [
-    dataclasses.replace(fault, moments=SENDING if fault.moments == RUNNING else OF_TRANSFER) for fault in GROUPS
-]
+
+
+def of_network_or_controller(fault: Fault) -> Fault:
+    """But a look has only Ansible's connection, on which a dead host is noticed as by any task: when ssh does."""
+    silent = fault.name in ("link down", "deaf", "mute")
+    moments = SENDING if fault.moments == RUNNING else OF_TRANSFER[1:] if silent else OF_TRANSFER
+    return dataclasses.replace(fault, moments=moments)
+
+
+GROUPS_OF_TRANSFER = [of_network_or_controller(fault) for fault in GROUPS]

@@ -143,14 +143,17 @@ def judge(batch: Transfers, name: str) -> Judged:
 
 
 def of_the_file(run: Run, move: Move, outcome: Outcome, struck: bool, dest: str) -> list[str]:
-    """It is the old or the whole new one; an ok is the new one; a failure that denies a change has made none."""
+    """It is the old or the whole new one; an ok is the new one; a failure that denies a change has made none.
+
+    After a timeout the result is Ansible's own, and always denies it.
+    """
     before = {"another file appears": "other", "old file is replaced": "other"}.get(run.fault.name)
     before = before or ("old" if move.old else "none")
     if dest not in (before, "new"):
         return [f"the file at the destination is {dest}"]
     if outcome.status == "ok":
         return [] if dest == "new" else [f"it is ok, and the destination has the {dest} file"]
-    if dest == "new" and outcome.status == "failed" and outcome.result.get("changed") is not True:
+    if dest == "new" and "cause" in outcome.result and not outcome.result["changed"]:
         return [f"the file has been replaced, and the result denies it: {outcome.result.get('msg')}"]
     if dest == "new" and struck and too_early(run, move):
         return ["what was hit in the middle was taken for complete"]
