@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """python -m tests.bench [TABLE...]: prints the tables of docs/benchmarks.md.
 
-Everything runs between two namespace hosts, in one run, in turn, and is quoted
+Everything runs between namespace hosts, in one run, in turn, and is quoted
 as a median: of figures taken on a shared machine only the ratios mean much.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import catalog, command, encryption, footprint, startup, throughput
+from . import catalog, command, copies, encryption, footprint, startup, throughput, topology
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
@@ -27,6 +27,9 @@ TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "footprint": footprint.table,
     "command-startup": command.startup,
     "command-throughput": command.throughput,
+    "chains": topology.chains,
+    "fans": topology.fans,
+    "copies": copies.table,
     "catalog": catalog.table,
 }
 
@@ -40,7 +43,8 @@ def main(arguments: list[str]) -> int:
     print(f"{os.cpu_count()} CPUs, {platform.system()} {platform.release()}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as folder:
         visible = [Path(sys.prefix)]
-        with Fleet.create(["h1"], directory=Path(folder) / "fleet", visible=visible) as fleet:
+        hosts = [f"h{number}" for number in range(1, topology.MOST + 1)]
+        with Fleet.create(hosts, directory=Path(folder) / "fleet", visible=visible) as fleet:
             for name in arguments or list(TABLES):
                 print(f"\n{name}, medians of {rounds}\n\n{TABLES[name](fleet, rounds)}", flush=True)
     return 0
