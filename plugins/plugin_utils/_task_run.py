@@ -12,6 +12,7 @@ import os
 import random
 import re
 import resource
+import signal
 import subprocess
 import threading
 import time
@@ -22,6 +23,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._end.kernel import hide_memory
+from ..module_utils._end.processes import descendants, kill
 from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
 from ..module_utils._run.heard import PipedLaunch
@@ -45,6 +47,7 @@ BUSY = re.compile(
     re.I | re.S,
 )
 BUSY_TRIES = 6
+REMOVAL = 5.0  # seconds for Ansible to remove its temporary directory on a host
 EACH, SPARE = 3, 64  # descriptors for each end, and for the rest, such as programs that start
 TOO_MANY = (
     "%d hosts need %d open files on the controller, and its limit is %d: raise it (ulimit -Hn, LimitNOFILE), or use "
@@ -137,6 +140,7 @@ class ExecLaunch(Launch):
         self.host, self.wake = host, wake
         self.become = host.becomes_by
         self.second: threading.Thread | None = None  # the exec that kills the end of the first one
+        self.folder = ""  # Ansible's temporary directory on the host, while it may exist
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=self.label, daemon=True).start()
@@ -198,7 +202,7 @@ class ExecLaunch(Launch):
 
     def _execute_from_files(self, executor: ActionBase, label: str, program: bytes, told: EndPlan | Labels) -> Executed:
         """Send the program through Ansible's temporary directory, if it cannot be sent on standard input."""
-        folder = executor._make_tmp_path()
+        folder = self.folder = executor._make_tmp_path()
         try:
             join = executor._connection._shell.join_path
             source, plan = join(folder, "socketpipe.py"), join(folder, "plan.json")
@@ -210,6 +214,32 @@ class ExecLaunch(Launch):
             return result
         finally:
             executor._remove_tmp_path(folder)
+            self.folder = ""
+
+    def abandon(self) -> None:
+        """After the run: do not wait until a host that does not answer has removed its temporary directory.
+
+        ssh would try for hours.  Ansible would try again after the task.
+        """
+        deadline = time.monotonic() + REMOVAL
+        while self.folder and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self.folder:
+            cast(ActionBase, self.host.executor)._connection._shell.tmpdir = None
+            kill(with_word(self.folder), signal.SIGKILL)
+
+
+def with_word(word: str) -> list[int]:
+    """The descendants of this process whose command lines contain this text."""
+    found = []
+    for pid in descendants(os.getpid()):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as cmdline:
+                if word.encode() in cmdline.read():
+                    found.append(pid)
+        except OSError:
+            pass  # it has ended
+    return found
 
 
 def wants_files(result: Executed, become: Any) -> bool:
@@ -264,4 +294,7 @@ class TaskRun(Run):
             os._exit(1)
 
     def dismiss(self) -> None:
+        for launch in self.launches.values():
+            if isinstance(launch, ExecLaunch):
+                launch.abandon()
         self.watcher.dismiss()

@@ -17,7 +17,7 @@ import pytest
 
 from tests.hosts import ROOT_PASSWORD, Fleet, Host
 
-from . import batch, playbook
+from . import anatomy, batch, playbook
 from .batch import Case
 from .conftest import make_fleet
 from .playbook import Done, Outcome, pipe
@@ -283,6 +283,23 @@ def test_su_with_a_wrong_password(fleet: Fleet, done: Done) -> None:
         assert not result.get("changed") and result["cause"]["host"] == host
     assert "not this" not in done.output
     assert all(RAN not in host.files() for host in everyone(fleet))
+
+
+def test_su_on_a_host_that_is_lost(fleet: Fleet) -> None:
+    """Its temporary directory cannot be removed any more: nobody waits for that, neither the task nor ssh."""
+    h1 = fleet["h1"]
+    remote = {"shell": f"touch {SCRATCH}/lost; cat > /dev/null"}
+    task = pipe(input="cat /dev/zero", remote=remote, dead_peer=6, progress=0, **SU)
+    started = playbook.start(fleet, task, inventory={"h1": {"ansible_user": "backup2", **PASSWORD}}, ignore_errors=True)
+    anatomy.until("the stage", lambda: os.path.exists(f"/proc/{h1.pid}/root{SCRATCH}/lost"), 120)
+    h1.link(False)
+    try:
+        done = started.wait(400)
+        left = [each.cmdline for each in fleet.controller.processes() if "ansible-tmp-" in each.cmdline]
+    finally:
+        h1.link(True)
+    assert done.result["cause"]["kind"] == "dead peer", done.result["msg"]
+    assert left == []
 
 
 @together(
