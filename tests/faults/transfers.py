@@ -152,7 +152,8 @@ def of_the_file(run: Run, move: Move, outcome: Outcome, struck: bool, dest: str)
     if dest not in (before, "new"):
         return [f"the file at the destination is {dest}"]
     if outcome.status == "ok":
-        return [] if dest == "new" else [f"it is ok, and the destination has the {dest} file"]
+        later = move.release and before == "other"  # that program may have come after the renaming
+        return [] if dest == "new" or later else [f"it is ok, and the destination has the {dest} file"]
     if dest == "new" and "cause" in outcome.result and not outcome.result["changed"]:
         return [f"the file has been replaced, and the result denies it: {outcome.result.get('msg')}"]
     if dest == "new" and struck and too_early(run, move):
@@ -195,7 +196,10 @@ def of_the_outcome(batch: Transfers, run: Run, outcome: Outcome) -> list[str]:
     if status == "ok" or not cause or not certain:
         return []
     problems = []
-    if fault.kinds and cause["kind"] not in fault.kinds:
+    kinds = fault.kinds
+    if run.moment == "look" and fault.number == signal.SIGTERM:
+        kinds = (*kinds, "failed")  # the end passes the signal on, and its program says so
+    if kinds and cause["kind"] not in kinds:
         problems.append(f"the cause is of kind {cause['kind']}: {cause['msg']}")
     if fault.blamed:
         end = batch.moves[run.name].ends.get(fault.blamed, fault.blamed)
