@@ -1,11 +1,11 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [--command | --transfer] [--encrypted] [--seed S] [--runs N] [--lanes L]
+"""python -m tests.faults [--command | --transfer | --pipeline] [--encrypted] [--seed S] [--runs N] [--lanes L]
                           [--only NUMBER | --fault WORD ...]
 
-Runs that many tasks of pipe or transfer, or command lines of socketpipe, with a fault each, and prints what each came
-to, by fault and moment. What has been run with this seed is kept in .build/faults and is not run again; --only repeats
-the batch of one run, and --fault WORD takes only runs whose fault has that word in its name.
+Runs that many tasks of pipe, transfer or pipeline, or command lines of socketpipe, with a fault each, and prints what
+each came to, by fault and moment. What has been run with this seed is kept in .build/faults and is not run again;
+--only repeats the batch of one run, and --fault WORD takes only runs whose fault has that word in its name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.hosts import requirements
 
-from .draw import COMMAND, TASK, TRANSFER, Kind, batches, chosen, draw
+from .draw import COMMAND, PIPELINE, TASK, TRANSFER, Kind, batches, chosen, draw
 from .lanes import Lines, perform
 
 KEPT = Path(__file__).resolve().parents[2] / ".build" / "faults"
@@ -42,10 +42,17 @@ def table(lines: Lines, kind: Kind) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def kind_of(arguments: argparse.Namespace) -> Kind:
+    return (
+        COMMAND if arguments.command else TRANSFER if arguments.transfer else PIPELINE if arguments.pipeline else TASK
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--command", action="store_true", help="the command socketpipe instead of tasks")
     parser.add_argument("--transfer", action="store_true", help="tasks of transfer instead of pipe")
+    parser.add_argument("--pipeline", action="store_true", help="tasks of pipeline")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 2))
@@ -57,7 +64,7 @@ def main() -> int:
         raise SystemExit(f"faults need hosts: {reason}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the lanes end with us
     KEPT.mkdir(parents=True, exist_ok=True)
-    kind = COMMAND if arguments.command else TRANSFER if arguments.transfer else TASK
+    kind = kind_of(arguments)
     before = "" if kind is TASK else f"{kind.name}-"
     name = f"{before}{arguments.seed}{'-encrypted' * arguments.encrypted}"
     path = KEPT / f"{name}.jsonl"

@@ -185,3 +185,32 @@ def of_network_or_controller(fault: Fault) -> Fault:
 
 
 GROUPS_OF_TRANSFER = [of_network_or_controller(fault) for fault in GROUPS]
+
+# of pipeline, at the host in the middle: "made": its links are; "ready": it has said so, and waits; "go": that has
+# come, and it has not passed it on
+BARRIER = ("made", "ready", "go")
+OF_PIPELINE = (*MOMENTS[:1], "linked", *BARRIER, *MOMENTS[3:])
+PLACES = ("first", "middle", "last")
+
+
+def of_chain() -> list[Fault]:
+    found = []
+    for place in PLACES:
+        kill = [f"{place} {what}" for what in ("end", "guard", "login", "session")]
+        for word, victims in {"kill": kill, "term": kill[:1]}.items():
+            for victim in victims:
+                fault = Fault(f"{word} {victim}", OF_PIPELINE, kinds=ENDED, blamed=place, victim=victim)
+                # the other ends have nothing to do yet, or their links are not made
+                moments = OF_PIPELINE if place == "middle" else OF_PIPELINE[2:]
+                found.append(dataclasses.replace(fault, moments=moments, number=NUMBERS[word]))
+    return found
+
+
+EACH_OF_PIPELINE = [*of_stages(), *of_chain(), *[fault for fault in OF_COMMANDS if fault.name != "hidden holds"]]
+
+
+def with_the_barrier(fault: Fault) -> Fault:
+    return dataclasses.replace(fault, moments=fault.moments if fault.moments[0] in RUNNING else OF_PIPELINE)
+
+
+GROUPS_OF_PIPELINE = [with_the_barrier(fault) for fault in GROUPS]

@@ -65,6 +65,13 @@ esac
 set -- "$options" -c "$(cat {hold})
 $code" "$@"
 """
+# where an end is held.  "linked": the other end may already have its link by then, and this one has split off no guard
+POINTS: dict[str, list[Any]] = {
+    "linked": ["call", "tcp_side"],
+    "made": ["call", "Barrier.step"],
+    "ready": ["return", "Gate.say"],
+    "go": ["call", "Gate.say", -1, 2],
+}
 WITHOUT_PTRACE = "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "
 OTHER_USER = "setpriv --reuid=1 --regid=1 --clear-groups "
 
@@ -112,10 +119,9 @@ class Commands:
         wait = f"echo > {self.base}.at; while [ ! -e {self.base}.start ]; do sleep 0.05; done" if self.late else ""
         rights = WITHOUT_PTRACE if self.blinded else ""
         run = f'exec {rights}/usr/bin/python3 "$@"\n'
-        if self.run.moment == "linked":
+        if self.run.moment in POINTS:
             hold = self.file("hold")
-            # the other end may already have its link by then, and this one has split off no guard
-            hold.write_text(held("hold_at", str(self.base), "call", "tcp_side"), encoding="ascii")
+            hold.write_text(held("hold_at", str(self.base), *POINTS[self.run.moment]), encoding="ascii")
             run = AFTER_HOLD.format(hold=hold) + run
         python.write_text(f"#!/bin/sh\n{wait}\n{run}", encoding="ascii")
         python.chmod(0o755)
@@ -137,7 +143,7 @@ class Commands:
 
     @property
     def interpreter(self) -> str:
-        own = self.late or self.blinded or self.run.moment == "linked"
+        own = self.late or self.blinded or self.run.moment in POINTS
         return str(self.file("python")) if own else "/usr/bin/python3"
 
     def stop(self) -> int:

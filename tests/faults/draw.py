@@ -11,11 +11,14 @@ import random
 from .catalogue import (
     EACH,
     EACH_OF_COMMAND,
+    EACH_OF_PIPELINE,
     EACH_OF_TRANSFER,
     GROUPS,
     GROUPS_OF_COMMAND,
+    GROUPS_OF_PIPELINE,
     GROUPS_OF_TRANSFER,
     MOMENTS,
+    OF_PIPELINE,
     OF_RELAYS,
     OF_TRANSFER,
     RELAYS,
@@ -70,6 +73,26 @@ TRANSFER = Kind(
     FILES,
     OF_TRANSFER,
 )
+# the task's host is in the middle of each chain, and is held; what goes on between two others, its controller only sees
+CHAINS = {
+    "from": ("localhost", "h1", "h2"),
+    "between": ("h2", "h1", "h3"),
+    "to": ("h3", "h1", "localhost"),
+    "long": ("h2", "h1", "h3", "localhost"),
+}
+# "path": the last stage is no command, but a file that is written
+PIPELINE = Kind(
+    "pipeline",
+    EACH_OF_PIPELINE,
+    GROUPS_OF_PIPELINE,
+    [],
+    16,
+    8,
+    tuple(CHAINS),
+    ("",),
+    (*SINKS, "path", "path"),
+    OF_PIPELINE,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +120,8 @@ class Run:
     @property
     def stages(self) -> dict[str, str]:
         """{"source": the name that the task gives it, …}"""
+        if self.kind == "pipeline":
+            return {stage: stage for stage in ("source", "middle", "sink")}
         return {
             "push": {"source": "input", "sink": "remote"},
             "pull": {"source": "remote", "sink": "output"},
@@ -142,7 +167,7 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         moment = chance.choice(fault.moments)
     fault, moment = of_relay(kind, batch, place) or (fault, moment)
     shape = chance.choice(kind.shapes)
-    if fault.victim == "middle":
+    if fault.victim == "middle" and kind is not PIPELINE:
         shape = chance.choice([shape for shape in ("through", "beside") if shape in kind.shapes])
     if fault.name == "hidden holds":
         shape = "pull"  # the source must be where there is another Python

@@ -16,16 +16,22 @@ def wait(base):  # type: ignore[no-untyped-def]  # it goes onto a command line
         time.sleep(0.05)
 
 
-def hold_at(base, event, name, byte=-1):  # type: ignore[no-untyped-def]
-    """At the first "call" of, or "return" from, a function with this name; or one that writes beyond this byte."""
+def hold_at(base, event, name, byte=-1, times=1):  # type: ignore[no-untyped-def]
+    """At a "call" of, or "return" from, a function ("name", "Class.name"), or one that writes beyond this byte."""
+    owner, _dot, name = name.rpartition(".")
+    left = [times]
 
     def hold(frame, happened, arg):  # type: ignore[no-untyped-def]
         if happened != event or frame.f_code.co_name != name:
             return
         found = frame.f_locals
+        if owner and type(found.get("self")).__name__ != owner:
+            return
         if byte < 0 or ("place" in found and found["place"] + len(found["data"]) > byte):
-            sys.setprofile(None)
-            wait(base)
+            left[0] -= 1
+            if not left[0]:
+                sys.setprofile(None)
+                wait(base)
 
     sys.setprofile(hold)
 

@@ -15,7 +15,8 @@ from typing import Any
 from tests.hosts import Fleet, HostSpec
 from tests.system import playbook, program
 
-from . import moves, transfers
+from . import chains, moves, transfers
+from .chains import Chains
 from .commands import FULL, payload
 from .draw import Run
 from .judge import Judged, judge
@@ -24,7 +25,7 @@ from .tasks import Tasks
 from .transfers import Transfers
 from .typed import Typed
 
-HOSTS = ("controller", "h1", "h2")
+HOSTS = ("controller", "h1", "h2", "h3")
 Lines = list[dict[str, Any]]
 
 
@@ -69,6 +70,10 @@ class Lane:
             moves = Transfers(self.fleet, runs, self.work, self.env)
             moves.perform()
             return moves, [transfers.judge(moves, name) for name in moves.runs]
+        if runs[0].kind == "pipeline":
+            through = Chains(self.fleet, runs, self.work, self.env)
+            through.perform()
+            return through, [chains.judge(through, name) for name in through.runs]
         batch: Batch
         if runs[0].command:
             batch = Typed(self.fleet, runs, self.work, self.program)

@@ -1,0 +1,111 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs that are tasks of pipeline, over three hosts or more: held in the middle, before and after the common start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.system.anatomy import Anatomy, Proc
+from tests.system.batch import OWN_LOGIN, Case
+
+from .catalogue import BARRIER, OF_TIMEOUT
+from .commands import OLD, Commands
+from .draw import CHAINS, Run
+from .judge import Judged
+from .judge import judge as judge_stream
+from .machine import CONNECT_TIMEOUT, DEAD_PEER
+from .tasks import TIMEOUT, Tasks
+
+PIPELINE = "plumbing.socketpipe.pipeline"
+PLACE = {0: "first", 1: "middle"}
+
+
+class Chain(Commands):
+    """The stages of one run, by the names source, middle and sink; in a long chain there is one more in between."""
+
+    def __init__(self, run: Run, work: Path) -> None:
+        super().__init__(run, work)
+        self.hosts = (CHAINS[run.shape][0], run.name, *CHAINS[run.shape][2:])
+        busy = self.odd or run.fault.victim == "sink" or run.moment == "after"
+        self.to_file = run.sink == "path" and not busy
+        if self.to_file:
+            self.honest = True
+
+    def sink_started(self) -> bool:
+        if not self.to_file:
+            return super().sink_started()
+        return any(self.work.glob(f".{self.run.name}.out.*.socketpipe"))
+
+    def options(self) -> dict[str, Any]:
+        stages: list[dict[str, Any]] = [{"name": "source", "argv": self.source()}]
+        stages.append({"name": "middle", "argv": self.middle()})
+        stages += [{"name": "next", "cmd": "cat"}] * (len(self.hosts) - 3)
+        last = {"path": str(self.file("out"))} if self.to_file else {"argv": self.sink()}
+        stages.append({"name": "sink", **last})
+        return {"stages": [{**stage, "host": host} for stage, host in zip(stages, self.hosts, strict=True)]}
+
+    def place(self, number: int) -> str:
+        """The name of an end in the catalogue, by its number in the chain."""
+        return "last" if number == len(self.hosts) - 1 else PLACE.get(number, "next")
+
+
+class Chains(Tasks):
+    chains: dict[str, Chain]
+
+    def commands_of(self, run: Run, work: Path) -> Chain:
+        chain = Chain(run, work)
+        self.chains = {**getattr(self, "chains", {}), run.name: chain}
+        return chain
+
+    def cases(self) -> dict[str, Case]:
+        found = {}
+        for name, chain in self.chains.items():
+            run = self.runs[name]
+            options = {"dead_peer": DEAD_PEER, "connect_timeout": CONNECT_TIMEOUT, "progress": 0}
+            options["full_reads"] = run.moment not in ("first", "stream")
+            encryption = "required" if run.encrypted else "none"
+            task: dict[str, Any] = {PIPELINE: {**chain.options(), **options, "encryption": encryption}}
+            if run.fault.name in OF_TIMEOUT:
+                task["timeout"] = TIMEOUT
+            own = OWN_LOGIN if run.fault.victim.endswith((" login", " session")) else {}
+            found[name] = Case(task, variables={**own, "ansible_python_interpreter": chain.interpreter})
+        return found
+
+    def anatomy(self, name: str, everything: list[Proc]) -> Anatomy:
+        """Its ends by their places."""
+        found, chain = super().anatomy(name, everything), self.chains[name]
+        for parts in (found.guards, found.ends, found.logins):
+            for number in range(len(chain.hosts)):
+                if f"end{number + 1}" in parts:
+                    parts[chain.place(number)] = parts.pop(f"end{number + 1}")
+        return found
+
+
+def judge(batch: Chains, name: str) -> Judged:
+    """As a pipe, and what is true before the start."""
+    judged, chain = judge_stream(batch, name), batch.chains[name]
+    run, outcome = batch.runs[name], batch.outcomes.get(name)
+    problems = list(judged.problems)
+    content = chain.file("out").read_bytes()
+    if chain.to_file:
+        if content not in (OLD.encode(), chain.payload.read_bytes()):
+            problems.append(f"the file at the end is neither the old nor the new one, but {len(content)} bytes")
+        beside = list(chain.work.glob(f".{name}.out.*.socketpipe"))
+        if beside:
+            problems.append(f"left beside the destination: {beside}")
+    if run.moment in BARRIER and outcome and outcome.status == "failed":
+        problems += before_the_start(run, chain, outcome.result)
+    judged.problems[:] = problems
+    return judged
+
+
+def before_the_start(run: Run, chain: Chain, result: dict[str, Any]) -> list[str]:
+    """Who is held there has passed nothing on; at "go" the first end may have started its stage."""
+    problems = []
+    if chain.file("started").exists() or not chain.untouched():
+        problems.append("it has failed before the common start, and its sink had started")
+    if run.moment != "go" and result.get("changed"):
+        problems.append(f"it has failed before the common start, and is changed: {result.get('msg')}")
+    return problems
