@@ -65,7 +65,7 @@ def part(names: tuple[str, ...]) -> bytes:
 
 # made once, when Ansible's main process loads the action, for all workers; other parts are made by a worker
 PROGRAM = bootstrap.program(bootstrap.sources())
-for group in (bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES):
+for group in (bootstrap.LOOPBACK_MODULES, bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES):
     part(tuple(group))
 
 

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import disconnect
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import COUNTERS
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import PROGRAM_FD, PROGRAM_START
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.transport import local_pair
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
@@ -60,7 +60,7 @@ class Relay:
         patience: float = LONG,
     ) -> None:
         self.page = folder / (role + ".page")
-        self.page.write_bytes(bytes(COUNTERS.size))
+        self.page.write_bytes(bytes(16))
         sources = changed(dict(bootstrap.sources(MODULES)), changes)
         program = bootstrap.program([*sources.items(), ("_end.driver", DRIVER)])
         told = {"role": role, "spec": spec, "patience": patience, "page": str(self.page)}
@@ -86,7 +86,7 @@ class Relay:
         self.said: dict[str, Any] = {}
         for line in text.splitlines():
             self.said.update(json.loads(line))
-        self.bytes, self.records = COUNTERS.unpack(self.page.read_bytes())
+        self.bytes, self.records = struct.unpack("=QQ", self.page.read_bytes())
         return self
 
 

@@ -25,6 +25,7 @@ SOURCES = dict(bootstrap.sources(SHIPPED))
 SIZE = 148_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
 GROUPS = [
+    bootstrap.LOOPBACK_MODULES,
     bootstrap.KERNEL_MODULES,
     bootstrap.RELAY_MODULES,
     bootstrap.PREFLIGHT_MODULES,
@@ -106,6 +107,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         if "relay" in way:
             plan["links"].append({"encryption": {"how": "relay"}, "barrier": False})
         wanted = [
+            *(bootstrap.LOOPBACK_MODULES if {"kernel", "relay"} & set(way) else []),
             *(bootstrap.KERNEL_MODULES if "kernel" in way else []),
             *(bootstrap.RELAY_MODULES if "relay" in way else []),
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),

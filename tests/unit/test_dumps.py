@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,6 +70,25 @@ def test_of_the_command(tmp_path: Path, options: list[str], ours: int) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert parsed(done.stdout) == [own(), ours, ours, ours]
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the command makes certificates with openssl")
+def test_of_the_openssl_of_the_command(tmp_path: Path) -> None:
+    """It has the keys as well."""
+    seen, script = tmp_path / "seen", tmp_path / "openssl"
+    look = f"cat /proc/$$/coredump_filter >>{seen}"
+    script.write_text(f'#!/bin/sh\n{look}\nexec {shutil.which("openssl")} "$@"\n')
+    script.chmod(0o755)
+    line = ["--encrypt=relay", "-h", "127.0.0.1", "-i", "{", "echo", "}", "-l", "{", "env", "}"]
+    line += ["--python", sys.executable, "-r", "{", "cat", "}"]
+    subprocess.run(
+        [sys.executable, "-c", COMMAND, str(collection_tree()), *line],
+        check=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        timeout=ends.LONG,
+    )
+    assert parsed(seen.read_text()) == [NONE, NONE]
 
 
 WORKER = """

@@ -15,7 +15,7 @@ Launch = Callable[..., Ends]
 LISTENS = "        listener.listen(8)\n"
 # users of this host who have connected first: some wait, one has gone already, and for more there is no room
 STRANGERS = """        listener.listen(3)
-        strangers = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _number in range(6)]
+        strangers = [socket.socket(family, socket.SOCK_STREAM) for _number in range(6)]
         for number, stranger in enumerate(strangers):
             set_linger(stranger, True)
             stranger.setblocking(False)
@@ -23,7 +23,7 @@ STRANGERS = """        listener.listen(3)
             if number == 1:
                 stranger.close()
 """
-DIALS = "        code = writer.connect_ex(listener.getsockname())\n"
+DIALS = "        code = dialler.connect_ex(listener.getsockname())\n"
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def run(launch: Launch, *changes: Change, **patience: float) -> Ends:
 
 
 def test_other_users_of_the_host_who_connect_first_are_no_reader(launch: Launch) -> None:
-    assert run(launch, ("encrypted", LISTENS, STRANGERS)).ok().stage("output")["stdout"] == "data\n"
+    assert run(launch, ("loopback", LISTENS, STRANGERS)).ok().stage("output")["stdout"] == "data\n"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_other_users_of_the_host_who_connect_first_are_no_reader(launch: Launch)
     ],
 )
 def test_without_that_connection_nothing_starts(launch: Launch, dials: str, error: str) -> None:
-    made = run(launch, ("encrypted", DIALS, dials), tls=0.5)
+    made = run(launch, ("loopback", DIALS, dials), tls=0.5)
     assert made.report("b")["refused"] == {"kind": "no loopback", "error": error}
     assert made.stage("input")["started_at"] is None and not made.verdict().ok
     made.gone()

@@ -9,12 +9,14 @@ import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import ktls, ktls_trial
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import loopback as loopback_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import TCP_CLOSE, tcp_info
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.keys import AES, CHACHA20, both
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.ktls_transport import KernelTls
@@ -269,7 +271,8 @@ def error(code: int) -> OSError:
 def trials(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, OSError] | None]]:
     """What comes of trying each cipher, by its name: None for success."""
     told: dict[str, tuple[str, OSError] | None] = {}
-    monkeypatch.setattr(ktls_trial, "attempt", lambda cipher: told[cipher.name])
+    monkeypatch.setattr(ktls_trial, "pair", lambda _patience: ())
+    monkeypatch.setattr(ktls_trial, "attempt", lambda cipher, _sides: told[cipher.name])
     yield told
 
 
@@ -292,16 +295,49 @@ def test_what_works_is_found_out_for_each_cipher(
 
 
 def test_without_loopback_it_cannot_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(_sock: object, _address: object) -> None:
-        raise error(errno.ENETUNREACH)
-
     class Unconnected(_socket.socket):
-        connect = unreachable
+        def connect_ex(self, _address: object) -> int:
+            return errno.ENETUNREACH
 
-    known = {name: getattr(_socket, name) for name in dir(_socket)}
-    monkeypatch.setattr(ktls_trial, "socket", SimpleNamespace(**{**known, "socket": Unconnected}))
+    own_socket(monkeypatch, Unconnected)
     told = {"kind": "untried", "release": RELEASE, "error": "Network is unreachable"}
+    before = os.listdir("/proc/self/fd")
     assert ktls_trial.trial() == (0, told)
+    assert os.listdir("/proc/self/fd") == before
+
+
+def own_socket(monkeypatch: pytest.MonkeyPatch, kind: type[_socket.socket]) -> None:
+    """Sockets of this kind are used for connections within this host."""
+    known = {name: getattr(_socket, name) for name in dir(_socket)}
+    monkeypatch.setattr(loopback_module, "socket", SimpleNamespace(**{**known, "socket": kind}))
+
+
+@pytest.mark.parametrize("family", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_other_users_of_the_host_who_connect_first_are_not_tried(
+    monkeypatch: pytest.MonkeyPatch, family: tuple[int, str]
+) -> None:
+    """Some wait, one has gone already, and for more there is no room."""
+    strangers: list[_socket.socket] = []
+
+    class Crowded(_socket.socket):
+        def listen(self, _backlog: int = 0, /) -> None:
+            super().listen(3)
+            for number in range(6):
+                strangers.append(_socket.socket(self.family, self.type))
+                strangers[-1].setblocking(False)
+                strangers[-1].connect_ex(self.getsockname())
+                if number == 1:
+                    strangers[-1].close()
+
+    own_socket(monkeypatch, Crowded)
+    sides = loopback_module.connected(*family, time.monotonic() + 60)
+    try:
+        assert sides[0].getsockname() == sides[1].getpeername() and len(strangers) == 6
+        ktls_trial.exchange(*sides)
+        ktls_trial.exchange(*sides[::-1])
+    finally:
+        for sock in (*sides, *strangers):
+            sock.close()
 
 
 def test_the_real_trial_says_one_or_the_other() -> None:

@@ -155,3 +155,9 @@ def test_a_terminal_that_is_gone_is_no_error() -> None:
 )
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_a_count_that_goes_back_for_a_moment(screen: Screen) -> None:
+    screen.feed(sample(1.0, into=10 * MEGA, out=1000))
+    screen.feed(sample(2.0, into=20 * MEGA, out=978))
+    assert f"{IN} 20.0 MiB 10.0 MiB/s, {OUT} 978 bytes 0 bytes/s" in screen.shown()

@@ -112,3 +112,12 @@ def test_a_link_that_comes_later() -> None:
     shown.feed([side(MEGA)], 30)
     (line,) = shown.feed([side(MEGA), side(60, "remote → output")], 90)
     assert "; remote → output 60 bytes, 1 byte/s" in line
+
+
+def test_a_count_that_goes_back_for_a_moment() -> None:
+    """As that of a reader whose kernel has yet to decrypt a part of what it has received."""
+    shown = progress()
+    assert "input → remote 1.0 KiB, " in shown.feed([side(1024, writer=False)], 30)[0]
+    (line,) = shown.feed([side(1000, writer=False)], 90)
+    assert line == "tape1: input → remote 1.0 KiB, 0 bytes/s, remote has nothing to read"
+    assert "input → remote 2.0 KiB, 8 bytes/s" in shown.feed([side(2048, writer=False)], 210)[0]

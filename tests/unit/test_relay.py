@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import mmap
+import os
 import random
 import re
 import threading
@@ -15,11 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import tls
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import relay, tls
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import BUDGET, RECORD, STEP
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.tls import CHANGED, CUT, END, NO_TLS, TIME
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import OWN, TARGETS, needed
-from ansible_collections.plumbing.socketpipe.tests.unit.relays import OTHER, READER, WRITER, Link, Mangle, known
+from ansible_collections.plumbing.socketpipe.tests.unit.relays import LONG, OTHER, READER, WRITER, Link, Mangle, known
 
 DATA = random.Random(1).randbytes(2_500_000) + bytes(500_000)
 HELLO = b"\x16\x03\x01"  # begins a client hello
@@ -417,6 +419,23 @@ def test_a_peer_that_does_not_complete_the_handshake(link: Start, way: str) -> N
     ]
 
 
+def test_counters_are_never_seen_halfway(tmp_path: Path) -> None:
+    """An end looks at them while its relay counts: no count goes back, or is ahead of the truth."""
+    step, times = 0x01010101, 300_000
+    page = mmap.mmap(-1, mmap.PAGESIZE)
+    child = os.fork()
+    if child == 0:
+        count = relay.counting(page)
+        for number in range(1, times + 1):
+            count(number * step, number)
+        os._exit(0)
+    seen, looks = relay.counters(page), [0]
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        looks += [seen[0] for _look in range(1000)]
+    assert looks == sorted(looks) and not any(total % step for total in looks) and looks[-1] <= times * step
+    assert tuple(seen[:2]) == (times * step, times)
+
+
 class Dripping:
     """A socket on which a byte arrives now and then, of a client hello that is allowed to be long."""
 
@@ -430,6 +449,47 @@ class Dripping:
 
     def settimeout(self, seconds: float) -> None:
         """It never expires."""
+
+
+@pytest.mark.parametrize("silent", ["seal", "open"])
+def test_a_peer_that_falls_silent_in_a_later_handshake(link: Start, silent: str) -> None:
+    """The writer waits in it as long as the reader reads; but once it has begun, both end it in limited time."""
+    limits = {"step": 65_536, "budget": 1}
+    hellos: list[bytes] = []
+
+    def back(chunk: bytes, count: int) -> bytes:
+        """Of the second hello of the reader's relay, that of the writer gets only a part, or all."""
+        if chunk.startswith(HELLO):
+            hellos.append(chunk)
+        return chunk[:20] if len(hellos) == 2 and silent == "open" else chunk
+
+    def stop(chunk: bytes, count: int) -> bytes:
+        return b"" if len(hellos) == 2 and silent == "seal" else chunk
+
+    each = link(
+        seal=known(WRITER, READER, **limits),
+        unseal=known(READER, WRITER, **limits),
+        mangle=stop,
+        back=back,
+        seal_patience=LONG if silent == "seal" else 1.0,
+        open_patience=LONG if silent == "open" else 1.0,
+    )
+    each.source.sendall(DATA[:65_536])
+    waits = (each.open if silent == "seal" else each.seal).wait()
+    assert (waits.status, len(hellos)) == (1, 2)
+    assert tuple(map(waits.said.get, ("kind", "where", "error"))) == (CUT, TIME, "1")
+
+
+def test_a_reader_may_take_its_time_before_a_later_handshake(link: Start) -> None:
+    """Its relay begins it when all before has been read; meanwhile the limit does not count."""
+    limits = {"step": 2_097_152, "budget": 1}
+    each = link(seal=known(WRITER, READER, **limits), unseal=known(READER, WRITER, **limits), patience=0.5)
+    thread = feed(each)
+    assert each.sink.recv(1)
+    time.sleep(1.5)  # the rest fills the buffers in between
+    assert len(each.read()) == len(DATA) - 1
+    thread.join()
+    assert (each.seal.status, each.open.status) == (0, 0)
 
 
 def test_a_peer_that_never_ends_its_hello() -> None:

@@ -7,7 +7,7 @@ import os
 import re
 
 from .._end.kernel import exit_status
-from .._end.spawn import NotStarted, find_command, full_environment, spawn
+from .._end.spawn import NotStarted, execute, find_command, full_environment, spawn
 from .._run import sentences
 
 TYPE_CHECKING = False
@@ -67,6 +67,10 @@ def early(found: "Match[bytes]") -> bytes:
     return b"\x17\r500101000000Z" if found.group().startswith(b"\x17") else b"\x18\x0f19500101000000Z"
 
 
+def start_openssl() -> None:
+    execute(OPENSSL, full_environment({}))
+
+
 def output_of_openssl() -> str:
     problem = find_command(OPENSSL[0], full_environment({}), None)
     if problem:
@@ -77,7 +81,8 @@ def output_of_openssl() -> str:
     os.close(into)
     source, target = os.pipe()
     try:
-        pid = spawn(OPENSSL, full_environment({}), None, {0: config, 1: target, 2: null})
+        # not as a command, which would get back the core dumps of this process (see keep_out_of_dumps): it has the key
+        pid = spawn(OPENSSL, {}, None, {0: config, 1: target, 2: null}, become=start_openssl)
     except NotStarted as exc:
         os.close(source)
         raise NotMade("openssl %s" % sentences.not_started(exc.problem)) from None

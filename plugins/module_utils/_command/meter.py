@@ -38,12 +38,13 @@ class Meter:
         texts = []
         total = 0.0
         for name, count in sides.items():
-            rate = (count - before.get(name, 0)) / max(1e-6, sample["at"] - began) if len(self.seen) > 1 else 0.0
+            moved = max(0, count - before.get(name, 0))  # a count may go back a little (see Progress)
+            rate = moved / max(1e-6, sample["at"] - began) if len(self.seen) > 1 else 0.0
             total = max(total, rate)
             texts.append("%s %s %s" % (name, size(count), speed(rate)))
         self.most = max(self.most, total)
-        moved, self.total = sum(sides.values()) > self.total, sum(sides.values())
-        if moved and self.may_show():
+        more, self.total = sum(sides.values()) > self.total, sum(sides.values())
+        if more and self.may_show():
             self._show("%s  %s" % (clock(sample["at"]), ", ".join(texts)), total / self.most if self.most else 0.0)
 
     def _show(self, text: str, share: float) -> None:

@@ -6,16 +6,16 @@ The stage writes to, or reads from, a link within this host, with the relay (see
 rules the relay is a stage like the others: its link is committed after a clean end, and broken in any other case.
 """
 
-import errno
 import mmap
 import os
 import time
 
 from . import figures
-from .kernel import accept, set_linger, signal_name, tcp_info
+from .kernel import signal_name, tcp_info
 from .lean import signal, socket
 from .link import BROKEN, EOF, LEFT, OPEN, READ, Side
-from .relay import BACK_FD, COUNTERS, become
+from .loopback import pair
+from .relay import BACK_FD, become, counters
 from .spawn import spawn
 from .stage import ALIVE, EXITED, RUNNING, SETTLED, Kept, Stage
 from .tls import GONE, missing
@@ -50,6 +50,7 @@ class Relay(Stage):
         super().__init__(spec, {("", side.writer): side for side in ends})
         self.relay = link.relay = self
         self.page = mmap.mmap(-1, mmap.PAGESIZE)  # shared with the relay
+        self.counters = counters(self.page)
         self.cipher = ""
         reader.faces = not link.writer
         self.uncounted = 0  # bytes that the ends exchange before the data
@@ -59,7 +60,7 @@ class Relay(Stage):
 
     def count(self) -> int:
         """Bytes of data so far."""
-        return max(0, int(COUNTERS.unpack_from(self.page, 0)[0]) - self.uncounted)
+        return max(0, int(self.counters[0]) - self.uncounted)
 
     def start(self) -> None:
         self.stderr = Kept(last=True)
@@ -153,10 +154,9 @@ class Relay(Stage):
 
     def cover(self, report: "SideReport") -> "SideReport":
         """The report of its link, with the bytes of data instead of the encrypted bytes."""
-        _count, records = COUNTERS.unpack_from(self.page, 0)
         report["bytes"] = self.count()
         if self.ready:
-            report["encryption"] = {"how": "relay", "cipher": self.cipher, "records": records}
+            report["encryption"] = {"how": "relay", "cipher": self.cipher, "records": int(self.counters[1])}
         if not self.link.writer:
             stage = figures.report(self.facing, 0.0)
             report["unread"], report["padding"] = stage["unread"], stage["padding"]
@@ -181,47 +181,14 @@ def between(link: Side, encryption: "Encryption", patience: float, sides: "list[
 
 
 def loopback_pair(patience: float) -> "tuple[Tcp, Tcp]":
-    """(writer, reader): a TCP connection within this host, for a reader that needs whole blocks; raises OSError.
-
-    ``patience``: its limit in seconds, because a firewall may drop packets within this host, too.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(8)
-        set_linger(listener, True)  # accepted sockets inherit this
-        writer = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        set_linger(writer, True)
-        writer.setblocking(False)  # other users of this host may have filled the queue, which is emptied below
-        code = writer.connect_ex(listener.getsockname())
-        if code not in (0, errno.EINPROGRESS):
-            raise OSError(code, os.strerror(code))
-        reader = accept_from(writer, listener, time.monotonic() + patience)
-    finally:
-        listener.close()
-    writer.setblocking(True)
+    """(writer, reader): a TCP connection within this host, for a reader that needs whole blocks; raises OSError."""
+    writer, reader = pair(patience)
     for sock in (writer, reader):
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # it needs no pacing
         except OSError:
             pass
     return Tcp(writer, True, tcp_info(writer)), Tcp(reader, False, tcp_info(reader))
-
-
-def accept_from(writer: "socket.socket", listener: "socket.socket", deadline: float) -> "socket.socket":
-    """The other side of this connection, not that of another process on this host; raises OSError."""
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
-        listener.settimeout(left)
-        reader = accept(listener)
-        try:
-            if reader.getpeername() == writer.getsockname():
-                return reader
-        except OSError:
-            pass  # it has gone already
-        reader.close()
 
 
 def sides_within(spec: "LinkSpec", writes: bool, patience: float) -> "tuple[Side, Side]":

@@ -9,12 +9,12 @@ import errno
 import os
 
 from . import ktls
-from .kernel import accept
 from .keys import CIPHERS, bits, both
-from .lean import socket
+from .loopback import pair
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from typing import Any
 
     from .keys import Cipher
@@ -25,30 +25,31 @@ CAP_NET_ADMIN = 12  # linux/capability.h: with it, the kernel loads modules on d
 ALL_IDS = ["0", "0", "4294967295"]  # /proc/self/uid_map outside of user namespaces
 
 
-class Untried(Exception):
-    """No loopback connection for the trial could be made."""
-
-
 def trial() -> "tuple[int, NoKernelTls | None]":
     """(capabilities for the handshake, None), or (0, the reason if there are none)."""
     works: "list[Cipher]" = []
     found: "list[tuple[str, OSError]]" = []
-    try:
-        for cipher in CIPHERS:
-            problem = attempt(cipher)
-            if problem is None:
-                works.append(cipher)
-            else:
-                found.append(problem)
-    except Untried as exc:
-        return 0, no_tls("untried", str(exc))
+    for cipher in CIPHERS:
+        try:
+            sides = pair(PATIENCE)
+        except OSError as exc:
+            return 0, no_tls("untried", exc.strerror or str(exc))
+        problem = attempt(cipher, sides)
+        if problem is None:
+            works.append(cipher)
+        else:
+            found.append(problem)
     return bits(works), None if works else reason(*found[-1])
 
 
-def attempt(cipher: "Cipher") -> "tuple[str, OSError] | None":
-    """Send a word in both directions with this cipher; None if it worked, otherwise (failed step, error)."""
-    sides = pair()
+def attempt(cipher: "Cipher", sides: "tuple[socket.socket, socket.socket]") -> "tuple[str, OSError] | None":
+    """Send a word in both directions with this cipher; None if it worked, otherwise (failed step, error).
+
+    Closes both sides of the connection.
+    """
     try:
+        for sock in sides:
+            sock.settimeout(PATIENCE)
         agreed = os.urandom(32)
         for step in ("attach", "arm", "send", "count"):
             try:
@@ -80,31 +81,6 @@ def count(one: "socket.socket", other: "socket.socket", cipher: "Cipher") -> Non
     """Check the record counters, without which a cut stream would look complete."""
     if (ktls.records(one, ktls.TLS_TX, cipher), ktls.records(other, ktls.TLS_RX, cipher)) != (1, 1):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-
-
-def pair() -> "tuple[socket.socket, socket.socket]":
-    """Two ends of a TCP connection over loopback."""
-    problem = OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
-    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-        made: "list[socket.socket]" = []
-        try:
-            made = [socket.socket(family, socket.SOCK_STREAM) for _side in range(2)]
-            made[0].bind((host, 0))
-            made[0].listen(1)
-            for sock in made:
-                sock.settimeout(PATIENCE)
-            made[1].connect(made[0].getsockname())
-            made.append(accept(made[0]))
-            made[2].settimeout(PATIENCE)
-            if made[1].getsockname() != made[2].getpeername():
-                raise OSError(errno.EADDRINUSE, "somebody else connected")
-            made[0].close()
-            return made[1], made[2]
-        except OSError as exc:
-            problem = exc
-            for sock in made:
-                sock.close()
-    raise Untried(problem.strerror)
 
 
 # -- why not

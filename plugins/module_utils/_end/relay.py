@@ -19,7 +19,6 @@ This module and tls are shipped, and ``ssl`` imported, only if a plan needs rela
 import errno
 import os
 import select
-import struct
 
 from .kernel import c_prctl, events, hide_memory
 from .lean import signal, socket
@@ -42,7 +41,25 @@ STEP = 1 << 30  # bytes: a session may end after a multiple of this
 BUDGET = 1 << 33  # blocks of AES (16 bytes) that one key may seal: 128 GiB in full records
 PR_SET_NAME = 15  # linux/prctl.h
 BACK_FD = 3  # the descriptor of a relay, open, with a message to pass back
-COUNTERS = struct.Struct("=QQ")  # bytes of data, records: in a page that the relay shares with its end
+
+
+def counters(page: "Any") -> memoryview:
+    """[bytes of data, records] in a page that the relay shares with its end.
+
+    Each is read and written at once.  struct would clear all of it before, and go on byte by byte.
+    """
+    return memoryview(page).cast("Q")
+
+
+def counting(page: "Any") -> "Callable[[int, int], None]":
+    """A function that sets both."""
+    shared = counters(page)
+
+    def count(total: int, records: int) -> None:
+        shared[1] = records
+        shared[0] = total
+
+    return count
 
 
 def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
@@ -63,12 +80,12 @@ def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", s
         count(total, records)
         if sent % step == 0 and used >= budget:
             tls.end()
-            tls.begin()
+            tls.begin(again=True)
             sent = used = 0
             write, read = tls.session.write, tls.leaving.read
     if sent and sent % step == 0:  # here another session must follow, even without any data
         tls.end()
-        tls.begin()
+        tls.begin(again=True)
     tls.end()
 
 
@@ -95,7 +112,7 @@ def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]",
             tls.expect_nothing()
             if not sent or sent % step:
                 break
-            tls.begin()
+            tls.begin(again=True)
             sent = 0
         elif size < 0:
             tls.fill()
@@ -190,7 +207,7 @@ def become(role: str, spec: "Encryption", patience: float, page: "Any") -> "NoRe
         outward,
         spec,
         patience,
-        lambda total, records: COUNTERS.pack_into(page, 0, total, records),
+        counting(page),
         lambda message: os.write(2, to_json(message).encode("ascii") + b"\n"),
     )
     os._exit(status)

@@ -97,23 +97,30 @@ class Tls:
     """TLS sessions over a blocking socket, through memory buffers: one system call for many records."""
 
     def __init__(self, link: "socket.socket", server: bool, pem: "Encryption", patience: float):
-        self.link, self.server = link, server
+        self.link, self.server, self.patience = link, server, patience
         self.context = make_context(server, pem)
         self.peer = ssl.PEM_cert_to_DER_cert(pem["peer"])
         self.buffer = bytearray(BUFFER)
         self.view = memoryview(self.buffer)
-        try:
-            self.begin(patience)
-        except socket.timeout:
-            raise Failed(CUT, TIME, "%g" % patience) from None
+        self.begin()
 
-    def begin(self, patience: "float | None" = None) -> None:
-        """The handshake of a new session, with fresh keys; ``patience``: its limit in seconds."""
+    def begin(self, again: bool = False) -> None:
+        """The handshake of a new session, with fresh keys, in limited time.
+
+        ``again``: after another session.  Then the client begins once its stage has read all before.
+        """
+        try:
+            self._begin(waits=again and self.server)
+        except socket.timeout:
+            raise Failed(CUT, TIME, "%g" % self.patience) from None
+
+    def _begin(self, waits: bool) -> None:
+        """``waits``: count the time from the first byte of the other side; before, only ``stall_timeout`` limits it."""
         self.made = False
         self.arrived, self.leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.session = self.context.wrap_bio(self.arrived, self.leaving, server_side=self.server)
         self.read: "Callable[[int, memoryview], Any]" = self.session.read
-        deadline = None if patience is None else time.monotonic() + patience
+        deadline = None if waits else time.monotonic() + self.patience
         while True:
             try:
                 self.session.do_handshake()
@@ -126,6 +133,7 @@ class Tls:
                     self.link.settimeout(left)
                 self.flush()
                 self.fill()
+                deadline = deadline or time.monotonic() + self.patience
             except ssl.SSLError as exc:
                 raise Failed(NO_TLS if exc.reason in NO_COMMON else CHANGED, HANDSHAKE, reason(exc)) from None
         self.flush()

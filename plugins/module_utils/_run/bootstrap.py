@@ -54,6 +54,7 @@ MODULES = [
 ]
 # further modules, for ends that need them only: links are to be encrypted by the kernel, or by relays, or the plan has
 # more than two ends
+LOOPBACK_MODULES = ["_end.loopback"]  # for both
 KERNEL_MODULES = [
     "_end.keys",
     "_end.ktls",
@@ -65,7 +66,7 @@ RELAY_MODULES = [
     "_end.relay",
     "_end.encrypted",
 ]
-ENCRYPTION_MODULES = KERNEL_MODULES + RELAY_MODULES
+ENCRYPTION_MODULES = LOOPBACK_MODULES + KERNEL_MODULES + RELAY_MODULES
 # further modules of an end that only checks, with all of ENCRYPTION_MODULES, for it reports on these, too
 PREFLIGHT_MODULES = [
     "_end.capabilities",
@@ -167,10 +168,12 @@ def end_modules(more: "list[str]") -> "list[str]":
 def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
     """The groups of modules of an end with this plan, besides MODULES."""
     if plan["preflight"]:
-        return [KERNEL_MODULES, RELAY_MODULES, PREFLIGHT_MODULES]
+        return [LOOPBACK_MODULES, KERNEL_MODULES, RELAY_MODULES, PREFLIGHT_MODULES]
     found = [KERNEL_MODULES] if plan["kernel_tls"] else []
     if any(link["encryption"] for link in plan["links"]):
         found.append(RELAY_MODULES)  # these load OpenSSL
+    if found:
+        found.insert(0, LOOPBACK_MODULES)
     if any(link["barrier"] for link in plan["links"]):
         found.append(BARRIER_MODULES)
     return found

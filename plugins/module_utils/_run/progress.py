@@ -56,8 +56,10 @@ class Progress:
         """One link: its bytes, and since the last line its rate and the slow side."""
         old = self.before.get(side["id"])
         span = max(1e-6, at - self.before_at)
-        count = side["bytes"] or 0
-        moved = count - ((old["bytes"] or 0) if old else 0)
+        # a count may go back a little: that of a kernel TLS reader contains parts of records until they are decrypted
+        before = (old["bytes"] or 0) if old else 0
+        count = max(side["bytes"] or 0, before)
+        moved = count - before
         writer, reader = self.links[side["id"]]
         parts = ["%s %s" % (side["id"], size(count)), speed(moved / span)]
         if side["side"] == "W":
