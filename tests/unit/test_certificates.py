@@ -115,6 +115,14 @@ def test_times_before_and_after_2049(time: bytes, early: bytes) -> None:
     assert of_command.VALID_FROM.sub(of_command.early, b"0" + time + b"\x06") == b"0" + early + b"\x06"
 
 
+@pytest.mark.parametrize("kinds", [[], ["PRIVATE KEY"], ["CERTIFICATE"], ["PRIVATE KEY", "CERTIFICATE", "CERTIFICATE"]])
+def test_output_of_openssl_without_both_parts(monkeypatch: pytest.MonkeyPatch, kinds: list[str]) -> None:
+    text = "".join(f"-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n" for kind in kinds)
+    monkeypatch.setattr(of_command, "output_of_openssl", lambda: text)
+    with pytest.raises(of_command.NotMade, match="^openssl wrote no key and certificate$"):
+        of_command.make_certificate()
+
+
 def test_a_certificate_that_is_none() -> None:
     with pytest.raises(of_command.NotMade, match="^openssl wrote a certificate without dates$"):
         of_command.begin_early("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")

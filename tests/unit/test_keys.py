@@ -104,3 +104,13 @@ def test_what_an_unknown_side_can_do_does_not_matter() -> None:
 
 def test_ciphers_are_found_by_their_names() -> None:
     assert [keys.named(cipher.name) for cipher in CIPHERS] == list(CIPHERS)
+
+
+@pytest.mark.parametrize(("cipher", "sizes"), [(CHACHA20, (54, 12, 32, 0)), (AES, (52, 8, 32, 4))])
+def test_ciphers_are_those_of_the_kernel(cipher: Cipher, sizes: tuple[int, ...]) -> None:
+    """linux/tls.h: the number, and the sizes of the initialization vector, the key and the salt."""
+    assert (cipher.number, cipher.iv, cipher.key, cipher.salt) == sizes
+
+
+def test_capabilities_are_bits() -> None:
+    assert [cipher.bit for cipher in CIPHERS] == [1, 2]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.strea
     keep,
     own_description,
     say,
+    shell_status,
 )
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import LONG
 
 
 @pytest.fixture
@@ -38,6 +41,27 @@ def test_flags_are_not_shared(kind: str, opened: list[int]) -> None:
     assert os.get_blocking(writer)
     os.write(own, b"hello")
     assert os.read(reader, 100) == b"hello"
+
+
+def test_a_socket_cannot_be_opened_again(opened: list[int]) -> None:
+    """As under sshd: a process copies to it, until the last writer is gone."""
+    reader, writer = socket.socketpair()
+    reader.settimeout(LONG)
+    with reader, writer:
+        own = own_description(writer.fileno())
+        for data in (b"hello", b"again"):
+            os.write(own, data)
+            assert reader.recv(100) == data
+        os.set_blocking(own, False)
+        assert os.get_blocking(writer.fileno())
+        os.close(own)
+        writer.close()
+        assert reader.recv(100) == b""
+
+
+@pytest.mark.parametrize(("rc", "status"), [(0, 0), (3, 3), (-1, 129), (-15, 143)])
+def test_an_exit_status_as_in_a_shell(rc: int, status: int) -> None:
+    assert shell_status(rc) == status
 
 
 def test_a_fifo_that_nobody_reads_is_not_waited_for(tmp_path: Path, opened: list[int]) -> None:
