@@ -71,6 +71,41 @@ def test_which_peer_is_the_controller(name: str, hosts: dict[str, Any], found: b
     assert _hosts.is_controller(name, {"hostvars": hosts}) is found
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [(("a", False), ("a", False), True), (("a", False), ("b", False), False), (("a", True), ("b", False), False)]
+    + [(("a", True), ("b", True), True)],
+)
+def test_the_same_machine(one: tuple[str, bool], other: tuple[str, bool], found: bool) -> None:
+    hosts: list[Any] = [SimpleNamespace(name=name, on_controller=here) for name, here in (one, other)]
+    assert _hosts.same_machine(*hosts) is found
+
+
+def test_the_own_address_depends_on_the_other() -> None:
+    assert _hosts.own_address("127.0.0.1") == "127.0.0.1"
+    assert _hosts.own_address("fe80::1%nosuch") == ""
+
+
+CANDIDATES = ["python3.99", "python3"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"ansible_python_interpreter": "/opt/python"}, ["/opt/python"]),
+        ({"ansible_python_interpreter": "auto_silent"}, [*CANDIDATES, "/usr/libexec/platform-python"]),
+        ({}, [*CANDIDATES, "/usr/libexec/platform-python"]),
+        ({"ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3"}}, ["/usr/bin/python3"]),
+        ({"discovered_interpreter_python": "/usr/bin/python3"}, ["/usr/bin/python3"]),
+    ],
+)
+def test_interpreters(variables: dict[str, Any], found: list[str]) -> None:
+    """The one that is set, or was discovered, or all candidates of the discovery."""
+    templar = SimpleNamespace(template=lambda value: value)
+    variables = {"ansible_interpreter_python_fallback": CANDIDATES, **variables}
+    assert _hosts.interpreters(variables, templar) == found
+
+
 def test_an_unknown_host() -> None:
     with pytest.raises(_hosts.HostError) as caught:
         _hosts.inventory_host(Any, "db9", {"hostvars": {}}, False, None)

@@ -18,6 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage imp
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.beginning import who_tried_what
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import Run, report_most
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import parse_sample
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import preflight_result, shape
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.tests.unit.said import (
@@ -55,6 +56,16 @@ def judge(reports: dict[str, str]) -> tuple[Verdict, dict[str, Any]]:
     preflight_result(NAMES, verdict.reports)
     who_tried_what(verdict, PLAN.ends)
     return verdict, result
+
+
+@pytest.mark.parametrize(("count", "taken"), [(0, 0), (2, 2), (3, 2)])
+def test_a_sample_has_at_most_both_sides_of_each_link(count: int, taken: int) -> None:
+    """That is a link within a host."""
+    (link,) = PLAN.for_end("remote")["links"]
+    (side,) = [each for each in real()["ok"]["remote"]["links"] if each["id"] == link["id"]]
+    sample = {"sample": [side] * count, "at": 1.0}
+    parsed = parse_sample(sample, {**PLAN.for_end("remote"), "links": [link]})
+    assert parsed and len(parsed["sample"]) == taken
 
 
 def test_real_reports_are_taken() -> None:

@@ -14,7 +14,13 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_catalog import ActionModule
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_copies, _tape_run
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._host_variables import Reachable
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure, command
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import (
+    SAMPLE,
+    Failure,
+    command,
+    plan_of_two,
+)
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_action import option
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Network
 
 HOSTS = ["tape1", "h1", "h2"]
@@ -67,6 +73,47 @@ def test_an_unknown_host_and_the_option_that_names_it(mode: str, option: str) ->
         action(mode, "nowhere").work()
     assert caught.value.kind == "settings"
     assert caught.value.msg.endswith(f"{option}: there is no host 'nowhere' in the inventory")
+
+
+def test_a_copy_may_lag_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tar ends with 1 if another job replaced a file while it was read."""
+    asked: list[Any] = []
+    monkeypatch.setattr(_tape_copies, "stream", lambda *given: asked.extend(given))
+    made = action("copy", "h1")
+    for name, value in (("settings", {}), ("network", Network([], "auto", [], 30))):
+        monkeypatch.setattr(ActionModule, name, value)
+    made.another = lambda *given: given
+    _tape_copies.copy_catalog_to(made, "h1")
+    (_tape, source), (other, sink), _network, *ends = asked
+    assert source["argv"][:2] == ["tar", "--create"] and source["ok_rc"] == [0, 1]
+    assert (other, sink["name"], ends) == (("h1", "tape_catalog_hosts"), "the copy", ["source", "keep"])
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(0, False), (60, True)])
+def test_no_task_is_asynchronous(limit: int, refused: bool) -> None:
+    made = action("copy")
+    made._task = SimpleNamespace(
+        action="plumbing.socketpipe.tape_catalog", async_val=limit, run_once=False, _parent=None
+    )
+    if not refused:
+        made.check_how()
+        return
+    with pytest.raises(Failure, match="^tape_catalog does not support async: use the task's timeout to limit a long "):
+        made.check_how()
+
+
+@pytest.mark.parametrize(("value", "words"), [(None, []), ("", []), (0, ["--level=0"]), ("x", ["--level=x"])])
+def test_an_option_without_a_value_is_not_given(value: object, words: list[str]) -> None:
+    assert option("level", value) == words
+
+
+@pytest.mark.parametrize(("progress", "samples"), [(True, [SAMPLE, 0.0]), (False, [0.0, 0.0])])
+def test_an_exec_reports_no_samples(progress: bool, samples: list[float]) -> None:
+    """They would arrive with its end."""
+    hosts: dict[str, Any] = {"source": SimpleNamespace(executor=None), "sink": SimpleNamespace(executor=1)}
+    stages = {end: command(end, ["true"]) for end in hosts}
+    plan = plan_of_two({}, hosts, stages, ["sink"], progress)
+    assert [(end["sample"], end["listen"]) for end in plan.ends.values()] == list(zip(samples, (False, True)))
 
 
 def test_hosts_without_addresses() -> None:

@@ -152,7 +152,11 @@ def test_the_command_has_all_that_was_given(monkeypatch: pytest.MonkeyPatch) -> 
         vault_password_files=["/root/vault"],
         check=True,
         subset="db1",
-        extra_vars=["tape_host=tape1 tape_level=1", '{"tape_paths": ["/a b"], "tape_resume": "old"}', "@more.yml"],
+        extra_vars=[
+            "tape_host=tape1 tape_resume=older tape_level=1 alone",
+            '{"tape_paths": ["/a b"], "tape_resume": "old"}',
+            "@more.yml",
+        ],
     )
     assert _tape_again.again("", {"tape_resume": "RUN"}, "db1,web1") == (
         "ansible-playbook -i '/etc/an inventory' --become -K -u backup --become-user root "
