@@ -47,12 +47,12 @@ TYPES = {"B": ctypes.c_uint8, "I": ctypes.c_uint32, "Q": ctypes.c_uint64}
 
 
 def test_counters_are_where_the_kernel_has_them() -> None:
-    class Info(ctypes.Structure):
-        _fields_ = [
-            (f"{number} {word[2:]}", TYPES[word[0]]) for number, word in enumerate(FIELDS.split()) if word[2:] != "0"
-        ]
+    fields = [(f"{number} {word[2:]}", TYPES[word[0]]) for number, word in enumerate(FIELDS.split()) if word[2:] != "0"]
 
-    known = {name.split()[1]: getattr(Info, name) for name, _type in Info._fields_}
+    class Info(ctypes.Structure):
+        _fields_ = fields
+
+    known = {name.split()[1]: getattr(Info, name) for name, _type in fields}
     known["retransmits"] = known["total_retrans"]
     found = {name: (offset, struct.calcsize(kind)) for name, (offset, kind) in kernel.TCP_INFO.items()}
     assert found == {name: (known[name].offset, known[name].size) for name in found}

@@ -360,3 +360,4 @@ def test_a_script_that_is_not_to_be_had() -> None:
 def test_a_script_of_bounded_size() -> None:
     with pytest.raises(OptionError, match="has 4194305 bytes; the limit is 4194304"):
         script_stage({"script": "'files/x y.py'"}, b"#" * (4 * 1024 * 1024 + 1))
+    script_stage({"script": "'files/x y.py'"}, b"#" * (4 * 1024 * 1024))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..reserve.reservation import Reservation
 
 
+BLOCK = tarfile.BLOCKSIZE
+
+
 def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
     """The tapes of a copy of the catalog, none if it is incomplete, and its file lists by their paths.
 
@@ -47,15 +50,17 @@ def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str,
 
 
 def contents(copy: "Any") -> "dict[str, bytes]":
-    """All of its files; raises TarError, also when unexpected end."""
-    found = {}
+    """All of its files; raises TarError, also at an unexpected end, where tarfile itself does not."""
+    found, end = {}, 0
     with tarfile.open(fileobj=copy, mode="r:") as archive:
         for member in archive:
+            end = member.offset_data - (-member.size // BLOCK) * BLOCK
             content = archive.extractfile(member) if member.isfile() else None
             if content is not None:
                 found[member.name] = content.read()
-                if len(found[member.name]) != member.size:
-                    raise tarfile.ReadError("unexpected end")
+    copy.seek(end)
+    if copy.read(BLOCK) != bytes(BLOCK):  # a block of zeros ends every archive
+        raise tarfile.ReadError("unexpected end")
     return found
 
 
