@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compiled once
 
 # The longest first. hit waits half of its time, and must not wait for a processor: beside it is what gives way to it.
-FIRST  := system tape sanity tls unit integration molecule edges
+FIRST  := system tape sanity tls recipes unit integration molecule edges
 SECOND := hit nox galaxy docs ee lint release-check
 
 .PHONY: help demo socketpipe test quick units faults mutants bench clean matrix changelog release $(FIRST) $(SECOND)
@@ -94,6 +94,9 @@ tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a 
 
 tls: $(VENV)/test $(TREE)   ## links that the kernel encrypts, in a machine whose kernel can (needs root; else skipped by name)
 	@$(PYTEST) -n 2 --dist loadfile tests/tls
+
+recipes: $(VENV)/test $(TREE)   ## the recipes of the documentation, with the real programs (needs root; else skipped by name)
+	@$(PYTEST) -n 2 --dist loadfile tests/recipes
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)

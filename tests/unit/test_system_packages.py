@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,9 +19,11 @@ from tests.workshop import packages
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A machine: whether it has apt-get, what it lacks, who we are; and the commands that were run there."""
-    made = SimpleNamespace(apt=True, lacks=set(), user=0, kind="x86_64", commands=[], venv=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """A machine: whether it has apt-get, what it lacks, who we are; its policy, and the commands run there."""
+    policy = tmp_path / "policy-rc.d"
+    made = SimpleNamespace(apt=True, lacks=set(), user=0, kind="x86_64", commands=[], venv=True, policy=policy)
+    made.allowed = []  # the policy's answer to each command that may start a service
 
     def which(name: str, path: str) -> str | None:
         return None if name in made.lacks or (name == "apt-get" and not made.apt) else f"/usr/bin/{name}"
@@ -32,8 +35,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def run(words: list[str], **_options: Any) -> None:
         made.commands.append(words)
+        made.allowed.append(subprocess.call([policy]))
 
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(packages, "POLICY", policy)
     return made
 
 
@@ -51,6 +56,15 @@ def test_root_on_debian_installs_what_is_missing_and_says_so(
     assert update[0] == install[0] == "apt-get" and update[-1] == "update"
     assert install[-4:] == ["--no-install-recommends", "openssh-server", "user-mode-linux", "python3-venv"]
     assert capsys.readouterr().out.endswith("need: openssh-server user-mode-linux python3-venv\n")
+    assert machine.allowed == [101, 101] and not machine.policy.exists()  # no service starts, now; later ones may
+
+
+def test_a_policy_that_is_there_stays(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.lacks = {"sshd"}
+    machine.policy.write_text("#!/bin/sh\nexit 104\n")
+    machine.policy.chmod(0o755)
+    assert said(monkeypatch) == 0
+    assert machine.allowed == [104, 104] and machine.policy.read_text() == "#!/bin/sh\nexit 104\n"
 
 
 @pytest.mark.parametrize(
@@ -79,9 +93,13 @@ def test_who_cannot_install_is_told_what_to_type(
     ("reasons", "lacks", "expected"),
     [
         ((None, None), set(), ""),
-        (("only root", None), {"zstd"}, "NOT TESTED: system, molecule, hit (only root)\n"),
-        (("only root", "no guest"), set(), "NOT TESTED: system, molecule, hit (only root); tape, tls (no guest)\n"),
-        ((None, None), {"zstd"}, "NOT TESTED: parts of unit and system (these packages are missing: zstd)\n"),
+        (("only root", None), {"zstd"}, "NOT TESTED: system, recipes, molecule, hit (only root)\n"),
+        (
+            ("only root", "no guest"),
+            set(),
+            "NOT TESTED: system, recipes, molecule, hit (only root); tape, tls (no guest)\n",
+        ),
+        ((None, None), {"zstd"}, "NOT TESTED: parts of unit, system and recipes (these packages are missing: zstd)\n"),
     ],
 )
 def test_what_could_not_be_tested_is_named_and_is_a_failure_unless_allowed(

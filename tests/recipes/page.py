@@ -1,0 +1,52 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of recipes: its plays, and the messages that it quotes, by section."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import textwrap
+from typing import Any
+
+import yaml
+
+from tests.system.playbook import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "docsite" / "rst" / "recipes.rst"
+BLOCK = re.compile(r"^\.\. code-block:: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A section of the page."""
+
+    title: str
+    plays: list[dict[str, Any]]
+    messages: list[str]  # without what differs from run to run
+    commands: list[str]  # for a shell
+
+
+def recipe(title: str) -> Recipe:
+    """The section with this title."""
+    blocks = BLOCK.findall(sections()[title])
+    plays = [play for kind, text in blocks if kind == "yaml+jinja" for play in yaml.safe_load(textwrap.dedent(text))]
+    messages = [same(text) for kind, text in blocks if kind == "text"]
+    return Recipe(
+        title,
+        plays,
+        messages,
+        [line[6:] for _kind, text in blocks for line in text.splitlines() if line.startswith("    $ ")],
+    )
+
+
+def sections() -> dict[str, str]:
+    text = PAGE.read_text(encoding="utf-8")
+    titles = list(re.finditer(r"^(.+)\n-+\n", text, re.MULTILINE))
+    ends = [title.start() for title in titles[1:]] + [len(text)]
+    return {title[1]: text[title.end() : end] for title, end in zip(titles, ends, strict=True)}
+
+
+def same(message: str) -> str:
+    """A message on one line, and with its numbers replaced."""
+    return re.sub(r"\d+(\.\d+)?", "N", " ".join(message.split()))

@@ -1,0 +1,76 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts with the names that a recipe gives them."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.hosts import Fleet, Host
+from tests.hosts.layout import SANE_PATH
+from tests.system import batch, playbook
+from tests.system.playbook import Done, Started
+
+PATIENCE = 60.0  # seconds for what a test waits for
+
+
+def missing(packages: Mapping[str, str]) -> str | None:
+    """The reason to skip a test: programs that are not here, by the packages of Debian that have them."""
+    absent = sorted({package for name, package in packages.items() if not shutil.which(name, path=SANE_PATH)})
+    return f"this recipe needs these packages: {', '.join(absent)}" if absent else None
+
+
+class Site:
+    """The hosts of a recipe: `names` has the host of the fleet for each."""
+
+    def __init__(self, fleet: Fleet, names: Mapping[str, str]) -> None:
+        self.fleet, self.names = fleet, names
+        self.inventory: Path = batch.inventory(
+            fleet, {}, {name: {"ansible_host": fleet[host].address} for name, host in names.items()}
+        )
+
+    def __getitem__(self, name: str) -> Host:
+        return self.fleet[self.names[name]]
+
+    def start(self, play: Mapping[str, Any]) -> Started:
+        return playbook.start(self.fleet, plays=[play], inventory=self.inventory)
+
+    def run(self, *plays: Mapping[str, Any], rc: int = 0) -> Done:
+        done = playbook.start(self.fleet, plays=plays, inventory=self.inventory).wait()
+        assert done.rc == rc, done.output
+        return done
+
+    def sh(self, name: str, script: str, **options: Any) -> str:
+        """What a script of bash on a host says."""
+        return str(self[name].run(["bash", "-ec", "-o", "pipefail", script], **options).stdout).strip()
+
+    def pids(self, name: str, command: str) -> list[int]:
+        """The processes on a host whose command line begins with these words, whatever the program's directory."""
+        begins = re.compile(rf"(\S*/)?{re.escape(command)}( |$)")
+        return [each.pid for each in self[name].processes() if begins.match(each.cmdline)]
+
+    def kill(self, name: str, command: str) -> None:
+        """The only such process there."""
+        [pid] = self.pids(name, command)
+        self[name].run(["kill", "-KILL", str(pid)])
+
+
+def wait_until(true: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def slowly(play: Mapping[str, Any]) -> dict[str, Any]:
+    """The same play, but it takes many minutes."""
+    slow = copy.deepcopy(dict(play))
+    [pipe] = [task["plumbing.socketpipe.pipe"] for task in slow["tasks"] if "plumbing.socketpipe.pipe" in task]
+    pipe["rate_limit"] = "10K"
+    return slow

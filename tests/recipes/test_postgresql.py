@@ -1,0 +1,137 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A database from one server into another. What is killed leaves nothing of it there; over ssh it leaves the half."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts import Fleet, Host
+from tests.system.traces import leaves_nothing
+
+from .page import recipe, same
+from .site import PATIENCE, Site, missing, wait_until
+
+PAGE = recipe("PostgreSQL")
+ARCHIVE, SQL = PAGE.plays
+KILLED, REFUSED, SQL_KILLED = PAGE.messages
+IDS = ["pg_restore", "psql"]
+HOME = "/var/lib/postgresql"
+ROWS = 70_000  # of 300 bytes: more than all buffers between the two servers have room for
+CLUSTER = f"""
+cd {HOME}
+initdb=$(ls /usr/lib/postgresql/*/bin/initdb | tail -n 1)
+$initdb --no-sync --auth=peer --pgdata={HOME}/data >{HOME}/log
+${{initdb%/*}}/pg_ctl --wait --pgdata={HOME}/data --log={HOME}/log --options="$0" start
+"""
+# by one superuser, without a disk or a network, and without processes that come and go
+SETTINGS = "-c fsync=off -c listen_addresses= -c autovacuum=off -c unix_socket_directories=/run/postgresql"
+SHOP = f"""
+create table customers as select n as id, 'Smith ' || n as name from generate_series(1, 1000) n;
+create table orders as select repeat('x', 290) || n as what from generate_series(1, {ROWS}) n;
+alter table orders alter what set not null;
+"""
+
+
+def sql(host: Host, database: str, text: str) -> str:
+    words = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
+    return host.run([*words, database], user="postgres", env={"HOME": HOME}, cwd="/", input=text).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def site(fleet: Fleet) -> Iterator[Site]:
+    reason = missing({"pg_createcluster": "postgresql"})
+    if reason:
+        pytest.skip(reason)
+    made = Site(fleet, {"db1": "h1", "db2": "h2"})
+    starting = []
+    for name in made.names:
+        made.sh(name, f"mount -t tmpfs -o mode=755,uid=postgres none {HOME} && install -d -o postgres /run/postgresql")
+        words = ["bash", "-ec", CLUSTER, SETTINGS]
+        starting.append(made[name].popen(words, user="postgres", env={"HOME": HOME}, cwd="/"))
+    assert [each.wait(PATIENCE) for each in starting] == [0, 0]
+    sql(made["db1"], "postgres", "create database shop")
+    sql(made["db1"], "shop", SHOP)
+    yield made
+
+
+@pytest.fixture(autouse=True)
+def empty(site: Site) -> Iterator[None]:
+    """The database to restore to; nothing that a test starts is left but the servers."""
+    sql(site["db2"], "postgres", "create database shop")
+    with leaves_nothing(site.fleet):
+        yield
+    sql(site["db2"], "postgres", "drop database shop")
+
+
+def contents(site: Site) -> list[str]:
+    """The tables that have come to db2, with their rows."""
+    names = sql(site["db2"], "shop", "select tablename from pg_tables where schemaname = 'public' order by 1").split()
+    return [f"{name} {sql(site['db2'], 'shop', f'select count(*) from {name}')}" for name in names]
+
+
+def backends(site: Site, where: str) -> bool:
+    query = f"select count(*) from pg_stat_activity where datname = 'shop' and {where}"
+    return sql(site["db2"], "postgres", query) != "0"
+
+
+@contextlib.contextmanager
+def held(site: Site) -> Iterator[None]:
+    """No table can be made on db2 meanwhile: what restores a dump there waits before the first row."""
+    words = ["psql", "--no-psqlrc", "--quiet", "shop"]
+    with site["db2"].popen(words, user="postgres", env={"HOME": HOME}, cwd="/", stdin=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        holder.stdin.write("begin; lock table pg_catalog.pg_class in share mode;\n")
+        holder.stdin.flush()
+        wait_until(lambda: backends(site, "state = 'idle in transaction'"), "a lock on db2")
+        yield
+
+
+def kill_the_dump(site: Site) -> None:
+    """In its middle: what restores it waits, and there is no room for all of it in between."""
+    wait_until(lambda: backends(site, "wait_event_type = 'Lock'"), "a restore that waits on db2")
+    site.kill("db1", "pg_dump")
+
+
+@pytest.mark.parametrize("play", [ARCHIVE, SQL], ids=IDS)
+def test_a_database_is_copied(site: Site, play: dict[str, Any]) -> None:
+    result = site.run(play).result
+    assert [stage["rc"] for stage in result["stages"]] == [0, 0]
+    assert contents(site) == ["customers 1000", f"orders {ROWS}"]
+
+
+@pytest.mark.parametrize(("play", "message"), [(ARCHIVE, KILLED), (SQL, SQL_KILLED)], ids=IDS)
+def test_of_a_dump_that_is_killed_nothing_is_committed(site: Site, play: dict[str, Any], message: str) -> None:
+    with held(site):
+        started = site.start(play)
+        kill_the_dump(site)
+    assert same(started.wait().result["cause"]["msg"]) == message
+    assert contents(site) == []
+
+
+def test_of_a_restore_that_fails_nothing_is_committed(site: Site) -> None:
+    sql(site["db2"], "shop", "create table orders (what text)")
+    result = site.run(ARCHIVE, rc=2).result
+    assert same(result["cause"]["msg"]) == REFUSED
+    assert (
+        'pg_restore: error: could not execute query: ERROR:  relation "orders" already exists'
+        in result["stages"][-1]["stderr"]
+    )
+    assert contents(site) == ["orders 0"]
+
+
+def test_over_ssh_the_half_is_committed(site: Site) -> None:
+    """The command line of the page, and why there is a recipe."""
+    [command] = PAGE.commands
+    ssh = f'ssh() {{ command ssh -F {site.fleet.ssh_config} -o HostName={site["db1"].name} "$@"; }}'
+    with held(site):
+        shell = site["db2"].popen(["bash", "-c", f"{ssh}; {command}"], cwd="/")
+        kill_the_dump(site)
+    assert shell.wait(PATIENCE) == 0
+    customers, orders = contents(site)
+    assert customers == "customers 1000" and 0 < int(orders.removeprefix("orders ")) < ROWS
