@@ -22,6 +22,7 @@ from ..plugin_utils._task_options import OptionError, check_given, link_settings
 from ..plugin_utils._task_refusal import ASYNC, about_host, hide
 from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
 from ..plugin_utils._transfer_result import diff, failed, shape
+from ..plugin_utils._transfer_resume import part_of
 from ..plugin_utils._transfer_run import DESTINATION, SOURCE, Network, Transfer
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ class ActionModule(ActionBase):
         # the name is the task's, not what the source says: that may be any file of a directory
         name_of_file = os.path.basename(args["src"])
         asked = {"path": args["dest"], "name": name_of_file, "source": source, "force": args["force"]}
-        asked.update(owner=args["owner"], group=args["group"], mode=mode, backup=args["backup"])
+        asked.update(owner=args["owner"], group=args["group"], mode=mode)
+        asked.update(backup=args["backup"], resume=args["resume"])
         look = transfer.ask(DESTINATION, "look-destination", asked)
+        part = part_of(transfer, source, look, self._task.check_mode)
+        start = part["size"] if part else 0
         moved, after, backup = None, look["after"], ""
         if not self._task.check_mode and look["do"] != "nothing":
             given = {"path": look["path"], "wanted": look["wanted"], "current": look["current"], "source": source}
@@ -94,11 +98,13 @@ class ActionModule(ActionBase):
                 after = transfer.ask(DESTINATION, "settle", given)
             else:
                 given.update(folder=look["folder"], force=args["force"])
-                given.update(validate=args["validate"], backup=args["backup"])
-                moved = transfer.move(network, {"path": source["path"], "source": source}, given, name)
+                given.update(validate=args["validate"], backup=args["backup"], resume=args["resume"], part=part)
+                sent = {"path": source["path"], "source": source, "start": start}
+                moved = transfer.move(network, sent, given, name)
                 after, backup = moved.answer, moved.answer["backup"]
         result = shape(transfer, source, look, after, moved)
         result.update(peer=transfer.hosts[self._peer_side(args)].name, backup_file=printable(backup) or None)
+        result["resumed"] = start if args["resume"] else None
         result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
         if self._task.diff and look["do"] != "nothing":
             result["diff"] = [diff(look, after)]

@@ -21,9 +21,9 @@ description:
   - B(Copying.) The new file is written beside O(dest), with a temporary name and mode 0600. It gets its owner, group,
     mode, SELinux context and time of modification, is written to the disk, and is then renamed to O(dest).
     So a reader of O(dest) sees the old file or the complete new one, never a part.
-  - If anything fails, the old file stays and the temporary file is removed. A stream that ends early is never taken for
-    the file. The new file is renamed only if the stream ended properly, contained the announced size, and the source
-    did not change while it was read.
+  - If anything fails, the old file stays, and the temporary file is removed unless O(resume) is set. A stream that
+    ends early is never taken for the file. The new file is renamed only if the stream ended properly, contained the
+    announced size, and the source did not change while it was read.
   - Holes of a sparse file are neither sent nor written.
   - B(To many hosts.) With O(hosts), the file goes from the peer to the first of these hosts, from there to the second,
     and so on. Each host receives it once and sends it once, so copying to forty hosts takes little longer than to one.
@@ -155,8 +155,22 @@ options:
     description:
       - A command that checks the new file before it replaces the old one, such as V(qemu-img check %s). It must contain
         C(%s), which is replaced by the temporary name. It runs on the host of O(dest), without a shell. If it fails,
-        the old file stays.
+        the old file stays. What it leaves running in its process group is killed.
     type: str
+  resume:
+    description:
+      - Whether to keep what has arrived if the copy is interrupted, and to send only the rest in the next run.
+      - The partial file stays beside O(dest), with mode 0600 and a name that begins with a dot and ends with
+        C(.socketpipe). The next run uses it if the source still has the same size, time of modification and inode, and
+        if its checksum is that of the same bytes of the source. Both hosts read that part once more, at about two
+        seconds for 3 GiB. If the checksums differ, everything is sent again, with a warning.
+      - A partial file is not used if it belongs to another user, or if others could have opened it.
+      - There is one partial file for O(dest) at most. Any run that copies a file to O(dest) removes that of another
+        state of the source. So does a run without O(resume). A run that finds nothing to copy leaves it.
+      - It cannot be used with O(hosts).
+      - A complete file that fails afterwards, for example O(validate), is removed all the same.
+    type: bool
+    default: false
   peer:
     description:
       - The other host. V(localhost) is the controller. See O(plumbing.socketpipe.pipe#module:peer).
@@ -238,7 +252,7 @@ notes:
   - While the file is written, both the old and the new one need room.
   - Two transfers to one O(dest) do not mix. The second one fails.
   - If a host dies in the middle, its temporary file stays, with a name that begins with a dot and ends with
-    C(.socketpipe). The next transfer to the same O(dest) removes it.
+    C(.socketpipe). The next transfer to the same O(dest) removes it or, with O(resume), continues it.
   - If the report is lost after the new file has replaced the old one, the task fails although the new file is complete.
     The message says so. A second run then finds nothing to do.
 seealso:
@@ -293,6 +307,17 @@ EXAMPLES = r"""
     hosts: "{{ groups['hypervisors'] }}"
   become: true
   run_once: true
+
+- name: Fetch an image over a slow line, and try again if the line breaks
+  plumbing.socketpipe.transfer:
+    src: /srv/images/disk.raw
+    dest: /srv/images/{{ inventory_hostname }}.raw
+    direction: pull
+    resume: true
+    stall_timeout: 60
+  register: image
+  until: image is succeeded
+  retries: 5
 
 # delegate_to replaces the task's host: the file goes from the peer, here the host itself, to fileserver
 
@@ -429,6 +454,13 @@ bytes:
   returned: always
   type: int
   sample: 3221225504
+resumed:
+  description:
+    - Bytes of the file that an earlier run had copied, and that were not sent again. In check mode, the size of the
+      partial file, which is not compared with the source. V(none) without O(resume).
+  returned: always
+  type: int
+  sample: 5368709120
 elapsed:
   description: Seconds that everything took. V(none) in check mode.
   returned: always

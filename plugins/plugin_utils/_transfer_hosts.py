@@ -41,6 +41,8 @@ def check_hosts(args: TransferArgs, task_vars: Mapping[str, Any]) -> None:
         raise OptionError("hosts: the list is empty")
     if args["direction"] != "push":
         raise OptionError("hosts: only with direction: push, from the peer to these hosts")
+    if args["resume"]:
+        raise OptionError("resume: not with hosts: a second run sends the whole file to those that lack it")
     if args["address"] and args["listen"] == "remote":
         raise OptionError("address: with hosts and listen: remote, set the variable socketpipe_address of each host")
     known = {key_of(args["peer"], task_vars): "is also the peer"}

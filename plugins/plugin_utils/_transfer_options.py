@@ -26,6 +26,7 @@ TRANSFER_SPEC: dict[str, dict[str, Any]] = {
     "force": {"type": "bool", "default": True},
     "backup": {"type": "bool", "default": False},
     "validate": {"type": "str"},
+    "resume": {"type": "bool", "default": False},
     **{name: PIPE_SPEC[name] for name in OF_LINK},
 }
 
@@ -44,6 +45,7 @@ class TransferArgs(PeerArgs):
     force: bool
     backup: bool
     validate: str | None
+    resume: bool
 
 
 def parse_mode(value: Any) -> int | str | None:

@@ -18,7 +18,7 @@ SECOND = 10**9
 # fields that a failure has, too
 NOTHING = (
     *("src", "dest", "source_host", "destination_host", "size", "mtime", "checksum", "owner", "group", "uid", "gid"),
-    *("mode", "backup_file", "bytes", "link", "run", "elapsed", "peer", "hosts"),
+    *("mode", "backup_file", "bytes", "resumed", "link", "run", "elapsed", "peer", "hosts"),
 )
 
 
@@ -58,6 +58,7 @@ def shape(
         "gid": after["gid"],
         "mode": f"{after['mode']:04o}",
         "bytes": moved.link["bytes"] if moved else None,
+        "resumed": None,
         "link": moved.link if moved else None,
         "run": moved.run if moved else None,
         "hosts": None,

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.report import Misfit, optional, record
 from ..module_utils._run.result import link_result
@@ -30,7 +31,6 @@ from ._task_run import encrypt
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
-    from ..module_utils._run.plan import Plan
     from ..module_utils._run.records import Advice, Joint, LinkResult, Options
 
 ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\n"
@@ -70,6 +70,7 @@ FACTS = {
     "group": text,
 }
 WANTED = {"uid": optional(count), "gid": optional(count), "mode": count}
+PART = record({**dict.fromkeys(("size", "inode", "device", "allocated"), count), "mtime": moment, "path": path})
 DO = ("nothing", "settle", "move")
 ANSWERS = {
     "look-source": record({**FACTS, "path": path, "sha256": optional(text)}),
@@ -80,9 +81,12 @@ ANSWERS = {
             "do": lambda value, where: DO[DO.index(value)],
             "current": optional(with_optional(FACTS, {"sha256": text})),
             "wanted": record(WANTED),
+            "part": optional(PART),
+            "refused": text,
             "after": record({**WANTED, "size": count, "mtime": moment, "owner": text, "group": text}),
         }
     ),
+    "checksum": record({"sha256": text}),
     "receive": record({**FACTS, "backup": path}),
     "receive-along": record(
         {
@@ -130,6 +134,19 @@ class Transfer:
             return self.parsed(self.execute(side, command, given), side, command)
         except Failure as exc:
             exc.started = exc.started and command == "settle"  # a look changes nothing
+            raise
+
+    def ask_both(self, command: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Run it on both hosts at the same time, without a link; returns {side: its answer}; raises Failure."""
+        plan = Plan({})
+        for side in self.hosts:
+            plan.add_end(side, listen=False)
+            plan.add_stage(side, self.stage(side, command, given[side]))
+        try:
+            verdict = execute(plan, dict(self.hosts), None, ADVICE)
+            return {side: self.parsed(verdict, side, command) for side in self.hosts}
+        except Failure as exc:
+            exc.started = False
             raise
 
     def execute(self, side: str, command: str, given: Mapping[str, Any]) -> Verdict:

@@ -161,6 +161,7 @@ def refusals(at: At) -> Play:
         "peer": {"hosts": ["h2", "h1"]},
         "controller": {"hosts": ["127.0.0.1"], "peer": "localhost"},
         "address": {"address": ["192.0.2.1"], "listen": "remote"},
+        "resume": {"resume": True},
         "no source": {"src": f"{at.work}/none"},
     }
     return Play([{"name": name, **many(**{"src": src, **case})} for name, case in cases.items()], rc=2)
@@ -181,6 +182,7 @@ def test_what_is_refused(done: Done, work: Path) -> None:
             "options",
             "address: with hosts and listen: remote, set the variable socketpipe_address of each host",
         ),
+        "resume": ("options", "resume: not with hosts: a second run sends the whole file to those that lack it"),
         "no source": ("not found", f"h1: there is no file {work}/none"),
     }
     assert told(done.of("no source").result) == dict.fromkeys(NAMES, (False, False, "not found"))

@@ -25,7 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import read_marked
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import Run
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import FOLLOW, Run
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 
@@ -84,6 +84,19 @@ def test_nobody_is_waited_for_after_a_login_that_has_begun_nothing() -> None:
     assert Run.patience(launch, []) == 0.0
     launch.parse({"begun": 1})
     assert Run.patience(launch, []) > 0.0
+
+
+@pytest.mark.parametrize(("stages", "patience"), [
+    ([], 0.0),
+    ([{"started_at": None, "problem": None}], 0.0),
+    ([{"started_at": 0.1, "problem": None}], float("inf")),
+    ([{"started_at": 0.1, "problem": {"kind": "failed", "signal": ""}}], FOLLOW),
+])  # fmt: skip
+def test_stages_on_several_hosts_without_links(stages: list[Any], patience: float) -> None:
+    """They need not end together; but if one fails, the results of the others are of no use."""
+    launch = LoginLaunch(plan(), ["login"], "python3", False)
+    launch.report = {"stages": stages, "links": []}
+    assert Run.patience(launch, []) == patience
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import json
@@ -14,16 +13,13 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import (
     files,
     look,
@@ -32,11 +28,21 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer impo
     sender,
     sink,
 )
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD, Reader
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
+from ansible_collections.plumbing.socketpipe.tests.unit.transfers import (
+    MODE,
+    PLAIN,
+    asked,
+    facts,
+    opened,
+    receive,
+    request,
+    sent,
+    source,
+    whole,
+)
 
 OLD = b"old"
-MODE = 0o640
-PLAIN: dict[str, Any] = {"uid": None, "gid": None, "mode": MODE}
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -45,93 +51,6 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "folder"
     made.mkdir()
     return made
-
-
-def facts(path: Path) -> dict[str, Any]:
-    return look.look_source({"path": str(path), "checksum": False})
-
-
-def source(tmp_path: Path, data: bytes = b"new" * 1000) -> dict[str, Any]:
-    path = tmp_path / "source"
-    path.write_bytes(data)
-    path.chmod(0o600)
-    return facts(path)
-
-
-def asked(path: Path | str, of: dict[str, Any], **more: Any) -> dict[str, Any]:
-    name = os.path.basename(of["path"])
-    given = {"path": str(path), "name": name, "source": of, "force": True}
-    return {**given, "owner": None, "group": None, "mode": None, "backup": False, **more}
-
-
-def request(path: Path, of: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """With the answer of the look, as it would be now."""
-    current = files.facts(path.stat()) if path.exists() else None
-    given = {"path": str(path), "source": of, "wanted": PLAIN, "current": current, "folder": identity(path)}
-    return {**given, "validate": None, "backup": False, "force": True, **more}
-
-
-def identity(path: Path) -> dict[str, int]:
-    return place.identity(os.fsencode(path.parent))
-
-
-def opened(path: Path, of: dict[str, Any]) -> contextlib.AbstractContextManager[sink.Sink]:
-    return sink.opened(os.fsencode(path), of, identity(path))
-
-
-def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
-    """The sink with this on its standard input, up to a clean end; ``meanwhile``: what others do."""
-    ours, theirs = socket.socketpair()
-
-    def feed() -> None:
-        with ours, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            ours.sendall(stream)
-
-    writer = threading.Thread(target=feed)
-    writer.start()
-    real = sink.Sink.receive
-
-    def received(made: sink.Sink, reader: Reader) -> None:
-        real(made, reader)
-        if meanwhile:
-            meanwhile()
-
-    try:
-        with mock.patch.object(sink.Sink, "receive", received):
-            return sink.receive(told, theirs.fileno())
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # they are blocked until the exit
-        theirs.close()  # a writer that still has something to send fails, and ends
-        writer.join()
-
-
-def sent(
-    path: Path, told: dict[str, Any] | None = None, before: Callable[[sender.Sender], None] | None = None
-) -> bytes:
-    """The stream of a file."""
-    ours, theirs = socket.socketpair()
-    found = bytearray()
-
-    def collect() -> None:
-        while True:
-            data = theirs.recv(1024 * 1024)
-            if not data:
-                return
-            found.extend(data)
-
-    reader = threading.Thread(target=collect)
-    reader.start()
-    made = sender.Sender(ours.fileno(), os.fsencode(path), told or facts(path))
-    try:
-        if before:
-            before(made)
-        made.send()
-    finally:
-        ours.close()
-        reader.join()
-        theirs.close()
-        os.close(made.fd)
-    return bytes(found)
 
 
 # -- the stream
@@ -289,10 +208,6 @@ def test_a_source_that_changes_after_the_look(
 # -- the sink
 
 
-def whole(of: dict[str, Any]) -> bytes:
-    return sent(Path(of["path"]), of)
-
-
 def test_a_backup(tmp_path: Path, folder: Path) -> None:
     told, dest = source(tmp_path), folder / "dest"
     assert receive(request(dest, told, backup=True), whole(told))["backup"] == "", "there was no old file"
@@ -320,18 +235,32 @@ def test_a_file_that_is_refused(tmp_path: Path, folder: Path, command: str, sent
     assert dest.read_bytes() == OLD and os.listdir(folder) == ["dest"]
 
 
-def test_a_program_that_says_much_and_leaves_something_behind(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only the end of it is kept, and what still has its output is not waited for."""
-    told, behind = source(tmp_path), tmp_path / "behind"
-    script = 'sleep 1000 & echo $! > "$2"; head -c 1000000 /dev/zero | tr "\\0" x; echo the end; kill -40 $$'
-    with pytest.raises(Problem) as caught:
-        receive(request(folder / "dest", told, validate=f"sh -c '{script}' sh %s {behind}"), whole(told))
-    os.kill(int(behind.read_text(encoding="ascii")), signal.SIGKILL)
-    what, end = str(caught.value).split(" was killed by ")
-    assert what.startswith("validate: ") and end.startswith("signal 40: xxx") and end.endswith("xthe end")
-    assert os.listdir(folder) == []
+@pytest.mark.parametrize("end", ["kill -40 $$", "exit 0"])
+def test_a_program_that_says_much_and_leaves_something_behind(tmp_path: Path, folder: Path, end: str) -> None:
+    """Only the end of its output is kept; nothing is left running, also if the file is accepted."""
+    told, behind, dest = source(tmp_path), tmp_path / "behind", folder / "dest"
+    script = f'sleep 1000 & echo $! > "$2"; head -c 1000000 /dev/zero | tr "\\0" x; echo the end; {end}'
+    given = request(dest, told, validate=f"sh -c '{script}' sh %s {behind}")
+    if end == "exit 0":
+        receive(given, whole(told))
+    else:
+        with pytest.raises(Problem) as caught:
+            receive(given, whole(told))
+        command, said = str(caught.value).split(" was killed by ")
+        assert command.startswith("validate: ") and said.startswith("signal 40: xxx") and said.endswith("xthe end")
+    pid = int(behind.read_text(encoding="ascii"))
+    deadline = time.monotonic() + 60
+    while os.path.exists(f"/proc/{pid}") and status_of(pid) != "Z":  # it may be that nobody waits for it here
+        assert time.monotonic() < deadline, "it is still running"
+        time.sleep(0.01)
+    assert os.listdir(folder) == (["dest"] if end == "exit 0" else [])
+
+
+def status_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
 
 
 def test_what_is_validated_is_the_new_file(tmp_path: Path, folder: Path) -> None:

@@ -264,7 +264,12 @@ class Run:
             return AFTER
         if report.get("died") or any(side["state"] in ("reset", "aborted") for side in links):
             return FOLLOW
-        return float("inf") if report.get("links") else 0.0  # refused or skipped: no stage was started
+        if report.get("links"):
+            return float("inf")
+        ran = [stage for stage in report.get("stages", ()) if stage["started_at"] is not None]
+        if not ran:  # refused or skipped
+            return 0.0
+        return FOLLOW if any(stage["problem"] for stage in ran) else float("inf")  # a plan without links
 
     def cancel_all(self) -> None:
         """Stop all ends; also called after an exception, such as a task's timeout."""

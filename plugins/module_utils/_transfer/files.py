@@ -149,16 +149,17 @@ def open_source(path: bytes) -> int:
     return fd
 
 
-def sha256(fd: int, path: bytes) -> str:
-    """Of a file from its beginning; raises Problem."""
+def sha256(fd: int, path: bytes, size: "int | None" = None) -> str:
+    """Of a file from its beginning, or of so many bytes of it; raises Problem."""
     digest, buffer = hashlib.sha256(), bytearray(CHUNK)
     view = memoryview(buffer)
     try:
         while True:
-            count = os.readv(fd, [buffer])
+            count = os.readv(fd, [view if size is None else view[:size]])
             if not count:
                 return digest.hexdigest()
             digest.update(view[:count])
+            size = None if size is None else size - count
     except OSError as exc:
         raise explained(exc, path, "read") from None
 

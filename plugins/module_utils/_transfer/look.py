@@ -28,6 +28,7 @@ from .files import (
     text_of,
     user,
 )
+from .part import look as look_part
 from .place import identity, without_links
 
 TYPE_CHECKING = False
@@ -267,12 +268,14 @@ def look_destination(asked: "dict[str, Any]") -> "dict[str, Any]":
         check_regular(path, found)
         current = facts(found)
     uid, gid = number_of(asked["owner"], "user"), number_of(asked["group"], "group")
-    folder = os.path.dirname(path)
+    folder, part, refused = os.path.dirname(path), None, ""
     if found is None or current is None or not (same_file(path, found, current, asked, uid) or not asked["force"]):
         do = "move"
         check_place(path, found)
         check_owner(uid, gid, None)
-        check_room(path, source["allocated"])
+        if asked.get("resume"):
+            part, refused = look_part(path, source)
+        check_room(path, source["allocated"] - (part["allocated"] if part else 0))
         if found and asked["backup"]:
             check_backup(path, found)
         has = owners(uid, gid, found, folder)
@@ -287,5 +290,5 @@ def look_destination(asked: "dict[str, Any]") -> "dict[str, Any]":
     content = source if do == "move" or current is None else current
     after = dict(attributes, size=content["size"], mtime=content["mtime"])
     after.update(owner=name_of_user(has[0]), group=name_of_group(has[1]))
-    told = {"path": text_of(path), "folder": identity(folder)}
+    told = {"path": text_of(path), "folder": identity(folder), "part": part, "refused": refused}
     return dict(told, do=do, current=current, wanted=attributes, after=after)

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program of a transfer, on all its hosts: look, send, receive, settle."""
+"""The program of a transfer, on all its hosts: look, checksum, send, receive, settle."""
 
 from .._tape.common.call import Call, served
 from .._tape.common.process import end_on_signals
@@ -8,11 +8,12 @@ from .._tape.common.process import end_on_signals
 
 def run(call: Call) -> None:
     # imported here, after the signal handlers are set
-    from . import chain, look, sender, sink
+    from . import chain, look, part, sender, sink
 
     commands = {
         "look-source": look.look_source,
         "look-destination": look.look_destination,
+        "checksum": part.checksum,
         "send": sender.send,
         "receive": sink.receive,
         "receive-along": chain.receive,

@@ -128,13 +128,17 @@ def folder_locked(folder: int, path: bytes) -> "Iterator[None]":
             fcntl.flock(folder, fcntl.LOCK_UN)
 
 
-def remove_others(folder: int, path: bytes) -> None:
-    """Remove what killed transfers to this destination have left; raises Problem if one is running."""
+def remove_others(folder: int, path: bytes, kept: bytes = b"") -> None:
+    """Remove what killed or interrupted transfers to this destination have left, but for the name ``kept``.
+
+    Raises Problem if one is running.
+    """
     beginning = stem(path)
     for name in os.listdir(folder):
         found = os.fsencode(name)
         middle = found[len(beginning) : -len(SUFFIX)]
-        if found.startswith(beginning) and found.endswith(SUFFIX) and middle.replace(b"-", b"").isdigit():
+        named = found.startswith(beginning) and found.endswith(SUFFIX) and middle.replace(b"-", b"").isdigit()
+        if named and found != kept:
             remove_other(folder, path, found)
 
 
@@ -147,6 +151,9 @@ def remove_other(folder: int, path: bytes, name: bytes) -> None:
     except FileNotFoundError:
         return
     except OSError as exc:
+        if exc.errno == errno.ELOOP:  # somebody has set a link here
+            remove_name(folder, name, shown_name)
+            return
         raise explained(exc, shown_name, "examined") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,3 +165,11 @@ def remove_other(folder: int, path: bytes, name: bytes) -> None:
         raise explained(exc, shown_name, "removed") from None
     finally:
         os.close(fd)
+
+
+def remove_name(folder: int, name: bytes, shown_name: bytes) -> None:
+    """Raises Problem."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError as exc:
+        raise explained(exc, shown_name, "removed") from None

@@ -17,9 +17,8 @@ CHECKED = 64 * 1024 * 1024  # bytes after which the source is compared with the 
 NO_SENDFILE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # some file systems
 
 
-def extents(fd: int, size: int) -> "Iterator[tuple[int, int]]":
-    """The data of a file, [start, end); everything if its file system does not report holes."""
-    at = 0
+def extents(fd: int, size: int, at: int = 0) -> "Iterator[tuple[int, int]]":
+    """The data of a file from ``at``, [start, end); everything if its file system does not report holes."""
     while at < size:
         try:
             start = os.lseek(fd, at, os.SEEK_DATA)
@@ -41,8 +40,9 @@ def write_all(out: int, data: "bytes | memoryview") -> None:
 class Sender:
     """Sends one file to a descriptor."""
 
-    def __init__(self, out: int, path: bytes, told: "dict[str, Any]") -> None:
-        self.out, self.path, self.told = out, path, told
+    def __init__(self, out: int, path: bytes, told: "dict[str, Any]", start: int = 0) -> None:
+        """``start``: the other side has the bytes before it."""
+        self.out, self.path, self.told, self.start = out, path, told, start
         self.fd = open_source(path)
         self.sendfile = True
 
@@ -53,7 +53,7 @@ class Sender:
         """Returns the bytes of data sent; raises Problem, and OSError if the other side is gone."""
         size, sent = self.told["size"], 0
         self.check()
-        for start, end in extents(self.fd, size):
+        for start, end in extents(self.fd, size, self.start):
             write_all(self.out, HEAD.pack(start, end - start))
             for at in range(start, end, CHECKED):
                 self.copy(at, min(end, at + CHECKED))
@@ -91,4 +91,4 @@ class Sender:
 
 def send(asked: "dict[str, Any]") -> None:
     """The subcommand ``send``."""
-    Sender(1, raw(asked["path"]), asked["source"]).send()
+    Sender(1, raw(asked["path"]), asked["source"], asked.get("start", 0)).send()

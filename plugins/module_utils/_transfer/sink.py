@@ -6,19 +6,18 @@ import contextlib
 import errno
 import fcntl
 import os
-import select
-import shlex
 import signal
-import subprocess
 import time
 
 from .._tape.common.files import sync_folder
-from .._tape.common.problem import SETTINGS, Problem
-from .._tape.common.process import ENDING, Children, Ended, signals_held
+from .._tape.common.problem import Problem
+from .._tape.common.process import ENDING, Ended, signals_held
 from . import selinux
-from .files import CHANGED, INCOMPLETE, REPLACED, VALIDATION, explained, facts, raw, shown, text_of
+from .files import CHANGED, INCOMPLETE, REPLACED, explained, facts, raw, shown, text_of
 from .frames import Reader
+from .part import reopen
 from .place import folder_locked, open_folder, remove_others, temporary
+from .validation import validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,20 +27,24 @@ if TYPE_CHECKING:
 SYNCED = 64 * 1024 * 1024  # bytes after which they are written to the disk, so that the end does not take long
 IDENTITY = ("device", "inode", "size", "mtime", "uid")
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # some file systems
-POLL = 0.1  # seconds
-PIPE = 64 * 1024  # bytes that a pipe holds (pipe(7))
-SAID_MOST = 500  # characters of a validation's output in a message
 
 
 @contextlib.contextmanager
-def opened(path: bytes, source: "dict[str, Any]", folder: "dict[str, int]") -> "Iterator[Sink]":
+def opened(
+    path: bytes,
+    source: "dict[str, Any]",
+    folder: "dict[str, int]",
+    resume: bool = False,
+    part: "dict[str, Any] | None" = None,
+) -> "Iterator[Sink]":
     """A new file beside its destination, removed at the end of the block unless it took its place.
 
-    ``folder``: the identity of its directory at the look.
+    ``folder``: the identity of its directory at the look; ``resume``: keep it if the stream breaks off; ``part``: that
+    of an earlier stream.
     """
-    sink = Sink(path, source)
+    sink = Sink(path, source, resume)
     try:
-        sink.open(folder)
+        sink.open(folder, part)
         yield sink
     finally:
         try:
@@ -54,29 +57,38 @@ def opened(path: bytes, source: "dict[str, Any]", folder: "dict[str, int]") -> "
 class Sink:
     """One new file beside its destination."""
 
-    def __init__(self, path: bytes, source: "dict[str, Any]") -> None:
-        self.path, self.source = path, source
+    def __init__(self, path: bytes, source: "dict[str, Any]", keeps: bool = False) -> None:
+        """``keeps``: as long as it is not complete, it stays for another attempt."""
+        self.path, self.source, self.keeps = path, source, keeps
+        self.start = 0  # what an earlier stream has written
         self.name = os.path.basename(path)
         self.part = b""  # while it exists
         self.fd = self.folder = -1
         self.backup = b""
 
-    def open(self, folder: "dict[str, int]") -> None:
-        """Create it, if nobody else writes this destination; raises Problem."""
+    def open(self, folder: "dict[str, int]", told: "dict[str, Any] | None") -> None:
+        """Create it, or open the part of an earlier stream, if nobody else writes this destination; raises Problem."""
         part = temporary(self.path, self.source)
+        name = os.path.basename(part)
         try:
             self.folder = open_folder(self.path, folder)
             with folder_locked(self.folder, self.path), signals_held():
-                remove_others(self.folder, self.path)
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self.fd = os.open(os.path.basename(part), flags, 0o600, dir_fd=self.folder)
-                self.part = part
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_others(self.folder, self.path, name if told else b"")
+                if told:
+                    self.fd, self.start = reopen(self.folder, self.path, name, told), told["size"]
+                    self.part = part
+                else:
+                    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                    self.fd = os.open(name, flags, 0o600, dir_fd=self.folder)
+                    self.part = part
+                    fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             raise explained(exc, part, "created") from None
 
     def close(self) -> None:
-        """Remove it unless it took its place; may be called again."""
+        """Remove it unless it took its place or is kept; may be called again."""
+        if self.keeps and self.fd != -1 and os.fstat(self.fd).st_size:
+            self.part = b""
         self.close_part()
         for fd in (self.fd, self.folder):
             if fd != -1:
@@ -93,8 +105,8 @@ class Sink:
 
     def receive(self, reader: Reader) -> None:
         """Write all data of the stream; raises Problem unless it is complete, and OSError if it was broken."""
-        size, received = self.source["size"], 0
-        at = synced = 0
+        size, at = self.source["size"], self.start
+        received = synced = 0
         while True:
             place, length = reader.head()
             if not length:
@@ -116,6 +128,7 @@ class Sink:
             raise Problem("the stream has %d bytes of the file, not %d" % (place, size), kind=INCOMPLETE)
         try:
             os.ftruncate(self.fd, size)  # a hole at the end
+            self.keeps = False  # from now on others may get hold of it
         except OSError as exc:
             raise explained(exc, self.path, "written") from None
 
@@ -154,20 +167,6 @@ class Sink:
             os.utime(self.fd, ns=(int(time.time() * 1e9), self.source["mtime"]))
         except OSError as exc:
             raise explained(exc, self.path, "given its owner, group, mode and time") from None
-
-    def validate(self, command: str) -> None:
-        """Raises Problem if the command does not accept the new file."""
-        words = [word.replace("%s", text_of(self.part)).encode("utf-8", "surrogateescape") for word in split(command)]
-        with Children() as children:
-            child = children.start(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            said = last_words(child).decode("utf-8", "replace").strip()
-            status = child.wait()
-        if status:
-            how = "failed with exit status %d" % status if status > 0 else "was killed by signal %d" % -status
-            if -status in set(signal.Signals):
-                how = "was killed by %s" % signal.Signals(-status).name
-            text = "validate: %s %s" % (command, how)
-            raise Problem(text, said[-SAID_MOST:].replace("\n", "; ") or "with no output", VALIDATION)
 
     # -- taking its place
 
@@ -237,28 +236,6 @@ class Sink:
             return
 
 
-def last_words(child: "subprocess.Popen[bytes]") -> bytes:
-    """The end of a program's output; it may write any amount, and leave something behind that keeps its pipe open."""
-    assert child.stdout is not None
-    fd, said = child.stdout.fileno(), b""
-    while child.poll() is None:
-        if select.select([fd], [], [], POLL)[0]:
-            data = os.read(fd, PIPE)
-            if not data:
-                return said
-            said = (said + data)[-PIPE:]
-    if select.select([fd], [], [], 0)[0]:
-        said += os.read(fd, PIPE)
-    return said
-
-
-def split(command: str) -> "list[str]":
-    try:
-        return shlex.split(command)
-    except ValueError as exc:
-        raise Problem("validate: unbalanced quotes in %r (%s)" % (command, exc), kind=SETTINGS) from None
-
-
 def receive(asked: "dict[str, Any]", stream: int = 0) -> "dict[str, Any]":
     """The subcommand ``receive``; the input comes on standard input."""
     return received(asked, Reader(stream))
@@ -266,11 +243,12 @@ def receive(asked: "dict[str, Any]", stream: int = 0) -> "dict[str, Any]":
 
 def received(asked: "dict[str, Any]", reader: Reader) -> "dict[str, Any]":
     """Replace the destination by the file that this reads; returns its facts."""
-    with opened(raw(asked["path"]), asked["source"], asked["folder"]) as sink:
+    place = raw(asked["path"]), asked["source"], asked["folder"]
+    with opened(*place, resume=asked.get("resume", False), part=asked.get("part")) as sink:
         sink.receive(reader)
         sink.settle(asked["wanted"], asked["current"])
         if asked["validate"]:
-            sink.validate(asked["validate"])
+            validate(asked["validate"], sink.part)
         sink.flush()
         if reader.some(1):  # the end of file: whoever sent this was successful
             raise Problem("the stream goes on after its end", kind=INCOMPLETE)
