@@ -146,6 +146,9 @@ SENDING = ("first", "stream", "last")
 RECEIVING = OF_TRANSFER[2:]
 
 
+TAIL = ("tail end", "tail guard", "tail session")
+
+
 def of_transfer() -> list[Fault]:
     found = []
     for word, number in NUMBERS.items():
@@ -156,6 +159,13 @@ def of_transfer() -> list[Fault]:
             side = part.partition(" ")[0]
             moments = OF_TRANSFER if side == "remote" else OF_TRANSFER[1:]  # its own look is short, and over or to come
             found.append(Fault(f"{word} {part}", moments, kinds=ENDED, blamed=side, victim=part, number=number))
+        # of the last host of a chain
+        tail = Fault(f"{word} tail", RECEIVING, kinds=("failed",), blamed="tail", victim="tail", number=number)
+        found += [tail]
+        for part in TAIL:
+            found.append(
+                Fault(f"{word} {part}", OF_TRANSFER[1:], kinds=ENDED, blamed="tail", victim=part, number=number)
+            )
     stop = signal.SIGSTOP
     found += [Fault(f"stop {stage}", ("stream",), victim=stage, number=stop) for stage in ("source", "sink")]
     return [*found, *[Fault(f"stop {part}", ("stream",), victim=part, number=stop) for part in PARTS if "end" in part]]

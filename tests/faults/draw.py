@@ -68,7 +68,7 @@ TRANSFER = Kind(
     [],
     12,
     6,
-    ("push", "pull"),
+    ("push", "pull", "chain"),  # chain: from the peer to the task's host, and from there to another one
     ("localhost", "h2", "local"),
     FILES,
     OF_TRANSFER,
@@ -116,6 +116,14 @@ class Run:
     def command(self) -> bool:
         """Whether it is one of the command, not a task."""
         return self.kind == "command"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Of a chain, as the inventory names them; localhost, and others that are this run's only."""
+        return tuple(
+            self.name if host == "h1" else host if host == "localhost" else f"{self.name}-{host}"
+            for host in CHAINS[self.shape]
+        )
 
     @property
     def stages(self) -> dict[str, str]:
@@ -169,6 +177,8 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
     shape = chance.choice(kind.shapes)
     if fault.victim == "middle" and kind is not PIPELINE:
         shape = chance.choice([shape for shape in ("through", "beside") if shape in kind.shapes])
+    if fault.victim.startswith("tail"):
+        shape = "chain"
     if fault.name == "hidden holds":
         shape = "pull"  # the source must be where there is another Python
     return Run(

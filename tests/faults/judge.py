@@ -9,7 +9,7 @@ from typing import Any
 
 from .catalogue import LOST, PLACES, RELAYS, STAGES
 from .commands import Commands
-from .draw import CHAINS, Run
+from .draw import Run
 from .machine import Batch, Outcome
 
 
@@ -119,8 +119,7 @@ def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
 
 def blame(run: Run, cause: dict[str, Any]) -> list[str]:
     if run.fault.blamed in PLACES and run.kind == "pipeline" and run.fault.victim not in STAGES:
-        hosts = dict(zip(PLACES, (CHAINS[run.shape][0], run.name, CHAINS[run.shape][-1]), strict=True))
-        host = hosts[run.fault.blamed]
+        host = run.hosts[{"first": 0, "middle": 1, "last": -1}[run.fault.blamed]]
         return [] if cause["host"] == host else [f"{cause['host']} is blamed, not {host}: {cause['msg']}"]
     if run.fault.blamed in ("remote", "peer"):
         if run.command:

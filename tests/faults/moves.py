@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.hosts import Fleet
+from tests.hosts import Fleet, Host
 
 from .commands import AFTER_HOLD, FULL, OLD, Commands, held
 from .draw import Run
@@ -17,6 +17,7 @@ from .draw import Run
 MIB = 1024 * 1024
 SIZE = 16 * MIB  # more than the buffers of both hosts take, so that a sender waits for its sink
 WHEN = 1_500_000_000_123_456_789  # nanoseconds: when each source was changed
+OWN = "/root"  # a private directory of each host
 OTHER = "what another program has put there\n"
 SOURCES = {"sparse": "sparse"}
 VALIDATE = "sh -c 'echo > {base}.at; while [ ! -e {base}.go ]; do sleep 0.05; done; exit {status}' %s"
@@ -25,7 +26,7 @@ END = "import sys\nsys.executable = {stage!r}\n"
 STAGE = "import runpy\nrunpy.run_path({program!r}, run_name='__main__')\n"
 PROGRAM = "/proc/self/fd/3"
 # what holds the task's host, which looks at one file
-LOOKS = {"push": "look_destination", "pull": "look_source"}
+LOOKS = {"push": "look_destination", "pull": "look_source", "chain": "look_destination"}
 
 
 def sources(folder: Path) -> None:
@@ -51,12 +52,17 @@ class Move(Commands):
         fault = run.fault.name
         self.payload = work / ("sparse" if run.sink == "sparse" else "whole")
         self.src = self.file("source") if fault.startswith("source ") else self.payload
-        self.small = fault == "disk fills"
-        self.folder = Path(f"{FULL}.{run.name}") if self.small else self.file("d")
+        self.chained, self.small = run.shape == "chain", fault == "disk fills"
+        self.folder = self.file("d")
+        if self.small:
+            self.folder = Path(f"{FULL}.{run.name}")
+        elif self.chained:
+            self.folder = Path(f"{OWN}/{run.name}.d")  # each host has its own
         self.dest = self.folder / "dest"
         self.old = run.sink != "new" and fault != "another file appears"
-        ends = ("peer", "remote") if run.shape == "push" else ("remote", "peer")
+        ends = ("remote", "peer") if run.shape == "pull" else ("peer", "remote")
         self.ends = dict(zip(("source", "sink"), ends, strict=True))
+        self.sinks = ("sink", "tail") if self.chained else ("sink",)
 
     # -- where it is held
 
@@ -116,35 +122,35 @@ class Move(Commands):
             shutil.copyfile(self.payload, self.src)
             self.src.chmod(0o640)
             os.utime(self.src, ns=(WHEN, WHEN))
-        if self.small:
-            mount = f"mkdir {self.folder}; mount -n -t tmpfs -o size={SIZE // MIB + 4}m none {self.folder}"
-            self.host(fleet).run(["sh", "-c", mount])
-        else:
-            self.folder.mkdir(mode=0o700)
-        if self.old:
-            self.write(fleet, "dest", OLD)
-            self.at(fleet, "dest").chmod(0o604)
+        for sink in self.sinks:
+            host = self.host(fleet, sink)
+            host.run(["mkdir", "-m", "700", self.folder])
+            if self.small and sink == "sink":
+                host.run(["mount", "-n", "-t", "tmpfs", "-o", f"size={SIZE // MIB + 4}m", "none", self.folder])
+            if self.old:
+                self.write(fleet, "dest", OLD, sink)
+                self.at(fleet, "dest", sink).chmod(0o604)
 
-    def host(self, fleet: Fleet) -> Any:
-        """The sink's."""
+    def host(self, fleet: Fleet, sink: str = "sink") -> Host:
         peer = "h2" if self.run.peer == "h2" else "controller"
-        return fleet[{"remote": "h1", "peer": peer}[self.ends["sink"]]]
+        return fleet["h3" if sink == "tail" else {"remote": "h1", "peer": peer}[self.ends["sink"]]]
 
-    def at(self, fleet: Fleet, name: str) -> Path:
+    def at(self, fleet: Fleet, name: str, sink: str = "sink") -> Path:
         """A file beside the destination, from outside."""
-        if self.small:
-            return Path(f"/proc/{self.host(fleet).pid}/root{self.folder}") / name
-        return self.folder / name
+        return Path(f"/proc/{self.host(fleet, sink).pid}/root{self.folder}") / name
 
-    def write(self, fleet: Fleet, name: str, text: str) -> None:
-        self.at(fleet, name).write_text(text, encoding="ascii")
+    def write(self, fleet: Fleet, name: str, text: str, sink: str = "sink") -> None:
+        self.at(fleet, name, sink).write_text(text, encoding="ascii")
 
     # -- the task
 
     def options(self) -> dict[str, Any]:
         peer = {"local": f"{self.run.name}-peer", "h2": f"{self.run.name}-peer"}.get(self.run.peer, "localhost")
-        direction = self.run.shape
-        options: dict[str, Any] = {"src": str(self.src), "dest": str(self.dest), "peer": peer, "direction": direction}
+        options: dict[str, Any] = {"src": str(self.src), "dest": str(self.dest), "peer": peer}
+        if self.chained:
+            options["hosts"] = [self.run.name, f"{self.run.name}-tail"]
+        else:
+            options["direction"] = self.run.shape
         if self.validated:
             options["validate"] = VALIDATE.format(base=self.base, status=int(self.run.fault.name == "validation fails"))
         if self.run.fault.name == "another file appears":
@@ -154,8 +160,8 @@ class Move(Commands):
     # -- what happens to it
 
     def sink_started(self) -> bool:
-        """Its temporary file is there; what is in a small file system counts as there."""
-        return self.small or any(name.name.endswith(".socketpipe") for name in self.folder.iterdir())
+        """Its temporary file is there; what is in a directory of its host counts as there."""
+        return self.small or self.chained or any(name.name.endswith(".socketpipe") for name in self.folder.iterdir())
 
     def strike(self, fleet: Fleet) -> None:
         fault = self.run.fault.name
@@ -169,22 +175,20 @@ class Move(Commands):
                 ["sh", "-c", f"head -c {SIZE + 8 * MIB} /dev/zero > {self.folder}/filler"], check=False
             )
         elif fault.startswith("directory is "):
-            self.folder.rename(self.file("moved"))
-            if fault == "directory is replaced":
-                self.folder.mkdir()
+            words = [f"mv {self.folder} {self.folder}.moved"]
+            words += [f"mkdir -m 700 {self.folder}"] if fault == "directory is replaced" else []
+            self.host(fleet).run(["sh", "-c", "; ".join(words)])
         elif fault in ("another file appears", "old file is replaced"):
             self.write(fleet, "other", OTHER)
             self.at(fleet, "other").rename(self.at(fleet, "dest"))
 
     # -- afterwards
 
-    def places(self, fleet: Fleet) -> list[Path]:
-        """The directories that it may have written to."""
-        return [folder for folder in (self.at(fleet, "x").parent, self.file("moved")) if folder.exists()]
-
-    def found(self, fleet: Fleet) -> tuple[str, list[str]]:
-        """What is at the destination: "old", "new", "other", "none" or something wrong; and what is beside it."""
-        names = {path.name: path for place in self.places(fleet) for path in place.iterdir() if path.name != "filler"}
+    def found(self, fleet: Fleet, sink: str) -> tuple[str, list[str]]:
+        """What is at a destination: "old", "new", "other", "none" or something wrong; and what is beside it."""
+        here = self.at(fleet, "x", sink).parent
+        places = [place for place in (here, here.with_name(f"{here.name}.moved")) if place.exists()]
+        names = {path.name: path for place in places for path in place.iterdir() if path.name != "filler"}
         dest = names.pop("dest", None)
         return self.described(dest), sorted(names)
 
@@ -202,6 +206,8 @@ class Move(Commands):
         return "new"
 
     def tidy(self, fleet: Fleet) -> None:
-        if self.small and self.host(fleet).is_on:
-            unmount = f"umount -n {self.folder}; rmdir {self.folder}"
-            self.host(fleet).run(["sh", "-c", unmount], check=False)
+        for sink in self.sinks:
+            unmount = (
+                f"mountpoint -q {self.folder} && umount -n {self.folder}; rm -rf {self.folder} {self.folder}.moved"
+            )
+            self.host(fleet, sink).run(["sh", "-c", unmount], check=False)

@@ -33,6 +33,11 @@ class Tasks(Batch):
     def begin(self) -> None:
         self.started = batch.start(self.fleet, self.cases(), env=self.env)
 
+    @staticmethod
+    def login(run: Run) -> dict[str, str]:
+        """A connection of its own for a run that loses it."""
+        return OWN_LOGIN if run.fault.victim.endswith((" login", " session")) else {}
+
     def cases(self) -> dict[str, Case]:
         found = {}
         for name, commands in self.commands.items():
@@ -43,7 +48,7 @@ class Tasks(Batch):
             task = pipe(**commands.options(), **options, full_reads=whole, encryption=encryption)
             if run.fault.name in OF_TIMEOUT:
                 task["timeout"] = TIMEOUT
-            own = OWN_LOGIN if run.fault.victim in ("remote login", "remote session") else {}
+            own = self.login(run)
             retried = {"ansible_ssh_retries": 2} if run.fault.name == "cut and retried" else {}
             python = {"ansible_python_interpreter": commands.interpreter}
             found[name] = Case(task, variables={**own, **retried, **python})

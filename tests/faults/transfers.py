@@ -12,7 +12,7 @@ from typing import Any
 from tests.hosts import ROOT_PASSWORD, Fleet
 from tests.system import batch
 from tests.system.anatomy import Anatomy, Proc
-from tests.system.batch import OWN_LOGIN, Case
+from tests.system.batch import Case
 
 from .catalogue import OF_TIMEOUT, OF_TRANSFER, SENDING
 from .draw import Run
@@ -25,6 +25,8 @@ TRANSFER = "plumbing.socketpipe.transfer"
 BECOME = {"become": True, "become_method": "su"}
 USER = {"ansible_user": "backup1", "ansible_become_password": ROOT_PASSWORD}
 PLAIN = "/usr/bin/python3"
+# of each sink: what is at its destination, and beside it
+Found = dict[str, tuple[str, list[str]]]
 
 
 class Transfers(Tasks):
@@ -34,8 +36,8 @@ class Transfers(Tasks):
 
     def __init__(self, fleet: Fleet, runs: list[Run], work: Path, env: Mapping[str, str]) -> None:
         super().__init__(fleet, runs, work, env)
-        self.found: dict[str, tuple[str, list[str]]] = {}
-        self.again: dict[str, tuple[str, tuple[str, list[str]]]] = {}
+        self.found: dict[str, Found] = {}
+        self.again: dict[str, tuple[str, Found]] = {}
 
     def commands_of(self, run: Run, work: Path) -> Move:
         move = Move(run, work)
@@ -53,8 +55,7 @@ class Transfers(Tasks):
         if run.sink == "become":
             task.update(BECOME)
             variables.update(USER)
-        if run.fault.victim in ("remote login", "remote session"):
-            variables.update(OWN_LOGIN)
+        variables.update(self.login(run))
         if run.fault.name in OF_TIMEOUT and python != PLAIN:
             task["timeout"] = TIMEOUT
         return Case(task, variables=variables)
@@ -69,6 +70,9 @@ class Transfers(Tasks):
             if run.peer in where:
                 own = {"ansible_python_interpreter": python or self.moves[name].python("peer")}
                 found[f"{name}-peer"] = {**where[run.peer], **own}
+            if self.moves[name].chained:
+                own = {**(USER if run.sink == "become" else {}), **self.login(run)}
+                found[f"{name}-tail"] = {"ansible_host": self.fleet["h3"].address, **own}
         return found
 
     # -- who is who
@@ -82,20 +86,22 @@ class Transfers(Tasks):
     def anatomy(self, name: str, everything: list[Proc]) -> Anatomy:
         """Its ends have the names that those of a pipe have."""
         found = super().anatomy(name, everything)
-        for stage, end in self.moves[name].ends.items():
-            said = {"source": "source", "sink": "destination"}[stage]
+        move = self.moves[name]
+        sinks = {"destination 1": move.ends["sink"], "destination 2": "tail", "destination": move.ends["sink"]}
+        for said, end in {"source": move.ends["source"], **sinks}.items():
             for parts in (found.guards, found.ends, found.logins):
                 if said in parts:
                     parts[end] = parts.pop(said)
         return found
 
     def victim(self, run: Run, everything: list[Proc]) -> Proc | None:
-        if run.fault.victim not in ("source", "sink"):
+        if run.fault.victim not in ("source", "sink", "tail"):
             return super().victim(run, everything)
         self.see(everything)
         if run.name not in self.ids:
             return None
-        anatomy, end = self.anatomy(run.name, everything), self.moves[run.name].ends[run.fault.victim]
+        anatomy = self.anatomy(run.name, everything)
+        end = self.moves[run.name].ends.get(run.fault.victim, "tail")
         below = anatomy.below(anatomy.ends[end]) if end in anatomy.ends else []
         return next((proc for proc in below if PROGRAM in proc.argv), None)
 
@@ -104,12 +110,13 @@ class Transfers(Tasks):
     def leftovers(self, before: Any) -> list[str]:
         """But for the directories that a killed Ansible leaves where its commands need files."""
         found = super().leftovers(before)
-        return [trace for trace in found if "/.ansible/tmp/ansible-tmp-" not in trace]
+        own = ("/.ansible/tmp/ansible-tmp-", *(f"file {move.folder}" for move in self.moves.values()))
+        return [trace for trace in found if not any(word in trace for word in own)]
 
     def perform(self) -> None:
         super().perform()
-        self.found = {name: move.found(self.fleet) for name, move in self.moves.items()}
-        left = [name for name, (_dest, beside) in self.found.items() if beside]
+        self.found = {name: self.look(name) for name in self.moves}
+        left = [name for name, found in self.found.items() if any(beside for _dest, beside in found.values())]
         if left:
             self.run_again(left)
         for move in self.moves.values():
@@ -122,7 +129,11 @@ class Transfers(Tasks):
         done = batch.finish(batch.start(self.fleet, cases, more=self.peers(PLAIN), env=self.env), 240)
         for name in names:
             status = done[name].status if name in done else "lost"
-            self.again[name] = (status, self.moves[name].found(self.fleet))
+            self.again[name] = (status, self.look(name))
+
+    def look(self, name: str) -> Found:
+        move = self.moves[name]
+        return {sink: move.found(self.fleet, sink) for sink in move.sinks}
 
 
 # -- the invariants
@@ -131,9 +142,16 @@ class Transfers(Tasks):
 def judge(batch: Transfers, name: str) -> Judged:
     run, move = batch.runs[name], batch.moves[name]
     outcome = batch.outcomes.get(name, Outcome("lost", {}))
-    struck, (dest, beside) = name in batch.struck, batch.found[name]
-    problems = [*of_the_file(run, move, outcome, struck, dest), *of_the_rest(batch, run)]
-    problems += beside_the_file(run, move, beside, batch.again.get(name))
+    struck = name in batch.struck
+    problems = of_the_rest(batch, run)
+    for sink, (dest, beside) in batch.found[name].items():
+        result = outcome.result
+        if move.chained:  # it has one for each host
+            host = run.name if sink == "sink" else f"{run.name}-tail"
+            result = result.get("hosts", {}).get(host, result)
+        said = [*of_the_file(run, move, Outcome(outcome.status, result), struck, dest, sink)]
+        said += beside_the_file(run, move, sink, beside, batch.again.get(name))
+        problems += [f"{sink}: {problem}" for problem in said]
     if struck:
         problems += of_the_outcome(batch, run, outcome)
     elif outcome.status != "ok":
@@ -142,19 +160,20 @@ def judge(batch: Transfers, name: str) -> Judged:
     return Judged(run.number, run.fault.name, run.moment, verdict, problems, str(outcome.result.get("msg", "")))
 
 
-def of_the_file(run: Run, move: Move, outcome: Outcome, struck: bool, dest: str) -> list[str]:
+def of_the_file(run: Run, move: Move, outcome: Outcome, struck: bool, dest: str, sink: str) -> list[str]:
     """It is the old or the whole new one; an ok is the new one; a failure that denies a change has made none.
 
     After a timeout the result is Ansible's own, and always denies it.
     """
     before = {"another file appears": "other", "old file is replaced": "other"}.get(run.fault.name)
-    before = before or ("old" if move.old else "none")
+    if sink == "tail" or not before:
+        before = "old" if move.old else "none"
     if dest not in (before, "new"):
         return [f"the file at the destination is {dest}"]
-    if outcome.status == "ok":
+    if outcome.status == "ok" or outcome.result.get("ok"):
         later = move.release and before == "other"  # that program may have come after the renaming
         return [] if dest == "new" or later else [f"it is ok, and the destination has the {dest} file"]
-    if dest == "new" and "cause" in outcome.result and not outcome.result["changed"]:
+    if dest == "new" and outcome.result.get("cause") and not outcome.result["changed"]:
         return [f"the file has been replaced, and the result denies it: {outcome.result.get('msg')}"]
     if dest == "new" and struck and too_early(run, move):
         return ["what was hit in the middle was taken for complete"]
@@ -168,17 +187,15 @@ def too_early(run: Run, move: Move) -> bool:
     return before and (run.fault.victim in sender or run.fault.name.startswith("source "))
 
 
-def beside_the_file(
-    run: Run, move: Move, beside: list[str], again: tuple[str, tuple[str, list[str]]] | None
-) -> list[str]:
+def beside_the_file(run: Run, move: Move, sink: str, beside: list[str], again: tuple[str, Found] | None) -> list[str]:
     """No temporary file, unless its writer was killed; then the next transfer removes it."""
     if not beside:
         return []
-    killed = run.fault.number == signal.SIGKILL and run.fault.victim in ("sink", f"{move.ends['sink']} end")
+    killed = run.fault.number == signal.SIGKILL and run.fault.victim in (sink, f"{move.ends.get(sink, sink)} end")
     late = run.moment in ("rename", "renamed")  # no other signal reaches it any more
     if not (killed or late or run.fault.name == "reboot"):
         return [f"left beside the destination: {beside}"]
-    if again and again[0] == "ok" and again[1] == ("new", []):
+    if again and again[0] == "ok" and again[1][sink] == ("new", []):
         return []
     return [f"beside the destination is {beside}, and another transfer has come to {again}"]
 
@@ -189,7 +206,9 @@ def of_the_outcome(batch: Transfers, run: Run, outcome: Outcome) -> list[str]:
     if status == "lost":
         return [] if fault.lost else [f"there is no result of it: {result.get('msg')}"]
     late = run.moment in OF_TRANSFER[OF_TRANSFER.index("last") :] and (batch.together or fault.victim)
-    certain = not late and not batch.moves[run.name].release
+    move = batch.moves[run.name]
+    # a source that is not held itself may have sent all before it is hit
+    certain = not late and not move.release and (fault.victim != "source" or move.hooked("source"))
     if fault.outcome != status and (certain or fault.outcome == "ok"):
         return [f"it is {status}, not {fault.outcome}: {result.get('msg')}"]
     cause = result.get("cause") or {}
@@ -197,14 +216,14 @@ def of_the_outcome(batch: Transfers, run: Run, outcome: Outcome) -> list[str]:
         return []
     problems = []
     kinds = fault.kinds
-    if run.moment == "look" and fault.number == signal.SIGTERM:
+    if fault.number == signal.SIGTERM:
         kinds = (*kinds, "failed")  # the end passes the signal on, and its program says so
-    if kinds and cause["kind"] not in kinds:
+    if fault.kinds and cause["kind"] not in kinds:
         problems.append(f"the cause is of kind {cause['kind']}: {cause['msg']}")
     if fault.blamed:
-        end = batch.moves[run.name].ends.get(fault.blamed, fault.blamed)
+        end = move.ends.get(fault.blamed, fault.blamed)
         peer = run.peer if run.peer == "localhost" else f"{run.name}-peer"
-        host = run.name if end == "remote" else peer
+        host = {"remote": run.name, "tail": f"{run.name}-tail"}.get(end, peer)
         if cause["host"] != host:
             problems.append(f"{cause['host']} is blamed, not {host}: {cause['msg']}")
     return problems

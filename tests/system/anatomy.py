@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.hosts import Fleet, Host
 
-LABEL = re.compile(r"^socketpipe:([0-9a-f]{32}):([a-z0-9]+)$")
+LABEL = re.compile(r"^socketpipe:([0-9a-f]{32}):([a-z]+(?: ?[0-9]+)?)$")
 HERE = Path(__file__).resolve().parent
 RELAYS = ("socketpipe-seal", "socketpipe-open")  # forks of an end, with its command line
 PROBE_FILE = HERE / "probe.py"
@@ -60,7 +60,7 @@ def processes(*hosts: Host) -> list[Proc]:
         # ssh's command is one word with spaces; its last one is the label, with the quotes of two shells
         argv = cmdline.rstrip("\0").split("\0")
         if name == "ssh" and argv:
-            last = re.findall(r"socketpipe:[0-9a-f]{32}:[a-z0-9]+", argv[-1])
+            last = re.findall(r"socketpipe:[0-9a-f]{32}:[a-z]+(?: ?[0-9]+)?", argv[-1])
             argv += last[:1]
         if rest[0] not in "ZX":
             found.append(Proc(host, int(entry), int(rest[1]), name, tuple(argv)))
