@@ -279,9 +279,13 @@ class TaskRun(Run):
         reserve_descriptors(len(hosts))
         launches = {end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()}
         super().__init__(launches, on_sample)
+        self.plan = plan
         self.parent = os.getppid()
         afar = [each.end_there for each in launches.values() if isinstance(each, ExecLaunch) and not each.host.tells]
         self.watcher = Watcher([launch.label for launch in launches.values()], afar)
+
+    def depending(self, end: str) -> set[str]:
+        return self.plan.depending(end)
 
     def wake(self) -> None:
         """Called by the thread of an exec that has ended."""

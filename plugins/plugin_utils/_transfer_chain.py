@@ -8,10 +8,11 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._run.disagreement import by_kernel, how, whole
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
-from ..module_utils._run.verdict import Verdict, by_kernel, how, whole
+from ..module_utils._run.verdict import Verdict
 from ._connections import HostError
 from ._host_variables import ADDRESS, LISTEN
 from ._hosts import Host, follow_variables, reach_one

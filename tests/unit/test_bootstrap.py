@@ -30,6 +30,7 @@ GROUPS = [
     bootstrap.RELAY_MODULES,
     bootstrap.PREFLIGHT_MODULES,
     bootstrap.BARRIER_MODULES,
+    bootstrap.FAN_MODULES,
 ]
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
@@ -95,15 +96,17 @@ def test_all_that_an_end_imports_is_shipped() -> None:
 
 
 def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
-    """What checks, to those only that check; and the barrier to an end that is not one of two."""
+    """What checks, to those only that check; the barrier to an end that is not one of two; a fork where it is."""
     assert set(SHIPPED) - set(bootstrap.MODULES) == set(bootstrap.MORE_MODULES)
     checks: Any = {"preflight": True, "kernel_tls": "", "links": []}
-    assert set(bootstrap.of_plan(checks)) == set(SHIPPED) - set(bootstrap.BARRIER_MODULES)
+    assert set(bootstrap.of_plan(checks)) == set(SHIPPED) - {*bootstrap.BARRIER_MODULES, *bootstrap.FAN_MODULES}
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
+    ways.append(("barrier", "fan"))
     for way in ways:
         kernel = "may" if "kernel" in way else ""
         links = [{"encryption": None, "barrier": "barrier" in way}]
-        plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links}
+        stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{}]
+        plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
         if "relay" in way:
             plan["links"].append({"encryption": {"how": "relay"}, "barrier": False})
         wanted = [
@@ -111,6 +114,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.KERNEL_MODULES if "kernel" in way else []),
             *(bootstrap.RELAY_MODULES if "relay" in way else []),
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
+            *(bootstrap.FAN_MODULES if "fan" in way else []),
         ]
         assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main"]
     assert SHIPPED[-1] == "_end.main", "the loader calls the main of the last one"

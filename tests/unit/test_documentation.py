@@ -193,6 +193,7 @@ def causes() -> Iterator[ast.Dict]:
     """The literals of a cause in the code."""
     for path in (
         "plugins/module_utils/_run/beginning.py",
+        "plugins/module_utils/_run/disagreement.py",
         "plugins/module_utils/_run/forecast.py",
         "plugins/module_utils/_run/verdict.py",
         "plugins/plugin_utils/_task_result.py",
@@ -215,7 +216,7 @@ def kinds() -> set[str]:
     """Every kind of cause that the code can give."""
     given = [dict(zip(keys_of(cause), cause.values))["kind"] for cause in causes()]
     found = {str(value.value) for value in given if isinstance(value, ast.Constant)}
-    found.update(KINDS["StageProblem"], set(KINDS["SideProblem"]) - {"cancelled"})
+    found.update(KINDS["StageProblem"], set(KINDS["SideProblem"]) - {"cancelled", "not written"})  # nothing here forks
     launches = ("module_utils/_run/launch.py", "plugin_utils/_task_run.py")
     for path in (ROOT / "plugins" / name for name in launches):
         found.update(re.findall(r"self\.kind = .*\"([a-z ]+)\"$", path.read_text(encoding="utf-8"), re.M))

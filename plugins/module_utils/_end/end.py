@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
     from .barrier import Barrier
     from .link import Side
-    from .records import EndPlan, Report, SideReport
+    from .records import EndPlan, Report, SideReport, StageSpec
     from .watch import Watch
+
+
+def make_stage(spec: "StageSpec", sides: "dict[tuple[str, bool], Side]") -> Stage:
+    if "fan" not in spec:
+        return Stage(spec, sides)
+    from .fan import Fan  # shipped only then
+
+    return Fan(spec, sides)
 
 
 class End:
@@ -45,7 +53,7 @@ class End:
         by_key = {(side.id, side.writer): side for side in sides}
         # relays come first, because they know why a link is broken
         self.stages: "list[Stage]" = [side.relay for side in sides if side.relay]
-        self.stages += [Stage(spec, by_key) for spec in plan["stages"]]
+        self.stages += [make_stage(spec, by_key) for spec in plan["stages"]]
         self.patience = Patience(plan["patience"])
         self.rules = Rules(self.stages, self.patience, barrier)
         self.left: "dict[int, str]" = {}  # {pid: name} of processes that outlive the run

@@ -141,7 +141,8 @@ class Side:
         if not self.tcp or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return
         info = self.transport.info()
-        self.pulse.feel(self.bytes(info) or 0, info["segs_in"], now)
+        rests = self.spec.get("branch", False) and not (self.writer and self.transport.unsent())
+        self.pulse.feel(self.bytes(info) or 0, info["segs_in"], now, rests)
         problem = self.pulse.problem(now, may_rest=self.lingers)
         if self.state == OPEN:
             problem = self.used_up() or problem

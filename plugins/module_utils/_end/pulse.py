@@ -16,9 +16,12 @@ class Pulse:
         self.heard, self.heard_at = 0, now
         self.hears = True  # whether this kernel counts received packets
 
-    def feel(self, count: int, packets: "int | None", now: float) -> None:
-        """Record the current counters: bytes, and received packets, which include answers to keepalives."""
-        if count != self.seen:
+    def feel(self, count: int, packets: "int | None", now: float, rests: bool = False) -> None:
+        """Record the current counters: bytes, and received packets, which include answers to keepalives.
+
+        ``rests``: no byte has to move now.
+        """
+        if rests or count != self.seen:
             self.seen, self.moved_at = count, now
         self.hears = packets is not None
         if packets is not None and packets != self.heard:

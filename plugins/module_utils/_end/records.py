@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
     # -- the plan, which an end reads
 
+    class FanSpec(TypedDict):
+        """Of a fan-out, which goes on without outputs that break."""
+
+        required: int  # outputs that must not fail
+        leaving: "list[int]"  # descriptors of outputs whose readers may stop early, which is no failure
+
     class Command(TypedDict):
         """One command, as a front-end describes it."""
 
@@ -45,6 +51,7 @@ if TYPE_CHECKING:
         keep: NotRequired[int]  # bytes of standard output in the report
         blocks: NotRequired[bool]  # it needs whole blocks and does not poll; by default this depends on argv
         inherit: NotRequired["dict[str, int]"]  # {its descriptor: the end's}
+        fan: NotRequired["FanSpec"]
         own_session: NotRequired[bool]
         others: NotRequired[bool]  # whether it inherits all inherited descriptors of the end
 
@@ -79,6 +86,7 @@ if TYPE_CHECKING:
         stall_timeout: int  # seconds without a byte; 0 for no limit
         dead_peer: int  # seconds without a packet; 0 for no limit
         encryption: "Encryption | None"
+        branch: bool  # whether it is in a branch of a plan that forks: then no byte needs to move while none waits
         barrier: bool  # whether "ready" and "go" are exchanged on it (see barrier)
         address: NotRequired[str]  # of the connection, with the port
         peer: NotRequired[str]
@@ -306,7 +314,14 @@ if TYPE_CHECKING:
         kind: Literal["key used up"]
         cipher: str
 
-    SideProblem = Union[Silent, Cancelled, OnTheWay, KeyUsedUp, RelayFailed]
+    class NotWritten(TypedDict):
+        """A fan-out has not written everything to it."""
+
+        kind: Literal["not written"]
+        bytes: int  # that it has written
+        error: str  # "" if it has not said
+
+    SideProblem = Union[Silent, Cancelled, OnTheWay, KeyUsedUp, RelayFailed, NotWritten]
 
     # warnings, without a failure
 

@@ -106,7 +106,7 @@ class Rules:
         for side in stage.ins:
             side.look()
         if (
-            any(side.state in link.BROKEN for side in stage.fds.values())
+            stage.fails_with_a_link()
             or self.cancelled
             or any(each.failed_early for each in self.relays)
             or (self.barrier and self.barrier.failed)
@@ -132,12 +132,11 @@ class Rules:
 
     def supervise(self, stage: Stage, now: float) -> None:
         """Break the following links of a stage with a broken link at once, and stop it if it does not notice."""
-        if any(side.state in link.BROKEN for side in stage.fds.values()):
+        if stage.fails_with_a_link():
             if stage.relay:
                 stage.relay.give_up()
-            elif any(side.state in link.BROKEN for side in stage.ins):
-                for side in stage.outs:
-                    side.abort()
+            elif stage.breaks_its_outputs():
+                stage.abort_outputs()
             if stage.phase == RUNNING:
                 stage.enter(STOPPING, now + self.patience.reset)
             # a stage that sleeps in a link keeps it from being reset, and so cannot notice
@@ -166,7 +165,7 @@ class Rules:
             for side in stage.ins:
                 if side.state in (link.OPEN, link.EOF) and not self.settle_reader(stage, side, now):
                     return
-            if any(side.state in link.BROKEN for side in stage.ins):
+            if stage.breaks_its_outputs():
                 stage.blame = stage.blame or stage.broken_links()
                 self.break_links(stage)
                 stage.enter(SETTLED)
@@ -176,12 +175,8 @@ class Rules:
             return
         if stage.problem is not None:
             self.break_links(stage)
-        else:
-            for side in stage.outs:
-                if side.state == link.OPEN:
-                    if not side.flushed():
-                        return
-                    side.commit()
+        elif not stage.commit():
+            return
         stage.enter(SETTLED)
 
     def settle_reader(self, stage: Stage, side: "Side", now: float) -> bool:

@@ -8,7 +8,7 @@ import time
 
 from .kernel import exit_status
 from .lean import signal
-from .link import RESET
+from .link import BROKEN, OPEN, RESET
 from .spawn import PROGRAM_FD, full_environment, in_memory, spawn
 from .wire import bounded
 
@@ -180,6 +180,27 @@ class Stage:
         if self.problem is None:
             self.problem = problem
             self.blame = self.broken_links()
+
+    def fails_with_a_link(self) -> bool:
+        """Whether the state of its links lets it do no more."""
+        return any(side.state in BROKEN for side in self.fds.values())
+
+    def breaks_its_outputs(self) -> bool:
+        """Whether the state of its links breaks its outputs, too."""
+        return any(side.state in BROKEN for side in self.ins)
+
+    def abort_outputs(self) -> None:
+        for side in self.outs:
+            side.abort()
+
+    def commit(self) -> bool:
+        """Send the end of file on all outputs; False as long as it has to wait."""
+        for side in self.outs:
+            if side.state == OPEN:
+                if not side.flushed():
+                    return False
+                side.commit()
+        return True
 
     def broken_links(self) -> "list[str]":
         """The links that the other side has broken or that are dead; they may explain a failure of this stage."""

@@ -53,7 +53,7 @@ MODULES = [
     "_end.main",
 ]
 # further modules, for ends that need them only: links are to be encrypted by the kernel, or by relays, or the plan has
-# more than two ends
+# more than two ends, or forks
 LOOPBACK_MODULES = ["_end.loopback"]  # for both
 KERNEL_MODULES = [
     "_end.keys",
@@ -74,7 +74,10 @@ PREFLIGHT_MODULES = [
 ]
 # further modules of an end in a plan of more than two
 BARRIER_MODULES = ["_end.barrier"]
-MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES
+# further modules of the end at which a plan forks; the program there is part of the plan
+FAN_MODULES = ["_end.fan"]
+FAN_OUT = "_end.fan_out"
+MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = [
     "_run.readers",
@@ -82,6 +85,7 @@ COMMAND_MODULES = [
     "_run.words",
     "_run.sentences",
     "_run.beginning",
+    "_run.disagreement",
     "_run.verdict",
     "_run.result",
     "_run.report",
@@ -176,6 +180,8 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
         found.insert(0, LOOPBACK_MODULES)
     if any(link["barrier"] for link in plan["links"]):
         found.append(BARRIER_MODULES)
+    if any("fan" in stage for stage in plan["stages"]):
+        found.append(FAN_MODULES)
     return found
 
 

@@ -15,9 +15,9 @@ from .words import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Mapping
+    from typing import Callable, Iterable, Mapping
 
-    from .._end.records import EndPlan, Report, Sample
+    from .._end.records import EndPlan, Report, Sample, SideReport
     from .records import Outcome
 
 # bytes of one marked line without the outputs of the stages; attempts to dial take the most
@@ -75,6 +75,7 @@ class Launch:
         self.lost = False  # it may have run, but there is no report
         self.begun = True  # whether an end may be running; False only for launches that report the beginning
         self.ending = Ending()
+        self.give_up_at = float("inf")  # when the run stops it, because another end has failed
 
     def start(self) -> None:
         raise NotImplementedError
@@ -130,6 +131,14 @@ class Launch:
         else:
             self.lost = True
             self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, last and ": " + last)
+
+    def links(self) -> "list[SideReport]":
+        """The reported links, without those of branches that its fan-out has lost and gone on without."""
+        report = self.report or {}
+        fans = {stage["name"] for stage in self.plan["stages"] if "fan" in stage}
+        went_on = any(s["name"] in fans and s["rc"] == 0 and not s["problem"] for s in report.get("stages", ()))
+        lost = {link["id"] for link in self.plan["links"] if went_on and link["branch"]}
+        return [side for side in report.get("links", ()) if side["id"] not in lost]
 
     def processes(self) -> "dict[int, int]":
         """{pid: parent's pid} of its processes on this machine: ssh, docker and shells, or the end and its guard."""
@@ -190,7 +199,7 @@ class Run:
                 self.listen(PACE)
                 self.beat()
                 self.overdue()
-                if time.monotonic() >= self.give_up_at:
+                if time.monotonic() >= min(map(self.limit, launches)):
                     return
             launch.plan["connect_timeout"] += PACE * max(0, len(launches) - max(LOGINS, number + 1))
             launch.began = time.monotonic()
@@ -203,6 +212,10 @@ class Run:
 
     def dismiss(self) -> None:
         """Called at the end of the run, successful or not."""
+
+    def depending(self, end: str) -> "Iterable[str]":
+        """The ends that cannot succeed if this one fails."""
+        return self.launches
 
     # --
 
@@ -222,22 +235,34 @@ class Run:
             for sample in speaking[fd].serve(fd):
                 self.on_sample(sample)
 
+    def limit(self, launch: "Launch") -> float:
+        return min(self.give_up_at, launch.give_up_at)
+
     def overdue(self) -> bool:
         """Give the other ends time after one has failed; True when there is nothing left to wait for."""
         now = time.monotonic()
-        for launch in self.launches.values():
+        for end, launch in self.launches.items():
             if launch.ready:
                 others = [other for other in self.launches.values() if other is not launch]
-                self.give_up_at = min(self.give_up_at, now + self.patience(launch, others))
+                self.give_up(end, now + self.patience(launch, others))
             elif now > self.last_contact(launch) + LATE:  # a dead login, which ssh does not notice for hours
                 launch.silent = "no report within %d s after its connections closed" % LATE
-                self.give_up_at = min(self.give_up_at, now)
-        if now >= self.give_up_at:
-            age = now - self.give_up_at
-            left = cancel([launch for launch in self.launches.values() if not launch.ready], age)
-            if age >= LOST and not any(left):
-                return True  # no process is left, although another one, such as ssh's master, holds the output open
-        return now >= self.give_up_at + OVER
+                self.give_up(end, now)
+        waiting = [launch for launch in self.launches.values() if not launch.ready]
+        over = 0
+        for at in {self.limit(launch) for launch in waiting}:
+            if now >= at:
+                late = [launch for launch in waiting if self.limit(launch) == at]
+                left = cancel(late, now - at)
+                # no process is left, although another one, such as ssh's master, holds the output open
+                gone = left.count(False) if now >= at + LOST else 0
+                over += len(late) if now >= at + OVER else gone
+        return over == len(waiting)
+
+    def give_up(self, end: str, at: float) -> None:
+        """Limit the time of all ends that depend on this one."""
+        for name in self.depending(end):
+            self.launches[name].give_up_at = min(self.launches[name].give_up_at, at)
 
     def last_contact(self, launch: "Launch") -> float:
         """When the last end with a link to this one finished; infinite while one is running."""
@@ -259,7 +284,7 @@ class Run:
             return float("inf")
         if report.get("not_connected"):
             return AFTER
-        links = report.get("links", ())
+        links = launch.links()
         if any(side["problem"] and side["problem"]["kind"] == "dead peer" for side in links):
             return AFTER
         if report.get("died") or any(side["state"] in ("reset", "aborted") for side in links):

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .._end.records import Command, Encryption, EndPlan, LinkSpec, Place, StageSpec, Target
-    from .records import Certificate, EndSpec, Joint, Options
+    from .records import Branch, Certificate, EndSpec, Joint, Options
 
 DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
 CANDIDATES = 16  # ports on which an end tries to listen, and which its peers dial
 CHECKED = 2  # ports that a preflight checks if any port may be used
 HEARTBEAT = 30.0  # seconds between the newlines that keep an idle login alive
 DEAD_PEER_LEAST = 6  # seconds: the kernel sends six probes in that time, and counts in whole seconds
+LATER_STALL = 5  # seconds that the common part of a plan may stall after a branch: that is dropped first
 FULL_READS = 1024 * 1024  # bytes: the most for which a reader's socket waits (SO_RCVLOWAT)
 
 
@@ -54,6 +55,8 @@ class Plan:
         self.ends: "dict[str, EndSpec]" = {}
         self.links: "list[Joint]" = []
         self.dial: "dict[tuple[str, str], Place]" = {}
+        self.branches: "list[Branch]" = []
+        self.branches_required = 0
 
     def add_end(self, name: str, listen: bool = True, sample: float = 0.0, connect_timeout: float = 0.0) -> None:
         """A host that runs stages.
@@ -112,6 +115,33 @@ class Plan:
         names = [stage["name"] for _end, stage in stages]
         for writer, reader in zip(names, names[1:]):
             self.connect(writer, reader)
+
+    def add_branch(self, stages: "list[tuple[str, Command]]") -> str:
+        """Add one of several chains that get the same data (see fork); returns the name of its first stage."""
+        self.chain(stages)
+        end, last = stages[-1]
+        names = [stage["name"] for _end, stage in stages]
+        self.branches.append({"name": last["name"], "end": end, "stages": names})
+        return names[0]
+
+    def branch_of(self, stage: str) -> str:
+        """The name of the branch of a stage; "" if it is common to all."""
+        return next((branch["name"] for branch in self.branches if stage in branch["stages"]), "")
+
+    def depending(self, end: str) -> "set[str]":
+        """The ends that cannot succeed if this one fails: all, or those of the same branches."""
+        branches = self.branches_at(end)
+        return {each for each in self.ends if "" in branches or branches & self.branches_at(each)}
+
+    def branches_at(self, end: str) -> "set[str]":
+        """The branches with stages at this end; "" for the common part."""
+        return {self.branch_of(stage["name"]) for stage in self.ends[end]["stages"]} or {""}
+
+    def stall_timeout(self, link: "Joint") -> int:
+        seconds = self.options.get("stall_timeout", 0)
+        return (
+            seconds + LATER_STALL if seconds and self.branches and not self.branch_of(link["destination"]) else seconds
+        )
 
     def barrier(self) -> "set[str]":
         """The links on which ends exchange "ready" and "go" (see _end.barrier): a path from a source to each end.
@@ -176,9 +206,10 @@ class Plan:
                         "full_reads": FULL_READS if whole or (whole is None and blocks) else 0,
                         "polled": not blocks,
                         "rate_limit": options.get("rate_limit", 0),
-                        "stall_timeout": options.get("stall_timeout", 0),
+                        "stall_timeout": self.stall_timeout(link),
                         "dead_peer": options.get("dead_peer", 120),
                         "encryption": self.encryption(link, side),
+                        "branch": bool(self.branch_of(link["destination"])),
                         "barrier": link["id"] in barrier,
                     }
                 )

@@ -54,6 +54,13 @@ if TYPE_CHECKING:
         reader: str  # the end of the destination
         certificates: NotRequired["dict[str, Certificate]"]  # by side, W and R, if it is to be encrypted
 
+    class Branch(TypedDict):
+        """One of several chains that get the same data."""
+
+        name: str  # of its last stage
+        end: str  # of its last stage
+        stages: "list[str]"
+
     class Labels(TypedDict):
         """The plan of the program that kills leftover processes."""
 
@@ -165,6 +172,12 @@ if TYPE_CHECKING:
         refused: "Refused | None"
         hosts: "list[HostForecast]"
 
+    class BranchResult(TypedDict):
+        name: str
+        host: str
+        ok: bool
+        cause: "Cause | None"
+
     class Summary(TypedDict):
         """The fact."""
 
@@ -188,6 +201,7 @@ if TYPE_CHECKING:
         run: "str | None"
         strangers: int
         left_running: "list[str]"
+        branches: NotRequired["list[BranchResult]"]  # of a plan that forks
         msg: NotRequired[str]
         peer: NotRequired[str]
         failed: NotRequired[bool]

@@ -170,6 +170,7 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "cut on the way": {"where": word, "error": word},
         "changed on the way": {"where": word, "error": word},
         "key used up": {"cipher": word},
+        "not written": {"bytes": whole, "error": word},
         "no tls": {"where": word, "error": word},
         "relay": {"name": word, "signal": word, "error": word},
     },

@@ -89,7 +89,7 @@ def stage_result(
         "cpu": rounded(said["cpu"]) if said else None,
         "stderr": stderr,
     }
-    if "1" not in spec["fds"]:
+    if "1" not in spec["fds"] and "fan" not in spec:
         result["stdout"] = stdout
         result["stdout_truncated"] = truncated
     return result
@@ -159,7 +159,7 @@ def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elap
     total = bytes_at_the_end(plan, links)
     if len(plan.ends) > MANY:
         stages, links = shortened(plan, verdict, stages, links)
-    return {
+    result: "Result" = {
         "changed": verdict.started if verdict else True,
         "stages": stages,
         "links": links,
@@ -170,6 +170,11 @@ def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elap
         "strangers": sum(report["connect"]["strangers"] for report in reports.values() if "connect" in report),
         "left_running": left_running(hosts, reports),
     }
+    if plan.branches:
+        from .branches import branch_results  # needed only then
+
+        result["branches"] = branch_results(plan, hosts, verdict)
+    return result
 
 
 def shortened(

@@ -49,6 +49,7 @@ USED_UP = (
     "one key of %s may encrypt no more, and a link that the kernel encrypts has only one: use relays, which change "
     "keys (relay instead of kernel), or kernels with ChaCha20-Poly1305, which has no such limit"
 )
+NOT_WRITTEN = "the fan-out has written only %d bytes to it (%s)"
 NO_KERNEL_TLS = "its links are to be encrypted by the kernel: %s"
 NO_COMMON_CIPHER = (
     "its links are to be encrypted by the kernel, and the kernels of the two hosts have no cipher in common"
@@ -223,6 +224,8 @@ def link_problem(problem: "SideProblem") -> str:
         return "its relay %s %s" % (problem["name"], how)
     if problem["kind"] == "key used up":
         return USED_UP % problem["cipher"]
+    if problem["kind"] == "not written":
+        return NOT_WRITTEN % (problem["bytes"], problem["error"] or "no report")
     if problem["kind"] == "cancelled":
         return "the end was told to stop"
     if problem["kind"] == "stalled":

@@ -9,17 +9,20 @@ victim, and the link leads to the other side.
 
 from .._end.wire import bounded
 from . import beginning, sentences
+from .disagreement import by_kernel, cut_cause, disagreements, records
 from .words import explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._end.records import Report, SideReport, StageProblem, StageReport
+    from .branches import Losses
     from .plan import Plan
-    from .records import Advice, Cause, Joint, Outcome
+    from .records import Advice, Cause, Outcome
 
-    Suspect = tuple[float, Cause]  # (time of the failure, on the clock of the run, cause)
+    # (time of the failure, on the clock of the run; cause; branches that it is in, "" for the common part of the plan)
+    Suspect = tuple[float, Cause, set[str]]
 
-LATE = float("inf")
+EARLY, LATE = float("-inf"), float("inf")
 MSG_MOST = 4 * 1024  # characters of JSON; a result contains the message twice
 # with the names of a task's options
 ADVICE: "Advice" = {
@@ -29,32 +32,6 @@ ADVICE: "Advice" = {
     "not_connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
     "listens), or test the network with preflight: true.",
 }
-CUT = "the link %s between %s and %s was cut on the way: %s sent %s records, %s received %s; is somebody in between?"
-NOT_WITHOUT = "%s on %s ended when %s had stopped reading, and so before %s had everything; it must go on without it"
-NEITHER = "the link %s between %s and %s was cut on the way: neither host closed it; is somebody in between?"
-
-
-def how(side: "SideReport") -> "tuple[str, str] | None":
-    """How a link was encrypted, and with which cipher."""
-    found = side["encryption"]
-    return (found["how"], found["cipher"]) if found else None
-
-
-def by_kernel(side: "SideReport") -> str:
-    """The cipher of a link that the kernel has encrypted, else ""."""
-    found = side["encryption"]
-    return found["cipher"] if found and found["how"] == "kernel" else ""
-
-
-def records(side: "SideReport") -> "int | None":
-    found = side["encryption"]
-    return found["records"] if found else None
-
-
-def whole(writer: "SideReport", reader: "SideReport") -> bool:
-    """Whether all records of an encrypted link have arrived, and its end, too, or was said by the writer's command."""
-    counted = records(writer) is not None and records(writer) == records(reader)
-    return counted and (writer["state"], reader["state"]) in (("done", "read"), ("reset", "read"))
 
 
 class Verdict:
@@ -79,7 +56,14 @@ class Verdict:
         for report in self.reports.values():
             self.stages.update((stage["name"], stage) for stage in report.get("stages", ()))
             self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
-        self.excused = self._excused()
+        self.excused = self._excused(set())
+        self.losses: "Losses | None" = None
+        if plan.branches:
+            from .branches import Losses  # needed only then
+
+            self.losses = Losses(plan)
+        # of a plan that forks, with their branches, the first one first
+        self.failures: "list[tuple[Cause, set[str]]]" = []
         # if it has had links, the sink of this run created the file, and Ansible then ran the login a second time
         found = [r["skipped"] for end, r in self.reports.items() if "skipped" in r and not self.met(end)]
         self.skipped = sentences.skipped(found[0]) if found else ""
@@ -108,9 +92,14 @@ class Verdict:
                     return True
         return False
 
-    def _excused(self) -> "set[str]":
-        """Links that were broken because a reader was allowed to stop early, and the stages behind them."""
-        excused = {link for (link, side), said in self.sides.items() if side == "R" and said["state"] == "left"}
+    def _excused(self, lost: "set[str]") -> "set[str]":
+        """Links that were broken because a reader was allowed to stop early, and the stages behind them.
+
+        ``lost``: branches that were allowed to fail.
+        """
+        excused = {link["id"] for link in self.plan.links if self.plan.branch_of(link["destination"]) in lost}
+        excused |= {stage for branch in self.plan.branches if branch["name"] in lost for stage in branch["stages"]}
+        excused |= {link for (link, side), said in self.sides.items() if side == "R" and said["state"] == "left"}
         before = -1
         while len(excused) != before:
             before = len(excused)
@@ -133,19 +122,43 @@ class Verdict:
             found = find(self)
             if found:
                 return found
-        cut = self._cut()
-        if cut:
-            return cut
-        suspects = self._stages() + self._links() + self._ends()
-        if suspects:
-            return min(suspects, key=lambda item: item[0])[1]
-        return self._disagreement()
+        suspects = [(cause, where) for _at, cause, where in self._suspects()]
+        if not self.losses:
+            return next((cause for cause, _where in suspects or disagreements(self)), None)
+        self.failures = suspects + disagreements(self)
+        cause = self.losses.too_many(suspects)
+        if not cause:
+            self.excused = self._excused(set(self.losses.lost))
+            cause = self.losses.too_many(disagreements(self))
+        return cause
 
-    def _cut(self) -> "Cause | None":
-        """The cause if a reader got an end of file that its writer did not send; later failures are consequences.
+    def causes_of_branches(self) -> "dict[str, Cause]":
+        """The cause of the failure of each branch that is not ok.
+
+        Links that break after the run has failed are consequences of that.
+        """
+        found: "dict[str, Cause]" = {}
+        if self.cause and not self.failures:  # nothing was started
+            found = {branch["name"]: self.cause for branch in self.plan.branches}
+        for cause, where in self.failures:
+            own = not self.cause or self.losses and where <= {*self.losses.lost} or "rc" in cause
+            for branch in where - {""}:
+                found.setdefault(branch, self.cause if self.cause and not own else cause)
+        return found
+
+    def _suspects(self) -> "list[Suspect]":
+        """All failures that are not consequences of others, the first one first."""
+        return sorted(self._cut() + self._stages() + self._links() + self._ends(), key=lambda suspect: suspect[0])
+
+    def branches(self, link: str) -> "set[str]":
+        return {self.plan.branch_of(spec["destination"]) for spec in self.plan.links if spec["id"] == link}
+
+    def _cut(self) -> "list[Suspect]":
+        """Links whose reader got an end of file that its writer did not send; later failures are consequences.
 
         Only an encrypted link shows this: an attacker can forge the end of a connection, but no record.
         """
+        found: "list[Suspect]" = []
         for spec in self.plan.links:
             writer, reader = self.sides.get((spec["id"], "W")), self.sides.get((spec["id"], "R"))
             if not writer or not reader or spec["id"] in self.excused or not by_kernel(reader):
@@ -153,21 +166,17 @@ class Verdict:
             if by_kernel(writer) != by_kernel(reader) or reader["problem"]:
                 continue
             if reader["ended"] and not reader["unread"] and records(writer) != records(reader):
-                return self._cut_cause(spec["id"], writer, reader)
-        return None
-
-    def _cut_cause(self, link: str, writer: "SideReport", reader: "SideReport") -> "Cause":
-        hosts = self._link_hosts(link)
-        text = CUT % ((link,) + hosts + (hosts[0], records(writer), hosts[1], records(reader)))
-        return {"kind": "cut on the way", "link": link, "host": hosts[0], "msg": text}
+                found.append((EARLY, cut_cause(self, spec["id"], writer, reader), self.branches(spec["id"])))
+        return found
 
     def _stages(self) -> "list[Suspect]":
-        found = []
+        found: "list[Suspect]" = []
         for name, stage in self.stages.items():
             problem = stage["problem"]
             if problem and self._at_fault(name):
                 at = stage["ended_at"] if stage["ended_at"] is not None else stage["started_at"]
-                found.append((LATE if at is None else at, self._stage_cause(name, stage, problem)))
+                cause, where = self._stage_cause(name, stage, problem), {self.plan.branch_of(name)}
+                found.append((LATE if at is None else at, cause, where))
         return found
 
     def _at_fault(self, name: str) -> bool:
@@ -204,16 +213,15 @@ class Verdict:
             problem = said["problem"]
             if problem and problem["kind"] != "cancelled" and link not in self.excused:
                 kind, text = problem["kind"], sentences.link_problem(problem)
-                hosts = self._link_hosts(link)
+                hosts = self.link_hosts(link)
                 sentence = "the link %s between %s and %s was aborted: %s" % ((link,) + hosts + (text,))
                 sentence += " (%s)" % self.advice["stalled"] if kind == "stalled" and "stalled" in self.advice else ""
                 at = LATE if said["ended_at"] is None else said["ended_at"]
-                found.append(
-                    (at, {"kind": kind, "link": link, "host": hosts[0 if side == "W" else 1], "msg": sentence})
-                )
+                cause: "Cause" = {"kind": kind, "link": link, "host": hosts[0 if side == "W" else 1], "msg": sentence}
+                found.append((at, cause, self.branches(link)))
         return found
 
-    def _link_hosts(self, link: str) -> "tuple[str, str]":
+    def link_hosts(self, link: str) -> "tuple[str, str]":
         spec = next(spec for spec in self.plan.links if spec["id"] == link)
         return self.hosts[spec["writer"]], self.hosts[spec["reader"]]
 
@@ -241,7 +249,8 @@ class Verdict:
                 if said["state"] in ("reset", "aborted") and said["ended_at"] is not None and self._touches(link, end)
             ]
             sentence = "on %s: %s" % (self.hosts[end], text)
-            found.append((min(seen + [LATE]), {"kind": "end", "host": self.hosts[end], "msg": sentence}))
+            cause: "Cause" = {"kind": "end", "host": self.hosts[end], "msg": sentence}
+            found.append((min(seen + [LATE]), cause, self.plan.branches_at(end)))
         return found
 
     def by_us(self, end: str) -> bool:
@@ -250,55 +259,3 @@ class Verdict:
 
     def _touches(self, link: str, end: str) -> bool:
         return any(spec["id"] == link and end in (spec["writer"], spec["reader"]) for spec in self.plan.links)
-
-    def _is_to_be_encrypted(self, spec: "Joint") -> bool:
-        apart = spec["writer"] != spec["reader"]
-        return "certificates" in spec or apart and self.plan.options.get("kernel_tls", "") == "must"
-
-    def _ended_with_another(self, spec: "Joint") -> str:
-        """Why a stage has not written everything to one of its outputs: the reader of another was allowed to stop."""
-        broken = self.stages[spec["source"]]["blame"]
-        other = next(link["destination"] for link in self.plan.links if link["id"] in broken)
-        return NOT_WITHOUT % (spec["source"], self.hosts[spec["writer"]], other, spec["destination"])
-
-    def _disagreement(self) -> "Cause | None":
-        """A failure that no end reports: the sides of a link disagree, or a stage has not run."""
-        for spec in self.plan.links:
-            link = spec["id"]
-            if link in self.excused:
-                continue
-            writer, reader = self.sides.get((link, "W")), self.sides.get((link, "R"))
-            hosts = self._link_hosts(link)
-            if writer is None or reader is None:
-                text = "there is no report of the link %s between %s and %s" % ((link,) + hosts)
-            elif how(writer) != how(reader) or self._is_to_be_encrypted(spec) and not how(writer):
-                text = "on the link %s, %s and %s did not encrypt in the same way" % ((link,) + hosts)
-            elif by_kernel(writer) and not whole(writer, reader):
-                return self._cut_cause(link, writer, reader)
-            elif writer["state"] == "reset" and reader["state"] == "read":
-                text = "on the link %s, the end of file came too early: did %s shut down its own standard output?" % (
-                    (link, spec["source"])
-                )
-            elif writer["state"] == "aborted" and spec["source"] in self.excused:
-                text = self._ended_with_another(spec)
-            elif how(writer) and (writer["state"], reader["state"]) != ("done", "read"):
-                text = NEITHER % ((link,) + hosts)
-                return {"kind": "cut on the way", "link": link, "host": hosts[0], "msg": text}
-            elif (writer["state"], reader["state"]) != ("done", "read"):
-                text = "the link %s between %s and %s broke, but neither host closed it (writer: %s, reader: %s)" % (
-                    (link,) + hosts + (writer["state"], reader["state"])
-                )
-                text += "; check firewalls, NAT and cables between them"
-            elif None not in (writer["bytes"], reader["bytes"]) and writer["bytes"] != reader["bytes"]:
-                text = "on the link %s, %s sent %s bytes and %s received %s" % (
-                    (link, hosts[0], writer["bytes"], hosts[1], reader["bytes"])
-                )
-            else:
-                continue
-            return {"kind": "link", "link": link, "host": hosts[0], "msg": text}
-        for name, end in self.end_of.items():
-            stage = self.stages.get(name)
-            if name not in self.excused and (stage is None or stage["problem"] or stage["rc"] is None):
-                text = "%s on %s did not finish" % (name, self.hosts[end])
-                return {"kind": "stage", "stage": name, "host": self.hosts[end], "msg": text}
-        return None
