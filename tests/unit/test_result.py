@@ -16,6 +16,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import (
     TAIL,
     clipped,
+    left_running,
     plan_order,
     shape,
     summary,
@@ -257,3 +258,12 @@ def test_the_fact_is_a_summary() -> None:
     assert "secret" not in json.dumps(fact) and fact["ok"] is True
     assert fact["rc"] == {"input[0]": 0, "remote[0]": 0, "output[0]": 0}
     assert set(fact) == {"run", "time", "ok", "bytes", "elapsed", "peer", "rc"}
+
+
+@pytest.mark.parametrize(
+    ("count", "last"), [(1, "db1: 1 agent"), (10, "db1: 10 agent"), (11, "1 more"), (30, "20 more")]
+)
+def test_up_to_ten_processes_that_are_left_are_named(count: int, last: str) -> None:
+    said: Any = {"b": {"left": [{"pid": number, "name": "agent"} for number in range(1, count + 1)]}}
+    found = left_running(HOSTS, said)
+    assert len(found) == min(count, 11) and found[-1] == last and found[0] == "db1: 1 agent"
