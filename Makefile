@@ -107,7 +107,7 @@ hit: $(VENV)/test $(TREE)   ## 360 tasks and 192 command lines with a fault each
 faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command, --encrypted): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)
 
-mutants: $(VENV)/test $(TREE)   ## N small changes of the code (SEED=1), each with the unit tests that execute it: about an hour (needs root)
+mutants: $(VENV)/test $(TREE)   ## N small changes of the code (SEED=1), each with the unit tests that execute it: an hour or two, resumable (needs root)
 	$(BIN)/python -m tests.workshop.mutants --count $(N) --seed $(SEED) $(OF)
 
 bench: $(VENV)/test $(TREE)   ## the tables of docs/benchmarks.md (needs root and iperf3; nc, mbuffer, socat)

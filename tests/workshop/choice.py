@@ -48,6 +48,14 @@ class Places:
                     self.functions[each] = within
                 self.note(each, inner, within)
 
+    def scope(self, node: ast.AST) -> str:
+        """The functions that a node is in, from the outermost one: \"\" outside of them."""
+        names: list[str] = []
+        while node in self.functions:
+            node = self.functions[node]
+            names.insert(0, getattr(node, "name", "lambda"))
+        return ".".join(names)
+
     def of(self, node: ast.AST) -> Place:
         statement = self.statements[node]
         exact = span(node)
