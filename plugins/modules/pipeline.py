@@ -284,19 +284,20 @@ EXAMPLES = r"""
     preflight: true
   run_once: true
 
-- name: Dump, and go on with the next task if a host is unreachable
-  block:
-    - name: Dump the database
-      plumbing.socketpipe.pipeline:
-        stages:
-          - {host: db1, name: dump, cmd: pg_dump --format=custom shop}
-          - {host: backup2, name: store, path: /srv/dumps/shop.dump}
-      run_once: true
-  rescue:
-    - name: Show what failed first on all hosts
-      ansible.builtin.debug:
-        msg: "{{ ansible_failed_result.cause.host }}: {{ ansible_failed_result.cause.msg }}"
-      run_once: true
+- name: Dump the database, and go on even if a host is unreachable
+  plumbing.socketpipe.pipeline:
+    stages:
+      - {host: db1, name: dump, cmd: pg_dump --format=custom shop}
+      - {host: backup2, name: store, path: /srv/dumps/shop.dump}
+  run_once: true
+  register: dumped
+  failed_when: false
+
+- name: Show what failed first
+  ansible.builtin.debug:
+    msg: "{{ dumped.cause.kind }} on {{ dumped.cause.host }}: {{ dumped.cause.msg }}"
+  run_once: true
+  when: dumped.cause is not none
 """
 
 RETURN = r"""
