@@ -69,7 +69,8 @@ def kill(pid: int) -> None:
 
 @pytest.mark.parametrize("fault", [nobody, stop, kill])
 def test_a_worker_that_has_come_to_its_end(logins: Logins, fault: Callable[[int], None]) -> None:
-    """Whatever has become of the watcher's two processes: none is left, and it does not hold up the worker."""
+    """Whatever has become of the watcher's two processes: nothing is left, and it does not hold up the worker."""
+    before = sorted(os.listdir("/proc/self/fd"))
     watcher = Watcher(logins.labels, [lambda: kill(logins.ours[0].pid)])
     assert watcher.afar is not None
     both = [watcher.process.pid, watcher.afar[0]]
@@ -82,6 +83,7 @@ def test_a_worker_that_has_come_to_its_end(logins: Logins, fault: Callable[[int]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left and not dismissing.is_alive()
+    assert sorted(os.listdir("/proc/self/fd")) == before
     assert all(process.poll() is None for process in [*logins.ours, logins.other])
 
 
