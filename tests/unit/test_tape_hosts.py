@@ -18,6 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run i
     SAMPLE,
     Failure,
     command,
+    failure_of,
     plan_of_two,
 )
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_action import option
@@ -114,6 +115,28 @@ def test_an_exec_reports_no_samples(progress: bool, samples: list[float]) -> Non
     stages = {end: command(end, ["true"]) for end in hosts}
     plan = plan_of_two({}, hosts, stages, ["sink"], progress)
     assert [(end["sample"], end["listen"]) for end in plan.ends.values()] == list(zip(samples, (False, True)))
+
+
+PROBLEM = 'tar: x\n{"problem": {"kind": "busy", "msg": "in\\u0007 use"}}\n'
+
+
+@pytest.mark.parametrize(
+    ("stage", "stderr", "kind", "msg"),
+    [
+        ("sink", PROBLEM, "busy", r"tape1: in\x07 use"),
+        ("sink", PROBLEM + "more", "failed", "sink failed"),
+        ("sink", '{"problem": {"kind": "busy"}}', "failed", "sink failed"),
+        ("sink", None, "failed", "sink failed"),
+        ("", PROBLEM, "failed", "sink failed"),
+    ],
+)
+def test_a_failure_is_what_the_program_reports(stage: str, stderr: str | None, kind: str, msg: str) -> None:
+    """Or else what the engine found."""
+    verdict: Any = SimpleNamespace(stages={"sink": {"stderr": stderr}}, started=True)
+    cause: Any = {"kind": "failed", "msg": "sink failed", "host": "tape1", "stage": stage}
+    found = failure_of(verdict, cause)
+    assert (found.kind, found.host, found.started) == (kind, "tape1", True)
+    assert found.msg == msg
 
 
 def test_hosts_without_addresses() -> None:
