@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..module_utils._run.launch import Launch
     from ..module_utils._run.records import Cause, Joint
 
-NEXT = 4  # the descriptor of the stream to the next host, as in _transfer/chain.py
+NEXT = 5  # the descriptor of the stream to the next host, as in _transfer/chain.py
 NOT_ARRIVED = "the file did not arrive, because %s failed"
 SET = f"set {ADDRESS} or {LISTEN} for one of them"
 Found = Any  # an answer, or a Failure

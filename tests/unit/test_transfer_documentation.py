@@ -16,10 +16,9 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import verdict
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import chain, files
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import files
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe, transfer
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
-    _transfer_chain,
     _transfer_result,
     _transfer_run,
 )
@@ -131,7 +130,6 @@ def test_a_failure_before_anything_runs() -> None:
 
 def test_what_both_sides_know() -> None:
     assert (_transfer_run.REPLACED, _transfer_run.STOPPED) == (files.REPLACED, files.STOPPED)
-    assert _transfer_chain.NEXT == chain.NEXT
 
 
 def test_it_is_in_the_action_group() -> None:

@@ -7,6 +7,9 @@ the end of its own input.  So no host takes a stream for complete that ended ear
 """
 
 import os
+import select
+import socket
+import stat
 
 from .._tape.common.problem import Problem
 from .files import CHUNK, STOPPED
@@ -17,16 +20,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-NEXT = 4  # the descriptor of the stream to the next host
+CONTROL = 4  # the descriptor on which the end of this host says that the next host is lost, as in _end/fan.py
+NEXT = 5  # that of the stream to the next host
 
 
 class Passing(Reader):
-    """A reader that passes on what it reads, and goes on if the next host is lost."""
+    """A reader that passes on what it reads, and goes on without the next host if that is lost."""
 
-    def __init__(self, fd: int, out: "int | None") -> None:
+    def __init__(self, fd: int, out: "int | None" = None, control: "int | None" = None) -> None:
         """``out``: None for the last host."""
         super().__init__(fd)
-        self.out = out
+        self.out = None if out is None else connected(out)
+        self.control = control
         self.broken = False
 
     def fill(self, most: int) -> int:
@@ -45,18 +50,37 @@ class Passing(Reader):
         return count
 
     def pass_on(self, data: memoryview) -> None:
-        while data and self.out is not None:
+        """Write all of it to the next host, if that is there; its own end says why it is not."""
+        while data and self.out:
             try:
-                data = data[os.write(self.out, data) :]
+                data = data[self.out.send(data, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                self.wait()
             except OSError:
-                # its host says why
-                os.close(self.out)
-                self.out = None
+                self.drop()
+
+    def wait(self) -> None:
+        """Until there is room, or the next host is lost.
+
+        It does not sleep in the socket: the end could not reset the connection meanwhile.
+        """
+        assert self.out
+        poller = select.poll()
+        poller.register(self.out, select.POLLOUT)
+        if self.control is not None:
+            poller.register(self.control, select.POLLIN)
+        if any(fd == self.control for fd, _event in poller.poll()):
+            self.drop()
+
+    def drop(self) -> None:
+        if self.out:
+            self.out.close()
+        self.out = None
 
     def pass_rest(self) -> bool:
         """For a host that cannot have the file itself: pass on the rest; whether the next host has got all of it."""
         try:
-            while not self.broken and self.out is not None:
+            while not self.broken and self.out:
                 if not self.fill(CHUNK - HEAD.size):
                     return True
         except Problem:
@@ -64,9 +88,22 @@ class Passing(Reader):
         return False
 
 
-def receive(asked: "dict[str, Any]", stream: int = 0) -> "dict[str, Any]":
+def connected(fd: int) -> "socket.socket | None":
+    """The stream to the next host; None if it broke before this program was started."""
+    try:
+        if stat.S_ISSOCK(os.fstat(fd).st_mode):
+            return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd)
+    except OSError:
+        pass
+    return None
+
+
+def receive(asked: "dict[str, Any]") -> "dict[str, Any]":
     """The subcommand ``receive-along``: {"file": as from ``receive``, or "problem": why the file is not here}."""
-    reader = Passing(stream, NEXT if asked["next"] else None)
+    return received_from(asked, Passing(0, NEXT, CONTROL) if asked["next"] else Passing(0))
+
+
+def received_from(asked: "dict[str, Any]", reader: Passing) -> "dict[str, Any]":
     try:
         return {"file": received(asked, reader), "problem": None}
     except Problem as exc:

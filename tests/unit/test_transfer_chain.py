@@ -1,0 +1,318 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host in a chain: it keeps the file, and passes the stream on; and what the controller makes of the reports."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+pytest.importorskip("ansible", reason="ansible-core is not installed")
+
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import full_reads
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import chain, sink
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _transfer_chain, _transfer_hosts
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
+from ansible_collections.plumbing.socketpipe.tests.unit.test_transfer import OLD, STREAM, request, source
+
+MIB = 1024 * 1024
+LONG = 60.0
+
+
+@pytest.fixture
+def dest(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "dest"
+    path.write_bytes(OLD)
+    yield path
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # they are blocked until the exit
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """(writer, reader) of a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        return ours, server.accept()[0]
+
+
+class Host:
+    """A host between a writer and a reader: what the engine would give it."""
+
+    def __init__(self, asked: dict[str, Any], last: bool = False) -> None:
+        self.above, self.stream = pair()
+        out, self.below = pair()
+        self.control, theirs = os.pipe()
+        self.tell = theirs
+        number = None if last else os.dup(out.fileno())
+        out.close()
+        self.reader = chain.Passing(self.stream.fileno(), number, self.control)
+        self.asked, self.answer, self.problem = asked, {}, None  # type: dict[str, Any], dict[str, Any], Problem | None
+        self.passed = bytearray()
+        self.threads = [threading.Thread(target=each, daemon=True) for each in (self.work, self.collect)]
+
+    def start(self, collects: bool = True) -> Host:
+        for thread in self.threads if collects else self.threads[:1]:
+            thread.start()
+        return self
+
+    def work(self) -> None:
+        try:
+            self.answer = chain.received_from(self.asked, self.reader)
+        except Problem as exc:
+            self.problem = exc
+        self.reader.drop()
+
+    def collect(self) -> None:
+        """The next host, until this one lets go of the stream."""
+        while True:
+            data = self.below.recv(MIB)
+            if not data:
+                return
+            self.passed += data
+
+    def finish(self) -> Host:
+        for thread in self.threads:
+            if thread.ident:
+                thread.join(LONG)
+                assert not thread.is_alive()
+        for each in (self.above, self.stream, self.below):
+            each.close()
+        for fd in (self.control, self.tell):
+            os.close(fd)
+        return self
+
+
+def run(asked: dict[str, Any], stream: bytes, last: bool = False) -> Host:
+    """With this stream, and a clean end of it."""
+    host = Host(asked, last).start()
+    host.above.sendall(stream)
+    host.above.shutdown(socket.SHUT_WR)
+    return host.finish()
+
+
+def reset(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    sock.close()
+
+
+# -- a host
+
+
+def told_of(tmp_path: Path) -> dict[str, Any]:
+    return {**source(tmp_path), "size": 200}
+
+
+def test_it_keeps_the_file_and_passes_on_the_stream(tmp_path: Path, dest: Path) -> None:
+    host = run(request(dest, told_of(tmp_path)), STREAM)
+    assert bytes(host.passed) == STREAM
+    assert (host.answer["problem"], host.answer["file"]["size"]) == (None, 200)
+    assert dest.read_bytes() == b"new" + bytes(97) + b"end" + bytes(97)
+    assert os.listdir(dest.parent) == ["dest"]
+
+
+@pytest.mark.parametrize("length", range(0, len(STREAM), 3))
+def test_a_stream_that_ends_early_is_never_the_file(tmp_path: Path, dest: Path, length: int) -> None:
+    """Not here, nor on the next host, which gets no more than there was."""
+    host = run(request(dest, told_of(tmp_path)), STREAM[:length])
+    assert bytes(host.passed) == STREAM[:length]
+    assert host.answer["problem"]["kind"] == "incomplete"
+    assert dest.read_bytes() == OLD and os.listdir(dest.parent) == ["dest"]
+    host = run(request(dest, told_of(tmp_path)), STREAM[:length], last=True)
+    assert host.problem is not None and host.problem.kind == "incomplete"
+    assert dest.read_bytes() == OLD and os.listdir(dest.parent) == ["dest"]
+
+
+def test_a_stream_that_breaks_off(tmp_path: Path, dest: Path) -> None:
+    """Also after its last byte: the end of file is missing.  It is not read again, since that could be its end."""
+    host = Host(request(dest, told_of(tmp_path))).start()
+    host.above.sendall(STREAM)
+    while len(host.passed) < len(STREAM):
+        pass
+    reset(host.above)
+    host.finish()
+    assert host.problem is not None and (host.problem.kind, str(host.problem)) == (
+        "stopped",
+        "the stream was broken off",
+    )
+    assert not host.reader.pass_rest()
+    assert dest.read_bytes() == OLD and os.listdir(dest.parent) == ["dest"]
+
+
+def large(tmp_path: Path) -> tuple[dict[str, Any], bytes]:
+    """More than all buffers hold."""
+    data = os.urandom(MIB) * 16
+    return source(tmp_path, data), HEAD.pack(0, len(data)) + data + HEAD.pack(len(data), 0)
+
+
+@pytest.mark.parametrize("how", ["reset", "told", "before"])
+def test_it_goes_on_without_the_next_host(tmp_path: Path, dest: Path, how: str) -> None:
+    """Which is lost before the start or in the middle, as its descriptor shows, or only the end of this host."""
+    told, stream = large(tmp_path)
+    host = Host(request(dest, told))
+    if how == "before":
+        null = os.open(os.devnull, os.O_RDONLY)
+        host.reader.drop()
+        host.reader.out = chain.connected(null)
+        assert host.reader.out is None and chain.connected(10**6) is None
+        os.close(null)
+    host.start(collects=False)
+    feeder = threading.Thread(target=host.above.sendall, args=[stream])
+    feeder.start()
+    if how == "reset":
+        assert host.below.recv(MIB)
+        reset(host.below)
+    if how == "told":
+        assert host.below.recv(MIB)  # and no more, so it has to wait
+        os.write(host.tell, b"5\n")
+    feeder.join(LONG)
+    host.above.shutdown(socket.SHUT_WR)
+    host.finish()
+    assert host.answer["file"]["size"] == 16 * MIB, host.problem
+    assert dest.read_bytes() == (tmp_path / "source").read_bytes()
+
+
+@pytest.mark.parametrize("where", ["created", "written", "validated"])
+def test_the_next_host_gets_what_this_one_cannot_have(tmp_path: Path, dest: Path, where: str) -> None:
+    told, stream = large(tmp_path)
+    asked = request(dest, told)
+    if where == "created":
+        asked["folder"] = {"device": 0, "inode": 0}
+    if where == "validated":
+        asked["validate"] = "false %s"
+    real = os.pwrite
+
+    def full(fd: int, data: bytes, at: int) -> int:
+        if where == "written" and at > MIB:
+            raise OSError(errno.ENOSPC, "no")
+        return real(fd, data, at)
+
+    with mock.patch.object(os, "pwrite", full):
+        host = run(asked, stream)
+    kind = {"created": "changed", "written": "no room", "validated": "validation"}[where]
+    assert (host.answer["file"], host.answer["problem"]["kind"]) == (None, kind)
+    assert bytes(host.passed) == stream
+    assert dest.read_bytes() == OLD and os.listdir(dest.parent) == ["dest"]
+
+
+def test_a_problem_of_its_own_if_there_is_no_next_host(tmp_path: Path, dest: Path) -> None:
+    """The last one, or one whose next host is lost: nothing has to be passed on."""
+    told, stream = large(tmp_path)
+    asked = {**request(dest, told), "validate": "false %s"}
+    host = run(asked, stream, last=True)
+    assert host.problem is not None and host.problem.kind == "validation"
+    host = Host(asked)
+    reset(host.below)
+    host.start(collects=False)
+    host.above.sendall(stream)
+    host.above.shutdown(socket.SHUT_WR)
+    host.finish()
+    assert host.problem is not None and host.problem.kind == "validation"
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_the_file_is_ready_before_the_end_of_the_stream(tmp_path: Path, dest: Path, last: bool) -> None:
+    """With whole reads, which return no less than asked for before the end: so all hosts validate at the same time."""
+    told, stream = source(tmp_path, b"new"), HEAD.pack(0, 3) + b"new" + HEAD.pack(3, 0)
+    validated = threading.Event()
+    with mock.patch.object(sink.Sink, "flush", lambda _sink: validated.set()):
+        host = Host(request(dest, told), last)
+        full_reads(host.stream, MIB)
+        host.start()
+        host.above.sendall(stream)
+        while not validated.wait(0.01):
+            full_reads(host.stream, 1)  # as the end does, for a reader whose bytes are there
+            full_reads(host.stream, MIB)
+        assert dest.read_bytes() == OLD, "it is not replaced before"
+        host.above.shutdown(socket.SHUT_WR)
+        host.finish()
+    assert dest.read_bytes() == b"new"
+
+
+# -- the controller
+
+
+def side(state: str, **more: Any) -> dict[str, Any]:
+    return {"state": state, "bytes": 10, "encryption": None, **more}
+
+
+KERNEL = {"how": "kernel", "cipher": "c", "records": 3}
+LINK: Any = {"id": "1", "source": "source", "destination": "d1", "writer": "source", "reader": "d1"}
+
+
+@pytest.mark.parametrize(("writer", "reader", "must", "expected"), [
+    (side("done"), side("read"), "", True),
+    (side("done", bytes=None), side("read"), "", True),
+    (side("done", bytes=11), side("read"), "", False),
+    (None, side("read"), "", False),
+    (side("done"), None, "", False),
+    (side("committed"), side("read"), "", False),
+    (side("done"), side("eof"), "", False),
+    (side("done"), side("read"), "must", False),
+    (side("done", encryption=KERNEL), side("read"), "", False),
+    (side("done", encryption=KERNEL), side("read", encryption=KERNEL), "must", True),
+    (side("done", encryption=KERNEL), side("read", encryption={**KERNEL, "records": 2}), "must", False),
+])  # fmt: skip
+def test_whether_all_has_arrived(writer: Any, reader: Any, must: str, expected: bool) -> None:
+    sides = {("1", which): found for which, found in (("W", writer), ("R", reader)) if found}
+    verdict: Any = SimpleNamespace(sides=sides, plan=SimpleNamespace(options={"kernel_tls": must}))
+    assert _transfer_chain.agreed(verdict, LINK) is expected
+
+
+ENDS = ["d1", "d2", "d3", "d4"]
+HOSTS = {"source": "h0", "d1": "h1", "d2": "h2", "d3": "h3", "d4": "h4"}
+
+
+def verdict_of(cause: dict[str, Any] | None) -> Any:
+    ends = ["source", *ENDS]
+    links = [{"id": f"{one} → {other}", "writer": one, "reader": other} for one, other in zip(ends, ends[1:])]
+    return SimpleNamespace(cause=cause, hosts=HOSTS, stages={}, started=True, plan=SimpleNamespace(links=links))
+
+
+@pytest.mark.parametrize(("cause", "stopped", "expected"), [
+    ({"kind": "failed", "host": "h3"}, ["d3", "d4"], {"d3": ("failed", "h3"), "d4": ("stopped", "h3")}),
+    ({"kind": "dead peer", "host": "h2", "link": "d2 → d3"}, ["d3", "d4"],
+     {"d3": ("dead peer", "h2"), "d4": ("stopped", "h3")}),
+    ({"kind": "changed", "host": "h0"}, ["d1", "d2"], {"d1": ("stopped", "h0"), "d2": ("stopped", "h0")}),
+    ({"kind": "stalled", "host": "h0", "link": "source → d1"}, ["d1", "d2"],
+     {"d1": ("stalled", "h0"), "d2": ("stopped", "h1")}),
+])  # fmt: skip
+def test_who_is_to_blame(cause: dict[str, Any], stopped: list[str], expected: dict[str, Any]) -> None:
+    cause["msg"] = "why"
+    found: dict[str, Any] = {end: Failure("stopped", ". And more", started=True) for end in stopped}
+    found["d9"] = Failure("no room", "full", "h9")
+    failure = _transfer_chain.blame(verdict_of(cause), found)
+    assert failure is not None and (failure.kind, failure.msg) == (cause["kind"], "why")
+    assert (found.pop("d9").kind, {end: (each.kind, each.host) for end, each in found.items()}) == ("no room", expected)
+    for each in found.values():
+        text = f"the file did not arrive, because {each.host} failed" if each.kind == "stopped" else "why"
+        assert (each.msg, each.started) == (text + ". And more", True)
+
+
+def test_nobody_is_to_blame() -> None:
+    assert _transfer_chain.blame(verdict_of(None), {}) is None
+
+
+@pytest.mark.parametrize(("count", "sentence"), [
+    (2, "h0 (no room), h1 (no room)"),
+    (5, "h0 (no room), h1 (no room), h2 (no room), h3 (no room), h4 (no room)"),
+    (300, "h0 (no room), h1 (no room), h2 (no room), h3 (no room), h4 (no room) and 295 more"),
+])  # fmt: skip
+def test_a_message_names_five_hosts_at_most(count: int, sentence: str) -> None:
+    assert _transfer_hosts.named({f"h{number}": Failure("no room", "full") for number in range(count)}) == sentence
+
+
+def test_what_both_sides_know() -> None:
+    assert _transfer_chain.NEXT == chain.NEXT
