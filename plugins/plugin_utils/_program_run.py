@@ -153,7 +153,9 @@ def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advic
     return verdict
 
 
-def conclude(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice) -> Verdict:
+def conclude(
+    plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice, run: type[TaskRun] = TaskRun
+) -> Verdict:
     """Run a plan to its verdict, which may be a failure."""
 
     def show(sample: Sample) -> None:
@@ -161,7 +163,7 @@ def conclude(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advi
             display.display(line)
 
     names = {end: host.name for end, host in hosts.items()}
-    verdict = Verdict(plan, TaskRun(plan, hosts, show).outcomes(), names, advice)
+    verdict = Verdict(plan, run(plan, hosts, show).outcomes(), names, advice)
     for report in verdict.reports.values():
         for warning in report.get("warnings", ()):
             display.warning(sentences.warning(warning))

@@ -8,7 +8,8 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._run.disagreement import by_kernel, how, whole
+from ..module_utils._run.disagreement import link_cause
+from ..module_utils._run.launch import LOST_EARLY
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
@@ -37,6 +38,16 @@ class Apart(TaskRun):
     @staticmethod
     def patience(_launch: Launch, _others: list[Launch]) -> float:
         return float("inf")
+
+
+class Along(TaskRun):
+    """A run along a chain; the failure of an end stops those behind it, not those before it."""
+
+    def depending(self, end: str) -> set[str]:
+        launch, ends = self.launches[end], [*self.plan.ends]
+        if not launch.report and launch.lived < LOST_EARLY:  # it never began, so nothing can start
+            return {*ends}
+        return {*ends[ends.index(end) :]}
 
 
 class Chain(Transfer):
@@ -82,24 +93,33 @@ class Chain(Transfer):
     ) -> tuple[dict[str, Found], Failure | None]:
         """Send the file to these ends, {end: request}; raises HostError.
 
-        Returns what came of each, a Moved or a Failure, and the first failure of all.
+        Returns the results, see there, and the first failure of all.
         """
         stages = {SOURCE: self.stage(SOURCE, "send", send)}
         last = [*receive][-1]
         for end, request in receive.items():
             stages[end] = self.stage(end, "receive-along", {**request, "next": end != last})
             stages[end]["blocks"] = True  # it reads all that it asks for, and does not poll
+            if end != last:
+                stages[end]["fan"] = {"required": 0, "leaving": []}  # it goes on without the next host
         plan = self.chained(network, stages)
         hosts = {end: self.hosts[end] for end in stages}
         progress = Progress(name, network.progress, plan.neighbours(), plan.options.get("rate_limit", 0))
-        verdict = conclude(plan, hosts, progress, ADVICE)
+        verdict = conclude(plan, hosts, progress, ADVICE, Along)
+        found = self.results(verdict, {end: request["path"] for end, request in receive.items()})
+        return found, failure_of(verdict, verdict.cause) if verdict.cause else None
+
+    def results(self, verdict: Verdict, paths: Mapping[str, str]) -> dict[str, Found]:
+        """What came of each end, a Moved or a Failure."""
         found: dict[str, Found] = {}
-        for link, (end, request) in zip(plan.links, receive.items()):
+        for link in verdict.plan.links:
             try:
-                found[end] = self.arrived(verdict, link, request["path"])
+                found[link["reader"]] = self.arrived(verdict, link, paths[link["reader"]])
             except Failure as exc:
-                found[end] = exc
-        return found, blame(verdict, found)
+                found[link["reader"]] = exc
+        if verdict.cause:
+            blame(verdict, verdict.cause, found)
+        return found
 
     def arrived(self, verdict: Verdict, link: Joint, dest: str) -> Moved:
         """The file at the reader of this link; raises Failure, of the kind STOPPED if others may be the cause."""
@@ -111,8 +131,9 @@ class Chain(Transfer):
             raise after_failure(verdict, lost, dest, link)
         try:
             answer = self.parsed(verdict, end, "receive-along")
-            if not agreed(verdict, link):
-                raise Failure(STOPPED, "")
+            disagreement = link_cause(verdict, link)
+            if disagreement:
+                raise Failure(disagreement["kind"], disagreement["msg"], disagreement["host"])
         except Failure as exc:
             raise after_failure(verdict, exc, dest, link) from None
         problem = answer["problem"]
@@ -124,26 +145,8 @@ class Chain(Transfer):
         return Moved(answer["file"], link_result(link, names, verdict, limit), verdict.plan.run)
 
 
-def agreed(verdict: Verdict, link: Joint) -> bool:
-    """Whether both ends of a link have reported that all of it arrived."""
-    writer, reader = (verdict.sides.get((link["id"], side)) for side in "WR")
-    if not writer or not reader or (writer["state"], reader["state"]) != ("done", "read") or how(writer) != how(reader):
-        return False
-    if by_kernel(writer) and not whole(writer, reader):
-        return False
-    wanted = "certificates" in link or verdict.plan.options.get("kernel_tls", "") == "must"
-    counts = {writer["bytes"], reader["bytes"]} - {None}
-    return len(counts) < 2 and bool(how(writer) or not wanted)
-
-
-def blame(verdict: Verdict, found: dict[str, Found]) -> Failure | None:
-    """Give the cause of the run to the host that failed first, and name that host for those that only stopped.
-
-    Returns the failure of the run, None if there is none.
-    """
-    cause = verdict.cause
-    if not cause:
-        return None
+def blame(verdict: Verdict, cause: Cause, found: dict[str, Found]) -> None:
+    """Give the cause of the run to the host that failed first, and name that host for those that only stopped."""
     failure = failure_of(verdict, cause)
     stopped = {end: each for end, each in found.items() if isinstance(each, Failure) and each.kind == STOPPED}
     culprit = culprit_of(verdict, cause, [*stopped])
@@ -154,7 +157,6 @@ def blame(verdict: Verdict, found: dict[str, Found]) -> Failure | None:
             found[end] = Failure(failure.kind, text, failure.host, each.started, failure.named)
         else:
             found[end] = Failure(STOPPED, NOT_ARRIVED % who + each.text, who, each.started)
-    return failure
 
 
 def culprit_of(verdict: Verdict, cause: Cause, stopped: list[str]) -> str:

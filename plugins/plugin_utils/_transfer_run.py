@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._end.link import BROKEN
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.report import Misfit, optional, record
@@ -30,7 +31,7 @@ from ._tape_answers import count, text, with_optional
 from ._task_run import encrypt
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Command
+    from ..module_utils._end.records import Command, StageReport
     from ..module_utils._run.records import Advice, Joint, LinkResult, Options
 
 ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\n"
@@ -189,10 +190,18 @@ def after_failure(verdict: Verdict, failure: Failure, dest: str, link: Joint) ->
         done = found["rc"] == 0 or failure.kind == REPLACED
         # a sink that was killed may have done it, but not before the end of its input, which is sent after an exit with
         # 0.  The state of the link does not tell: an end breaks the links of a stage that was killed
-        ended = source is None or source["rc"] == 0
+        ended = source is None or source["rc"] == 0 and not broken_before(verdict, link, source)
         failure.started = done or found["signal"] is not None and ended
     if found is not None and found["rc"] == 0:
         failure.text += f". But {printable(dest)} was complete, and has been replaced"
     elif failure.started and failure.kind != REPLACED:
         failure.text += f". {printable(dest)} may have been replaced: it is the old or the new file, and complete"
     return failure
+
+
+def broken_before(verdict: Verdict, link: Joint, source: StageReport) -> bool:
+    """Whether this link broke while the stage that writes to it was running, so that no end of file was sent."""
+    side = verdict.sides.get((link["id"], "W"))
+    if side is None or side["state"] not in BROKEN or side["ended_at"] is None or source["ended_at"] is None:
+        return False
+    return side["ended_at"] < source["ended_at"]

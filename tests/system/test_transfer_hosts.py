@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from tests.hosts import Fleet, Host
 
+from . import anatomy, playbook
 from .conftest import make_fleet
 from .playbook import Done
 from .test_hosts import carried
@@ -195,3 +198,80 @@ def test_a_task_without_run_once_is_warned(fleet: Fleet, folders: None, work: Pa
     said = "".join(done.output.split())
     assert "thistaskrunsoneachof2hosts,andsendsthefiletoallofhostseachtime:addrun_once:true" in said
     assert sorted(result["changed"] for result in done.results) == [False, True]
+
+
+# -- in the middle
+
+
+def sinks(host: Host) -> list[int]:
+    """The programs on a host that write the file: what they have open is beside its destination."""
+    pids = [process.pid for process in anatomy.processes(host)]
+    return [pid for pid in pids if any(path.endswith(".socketpipe") for path in opened(pid))]
+
+
+def opened(pid: int) -> list[str]:
+    try:
+        return [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    except OSError:
+        return []  # it has ended
+
+
+def writing(started: playbook.Started, hosts: list[Host]) -> list[int]:
+    """The sinks on these hosts, one each, as soon as all of them are there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = [pid for host in hosts for pid in sinks(host)]
+        if len(found) == len(hosts):
+            return found
+        assert started.process.poll() is None, started.said()
+        time.sleep(0.05)
+    raise AssertionError(f"not all write:\n{started.said()}")
+
+
+@pytest.mark.parametrize("encryption", ["none", "relay"])
+def test_a_host_in_the_middle_that_dies(fleet: Fleet, folders: None, work: Path, encryption: str) -> None:
+    """Those before it get the file, those behind it do not, and a second run sends it to these."""
+    path = large(work, 12 * MIB)
+    for name in NAMES:
+        fleet[name].run(["sh", "-c", f"printf %s '{OLD}' >{DEST}"])
+    task = many(src=str(path), encryption=encryption)
+    slow = many(src=str(path), encryption=encryption, rate_limit="2M")
+    started = playbook.start(fleet, [slow], hosts="h1")
+    os.kill(writing(started, [fleet[name] for name in NAMES])[1], signal.SIGKILL)
+    done = started.wait(240)
+    result = done.result
+    dead, stopped = (False, False, "failed"), (False, False, "stopped")
+    assert told(result) == {"h2": NEW, "h3": dead, "h4": stopped, "h5": stopped}, result
+    assert (result["cause"]["kind"], result["cause"]["host"], result["changed"]) == ("failed", "h3", True)
+    assert result["msg"].startswith(
+        "3 of 4 hosts failed, h3 (failed), h4 (stopped), h5 (stopped): "
+        "destination 2 (transfer) on h3 was killed by SIGKILL"
+    )
+    assert result["hosts"]["h5"]["cause"]["msg"] == "the file did not arrive, because h3 failed"
+    assert same(fleet["h2"], path)
+    for name in NAMES[1:]:
+        assert fleet[name].run(["cat", DEST]).stdout == OLD
+    assert inside(fleet["h4"]) == inside(fleet["h5"]) == ["dest"]
+    again = playbook.run(fleet, [task]).result
+    assert told(again) == {"h2": SAME, "h3": NEW, "h4": NEW, "h5": NEW}
+    for name in NAMES:
+        assert same(fleet[name], path) and inside(fleet[name]) == ["dest"]
+
+
+def test_a_disk_that_fills_up_in_the_middle(fleet: Fleet, folders: None, work: Path) -> None:
+    """The host passes the file on all the same."""
+    host = fleet["h3"]
+    host.run(["mount", "-n", "-t", "tmpfs", "-o", "size=9M", "none", FOLDER])
+    try:
+        path = large(work, 8 * MIB)
+        started = playbook.start(fleet, [many(src=str(path), rate_limit="2M")], hosts="h1")
+        writing(started, [host])
+        host.run(["sh", "-c", f"head -c 5M /dev/zero >{FOLDER}/filler"])
+        result = started.wait(240).result
+        assert told(result) == {"h2": NEW, "h3": (False, False, "no room"), "h4": NEW, "h5": NEW}, result
+        assert result["msg"] == f"h3: {DEST} cannot be written: there is no room left"
+        assert inside(host) == ["filler"]
+        for name in ("h2", "h4", "h5"):
+            assert same(fleet[name], path) and inside(fleet[name]) == ["dest"]
+    finally:
+        host.run(["umount", "-n", FOLDER])

@@ -9,23 +9,30 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import fan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import full_reads
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import chain, sink
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _transfer_chain, _transfer_hosts
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
+    _transfer_chain,
+    _transfer_hosts,
+    _transfer_run,
+)
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure, program_stage
+from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
 from ansible_collections.plumbing.socketpipe.tests.unit.test_transfer import OLD, STREAM, request, source
 
 MIB = 1024 * 1024
@@ -241,41 +248,83 @@ def test_the_file_is_ready_before_the_end_of_the_stream(tmp_path: Path, dest: Pa
     assert dest.read_bytes() == b"new"
 
 
-# -- the controller
+# -- real ends
 
 
-def side(state: str, **more: Any) -> dict[str, Any]:
-    return {"state": state, "bytes": 10, "encryption": None, **more}
+def plan_of(tmp_path: Path, validate: dict[str, str | None], encryption: str) -> Plan:
+    """A source and these destinations, each with a directory of its own; all ends are on loopback."""
+    told, _stream = large(tmp_path)
+    ends = ["source", *validate]
+    plan = Plan({"connect_timeout": 30, "kernel_tls": ends_module.KERNEL_TLS})
+    for end in ends:
+        plan.add_end(end)
+    send = {"path": told["path"], "source": told}
+    plan.add_stage("source", program_of("source", "send", send))
+    for number, (end, command) in enumerate(validate.items(), start=1):
+        path = tmp_path / end / "dest"
+        path.parent.mkdir()
+        path.write_bytes(OLD)
+        last = end == ends[-1]
+        asked = {**request(path, told), "validate": command, "next": not last}
+        stage = program_of(end, "receive-along", asked)
+        stage["blocks"] = True
+        if not last:
+            stage["fan"] = {"required": 0, "leaving": []}
+        plan.add_stage(end, stage)
+        plan.connect(ends[number - 1], end, 1 if number == 1 else chain.NEXT)
+    for one, other in zip(ends, ends[1:]):
+        plan.reach(one, other, ["127.0.0.1"])
+    if encryption != "none":
+        plan.encrypt(ends_module.make_certificate)
+    return plan
 
 
-KERNEL = {"how": "kernel", "cipher": "c", "records": 3}
-LINK: Any = {"id": "1", "source": "source", "destination": "d1", "writer": "source", "reader": "d1"}
+def program_of(end: str, command: str, given: dict[str, Any]) -> Any:
+    request = {"words": [command], "settings": {}, "input": given}
+    return program_stage(end, "transfer", _transfer_run.PROGRAM, request)
 
 
-@pytest.mark.parametrize(("writer", "reader", "must", "expected"), [
-    (side("done"), side("read"), "", True),
-    (side("done", bytes=None), side("read"), "", True),
-    (side("done", bytes=11), side("read"), "", False),
-    (None, side("read"), "", False),
-    (side("done"), None, "", False),
-    (side("committed"), side("read"), "", False),
-    (side("done"), side("eof"), "", False),
-    (side("done"), side("read"), "must", False),
-    (side("done", encryption=KERNEL), side("read"), "", False),
-    (side("done", encryption=KERNEL), side("read", encryption=KERNEL), "must", True),
-    (side("done", encryption=KERNEL), side("read", encryption={**KERNEL, "records": 2}), "must", False),
+KILLED = "sh -c 'kill -9 $PPID' %s"
+FALSE = "false %s"
+
+
+@pytest.mark.parametrize("encryption", ["none", "relay"])
+@pytest.mark.parametrize(("validate", "kinds"), [
+    ([None, None, None], ["", "", ""]),
+    ([None, KILLED, None], ["", "failed", "stopped"]),
+    ([KILLED, None, None], ["failed", "stopped", "stopped"]),
+    ([None, None, KILLED], ["", "", "failed"]),
+    ([FALSE, None, FALSE], ["validation", "", "validation"]),
 ])  # fmt: skip
-def test_whether_all_has_arrived(writer: Any, reader: Any, must: str, expected: bool) -> None:
-    sides = {("1", which): found for which, found in (("W", writer), ("R", reader)) if found}
-    verdict: Any = SimpleNamespace(sides=sides, plan=SimpleNamespace(options={"kernel_tls": must}))
-    assert _transfer_chain.agreed(verdict, LINK) is expected
+def test_a_chain_of_real_ends(
+    launch: Callable[..., Any], tmp_path: Path, validate: list[str | None], kinds: list[str], encryption: str
+) -> None:
+    """A death leaves those behind it without the file, and nobody else."""
+    names = ["d1", "d2", "d3"]
+    plan = plan_of(tmp_path, dict(zip(names, validate)), encryption)
+    ends = launch(plan).wait()
+    verdict = ends.verdict()
+    hosts: Any = {end: SimpleNamespace(name=verdict.hosts[end]) for end in plan.ends}
+    found = _transfer_chain.Chain(hosts, {}).results(verdict, dict.fromkeys(names, "/dest"))
+    assert [getattr(found[name], "kind", "") for name in names] == kinds
+    assert (verdict.cause is None) == (set(kinds) <= {"", "validation"} and kinds[-1] == "")
+    for name, kind in zip(names, kinds):
+        content = OLD if kind else (tmp_path / "source").read_bytes()
+        assert (tmp_path / name / "dest").read_bytes() == content
+        left = os.listdir(tmp_path / name)
+        # what a killed program leaves is removed by the next one
+        assert left == ["dest"] or kind == "failed" and len(left) == 2
+    ends.gone()
+
+
+# -- the controller
 
 
 ENDS = ["d1", "d2", "d3", "d4"]
 HOSTS = {"source": "h0", "d1": "h1", "d2": "h2", "d3": "h3", "d4": "h4"}
 
 
-def verdict_of(cause: dict[str, Any] | None) -> Any:
+def verdict_of(cause: dict[str, Any]) -> Any:
     ends = ["source", *ENDS]
     links = [{"id": f"{one} → {other}", "writer": one, "reader": other} for one, other in zip(ends, ends[1:])]
     return SimpleNamespace(cause=cause, hosts=HOSTS, stages={}, started=True, plan=SimpleNamespace(links=links))
@@ -293,16 +342,11 @@ def test_who_is_to_blame(cause: dict[str, Any], stopped: list[str], expected: di
     cause["msg"] = "why"
     found: dict[str, Any] = {end: Failure("stopped", ". And more", started=True) for end in stopped}
     found["d9"] = Failure("no room", "full", "h9")
-    failure = _transfer_chain.blame(verdict_of(cause), found)
-    assert failure is not None and (failure.kind, failure.msg) == (cause["kind"], "why")
+    _transfer_chain.blame(verdict_of(cause), cast(Any, cause), found)
     assert (found.pop("d9").kind, {end: (each.kind, each.host) for end, each in found.items()}) == ("no room", expected)
     for each in found.values():
         text = f"the file did not arrive, because {each.host} failed" if each.kind == "stopped" else "why"
         assert (each.msg, each.started) == (text + ". And more", True)
-
-
-def test_nobody_is_to_blame() -> None:
-    assert _transfer_chain.blame(verdict_of(None), {}) is None
 
 
 @pytest.mark.parametrize(("count", "sentence"), [
@@ -316,3 +360,23 @@ def test_a_message_names_five_hosts_at_most(count: int, sentence: str) -> None:
 
 def test_what_both_sides_know() -> None:
     assert _transfer_chain.NEXT == chain.NEXT
+    assert chain.CONTROL == fan.CONTROL
+
+
+@pytest.mark.parametrize(("state", "at", "ended", "changed"), [
+    ("reset", 1.0, 2.0, False),
+    ("aborted", 1.0, 2.0, False),
+    ("reset", 2.0, 1.0, True),
+    ("done", 1.0, 2.0, True),
+    ("reset", None, 2.0, True),
+])  # fmt: skip
+def test_whether_a_killed_host_may_have_replaced_the_file(
+    state: str, at: float | None, ended: float, changed: bool
+) -> None:
+    """Not if the one before it went on without it: it never got an end of file."""
+    stages = {"d1": {"rc": 0, "ended_at": ended}, "d2": {"rc": None, "signal": 9}}
+    sides = {("1", "W"): {"state": state, "ended_at": at}}
+    verdict: Any = SimpleNamespace(stages=stages, sides=sides, started=True)
+    link: Any = {"id": "1", "source": "d1", "destination": "d2"}
+    failure = _transfer_run.after_failure(verdict, Failure("failed", "why", "h2"), "/to", link)
+    assert failure.started is changed

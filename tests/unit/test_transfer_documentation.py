@@ -94,7 +94,7 @@ def test_advice_names_options() -> None:
     assert {_transfer_run.ADVICE[key] for key in ("timeout", "stalled")} <= set(TRANSFER_SPEC)
 
 
-LINK: Any = {"source": "source", "destination": "destination"}
+LINK: Any = {"id": "1", "source": "source", "destination": "destination"}
 MAYBE = "why. /to may have been replaced: it is the old or the new file, and complete"
 
 

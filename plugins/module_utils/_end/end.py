@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def make_stage(spec: "StageSpec", sides: "dict[tuple[str, bool], Side]") -> Stage:
     if "fan" not in spec:
         return Stage(spec, sides)
-    from .fan import Fan  # shipped only then
+    from .fan import Fan, Passing  # shipped only then
 
-    return Fan(spec, sides)
+    return (Fan if spec["fan"]["required"] else Passing)(spec, sides)
 
 
 class End:

@@ -104,6 +104,20 @@ class Fan(Stage):
                 side.abort(problem)
 
 
+class Passing(Fan):
+    """A stage that keeps what it reads, and also passes it on: it goes on without its output if that breaks.
+
+    Its output is committed as that of any stage: after its own success, and the clean end of its input.
+    """
+
+    def fails_with_a_link(self) -> bool:
+        self.tell()
+        return any(side.state in BROKEN for side in self.ins)
+
+    def commit(self) -> bool:
+        return Stage.commit(self)
+
+
 def parse(said: bytes) -> "dict[int, tuple[int, str]]":
     """{descriptor: (bytes read or written, error)} from the output of the program."""
     found = {}

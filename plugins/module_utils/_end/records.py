@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     class FanSpec(TypedDict):
         """Of a fan-out, which goes on without outputs that break."""
 
-        required: int  # outputs that must not fail
+        required: int  # outputs that must not fail; 0 for a stage that has another purpose than to pass data on
         leaving: "list[int]"  # descriptors of outputs whose readers may stop early, which is no failure
 
     class Command(TypedDict):
