@@ -97,9 +97,9 @@ options:
       - All these hosts examine O(dest) at the same time. Those that have the file already are left out.
         Those that cannot be reached, or that cannot have it, for example because there is no room, are left out as
         failed. The file is sent along a chain of the others, in the order given.
-      - If a host fails while the file is sent, those behind it do not get the file, and those before it may not get it
-        either. Where the file has been replaced, it stays. Each host has the old or the complete new file. Run the
-        task again to send the file to those that lack it.
+      - If a host dies while the file is sent, those behind it do not get the file, and those before it do. A host that
+        only cannot write or validate the file passes it on. Run the task again to send the file to those that lack it.
+        Each host has the old or the complete new file at any time.
       - The task fails if any host fails. RV(hosts) has the result of each. It never counts as unreachable, so the
         play goes on if you ignore the failure or handle it with C(rescue).
       - The slowest host and the slowest connection of the chain determine the rate.

@@ -31,7 +31,9 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
 from ansible_collections.plumbing.socketpipe.tests.unit.transfers import (
     MODE,
+    OLD,
     PLAIN,
+    STREAM,
     asked,
     facts,
     opened,
@@ -42,7 +44,6 @@ from ansible_collections.plumbing.socketpipe.tests.unit.transfers import (
     whole,
 )
 
-OLD = b"old"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -95,9 +96,6 @@ def test_a_whole_stream(tmp_path: Path, folder: Path) -> None:
     assert (found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (1_234_567_890_123_456_789, MODE)
     assert (answer["size"], answer["mtime"], answer["inode"]) == (len(data), found.st_mtime_ns, found.st_ino)
     assert os.listdir(folder) == ["dest"]
-
-
-STREAM = HEAD.pack(0, 3) + b"new" + HEAD.pack(100, 3) + b"end" + HEAD.pack(200, 0)
 
 
 @pytest.mark.parametrize("length", range(len(STREAM)))

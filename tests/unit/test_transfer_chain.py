@@ -33,7 +33,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
 )
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure, program_stage
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
-from ansible_collections.plumbing.socketpipe.tests.unit.test_transfer import OLD, STREAM, request, source
+from ansible_collections.plumbing.socketpipe.tests.unit.transfers import OLD, STREAM, request, source
 
 MIB = 1024 * 1024
 LONG = 60.0

@@ -16,9 +16,12 @@ from unittest import mock
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import files, look, place, sender, sink
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import Reader
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD, Reader
 
+OLD = b"old"
 MODE = 0o640
+# of a file of 200 bytes with two holes
+STREAM = HEAD.pack(0, 3) + b"new" + HEAD.pack(100, 3) + b"end" + HEAD.pack(200, 0)
 PLAIN: dict[str, Any] = {"uid": None, "gid": None, "mode": MODE}
 
 
