@@ -48,5 +48,5 @@ def sections() -> dict[str, str]:
 
 
 def same(message: str) -> str:
-    """A message on one line, and with its numbers replaced."""
-    return re.sub(r"\d+(\.\d+)?", "N", " ".join(message.split()))
+    """A message on one line, with its numbers and digests replaced."""
+    return re.sub(r"\b[0-9a-f]{64}\b|\d+(\.\d+)?", "N", " ".join(message.split()))

@@ -15,7 +15,7 @@ from tests.system.traces import leaves_nothing
 from .page import recipe, same
 from .site import Site, missing, slowly, wait_until
 
-NAMES = {"web1": "h1", "web2": "h2", "app1": "h1", "git1": "h1", "store": "h2"}
+NAMES = {"web1": "h1", "web2": "h2", "app1": "h1", "git1": "h1", "kvm1": "h1", "kvm2": "h2", "store": "h2"}
 SIZE = "64m"  # of /srv on each host
 
 
@@ -36,8 +36,7 @@ def site(recipes: Site) -> Iterator[Site]:
 
 
 def failure(site: Site, play: dict[str, Any]) -> str:
-    result = site.run(play, rc=2).outcomes[-1].result
-    return same(result["cause"]["msg"])
+    return same(site.run(play, rc=2).outcomes[-1].result["cause"]["msg"])
 
 
 def killed(site: Site, play: dict[str, Any], name: str, program: str) -> str:
@@ -159,3 +158,28 @@ def test_git_takes_the_half_of_a_bundle_for_good(site: Site) -> None:
     repository(site)
     half = "git bundle create -q - --all >/tmp/whole && head -c 8M /tmp/whole >/tmp/half && rm /tmp/whole"
     site.sh("git1", f"cd /srv/git/app.git && {half} && git bundle verify /tmp/half && rm /tmp/half")
+
+
+MACHINE = recipe("Virtual machines")
+
+
+def test_the_image_of_a_machine_replaces_the_old_one_when_it_is_good(site: Site) -> None:
+    reason = missing({"qemu-img": "qemu-utils"})
+    if reason:
+        pytest.skip(reason)
+    for name in ("kvm1", "kvm2"):
+        site.sh(name, "mkdir /srv/images")
+    site.sh("kvm2", "echo old >/srv/images/gold.qcow2")
+    [play] = MACHINE.plays
+    assert failure(site, play) == MACHINE.messages[0]
+    make = "head -c 16M /dev/urandom >/srv/raw && qemu-img convert -f raw -O qcow2 /srv/raw gold.qcow2"
+    site.sh("kvm1", f"cd /srv/images && {make} && rm /srv/raw && cp gold.qcow2 /srv/good")
+    site.sh("kvm1", "truncate -s -64K /srv/images/gold.qcow2")
+    assert failure(site, play) == MACHINE.messages[1]
+    site.sh("kvm1", "cp /srv/good /srv/images/gold.qcow2")
+    site.sh("kvm2", "fallocate -l 56M /srv/other")
+    assert failure(site, play) == MACHINE.messages[2]
+    assert site.sh("kvm2", "ls -A /srv/images && cat /srv/images/gold.qcow2 && rm /srv/other") == "gold.qcow2\nold"
+    site.run(play)
+    digest = "sha256sum /srv/images/gold.qcow2 && ls -A /srv/images"
+    assert site.sh("kvm1", digest) == site.sh("kvm2", digest)

@@ -135,3 +135,16 @@ def test_over_ssh_the_half_is_committed(site: Site) -> None:
     assert shell.wait(PATIENCE) == 0
     customers, orders = contents(site)
     assert customers == "customers 1000" and 0 < int(orders.removeprefix("orders ")) < ROWS
+
+
+def test_several_streams_are_left_out_for_a_reason(site: Site) -> None:
+    """As the page says: pg_dump wants files of its own, and who reads from a FIFO does not see that the writer died."""
+    dump = "cd $(mktemp -d) && mkfifo toc.dat && pg_dump --format=directory --jobs=2 --file=. shop; rm -r $PWD"
+    done = site["db1"].run(["bash", "-c", dump], user="postgres", env={"HOME": HOME}, cwd="/")
+    assert "could not create directory" in done.stderr and "File exists" in done.stderr
+    fifo = "mkfifo f; (echo half; kill -KILL $BASHPID) >f & cat f; echo $?; wait $!; echo $?"
+    assert site["db1"].run(["bash", "-c", f"cd $(mktemp -d); {fifo}; rm -r $PWD"]).stdout.split() == [
+        "half",
+        "0",
+        "137",
+    ]
