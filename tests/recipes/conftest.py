@@ -14,5 +14,5 @@ from tests.system.conftest import make_fleet
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Two hosts, h1 and h2, and a controller; skipped by name where they cannot be made."""
-    yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
+    """Three hosts and a controller; skipped by name where they cannot be made."""
+    yield from make_fleet(["h1", "h2", "h3"], tmp_path_factory.mktemp("fleet"))

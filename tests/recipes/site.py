@@ -17,6 +17,7 @@ from tests.hosts.layout import SANE_PATH
 from tests.system import batch, playbook
 from tests.system.playbook import Done, Started
 
+SLOW = {"plumbing.socketpipe.pipe", "plumbing.socketpipe.pipeline"}
 PATIENCE = 60.0  # seconds for what a test waits for
 
 
@@ -71,6 +72,7 @@ def wait_until(true: Callable[[], object], what: str) -> None:
 def slowly(play: Mapping[str, Any]) -> dict[str, Any]:
     """The same play, but it takes many minutes."""
     slow = copy.deepcopy(dict(play))
-    [pipe] = [task["plumbing.socketpipe.pipe"] for task in slow["tasks"] if "plumbing.socketpipe.pipe" in task]
-    pipe["rate_limit"] = "10K"
+    for task in slow["tasks"]:
+        for module in SLOW & set(task):
+            task[module]["rate_limit"] = "10K"
     return slow

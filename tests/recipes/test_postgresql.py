@@ -15,11 +15,11 @@ from tests.hosts import Fleet, Host
 from tests.system.traces import leaves_nothing
 
 from .page import recipe, same
-from .site import PATIENCE, Site, missing, wait_until
+from .site import PATIENCE, Site, missing, slowly, wait_until
 
 PAGE = recipe("PostgreSQL")
-ARCHIVE, SQL = PAGE.plays
-KILLED, REFUSED, SQL_KILLED = PAGE.messages
+ARCHIVE, SQL, FILE = PAGE.plays
+KILLED, REFUSED, SQL_KILLED, *FILE_MESSAGES = PAGE.messages
 IDS = ["pg_restore", "psql"]
 HOME = "/var/lib/postgresql"
 ROWS = 70_000  # of 300 bytes: more than all buffers between the two servers have room for
@@ -45,12 +45,13 @@ def sql(host: Host, database: str, text: str) -> str:
 
 @pytest.fixture(scope="module")
 def site(fleet: Fleet) -> Iterator[Site]:
-    reason = missing({"pg_createcluster": "postgresql"})
+    reason = missing({"pg_createcluster": "postgresql", "zstd": "zstd"})
     if reason:
         pytest.skip(reason)
-    made = Site(fleet, {"db1": "h1", "db2": "h2"})
+    made = Site(fleet, {"db1": "h1", "db2": "h2", "fast1": "h2", "store": "h3"})
     starting = []
-    for name in made.names:
+    made.sh("store", "mount -t tmpfs -o size=8m none /srv && mkdir /srv/dumps")
+    for name in ("db1", "db2"):
         made.sh(name, f"mount -t tmpfs -o mode=755,uid=postgres none {HOME} && install -d -o postgres /run/postgresql")
         words = ["bash", "-ec", CLUSTER, SETTINGS]
         starting.append(made[name].popen(words, user="postgres", env={"HOME": HOME}, cwd="/"))
@@ -135,6 +136,27 @@ def test_over_ssh_the_half_is_committed(site: Site) -> None:
     assert shell.wait(PATIENCE) == 0
     customers, orders = contents(site)
     assert customers == "customers 1000" and 0 < int(orders.removeprefix("orders ")) < ROWS
+
+
+def test_a_dump_that_is_not_stored_leaves_the_last_one(site: Site) -> None:
+    messages = []
+    site.sh("store", "echo yesterday >/srv/dumps/shop.zst")
+    for name, program in (("db1", "pg_dump"), ("fast1", "zstd")):
+        started = site.start(slowly(FILE))
+        wait_until(lambda: site.pids("fast1", "zstd"), "a zstd that runs")
+        site.kill(name, program)
+        messages.append(same(started.wait().result["cause"]["msg"]))
+    site.sh("store", "cat /dev/zero >/srv/other || true")
+    messages.append(same(site.run(FILE, rc=2).result["cause"]["msg"]))
+    site.sh("store", "rm /srv/other")
+    assert messages == FILE_MESSAGES
+    assert site.sh("store", "ls -A /srv/dumps && cat /srv/dumps/shop.zst") == "shop.zst\nyesterday"
+
+
+def test_a_dump_is_stored(site: Site) -> None:
+    site.run(FILE)
+    assert site.sh("store", "ls -A /srv/dumps") == "shop.zst"
+    assert site.sh("store", "zstd -dc /srv/dumps/shop.zst | pg_restore --file=- | grep -c ^xxx") == str(ROWS)
 
 
 def test_several_streams_are_left_out_for_a_reason(site: Site) -> None:
