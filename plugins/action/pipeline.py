@@ -16,7 +16,7 @@ from ..module_utils._run.result import refused, summary
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs, parse_pipeline
-from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, make_plan
+from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, after_failure, make_plan
 from ..plugin_utils._program_run import conclude
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
 from ..plugin_utils._task_refusal import ASYNC, hide
@@ -27,6 +27,7 @@ from ..plugin_utils._task_script import script_reader
 if TYPE_CHECKING:
     from ..module_utils._run.plan import Plan
     from ..module_utils._run.records import Result
+    from ..plugin_utils._pipeline_options import Stage
 
 display = Display()
 
@@ -72,12 +73,14 @@ class ActionModule(ActionBase):
         names = {end: host.name for end, host in ends.hosts.items()}
         if self._task.check_mode:
             return not_run(plan, names, "between the hosts of each link" if args["preflight"] else "")
-        result = self._execute(plan, ends, names, args)
+        result = self._execute(plan, ends, names, args, stages)
         if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
             result["ansible_facts"] = {fact: summary(result)}
         return result
 
-    def _execute(self, plan: Plan, ends: Ends, names: dict[str, str], args: PipelineArgs) -> Result:
+    def _execute(
+        self, plan: Plan, ends: Ends, names: dict[str, str], args: PipelineArgs, stages: list[Stage]
+    ) -> Result:
         began = time.monotonic()
         progress = Progress(ends.own.name, args["progress"], plan.neighbours(), plan.options["rate_limit"])
         # an unreachable host fails the task, also if it is the task's own: core would take that host, and with
@@ -85,4 +88,6 @@ class ActionModule(ActionBase):
         verdict = conclude(plan, ends.hosts, progress, ADVICE)
         if args["preflight"] and not verdict.cause_of_launch:
             return preflight(plan, names, verdict)
+        if verdict.cause:
+            verdict.cause["msg"] += after_failure(verdict, stages)
         return concluded(plan, names, verdict, time.monotonic() - began)

@@ -213,7 +213,9 @@ notes:
     C(socketpipe_listen=false) says that others cannot dial it. By default both hosts of a link listen and dial each
     other.
   - The task runs once for each host of the play, as every task does. If all stages have a C(host), set C(run_once), or
-    make a play of one host. Templates are those of the task's host. Use C(hostvars) for variables of others.
+    make a play of one host. With C(serial) in the play, C(run_once) means once for each batch. To run the task only in
+    the first one, use a condition as in the examples.
+  - Templates are those of the task's host. Use C(hostvars) for variables of others.
   - An unreachable host fails the task with RV(cause.kind=unreachable), also the task's own host. Ansible does not
     regard it as unreachable and keeps it in the play. So C(rescue), C(ignore_errors) and the next task with C(run_once)
     work as after any other failure.
@@ -283,6 +285,13 @@ EXAMPLES = r"""
       - {host: tapehost, cmd: dd of=/dev/nst0 obs=256k}
     preflight: true
   run_once: true
+
+- name: Dump once, even if the play has serial
+  plumbing.socketpipe.pipeline:
+    stages:
+      - {host: db1, cmd: pg_dump --format=custom shop}
+      - {host: backup2, path: /srv/dumps/shop.dump}
+  when: inventory_hostname == ansible_play_hosts_all[0]
 
 - name: Dump the database, and go on even if a host is unreachable
   plumbing.socketpipe.pipeline:

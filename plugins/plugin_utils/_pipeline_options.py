@@ -60,6 +60,7 @@ class Stage:
     become: bool | None  # None for what applies to its host
     become_user: str | None
     command: Command
+    writes: str = ""  # the path of a file
 
 
 def parse_pipeline(items: Sequence[Any], read: Reader = read_program) -> tuple[list[Stage], list[str]]:
@@ -104,7 +105,8 @@ def parse_item(where: str, item: Any, read: Reader, first: bool, last: bool) -> 
     become = parse_become(where, given.get("become"))
     if user and become is False:
         raise OptionError(f"{where}: become_user needs become: true")
-    return Stage(where, host, become, user or None, command), warning
+    writes = str(given["path"]) if forms == ["path"] and not first else ""
+    return Stage(where, host, become, user or None, command, writes), warning
 
 
 def as_mapping(where: str, item: Any) -> Given:

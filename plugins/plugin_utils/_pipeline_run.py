@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._end.link import READ
 from ..module_utils._run.plan import Plan
+from ..module_utils._run.words import printable
 from . import _hosts as hosts_of
 from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 from ._host_variables import ADDRESS, LISTEN, PORTS
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
     from ..module_utils._run.records import Advice, Options
+    from ..module_utils._run.verdict import Verdict
     from ._hosts import Host
     from ._pipeline_options import Stage
 
@@ -30,6 +33,7 @@ ADVICE: Advice = {
 }
 
 
+NO_SIDE = {"state": ""}
 # errors of a host, with the setting of a stage to change
 WITH_OPTION = {UNKNOWN: "host: %s", NO_BECOME: "become_user needs become: true%.0s"}
 
@@ -65,7 +69,9 @@ class Ends:
             if user is None and become in (None, becomes):
                 return self.own
             become = becomes if become is None else become  # as the task does, not as its host's variables say
-        return hosts_of.as_user(self.action, name, self.task_vars, become, user)
+        if become is False and not hosts_of.is_controller(name, self.task_vars):
+            return hosts_of.as_user(self.action, name, self.task_vars, become, user)
+        return hosts_of.other(self.action, name, self.task_vars, bool(become), user)
 
 
 def make_plan(
@@ -83,6 +89,21 @@ def make_plan(
             command["environment"] = {**environment, **command["environment"]}
     plan.chain(chain)
     return plan
+
+
+def after_failure(verdict: Verdict, stages: Iterable[Stage]) -> str:
+    """What a failure has to say about files that are written, "" if the old ones are there for certain."""
+    said = ""
+    for stage in [stage for stage in stages if stage.writes]:
+        name = stage.command["name"]
+        found, where = verdict.stages.get(name), f"{printable(stage.writes)} on {verdict.hosts[verdict.end_of[name]]}"
+        # one that was killed may have done it, but not before the end of its input
+        ended = verdict.sides.get((verdict.plan.stage(name)["fds"]["0"], "R"), NO_SIDE)["state"] == READ
+        if found is not None and found["rc"] == 0:
+            said += f". But {where} has been replaced"
+        elif verdict.started and (found is None or found["signal"] is not None and ended):
+            said += f". {where} may have been replaced"
+    return said
 
 
 def about_address(exc: HostError) -> str:

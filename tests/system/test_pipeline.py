@@ -445,3 +445,38 @@ def test_keywords(done: Done, work: Path) -> None:
     for host in ("h1", "h2"):
         assert done.of("hidden", host).status == "ok" and "ansible_facts" not in done.of("hidden", host).result
         assert done.of("failed", host).status == "failed"
+
+
+def batches(at: At) -> Play:
+    chain: list[Any] = [{"host": "h3", "cmd": "echo data"}, {"host": "h2", "shell": f"cat >>{at.work}/count"}]
+    first = {"when": "inventory_hostname == ansible_play_hosts_all[0]"}
+    return Play([
+        {"name": "each batch", "run_once": True, **pipeline(*chain)},
+        {"name": "first batch", **first, **pipeline(*chain)},
+    ], hosts="h1:h2", keywords={"serial": 1})  # fmt: skip
+
+
+@together(batches)
+def test_serial(done: Done, work: Path) -> None:
+    """run_once is once a batch, as for every task; the condition in the examples is once."""
+    ran = [(each.task, each.host) for each in done.outcomes if each.status == "ok"]
+    assert ran == [("each batch", "h1"), ("first batch", "h1"), ("each batch", "h2")]
+    assert (work / "count").read_text(encoding="ascii") == "data\n" * 3
+
+
+def slow(at: At) -> Play:
+    data = {"host": "localhost", "cmd": "head -c 5M /dev/zero"}
+    return Play([
+        {"name": "stalls", **pipeline("sleep 600", {"host": "h2", **COPY}, {"host": "h3", **COPY}, stall_timeout=1)},
+        {"name": "slow", **pipeline(data, {"host": "h2", **COPY}, {"host": "h3", "cmd": "wc -c"},
+                                    rate_limit="1M", progress=1)},
+    ], ignore_errors=True)  # fmt: skip
+
+
+@together(slow)
+def test_time_and_rate(done: Done) -> None:
+    stalled = done.of("stalls").result["cause"]
+    assert stalled["kind"] == "stalled" and stalled["msg"].endswith("no byte moved for 1 s (stall_timeout)")
+    result = done.of("slow").result
+    assert result["stages"][2]["stdout"] == f"{5 * 1024 * 1024}\n"
+    assert "h1: stages[0] → stages[1] " in done.stdout, "a line of progress"

@@ -151,8 +151,9 @@ def ends(monkeypatch: pytest.MonkeyPatch, own: Any) -> _pipeline_run.Ends:
         return host(name, *(("sudo", user or "root") if become else ()))
 
     monkeypatch.setattr(_pipeline_run.hosts_of, "as_user", as_user)
-    action: Any = None
-    return _pipeline_run.Ends(action, own, {})
+    folder = SimpleNamespace(get_basedir=lambda: "/play")
+    action: Any = SimpleNamespace(_loader=folder)
+    return _pipeline_run.Ends(action, own, {"hostvars": {}})
 
 
 def stage(name: str = "", become: bool | None = None, user: str | None = None) -> Stage:
@@ -182,6 +183,16 @@ def test_an_end_for_each_host_and_user(monkeypatch: pytest.MonkeyPatch) -> None:
         ("root", "", ""),
         ("h1", "sudo", "root"),
     ]
+
+
+@pytest.mark.parametrize("own", ["h1", "localhost"])
+def test_the_controller_needs_no_connection(monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    """Unless it is the task's host, whose connection is there; or another user is wanted."""
+    made = ends(monkeypatch, host(own))
+    asked = [stage("localhost"), stage("localhost", False), stage("localhost", True)]
+    assert [made.end_of(each) for each in asked] == ["end1", "end1", "end2"]
+    assert [each.user for each in made.hosts.values()] == [("", ""), ("sudo", "root")]
+    assert [each.executor for each in made.hosts.values()] == [None if own == "h1" else own, "localhost"]
 
 
 def test_the_become_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,3 +249,35 @@ def test_a_host_that_comes_back_has_one_end(monkeypatch: pytest.MonkeyPatch) -> 
     assert [end["listen"] for end in plan.ends.values()] == [True, True]
     alone = _pipeline_run.make_plan({}, parsed("true", "cat"), ends(monkeypatch, host("h1")), {}, True)
     assert [end["listen"] for end in alone.ends.values()] == [False], "there is nobody to wait for"
+
+
+# -- what a failure says of a file
+
+
+MAYBE = ". /to on h2 may have been replaced"
+
+
+@pytest.mark.parametrize(("found", "state", "started", "said"), [
+    (None, "", False, ""),
+    (None, "", True, MAYBE),
+    ({"rc": None, "signal": None}, "", True, ""),
+    ({"rc": 1, "signal": None}, "read", True, ""),
+    ({"rc": -9, "signal": 9}, "reset", True, ""),
+    ({"rc": -9, "signal": 9}, "read", True, MAYBE),
+    ({"rc": 0, "signal": None}, "read", True, ". But /to on h2 has been replaced"),
+])  # fmt: skip
+def test_a_failure_says_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, Any] | None, state: str, started: bool, said: str
+) -> None:
+    stages = parsed("true", {"host": "h2", "path": "/to"})
+    plan = _pipeline_run.make_plan({}, stages, ends(monkeypatch, host("h1")), {}, False)
+    verdict: Any = SimpleNamespace(
+        stages={} if found is None else {"stages[1]": found},
+        plan=plan,
+        sides={(plan.links[0]["id"], "R"): {"state": state}} if state else {},
+        started=started,
+        hosts={"end1": "h1", "end2": "h2"},
+        end_of={"stages[0]": "end1", "stages[1]": "end2"},
+    )
+    assert [stage.writes for stage in stages] == ["", "/to"]
+    assert _pipeline_run.after_failure(verdict, stages) == said
