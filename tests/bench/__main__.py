@@ -17,11 +17,12 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import catalog, command, copies, encryption, footprint, startup, throughput, topology
+from . import catalog, command, copies, encryption, footprint, kernel, startup, throughput, topology
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
     "encryption": encryption.table,
+    "kernel": kernel.table,
     "startup": startup.table,
     "encryption-startup": startup.encrypted,
     "footprint": footprint.table,
