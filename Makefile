@@ -74,7 +74,7 @@ galaxy:   ## the tarball: what is in it, and that it works where it is installed
 docs: $(VENVS)/docs/made $(TREE)   ## build the documentation as a site: .build/docs/build/html/index.html
 	@$(NICE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs
 
-molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples, and the role tape, on real hosts, verified by testinfra (needs root)
+molecule: $(VENVS)/molecule/made $(TREE)   ## the three examples, and the roles tape and kernel_tls, on real hosts, verified by testinfra (needs root)
 	@$(PYTHON) -m tests.workshop.molecule $(VENVS)/molecule
 
 ee: galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution environment, in .build/ee

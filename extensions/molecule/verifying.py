@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the verifiers of both scenarios share: the hosts, and that nothing of ours runs on them or lies about."""
+"""What the verifiers of all scenarios share: the hosts, and that nothing of ours runs on them or lies about."""
 
 from __future__ import annotations
 
