@@ -167,6 +167,21 @@ def test_time_before_the_start_is_no_stall(launch: Launch, tmp_path: Path) -> No
     assert first.side("source", "W")["elapsed"] < first.side("source", "W")["ended_at"] + 0.001
 
 
+@BOTH
+def test_an_end_that_falls_silent_before_the_start_is_a_stall(launch: Launch, tmp_path: Path) -> None:
+    """It has made its links and says nothing, or somebody in between holds what it says."""
+    hold = tmp_path / "hold"
+    limit: Change = ("barrier", "time.monotonic() + patience", "time.monotonic() + 0.5")
+    told_to = told("c", hold=str(hold))
+    ends = launch(tree(tmp_path, stall_timeout=1), [*DEATHS, limit], patience=HASTY, told=told_to)
+    ends.processes["a"].wait(LONG)
+    hold.touch()
+    cause = ends.wait().cause()
+    assert (cause["kind"], cause["link"], cause["host"]) == ("stalled", "source \u2192 middle", "host-a")
+    assert nothing_started(ends, tmp_path)
+    ends.gone()
+
+
 def together(first: Ends, late: Ends) -> Ends:
     """Ends of one plan that were launched apart."""
     first.wait(), late.wait()

@@ -11,6 +11,8 @@ Both messages are MACs with the secret of their link, for its connection (see ha
 part of the encrypted stream: records of the kernel's TLS, or data of the relays after their TLS handshake.
 """
 
+import time
+
 from .lean import compare_digest, socket
 from .link import BROKEN
 
@@ -91,12 +93,27 @@ def hear(gates: "list[Gate]") -> bool:
 class Barrier:
     """The barrier as seen by one end."""
 
-    def __init__(self, sides: "list[Side]"):
+    def __init__(self, sides: "list[Side]", patience: float):
+        """``patience``: seconds for other ends to make their links."""
         self.sides = sides
+        self.patience, self.rests_until = patience, time.monotonic() + patience
         gates = [Gate(side, side.prove) for side in sides if side.prove]
         self.above = [gate for gate in gates if not gate.side.writer]  # none or one
         self.below = [gate for gate in gates if gate.side.writer]
         self.passed = False
+
+    def rest(self, now: float) -> None:
+        """Before the start no byte has to move on these links, except for a message that is late.
+
+        Then its silence is a stall, as somebody in between could hold the message.  Those who wait for "go" wait longer
+        than those above, who know better which end is silent.
+        """
+        late = [gate.side for gate in self.below if not gate.heard and now >= self.rests_until]
+        if now >= self.rests_until + self.patience:
+            late += [gate.side for gate in self.above if not gate.heard]
+        for side in self.sides:
+            if side not in late:
+                side.begin(now)
 
     @property
     def failed(self) -> bool:

@@ -179,7 +179,7 @@ class End:
         if now >= self.tick_at:
             self.tick_at = now + self.patience.tick
             if self.barrier and not self.barrier.passed:
-                self.begin(now)  # no byte has to move yet
+                self.barrier.rest(now)
             for side in self.sides:
                 side.check(now)
         if self.sample_at is not None and now >= self.sample_at:

@@ -121,12 +121,12 @@ def abilities(plan: "EndPlan") -> "tuple[int, Refusal | None]":
     return can if must else unlimited(can), {"kind": "no kernel tls", "problem": problem} if problem and must else None
 
 
-def make_barrier(sides: "list[Side]") -> "Barrier | None":
+def make_barrier(plan: "EndPlan", sides: "list[Side]") -> "Barrier | None":
     if not any(side.prove for side in sides):
         return None
     from .barrier import Barrier  # shipped only then
 
-    return Barrier(sides)
+    return Barrier(sides, plan["connect_timeout"])
 
 
 def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
@@ -151,7 +151,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, sock
     if channel is None:
         return None, None
     try:
-        report = End(plan, sides, watch, channel, make_barrier(sides)).run()
+        report = End(plan, sides, watch, channel, make_barrier(plan, sides)).run()
     except Exception as exc:
         confess(channel, exc)
         raise
