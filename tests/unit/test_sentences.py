@@ -89,3 +89,112 @@ def test_who_holds_a_link(processes: list[tuple[str, int]], sure: bool, text: st
     named = [{"name": name, "pid": pid} for name, pid in processes]
     problem: Any = {"kind": "held", "processes": named, "sure": sure}
     assert sentences.held(problem) == text
+
+
+CUT, CHANGED = "cut on the way", "changed on the way"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found", "text"),
+    [
+        ("outcome", {"outcome": "refused", "detail": "", "met": False}, "refused"),
+        ("outcome", {"outcome": "silent", "detail": "5", "met": True}, "connected, then said nothing for 5 s"),
+        ("taken", {"port": 5, "error": "in use"}, "5: in use"),
+        ("taken", {"port": 5, "error": ""}, "5: neither IPv6 nor IPv4 works here"),
+        ("kernel_tls", {"kind": "broken", "error": "EBADMSG"}, "kernel TLS does not work: EBADMSG"),
+        ("kernel_tls", {"kind": "untried", "error": "no lo"}, "kernel TLS could not be tried over loopback: no lo"),
+        (
+            "kernel_tls",
+            {"kind": "old kernel", "release": "4.19"},
+            "this kernel (4.19) has no TLS 1.3 (Linux 5.1 and later can have it)",
+        ),
+        (
+            "kernel_tls",
+            {"kind": "module failed", "release": "6.1"},
+            "the kernel module tls could not be loaded: modprobe tls shows the reason",
+        ),
+        (
+            "refusal",
+            {"kind": "no kernel tls", "problem": {"kind": "broken", "error": "EBADMSG"}},
+            KERNEL + ": kernel TLS does not work: EBADMSG",
+        ),
+        ("skipped", {"stage": "remote", "path": "/x", "exists": True}, "remote: /x exists"),
+        ("skipped", {"stage": "remote", "path": "/x", "exists": False}, "remote: /x does not exist"),
+        ("killed", "SIGKILL", "killed by SIGKILL (was the host out of memory?)"),
+        ("killed", "SIGTERM", "killed by SIGTERM"),
+        ("stopped", {"kind": "signal", "signal": "SIGTERM"}, "the end was killed by SIGTERM"),
+        ("stopped", {"kind": "guard"}, "the guard was killed"),
+        ("stopped", {"kind": "controller"}, "the connection to the controller was lost"),
+        ("died", {"kind": "error", "error": "KeyError"}, "an error in socketpipe itself: KeyError"),
+        ("died", {"kind": "signal", "signal": "SIGTERM"}, "the end was killed by SIGTERM"),
+        ("died", {"kind": "exit", "status": 3}, "the end exited with status 3"),
+        ("died", {"kind": "unknown"}, "the end died"),
+        ("not_started", {"step": "run", "name": "x", "errno": 13, "error": "no"}, "cannot run 'x': no"),
+        (
+            "not_started",
+            {"step": "run", "name": "x", "errno": 2, "error": "no"},
+            "cannot run 'x': no (its interpreter, the #! line?)",
+        ),
+        (
+            "not_started",
+            {"step": "chdir", "name": "/x", "errno": 2, "error": "no"},
+            "cannot change to directory '/x': no",
+        ),
+        ("not_started", {"step": "fork", "name": "", "errno": 11, "error": ""}, "cannot fork"),
+        ("not_started", {"step": "", "name": "", "errno": 0, "error": "no"}, "no"),
+        (
+            "link_problem",
+            {"kind": "relay", "name": "seal", "signal": "SIGTERM"},
+            "its relay seal was killed by SIGTERM",
+        ),
+        ("link_problem", {"kind": "relay", "name": "open", "signal": "", "error": "x"}, "its relay open failed: x"),
+        ("link_problem", {"kind": "cancelled"}, "the end was told to stop"),
+        ("link_problem", {"kind": "stalled", "seconds": 5}, "no byte moved for 5 s"),
+        ("link_problem", {"kind": "dead peer", "seconds": 6}, "the other host did not respond for 6 s"),
+        ("link_problem", {"kind": CUT, "where": "stream", "error": ""}, "the stream was cut on the way"),
+        (
+            "link_problem",
+            {"kind": CHANGED, "where": "?", "error": "bad mac"},
+            "the stream was changed on the way (bad mac)",
+        ),
+        (
+            "link_problem",
+            {"kind": CUT, "where": "time", "error": "30"},
+            "the TLS handshake was not completed within 30 s: cut on the way",
+        ),
+        (
+            "link_problem",
+            {"kind": "no tls", "where": "handshake", "error": "x"},
+            "the TLS of the two hosts has no version, cipher or algorithm in common (x)",
+        ),
+        (
+            "warning",
+            {"kind": "full reads", "granted": 5, "asked": 9},
+            "full_reads: the kernel grants reads of 5 bytes, not 9 (net.ipv4.tcp_rmem)",
+        ),
+        (
+            "warning",
+            {"kind": "small packets", "address": "a", "peer": "b", "segment": 500},
+            "between a and b large packets get lost, so this link uses small ones (500 bytes): check the MTU",
+        ),
+        ("listed", {"pid": 5, "name": "sleep"}, "5 sleep"),
+        ("listed", {"pid": 5, "name": ""}, "5 a process of another user"),
+        ("listed", {"pid": 0, "name": "sleep"}, "sleep"),
+        ("with_pid", {"pid": 0, "name": "sleep"}, "sleep"),
+    ],
+)
+def test_a_sentence_for_each_kind(sentence: str, found: Any, text: str) -> None:
+    assert getattr(sentences, sentence)(found) == text
+
+
+@pytest.mark.parametrize(
+    ("consumed", "unread", "rc", "text"),
+    [
+        (None, 0, None, "stopped reading with exit status 0, and its input had not ended"),
+        (0, 7, 3, "stopped reading after 0 bytes with exit status 3, 7 left unread"),
+        (5, None, 1, "stopped reading after 5 bytes with exit status 1, and its input had not ended"),
+    ],
+)
+def test_who_stopped_reading(consumed: int | None, unread: int | None, rc: int | None, text: str) -> None:
+    problem: Any = {"kind": "stopped reading", "consumed": consumed, "unread": unread}
+    assert sentences.stopped_reading(problem, rc) == text
