@@ -315,6 +315,51 @@ def test_where_a_drive_is_sent(
     assert tape.here == {0: 0, 1: 2, 3: 7}[number]
 
 
+ERRORS: dict[str, Callable[[Any], object]] = {
+    "rewind": lambda drive: drive.do(mtio.REW),
+    "status": lambda drive: drive.status(),
+    "get the position": lambda drive: drive.tell(),
+    "read": lambda drive: drive.record(512),
+    "read the label": lambda drive: drive.first_block(),
+    "write the label": lambda drive: drive.write_label(b"x"),
+    "expect": lambda drive: drive.expect(5, "now"),
+}
+
+
+@pytest.mark.parametrize("act", ERRORS.values(), ids=ERRORS)
+def test_after_an_error_nobody_knows_where_the_tape_is(
+    act: Callable[[Any], object], loaded: Make, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    drive, tape = loaded()
+
+    def fail(*_given: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    tape.fails = {mtio.REW: errno.EIO} if request.node.callspec.id == "rewind" else {}
+    for name, function in (("status", (mtio, "status")), ("get the position", (mtio, "position"))):
+        if request.node.callspec.id == name:
+            monkeypatch.setattr(*function, fail)
+    plain = os.read, os.write
+    monkeypatch.setattr(os, "read", lambda fd, size: fail() if fd == drive.fd else plain[0](fd, size))
+    monkeypatch.setattr(os, "write", lambda fd, data: fail() if fd == drive.fd else plain[1](fd, data))
+    drive.located, drive.fd = True, 10**6
+    with pytest.raises(Problem):
+        act(drive)
+    assert not drive.located
+
+
+@pytest.mark.parametrize("errors", [0, 1])
+def test_after_an_error_of_the_buffer_nobody_knows_either(errors: int, loaded: Make) -> None:
+    """It comes first; the drive is asked again."""
+    drive, tape = loaded()
+    tape.fails = {mtio.FSR: errno.EIO} if errors else {}
+    drive.located, drive.writing = True, 3
+    drive.idle()
+    assert (drive.located, drive.writing, len(tape.told)) == (not errors, None, 1 + errors)
+    drive.idle()
+    assert len(tape.told) == 1 + errors
+
+
 def test_a_place_that_is_not_there(loaded: Make) -> None:
     drive, _tape = loaded("rmrm")
     with pytest.raises(Problem) as raised:
