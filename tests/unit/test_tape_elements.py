@@ -55,6 +55,8 @@ def test_what_a_changer_says_of_its_drives(
         (b"", {}),
         (bytes(8) + b"\4\0\0\x10\0\0\0\x10" + bytes(16), {}),  # without identifiers
         (bytes(8) + b"\4\0\0\0\0\0\0\0" + bytes(16), {}),
+        (bytes(8) + b"\4\x3f\0\x14\0\0\0\x14" + bytes(12) + b"\2\0\0\4X1 \0", {0: "X1"}),  # reserved bits
+        (bytes(8) + b"\4\x40\0\x38\0\0\0\x38" + bytes(48) + b"\2\0\0\4X1 \0", {0: "X1"}),
         (bytes(8) + b"\4\x80\0\x38\0\0\0\x38" + bytes(48) + b"\2\0\0\4X1 \0", {0: "X1"}),  # behind a tape's label
     ],
 )
@@ -69,6 +71,72 @@ def test_the_serial_number_of_a_device(tmp_path: Path) -> None:
     page.write_bytes(b"\1\x80\0\x0c" + b"HU1234567A \0")
     assert elements.serial("/dev/null", str(tmp_path)) == "HU1234567A"
     assert elements.serial("/no/such", str(tmp_path)) == ""
+
+
+def held(index: int, loaded: bool = True, barcode: str = "") -> Any:
+    status = SimpleNamespace(loaded=loaded)
+    drive = SimpleNamespace(path="/dev/nst0", status=lambda: status, eject="eject")
+    settings = SimpleNamespace(changer="/dev/sg2", devices=["/dev/nst0", "/dev/nst1"])
+    return SimpleNamespace(index=index, drive=drive, label={"barcode": barcode}, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("known", "own", "index", "problem"),
+    [
+        ({0: "vendor A1", 1: "vendor A2"}, "A1", 0, ""),
+        (
+            {0: "vendor A1", 1: "vendor A2"},
+            "A1",
+            1,
+            "drive 1 of changer /dev/sg2 has the serial number vendor A2, but the one in its place in tape_devices, "
+            "/dev/nst0, has A1",
+        ),
+        ({}, "A1", 0, "asked by what is full"),
+        ({0: "vendor A1"}, "A1", 1, "asked by what is full"),
+        ({0: "vendor A1"}, "", 0, "asked by what is full"),
+    ],
+)
+def test_a_drive_is_known_by_its_serial_number(
+    known: dict[int, str], own: str, index: int, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serials = {"/dev/nst0": own, "/dev/nst1": "A2"}
+    monkeypatch.setattr(elements, "identifiers", lambda _changer: known)
+    monkeypatch.setattr(elements, "serial", serials.__getitem__)
+    monkeypatch.setattr(elements, "by_what_is_full", lambda *_given: "asked by what is full")
+    try:
+        found: Any = elements.ejector(held(index), {"drives": {}})
+    except Problem as exc:
+        assert str(exc).startswith(problem) and exc.kind == problems.SETTINGS
+        assert str(exc).endswith("the changer's order is: tape_devices: [/dev/nst0, /dev/nst1]")
+    else:
+        assert found == (problem or "eject")
+
+
+FULL, OTHER, EMPTIED = ({"full": full, "barcode": code} for full, code in ((True, "A"), (True, "B"), (False, "")))
+UNKNOWN = "changer /dev/sg2 does not report which of its drives is /dev/nst0, nor does the label of the tape in it"
+
+
+@pytest.mark.parametrize(
+    ("drives", "loaded", "barcode", "problem"),
+    [
+        ({0: FULL}, False, "", ""),
+        ({1: FULL, 2: EMPTIED}, True, "", ""),
+        ({0: FULL, 1: EMPTIED}, True, "", ""),
+        ({0: EMPTIED, 1: FULL}, False, "", ""),
+        ({0: FULL, 1: EMPTIED}, False, "", "changer /dev/sg2 reports that its drive 0 is full, but /dev/nst0 is not"),
+        ({0: EMPTIED, 1: FULL}, True, "", "changer /dev/sg2 reports that its drive 0 is empty, but /dev/nst0 is not"),
+        ({0: FULL, 1: OTHER}, True, "A", ""),
+        ({0: FULL, 1: OTHER}, True, "B", UNKNOWN),
+        ({0: FULL, 1: OTHER}, True, "", UNKNOWN),
+    ],
+)
+def test_a_drive_is_known_by_what_is_full(drives: Any, loaded: bool, barcode: str, problem: str) -> None:
+    try:
+        found: Any = elements.by_what_is_full("/dev/sg2", held(0, loaded, barcode), drives)
+    except Problem as exc:
+        assert problem and str(exc).startswith(problem) and exc.kind == problems.SETTINGS
+    else:
+        assert found == "eject" and not problem
 
 
 class Clock:

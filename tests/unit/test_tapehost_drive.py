@@ -486,6 +486,8 @@ def test_a_writer_that_was_killed(records: str, there: bool, loaded: Make) -> No
     drive.located, drive.block = True, 0
     assert drive.close_file(4) is there
     assert tape.records == TAPE + ("rrm" if there else "")
+    if records == TAPE + "rr":  # who goes on begins at a place that is known
+        assert tape.told[-2:] == ["%s 1" % mtio.NAMES[mtio.WEOF], R] and drive.block == 0
     assert drive.at_end(5 if there else 4)
 
 

@@ -14,7 +14,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import names, units
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import NOT_FOUND, Problem
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import (
+    BUSY,
+    DAMAGED,
+    NOT_FOUND,
+    Problem,
+)
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import catalog as catalogs
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import increments, lists, records
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import (
@@ -25,6 +30,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.com
     tape_copy,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives.label import LABEL_BLOCK
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives.virtual import VirtualTape
 from ansible_collections.plumbing.socketpipe.tests.unit import archives
 
 # -- units
@@ -431,6 +437,104 @@ def test_a_copy_of_the_catalog_on_a_tape() -> None:
     for size in {*range(0, ends + 512, 64), ends, ends + 511}:
         with pytest.raises(tarfile.TarError):
             tape_copy.contents(io.BytesIO(whole[:size]))
+
+
+# -- the catalog
+
+
+def recorded(run: int, **more: Any) -> Any:
+    """A whole entry."""
+    words = f"R{run} h1 0 {archives.iso(f'R{run}')} all"
+    made = rebuild.archive_of(archives.tar_of(words), run, TAPE_LABEL)
+    return {**made, "state": records.GOOD, "bytes": 4096, "sha256": "0" * 64, "tape": "A", **more}
+
+
+def new_tape(label: str, *entries: Any) -> Any:
+    about = {"label": label, "id": label * 8, "barcode": "", "block_size": 4096, "labelled": archives.iso("R0")}
+    return {**catalogs.new_tape(about, "virtual"), "archives": list(entries)}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> catalogs.Catalog:
+    made = catalogs.Catalog(str(tmp_path / "catalog"))
+    with made.changes("A", "B") as tapes:
+        tapes["A"], tapes["B"] = new_tape("A", recorded(1), recorded(2), recorded(3, **FAILED)), new_tape("B")
+    return made
+
+
+def test_good_archives_up_to_a_time(catalog: catalogs.Catalog) -> None:
+    at = {run: units.parse_time(archives.iso(f"R{run}")) for run in (1, 2)}
+    for until, found in ((None, [1, 2]), (at[2], [1, 2]), (at[2] - 1, [1]), (at[1], [1]), (at[1] - 1, [])):
+        assert runs(catalog.good("h1", "all", until)) == found
+    assert catalog.good("h2", "all") == catalog.good("h1", "etc") == []
+    assert runs(catalog.archives()) == runs(catalog.archives("h1")) == [1, 2, 3]
+
+
+def test_changes_of_several_tapes(catalog: catalogs.Catalog) -> None:
+    with catalog.changes("A", "B", "C") as tapes:
+        assert tapes["C"] is None and tapes["A"] and tapes["B"]
+        tapes["A"], tapes["C"] = None, new_tape("C")
+        tapes["B"]["full"] = True
+    again = catalogs.Catalog(catalog.folder)
+    assert sorted(each["label"] for each in again.tapes()) == ["B", "C"] and again.tape("A") is None
+    found = again.tape("B")
+    assert found and found["full"]
+
+
+def test_a_damaged_file_is_replaced_only_on_demand(catalog: catalogs.Catalog) -> None:
+    path = Path(catalog.tape_path("A"))
+    path.write_text("{")
+    with pytest.raises(Problem) as caught, catalog.changes("A"):
+        pass
+    assert caught.value.kind == DAMAGED and path.read_text() == "{"
+    with catalog.changes("A", anew=True) as tapes:
+        assert tapes["A"] is None
+    assert path.read_text() == "{"
+    with catalog.changes("A", anew=True) as tapes:
+        tapes["A"] = new_tape("A")
+    assert Path(f"{path}.damaged").read_text() == "{"
+    assert catalogs.Catalog(catalog.folder).tape("A") is not None
+
+
+@pytest.mark.parametrize(
+    ("journal", "found", "set_aside"),
+    [
+        ({"A": None, "C": new_tape("C")}, ["B", "C"], False),
+        ({"A": None, "C": {}}, ["A", "B"], True),
+        ([], ["A", "B"], True),
+    ],
+)
+def test_an_interrupted_change(catalog: catalogs.Catalog, journal: Any, found: list[str], set_aside: bool) -> None:
+    """Is completed by the next one, unless it cannot be read."""
+    path = Path(catalog.journal.path)
+    path.write_text(json.dumps(journal))
+    (path.parent / "A.json.part").touch()
+    again = catalogs.Catalog(catalog.folder)
+    with again.changes("B"):
+        pass
+    assert sorted(each["label"] for each in again.tapes()) == found
+    assert not path.exists() and not (path.parent / "A.json.part").exists()
+    assert Path(f"{path}.damaged").exists() is set_aside
+
+
+def test_a_virtual_tape(tmp_path: Path) -> None:
+    tape, other = VirtualTape(str(tmp_path)), VirtualTape(str(tmp_path))
+    assert tape.key == other.key and not tape.status().protected and tape.status().loaded
+    tmp_path.chmod(0o555)
+    assert tape.status().protected
+    tmp_path.chmod(0o755)
+    tape.open()
+    with pytest.raises(
+        Problem, match=f"^the virtual tape {tmp_path} is in use by a job with another catalog"
+    ) as caught:
+        other.open()
+    assert caught.value.kind == BUSY
+    tape.close()
+    other.open()
+    other.close()
+    for name in ("000002", "000000", "notes"):
+        (tmp_path / name).touch()
+    assert tape.numbers() == [0, 2]
 
 
 # -- what a copy of the catalog lacks
