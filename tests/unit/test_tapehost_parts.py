@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import tarfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.p
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import catalog as catalogs
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import increments, lists, records
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import (
+    chain,
     commit,
     finish,
     host_copy,
@@ -468,6 +470,87 @@ def test_good_archives_up_to_a_time(catalog: catalogs.Catalog) -> None:
         assert runs(catalog.good("h1", "all", until)) == found
     assert catalog.good("h2", "all") == catalog.good("h1", "etc") == []
     assert runs(catalog.archives()) == runs(catalog.archives("h1")) == [1, 2, 3]
+
+
+def session_of(catalog: catalogs.Catalog) -> Any:
+    return SimpleNamespace(catalog=catalog, settings=SimpleNamespace(set="all"))
+
+
+@pytest.mark.parametrize(
+    ("as_of", "found"),
+    [("", [2]), ("R1", [1]), ("R2", [2]), ("2026-11-01T01:59:59Z", [1]), ("2026-11-01T02:00:00Z", [2])],
+)
+def test_an_archive_to_restore(catalog: catalogs.Catalog, as_of: str, found: list[int]) -> None:
+    args: Any = SimpleNamespace(host="h1", as_of=as_of)
+    made = chain.chain(session_of(catalog), args)
+    assert (runs(made["archives"]), made["tapes"], made["warnings"]) == (found, ["A"], [])
+
+
+def test_no_archive_to_restore(catalog: catalogs.Catalog) -> None:
+    with catalog.changes("B") as tapes:
+        tapes["B"] = new_tape("B", recorded(5, **WRITTEN, tape="B"), recorded(7, **WRITTEN, tape="B"))
+    has = f"the catalog {catalog.folder} has archives of: h1"
+    for host, as_of, hint in (
+        ("h2", "", has),
+        ("h1", "2026-11-01T00:00:00Z", has),
+        ("h1", "2026-11-01T00:59:59Z", has),
+    ):
+        with pytest.raises(Problem) as caught:
+            chain.chain(session_of(catalog), SimpleNamespace(host=host, as_of=as_of))
+        told = f" up to {as_of}" if as_of else ""
+        assert caught.value.what == f"there is no good archive of {host} (set all){told}"
+        assert (caught.value.hint, caught.value.kind) == (hint, NOT_FOUND)
+    with catalog.changes("A") as tapes:
+        tapes["A"] = new_tape("A")
+    for as_of, count in (("", "2 archives"), ("2026-11-01T05:00:00Z", "1 archive")):
+        with pytest.raises(Problem) as caught:
+            chain.chain(session_of(catalog), SimpleNamespace(host="h1", as_of=as_of))
+        unsure = f"h1 has {count} to be verified first: run verify with tape_of_host=h1"
+        assert caught.value.hint == f"the catalog {catalog.folder} has archives of: no host; {unsure}"
+
+
+@pytest.mark.parametrize(
+    ("known", "more", "refused"),
+    [
+        (entry(1, **WRITTEN, sha256="a"), {}, ""),
+        (entry(1, sha256="a"), {}, ""),
+        (
+            entry(1, sha256="a"),
+            {"sha256": "b"},
+            "tape A, file 1: the archive of h1 is already good, but this report is ",
+        ),
+        (entry(1, **WRITTEN, sha256=None), {"sha256": "b"}, ""),
+        (entry(2), {}, "the archive of h1 in run R1 is no longer on tape A"),
+    ],
+)
+def test_the_archive_of_a_report(known: Any, more: dict[str, Any], refused: str) -> None:
+    on: Any = {"label": "A", "archives": [known]}
+    said = {"run": "R1", "host": "h1", "set": "all", "bytes": 10, "sha256": "a", **more}
+    try:
+        assert commit.written(on, said) is known and not refused
+    except Problem as exc:
+        assert refused and str(exc).startswith(refused)
+
+
+def test_generations_of_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest one has the latest name, even if the clock was set back."""
+    times = iter([1000.0, 1000.0, 900.0, 2000.0])
+    clock = SimpleNamespace(time=lambda: next(times), strftime=time.strftime, gmtime=time.gmtime)
+    monkeypatch.setattr(host_copy, "time", clock)
+    copy = tmp_path / "catalog-of-tape1"
+    made = []
+    for number in range(4):
+        (tmp_path / "part").mkdir()
+        (tmp_path / "part" / str(number)).touch()
+        made.append(host_copy.begin(str(copy), str(tmp_path / "part")))
+        assert [each.name for each in copy.iterdir()] == [str(number)]
+    names_ = [f"19700101T00{minute}{second}Z" for minute, second in ((16, 40), (16, 41), (16, 42), (33, 20))]
+    assert made == [f"{copy}.{name}" for name in names_] and host_copy.generations(str(copy)) == names_
+    (tmp_path / "catalog-of-tape1.5").mkdir()
+    (tmp_path / "catalog-of-tape1.lock").touch()
+    assert host_copy.generations(str(copy)) == ["5", *names_]
+    assert host_copy.expire(str(copy)) == ["5", *names_][-host_copy.GENERATIONS :]
+    assert host_copy.generations(str(copy)) == ["5", *names_][-host_copy.GENERATIONS :]
 
 
 def test_changes_of_several_tapes(catalog: catalogs.Catalog) -> None:

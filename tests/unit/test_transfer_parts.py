@@ -234,7 +234,7 @@ def test_it_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 
 
 def test_old_files_keep_a_name_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink.time, "strftime", lambda _form: "2026")
+    monkeypatch.setattr(sink.time, "strftime", lambda *_given: "2026")
     path = tmp_path / "x"
     names = []
     for number in range(4):
