@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page of recipes: its plays, and the messages that it quotes, by section."""
+"""The page of recipes, and other guides: their plays, and the messages that they quote, by section."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from tests.system.playbook import REPOSITORY
 
-PAGE = REPOSITORY / "docs" / "docsite" / "rst" / "recipes.rst"
+GUIDES = REPOSITORY / "docs" / "docsite" / "rst"
 BLOCK = re.compile(r"^\.\. code-block:: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
@@ -27,9 +27,9 @@ class Recipe:
     commands: list[str]  # for a shell
 
 
-def recipe(title: str) -> Recipe:
+def recipe(title: str, guide: str = "recipes") -> Recipe:
     """The section with this title."""
-    blocks = BLOCK.findall(sections()[title])
+    blocks = BLOCK.findall(sections(guide)[title])
     plays = [play for kind, text in blocks if kind == "yaml+jinja" for play in yaml.safe_load(textwrap.dedent(text))]
     messages = [same(text) for kind, text in blocks if kind == "text"]
     return Recipe(
@@ -40,8 +40,8 @@ def recipe(title: str) -> Recipe:
     )
 
 
-def sections() -> dict[str, str]:
-    text = PAGE.read_text(encoding="utf-8")
+def sections(guide: str) -> dict[str, str]:
+    text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
     titles = list(re.finditer(r"^(.+)\n-+\n", text, re.MULTILINE))
     ends = [title.start() for title in titles[1:]] + [len(text)]
     return {title[1]: text[title.end() : end] for title, end in zip(titles, ends, strict=True)}

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ class Site:
 
     def __getitem__(self, name: str) -> Host:
         return self.fleet[self.names[name]]
+
+    def group(self, name: str, hosts: Sequence[str]) -> None:
+        """A group of the inventory."""
+        content = json.loads(self.inventory.read_text(encoding="utf-8"))
+        content["all"]["children"][name] = {"hosts": {host: {} for host in hosts}}
+        self.inventory.write_text(json.dumps(content), encoding="utf-8")
 
     def start(self, play: Mapping[str, Any]) -> Started:
         return playbook.start(self.fleet, plays=[play], inventory=self.inventory)

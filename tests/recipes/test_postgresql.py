@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from .site import PATIENCE, Site, missing, slowly, wait_until
 
 PAGE = recipe("PostgreSQL")
 ARCHIVE, SQL, FILE = PAGE.plays
+[TAPE] = recipe("A chain", "topologies").plays
 KILLED, REFUSED, SQL_KILLED, *FILE_MESSAGES = PAGE.messages
 IDS = ["pg_restore", "psql"]
 HOME = "/var/lib/postgresql"
@@ -48,7 +50,7 @@ def site(fleet: Fleet) -> Iterator[Site]:
     reason = missing({"pg_createcluster": "postgresql", "zstd": "zstd"})
     if reason:
         pytest.skip(reason)
-    made = Site(fleet, {"db1": "h1", "db2": "h2", "fast1": "h2", "store": "h3"})
+    made = Site(fleet, {"db1": "h1", "db2": "h2", "fast1": "h2", "store": "h3", "tapehost": "h3"})
     starting = []
     made.sh("store", "mount -t tmpfs -o size=8m none /srv && mkdir /srv/dumps")
     for name in ("db1", "db2"):
@@ -154,9 +156,12 @@ def test_a_dump_that_is_not_stored_leaves_the_last_one(site: Site) -> None:
 
 
 def test_a_dump_is_stored(site: Site) -> None:
-    site.run(FILE)
-    assert site.sh("store", "ls -A /srv/dumps") == "shop.zst"
-    assert site.sh("store", "zstd -dc /srv/dumps/shop.zst | pg_restore --file=- | grep -c ^xxx") == str(ROWS)
+    """Also on the tape of the guide Topologies, which is a file here."""
+    tape = json.loads(json.dumps(TAPE).replace("/dev/nst0", "/srv/dumps/tape"))
+    site.run(FILE, tape)
+    assert site.sh("store", "ls -A /srv/dumps") == "shop.zst\ntape"
+    for name in ("shop.zst", "tape"):
+        assert site.sh("store", f"zstd -dc </srv/dumps/{name} | pg_restore --file=- | grep -c ^xxx") == str(ROWS)
 
 
 def test_several_streams_are_left_out_for_a_reason(site: Site) -> None:
