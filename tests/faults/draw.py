@@ -59,7 +59,7 @@ COMMAND = Kind(
     "command", EACH_OF_COMMAND, GROUPS_OF_COMMAND, RELAYS_OF_COMMAND, 20, 4, SHAPES[:3], ("", "-b", "--listen=remote")
 )
 # for its sink: the old file, if there is one, and what is sent
-FILES = ("old", "new", "sparse", "become")
+FILES = ("old", "new", "sparse", "become", "resume")
 # "local": a host of the inventory with a local connection, which is the controller, too
 TRANSFER = Kind(
     "transfer",

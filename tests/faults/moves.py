@@ -153,6 +153,8 @@ class Move(Commands):
             options["direction"] = self.run.shape
         if self.validated:
             options["validate"] = VALIDATE.format(base=self.base, status=int(self.run.fault.name == "validation fails"))
+        if self.run.sink == "resume":
+            options["resume"] = True
         if self.run.fault.name == "another file appears":
             options["force"] = False
         return options

@@ -188,12 +188,12 @@ def too_early(run: Run, move: Move) -> bool:
 
 
 def beside_the_file(run: Run, move: Move, sink: str, beside: list[str], again: tuple[str, Found] | None) -> list[str]:
-    """No temporary file, unless its writer was killed; then the next transfer removes it."""
+    """No temporary file, unless its writer was killed, or shall go on later; then the next transfer removes it."""
     if not beside:
         return []
     killed = run.fault.number == signal.SIGKILL and run.fault.victim in (sink, f"{move.ends.get(sink, sink)} end")
     late = run.moment in ("rename", "renamed")  # no other signal reaches it any more
-    if not (killed or late or run.fault.name == "reboot"):
+    if not (killed or late or run.fault.name == "reboot" or run.sink == "resume"):
         return [f"left beside the destination: {beside}"]
     if again and again[0] == "ok" and again[1][sink] == ("new", []):
         return []
