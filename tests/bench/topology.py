@@ -1,11 +1,15 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chains of hosts against one link, and one source to many hosts against that many pipes and mbuffer -O … -O …."""
+"""Chains of hosts against one link, and one source to many hosts against that many pipes and mbuffer -O … -O ….
+
+LINK_MIB: how much goes over an unshaped link, 4096 unless set.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import shutil
 import subprocess
 import time
@@ -16,11 +20,12 @@ from tests.hosts import Fleet
 from tests.system import playbook
 
 from .shaping import shaped
-from .throughput import GIB, sink_rate, source, spread
+from .throughput import sink_rate, source, spread
 
 PIPELINE = "plumbing.socketpipe.pipeline"
 BLOCK = 256 * 1024
-SIZE = {True: GIB // 2, False: 4 * GIB}  # bytes on each link, shaped and not
+UNSHAPED = int(os.environ.get("LINK_MIB", "4096")) * 1024**2
+SIZE = {True: UNSHAPED // 8, False: UNSHAPED}  # bytes on each link, shaped and not
 LINES = {True: "100 MB/s", False: "unshaped"}
 CHAINS = (2, 3, 5)  # hosts; the first is one link
 FANS = (2, 8)

@@ -34,6 +34,12 @@ class Chain(Commands):
         if self.to_file:
             self.honest = True
 
+    def source(self) -> list[str]:
+        argv = super().source()
+        if self.run.moment not in BARRIER:
+            return argv
+        return ["sh", "-c", f'echo > {self.base}.begun; exec "$@"', "sh", *argv]
+
     def sink_started(self) -> bool:
         if not self.to_file:
             return super().sink_started()
@@ -106,16 +112,18 @@ def judge(chains: Chains, name: str) -> Judged:
         if beside and not killed:
             problems.append(f"left beside the destination: {beside}")
     if run.moment in BARRIER and run.fault.name == "kill middle end" and outcome and outcome.status == "failed":
-        problems += before_the_start(chain)
+        problems += before_the_start(run, chain)
     judged.problems[:] = problems
     return judged
 
 
-def before_the_start(chain: Chain) -> list[str]:
+def before_the_start(run: Run, chain: Chain) -> list[str]:
     """Who was held there, and killed, has passed nothing on; at "go" the first end may have started its stage.
 
     Any other death has to be noticed first, and the start goes on meanwhile.
     """
-    if chain.file("started").exists() or not chain.untouched():
-        return ["it has failed before the common start, and its sink had started"]
-    return []
+    started = {"source": run.moment != "go" and chain.file("begun").exists()}
+    started["sink"] = chain.file("started").exists() or not chain.untouched()
+    return [
+        f"it has failed before the common start, and its {stage} had started" for stage in started if started[stage]
+    ]

@@ -153,7 +153,7 @@ class Move(Commands):
             options["direction"] = self.run.shape
         if self.validated:
             options["validate"] = VALIDATE.format(base=self.base, status=int(self.run.fault.name == "validation fails"))
-        if self.run.sink == "resume":
+        if self.run.sink == "resume" and not self.chained:
             options["resume"] = True
         if self.run.fault.name == "another file appears":
             options["force"] = False

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""More than five hundred faults; and that the machine can fail: a product without its rules is found out."""
+"""More than seven hundred faults; and that the machine can fail: a product without its rules is found out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from tests.hosts import requirements
 from tests.unit.changes import Change, changed
 from tests.workshop import tree
 
-from .draw import COMMAND, TASK, Kind, Run, batches, draw, pairs
+from .draw import COMMAND, PIPELINE, TASK, TRANSFER, Kind, Run, batches, draw, pairs
 from .lanes import Lane, Lines, perform
 
 SEED = 1
 TASKS = int(os.environ.get("SOCKETPIPE_FAULTS", "360"))
 COMMANDS = int(os.environ.get("SOCKETPIPE_COMMAND_FAULTS", "192"))  # as many as it takes to have each fault and moment
+TRANSFERS = int(os.environ.get("SOCKETPIPE_TRANSFER_FAULTS", "108"))
+PIPELINES = int(os.environ.get("SOCKETPIPE_PIPELINE_FAULTS", "96"))
 # what an end does to break a link, and what its guard does for what is left: each in one place
 NO_RESET = (
     (
@@ -50,6 +52,18 @@ NO_WAIT = (
         "        return {}\n        found",
     ),
 )
+NO_BARRIER = (
+    (
+        "barrier",
+        "        if self.passed or self.failed or not hear(self.below):\n            return False\n",
+        "        if not self.failed:\n            self.passed = True\n            return True\n",
+    ),
+)
+NO_TIDYING = (
+    ("sink", "                os.unlink(os.path.basename(self.part), dir_fd=self.folder)\n", "                pass\n"),
+)
+NO_COMPARING = (("sender", "        check_unchanged(self.path, os.fstat(self.fd), self.told)\n", "        pass\n"),)
+OF_FILES = ("source grows", "source shrinks")
 OF_HOLDERS = ("thread writes late", "generations write late", "hidden holds", "thread holds")
 
 
@@ -67,7 +81,11 @@ def bad(lines: Lines) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("kind", "count"), [(TASK, 360), (COMMAND, 192)], ids=["task", "command"])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [(TASK, 360), (COMMAND, 192), (TRANSFER, 306), (PIPELINE, 288)],
+    ids=["task", "command", "transfer", "pipeline"],
+)
 def test_every_fault_and_moment_is_drawn(kind: Kind, count: int) -> None:
     """In these rounds each group, and of the others as many as there are."""
     runs = [run for each in batches(SEED, 0, count, kind) for run in each]
@@ -78,7 +96,11 @@ def test_every_fault_and_moment_is_drawn(kind: Kind, count: int) -> None:
     assert runs == [draw(SEED, number, kind) for number in range(count)]
 
 
-@pytest.mark.parametrize(("kind", "count"), [(TASK, TASKS), (COMMAND, COMMANDS)], ids=["task", "command"])
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [(TASK, TASKS), (COMMAND, COMMANDS), (TRANSFER, TRANSFERS), (PIPELINE, PIPELINES)],
+    ids=["task", "command", "transfer", "pipeline"],
+)
 def test_faults(kind: Kind, count: int) -> None:
     lines = [line for found in perform(batches(SEED, 0, count, kind), lanes=3) for line in found]
     assert len(lines) >= count
@@ -120,6 +142,10 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
         (TASK, NO_WAIT, OF_HOLDERS, LATER, "it is ok, and the sink has not got everything"),
         (TASK, LATE_LINGER, ("kill remote end",), ("linked",), "the old file is not what it was"),
         (COMMAND, NO_RESET, OF_SOURCE, LATER, "on a stream that was not whole"),
+        (PIPELINE, NO_RESET, OF_SOURCE, LATER, "its sink ended well"),
+        (PIPELINE, NO_BARRIER, ("kill middle end",), ("made",), "and its source had started"),
+        (TRANSFER, NO_TIDYING, OF_FILES, LATER, "left beside the destination"),
+        (TRANSFER, NO_COMPARING, OF_FILES, LATER, "it is ok, not failed"),
     ],
     ids=[
         "nothing is broken",
@@ -127,6 +153,10 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
         "nobody is waited for",
         "nothing is broken before it is a link",
         "nothing is broken by the command",
+        "nothing is broken in a chain",
+        "nobody waits for the others",
+        "no temporary file is removed",
+        "the source is not compared",
     ],
 )
 def test_the_machine_can_fail(

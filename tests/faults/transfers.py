@@ -148,7 +148,7 @@ def judge(batch: Transfers, name: str) -> Judged:
         result = outcome.result
         if move.chained:  # it has one for each host
             host = run.name if sink == "sink" else f"{run.name}-tail"
-            result = result.get("hosts", {}).get(host, result)
+            result = (result.get("hosts") or {}).get(host, result)
         said = [*of_the_file(run, move, Outcome(outcome.status, result), struck, dest, sink)]
         said += beside_the_file(run, move, sink, beside, batch.again.get(name))
         problems += [f"{sink}: {problem}" for problem in said]
@@ -181,9 +181,13 @@ def of_the_file(run: Run, move: Move, outcome: Outcome, struck: bool, dest: str,
 
 
 def too_early(run: Run, move: Move) -> bool:
-    """Whether the stream can never have had its end, because who says so was killed before."""
+    """Whether the stream can never have had its end, because who says so was killed before.
+
+    An end that was stopped is woken at the timeout, and may then say so.
+    """
     sender = ("source", f"{move.ends['source']} end")
     before = run.moment in ("look", "linked", *SENDING)
+    before = before and run.fault.number != signal.SIGSTOP
     return before and (run.fault.victim in sender or run.fault.name.startswith("source "))
 
 
