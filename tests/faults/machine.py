@@ -258,10 +258,13 @@ class Batch(abc.ABC):
         deadline = time.monotonic() + CLEAN
         while True:
             new = Traces(self.fleet).new(before)
-            found = [trace for trace in new if not trace.startswith("controller: file") and FULL not in trace]
+            found = [trace for trace in new if not self.expected(trace)]
             if not found or time.monotonic() > deadline:
                 return self.left + found
             time.sleep(0.3)
+
+    def expected(self, trace: str) -> bool:
+        return trace.startswith("controller: file") or FULL in trace
 
     def repair(self) -> None:
         """The hosts as they were, for the next batch; what was left is ended."""

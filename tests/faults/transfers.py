@@ -107,11 +107,10 @@ class Transfers(Tasks):
 
     # -- afterwards
 
-    def leftovers(self, before: Any) -> list[str]:
-        """But for the directories that a killed Ansible leaves where its commands need files."""
-        found = super().leftovers(before)
+    def expected(self, trace: str) -> bool:
+        """Also the destinations, and the directories that a killed Ansible leaves where its commands need files."""
         own = ("/.ansible/tmp/ansible-tmp-", *(f"file {move.folder}" for move in self.moves.values()))
-        return [trace for trace in found if not any(word in trace for word in own)]
+        return super().expected(trace) or any(word in trace for word in own)
 
     def perform(self) -> None:
         super().perform()
@@ -183,11 +182,11 @@ def of_the_file(run: Run, move: Move, outcome: Outcome, struck: bool, dest: str,
 def too_early(run: Run, move: Move) -> bool:
     """Whether the stream can never have had its end, because who says so was killed before.
 
-    An end that was stopped is woken at the timeout, and may then say so.
+    An end that was stopped is woken at the timeout, and may then say so.  A sender that is not held may have ended.
     """
     sender = ("source", f"{move.ends['source']} end")
     before = run.moment in ("look", "linked", *SENDING)
-    before = before and run.fault.number != signal.SIGSTOP
+    before = before and run.fault.number != signal.SIGSTOP and move.hooked("source")
     return before and (run.fault.victim in sender or run.fault.name.startswith("source "))
 
 
