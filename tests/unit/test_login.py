@@ -19,6 +19,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login
     NO_TERMINAL,
     TERMINAL,
     WORD,
+    ForkLaunch,
     LoginLaunch,
     are_secrets,
 )
@@ -97,6 +98,19 @@ def test_stages_on_several_hosts_without_links(stages: list[Any], patience: floa
     launch = LoginLaunch(plan(), ["login"], "python3", False)
     launch.report = {"stages": stages, "links": []}
     assert Run.patience(launch, []) == patience
+
+
+def test_an_end_on_this_host_is_stopped() -> None:
+    """Until it is gone; one that was not started is gone at once."""
+    launch = ForkLaunch(plan(), LoginLaunch(plan(), ["login"], "python3", False))
+    assert launch.wanted() == {} and not launch.cancel(0.0) and launch.ready
+    launch = ForkLaunch(plan(), LoginLaunch(plan(), ["login"], "python3", False))
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        launch.pid = process.pid
+        assert launch.processes() == {process.pid: os.getpid()}
+        assert launch.cancel(0.0) and not launch.ready
+        assert process.wait() == -15
+    assert launch.processes() == {} and not launch.cancel(0.1)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage imp
     KEPT,
     PIPE_MOST,
     Kept,
+    Stage,
     text_of,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
@@ -70,6 +72,14 @@ def test_text_fits_its_budget(data: bytes, times: int, last: bool) -> None:
     assert len(json.dumps(text)) - 2 <= KEPT
     expected = made.data.decode("utf-8", "replace")
     assert expected.endswith(text) if last else expected.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "signal_", "rc"), [(None, None, None), (0, None, 0), (0x300, None, 3), (15, 15, -15), (9 | 128, 9, -9)]
+)
+def test_what_wait4_says(status: int | None, signal_: int | None, rc: int | None) -> None:
+    stage: Any = SimpleNamespace(status=status)
+    assert (Stage.signal.fget(stage), Stage.rc.fget(stage)) == (signal_, rc)
 
 
 def test_nothing_kept_is_no_text() -> None:
