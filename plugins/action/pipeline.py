@@ -11,11 +11,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._run.branches import warning_of
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import refused, summary
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
-from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs, parse_pipeline
+from ..plugin_utils._pipeline_fork import parse_forked
+from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs
 from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, after_failure, make_plan
 from ..plugin_utils._program_run import conclude
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
@@ -63,9 +65,9 @@ class ActionModule(ActionBase):
         args: PipelineArgs = self.validate_argument_spec(argument_spec=PIPELINE_SPEC)[1]
         fact = fact_name(args["fact"])
         options = settings(args)
-        stages, warnings = parse_pipeline(args["stages"], script_reader(self))
+        stages, fork, warnings = parse_forked(args["stages"], script_reader(self))
         ends = Ends(self, hosts_of.of_task(self, name, task_vars), task_vars)
-        plan = make_plan(options, stages, ends, hosts_of.environment_of(self), bool(args["progress"]))
+        plan = make_plan(options, stages, ends, hosts_of.environment_of(self), bool(args["progress"]), fork)
         encrypt(plan, args["encryption"])
         hosts_of.reach(plan, ends.hosts)
         for warning in warnings:
@@ -73,7 +75,7 @@ class ActionModule(ActionBase):
         names = {end: host.name for end, host in ends.hosts.items()}
         if self._task.check_mode:
             return not_run(plan, names, "between the hosts of each link" if args["preflight"] else "")
-        result = self._execute(plan, ends, names, args, stages)
+        result = self._execute(plan, ends, names, args, [*stages, *(fork.stages() if fork else [])])
         if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
             result["ansible_facts"] = {fact: summary(result)}
         return result
@@ -90,4 +92,11 @@ class ActionModule(ActionBase):
             return preflight(plan, names, verdict)
         if verdict.cause:
             verdict.cause["msg"] += after_failure(verdict, stages)
-        return concluded(plan, names, verdict, time.monotonic() - began)
+        result = concluded(plan, names, verdict, time.monotonic() - began)
+        lost = [branch for branch in result.get("branches", ()) if verdict.ok and not branch["ok"]]
+        for branch in lost:
+            own = [stage for stage in stages if plan.branch_of(stage.command["name"]) == branch["name"]]
+            if branch["cause"]:
+                branch["cause"]["msg"] += after_failure(verdict, own)
+            display.warning(warning_of(branch, plan.branches_required))
+        return result

@@ -26,6 +26,13 @@ description:
     If a command or a host dies, no command after it in the chain sees an end of file, however far down it is.
     They get a read error (connection reset), and the task fails even if they ignore it.
     RV(cause) then names what failed first on all hosts, not what failed as a consequence.
+  - B(Branches.)
+    The chain can fork at its end into branches, which all get the same data. This is the one place where the data
+    passes through code of this collection, a program beside the stage before the fork. The slowest living branch holds
+    the others. A branch that missed a byte never sees an end of file, and neither does any branch after a failure
+    before the fork. If a branch breaks, the others go on without it, or are aborted, as C(branches_required) says.
+    All branches see their end of file at the same time, after the last byte has left for each of them.
+    If one of them fails after that, the others cannot be undone.
   - B(What is not protected.)
     Without O(encryption) the data crosses the network in clear. Nobody else can connect in any case, as with
     M(plumbing.socketpipe.pipe).
@@ -78,7 +85,7 @@ attributes:
 options:
   stages:
     description:
-      - The chain, two stages or more, in the order of the data.
+      - The chain, two stages or more, in the order of the data. Its last item can be a fork, see below.
       - "Each is a mapping with exactly one of C(cmd), C(argv), C(shell), C(script) and C(path), and any of the settings
         below. A string stands for C(cmd) and a list of words for C(argv), both on the task's host."
       - "C(cmd) (a string), C(argv) (a list of words), C(shell) (a string), C(script) (a string) - The command, in the
@@ -109,6 +116,15 @@ options:
       - Neighbours in the chain that run on one host as one user are joined by a socket pair, all others by a link, even
         if it is two users of one host. A chain may come back to a host. All stages of one host and user belong to one
         end, so that the host is logged in to once.
+      - "A fork is a mapping with C(branches) and C(branches_required) in the place of the last stage."
+      - "C(branches) (a list of lists) - Two branches or more. Each is a list of one stage or more, as above, on any
+        hosts. A branch cannot fork again. All get the output of the stage before the fork, copied by a program named
+        V(fan-out) on the host of that stage. The last stage of each can be a C(path)."
+      - "C(branches_required) (V(all), the default, or a number) - How many branches must succeed. If so many are not
+        left, the others are aborted, and the task fails. Otherwise the task is ok, with a warning for each branch that
+        failed, and RV(branches) tells them apart. All links must be made at the start, however many are required."
+      - A stage with C(early_exit) lets its branch end early, which is no failure. If it fails instead, the others are
+        not aborted for that. The task counts it as failed at its end.
     type: list
     elements: raw
     required: true
@@ -132,6 +148,8 @@ options:
     description:
       - Seconds without a byte moving on a link after which the task fails. Set to V(0) to disable.
       - A tape change, a slow C(find) or a source that waits for its data counts, too.
+      - A branch stalls only while data waits for it, not while another branch holds all. It is dropped like any branch
+        that breaks. The stages before the fork may stall for five seconds more, so that they do not fail with it.
     type: int
     default: 0
   dead_peer:
@@ -223,6 +241,8 @@ notes:
     with the host's variables. Keywords of the task, such as C(remote_user), do not apply to it.
   - With O(encryption=kernel), a command that reads can take a stream that was cut on the way for a complete one, though
     the task fails. So can a C(path) that is written. See the guide on encryption.
+  - "A branch holds the others up to what the buffers of its connection take, a few MiB. A tape drive that pauses for
+    minutes makes a pause for all. Copying costs CPU time on one host, which sends the data once for each branch."
   - Three descriptors of the controller and a login are needed for each end. Many ends are started one after the other,
     and O(connect_timeout) counts from the last start.
   - Nothing outlives the task. If the task is interrupted, ansible-playbook is killed, or the connection to a host is
@@ -243,6 +263,24 @@ EXAMPLES = r"""
       - {host: fast1, cmd: zstd -T0 -9}
       - {host: backup2, path: /srv/dumps/shop.zst}
   run_once: true # not once for each host of the play
+
+- name: Write a dump to tape and to disk at the same time; one of the two is enough
+  plumbing.socketpipe.pipeline:
+    stages:
+      - {host: db1, cmd: pg_dump --format=custom shop, become: true, become_user: postgres}
+      - {host: fast1, cmd: zstd -T0 -9}
+      - branches:
+          - [{host: tape1, name: tape, cmd: dd of=/dev/nst0 obs=256k, become: true}]
+          - [{host: backup2, name: disk, path: /srv/dumps/shop.zst}]
+        branches_required: 1
+  run_once: true
+  register: dumped
+
+- name: Show the branch that failed
+  ansible.builtin.debug:
+    msg: "{{ item.name }} on {{ item.host }}: {{ item.cause.msg }}"
+  loop: "{{ dumped.branches | rejectattr('ok') }}"
+  run_once: true
 
 - name: Archive each host of the play, one after the other
   plumbing.socketpipe.pipeline:
@@ -334,6 +372,7 @@ cause:
         - V(stalled), V(dead peer) - a link was aborted because of O(stall_timeout) or O(dead_peer).
         - V(changed on the way), V(cut on the way) - between the hosts, somebody or something has changed an encrypted
           stream, or has ended it.
+        - V(not written) - the program that copies to the branches has not written everything to one of them.
         - V(key used up) - an encrypted link has carried as much as one key may encrypt.
         - V(no tls), V(relay) - the TLS of the hosts has nothing in common, or a process that encrypts has failed.
         - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
@@ -562,6 +601,36 @@ elapsed:
   returned: always
   type: float
   sample: 342.404
+branches:
+  description: The branches of a chain that forks, in the order of O(stages).
+  returned: when the chain forks, unless an option is invalid
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The RV(stages[].name) of its last command.
+      returned: always
+      type: str
+      sample: tape
+    host:
+      description: The host of its last command.
+      returned: always
+      type: str
+      sample: tape1
+    ok:
+      description:
+        - Whether its commands were accepted and got all data. V(none) if nothing was to run.
+        - A branch that is ok stays so if another one fails after the end of file, though the task may fail.
+      returned: always
+      type: bool
+      sample: false
+    cause:
+      description: What failed first in it, or RV(cause) if the branch is a victim of that. V(none) if it is ok.
+      returned: always
+      type: dict
+      sample:
+        {kind: failed, stage: tape, host: tape1, rc: 1, msg: "tape (dd) on tape1 failed with exit status 1: dd: writing
+          to '/dev/nst0': No space left on device"}
 run:
   description: The identifier of this run. It is on the command lines of the ends, and not secret.
   returned: always

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._end.link import READ
+from ..module_utils._run.fork import fork as fork_plan
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.words import printable
 from . import _hosts as hosts_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..module_utils._run.records import Advice, Options
     from ..module_utils._run.verdict import Verdict
     from ._hosts import Host
+    from ._pipeline_fork import Fork
     from ._pipeline_options import Stage
 
 ADVICE: Advice = {
@@ -75,19 +77,27 @@ class Ends:
 
 
 def make_plan(
-    options: Options, stages: Sequence[Stage], ends: Ends, environment: Mapping[str, str], progress: bool
+    options: Options,
+    stages: Sequence[Stage],
+    ends: Ends,
+    environment: Mapping[str, str],
+    progress: bool,
+    fork: Fork | None = None,
 ) -> Plan:
     """A plan without addresses; raises OptionError.  ``environment``: of the task, for all stages on its host."""
     plan = Plan(options)
     chain = [(ends.end_of(stage), stage.command) for stage in stages]
+    branches = [[(ends.end_of(stage), stage.command) for stage in branch] for branch in fork.branches] if fork else []
     for end, host in ends.hosts.items():
         # an exec returns its output only at its end
         sample = SAMPLE if progress and host.executor is None else 0.0
         plan.add_end(end, listen=len(ends.hosts) > 1, sample=sample)
-    for end, command in chain:
+    for end, command in sum(branches, chain):
         if ends.hosts[end].name == ends.own.name:
             command["environment"] = {**environment, **command["environment"]}
     plan.chain(chain)
+    if fork:
+        fork_plan(plan, stages[-1].command["name"], branches, fork.required)
     return plan
 
 

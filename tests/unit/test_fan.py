@@ -18,6 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.fork impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import plan_order, shape
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
+from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     HASTY,
     Ends,
@@ -68,6 +69,15 @@ def test_equal_bytes_in_all_branches(launch: Launch, tmp_path: Path, count: int)
     )
     assert [recorded(tmp_path / str(n))["bytes"] for n in range(count)] == [5_000_000] * count
     assert len({recorded(tmp_path / str(n))["sha256"] for n in range(count)}) == 1
+    ends.gone()
+
+
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_on_every_python(launch: Launch, tmp_path: Path, version: str) -> None:
+    sinks = [[(end, record(end + "1", tmp_path / end))] for end in "ab"]
+    python = pythons.needed(version)
+    ends = launch(forked(sh("source", "head -c 3000000 /dev/zero"), *sinks), pythons={"a": python}).wait().ok()
+    assert [recorded(tmp_path / end)["bytes"] for end in "ab"] == [3_000_000] * 2
     ends.gone()
 
 
@@ -309,14 +319,41 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_no_end_of_file_without_a_report_that_all_was_written(launch: Launch, tmp_path: Path, name: str) -> None:
-    old, new = WRONG[name]
+WITHOUT = {
+    "what is required": ("fan", "too_few or super().breaks_its_outputs()", "super().breaks_its_outputs()"),
+    "which may be lost": ("fan", "too_few = len(self.outs)", "too_few = bool(failed) or len(self.outs)"),
+}
+
+
+@pytest.mark.parametrize(("name", "required"), [("what is required", 2), ("which may be lost", 1)])
+def test_without_its_lines_the_rule_does_not_hold(launch: Launch, tmp_path: Path, name: str, required: int) -> None:
+    """The tests above would notice."""
+    sinks = [[("b", fails("bad", tmp_path))], [("c", record("good", tmp_path / "good"))]]
+    launch(forked(halves(tmp_path), *sinks, required=required), [WITHOUT[name]]).wait()
+    assert never_whole(tmp_path / "good") == (required == 1)
+
+
+def test_without_its_report_an_end_of_file_would_be_sent(launch: Launch, tmp_path: Path) -> None:
     sinks = [[(end, record(end + "1", tmp_path / end))] for end in "bc"]
     plan = forked(sh("source", "echo 1234"), *sinks)
+    spoil(plan, "it drops a piece")
+    ends = launch(plan, [("fan", "        self.check()\n", "")]).wait()
+    assert recorded(tmp_path / "b")["bytes"] == 4 and not never_whole(tmp_path / "c")
+    assert ends.cause()["msg"] == "b1 received 4 bytes, but the fan-out has read 5"
+
+
+def spoil(plan: Plan, name: str) -> None:
+    old, new = WRONG[name]
     text = base64.b64decode(plan.stage("fan-out")["program"]).decode()
     assert text.count(old) == 1
     plan.stage("fan-out")["program"] = bootstrap.as_text(text.replace(old, new).encode())
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_no_end_of_file_without_a_report_that_all_was_written(launch: Launch, tmp_path: Path, name: str) -> None:
+    sinks = [[(end, record(end + "1", tmp_path / end))] for end in "bc"]
+    plan = forked(sh("source", "echo 1234"), *sinks)
+    spoil(plan, name)
     ends = launch(plan).wait()
     assert ends.cause()["kind"] == "not written"
     assert never_whole(tmp_path / "b") and never_whole(tmp_path / "c")

@@ -17,11 +17,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import verdict
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe, pipeline
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _pipeline_run
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._pipeline_fork import FORK_KEYS, parse_forked
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._pipeline_options import (
     KEYS,
     OF_PIPE,
     PIPELINE_SPEC,
-    parse_pipeline,
 )
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import fact_name, settings
 
@@ -44,7 +44,7 @@ def test_every_option_is_documented_as_it_is() -> None:
         assert {key: options[name].get(key) for key in COMPARED} == {key: of_pipe[name].get(key) for key in COMPARED}
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [*KEYS, *FORK_KEYS])
 def test_every_setting_of_a_stage_is_described(key: str) -> None:
     assert f"C({key}) (" in " ".join(DOCUMENTATION["options"]["stages"]["description"])
 
@@ -57,16 +57,19 @@ def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str
 
 
 def test_the_result_has_the_shape_of_that_of_pipe() -> None:
-    """But for the peer, which a pipeline has not."""
+    """But for the peer, which a pipeline has not, and for branches, which a pipe has not."""
     peers = {("peer", "str", ""), ("ansible_facts.socketpipe.peer", "str", "")}
-    assert set(flat(RETURN)) == set(flat(OF_PIPES)) - peers
+    branches = set(flat({"branches": RETURN["branches"]}))
+    assert set(flat(RETURN)) - branches == set(flat(OF_PIPES)) - peers
+    assert {name.partition(".")[2] for name, _type, _elements in branches} == {"", "name", "host", "ok", "cause"}
 
 
 def test_the_same_kinds_of_causes_as_of_pipe() -> None:
     def kinds(returned: Any) -> Any:
         return returned["cause"]["contains"]["kind"]["description"]
 
-    assert kinds(RETURN) == kinds(OF_PIPES)
+    own = [text for text in kinds(RETURN) if text.startswith("V(not written)")]
+    assert len(own) == 1 and kinds(RETURN) == sorted([*kinds(OF_PIPES), *own], key=kinds(RETURN).index)
 
 
 def tasks(block: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -86,9 +89,9 @@ def test_every_example_is_accepted(task: dict[str, Any]) -> None:
     values = checked.validated_parameters
     settings(values)
     fact_name(values["fact"])
-    stages, warnings = parse_pipeline(values["stages"], str.encode)
+    stages, fork, warnings = parse_forked(values["stages"], str.encode)
     assert warnings == []
-    everywhere = all(stage.host for stage in stages)
+    everywhere = all(stage.host for stage in [*stages, *(fork.stages() if fork else [])])
     once = task.get("run_once", False) or "ansible_play_hosts_all[0]" in task.get("when", "")
     assert everywhere == once, "a task whose stages all have a host runs once"
 

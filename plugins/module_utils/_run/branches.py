@@ -53,14 +53,18 @@ def read_by_fan_out(verdict: "Verdict", link: "Joint") -> "int | None":
 
 
 def branch_results(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None") -> "list[BranchResult]":
-    """Each branch: ok if it got everything and its stages were accepted, even if the run failed elsewhere."""
+    """Each branch: ok if it got everything and its stages were accepted, even if the run failed elsewhere.
+
+    None if nothing was to run.
+    """
+    ran = verdict is not None and not verdict.skipped
     causes: "dict[str, Cause]" = verdict.causes_of_branches() if verdict else {}
     return [
         {
             "name": branch["name"],
             "host": hosts[branch["end"]],
-            "ok": verdict is not None and not verdict.skipped and branch["name"] not in causes,
-            "cause": causes.get(branch["name"]),
+            "ok": branch["name"] not in causes if ran else None,
+            "cause": causes.get(branch["name"]) if ran else None,
         }
         for branch in plan.branches
     ]

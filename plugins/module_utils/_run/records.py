@@ -175,7 +175,7 @@ if TYPE_CHECKING:
     class BranchResult(TypedDict):
         name: str
         host: str
-        ok: bool
+        ok: "bool | None"  # None if nothing was to run
         cause: "Cause | None"
 
     class Summary(TypedDict):
