@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import launch as controller
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.fork import fork
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.result import plan_order, shape
@@ -358,3 +359,40 @@ def test_no_end_of_file_without_a_report_that_all_was_written(launch: Launch, tm
     assert ends.cause()["kind"] == "not written"
     assert never_whole(tmp_path / "b") and never_whole(tmp_path / "c")
     ends.gone()
+
+
+# -- the run of all ends
+
+ABORTED = {"links": [{"id": "fan-out \u2192 bad", "side": "R", "state": "aborted", "problem": None}]}
+FAN_OK = {
+    "stages": [{"name": "fan-out", "rc": 0, "problem": None}],
+    "links": [{"id": "fan-out \u2192 bad", "side": "W", "state": "reset", "problem": None}],
+}
+FAN_FAILED = {**FAN_OK, "stages": [{"name": "fan-out", "rc": 1, "problem": {"kind": "failed", "signal": ""}}]}
+
+
+@pytest.mark.parametrize(
+    ("end", "report", "late"),
+    [
+        ("b", ABORTED, "bd"),  # the branch is lost, and the others may take days
+        ("b", {"died": {"kind": "unknown"}}, "bd"),
+        ("b", {"refused": {"kind": "foreign proc"}}, "abcd"),  # nothing was started
+        ("b", {"not_connected": []}, "abcd"),
+        ("b", None, "abcd"),
+        ("a", FAN_OK, ""),
+        ("a", FAN_FAILED, "abcd"),
+    ],
+)
+def test_who_is_given_up_when_an_end_has_failed(end: str, report: Any, late: str) -> None:
+    """a is common to all; b and d have one branch, c the other."""
+    plan = forked(sh("source", "true"), [("b", sh("bad", "cat")), ("d", sh("last", "cat"))], [("c", sh("good", "cat"))])
+    launches = {name: controller.Launch(plan.for_end(name), []) for name in plan.ends}
+
+    class Forked(controller.Run):
+        def depending(self, end: str) -> set[str]:
+            return plan.depending(end)
+
+    run = Forked(launches, lambda sample: None)
+    launches[end].report, launches[end].ready = report, True
+    run.overdue()
+    assert "".join(sorted(name for name, each in launches.items() if each.give_up_at < float("inf"))) == late

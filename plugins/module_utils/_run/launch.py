@@ -132,6 +132,12 @@ class Launch:
             self.lost = True
             self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, last and ": " + last)
 
+    def never_began(self) -> bool:
+        """Whether it has ended without making its links, so that no stage of the plan was started."""
+        if self.report is None:
+            return not self.lost and (self.kind != "unreachable" or self.lived < LOST_EARLY)
+        return not self.report.get("links") and not self.report.get("died")
+
     def links(self) -> "list[SideReport]":
         """The reported links, without those of branches that its fan-out has lost and gone on without."""
         report = self.report or {}
@@ -244,10 +250,11 @@ class Run:
         for end, launch in self.launches.items():
             if launch.ready:
                 others = [other for other in self.launches.values() if other is not launch]
-                self.give_up(end, now + self.patience(launch, others))
+                never = launch.never_began()
+                self.give_up(self.launches if never else self.depending(end), now + self.patience(launch, others))
             elif now > self.last_contact(launch) + LATE:  # a dead login, which ssh does not notice for hours
                 launch.silent = "no report within %d s after its connections closed" % LATE
-                self.give_up(end, now)
+                self.give_up(self.depending(end), now)
         waiting = [launch for launch in self.launches.values() if not launch.ready]
         over = 0
         for at in {self.limit(launch) for launch in waiting}:
@@ -259,9 +266,9 @@ class Run:
                 over += len(late) if now >= at + OVER else gone
         return over == len(waiting)
 
-    def give_up(self, end: str, at: float) -> None:
-        """Limit the time of all ends that depend on this one."""
-        for name in self.depending(end):
+    def give_up(self, ends: "Iterable[str]", at: float) -> None:
+        """Limit the time of these ends."""
+        for name in ends:
             self.launches[name].give_up_at = min(self.launches[name].give_up_at, at)
 
     def last_contact(self, launch: "Launch") -> float:
