@@ -97,6 +97,7 @@ class ActionModule(ActionBase):
         for branch in lost:
             own = [stage for stage in stages if plan.branch_of(stage.command["name"]) == branch["name"]]
             if branch["cause"]:
-                branch["cause"]["msg"] += after_failure(verdict, own)
+                text = branch["cause"]["msg"] + after_failure(verdict, own)
+                branch["cause"] = {**branch["cause"], "msg": text}
             display.warning(warning_of(branch, plan.branches_required))
         return result
