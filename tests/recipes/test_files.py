@@ -42,7 +42,7 @@ def failure(site: Site, play: dict[str, Any]) -> str:
 def killed(site: Site, play: dict[str, Any], name: str, program: str) -> str:
     """The message when this program is killed while the last one runs on the store."""
     started = site.start(slowly(play))
-    wait_until(lambda: site.pids("store", "dd"), "a dd that writes")
+    wait_until(lambda: site.pids("store", "dd") and site.pids(name, program), f"{program}, and a dd that writes")
     site.kill(name, program)
     return same(started.wait().outcomes[-1].result["cause"]["msg"])
 

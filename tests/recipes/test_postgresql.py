@@ -95,9 +95,11 @@ def held(site: Site) -> Iterator[None]:
         yield
 
 
-def kill_the_dump(site: Site) -> None:
-    """In its middle: what restores it waits, and there is no room for all of it in between."""
+def kill_the_dump(site: Site, written: int = 0) -> None:
+    """When it has written so much: what restores it waits, and there is no room for all of it in between."""
     wait_until(lambda: backends(site, "wait_event_type = 'Lock'"), "a restore that waits on db2")
+    [pid] = site.pids("db1", "pg_dump")
+    wait_until(lambda: int(site.sh("db1", f"sed -n 's/^wchar: //p' /proc/{pid}/io")) >= written, "a part of the dump")
     site.kill("db1", "pg_dump")
 
 
@@ -134,7 +136,7 @@ def test_over_ssh_the_half_is_committed(site: Site) -> None:
     ssh = f'ssh() {{ command ssh -F {site.fleet.ssh_config} -o HostName={site["db1"].name} "$@"; }}'
     with held(site):
         shell = site["db2"].popen(["bash", "-c", f"{ssh}; {command}"], cwd="/")
-        kill_the_dump(site)
+        kill_the_dump(site, written=100_000)  # all customers, and some orders
     assert shell.wait(PATIENCE) == 0
     customers, orders = contents(site)
     assert customers == "customers 1000" and 0 < int(orders.removeprefix("orders ")) < ROWS
