@@ -226,6 +226,12 @@ def test_what_we_have_inherited_is_not_the_stages(others: bool) -> None:
     assert {0, 1, 2} < found
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_session_of_its_own(own: bool) -> None:
+    said = output_of([sys.executable, "-c", "import os; print(os.getsid(0) == os.getpid())"], own_session=own)
+    assert said == b"%r\n" % own
+
+
 def test_no_signal_is_blocked() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
     try:

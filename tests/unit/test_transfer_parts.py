@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -15,7 +16,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import SETTINGS, Problem
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import files, look, part, place, sink
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import (
+    files,
+    look,
+    part,
+    place,
+    sender,
+    sink,
+)
 
 OWNER, GROUP = os.geteuid(), os.getegid()
 
@@ -205,6 +213,72 @@ def test_the_checksum_of_the_beginning(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert files.sha256(fd, b"x", size) == hashlib.sha256(b"012345"[:size]).hexdigest()
     finally:
         os.close(fd)
+
+
+# -- the sender
+
+
+def sent(path: Path, start: int = 0) -> tuple[int, bytes]:
+    """(the bytes of data that it says, what it has written)."""
+    source, target = os.pipe()
+    with os.fdopen(source, "rb") as reading:
+        try:
+            made = sender.Sender(target, os.fsencode(path), files.facts(path.stat()), start)
+            count = made.send()
+        finally:
+            os.close(target)
+        return count, reading.read()
+
+
+def failing(number: int) -> Any:
+    def fail(*_given: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [0, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("start", [0, 400])
+def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, start: int) -> None:
+    """Also where a file system does not know sendfile(2)."""
+    if number:
+        monkeypatch.setattr(os, "sendfile", failing(number))
+    path = tmp_path / "x"
+    path.write_bytes(bytes(range(250)) * 4)
+    head, rest = sender.HEAD.pack(start, 1000 - start), sender.HEAD.pack(1000, 0)
+    assert sent(path, start) == (1000 - start, head + path.read_bytes()[start:] + rest)
+
+
+def test_an_empty_file_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    assert sent(tmp_path / "x") == (0, sender.HEAD.pack(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("sendfile", "pread", "text"),
+    [
+        (errno.EIO, 0, "^.*/x cannot be read: Input/output error"),
+        (errno.EINVAL, errno.EIO, "^.*/x cannot be read: Input/output error"),
+        (errno.EINVAL, errno.ESTALE, "^.*/x cannot be read: Stale file handle"),
+        (errno.EPIPE, 0, None),
+    ],
+)
+def test_a_source_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sendfile: int, pread: int, text: str | None
+) -> None:
+    """Unlike another side that is gone."""
+    (tmp_path / "x").write_text("data")
+    monkeypatch.setattr(os, "sendfile", failing(sendfile))
+    monkeypatch.setattr(os, "pread", failing(pread))
+    with pytest.raises(Problem if text else BrokenPipeError, match=text):
+        sent(tmp_path / "x")
+
+
+def test_a_source_without_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_text("data")
+    monkeypatch.setattr(os, "sendfile", lambda *_given: 0)
+    with pytest.raises(Problem, match="/x cannot be read: no data at byte 0"):
+        sent(tmp_path / "x")
 
 
 # -- the new file
