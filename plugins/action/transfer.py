@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 from ..module_utils._run.words import printable
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils import _transfer_hosts as many
+from ..plugin_utils import _transfer_tree as tree
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
@@ -83,6 +84,11 @@ class ActionModule(ActionBase):
         transfer = self._sides(name, args, task_vars)
         began = time.monotonic()
         source = transfer.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
+        if source["kind"] == "directory":
+            result = tree.copy(transfer, network, args, source, self._task.check_mode, name)
+            result["peer"] = transfer.hosts[self._peer_side(args)].name
+            result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
+            return result
         # the name is the task's, not what the source says: that may be any file of a directory
         name_of_file = os.path.basename(args["src"])
         asked = {"path": args["dest"], "name": name_of_file, "source": source, "force": args["force"]}

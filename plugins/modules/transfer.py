@@ -8,7 +8,7 @@
 
 DOCUMENTATION = r"""
 module: transfer
-short_description: Copy a file of any size from one host to another over a direct TCP connection
+short_description: Copy a file of any size, or a directory, from one host to another over a direct TCP connection
 version_added: 0.1.0
 description:
   - Copies one file between the task's host and its I(peer), which is the controller or any other host of the inventory.
@@ -25,6 +25,9 @@ description:
     ends early is never taken for the file. The new file is renamed only if the stream ended properly, contained the
     announced size, and the source did not change while it was read.
   - Holes of a sparse file are neither sent nor written.
+  - B(Directories.) If O(src) is a directory, everything in it is copied as a tar archive, in place. New files replace
+    old ones one by one, nothing is deleted, and nothing is compared, so the task is always changed. If it fails in the
+    middle, O(dest) has some of the new files. For more, see M(ansible.posix.synchronize).
   - B(To many hosts.) With O(hosts), the file goes from the peer to the first of these hosts, from there to the second,
     and so on. Each host receives it once and sends it once, so copying to forty hosts takes little longer than to one.
 author:
@@ -66,25 +69,31 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows size, time, owner, group and mode, not the content.
+      - Shows size, time, owner, group and mode of a file, not the content. Shows nothing for a directory.
   facts:
     support: none
   idempotent:
-    support: full
+    support: partial
+    details:
+      - A directory is always copied.
   platform:
     platforms: linux
     support: full
 options:
   src:
     description:
-      - The file to copy, on the peer or, with O(direction=pull), on the task's host.
-      - It must be a regular file or a symbolic link to one. A relative path is relative to the login directory or, on
-        the controller, to the directory of the playbook. C(~) is the home directory of the user that reads it.
+      - The file or directory to copy, on the peer or, with O(direction=pull), on the task's host.
+      - With a C(/) at the end, the content of a directory goes to O(dest). Without it, the directory itself is copied
+        into O(dest), under its own name. This is as in rsync.
+      - It must be a regular file, a directory, or a symbolic link to one of them. A relative path is relative to the
+        login directory or, on the controller, to the directory of the playbook. C(~) is the home directory of the user
+        that reads it.
     type: str
     required: true
   dest:
     description:
-      - The file to create or replace, on the task's host or, with O(direction=pull), on the peer.
+      - The file to create or replace, on the task's host or, with O(direction=pull), on the peer. If O(src) is a
+        directory, the directory to copy it to. It is created if its parent directory exists.
       - If it is a directory, or ends with C(/), the file gets the name of O(src) in that directory, which must exist.
         If it is a symbolic link, the file that it points to is replaced. Links of other users in a directory where
         everybody may write, such as C(/tmp), are refused.
@@ -240,9 +249,20 @@ options:
     default: 30
 notes:
   - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible.
-  - The file is one regular file. For a directory, use M(plumbing.socketpipe.pipe) with C(tar), or
-    M(ansible.posix.synchronize).
-  - Hard links to the old file, its access control lists and its extended attributes do not carry over to the new file.
+  - A directory is archived and extracted by GNU tar 1.26 or later or, on a host that has no such program, by Python's
+    C(tarfile). Both can be used together. With GNU tar on both hosts, extended attributes, access control lists and
+    SELinux contexts are copied if both programs support them, and holes of sparse files are neither sent nor written.
+    C(tarfile) copies none of these.
+  - In a directory, files keep their modes and times and, if root extracts them, their owners and groups. These go by
+    name, or by number if there is no such user or group. An existing O(dest) keeps its own owner, group and mode.
+    Hard links within the directory stay hard links, symbolic links are copied as such, and sockets are left out.
+    Other file systems that are mounted in it are included.
+  - A symbolic link at the destination in the place of a directory or file is replaced, not followed.
+  - A file in a directory that changes while it is read makes the task fail.
+  - For a directory, O(owner), O(group), O(mode) other than V(preserve), O(checksum), O(force), O(backup), O(validate),
+    O(resume) and O(hosts) are refused. Use M(ansible.builtin.file) afterwards to change attributes. Room is not
+    checked beforehand. Two transfers to one directory are not kept apart.
+  - Hard links to an old file, its access control lists and its extended attributes do not carry over to the new file.
     Nor do those of O(src).
   - The inventory variables C(socketpipe_address), C(socketpipe_ports) and C(socketpipe_listen) apply as for
     M(plumbing.socketpipe.pipe).
@@ -308,6 +328,14 @@ EXAMPLES = r"""
   become: true
   run_once: true
 
+- name: Copy the content of a directory to a new server
+  plumbing.socketpipe.transfer:
+    src: /srv/www/ # with the slash: its content
+    dest: /srv/www
+    peer: oldserver
+    peer_become: true
+  become: true
+
 - name: Fetch an image over a slow line, and try again if the line breaks
   plumbing.socketpipe.transfer:
     src: /srv/images/disk.raw
@@ -357,7 +385,8 @@ cause:
         - V(changed) - the source changed while it was read, or O(dest) or its directory is no longer that of the look.
         - V(replaced) - O(dest) is the new file, but something failed afterwards. The message says what.
         - V(validation), V(no tool) - O(validate) failed, or there is no such program.
-        - V(incomplete), V(answer) - the stream or the answer of a host is invalid.
+        - V(incomplete), V(answer) - the stream or the answer of a host is invalid, or a directory could not be
+          extracted completely.
         - V(stopped) - with O(hosts), another host failed, which is RV(cause.host).
         - Any other kind is one of RV(plumbing.socketpipe.pipe#module:cause.kind).
       returned: always
@@ -461,6 +490,14 @@ resumed:
   returned: always
   type: int
   sample: 5368709120
+archivers:
+  description:
+    - For a directory, the programs that archive and extract it, of C(source) and C(destination). Otherwise V(none).
+      For a directory, RV(size), RV(mtime), RV(checksum), RV(owner), RV(group), RV(uid), RV(gid) and RV(mode) are
+      V(none).
+  returned: always
+  type: dict
+  sample: {"source": "GNU tar 1.34", "destination": "tarfile of Python 3.9"}
 elapsed:
   description: Seconds that everything took. V(none) in check mode.
   returned: always

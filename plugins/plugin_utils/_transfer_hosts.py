@@ -21,6 +21,7 @@ from ._task_options import OptionError
 from ._transfer_chain import Chain
 from ._transfer_result import SECOND, diff, failed
 from ._transfer_run import SOURCE, STOPPED, Moved, Network
+from ._transfer_tree import check_options
 
 if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
@@ -162,6 +163,8 @@ class ToHosts:
         """Raises Failure if the source cannot be sent."""
         args = self.args
         self.source = self.chain.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
+        if self.source["kind"] == "directory":
+            check_options(args)
         asked = {"path": args["dest"], "name": os.path.basename(args["src"]), "source": self.source}
         asked.update({key: args[key] for key in ("force", "owner", "group", "backup")}, mode=self.mode)
         for end, found in self.chain.ask_each("look-destination", dict.fromkeys(self.outcomes, asked)).items():

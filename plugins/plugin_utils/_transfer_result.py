@@ -18,7 +18,7 @@ SECOND = 10**9
 # fields that a failure has, too
 NOTHING = (
     *("src", "dest", "source_host", "destination_host", "size", "mtime", "checksum", "owner", "group", "uid", "gid"),
-    *("mode", "backup_file", "bytes", "resumed", "link", "run", "elapsed", "peer", "hosts"),
+    *("mode", "backup_file", "bytes", "resumed", "link", "run", "elapsed", "peer", "hosts", "archivers"),
 )
 
 
@@ -62,6 +62,7 @@ def shape(
         "link": moved.link if moved else None,
         "run": moved.run if moved else None,
         "hosts": None,
+        "archivers": None,
     }
 
 

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._end.link import BROKEN
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
-from ..module_utils._run.report import Misfit, optional, record
+from ..module_utils._run.report import Misfit, each, optional, record
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
@@ -40,6 +40,7 @@ PROGRAM = pack(ENTRY, ["_tape/common", "_transfer"], top="socketpipe")
 SOURCE, DESTINATION = "source", "destination"
 SHOWN = "transfer"
 REPLACED = "replaced"  # the kind of a failure after the old file was replaced, as in _transfer/files.py
+CHANGED = "changed"
 STOPPED = "stopped"  # the kind of a failure that only follows another, as in _transfer/files.py
 PATH_MOST = 64 * 1024  # characters
 ADVICE: Advice = {
@@ -64,6 +65,18 @@ def moment(value: Any, where: str) -> int:
     return value
 
 
+def of_kind(kinds: Mapping[str, Callable[[Any, str], Any]]) -> Callable[[Any, str], Any]:
+    """A record whose field ``kind`` tells which one it is."""
+
+    def parse(value: Any, where: str) -> Any:
+        kind = str(value.get("kind")) if isinstance(value, dict) else ""
+        if kind not in kinds:
+            raise Misfit(where)
+        return kinds[kind](value, where)
+
+    return parse
+
+
 FACTS = {
     **dict.fromkeys(("size", "inode", "device", "allocated", "mode", "uid", "gid"), count),
     "mtime": moment,
@@ -74,7 +87,22 @@ WANTED = {"uid": optional(count), "gid": optional(count), "mode": count}
 PART = record({**dict.fromkeys(("size", "inode", "device", "allocated"), count), "mtime": moment, "path": path})
 DO = ("nothing", "settle", "move")
 ANSWERS = {
-    "look-source": record({**FACTS, "path": path, "sha256": optional(text)}),
+    "look-source": of_kind(
+        {
+            "file": record({**FACTS, "kind": text, "path": path, "sha256": optional(text)}),
+            "directory": record({"kind": text, "path": path, "device": count, "inode": count, "archiver": text}),
+        }
+    ),
+    "look-tree": record(
+        {
+            "path": path,
+            "folder": path,
+            "make": each(path, 2),
+            "identity": record({"device": count, "inode": count}),
+            "archiver": text,
+        }
+    ),
+    "receive-tree": record({"warnings": each(text, 5)}),
     "look-destination": record(
         {
             "path": path,
@@ -166,17 +194,25 @@ class Transfer:
 
     def move(self, network: Network, send: Mapping[str, Any], receive: Mapping[str, Any], name: str) -> Moved:
         """Send the file; raises Failure, whose ``started`` tells if the destination may be replaced, and HostError."""
-        sender, sink = self.stage(SOURCE, "send", send), self.stage(DESTINATION, "receive", receive)
+        verdict = self.carry(network, self.stage(SOURCE, "send", send), ("receive", receive), name)
+        if verdict.cause:
+            raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"], verdict.plan.links[0])
+        return self.moved(verdict, "receive")
+
+    def carry(self, network: Network, sender: Command, receive: tuple[str, Mapping[str, Any]], name: str) -> Verdict:
+        """Run the two stages, joined by a link; ``receive``: a command and its request; raises HostError."""
+        sink = self.stage(DESTINATION, *receive)
         sink["blocks"] = True  # it reads all that it asks for, and does not poll
         plan = self.plan(network, {SOURCE: sender, DESTINATION: sink})
-        limit = plan.options.get("rate_limit", 0)
-        progress = Progress(name, network.progress, plan.neighbours(), limit)
-        verdict = conclude(plan, dict(self.hosts), progress, ADVICE)
-        if verdict.cause:
-            raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"], plan.links[0])
+        progress = Progress(name, network.progress, plan.neighbours(), plan.options.get("rate_limit", 0))
+        return conclude(plan, dict(self.hosts), progress, ADVICE)
+
+    def moved(self, verdict: Verdict, command: str) -> Moved:
+        """Of a success; raises Failure."""
         names = {side: host.name for side, host in self.hosts.items()}
-        link = link_result(plan.links[0], names, verdict, limit)
-        return Moved(self.parsed(verdict, DESTINATION, "receive"), link, plan.run)
+        plan = verdict.plan
+        link = link_result(plan.links[0], names, verdict, plan.options.get("rate_limit", 0))
+        return Moved(self.parsed(verdict, DESTINATION, command), link, plan.run)
 
 
 def after_failure(verdict: Verdict, failure: Failure, dest: str, link: Joint) -> Failure:

@@ -684,8 +684,8 @@ def test_names_of_destinations(tmp_path: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "sentence", "kind"), [
-    ("fifo", "fifo is a FIFO: transfer moves regular files", "not a file"),
-    ("socket", "socket is a socket: transfer moves regular files", "not a file"),
+    ("fifo", "fifo is a FIFO: only regular files can be copied or replaced", "not a file"),
+    ("socket", "socket is a socket: only regular files can be copied or replaced", "not a file"),
     ("loop", "loop is a loop of symbolic links", "not a file"),
     ("file/x", "file is not a directory", "not a file"),
     ("none/x", "none: create it first", "not found"),

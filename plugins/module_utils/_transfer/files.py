@@ -97,7 +97,9 @@ def check_regular(path: bytes, found: os.stat_result) -> None:
     """Raises Problem."""
     if not stat.S_ISREG(found.st_mode):
         kind = KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
-        hint = "for a directory, use pipe with tar" if stat.S_ISDIR(found.st_mode) else "transfer moves regular files"
+        hint = "only regular files can be copied or replaced"
+        if stat.S_ISDIR(found.st_mode):
+            hint = "a file does not replace a directory"
         raise Problem("%s is %s" % (shown(path), kind), hint, NOT_A_FILE)
 
 

@@ -8,16 +8,19 @@ from .._tape.common.process import end_on_signals
 
 def run(call: Call) -> None:
     # imported here, after the signal handlers are set
-    from . import chain, look, part, sender, sink
+    from . import chain, look, part, sender, sink, tree
 
     commands = {
-        "look-source": look.look_source,
+        "look-source": tree.look_source,
         "look-destination": look.look_destination,
         "checksum": part.checksum,
         "send": sender.send,
         "receive": sink.receive,
         "receive-along": chain.receive,
         "settle": sink.settle,
+        "look-tree": tree.look_destination,
+        "send-tree": tree.send,
+        "receive-tree": tree.receive,
     }
     answer = commands[call.words[0]](call.input or {})
     if answer is not None:

@@ -9,11 +9,12 @@ import time
 from subprocess import DEVNULL
 
 from ..common import names
+from ..common.gnutar import Tar
 from ..common.names import shown
 from ..common.problem import SETTINGS, Problem
 from .crew import Child, Crew, pipe
 from .filenames import List
-from .gnutar import Tar, TarSays, checksum_argv, complaint
+from .gnutar import TarSays, checksum_argv, complaint
 from .machine import machine_id, same_machine
 from .plan import Plan, other_file_systems, tar_argv
 from .settings import Settings

@@ -7,11 +7,12 @@ import math
 import os
 import tempfile
 
+from ..common.gnutar import Tar
 from ..common.problem import Problem
 from .crew import Child, Crew, pipe
 from .filenames import Found
 from .gate import Gate  # pylint: disable=unused-import  # a type
-from .gnutar import EMPTY, Tar, TarSays, checksum_argv, complaint
+from .gnutar import EMPTY, TarSays, checksum_argv, complaint
 from .record import HIDDEN
 from .target import Target
 

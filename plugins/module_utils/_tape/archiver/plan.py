@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import Any
 
-    from .gnutar import Tar
+    from ..common.gnutar import Tar
 
 # warnings that tar would give for every directory and socket, each night
 SILENT = ("new-directory", "rename-directory", "file-ignored")
