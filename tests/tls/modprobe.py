@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: the plumbing.socketpipe contributors
 """modprobe(8) of a guest: kmod need not be installed on the machine whose files the guest sees.

@@ -40,7 +40,8 @@ def play(folder: Path) -> str:
 def test_it_loads_the_module_and_unloads_it(bare: Guest) -> None:
     assert trial(bare)[0] == 0
     bare.run(["rm", "-f", "/.dockerenv"])  # the machine may be a container, but the guest has a kernel of its own
-    bare.run(["install", "-m", "755", ROOT / "tests" / "tls" / "modprobe.py", MODPROBE])
+    program = (ROOT / "tests" / "tls" / "modprobe.py").read_text(encoding="utf-8")
+    bare.run(["sh", "-c", f"cat >{MODPROBE} && chmod 755 {MODPROBE}"], input=f"#!/usr/bin/python3\n{program}")
     (bare.scratch / "play.yml").write_text(play(bare.scratch), encoding="utf-8")
     (bare.scratch / "look").write_text(LOOK, encoding="utf-8")
     argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml"]
