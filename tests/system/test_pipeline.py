@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.hosts import Fleet
 
+from . import playbook
 from .conftest import make_fleet
 from .playbook import Done
 from .together import At, Play, together
@@ -480,3 +483,30 @@ def test_time_and_rate(done: Done) -> None:
     result = done.of("slow").result
     assert result["stages"][2]["stdout"] == f"{5 * 1024 * 1024}\n"
     assert "h1: stages[0] → stages[1] " in done.stdout, "a line of progress"
+
+
+# -- the controller is gone
+
+
+def test_the_controller_is_killed(fleet: Fleet, work: Path) -> None:
+    """While other hosts talk: their commands end, and the old file stays."""
+    (work / "dest").write_text(OLD, encoding="ascii")
+    chain: list[Any] = [
+        {"host": "h1", "shell": "echo data; exec sleep 600"},
+        {"host": "h2", **COPY},
+        {"host": "h3", "path": f"{work}/dest"},
+    ]
+    started = playbook.start(fleet, pipeline(*chain))
+    eventually(lambda: len(list(work.iterdir())) == 2, started.said)
+    started.kill(group=True)
+    started.wait()
+    shutil.rmtree(playbook.ansible_home(fleet) / "tmp")  # a killed Ansible leaves its own temporary directory
+    eventually(lambda: len(list(work.iterdir())) == 1, lambda: str(list(work.iterdir())))
+    assert (work / "dest").read_text(encoding="ascii") == OLD
+
+
+def eventually(look: Callable[[], bool], complaint: Callable[[], str]) -> None:
+    deadline = time.monotonic() + 60
+    while not look():
+        assert time.monotonic() < deadline, complaint()
+        time.sleep(0.05)
