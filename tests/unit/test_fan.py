@@ -32,6 +32,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
     signal_to,
     stage,
 )
+from ansible_collections.plumbing.socketpipe.tests.unit.test_barrier import DEATHS, told
 
 Launch = Callable[..., Ends]
 BOTH = pytest.mark.parametrize("encryption", ["none", "relay"], indirect=True)
@@ -186,6 +187,26 @@ def test_the_host_of_a_branch_is_killed(launch: Launch, tmp_path: Path, required
         assert results(ends)["lost"]["cause"]["host"] == "host-b"
     else:
         assert never_whole(tmp_path / "good") and ends.cause()["host"] == "host-b"
+    ends.gone()
+
+
+@BOTH
+@pytest.mark.parametrize("moment", ["begun", "ready"])
+def test_until_the_start_every_branch_is_required(launch: Launch, tmp_path: Path, moment: str) -> None:
+    """The host of one dies: nothing starts, and it is the cause, not the link that breaks for that reason."""
+    sinks = [[(end, record(end, tmp_path / end))] for end in "bc"]
+    plan = forked(stage("middle", ["cat"]), *sinks, required=1)
+    plan.add_end("s")
+    plan.add_stage("s", sh("source", "touch %s/begun; echo" % tmp_path))
+    plan.connect("source", "middle")
+    for dialler, target in (("s", "a"), ("a", "s")):
+        plan.reach(dialler, target, ["127.0.0.1"])
+    if ends_module.ENCRYPTION != "none":
+        plan.encrypt(ends_module.make_certificate)
+    ends = launch(plan, DEATHS, told=told("b", die=moment)).wait()
+    assert ends.cause()["msg"] == "on host-b: the end was killed by SIGKILL (was the host out of memory?)"
+    assert not (tmp_path / "c").exists() and (moment == "ready" or not (tmp_path / "begun").exists())
+    assert [entry["ok"] for entry in results(ends).values()] == [False, False]
     ends.gone()
 
 

@@ -123,7 +123,7 @@ class Verdict:
             if found:
                 return found
         suspects = [(cause, where) for _at, cause, where in self._suspects()]
-        if not self.losses:
+        if not self.losses or self._never_began():
             return next((cause for cause, _where in suspects or disagreements(self)), None)
         self.failures = suspects + disagreements(self)
         cause = self.losses.too_many(suspects)
@@ -131,6 +131,14 @@ class Verdict:
             self.excused = self._excused(set(self.losses.lost))
             cause = self.losses.too_many(disagreements(self))
         return cause
+
+    def _never_began(self) -> bool:
+        """Whether a stage before the fork did not start, and no link of its own explains that.
+
+        Until the common start, every branch is required.
+        """
+        common = [said for name, said in self.stages.items() if not self.plan.branch_of(name)]
+        return any(said["started_at"] is None and not said["blame"] for said in common)
 
     def causes_of_branches(self) -> "dict[str, Cause]":
         """The cause of the failure of each branch that is not ok.
