@@ -11,16 +11,17 @@ from tests.system import batch
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import Case
 
-from .catalogue import BARRIER, OF_TIMEOUT
+from .catalogue import BARRIER, OF_TIMEOUT, RUNNING
 from .commands import OLD, Commands
-from .draw import CHAINS, Run
-from .judge import Judged
+from .draw import CHAINS, FORKED, Run
+from .judge import Judged, of_the_rest
 from .judge import judge as judge_stream
 from .machine import CONNECT_TIMEOUT, DEAD_PEER
 from .tasks import TIMEOUT, Tasks
 
 PIPELINE = "plumbing.socketpipe.pipeline"
 PLACE = {0: "first", 1: "middle"}
+SPARE = 'cat > "$1.spare"; rc=$?; echo $rc > "$1.spare-rc"; exit $rc'  # the other branch
 
 
 class Chain(Commands):
@@ -48,14 +49,28 @@ class Chain(Commands):
     def options(self) -> dict[str, Any]:
         stages: list[dict[str, Any]] = [{"name": "source", "argv": self.source()}]
         stages.append({"name": "middle", "argv": self.middle()})
-        stages += [{"name": "next", "cmd": "cat"}] * (len(self.hosts) - 3)
+        stages += [{"name": "next", "cmd": "cat"}] * (self.run.last - 2)
         last = {"path": str(self.file("out"))} if self.to_file else {"argv": self.sink()}
         stages.append({"name": "sink", **last})
-        return {"stages": [{**stage, "host": host} for stage, host in zip(stages, self.hosts, strict=True)]}
+        stages = [{**stage, "host": host} for stage, host in zip(stages, self.hosts)]
+        if self.run.shape in FORKED:
+            spare = {"name": "spare", "host": self.hosts[-1], "argv": ["sh", "-c", SPARE, "sh", str(self.base)]}
+            fork = {
+                "branches": [stages[-1:], [spare]],
+                "branches_required": {"fork": "all", "loose": 1}[self.run.shape],
+            }
+            stages[-1:] = [fork]
+        return {"stages": stages}
 
     def place(self, number: int) -> str:
         """The name of an end in the catalogue, by its number in the chain."""
-        return "last" if number == len(self.hosts) - 1 else PLACE.get(number, "next")
+        return "last" if number == self.run.last else PLACE.get(number, "next")
+
+    def spare(self) -> tuple[str, bool]:
+        """Of the other branch: its exit status, "" if it did not come to its end, and whether it has all."""
+        status, out = self.file("spare-rc"), self.file("spare")
+        whole = out.exists() and out.read_bytes() == self.payload.read_bytes()
+        return status.read_text(encoding="ascii").strip() if status.exists() else "", whole
 
 
 class Chains(Tasks):
@@ -99,8 +114,12 @@ class Chains(Tasks):
 
 def judge(chains: Chains, name: str) -> Judged:
     """As a pipe, and what is true before the start."""
-    judged, chain = judge_stream(chains, name), chains.chains[name]
-    run, outcome = chains.runs[name], chains.outcomes.get(name)
+    chain, run, outcome = chains.chains[name], chains.runs[name], chains.outcomes.get(name)
+    if run.shape == "loose" and name in chains.struck and run.moment in (*RUNNING, "after") and outcome:
+        problems = [*of_the_rest(chains, run), *of_the_branches(chain, outcome.status, outcome.result)]
+        said = str(outcome.result.get("msg", ""))
+        return Judged(run.number, run.fault.name, run.moment, outcome.status, problems, said)
+    judged = judge_stream(chains, name)
     problems = list(judged.problems)
     content = chain.file("out").read_bytes()
     if chain.to_file:
@@ -113,16 +132,30 @@ def judge(chains: Chains, name: str) -> Judged:
             problems.append(f"left beside the destination: {beside}")
     if run.moment in BARRIER and run.fault.name == "kill middle end" and outcome and outcome.status == "failed":
         problems += before_the_start(run, chain)
+    if run.shape in FORKED:
+        status, whole = chain.spare()
+        if outcome and outcome.status == "ok" and not whole:
+            problems.append("it is ok, and a branch has not got everything")
+        if status == "0" and not whole:
+            problems.append("a branch ended well on a stream that was not whole")
     judged.problems[:] = problems
     return judged
 
 
+def of_the_branches(chain: Chain, status: str, result: dict[str, Any]) -> list[str]:
+    """One has been hit, and the other is enough."""
+    said = {branch["name"]: branch["ok"] for branch in result.get("branches") or ()}
+    if (status, said) != ("ok", {"sink": False, "spare": True}):
+        return [f"it is {status}, with the branches {said}: {result.get('msg')}"]
+    return [] if chain.spare() == ("0", True) else ["a branch is ok, and has not got everything"]
+
+
 def before_the_start(run: Run, chain: Chain) -> list[str]:
-    """Who was held there, and killed, has passed nothing on; at "go" the first end may have started its stage.
+    """Who was held there, and killed, has passed nothing on; once it has been ready, the first end may start its stage.
 
     Any other death has to be noticed first, and the start goes on meanwhile.
     """
-    started = {"source": run.moment != "go" and chain.file("begun").exists()}
+    started = {"source": run.moment == "made" and chain.file("begun").exists()}
     started["sink"] = chain.file("started").exists() or not chain.untouched()
     return [
         f"it has failed before the common start, and its {stage} had started" for stage in started if started[stage]

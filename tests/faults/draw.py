@@ -79,7 +79,11 @@ CHAINS = {
     "between": ("h2", "h1", "h3"),
     "to": ("h3", "h1", "localhost"),
     "long": ("h2", "h1", "h3", "localhost"),
+    # the last two are branches; in the second of these shapes, one of them is enough
+    "fork": ("h2", "h1", "h3", "localhost"),
+    "loose": ("h2", "h1", "h3", "localhost"),
 }
+FORKED = ("fork", "loose")
 # "path": the last stage is no command, but a file that is written
 PIPELINE = Kind(
     "pipeline",
@@ -124,6 +128,11 @@ class Run:
             self.name if host == "h1" else host if host == "localhost" else f"{self.name}-{host}"
             for host in CHAINS[self.shape]
         )
+
+    @property
+    def last(self) -> int:
+        """The place of the sink in a chain."""
+        return 2 if self.shape in FORKED else len(self.hosts) - 1
 
     @property
     def stages(self) -> dict[str, str]:
@@ -179,6 +188,8 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         shape = chance.choice([shape for shape in ("through", "beside") if shape in kind.shapes])
     if fault.victim.startswith("tail"):
         shape = "chain"
+    if shape == "loose" and not of_branch(fault):
+        shape = "fork"
     if fault.name == "hidden holds":
         shape = "pull"  # the source must be where there is another Python
     return Run(
@@ -194,6 +205,11 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         # the last draw: without it the runs are what they were
         encrypted=chance.random() < ENCRYPTED or fault.victim in RELAYS,
     )
+
+
+def of_branch(fault: Fault) -> bool:
+    """Whether it hits one branch, and nothing else."""
+    return fault.victim == "sink" or fault.victim.startswith("last ")
 
 
 def chosen(seed: int, count: int, kind: Kind, words: list[str]) -> list[list[Run]]:

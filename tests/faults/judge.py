@@ -119,7 +119,7 @@ def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
 
 def blame(run: Run, cause: dict[str, Any]) -> list[str]:
     if run.fault.blamed in PLACES and run.kind == "pipeline" and run.fault.victim not in STAGES:
-        host = run.hosts[{"first": 0, "middle": 1, "last": -1}[run.fault.blamed]]
+        host = run.hosts[{"first": 0, "middle": 1, "last": run.last}[run.fault.blamed]]
         return [] if cause["host"] == host else [f"{cause['host']} is blamed, not {host}: {cause['msg']}"]
     if run.fault.blamed in ("remote", "peer"):
         if run.command:

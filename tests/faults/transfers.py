@@ -124,6 +124,7 @@ class Transfers(Tasks):
     def run_again(self, names: list[str]) -> None:
         for name in names:
             self.moves[name].file("go").touch()
+            self.moves[name].at(self.fleet, "filler").unlink(missing_ok=True)
         cases = {name: self.case(name, PLAIN) for name in names}
         done = batch.finish(batch.start(self.fleet, cases, more=self.peers(PLAIN), env=self.env), 240)
         for name in names:
@@ -153,7 +154,7 @@ def judge(batch: Transfers, name: str) -> Judged:
         problems += [f"{sink}: {problem}" for problem in said]
     if struck:
         problems += of_the_outcome(batch, run, outcome)
-    elif outcome.status != "ok":
+    elif outcome.status != "ok" and run.fault.name not in OF_TIMEOUT:
         problems.append(f"nothing has hit it, but it is {outcome.status}: {outcome.result.get('msg')}")
     verdict = outcome.status if struck else f"{outcome.status}, missed"
     return Judged(run.number, run.fault.name, run.moment, verdict, problems, str(outcome.result.get("msg", "")))
@@ -211,7 +212,8 @@ def of_the_outcome(batch: Transfers, run: Run, outcome: Outcome) -> list[str]:
     late = run.moment in OF_TRANSFER[OF_TRANSFER.index("last") :] and (batch.together or fault.victim)
     move = batch.moves[run.name]
     # a source that is not held itself may have sent all before it is hit
-    certain = not late and not move.release and (fault.victim != "source" or move.hooked("source"))
+    sent = not move.hooked("source") and (batch.together or fault.victim == "source")
+    certain = not late and not move.release and not sent
     if fault.outcome != status and (certain or fault.outcome == "ok"):
         return [f"it is {status}, not {fault.outcome}: {result.get('msg')}"]
     cause = result.get("cause") or {}
