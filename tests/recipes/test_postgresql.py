@@ -21,6 +21,7 @@ from .site import PATIENCE, Site, missing, slowly, wait_until
 PAGE = recipe("PostgreSQL")
 ARCHIVE, SQL, FILE = PAGE.plays
 [TAPE] = recipe("A chain", "topologies").plays
+[BOTH] = recipe("A fork", "topologies").plays
 KILLED, REFUSED, SQL_KILLED, *FILE_MESSAGES = PAGE.messages
 IDS = ["pg_restore", "psql"]
 HOME = "/var/lib/postgresql"
@@ -157,13 +158,32 @@ def test_a_dump_that_is_not_stored_leaves_the_last_one(site: Site) -> None:
     assert site.sh("store", "ls -A /srv/dumps && cat /srv/dumps/shop.zst") == "shop.zst\nyesterday"
 
 
+def taped(play: dict[str, Any], file: str) -> dict[str, Any]:
+    """The same play, with a file in place of the tape."""
+    changed: dict[str, Any] = json.loads(json.dumps(play).replace("/dev/nst0", file))
+    return changed
+
+
 def test_a_dump_is_stored(site: Site) -> None:
-    """Also on the tape of the guide Topologies, which is a file here."""
-    tape = json.loads(json.dumps(TAPE).replace("/dev/nst0", "/srv/dumps/tape"))
-    site.run(FILE, tape)
+    """Also on the tape of the guide Topologies."""
+    site.run(FILE, taped(TAPE, "/srv/dumps/tape"))
     assert site.sh("store", "ls -A /srv/dumps") == "shop.zst\ntape"
-    for name in ("shop.zst", "tape"):
+    stored(site, "shop.zst", "tape")
+
+
+def stored(site: Site, *names: str) -> None:
+    for name in names:
         assert site.sh("store", f"zstd -dc </srv/dumps/{name} | pg_restore --file=- | grep -c ^xxx") == str(ROWS)
+
+
+def test_a_dump_is_stored_twice_or_at_least_once(site: Site) -> None:
+    site.sh("store", "rm -f /srv/dumps/*")
+    [disk] = site.run(taped(BOTH, "/srv/none/tape"), rc=2).of("Dump, compress and write twice").result["branches"][1:]
+    assert disk["ok"]
+    stored(site, "shop.zst")
+    site.sh("store", "rm /srv/dumps/*")
+    site.run(taped(BOTH, "/srv/dumps/tape"))
+    stored(site, "shop.zst", "tape")
 
 
 def test_several_streams_are_left_out_for_a_reason(site: Site) -> None:
