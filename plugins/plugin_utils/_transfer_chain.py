@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run.disagreement import link_cause
 from ..module_utils._run.launch import LOST_EARLY
-from ..module_utils._run.plan import Plan
+from ..module_utils._run.plan import LATER_STALL, Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
@@ -50,6 +50,14 @@ class Along(TaskRun):
         return {*ends[ends.index(end) :]}
 
 
+class ChainPlan(Plan):
+    """A plan in which each host notices a stall later than those behind it, and so drops them rather than stops."""
+
+    def stall_timeout(self, link: Joint) -> int:
+        seconds: int = super().stall_timeout(link)
+        return seconds + LATER_STALL * (len(self.links) - 1 - link["index"]) if seconds else 0
+
+
 class Chain(Transfer):
     """The source, and the hosts that get its file, in the order of the task; each is an end of its own."""
 
@@ -77,7 +85,7 @@ class Chain(Transfer):
 
     def chained(self, network: Network, stages: Mapping[str, Command]) -> Plan:
         """The plan for these stages, each of which writes to the next; raises HostError."""
-        plan = Plan(network.options)
+        plan = ChainPlan(network.options)
         for end, stage in stages.items():
             sample = SAMPLE if network.progress and self.hosts[end].executor is None else 0.0
             plan.add_end(end, sample=sample)

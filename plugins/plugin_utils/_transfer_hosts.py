@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ansible import context as command_line
 from ansible.module_utils.parsing.convert_bool import boolean
 
+from ..module_utils._end.wire import bounded
 from ..module_utils._run.words import printable
 from . import _hosts as hosts_of
 from ._connections import HostError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ._transfer_options import TransferArgs
 
 NAMED = 5  # hosts that a message names
+MSGS_MOST = 48 * 1024  # characters of the messages of all hosts in a result, which an event contains twice
+MSG_LEAST = 100  # characters of the message of a host
 EVERYWHERE = (
     "transfer: this task runs on each of %d hosts, and sends the file to all of hosts each time: add run_once: true"
 )
@@ -110,8 +113,11 @@ class Outcome:
     def fail(self, failure: Failure) -> None:
         self.failure, self.changed = failure, failure.started
 
-    def shape(self) -> dict[str, Any]:
+    def shape(self, most: int) -> dict[str, Any]:
+        """``most``: characters of its message."""
         cause = self.failure and cause_of(self.failure, self.name)
+        if cause:
+            cause["msg"] = bounded(cause["msg"], most, last=False)
         return {
             "ok": not self.failure,
             "changed": self.changed,
@@ -228,7 +234,9 @@ class ToHosts:
         return result
 
     def hosts(self) -> dict[str, Any]:
-        return {each.name: each.shape() for each in self.outcomes.values()}
+        bad = sum(1 for each in self.outcomes.values() if each.failure)
+        most = max(MSG_LEAST, MSGS_MOST // max(1, bad))
+        return {each.name: each.shape(most) for each in self.outcomes.values()}
 
     def failed(self) -> dict[str, Any]:
         """The message names the hosts, and has the failure that came first, or that of the first of them."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -356,6 +357,44 @@ def test_who_is_to_blame(cause: dict[str, Any], stopped: list[str], expected: di
 ])  # fmt: skip
 def test_a_message_names_five_hosts_at_most(count: int, sentence: str) -> None:
     assert _transfer_hosts.named({f"h{number}": Failure("no room", "full") for number in range(count)}) == sentence
+
+
+def test_a_result_of_many_hosts_is_small() -> None:
+    """Below 200 KB, though an event of ansible-runner has it twice."""
+    names = [f"host{number}" for number in range(300)]
+    hosts: Any = {"source": SimpleNamespace(name="h0"), **{name: SimpleNamespace(name=name) for name in names}}
+    many = _transfer_hosts.ToHosts(_transfer_chain.Chain(hosts, {}), cast(Any, None), cast(Any, None), None)
+    many.source = {"path": "/source"}
+    for each in many.outcomes.values():
+        each.fail(Failure("unreachable", 'no "end" could be started: ' + "x" * 4000, each.name))
+    result = many.failed()
+    assert len(json.dumps(json.dumps(result))) + len(json.dumps(result)) < 200_000
+    assert result["msg"].startswith("300 of 300 hosts failed, host0 (unreachable), ")
+    assert result["cause"]["msg"] == 'no "end" could be started: ' + "x" * 4000
+    assert result["hosts"]["host299"]["cause"]["msg"].startswith('no "end" could')
+
+
+@pytest.mark.parametrize(("end", "report", "lived", "expected"), [
+    ("source", None, 60, ["source", *ENDS]),
+    ("d1", {"links": []}, 1, ENDS),
+    ("d3", {"links": []}, 1, ["d3", "d4"]),
+    ("d3", None, 60, ["d3", "d4"]),
+    ("d3", None, 1, ["source", *ENDS]),
+])  # fmt: skip
+def test_which_ends_a_failure_stops(end: str, report: Any, lived: float, expected: list[str]) -> None:
+    """All, if it comes before the common start."""
+    along = object.__new__(_transfer_chain.Along)
+    along.plan = cast(Any, SimpleNamespace(ends=dict.fromkeys(["source", *ENDS])))
+    along.launches = {end: cast(Any, SimpleNamespace(report=report, lived=lived))}
+    assert along.depending(end) == set(expected)
+
+
+def test_who_notices_a_stall_first() -> None:
+    plan = _transfer_chain.ChainPlan({"stall_timeout": 60})
+    plan.links = [cast(Any, {"index": number, "destination": "d"}) for number in range(3)]
+    assert [plan.stall_timeout(link) for link in plan.links] == [70, 65, 60]
+    plan.options = {}
+    assert [plan.stall_timeout(link) for link in plan.links] == [0, 0, 0]
 
 
 def test_what_both_sides_know() -> None:
