@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run.disagreement import link_cause
-from ..module_utils._run.launch import LOST_EARLY
 from ..module_utils._run.plan import LATER_STALL, Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
@@ -44,9 +43,7 @@ class Along(TaskRun):
     """A run along a chain; the failure of an end stops those behind it, not those before it."""
 
     def depending(self, end: str) -> set[str]:
-        launch, ends = self.launches[end], [*self.plan.ends]
-        if not launch.report and launch.lived < LOST_EARLY:  # it never began, so nothing can start
-            return {*ends}
+        ends = [*self.plan.ends]
         return {*ends[ends.index(end) :]}
 
 
