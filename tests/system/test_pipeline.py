@@ -408,7 +408,9 @@ def test_users(done: Done) -> None:
     assert found["delegated"] == ["root task", "root none", "root task", "root none"]
     links = done.of("users").result["links"]
     assert all(link["bytes"] for link in links), "each user is an end of its own"
-    loopback = {link["source_address"].split(":")[0] for link in links if link["source_host"] == "su2"} & {"127.0.0.1"}
+    loopback = {link["source_address"].split(":", maxsplit=1)[0] for link in links if link["source_host"] == "su2"} & {
+        "127.0.0.1"
+    }
     assert loopback, "two users of one host are joined over loopback"
     assert [stage["host"] for stage in done.of("delegated").result["stages"]] == ["su2", "su1", "su2", "localhost"]
 

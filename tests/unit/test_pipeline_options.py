@@ -129,7 +129,7 @@ def test_what_cannot_be_meant(items: list[Any], sentence: str) -> None:
 
 def test_a_warning_names_the_stage() -> None:
     _stages, warnings = parse_pipeline([HERE, {"name": "x", "shell": "cat | cat"}])
-    assert [warning.split(":")[0] for warning in warnings] == ["stages[1]"]
+    assert [warning.split(":", maxsplit=1)[0] for warning in warnings] == ["stages[1]"]
 
 
 # -- ends
