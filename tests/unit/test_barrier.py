@@ -171,9 +171,13 @@ def test_time_before_the_start_is_no_stall(launch: Launch, tmp_path: Path) -> No
 def test_an_end_that_falls_silent_before_the_start_is_a_stall(launch: Launch, tmp_path: Path) -> None:
     """It has made its links and says nothing, or somebody in between holds what it says."""
     hold = tmp_path / "hold"
-    limit: Change = ("barrier", "time.monotonic() + patience", "time.monotonic() + 0.5")
+    late = "not gate.heard and now >= self.rests_until"
+    limits: list[Change] = [
+        ("barrier", "time.monotonic() + patience", "time.monotonic() + 0.5"),
+        ("barrier", late, late + " and any(each.heard for each in self.below)"),  # however slow the others are
+    ]
     told_to = told("c", hold=str(hold))
-    ends = launch(tree(tmp_path, stall_timeout=1), [*DEATHS, limit], patience=HASTY, told=told_to)
+    ends = launch(tree(tmp_path, stall_timeout=1), [*DEATHS, *limits], patience=HASTY, told=told_to)
     ends.processes["a"].wait(LONG)
     hold.touch()
     cause = ends.wait().cause()
