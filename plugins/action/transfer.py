@@ -49,6 +49,7 @@ class ActionModule(ActionBase):
     _supports_async = False
     _supports_check_mode = True
     _supports_diff = True
+    _peer: str | None = None  # as soon as it is known
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         task_vars = task_vars or {}
@@ -66,6 +67,7 @@ class ActionModule(ActionBase):
             if exc.kind == "unreachable" and exc.host == name:
                 raise AnsibleConnectionFailure(exc.text) from None
             result = failed(exc.kind, exc.msg, exc.host, exc.started)
+        result["peer"] = self._peer
         if self._task.no_log:
             hide(result)
         return result
@@ -86,7 +88,6 @@ class ActionModule(ActionBase):
         source = transfer.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
         if source["kind"] == "directory":
             result = tree.copy(transfer, network, args, source, self._task.check_mode, name)
-            result["peer"] = transfer.hosts[self._peer_side(args)].name
             result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
             return result
         # the name is the task's, not what the source says: that may be any file of a directory
@@ -109,7 +110,7 @@ class ActionModule(ActionBase):
                 moved = transfer.move(network, sent, given, name)
                 after, backup = moved.answer, moved.answer["backup"]
         result = shape(transfer, source, look, after, moved)
-        result.update(peer=transfer.hosts[self._peer_side(args)].name, backup_file=printable(backup) or None)
+        result["backup_file"] = printable(backup) or None
         result["resumed"] = start if args["resume"] else None
         result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
         if self._task.diff and look["do"] != "nothing":
@@ -127,6 +128,7 @@ class ActionModule(ActionBase):
         if warning:
             display.warning(warning)
         peer = hosts_of.other(self, args["peer"], task_vars, args["peer_become"], args["peer_become_user"])
+        self._peer = peer.name
         chain = many.chain_of(self, peer, args["hosts"] or [], task_vars)
         return many.ToHosts(chain, network, args, mode).run(name, self._task.check_mode, self._task.diff)
 
@@ -147,6 +149,7 @@ class ActionModule(ActionBase):
         """Raises HostError."""
         own = hosts_of.of_task(self, name, task_vars)
         peer = hosts_of.other(self, args["peer"], task_vars, args["peer_become"], args["peer_become_user"])
+        self._peer = peer.name
         environments: dict[str, dict[str, str]] = {SOURCE: {}, DESTINATION: {}}
         if args["direction"] == "push":
             environments[DESTINATION] = hosts_of.environment_of(self)

@@ -404,7 +404,8 @@ cause:
       sample: "h1: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
 src:
   description:
-    - The absolute path of the source. After a failure, this and all values below are V(none), except RV(hosts).
+    - The absolute path of the source. After a failure, this and all values below are V(none), except RV(peer) and
+      RV(hosts).
   returned: always
   type: str
   sample: /var/lib/libvirt/images/gold.qcow2
@@ -424,7 +425,7 @@ destination_host:
   type: str
   sample: h1
 peer:
-  description: Which of the two is the peer.
+  description: Which of the two is the peer. V(none) if the options are invalid.
   returned: always
   type: str
   sample: image1

@@ -241,6 +241,8 @@ def test_what_cannot_be_moved(done: Done, work: Path) -> None:
         "peer": ("options", "peer: there is no host 'h7' in the inventory"),
     }
     assert not any(each.result["changed"] for each in done.outcomes)
+    peers = {each.task: each.result["peer"] for each in done.outcomes}
+    assert peers == {**dict.fromkeys(peers, "h2"), "mode": None, "validate": None, "peer": None, "unreachable": "gone"}
     assert (work / "dest").read_text(encoding="ascii") == OLD
     assert names(work) == ["dangling", "dest", "fifo", "loop", "source"]
 

@@ -580,6 +580,7 @@ def test_what_has_to_be_done(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.parametrize(("one", "other", "same"), [
     (5_000_000_001, 5_000_000_001, True), (5_000_000_000, 5_000_000_001, True), (5_999_999_999, 5_000_000_000, True),
     (5_000_000_002, 5_000_000_001, False), (5_000_000_000, 6_000_000_000, False),
+    (4_000_000_000, 5_999_999_999, True), (4_000_000_001, 5_999_999_999, False), (4_000_000_000, 6_000_000_000, False),
     (5_123_456_700, 5_123_456_789, True), (5_120_000_000, 5_123_456_789, True), (5_123_456_780, 5_123_456_789, False),
 ])  # fmt: skip
 def test_times_of_coarse_file_systems(one: int, other: int, same: bool) -> None:

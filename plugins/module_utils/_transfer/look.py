@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 # FS_IOC_GETFLAGS of linux/fs.h is declared with a long, though the kernel writes an int
 GET_FLAGS = 0x80086601 if array.array("l").itemsize == 8 else 0x80046601
 FLAGS = {0x10: "immutable", 0x20: "append-only"}  # FS_IMMUTABLE_FL, FS_APPEND_FL
-GRAINS = (100, 1000, 10**6, 10**7, 10**9)  # nanoseconds: NTFS and CIFS, UDF, FUSE, exFAT, ext3
+GRAINS = (100, 1000, 10**6, 10**7, 10**9, 2 * 10**9)  # nanoseconds: NTFS and CIFS, UDF, FUSE, exFAT, ext3, FAT
 BACKUP_ADDS = len(".2026-11-26@02:00:10~")  # bytes
 NO_ID = 2**32 - 1  # chown(2) leaves the owner or group alone
 
