@@ -20,7 +20,7 @@ from tests.hosts import Fleet
 from tests.system import playbook
 
 from .shaping import shaped
-from .throughput import sink_rate, source, spread
+from .throughput import COPIED, sink_rate, source, spread
 
 PIPELINE = "plumbing.socketpipe.pipeline"
 BLOCK = 256 * 1024
@@ -73,47 +73,46 @@ def sinks(many: int) -> list[str]:
 
 
 def branches(fleet: Fleet, many: int, total: int) -> float:
-    """Seconds of a pipeline whose source, on the controller, has that many branches."""
+    """A pipeline whose source, on the controller, has that many branches."""
     ends = [[{"host": name, "cmd": f"dd of=/dev/null bs={BLOCK}"}] for name in sinks(many)]
     stages = [{"host": "localhost", "cmd": source(BLOCK, total)}, {"branches": ends}]
-    return elapsed(playbook.run(fleet, {PIPELINE: {"stages": stages}}, hosts="h1", timeout=LATE).results)
+    done = playbook.run(fleet, {PIPELINE: {"stages": stages}}, hosts="h1", timeout=LATE)
+    return slowest([stage.get("stderr") or "" for stage in done.result["stages"]])
 
 
 def pipes(fleet: Fleet, many: int, total: int) -> float:
-    """That many tasks at once, each with a source of its own: the longest."""
+    """That many tasks at once, each with a source of its own."""
     task = playbook.pipe(input=source(BLOCK, total), remote=f"dd of=/dev/null bs={BLOCK}")
     args = ["--forks", str(many)]
-    return elapsed(playbook.run(fleet, task, hosts=",".join(sinks(many)), args=args, timeout=LATE).results)
+    done = playbook.run(fleet, task, hosts=",".join(sinks(many)), args=args, timeout=LATE)
+    return slowest([result["stages"][-1]["stderr"] for result in done.results])
 
 
-def elapsed(results: list[dict[str, Any]]) -> float:
-    """Of the streams, without the logins."""
-    return max(float(stage["elapsed"]) for result in results for stage in result["stages"])
+def slowest(said: list[str]) -> float:
+    """Seconds by the clock of the slowest dd, which is the same for all ways: without logins and starts."""
+    return max(float(seconds) for text in said for _bytes, seconds in COPIED.findall(text))
 
 
 def mbuffer(fleet: Fleet, many: int, total: int) -> float:
     port, hosts = next(_ports), [fleet[name] for name in sinks(many)]
     serve = f"mbuffer -q -s {BLOCK} -I {port} | dd of=/dev/null bs={BLOCK}"
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(host.popen(["sh", "-c", serve], stderr=subprocess.DEVNULL)) for host in hosts]
+        servers = [stack.enter_context(host.popen(["sh", "-c", serve], stderr=subprocess.PIPE)) for host in hosts]
         deadline = time.monotonic() + 30
         while not all(any(f":{port}" in line for line in host.listeners()) for host in hosts):
             if time.monotonic() > deadline:
                 raise RuntimeError("mbuffer does not listen")
             time.sleep(0.02)
         targets = " ".join(f"-O {host.address}:{port}" for host in hosts)
-        began = time.monotonic()
         fleet.controller.run(["sh", "-c", f"{source(BLOCK, total)} | mbuffer -q -s {BLOCK} {targets}"], timeout=LATE)
-        for server in servers:
-            server.wait(LATE)
-        return time.monotonic() - began
+        return slowest([server.communicate(timeout=LATE)[1] for server in servers])
 
 
 WAYS: dict[str, Callable[[Fleet, int, int], float]] = {"branches": branches, "pipes": pipes, "mbuffer": mbuffer}
 
 
 def fans(fleet: Fleet, rounds: int) -> str:
-    """GB/s that arrive at all hosts together; the controller's line is shared by them."""
+    """GB/s to all hosts together, until the slowest has all; the controller's line is shared by them."""
     missing = {} if shutil.which("mbuffer") else {"mbuffer": "mbuffer is not installed"}
     ways = [way for way in WAYS if way not in missing]
     lines = ["| line, hosts | " + " | ".join(f"{way}, GB/s" for way in ways)]

@@ -212,7 +212,8 @@ def of_the_outcome(batch: Transfers, run: Run, outcome: Outcome) -> list[str]:
     late = run.moment in OF_TRANSFER[OF_TRANSFER.index("last") :] and (batch.together or fault.victim)
     move = batch.moves[run.name]
     # a source that is not held itself may have sent all before it is hit
-    sent = not move.hooked("source") and (batch.together or fault.victim == "source")
+    of_source = fault.victim == "source" or fault.name.startswith("source ")
+    sent = not move.hooked("source") and (batch.together or of_source)
     certain = not late and not move.release and not sent
     if fault.outcome != status and (certain or fault.outcome == "ok"):
         return [f"it is {status}, not {fault.outcome}: {result.get('msg')}"]
