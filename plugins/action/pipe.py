@@ -18,6 +18,15 @@ from ..module_utils._run.result import refused, summary
 from ..module_utils._run.verdict import Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
+from ..plugin_utils._task_job import (
+    async_dir,
+    cancel_job,
+    check_detachable,
+    check_name,
+    job_of,
+    leave_result,
+    start_job,
+)
 from ..plugin_utils._task_options import (
     PIPE_SPEC,
     OptionError,
@@ -27,7 +36,7 @@ from ..plugin_utils._task_options import (
     parse_stages,
     settings,
 )
-from ..plugin_utils._task_refusal import ASYNC, about_host, hide
+from ..plugin_utils._task_refusal import about_host, hide
 from ..plugin_utils._task_result import concluded, not_run, preflight
 from ..plugin_utils._task_run import TaskRun, encrypt
 from ..plugin_utils._task_script import script_reader
@@ -47,40 +56,47 @@ class ActionModule(ActionBase):
     """Joins a command on the task's host to commands on the peer with direct TCP sockets."""
 
     TRANSFERS_FILES = False
-    _supports_async = False
+    _supports_async = True
     _supports_check_mode = True
     _supports_diff = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = {**self._result(tmp, task_vars)}
-        if self._task.no_log:
+        if self._task.no_log and "cause" in result:
             hide(result)
         return result
 
-    def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> Result:
+    def _result(self, tmp: str | None, task_vars: dict[str, Any] | None) -> Any:
         task_vars = task_vars or {}
         name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
-        if self._task.async_val:
-            return refused(ASYNC % "pipe", name)
         super().run(tmp, task_vars)
         try:
             check_given(self._task, "encryption")
             args: PipeArgs = self.validate_argument_spec(argument_spec=PIPE_SPEC)[1]
+            if args["cancel"] is not None:
+                return self._cancel(name, args["cancel"], args, task_vars)
             fact = fact_name(args["fact"])
             plan, warnings = self._plan(args)
             hosts = self._hosts(name, args, task_vars)
             self._reach(plan, hosts, args)
+            names = {end: host.name for end, host in hosts.items()}
+            if self._task.async_val:
+                check_detachable(args["preflight"], args["encryption"])
+                plan.detach(REMOTE, job_of(self, names, names[PEER], fact))
         except HostError as exc:
             return refused(about_host(exc), name)
         except (OptionError, AnsibleActionFail) as exc:
             return refused(str(exc), name)
-        names = {end: host.name for end, host in hosts.items()}
         for warning in warnings:
             display.warning(warning)
         if self._task.check_mode:
             checked = f"between {names[PEER]} and {names[REMOTE]}" if args["preflight"] else ""
             result = not_run(plan, names, checked)
             result["peer"] = names[PEER]
+            if self._task.async_val:
+                result = leave_result(hosts[REMOTE], plan, async_dir(self), result)
+        elif self._task.async_val:
+            result = start_job(plan, hosts, names)
         else:
             result = self._execute(plan, hosts, names, args)
             result["peer"] = names[PEER]
@@ -88,8 +104,23 @@ class ActionModule(ActionBase):
                 result["ansible_facts"] = {fact: summary(result)}
         return result
 
+    def _cancel(self, name: str, job: str, args: PipeArgs, task_vars: dict[str, Any]) -> Any:
+        """Stop a run that an earlier task has started."""
+        others = [option for option in ("input", "remote", "output") if args.get(option) is not None]
+        if others or self._task.async_val:
+            raise OptionError(
+                f"cancel: it stops a job and runs no command, so leave out {', '.join(others) or 'async'}"
+            )
+        check_name(job)
+        host = hosts_of.of_task(self, name, task_vars)
+        if self._task.check_mode:
+            return {"changed": True, "msg": f"would stop the job {job} on {host.name}"}
+        return cancel_job(host, async_dir(self), job)
+
     def _plan(self, args: PipeArgs) -> tuple[Plan, list[str]]:
         """A plan with stages and links, and warnings; the addresses follow when the hosts are known."""
+        if args["remote"] is None:
+            raise OptionError("remote is required: the command on the task's host")
         if args["input"] is None and args["output"] is None:
             raise OptionError("input or output is required: the command on the peer to join remote to")
         given = {"input": args["input"], "remote": args["remote"], "output": args["output"]}

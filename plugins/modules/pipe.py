@@ -54,11 +54,15 @@ attributes:
   action:
     support: full
   async:
-    support: none
+    support: full
     details:
-      - An end stops everything if the connection that started it is lost, so that nothing outlives the task.
-        An asynchronous task has no such connection.
-      - To run many tasks at once, raise C(forks) or use the C(free) strategy. To limit a long task, use its C(timeout).
+      - Without C(async), nothing outlives the task. With it, the run goes on if the playbook or the controller dies,
+        and the task's host keeps the result, in the directory that the C(async_dir) option of the shell plugin names.
+        Ansible polls it, or M(ansible.builtin.async_status) reads it later, also from another playbook.
+      - C(async) is a limit in seconds. A run that takes longer is stopped, and fails.
+      - A side on the controller lives as long as the controller.
+      - It is not possible with O(preflight) and O(encryption).
+      - To stop such a run, use O(cancel).
   become:
     support: full
     details:
@@ -127,8 +131,8 @@ options:
       - "C(creates) (a path) - If this exists on the command's host, the whole task is skipped.
         A relative path is looked up in C(chdir). Wildcards are allowed. C(~) has no special meaning."
       - "C(removes) (a path) - If this does not exist on the command's host, the whole task is skipped."
+      - Required, unless O(cancel) is set.
     type: raw
-    required: true
   input:
     description:
       - The command on the peer that writes to O(remote), in the same forms as O(remote).
@@ -288,6 +292,14 @@ options:
         The registered result (C(ansible_failed_result) in a C(rescue)) is authoritative.
     type: raw
     default: socketpipe
+  cancel:
+    description:
+      - Stops a run that an earlier task has started with C(async). The value is its RV(ansible_job_id).
+      - The task must have the same host, C(become) user and C(async_dir). It runs no command, so leave out O(remote),
+        O(input) and O(output). It waits until all commands of the run have ended.
+      - The run fails, and so does a task that polls for it.
+    type: str
+    version_added: 0.1.0
 notes:
   - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible. Nothing is left there.
   - Each link is one TCP connection, and carries data one way.
@@ -410,6 +422,23 @@ EXAMPLES = r"""
     ports: 5000-5010
     preflight: true
 
+- name: Start a long backup that goes on if this playbook ends
+  plumbing.socketpipe.pipe:
+    remote: tar cf - /srv
+    output: dd of=/backup/srv.tar
+    peer: tapehost
+  async: 36000
+  poll: 0
+  register: backup
+
+- name: Wait for it
+  ansible.builtin.async_status:
+    jid: "{{ backup.ansible_job_id }}"
+  register: backup_result
+  until: backup_result is finished
+  retries: 1000
+  delay: 30
+
 - name: Set options once for all tasks of a play or block, here those that pipe and transfer both have
   module_defaults:
     group/plumbing.socketpipe.all:
@@ -466,6 +495,7 @@ cause:
         - V(no tls), V(relay) - the TLS of the hosts has nothing in common, or a process that encrypts has failed.
         - V(link), V(stage) - the two sides of a link do not agree, or a command did not finish.
         - V(end) - the end on a host was killed or lost.
+        - V(stopped) - a run with C(async) was cancelled, or took too long.
         - V(not connected) - no link within O(connect_timeout).
         - V(refused) - an end cannot do its part, for example because a command does not exist.
         - V(no python), V(no become), V(unreachable), V(launch) - no end could be started on a host.
@@ -715,6 +745,45 @@ left_running:
   type: list
   elements: str
   sample: ["db1: 4711 ssh-agent"]
+ansible_job_id:
+  description: The identifier of a run that outlives the task, the same as its RV(run).
+  returned: with C(async), or with O(cancel)
+  type: str
+  sample: 5f0c8d0e6a5b4c3d9e8f7a6b5c4d3e2f
+results_file:
+  description: The file on the task's host in which that run shows its state, and at last its result.
+  returned: with C(async), or with O(cancel)
+  type: str
+  sample: /root/.ansible_async/5f0c8d0e6a5b4c3d9e8f7a6b5c4d3e2f
+progress:
+  description: How far that run is, about every five seconds.
+  returned: by M(ansible.builtin.async_status), while it runs
+  type: dict
+  contains:
+    bytes:
+      description: The bytes that have arrived.
+      returned: always
+      type: int
+      sample: 1073741824
+    elapsed:
+      description: Seconds since the commands could start.
+      returned: always
+      type: float
+      sample: 12.5
+    rate:
+      description: Bytes a second since the last time.
+      returned: always
+      type: int
+      sample: 85899345
+    expected:
+      description: The size of the whole, where it is known; not yet for any run.
+      returned: always
+      type: int
+    slow:
+      description: Which side is slow, and why. Empty if neither is.
+      returned: always
+      type: str
+      sample: tar is slow (nothing to send 69 % of the time)
 preflight:
   description: Each address and port dialled, with the outcome. Up to 200 attempts, successful ones first.
   returned: with O(preflight=true), when both ends were started

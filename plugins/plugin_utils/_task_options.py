@@ -28,7 +28,7 @@ Given = dict[str, Any]  # a mapping from the user
 # a test compares this with DOCUMENTATION, because validate-modules cannot do so for a docs-only module
 PIPE_SPEC: dict[str, dict[str, Any]] = {
     "input": {"type": "raw"},
-    "remote": {"type": "raw", "required": True},
+    "remote": {"type": "raw"},
     "output": {"type": "raw"},
     "peer": {"type": "str", "default": "localhost"},
     "peer_become": {"type": "bool", "default": False},
@@ -45,6 +45,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "progress": {"type": "int", "default": 30},
     "preflight": {"type": "bool", "default": False},
     "fact": {"type": "raw", "default": "socketpipe"},
+    "cancel": {"type": "str"},
 }
 
 
@@ -76,6 +77,7 @@ class RunArgs(LinkArgs):
     full_reads: bool | None
     preflight: bool
     fact: Any
+    cancel: str | None
 
 
 class PipeArgs(PeerArgs, RunArgs):

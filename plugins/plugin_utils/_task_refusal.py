@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..module_utils._run.result import hide
 from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 
 # errors of a host, with the option to change
@@ -24,10 +23,4 @@ def about_host(exc: HostError) -> str:
     return WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc))
 
 
-def hide(result: dict[str, Any]) -> None:
-    """Apply no_log: core 2.19 and later show the message of a failure despite it."""
-    result["_ansible_no_log"] = True
-    cause = result["cause"]
-    if result.get("failed") and cause:
-        where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
-        result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
+__all__ = ["ASYNC", "about_host", "hide"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..module_utils._end.wire import bounded
 from ..module_utils._run.beginning import NAMED, who_tried_what
-from ..module_utils._run.result import preflight_result, shape
+from ..module_utils._run.result import conclude, preflight_result, shape
 from ..module_utils._run.verdict import MSG_MOST, Verdict
 
 if TYPE_CHECKING:
@@ -31,12 +31,7 @@ def not_run(plan: Plan, names: dict[str, str], checked: str) -> Result:
 
 def concluded(plan: Plan, names: dict[str, str], verdict: Verdict, elapsed: float) -> Result:
     result = shape(plan, names, verdict, elapsed)
-    result["msg"] = "ok"
-    if verdict.skipped:
-        result["skipped"], result["changed"] = True, False
-        result["msg"] = f"skipped, since {verdict.skipped}"
-    elif verdict.cause:
-        result["failed"], result["msg"] = True, verdict.cause["msg"]
+    conclude(result, verdict)
     return result
 
 

@@ -26,8 +26,8 @@ FINE = {"input": "echo x", "remote": "cat"}
 
 # name: (the task, its message as a regular expression that matches all of it)
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing at all": (pipe(), r"missing required arguments: remote"),
-    "no remote": (pipe(input="echo x"), r"missing required arguments: remote"),
+    "nothing at all": (pipe(), r"remote is required: the command on the task's host"),
+    "no remote": (pipe(input="echo x"), r"remote is required: the command on the task's host"),
     "no input and no output": (
         pipe(remote="cat"),
         r"input or output is required: the command on the peer to join remote to",
@@ -190,12 +190,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"controller: there is no become plugin 'magic'",
     ),
     # other keywords
-    "async": (
-        pipe(**FINE, _async=60, _poll=5),
-        r"pipe does not support async: an end stops when the connection that started it is lost\. To run many tasks "
-        r"at once, raise forks or use strategy: free; to limit a long task, use its timeout",
+    "async for a preflight": (
+        pipe(**FINE, preflight=True, _async=60, _poll=5),
+        r"preflight: it starts nothing, so leave out async",
     ),
-    "async without waiting": (pipe(**FINE, _async=60, _poll=0), r"pipe does not support async: .*"),
+    "async encrypted": (
+        pipe(**FINE, encryption="required", _async=60, _poll=0),
+        r"encryption: a run with async cannot be encrypted yet; leave out async, or set encryption to none",
+    ),
+    "cancel and a command": (
+        pipe(**FINE, cancel="ab" * 16),
+        r"cancel: it stops a job and runs no command, so leave out input, remote",
+    ),
+    "cancel with async": (
+        pipe(cancel="ab" * 16, _async=60, _poll=5),
+        r"cancel: it stops a job and runs no command, so leave out async",
+    ),
+    "cancel of something else": (pipe(cancel="../x"), r"cancel: '\.\./x' is no ansible_job_id of a run, .*"),
 }
 
 

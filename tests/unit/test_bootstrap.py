@@ -96,17 +96,25 @@ def test_all_that_an_end_imports_is_shipped() -> None:
 
 
 def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
-    """What checks, to those only that check; the barrier to an end that is not one of two; a fork where it is."""
+    """What checks, to those only that check; the barrier to an end that is not one of two; a fork where it is.
+
+    And what outlives the controller to those that do, with what decides the outcome where the result is kept.
+    """
     assert set(SHIPPED) - set(bootstrap.MODULES) == set(bootstrap.MORE_MODULES)
     checks: Any = {"preflight": True, "kernel_tls": "", "links": []}
-    assert set(bootstrap.of_plan(checks)) == set(SHIPPED) - {*bootstrap.BARRIER_MODULES, *bootstrap.FAN_MODULES}
+    assert set(bootstrap.of_plan(checks)) == set(SHIPPED) - {
+        *bootstrap.BARRIER_MODULES,
+        *bootstrap.FAN_MODULES,
+        *bootstrap.DETACH_MODULES,
+    }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
-    ways.append(("barrier", "fan"))
+    ways += [("barrier", "fan"), ("detach",), ("detach", "home")]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
         links = [{"encryption": None, "barrier": "barrier" in way}]
         stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{}]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
+        plan.update({"detach": "detach" in way, "job": {"run": ""} if "home" in way else None})
         if "relay" in way:
             plan["links"].append({"encryption": {"how": "relay"}, "barrier": False})
         wanted = [
@@ -115,8 +123,10 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.RELAY_MODULES if "relay" in way else []),
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
             *(bootstrap.FAN_MODULES if "fan" in way else []),
+            *(bootstrap.DETACH_MODULES if "detach" in way else []),
         ]
-        assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main"]
+        last = bootstrap.HOME_MODULES if "home" in way else []
+        assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main", *last]
     assert SHIPPED[-1] == "_end.main", "the loader calls the main of the last one"
 
 

@@ -75,6 +75,7 @@ OTHERS_MAY = ENDS_MAY | {
     "importlib.util",
     "io",
     "marshal",
+    "pwd",
     "random",
     "re",
     "secrets",

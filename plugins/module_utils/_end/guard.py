@@ -59,6 +59,7 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     said = attend(end, ours, guarded, watch, patience.stop)
     if said != DONE:
         watch.say(clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone))
+        watch.finish()
     else:
         os.waitpid(end, 0)
     return None
@@ -108,7 +109,7 @@ def attend(end: int, ours: socket.socket, links: "list[Transport]", watch: "Watc
     while True:
         wanted = {ours.fileno(): select.POLLIN, wake: select.POLLIN}
         if phase == WATCHING:
-            wanted[watch.out] = 0
+            wanted[watch.out] = watch.wanted
         found = events(wanted, kill_at - time.monotonic() if phase == STOPPING else None)
         if ours.fileno() in found:
             said = ours.recv(1000)
@@ -121,7 +122,7 @@ def attend(end: int, ours: socket.socket, links: "list[Transport]", watch: "Watc
                 link.sock.close()
         if wake in found:
             os.read(wake, 4096)
-        if found.get(watch.out, 0) & HANGUP:
+        if found.get(watch.out, 0) & (HANGUP | watch.wanted):
             stop(signal.SIGCONT)
         if phase == STOPPING and time.monotonic() >= kill_at:
             kill([end], signal.SIGKILL)

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .barrier import Barrier
+    from .detach import Home
     from .link import Side
     from .records import EndPlan, Refusal, Report
 
 
-def main(plan: "EndPlan") -> "NoReturn":
+def main(plan: "EndPlan", home: "Home | None" = None) -> "NoReturn":
     """Run one end of a plan; the report goes to standard output, the exit status is always 0.
 
-    On the controller, launch.Launch.conclude reads it.
+    On the controller, launch.Launch.conclude reads it.  ``home``: keeps the job of a run that detaches (see detach).
     Ansible treats 255 as "unreachable" and may repeat the command.  The end and its guard, two processes by then, both
     exit by the last line.
     """
@@ -38,11 +39,14 @@ def main(plan: "EndPlan") -> "NoReturn":
         keep_out_of_dumps()
     make_secrets(plan, watch)
     try:
-        report, guard = run(plan, watch)
+        report, guard = run(plan, watch, home)
         if report is not None:
             say(plan, watch, report)
+            watch.finish()
         if guard is not None:
             dismiss(guard)
+        elif report is None and home and os.getppid() != home.keeper:  # this is the guard
+            home.last_word("the process that keeps the job was killed")
     except Cancelled as exc:
         say(plan, watch, {"cancelled": exc.stop})
     os._exit(0)  # skips the finalization of Python, which is not needed and takes time
@@ -54,7 +58,7 @@ def say(plan: "EndPlan", watch: Watch, report: "Report") -> None:
     watch.say(report)
 
 
-def run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
+def run(plan: "EndPlan", watch: Watch, home: "Home | None") -> "tuple[Report | None, socket.socket | None]":
     """Returns (report, channel to the guard, None if there is none); (None, None) in the guard."""
     refused = before(plan)
     if refused:
@@ -63,7 +67,7 @@ def run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | 
         from .preflight import Preflight  # shipped only then
 
         return Preflight(plan).run(watch.poll, time.monotonic() + plan["connect_timeout"]), None
-    return connect_and_run(plan, watch)
+    return connect_and_run(plan, watch, home)
 
 
 def make_secrets(plan: "EndPlan", watch: Watch) -> None:
@@ -129,18 +133,25 @@ def make_barrier(plan: "EndPlan", sides: "list[Side]") -> "Barrier | None":
     return Barrier(sides, plan["connect_timeout"])
 
 
-def connect_and_run(plan: "EndPlan", watch: Watch) -> "tuple[Report | None, socket.socket | None]":
+def connect_and_run(plan: "EndPlan", watch: Watch, home: "Home | None") -> "tuple[Report | None, socket.socket | None]":
     """Make the links, split off the guard, supervise; returns the same as ``run``."""
     can, refused = abilities(plan)
     if refused:
         return {"refused": refused}, None
     meeting = Meeting(plan, can)
+    deadline = time.monotonic() + plan["connect_timeout"]
     try:
-        made = meeting.run_until(watch.poll, time.monotonic() + plan["connect_timeout"])
+        made = meeting.run_until(watch.poll, deadline)
     except NotConnected as exc:
         return {"not_connected": exc.links, "connect": meeting.report()}, None
     finally:
         meeting.close()
+    if plan["detach"]:
+        from .detach import detach  # shipped only then
+
+        refused = detach(plan, made, watch, deadline, home)
+        if refused:
+            return {"refused": refused, "connect": meeting.report()}, None
     sides, refused = make_sides(plan, made, meeting.patience.tls)
     if refused:
         return {"refused": refused}, None

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         encryption: "Encryption | None"
         branch: bool  # whether it is in a branch of a plan that forks: then no byte needs to move while none waits
         barrier: bool  # whether "ready" and "go" are exchanged on it (see barrier)
+        control: bool  # a control connection, which joins no stages (see detach)
         address: NotRequired[str]  # of the connection, with the port
         peer: NotRequired[str]
 
@@ -118,6 +119,8 @@ if TYPE_CHECKING:
         heartbeat: float  # seconds between newlines that keep the login alive
         sample: float  # seconds between samples; 0 for none
         patience: "dict[str, float]"
+        detach: bool  # whether the run outlives the logins that start its ends (see detach)
+        job: NotRequired["dict[str, object]"]  # at home: see _run.records.Job
 
     # -- what an end writes
 
@@ -202,6 +205,19 @@ if TYPE_CHECKING:
         kind: Literal["no loopback"]
         error: str
 
+    class NoJob(TypedDict):
+        """The file of a job that is to outlive its controller cannot be made."""
+
+        kind: Literal["no job"]
+        path: str
+        error: str
+
+    class NotDetached(TypedDict):
+        """Another end of such a job has not detached."""
+
+        kind: Literal["not detached"]
+        end: str
+
     Unusable = Union[NoDirectory, NotExecutable, NotFound]
     Refusal = Union[
         Unusable,
@@ -212,6 +228,8 @@ if TYPE_CHECKING:
         NoCommonCipher,
         NoTls,
         NoLoopback,
+        NoJob,
+        NotDetached,
         OldPython,
         IncompletePython,
     ]
@@ -232,6 +250,11 @@ if TYPE_CHECKING:
     class ControllerLost(TypedDict):
         kind: Literal["controller"]
 
+    class HomeLost(TypedDict):
+        """The control connection was lost, or home has asked to stop."""
+
+        kind: Literal["home"]
+
     class GuardKilled(TypedDict):
         kind: Literal["guard"]
 
@@ -248,7 +271,7 @@ if TYPE_CHECKING:
         kind: Literal["error"]
         error: str
 
-    Stop = Union[Signalled, ControllerLost, GuardKilled]
+    Stop = Union[Signalled, ControllerLost, HomeLost, GuardKilled]
     Death = Union[Signalled, Exited, Unknown, OwnError]
 
     # problems of a stage
@@ -464,6 +487,8 @@ if TYPE_CHECKING:
         stage: str  # the stage whose command cannot be run
         skipped: Skipped
         not_connected: "list[str]"  # the links that were not made
+        detached: bool  # the run goes on without this login
+        results_file: str  # at home, where the result will be
         preflight: bool
         connect: ConnectReport
         encryption: Capabilities  # of a preflight

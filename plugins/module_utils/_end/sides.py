@@ -19,6 +19,8 @@ def make_sides(plan: "EndPlan", made: "dict[str, Connection]", patience: float) 
     """
     sides: "list[Side]" = []
     for spec in plan["links"]:
+        if spec["control"]:
+            continue
         if spec["side"] == "local":
             sides += local_sides(spec)
             continue

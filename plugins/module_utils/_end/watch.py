@@ -4,13 +4,15 @@
 
 The end writes its report to its standard output, which is Ansible's connection.  If that breaks (ssh or its session
 died, ansible-playbook was killed), poll(2) reports POLLERR at once, and everything that the end started must stop.
+
+An end that has detached (see detach) writes to its control connection instead, or to the process that keeps the job.
 """
 
 import os
 import time
 
-from .kernel import HANGUP, events, signal_name
-from .lean import signal
+from .kernel import FIN, HANGUP, events, set_linger, signal_name
+from .lean import signal, socket
 from .wire import MARK, to_json
 
 TYPE_CHECKING = False
@@ -47,6 +49,8 @@ class Watch:
         self.signal: "int | None" = None  # the first signal to stop
         self.obeyed = False  # whether Cancelled was raised for it
         self.lost = False
+        self.asked = False  # whether home has asked this end to stop
+        self.control: "socket.socket | None" = None  # the control connection, if it is what it writes to
         self.wake, wake_in = os.pipe()
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
@@ -55,6 +59,20 @@ class Watch:
         catch(self._signalled)
         signal.signal(signal.SIGTERM, self._signalled)  # even if ignored, because this is how an end gets stopped
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    @property
+    def wanted(self) -> int:
+        """The poll(2) events of ``out`` that say to stop, besides errors and hang-ups."""
+        return FIN if self.control and not self.asked else 0
+
+    def attend(self, control: "socket.socket") -> None:
+        """Write to this control connection from now on."""
+        self.control, self.out = control, control.fileno()
+
+    def finish(self) -> None:
+        """After the last message: let it arrive although this process ends."""
+        if self.control:
+            set_linger(self.control, False)
 
     def _signalled(self, number: int, frame: "Any") -> None:
         if self.signal is None:
@@ -65,15 +83,19 @@ class Watch:
         wanted = dict(fds)
         wanted[self.wake] = 1  # POLLIN
         if not self.lost:
-            wanted[self.out] = 0
+            wanted[self.out] = self.wanted
         found = events(wanted, min(timeout, max(0.0, self.beat_at - time.monotonic())))
         if found.pop(self.wake, 0):
             try:
                 os.read(self.wake, 4096)
             except BlockingIOError:
                 pass
-        if found.pop(self.out, 0) & HANGUP:
+        seen = found.pop(self.out, 0)
+        if seen & HANGUP:
             self._lose()
+        if seen & self.wanted:
+            self.asked = True
+            raise Cancelled({"kind": "home"})
         if time.monotonic() >= self.beat_at:
             self.beat_at = time.monotonic() + self.heartbeat
             self._write(b"\n")
@@ -85,7 +107,7 @@ class Watch:
     def _lose(self) -> None:
         if not self.lost:
             self.lost = True
-            raise Cancelled({"kind": "controller"})
+            raise Cancelled({"kind": "home"} if self.control else {"kind": "controller"})
 
     def _write(self, data: bytes) -> None:
         try:

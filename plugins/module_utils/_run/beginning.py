@@ -31,7 +31,9 @@ def not_launched(verdict: "Verdict") -> "Cause | None":
 
 
 def refused(verdict: "Verdict") -> "Cause | None":
-    for end, report in verdict.reports.items():
+    # an end that waited in vain for another is a consequence
+    found = [(end, report) for end, report in verdict.reports.items() if "refused" in report]
+    for end, report in sorted(found, key=lambda item: item[1]["refused"]["kind"] == "not detached"):
         if "refused" in report:
             where = verdict.hosts[end]
             if report.get("stage"):
@@ -52,7 +54,7 @@ def not_connected(verdict: "Verdict") -> "Cause | None":
     gone = any(r.get("died") or r.get("cancelled") and not verdict.by_us(end) for end, r in verdict.reports.items())
     # a link that the other end has made was lost since
     missing = {link for r in late.values() for link in r["not_connected"]} - {link for link, _side in verdict.sides}
-    links = [link for link in verdict.plan.links if link["id"] in missing]
+    links = [link for link in verdict.plan.links + verdict.plan.controls if link["id"] in missing]
     if not links or gone:
         return None
     ends = {end for link in links[:NAMED] for end in (link["writer"], link["reader"])}

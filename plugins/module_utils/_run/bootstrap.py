@@ -77,9 +77,11 @@ BARRIER_MODULES = ["_end.barrier"]
 # further modules of the end at which a plan forks; the program there is part of the plan
 FAN_MODULES = ["_end.fan"]
 FAN_OUT = "_end.fan_out"
-MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES
-# further modules of the command, here and where it is nested
-COMMAND_MODULES = [
+# further modules of an end whose run outlives its controller
+DETACH_MODULES = ["_end.detach"]
+MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES
+# modules of the controller's side of a run
+RUN_MODULES = [
     "_run.readers",
     "_run.plan",
     "_run.words",
@@ -92,6 +94,11 @@ COMMAND_MODULES = [
     "_run.labels",
     "_run.launch",
     "_run.heard",
+]
+# further modules where the result of a run that outlives its controller is kept
+HOME_MODULES = RUN_MODULES + ["_run.job", "_run.home"]
+# further modules of the command, here and where it is nested
+COMMAND_MODULES = RUN_MODULES + [
     "_run.bootstrap",
     "_command.addresses",
     "_command.values",
@@ -157,7 +164,8 @@ for name, code in sum(groups, []):
     if room not in sys.modules:
         add(room).__path__ = []
     exec(code, add("PACKAGE." + name).__dict__)
-main = sys.modules["PACKAGE." + groups[0][-1][0]].main
+modules = [sys.modules["PACKAGE." + name] for name, code in sum(groups, [])]
+main = [module.main for module in modules if callable(getattr(module, "main", None))][-1]
 raise SystemExit(main(marshal.loads(zlib.decompress(parts[-1]))))
 """.replace("PACKAGE", PACKAGE)
 # a terminal buffers 4096 bytes (n_tty(4)) before anything reads; lines of text there cause no signal
@@ -165,7 +173,7 @@ LOADER = ("#" * 63 + "\n") * 64 + LOADER
 
 
 def end_modules(more: "list[str]") -> "list[str]":
-    """The modules of an end, with these; ``main`` of the last one is called."""
+    """The modules of an end, with these; ``main`` of the last one that has it is called."""
     return MODULES[:-1] + more + MODULES[-1:]
 
 
@@ -182,12 +190,18 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
         found.append(BARRIER_MODULES)
     if any("fan" in stage for stage in plan["stages"]):
         found.append(FAN_MODULES)
+    if plan["detach"]:
+        found.append(DETACH_MODULES)
+    if plan.get("job"):
+        found.append(HOME_MODULES)
     return found
 
 
 def of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan."""
-    return end_modules(sum(more_of_plan(plan), []))
+    groups = more_of_plan(plan)
+    after = groups.pop() if plan.get("job") else []
+    return end_modules(sum(groups, [])) + after
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":
@@ -232,7 +246,7 @@ def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
 
 
 def extended(program: bytes, parts: "list[bytes]") -> bytes:
-    """A program and further parts, which are loaded after its own; ``main`` remains that of its last module."""
+    """A program and further parts, which are loaded after its own; ``main`` is that of the last module that has one."""
     return loader(3 + 2 * len(parts)) + program[len(loader(3)) :] + b"".join(parts)
 
 

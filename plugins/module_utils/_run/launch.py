@@ -287,7 +287,7 @@ class Run:
                 return 0.0
             soon = launch.lived < LOST_EARLY or not any(each.threaded for each in others)
             return LOST if soon else UNAWARE
-        if report.get("preflight"):
+        if report.get("preflight") or report.get("detached"):
             return float("inf")
         if report.get("not_connected"):
             return AFTER

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .._end.records import Command, Encryption, EndPlan, LinkSpec, Place, StageSpec, Target
-    from .records import Branch, Certificate, EndSpec, Joint, Options
+    from .records import Account, Branch, Certificate, EndSpec, Job, Joint, Options
 
 DEFAULT_PORTS = range(20000, 32768)  # below the kernel's ephemeral ports (ip_local_port_range)
 CANDIDATES = 16  # ports on which an end tries to listen, and which its peers dial
@@ -57,6 +57,9 @@ class Plan:
         self.dial: "dict[tuple[str, str], Place]" = {}
         self.branches: "list[Branch]" = []
         self.branches_required = 0
+        self.controls: "list[Joint]" = []  # control connections, of a run that is to outlive its controller
+        self.home = ""  # the end that keeps the result of such a run
+        self.job: "Job | None" = None
 
     def add_end(self, name: str, listen: bool = True, sample: float = 0.0, connect_timeout: float = 0.0) -> None:
         """A host that runs stages.
@@ -107,6 +110,41 @@ class Plan:
     def reach(self, dialler: str, target: str, addresses: "list[str]", ssh_client: bool = False) -> None:
         """Add addresses at which one end dials another; ``ssh_client``: also the source address of its ssh login."""
         self.dial[(dialler, target)] = {"addresses": addresses, "ssh_client": ssh_client}
+
+    def detach(self, home: str, job: "Job") -> None:
+        """Have the run outlive its controller, once all links are there; ``home``: the end that keeps its result."""
+        self.home, self.job = home, job
+        for end in self.ends:
+            if end != home:
+                control: "Joint" = {
+                    "id": "control of %s" % end,
+                    "source": "",
+                    "destination": "",
+                    "index": len(self.links) + len(self.controls),
+                    "secret": secrets.token_hex(32),
+                    "writer": end,
+                    "reader": home,
+                }
+                self.controls.append(control)
+
+    def account(self) -> "Account":
+        """What home needs of this plan for the result: no secrets, and nothing that only another host may know."""
+        kept = ("name", "argv", "ok_rc", "early_exit", "fds", "end", "padding", "keep")
+        ends: "dict[str, EndSpec]" = {}
+        for name, end in self.ends.items():
+            stages: "Any" = [{key: value for key, value in stage.items() if key in kept} for stage in end["stages"]]
+            ends[name] = {**end, "stages": stages}
+        links: "Any" = [{**link, "secret": "", "certificates": None} for link in self.links]
+        for link in links:
+            del link["certificates"]
+        return {"run": self.run, "options": self.options, "ends": ends, "links": links, "dial": list(self.dial.items())}
+
+    @classmethod
+    def restored(cls, account: "Account") -> "Plan":
+        plan = cls(account["options"])
+        plan.run, plan.ends, plan.links = account["run"], account["ends"], account["links"]
+        plan.dial = {(dialler, target): place for (dialler, target), place in account["dial"]}
+        return plan
 
     def chain(self, stages: "list[tuple[str, Command]]") -> None:
         """Add these stages, [(end, stage), …]; each writes to the next."""
@@ -185,17 +223,21 @@ class Plan:
         told: "Encryption" = found
         return told
 
+    def reads_blocks(self, link: "Joint") -> bool:
+        reader = self.stage(link["destination"])
+        return reader.get("blocks", reads_blocks(reader["argv"]))
+
     def for_end(self, name: str) -> "EndPlan":
         """The part of the plan for one end: its own stages and links, and the addresses of other ends."""
         end, options, barrier = self.ends[name], self.options, self.barrier()
         links: "list[LinkSpec]" = []
-        for link in self.links:
+        for link in self.links + self.controls:
             if name in (link["writer"], link["reader"]):
                 both = link["writer"] == link["reader"]
                 side = "local" if both else "W" if link["writer"] == name else "R"
-                reader = self.stage(link["destination"])
-                blocks = reader.get("blocks", reads_blocks(reader["argv"]))
-                whole = options.get("full_reads")
+                control = link in self.controls
+                blocks = not control and self.reads_blocks(link)
+                whole = False if control else options.get("full_reads")
                 links.append(
                     {
                         "id": link["id"],
@@ -211,13 +253,14 @@ class Plan:
                         "encryption": self.encryption(link, side),
                         "branch": bool(self.branch_of(link["destination"])),
                         "barrier": link["id"] in barrier,
+                        "control": control,
                     }
                 )
         dial: "dict[str, Target]" = {}
         for (dialler, target), where in self.dial.items():
             if dialler == name and self.ends[target]["listen"]:
                 dial[target] = {**where, "ports": self.ends[target]["ports"]}
-        return {
+        told: "EndPlan" = {
             "run": self.run,
             "end": name,
             "listen": end["listen"],
@@ -231,4 +274,8 @@ class Plan:
             "heartbeat": HEARTBEAT,
             "sample": end["sample"],
             "patience": checked(options.get("patience", {})),
+            "detach": bool(self.home),
         }
+        if name == self.home and self.job:
+            told["job"] = {**self.job, "plan": self.account()}
+        return told

@@ -7,9 +7,9 @@ They are for type checkers only, like the records of an end.  Times are seconds,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NotRequired, TypedDict
+    from typing import Mapping, NotRequired, TypedDict
 
-    from .._end.records import Encrypted, Report, StageSpec, Waited
+    from .._end.records import Encrypted, Place, Report, StageSpec, Waited
 
     # -- a plan
 
@@ -60,6 +60,40 @@ if TYPE_CHECKING:
         name: str  # of its last stage
         end: str  # of its last stage
         stages: "list[str]"
+
+    class Account(TypedDict):
+        """A plan without its secrets."""
+
+        run: str
+        options: Options
+        ends: "dict[str, EndSpec]"
+        links: "list[Joint]"
+        dial: "list[tuple[tuple[str, str], Place]]"
+
+    class Job(TypedDict):
+        """A run that outlives its controller, as the end at home is told."""
+
+        directory: str  # of its file; ~ and ~USER stand for home directories
+        hosts: "dict[str, str]"  # by end
+        peer: str  # as in the result
+        fact: str  # the name of the fact; "" for none
+        no_log: bool
+        limit: float  # seconds, after which it is stopped
+        plan: NotRequired[Account]
+
+    class JobTask(TypedDict):
+        """What a task does with a job: leaves a result, or stops it."""
+
+        directory: str
+        run: str
+        result: NotRequired["Mapping[str, object]"]
+
+    class JobAnswer(TypedDict, total=False):
+        path: str  # of the file
+        error: str  # why it cannot be written
+        exists: bool  # whether there is a file
+        found: int  # processes of the job
+        left: int  # those that could not be stopped
 
     class Labels(TypedDict):
         """The plan of the program that kills leftover processes."""

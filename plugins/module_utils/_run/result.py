@@ -208,6 +208,26 @@ def left_running(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list
     return found[:LEFT_MOST] + more
 
 
+def conclude(result: "Result", verdict: "Verdict") -> None:
+    """Add msg, and whether the run has failed or was skipped."""
+    if verdict.skipped:
+        result["skipped"], result["changed"] = True, False
+        result["msg"] = f"skipped, since {verdict.skipped}"
+    elif verdict.cause:
+        result["failed"], result["msg"] = True, verdict.cause["msg"]
+    else:
+        result["msg"] = "ok"
+
+
+def hide(result: "Any") -> None:
+    """Apply no_log: core 2.19 and later show the message of a failure despite it."""
+    result["_ansible_no_log"] = True
+    cause = result["cause"]
+    if result.get("failed") and cause:
+        where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
+        result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
+
+
 def refused(msg: str, host: str) -> "Result":
     """The result for invalid options, in the same shape; nothing was started."""
     return {

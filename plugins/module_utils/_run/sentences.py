@@ -42,6 +42,8 @@ MEDDLED = {
     "end": "the stream was %s (bytes came after its end)",
     "record": "the stream was %s (a record is not authentic)",
 }
+NO_JOB = "the file of the job, %s, cannot be made: %s (async_dir)"
+NOT_DETACHED = "%s did not leave its login, so nothing was started"
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
@@ -152,6 +154,10 @@ def refusal(problem: "Refusal") -> str:
         return NO_TLS % problem["error"]
     if problem["kind"] == "no loopback":
         return NO_LOOPBACK % problem["error"]
+    if problem["kind"] == "no job":
+        return NO_JOB % (problem["path"], problem["error"])
+    if problem["kind"] == "not detached":
+        return NOT_DETACHED % problem["end"]
     if problem["kind"] == "incomplete python":
         return INCOMPLETE_PYTHON % (problem["python"], problem["error"])
     return unusable(problem)
@@ -159,6 +165,13 @@ def refusal(problem: "Refusal") -> str:
 
 def skipped(found: "Skipped") -> str:
     return "%s: %s %s" % (found["stage"], found["path"], "exists" if found["exists"] else "does not exist")
+
+
+STOPPED = {
+    "guard": "the guard was killed",
+    "controller": "the connection to the controller was lost",
+    "home": "the connection to the host that keeps the job was lost",
+}
 
 
 def killed(signal: str) -> str:
@@ -169,7 +182,7 @@ def stopped(stop: "Stop") -> str:
     """What stopped an end that could still report."""
     if stop["kind"] == "signal":
         return "the end was %s" % killed(stop["signal"])
-    return "the guard was killed" if stop["kind"] == "guard" else "the connection to the controller was lost"
+    return STOPPED[stop["kind"]]
 
 
 def died(death: "Death") -> str:

@@ -1,0 +1,240 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a run that outlives its controller is kept: a process on one of its hosts, in the controller's place.
+
+It hears the end of its own host over a pipe, and the others over their control connections.  It decides the outcome as
+the controller does, and writes it into the file of the job.  If it is killed, its end stops, and so do the others, as
+they lose their control connections; the guard of the end then writes the failure.
+"""
+
+import os
+import time
+
+from .._end import main as end
+from .._end.kernel import signal_name
+from .._end.lean import signal, socket
+from .._end.wire import bounded
+from . import result as results
+from . import sentences
+from .heard import PipedLaunch
+from .job import JobFile
+from .launch import Run
+from .plan import Plan
+from .verdict import Verdict
+from .words import who_is_slow
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from .._end.records import EndPlan, Refusal, Report, Sample
+    from .launch import Launch
+    from .records import Cause, Job, Result
+
+SAID = ("argv", "stderr", "stdout")  # what no_log hides of a stage
+BRIEF = ("changed", "failed", "skipped", "bytes", "run")  # with a message, where there is no room for more
+SHOWN = 5.0  # seconds between two states of the file while the job runs
+MSG_MOST = 1000  # characters of a message that is written where there is no room for more
+LIMIT = "the job was stopped after %d s, the limit that its task sets (async)"
+STOP = "the job was stopped by %s"
+LOGOUT = (
+    " If nobody has cancelled it, systemd may end the processes of a user who logs out (KillUserProcesses in "
+    "logind.conf): enable lingering for the user there (loginctl enable-linger)"
+)
+
+
+class OwnEnd(PipedLaunch):
+    """The end on this host."""
+
+    def __init__(self, plan: "EndPlan", out: int, pid: int):
+        super().__init__(plan, [])
+        self.out, self.pid = out, pid
+        os.set_blocking(out, False)
+
+    def start(self) -> None:
+        """It runs already."""
+
+    def wait(self) -> "tuple[int, str]":
+        _pid, status = os.waitpid(self.pid, 0)
+        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status), ""
+
+
+class FarEnd(PipedLaunch):
+    """An end on another host, with its control connection."""
+
+    def __init__(self, plan: "EndPlan", control: "socket.socket"):
+        super().__init__(plan, [])
+        self.control, self.out = control, control.fileno()
+        self.asked_at = 0.0
+
+    def start(self) -> None:
+        """It runs already."""
+
+    def wait(self) -> "tuple[int, str]":
+        return 0, ""
+
+    def hear(self) -> "list[Sample]":
+        try:
+            return super().hear()
+        except OSError as exc:
+            self.conclude(0, self.heard.text(), "")
+            if self.report is None:
+                self.lost, self.error = True, "its control connection was lost: %s" % exc.strerror
+            self.over()
+            return []
+
+    def cancel(self, age: float = 0.0) -> bool:
+        """Ask it to stop, and later reset its control connection."""
+        self.cancelled = True
+        try:
+            self.control.shutdown(socket.SHUT_WR)
+        except OSError:
+            return False
+        return True
+
+
+class Keeping(Run):
+    """The run of a job, as seen from home."""
+
+    def __init__(self, launches: "dict[str, Launch]", plan: "Plan", file: JobFile, limit: float):
+        super().__init__(launches, self.show)
+        self.plan, self.file = plan, file
+        self.began = time.monotonic()
+        self.limit_at = self.began + limit
+        self.shown_at, self.shown_bytes = self.began, 0
+        self.signal = 0
+        self.why = ""  # it was stopped
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: "Any") -> None:
+        self.signal = number
+
+    def beat(self) -> None:
+        if self.why:
+            return
+        if self.signal:
+            self.why = STOP % signal_name(self.signal) + (LOGOUT if is_of_a_login() else "")
+        elif time.monotonic() >= self.limit_at:
+            self.why = LIMIT % (self.limit_at - self.began)
+        if self.why:
+            self.give_up_at = time.monotonic()
+
+    def show(self, sample: "Sample") -> None:
+        """Write the progress into the file of the job."""
+        now = time.monotonic()
+        if now < self.shown_at + SHOWN:
+            return
+        sides = [side for side in sample["sample"] if side["bytes"] is not None]
+        moved = max([side["bytes"] or 0 for side in sides], default=0)
+        slow = ""
+        for side in sides:
+            if side["side"] == "W" and not slow:
+                writer, reader = self.plan.neighbours()[side["id"]]
+                slow = who_is_slow(
+                    {
+                        "waited": side["waited"],
+                        "elapsed": sample["at"],
+                        "moved": side["bytes"] or 0,
+                        "writer": writer,
+                        "reader": reader,
+                    }
+                )
+        rate = (moved - self.shown_bytes) / (now - self.shown_at)
+        self.shown_at, self.shown_bytes = now, moved
+        self.file.running(
+            {
+                "bytes": moved,
+                "elapsed": results.rounded(sample["at"]),
+                "rate": round(max(0.0, rate)),
+                "expected": None,
+                "slow": slow,
+            }
+        )
+
+
+def is_of_a_login() -> bool:
+    """Whether systemd counts this process to a login session, which may take it along."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as groups:
+            return any("/session-" in line and line.rstrip().endswith(".scope") for line in groups)
+    except OSError:
+        return False
+
+
+class Home:
+    """Keeps the job of a run; see _end.detach."""
+
+    def __init__(self, told: "EndPlan", job: "Job"):
+        self.told, self.job = told, job
+        self.plan = Plan.restored(job["plan"])
+        self.file = JobFile(job["directory"], self.plan.run)
+        self.began = time.monotonic()
+        self.keeper = 0  # pid of the process that keeps the job
+
+    # -- before the end has left its login
+
+    def prepare(self) -> "Refusal | None":
+        try:
+            self.file.create()
+        except OSError as exc:
+            return {"kind": "no job", "path": self.file.path, "error": exc.strerror or str(exc)}
+        self.file.sweep(time.time())
+        return None
+
+    def report(self) -> "Report":
+        return {"detached": True, "results_file": self.file.path}
+
+    def forget(self) -> None:
+        try:
+            os.unlink(self.file.path)
+        except OSError:
+            pass
+
+    # -- after it
+
+    def keep(self, out: int, end: int, controls: "dict[str, socket.socket]") -> None:
+        launches: "dict[str, Launch]" = {self.told["end"]: OwnEnd(self.told, out, end)}
+        for name, control in controls.items():
+            launches[name] = FarEnd(self.plan.for_end(name), control)
+        run = Keeping(launches, self.plan, self.file, self.job["limit"])
+        outcomes = run.outcomes()
+        verdict = Verdict(self.plan, outcomes, self.job["hosts"])
+        result = results.shape(self.plan, self.job["hosts"], verdict, time.monotonic() - self.began)
+        host = self.job["hosts"][self.told["end"]]
+        if run.why and verdict.cause:
+            verdict.cause.update({"kind": "stopped", "host": host, "msg": "on %s: %s" % (host, run.why)})
+        results.conclude(result, verdict)
+        said = [sentences.warning(each) for report in verdict.reports.values() for each in report.get("warnings", ())]
+        self.finish(result, said)
+
+    def finish(self, result: "Result", warnings: "list[str]") -> None:
+        result["peer"] = self.job["peer"]
+        final: "Any" = dict(result)
+        if self.job["no_log"]:
+            results.hide(final)
+            for stage in final["stages"]:
+                for name in SAID:
+                    stage.pop(name, None)
+        else:
+            if warnings:
+                final["warnings"] = warnings
+            if self.job["fact"] and not (result.get("failed") or result.get("skipped")):
+                final["ansible_facts"] = {self.job["fact"]: results.summary(result)}
+        brief: "Any" = {key: final[key] for key in BRIEF if key in final}
+        self.file.finish(final, {**brief, "msg": bounded(final["msg"], MSG_MOST, last=False)})
+
+    def last_word(self, why: str) -> None:
+        if not self.file.finished():
+            host = self.job["hosts"][self.told["end"]]
+            result = results.refused("on %s: %s" % (host, why), host)
+            cause: "Cause" = {"kind": "end", "host": host, "msg": result["msg"]}
+            result["cause"], result["run"], result["changed"] = cause, self.plan.run, True
+            self.finish(result, [])
+
+
+def main(plan: "EndPlan") -> "NoReturn":
+    """The end at home, or any other."""
+    job: "Any" = plan.get("job")
+    end.main(plan, Home(plan, job) if job else None)

@@ -1,0 +1,146 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A task with ``async``: its ends detach from it, its host keeps the result, and ansible-core polls that."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils._end.wire import read_marked
+from ..module_utils._run import bootstrap
+from ..module_utils._run.job import is_name
+from ..module_utils._run.verdict import Verdict
+from ._task_options import OptionError
+from ._task_result import concluded
+from ._task_run import ExecLaunch, TaskRun, one_line
+
+if TYPE_CHECKING:
+    from ..module_utils._end.records import EndPlan
+    from ..module_utils._run.plan import Plan
+    from ..module_utils._run.records import Job, JobAnswer, JobTask
+    from ._hosts import Host
+
+SAMPLE = 2.0  # seconds between the samples of the end that keeps the result
+MODULES = ("_end.lean", "_end.processes", "_end.wire", "_run.labels", "_run.job")
+ON_CONTROLLER = (
+    "async: one side of this run is on the controller. If that is a container, as in AWX, it ends with the job, and "
+    "the run fails then"
+)
+MAY_RUN = "; it may have started nevertheless, and was told to stop (job %s)"
+
+display = Display()
+
+
+def check_detachable(preflight: bool, encryption: str) -> None:
+    """Raises OptionError if a run with these options cannot outlive its controller."""
+    if preflight:
+        raise OptionError("preflight: it starts nothing, so leave out async")
+    if encryption != "none":
+        raise OptionError(
+            "encryption: a run with async cannot be encrypted yet; leave out async, or set encryption to none"
+        )
+
+
+def job_of(action: ActionBase, names: Mapping[str, str], peer: str, fact: str) -> Job:
+    """What the host that keeps the result is told; ``names``: {end: name of its host}."""
+    task = action._task
+    return {
+        "directory": async_dir(action),
+        "hosts": dict(names),
+        "peer": peer,
+        "fact": fact,
+        "no_log": bool(task.no_log),
+        "limit": float(task.async_val),
+    }
+
+
+def async_dir(action: ActionBase) -> str:
+    """Ansible's directory for jobs.  The host expands "~": it may be the home of the user that it has become."""
+    return str(action.get_shell_option("async_dir", default="~/.ansible_async"))
+
+
+def started(run: str, path: str) -> Any:
+    """The result with which ansible-core begins to poll."""
+    return {"changed": True, "started": True, "finished": False, "ansible_job_id": run, "results_file": path}
+
+
+def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str]) -> Any:
+    """Start the run; returns the result for ansible-core, which then polls, or why the run has not started."""
+    if any(host.on_controller for end, host in hosts.items() if end != plan.home):
+        display.warning(ON_CONTROLLER)
+    plan.ends[plan.home]["sample"] = SAMPLE
+    began = time.monotonic()
+    run = TaskRun(plan, hosts, lambda sample: None)
+    outcomes = run.outcomes()
+    kept = outcomes[plan.home]["report"] or {}
+    if kept.get("detached"):
+        return started(plan.run, kept.get("results_file", ""))
+    verdict = Verdict(plan, outcomes, names)
+    if verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]:
+        raise AnsibleConnectionFailure(outcomes[plan.home]["error"])
+    result = concluded(plan, names, verdict, time.monotonic() - began)
+    if any(outcome.get("lost") for outcome in outcomes.values()):
+        for launch in run.launches.values():
+            if isinstance(launch, ExecLaunch):
+                launch.end_there()  # after a lost login: it may have detached
+        result["msg"] += MAY_RUN % plan.run
+    return result
+
+
+@functools.cache
+def program() -> bytes:
+    return bootstrap.program(bootstrap.sources(MODULES))
+
+
+def ask(host: Host, told: JobTask) -> JobAnswer | str:
+    """Run the program for jobs on a host, as the user of the task; returns the answer, or why there is none."""
+    plan = cast("EndPlan", {"run": told["run"], "end": "job"})
+    launch = ExecLaunch(host, plan, lambda: None)
+    # a label of another form: the program must not take itself for a process of the job
+    said = launch._execute("socketpipe-job:%s" % told["run"], program(), cast("Any", told))
+    answer = read_marked(said["stdout"])
+    if answer is None:
+        return f"no answer (exit status {said['rc']}): {one_line(Exception(said['stdout'] + said['stderr']))}"
+    return cast("JobAnswer", answer)
+
+
+def leave_result(host: Host, plan: Plan, directory: str, result: Any) -> Any:
+    """In check mode: a job that is finished already, as ansible-core polls for one."""
+    answer = ask(host, {"directory": directory, "run": plan.run, "result": result})
+    if isinstance(answer, str) or answer.get("error"):
+        why = answer if isinstance(answer, str) else f"{answer['path']}: {answer['error']}"
+        return {**result, "failed": True, "msg": f"the file of the job cannot be made on {host.name}: {why}"}
+    return started(plan.run, answer["path"])
+
+
+def check_name(job: str) -> None:
+    """Raises OptionError unless this may be the identifier of a job; with it, the file of the job is named."""
+    if not is_name(job):
+        raise OptionError(f"cancel: {job!r} is no ansible_job_id of a run, which is 32 hexadecimal digits")
+
+
+def cancel_job(host: Host, directory: str, job: str) -> dict[str, Any]:
+    """Stop a job that an earlier task has started; its result then says that it was stopped."""
+    answer = ask(host, {"directory": directory, "run": job})
+    result: dict[str, Any] = {"changed": False, "ansible_job_id": job}
+    if isinstance(answer, str):
+        return {**result, "failed": True, "msg": f"the job {job} on {host.name} could not be stopped: {answer}"}
+    result["results_file"] = answer["path"]
+    if answer["left"]:
+        why = (
+            f"{answer['left']} processes of the job {job} on {host.name} could not be stopped: another user's? (become)"
+        )
+        return {**result, "failed": True, "msg": why}
+    if answer["found"]:
+        return {**result, "changed": True, "msg": f"the job {job} on {host.name} was stopped"}
+    if answer["exists"]:
+        return {**result, "msg": f"the job {job} on {host.name} has ended before"}
+    why = f"there is no job {job} on {host.name}: is it another host, user (become) or async_dir?"
+    return {**result, "failed": True, "msg": why}

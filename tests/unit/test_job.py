@@ -1,0 +1,229 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs that outlive their controller: the file of the job, and ends that detach, on this machine."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import job as job_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.job import KEPT, ROOM, JobFile, expanded
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh, stage
+
+Launch = Callable[..., Ends]
+RUN = "0123456789abcdef" * 2
+OLD = RUN[::-1]
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+# -- the file
+
+
+def test_the_file_of_a_job_from_its_start_to_its_result(tmp_path: Path) -> None:
+    file = JobFile(str(tmp_path / "jobs"), RUN)
+    file.create()
+    path = tmp_path / "jobs" / RUN
+    assert read(path) == {"started": True, "finished": False, "ansible_job_id": RUN} and not file.finished()
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    file.running({"bytes": 5})
+    assert read(path)["progress"] == {"bytes": 5} and read(path)["finished"] is False
+    file.finish({"msg": "ok"}, {})
+    assert read(path) == {"started": True, "finished": True, "ansible_job_id": RUN, "msg": "ok"} and file.finished()
+    assert os.listdir(path.parent) == [RUN]
+
+
+def test_a_second_run_of_the_same_job_and_a_planted_link_are_refused(tmp_path: Path) -> None:
+    file = JobFile(str(tmp_path), RUN)
+    (tmp_path / "victim").write_text("precious")
+    for plant in (lambda: file.create(), lambda: os.symlink("victim", file.path)):
+        plant()
+        with pytest.raises(FileExistsError):
+            file.create()
+        os.unlink(file.path)
+    os.symlink("victim", file.path + ".new")
+    file.create()
+    file.finish({"msg": "ok"}, {})
+    assert (tmp_path / "victim").read_text() == "precious" and read(file.path)["msg"] == "ok"
+
+
+def test_a_result_without_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short one takes the place that the file has had from the start; a whole one leaves nothing half-written."""
+    file = JobFile(str(tmp_path), RUN)
+    file.create()
+    assert os.path.getsize(file.path) >= ROOM
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if os.fstat(fd).st_size < ROOM:  # it has no blocks yet
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    monkeypatch.setattr(job_module.os, "write", full)
+    file.running({"bytes": 1})
+    file.finish({"msg": "long", "stages": ["x" * ROOM]}, {"msg": "short"})
+    assert read(file.path)["msg"] == "short" and file.finished() and os.listdir(tmp_path) == [RUN]
+
+
+def test_progress_does_not_bring_back_a_file_that_was_removed(tmp_path: Path) -> None:
+    file = JobFile(str(tmp_path), RUN)
+    file.create()
+    os.unlink(file.path)
+    file.running({"bytes": 1})
+    assert os.listdir(tmp_path) == [] and file.finished()
+
+
+def test_old_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results, and jobs of which no process is left; nothing that is young or not of a run."""
+    file = JobFile(str(tmp_path), RUN)
+    names = [format(number, "032x") for number in range(4)]
+    for name in names:
+        JobFile(str(tmp_path), name).create()
+    done, gone, running, young = names
+    JobFile(str(tmp_path), done).finish({}, {})
+    JobFile(str(tmp_path), young).finish({}, {})
+    others = ["j123.456", gone + ".new", "notes"]
+    for name in others:
+        (tmp_path / name).write_text("x")
+    for name in set(os.listdir(tmp_path)) - {young}:
+        os.utime(tmp_path / name, (0, 0))
+    alive = [f"socketpipe:{running}"]
+    monkeypatch.setattr(job_module, "labelled", lambda labels: {1: 0} if list(labels) == alive else {})
+    file.sweep(float(KEPT + 1))
+    assert sorted(os.listdir(tmp_path)) == sorted([running, young, "j123.456", "notes"])
+
+
+def test_a_home_directory_is_that_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/elsewhere")
+    own = job_module.pwd.getpwuid(os.geteuid())
+    assert expanded("~/jobs") == own.pw_dir + "/jobs" and expanded(f"~{own.pw_name}/jobs") == own.pw_dir + "/jobs"
+    assert expanded("/var/~/jobs") == "/var/~/jobs" and expanded("~nobody-has-this/x") == "~nobody-has-this/x"
+
+
+# -- the plan
+
+
+def detached(tmp_path: Path, home: str, *stages: tuple[str, dict[str, Any]], limit: float = 60.0) -> Plan:
+    plan = make_plan(*stages)
+    hosts = {end: f"host-{end}" for end in plan.ends}
+    plan.detach(
+        home,
+        {
+            "directory": str(tmp_path / "jobs"),
+            "hosts": hosts,
+            "peer": "host-a",
+            "fact": "socketpipe",
+            "no_log": False,
+            "limit": limit,
+        },
+    )
+    return plan
+
+
+def test_home_learns_no_secret_of_others(tmp_path: Path) -> None:
+    secret = {"environment": {"PASSWORD": "hunter2"}, "program": "aHVudGVyMg==", "launcher": [None]}
+    plan = detached(tmp_path, "c", ("a", {**sh("one", "x"), **secret}), ("b", sh("two", "y")), ("c", sh("three", "z")))
+    told = plan.for_end("c")
+    links = {link["id"]: link["secret"] for link in plan.links + plan.controls}
+    own = {link["secret"] for link in told["links"]}
+    text = json.dumps(told)
+    assert "hunter2" not in text and "aHVudGVyMg" not in text
+    assert {name for name, value in links.items() if value in text} == {
+        name for name, value in links.items() if value in own
+    }
+    restored = Plan.restored(json.loads(json.dumps(told))["job"]["plan"])
+    for end in plan.ends:
+        before, after = plan.for_end(end), restored.for_end(end)
+        assert [s["name"] for s in before["stages"]] == [s["name"] for s in after["stages"]]
+        assert before["dial"] == after["dial"]
+    assert "job" not in plan.for_end("a") and plan.for_end("a")["detach"]
+
+
+# -- the ends
+
+
+def finish(plan: Plan, tmp_path: Path, seconds: float = 60.0) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while not read(tmp_path / "jobs" / plan.run)["finished"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return read(tmp_path / "jobs" / plan.run)
+
+
+@pytest.mark.parametrize("home", ["a", "b"])
+def test_ends_leave_their_logins(launch: Launch, tmp_path: Path, home: str) -> None:
+    """All logins have ended, with their reports, while the stages run."""
+    go = tmp_path / "go"
+    plan = detached(
+        tmp_path,
+        home,
+        ("a", sh("input", f"echo one; while [ ! -e {go} ]; do sleep 0.01; done; echo two")),
+        ("b", stage("output", ["cat"])),
+    )
+    ends = launch(plan).wait()
+    assert {name: ends.report(name)["detached"] for name in plan.ends} == {"a": True, "b": True}
+    assert ends.report(home)["results_file"] == str(tmp_path / "jobs" / plan.run)
+    assert not read(tmp_path / "jobs" / plan.run)["finished"]
+    go.touch()
+    result = finish(plan, tmp_path)
+    assert (result["msg"], result["bytes"], result["peer"]) == ("ok", 8, "host-a")
+    assert result["stages"][-1]["stdout"] == "one\ntwo\n" and result["ansible_facts"]["socketpipe"]["ok"]
+
+
+@pytest.mark.parametrize("home", ["a", "b", "c"])
+def test_three_ends_and_each_of_them_at_home(launch: Launch, tmp_path: Path, home: str) -> None:
+    plan = detached(
+        tmp_path, home, ("a", sh("one", "echo x")), ("b", sh("two", "cat; exit 4")), ("c", sh("three", "cat"))
+    )
+    launch(plan).wait()
+    result = finish(plan, tmp_path)
+    assert (result["cause"]["stage"], result["cause"]["host"], result["cause"]["rc"]) == ("two", "host-b", 4)
+    assert [stage["rc"] for stage in result["stages"]][:2] == [0, 4]
+
+
+def test_nothing_starts_if_one_end_is_not_there(launch: Launch, tmp_path: Path) -> None:
+    plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
+    plan.options["connect_timeout"] = 1
+    for end in plan.ends.values():
+        end["connect_timeout"] = 1
+    for only in ("a", "b"):
+        ends = launch(plan, only=[only]).wait()
+        assert ends.report(only)["not_connected"] == ["control of a", "input \u2192 output"]
+    assert not (tmp_path / "began").exists() and not (tmp_path / "jobs").exists()
+
+
+def test_a_file_that_cannot_be_made_is_the_cause_for_all(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "jobs").touch()
+    plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
+    ends = launch(plan).wait()
+    cause = ends.cause()
+    assert (cause["kind"], cause["host"]) == ("refused", "host-b")
+    assert cause["msg"].startswith(f"host-b: the file of the job, {tmp_path}/jobs/{plan.run}, cannot be made: ")
+    assert ends.report("a")["refused"] == {"kind": "not detached", "end": "b"} and not (tmp_path / "began").exists()
+
+
+def test_a_login_that_is_lost_before_the_start_ends_the_run(launch: Launch, tmp_path: Path) -> None:
+    """A wrong message in its place is no start, either."""
+    change = ("detach", "say(controls, DETACHED)", "say(controls, DETACH)")
+    plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
+    ends = launch(plan, changes=[change]).wait()
+    assert ends.report("a")["refused"] == {"kind": "not detached", "end": "b"}
+    result = finish(plan, tmp_path)
+    assert result["failed"] and result["cause"]["host"] == "host-a" and not (tmp_path / "began").exists()
+
+
+def test_the_time_limit(launch: Launch, tmp_path: Path) -> None:
+    plan = detached(tmp_path, "b", ("a", sh("input", "sleep 600")), ("b", stage("output", ["cat"])), limit=0.5)
+    launch(plan).wait()
+    result = finish(plan, tmp_path)
+    assert result["cause"]["kind"] == "stopped" and "was stopped after 0 s" in result["msg"]
