@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import fan
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import full_reads
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import full_reads, wake_readers
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
@@ -240,9 +240,12 @@ def test_the_file_is_ready_before_the_end_of_the_stream(tmp_path: Path, dest: Pa
         full_reads(host.stream, MIB)
         host.start()
         host.above.sendall(stream)
-        while not validated.wait(0.01):
-            full_reads(host.stream, 1)  # as the end does, for a reader whose bytes are there
-            full_reads(host.stream, MIB)
+        for _try in range(3000):
+            if validated.wait(0.02):
+                break
+            wake_readers(host.stream)  # as the end does, for a reader whose bytes are there
+        else:
+            pytest.fail("it waits for the end of the stream")
         assert dest.read_bytes() == OLD, "it is not replaced before"
         host.above.shutdown(socket.SHUT_WR)
         host.finish()
@@ -361,7 +364,7 @@ def test_a_message_names_five_hosts_at_most(count: int, sentence: str) -> None:
 
 def test_a_result_of_many_hosts_is_small() -> None:
     """Below 200 KB, though an event of ansible-runner has it twice."""
-    names = [f"host{number}" for number in range(300)]
+    names = [f"host{number}" for number in range(3000)]
     hosts: Any = {"source": SimpleNamespace(name="h0"), **{name: SimpleNamespace(name=name) for name in names}}
     many = _transfer_hosts.ToHosts(_transfer_chain.Chain(hosts, {}), cast(Any, None), cast(Any, None), None)
     many.source = {"path": "/source"}
