@@ -167,6 +167,13 @@ def test_an_end_needs_little_of_the_standard_library(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_nothing_depends_on_assertions(path: Path) -> None:
+    """They are not executed with -O, and sanity's no-assert refuses them in module_utils."""
+    found = [node.lineno for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Assert)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_private_modules_of_the_interpreter_are_imported_in_one_place(path: Path) -> None:
     private = {module for module in imported(path) if module.startswith("_")} - {"__future__"}
     assert not private or name(path) == LEAN

@@ -84,10 +84,11 @@ def test_names(name: str, good: bool) -> None:
 # -- increments
 
 
-def entry(run: int, level: int = 0, base: int | None = None, /, **more: Any) -> Any:
+def entry(number: int, level: int = 0, base: int | None = None, **more: Any) -> Any:
     """An archive of h1 in the set all."""
-    found = {"run": f"R{run}", "host": "h1", "set": "all", "kind": records.ARCHIVE, "file": run, "level": level}
-    found.update(base=None if base is None else f"R{base}", time=archives.iso(f"R{run}"), state=records.GOOD, bytes=10)
+    run = f"R{number}"
+    found = {"run": run, "host": "h1", "set": "all", "kind": records.ARCHIVE, "file": number, "level": level}
+    found.update(base=None if base is None else f"R{base}", time=archives.iso(run), state=records.GOOD, bytes=10)
     return {**found, **more}
 
 

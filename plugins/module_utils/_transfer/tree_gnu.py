@@ -31,9 +31,9 @@ def run(argv: "list[bytes]", folder: int, **files: "Any") -> "tuple[int, list[st
     said = b""
     with Children() as children:
         child = children.start(argv, before=lambda: os.fchdir(folder), stderr=subprocess.PIPE, **files)
-        assert child.stderr is not None
+        stream: "Any" = child.stderr
         while True:
-            data = os.read(child.stderr.fileno(), KEPT)
+            data = os.read(stream.fileno(), KEPT)
             if not data:
                 break
             said = (said + data)[-KEPT:]

@@ -16,6 +16,7 @@ from .files import VALIDATION, text_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 POLL = 0.1  # seconds
 PIPE = 64 * 1024  # bytes that a pipe holds (pipe(7))
@@ -59,8 +60,8 @@ def last_words(child: "subprocess.Popen[bytes]") -> bytes:
 
     It is not waited for, so that nobody else gets the number of its process group.
     """
-    assert child.stdout is not None
-    fd, said = child.stdout.fileno(), b""
+    stream: "Any" = child.stdout
+    fd, said = stream.fileno(), b""
     while not exited(child.pid):
         if select.select([fd], [], [], POLL)[0]:
             data = os.read(fd, PIPE)
