@@ -46,7 +46,7 @@ def test_the_file_of_a_job_from_its_start_to_its_result(tmp_path: Path) -> None:
 def test_a_second_run_of_the_same_job_and_a_planted_link_are_refused(tmp_path: Path) -> None:
     file = JobFile(str(tmp_path), RUN)
     (tmp_path / "victim").write_text("precious")
-    for plant in (lambda: file.create(), lambda: os.symlink("victim", file.path)):
+    for plant in (file.create, lambda: os.symlink("victim", file.path)):
         plant()
         with pytest.raises(FileExistsError):
             file.create()
