@@ -25,7 +25,8 @@ DOCUMENTATION = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(DOCUMENTATION)
 
 DOCUMENTED = yaml.safe_load(DOCUMENTATION.RETURN)
-RESULT = (set(DOCUMENTED) | {"changed"}) - {"preflight", "encryption", "ansible_facts"}
+OF_A_JOB = {"ansible_job_id", "results_file", "progress"}  # with async only
+RESULT = (set(DOCUMENTED) | {"changed"}) - {"preflight", "encryption", "ansible_facts"} - OF_A_JOB
 LAST_STAGE = set(DOCUMENTED["stages"]["contains"])
 STAGE = LAST_STAGE - {"stdout", "stdout_truncated"}
 LINK = set(DOCUMENTED["links"]["contains"])

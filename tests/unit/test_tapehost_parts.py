@@ -294,6 +294,7 @@ def test_paths_are_searched(
         (b"", -1),
         (b"x", -1),
     ],
+    ids=["none", "two", "many", "cut off", "more", "nothing", "something else"],  # the bytes have the time in them
 )
 def test_the_lines_of_a_list(listing: bytes, count: int) -> None:
     assert commit.lines_of(listing) == count
