@@ -43,7 +43,7 @@ NO_KILL = (
     ("stage", "orphaned=signal.SIGKILL,", "orphaned=0,"),
     ("processes", "            os.kill(pid, number)\n", "            pass\n"),
     ("processes", "            os.killpg(group, number)\n", "            pass\n"),
-    ("watch", "        if found.pop(self.out, 0) & HANGUP:\n", "        if found.pop(self.out, 0) & 0:\n"),
+    ("watch", "        if seen & HANGUP:\n", "        if seen & 0:\n"),
 )
 NO_WAIT = (
     (

@@ -329,7 +329,7 @@ def network(at: At) -> Play:
         {"name": "alone", **pipeline(*chain("h1", "h1"), preflight=True)},
         {"name": "would", "check_mode": True, **pipeline(*chain("h1", "h4"), preflight=True)},
         {"name": "kernel", **pipeline(*chain("h1", "h2", "h3"), encryption="kernel")},
-            {"name": "python", **pipeline(*chain("h1", "pythonless", "h2"))},
+        {"name": "python", **pipeline(*chain("h1", "pythonless", "h2"))},
         {"name": "relay", **pipeline(*chain("h1", "h4", "h2"), preflight=True, encryption="relay")},
     ], ignore_errors=True, more={
         "pythonless": {"of": "h3", "ansible_python_interpreter": "/no/such/python"},

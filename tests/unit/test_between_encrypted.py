@@ -239,9 +239,11 @@ def test_what_is_done_to_the_stream_is_found_out(
     cause = made.cause()
     assert not made.verdict().ok and cause["kind"] in kinds, cause
     assert b"marker" not in somebody.seen
-    found = recorded(tmp_path / "seen")
-    assert found["how"] != "eof" and 0 < found["bytes"] <= SIZE
-    assert found["bytes"] < SIZE or name == "no close_notify"
+    said = made.stage("output")
+    if said["started_at"] is not None and said["signal"] is None:  # on a slow machine the error can come before it
+        found = recorded(tmp_path / "seen")
+        assert found["how"] != "eof" and 0 < found["bytes"] <= SIZE
+        assert found["bytes"] < SIZE or name == "no close_notify"
     made.gone()
 
 

@@ -225,7 +225,7 @@ def test_nothing_is_left_when_an_end_is_ended(
 
 def test_a_guard_ends_an_end_that_does_not(launch: Launch, tmp_path: Path) -> None:
     """Nobody listens any more, and the end takes no notice: behind a dead ssh there is only the guard."""
-    deaf = ("watch", "if found.pop(self.out, 0) & HANGUP:", "if found.pop(self.out, 0) & 0:")
+    deaf = ("watch", "if seen & HANGUP:", "if seen & 0:")
     ends = stubborn(launch, tmp_path, (deaf,), stop=1.0)
     stdout = ends.processes["a"].stdout
     assert stdout is not None

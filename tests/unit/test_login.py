@@ -89,9 +89,9 @@ def test_nobody_is_waited_for_after_a_login_that_has_begun_nothing() -> None:
 
 @pytest.mark.parametrize(("stages", "patience"), [
     ([], 0.0),
-    ([{"started_at": None, "problem": None}], 0.0),
-    ([{"started_at": 0.1, "problem": None}], float("inf")),
-    ([{"started_at": 0.1, "problem": {"kind": "failed", "signal": ""}}], FOLLOW),
+    ([{"name": "input", "rc": None, "started_at": None, "problem": None}], 0.0),
+    ([{"name": "input", "rc": 0, "started_at": 0.1, "problem": None}], float("inf")),
+    ([{"name": "input", "rc": 3, "started_at": 0.1, "problem": {"kind": "failed", "signal": ""}}], FOLLOW),
 ])  # fmt: skip
 def test_stages_on_several_hosts_without_links(stages: list[Any], patience: float) -> None:
     """They need not end together; but if one fails, the results of the others are of no use."""

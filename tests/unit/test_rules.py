@@ -318,7 +318,7 @@ RULES: dict[str, tuple[Rule, tuple[Change, ...]]] = {
     ),
     "the end watches its own output": (
         lost_reader_ends_all,
-        (("watch", "if found.pop(self.out, 0) & HANGUP:", "if found.pop(self.out, 0) and False:"),),
+        (("watch", "if seen & HANGUP:", "if seen and False:"),),
     ),
     "no O_NONBLOCK": (
         stage_has_blocking_descriptors,

@@ -92,7 +92,7 @@ def extract(tail: Tail, target: "Target") -> None:
         raise Problem("the archive is incomplete or damaged (%s)" % exc, kind=INCOMPLETE) from None
 
 
-@functools.cache
+@functools.lru_cache(None)
 def number(name: str, fallback: int, database: str) -> int:
     """The number of a user or group with this name here, else that of the archive."""
     try:
