@@ -556,7 +556,7 @@ def test_refused_before_anything_starts(launch: Launch, tmp_path: Path, name: st
 
 
 def test_refused_where_no_process_can_be_started(launch: Launch, tmp_path: Path) -> None:
-    full = ("guard", "    end = os.fork()\n", "    raise OSError(11, os.strerror(11))\n")
+    full = ("guard", "    pid = os.fork()\n", "    raise OSError(11, os.strerror(11))\n")
     ends = launch(two(sh("input", "echo data"), sh("output", "touch %s/started" % tmp_path)), (full,)).wait()
     assert not any(ends.errors.values()) and not ends.verdict().started and not (tmp_path / "started").exists()
     text = "it cannot start a process: Resource temporarily unavailable; is there a limit (ulimit -u, "

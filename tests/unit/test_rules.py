@@ -491,7 +491,7 @@ def test_a_child_is_born_with_its_signals_blocked(launch: Launch) -> None:
     changes = [
         (module, line, line + indent + BORN % name)
         for module, line, indent, name in (
-            ("guard", "            end = os.fork()\n", " " * 12, "end"),
+            ("guard", "        pid = os.fork()\n", " " * 8, "pid"),
             ("spawn", "        pid = os.fork()\n", " " * 8, "pid"),
         )
     ]

@@ -15,9 +15,10 @@ import os
 import select
 import time
 
+from .guard import fork
 from .kernel import keep_alive
-from .lean import compare_digest, signal, socket
-from .watch import SIGNALS, Cancelled
+from .lean import compare_digest, socket
+from .watch import Cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,15 +149,6 @@ def leave(watch: "Watch", report: "Report") -> None:
         os.dup2(null, fd)
     os.write(tell, b".")
     os.close(tell)
-
-
-def fork() -> int:
-    """fork(2), in which no signal to stop gets lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # Python drops those that a child gets at its birth
-    try:
-        return os.fork()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def part(home: "Home", controls: "Made", made: "Made") -> int:

@@ -40,11 +40,7 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     try:
         become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # Python drops those that a child gets at its birth
-        try:
-            end = os.fork()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        end = fork()
     except OSError as exc:
         raise NotForked(exc.strerror) from exc
     if end == 0:
@@ -63,6 +59,16 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     else:
         os.waitpid(end, 0)
     return None
+
+
+def fork() -> int:
+    """fork(2), in which no signal to stop gets lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # Python drops those that a child gets at its birth
+    try:
+        pid = os.fork()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
 
 
 def confess(channel: socket.socket, error: Exception) -> None:
