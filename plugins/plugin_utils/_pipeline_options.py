@@ -20,6 +20,7 @@ from ._task_options import (
     OptionError,
     RunArgs,
     describe,
+    form_of,
     parse_path,
     parse_stage,
 )
@@ -89,14 +90,8 @@ def parse_chain(
 def parse_item(where: str, item: Any, read: Reader, first: bool, last: bool) -> tuple[Stage, str]:
     """One stage, and a warning ("" for none); raises OptionError."""
     given = as_mapping(where, item)
-    unknown = sorted(str(key) for key in given if key not in KEYS)
-    if unknown:
-        raise OptionError(f"{where}: unknown setting {', '.join(unknown)}; valid settings: {', '.join(KEYS)}")
-    forms = [form for form in FORMS if given.get(form) is not None]
-    if len(forms) != 1:
-        found = " and ".join(forms) + " together" if forms else "none"
-        raise OptionError(f"{where}: give exactly one of {', '.join(FORMS)}; found {found}")
-    if forms == ["path"]:
+    form = form_of(where, given, FORMS, KEYS)
+    if form == "path":
         command, warning = parse_file(where, given, first, last), ""
     else:
         command, warning = parse_stage(where, {key: given[key] for key in given if key in STAGE_KEYS}, read)
@@ -105,7 +100,7 @@ def parse_item(where: str, item: Any, read: Reader, first: bool, last: bool) -> 
     become = parse_become(where, given.get("become"))
     if user and become is False:
         raise OptionError(f"{where}: become_user needs become: true")
-    writes = str(given["path"]) if forms == ["path"] and not first else ""
+    writes = str(given["path"]) if form == "path" and not first else ""
     return Stage(where, host, become, user or None, command, writes), warning
 
 

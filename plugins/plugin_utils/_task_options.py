@@ -190,17 +190,23 @@ def parse_stages(option: str, value: Any, read: Reader = read_program) -> tuple[
     return stages, warnings
 
 
+def form_of(name: str, item: Given, forms: Sequence[str], keys: Sequence[str]) -> str:
+    """The only one of these forms that is given, with no other keys than these; raises OptionError."""
+    unknown = sorted(str(key) for key in item if key not in keys)
+    if unknown:
+        raise OptionError(f"{name}: unknown setting {', '.join(unknown)}; valid settings: {', '.join(keys)}")
+    given = [form for form in forms if item.get(form) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) + " together" if given else "none"
+        raise OptionError(f"{name}: give exactly one of {', '.join(forms)}; found {found}")
+    return given[0]
+
+
 def parse_stage(name: str, item: Any, read: Reader) -> tuple[Command, str]:
     """One command as a stage of a plan, and a warning ("" for none); raises OptionError."""
     item = {"cmd": item} if isinstance(item, str) else dict(item)
-    unknown = sorted(str(key) for key in item if key not in STAGE_KEYS)
-    if unknown:
-        raise OptionError(f"{name}: unknown setting {', '.join(unknown)}; valid settings: {', '.join(STAGE_KEYS)}")
-    forms = [form for form in COMMAND_FORMS if item.get(form) is not None]
-    if len(forms) != 1:
-        given = " and ".join(forms) + " together" if forms else "none"
-        raise OptionError(f"{name}: give exactly one of {', '.join(COMMAND_FORMS)}; found {given}")
-    argv, warning = parse_command(name, forms[0], item[forms[0]])
+    form = form_of(name, item, COMMAND_FORMS, STAGE_KEYS)
+    argv, warning = parse_command(name, form, item[form])
     stage: Command = {
         "name": name,
         "argv": argv,
@@ -208,11 +214,11 @@ def parse_stage(name: str, item: Any, read: Reader) -> tuple[Command, str]:
         "early_exit": parse_early_exit(name, item),
         "environment": parse_environment(name, item.get("environment") or {}),
     }
-    if forms[0] == "script":
+    if form == "script":
         stage["launcher"] = parse_launcher(name, item.get("executable"))
         stage["program"] = parse_script(name, argv[0], read)
     elif item.get("executable"):
-        raise OptionError(f"{name}: executable: only valid with script, not with {forms[0]}")
+        raise OptionError(f"{name}: executable: only valid with script, not with {form}")
     if item.get("chdir"):
         stage["chdir"] = parse_path(name, "chdir", item["chdir"])
     if item.get("creates"):
