@@ -10,11 +10,9 @@ import io
 import os
 import pwd
 import shutil
-import socket
 import stat
 import subprocess
 import tarfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer impo
     tree_gnu,
     tree_write,
 )
+from ansible_collections.plumbing.socketpipe.tests.unit.transfers import collecting, feeding
 
 WHEN = 1_234_567_890_123_456_789
 PROGRAMS = ("gnu", "python")
@@ -99,35 +98,17 @@ def sent(path: Path, whole: bool, meanwhile: Callable[[], object] | None = None)
     told = tree.look_source({"path": str(path), "checksum": False})
     if meanwhile:
         meanwhile()
-    ours, theirs = socket.socketpair()
-    found = bytearray()
-
-    def collect() -> None:
-        while True:
-            data = theirs.recv(1024 * 1024)
-            if not data:
-                return
-            found.extend(data)
-
-    reader = threading.Thread(target=collect)
-    reader.start()
-    stdout = os.dup(1)
-    try:
+    with collecting() as (stdout, found):
         folder = tree.open_source(os.fsencode(path), told)
         try:
             names = tree.members(folder, whole)
             tar = tree.gnu_tar()
             if tar:
-                tree_gnu.send(tar, folder, names, os.fsencode(path), ours.fileno())
+                tree_gnu.send(tar, folder, names, os.fsencode(path), stdout)
             else:
-                tree_write.send(folder, names, os.fsencode(path), ours.fileno())
+                tree_write.send(folder, names, os.fsencode(path), stdout)
         finally:
             os.close(folder)
-    finally:
-        os.close(stdout)
-        ours.close()
-        reader.join()
-        theirs.close()
     return bytes(found)
 
 
@@ -136,19 +117,8 @@ def look(dest: Path | str, name: str = "") -> dict[str, Any]:
 
 
 def receive(told: dict[str, Any], stream: bytes) -> dict[str, Any]:
-    ours, theirs = socket.socketpair()
-
-    def feed() -> None:
-        with ours, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            ours.sendall(stream)
-
-    writer = threading.Thread(target=feed)
-    writer.start()
-    try:
-        return tree.receive(told, theirs.fileno())
-    finally:
-        theirs.close()
-        writer.join()
+    with feeding(stream) as stdin:
+        return tree.receive(told, stdin)
 
 
 def copy(source: Path, dest: Path, name: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -57,8 +57,9 @@ def opened(path: Path, of: dict[str, Any]) -> contextlib.AbstractContextManager[
     return sink.opened(os.fsencode(path), of, identity(path))
 
 
-def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
-    """The sink with this on its standard input, up to a clean end; ``meanwhile``: what others do."""
+@contextlib.contextmanager
+def feeding(stream: bytes) -> Iterator[int]:
+    """The descriptor of a reader, to which a thread writes this, and then the end."""
     ours, theirs = socket.socketpair()
 
     def feed() -> None:
@@ -67,29 +68,16 @@ def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object]
 
     writer = threading.Thread(target=feed)
     writer.start()
-    real = sink.Sink.receive
-
-    def received(made: sink.Sink, reader: Reader) -> None:
-        real(made, reader)
-        if meanwhile:
-            meanwhile()
-
     try:
-        with mock.patch.object(sink.Sink, "receive", received):
-            return sink.receive(told, theirs.fileno())
+        yield theirs.fileno()
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # they are blocked until the exit
         theirs.close()  # a writer that still has something to send fails, and ends
         writer.join()
 
 
-def sent(
-    path: Path,
-    told: dict[str, Any] | None = None,
-    before: Callable[[sender.Sender], None] | None = None,
-    start: int = 0,
-) -> bytes:
-    """The stream of a file; ``start``: what the other side does not have yet."""
+@contextlib.contextmanager
+def collecting() -> Iterator[tuple[int, bytearray]]:
+    """(the descriptor of a writer, what it has written), whole at the end of the block."""
     ours, theirs = socket.socketpair()
     found = bytearray()
 
@@ -102,16 +90,45 @@ def sent(
 
     reader = threading.Thread(target=collect)
     reader.start()
-    made = sender.Sender(ours.fileno(), os.fsencode(path), told or facts(path), start)
     try:
-        if before:
-            before(made)
-        made.send()
+        yield ours.fileno(), found
     finally:
         ours.close()
         reader.join()
         theirs.close()
-        os.close(made.fd)
+
+
+def receive(told: dict[str, Any], stream: bytes, meanwhile: Callable[[], object] | None = None) -> dict[str, Any]:
+    """The sink with this on its standard input, up to a clean end; ``meanwhile``: what others do."""
+    real = sink.Sink.receive
+
+    def received(made: sink.Sink, reader: Reader) -> None:
+        real(made, reader)
+        if meanwhile:
+            meanwhile()
+
+    try:
+        with feeding(stream) as stdin, mock.patch.object(sink.Sink, "receive", received):
+            return sink.receive(told, stdin)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # they are blocked until the exit
+
+
+def sent(
+    path: Path,
+    told: dict[str, Any] | None = None,
+    before: Callable[[sender.Sender], None] | None = None,
+    start: int = 0,
+) -> bytes:
+    """The stream of a file; ``start``: what the other side does not have yet."""
+    with collecting() as (stdout, found):
+        made = sender.Sender(stdout, os.fsencode(path), told or facts(path), start)
+        try:
+            if before:
+                before(made)
+            made.send()
+        finally:
+            os.close(made.fd)
     return bytes(found)
 
 
