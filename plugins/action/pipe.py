@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 from ..module_utils._run import sentences
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
-from ..module_utils._run.result import refused, summary
+from ..module_utils._run.result import concluded, hide, refused, summary
 from ..module_utils._run.verdict import Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
@@ -36,8 +36,8 @@ from ..plugin_utils._task_options import (
     parse_stages,
     settings,
 )
-from ..plugin_utils._task_refusal import about_host, hide
-from ..plugin_utils._task_result import concluded, not_run, preflight
+from ..plugin_utils._task_refusal import about_host
+from ..plugin_utils._task_result import not_run, preflight
 from ..plugin_utils._task_run import TaskRun, encrypt
 from ..plugin_utils._task_script import script_reader
 

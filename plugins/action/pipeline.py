@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._run.branches import warning_of
 from ..module_utils._run.progress import Progress
-from ..module_utils._run.result import refused, summary
+from ..module_utils._run.result import concluded, hide, refused, summary
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._pipeline_fork import parse_forked
@@ -21,8 +21,8 @@ from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs
 from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, after_failure, make_plan
 from ..plugin_utils._program_run import conclude
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
-from ..plugin_utils._task_refusal import ASYNC, hide
-from ..plugin_utils._task_result import concluded, not_run, preflight
+from ..plugin_utils._task_refusal import ASYNC
+from ..plugin_utils._task_result import not_run, preflight
 from ..plugin_utils._task_run import encrypt
 from ..plugin_utils._task_script import script_reader
 

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._run.result import hide
 from ..module_utils._run.words import printable
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils import _transfer_hosts as many
@@ -20,7 +21,7 @@ from ..plugin_utils import _transfer_tree as tree
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
-from ..plugin_utils._task_refusal import ASYNC, about_host, hide
+from ..plugin_utils._task_refusal import ASYNC, about_host
 from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
 from ..plugin_utils._transfer_result import diff, failed, shape
 from ..plugin_utils._transfer_resume import part_of

@@ -16,9 +16,9 @@ from ansible.utils.display import Display
 from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
 from ..module_utils._run.job import is_name
+from ..module_utils._run.result import concluded
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError
-from ._task_result import concluded
 from ._task_run import ExecLaunch, TaskRun, one_line
 
 if TYPE_CHECKING:

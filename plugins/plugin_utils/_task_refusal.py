@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from ..module_utils._run.result import hide
 from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 
 # errors of a host, with the option to change
@@ -21,6 +20,3 @@ ASYNC = (
 
 def about_host(exc: HostError) -> str:
     return WITH_OPTION.get(exc.kind, "%s").replace("%s", str(exc))
-
-
-__all__ = ["ASYNC", "about_host", "hide"]

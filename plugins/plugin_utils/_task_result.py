@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The results of pipe and pipeline: of a run, of a preflight, and of check mode."""
+"""The results of pipe and pipeline: of a preflight, and of check mode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..module_utils._end.wire import bounded
 from ..module_utils._run.beginning import NAMED, who_tried_what
-from ..module_utils._run.result import conclude, preflight_result, shape
+from ..module_utils._run.result import preflight_result, shape
 from ..module_utils._run.verdict import MSG_MOST, Verdict
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ def not_run(plan: Plan, names: dict[str, str], checked: str) -> Result:
     if checked:
         result["changed"] = False
         result["msg"] = f"would check the network {checked}"
-    return result
-
-
-def concluded(plan: Plan, names: dict[str, str], verdict: Verdict, elapsed: float) -> Result:
-    result = shape(plan, names, verdict, elapsed)
-    conclude(result, verdict)
     return result
 
 

@@ -17,7 +17,7 @@ from .._end.wire import bounded
 from . import result as results
 from . import sentences
 from .heard import PipedLaunch
-from .job import JobFile
+from .job import JobFile, remove
 from .launch import Run
 from .plan import Plan
 from .verdict import Verdict
@@ -187,10 +187,7 @@ class Home:
         return {"detached": True, "results_file": self.file.path}
 
     def forget(self) -> None:
-        try:
-            os.unlink(self.file.path)
-        except OSError:
-            pass
+        remove(self.file.path)
 
     # -- after it
 
@@ -201,11 +198,10 @@ class Home:
         run = Keeping(launches, self.plan, self.file, self.job["limit"])
         outcomes = run.outcomes()
         verdict = Verdict(self.plan, outcomes, self.job["hosts"])
-        result = results.shape(self.plan, self.job["hosts"], verdict, time.monotonic() - self.began)
         host = self.job["hosts"][self.told["end"]]
         if run.why and verdict.cause:
             verdict.cause.update({"kind": "stopped", "host": host, "msg": "on %s: %s" % (host, run.why)})
-        results.conclude(result, verdict)
+        result = results.concluded(self.plan, self.job["hosts"], verdict, time.monotonic() - self.began)
         said = [sentences.warning(each) for report in verdict.reports.values() for each in report.get("warnings", ())]
         self.finish(result, said)
 

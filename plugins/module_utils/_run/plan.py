@@ -134,9 +134,9 @@ class Plan:
         for name, end in self.ends.items():
             stages: "Any" = [{key: value for key, value in stage.items() if key in kept} for stage in end["stages"]]
             ends[name] = {**end, "stages": stages}
-        links: "Any" = [{**link, "secret": "", "certificates": None} for link in self.links]
+        links: "Any" = [{**link, "secret": ""} for link in self.links]
         for link in links:
-            del link["certificates"]
+            link.pop("certificates", None)
         return {"run": self.run, "options": self.options, "ends": ends, "links": links, "dial": list(self.dial.items())}
 
     @classmethod

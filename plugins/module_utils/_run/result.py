@@ -208,8 +208,9 @@ def left_running(hosts: "dict[str, str]", reports: "dict[str, Report]") -> "list
     return found[:LEFT_MOST] + more
 
 
-def conclude(result: "Result", verdict: "Verdict") -> None:
-    """Add msg, and whether the run has failed or was skipped."""
+def concluded(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict", elapsed: float) -> "Result":
+    """The result of a run, with msg, and whether it has failed or was skipped."""
+    result = shape(plan, hosts, verdict, elapsed)
     if verdict.skipped:
         result["skipped"], result["changed"] = True, False
         result["msg"] = f"skipped, since {verdict.skipped}"
@@ -217,6 +218,7 @@ def conclude(result: "Result", verdict: "Verdict") -> None:
         result["failed"], result["msg"] = True, verdict.cause["msg"]
     else:
         result["msg"] = "ok"
+    return result
 
 
 def hide(result: "Any") -> None:
