@@ -19,6 +19,8 @@ LABEL = re.compile(r"^socketpipe:([0-9a-f]{32}):([a-z]+(?: ?[0-9]+)?)$")
 HERE = Path(__file__).resolve().parent
 RELAYS = ("socketpipe-seal", "socketpipe-open")  # forks of an end, with its command line
 PROBE_FILE = HERE / "probe.py"
+# in a shell, after COMMAND &: goes on when it is sleep, no longer the shell that was forked for it
+ASLEEP = "until grep -qx sleep /proc/$!/comm; do :; done"
 
 
 class Proc(t.NamedTuple):

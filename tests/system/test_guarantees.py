@@ -80,7 +80,7 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     ),
     "padding-then-data": ({"shell": "cat DATA; head -c 1M /dev/zero; echo more"}, SINKS["tar"]),
     "two-archives": ({"shell": "cat DATA DATA"}, SINKS["tar"]),
-    "held": ({"shell": "cat DATA; sleep 7101 & exit 0"}, SINKS["python"]),
+    "held": ({"shell": f"cat DATA; sleep 7101 & {anatomy.ASLEEP}; exit 0"}, SINKS["python"]),
     "held-briefly": ({"shell": "cat DATA; (sleep 2; cat DATA) & exit 0"}, SINKS["python"]),
     "closes-early-then-0": ({"shell": "cat DATA; exec >&-; sleep 2"}, SINKS["python"]),
     "closes-early-then-1": ({"shell": "cat DATA; exec >&-; sleep 2; exit 1"}, SINKS["python"]),
@@ -101,12 +101,13 @@ PAIRS: dict[str, tuple[Any, Any]] = {
         SINKS["python"],
     ),
     "agent-source": (
-        {"shell": "setsid sleep 7301 < /dev/null > /dev/null 2>&1 & cat DATA"},
+        {"shell": f"setsid sleep 7301 < /dev/null > /dev/null 2>&1 & {anatomy.ASLEEP}; cat DATA"},
         SINKS["python"],
     ),
     "agent-sink": (
         "cat DATA",
-        {"shell": "setsid sleep 7302 < /dev/null > /dev/null & exec cat > OUT"},  # still has standard error
+        # still has standard error
+        {"shell": f"setsid sleep 7302 < /dev/null > /dev/null & {anatomy.ASLEEP}; exec cat > OUT"},
     ),
 }
 AGENTS = {"source": "7301", "sink": "7302"}  # how long they sleep

@@ -15,7 +15,7 @@ import yaml
 
 from tests.hosts import Fleet
 
-from . import playbook
+from . import anatomy, playbook
 from .playbook import REPOSITORY, Done, pipe
 from .together import At, Play, together
 
@@ -398,7 +398,7 @@ def test_module_defaults_for_the_group(fleet: Fleet, done: Done) -> None:
 
 def test_what_a_stage_leaves_running_is_named(fleet: Fleet) -> None:
     """Descendants that hold no link are left alone on success, as `command` leaves them, and go with a failure."""
-    leaves = "cat; sleep 53 </dev/null >/dev/null 2>&1 & sleep 0.2;"
+    leaves = f"cat; sleep 53 </dev/null >/dev/null 2>&1 & {anatomy.ASLEEP};"
     done = playbook.run(
         fleet,
         [

@@ -30,6 +30,8 @@ LONG = 60.0  # seconds after which something that must happen has not happened
 ENCRYPTION = "none"  # relay: the links of all plans that are made here are encrypted
 MARKER = "SOCKETPIPE_TEST"  # this variable is in the environment of all that a test starts
 T = TypeVar("T")
+# in a shell, after COMMAND &: goes on when it is sleep, no longer the shell that was forked for it
+ASLEEP = "until grep -qx sleep /proc/$!/comm; do :; done"
 
 KERNEL_TLS = os.environ.get("SOCKETPIPE_TEST_KERNEL_TLS", "")  # of every plan that a test makes
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import is_alive
-from ansible_collections.plumbing.socketpipe.tests.unit.ends import LONG, default_signals
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import ASLEEP, LONG, default_signals
 from ansible_collections.plumbing.socketpipe.tests.unit.tape import MODULE_UTILS, script
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import wait_for
 
@@ -59,7 +59,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 
 def test_what_goes_on_is_named() -> None:
     """A process that the remote command has left behind, and that holds no link, is no failure."""
-    behind = "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!"
+    behind = f"sleep 1000 </dev/null >/dev/null 2>&1 & {ASLEEP}; echo $!"
     done = run("-h", "127.0.0.1", *LOGIN, "-r", "{", "sh", "-c", behind, "}", "-o", "{", "cat", "}")
     pid = int(done.stdout)
     with contextlib.suppress(ProcessLookupError):

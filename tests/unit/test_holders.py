@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
+    ASLEEP,
     HASTY,
     Change,
     Ends,
@@ -178,7 +179,7 @@ UNDUMPABLE = "import ctypes; ctypes.CDLL(None).prctl(4, 0)"
 @needs_root
 def test_a_holder_that_is_known_is_named_alone(launch: Launch, folder: Path) -> None:
     agent = "%s sleep 600 <>/dev/null >&0 2>&0 &" % set_user_id(folder)
-    source = sh("input", "echo data; %s sleep 600 & echo $! > %s/pid; exit 0" % (agent, folder))
+    source = sh("input", "echo data; %s sleep 600 & %s; echo $! > %s/pid; exit 0" % (agent, ASLEEP, folder))
     ends = launch(two(source, sink(folder / "seen")), patience=HASTY, python=PYTHON, inside=AS_NOBODY).wait()
     who = "sleep (pid %s), which it started, still has the link open" % written(folder / "pid").strip()
     assert "has exited, but " + who in ends.cause()["msg"]

@@ -25,6 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.patience 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import Stage
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
+    ASLEEP,
     HASTY,
     KERNEL_TLS,
     LONG,
@@ -716,7 +717,7 @@ def test_the_first_byte_starts_the_sink(launch: Launch, tmp_path: Path, shape: C
 
 @where
 def test_a_child_that_keeps_the_link_is_named(launch: Launch, tmp_path: Path, shape: Callable[..., Plan]) -> None:
-    source = sh("input", "sleep 600 & echo $! > %s/pid; echo data" % tmp_path)
+    source = sh("input", "sleep 600 & %s; echo $! > %s/pid; echo data" % (ASLEEP, tmp_path))
     ends = launch(shape(source, record("output", tmp_path / "seen")), patience=HASTY).wait()
     cause = ends.cause()
     pid = int(written(tmp_path / "pid"))
@@ -738,7 +739,7 @@ def test_a_child_of_a_reader_that_keeps_the_link_is_named(
     launch: Launch, tmp_path: Path, shape: Callable[..., Plan]
 ) -> None:
     """It may still read: whether all was read cannot be said."""
-    sink = sh("output", "read line; " + KEEP % "exec sleep 600" + "echo $! > %s/pid; sleep 0.2" % tmp_path)
+    sink = sh("output", "read line; " + KEEP % "exec sleep 600" + "echo $! > %s/pid; %s" % (tmp_path, ASLEEP))
     ends = launch(shape(sh("input", "echo one; echo two"), sink), patience=HASTY).wait()
     cause = ends.cause()
     assert (cause["kind"], cause["stage"]) == ("held", "output")
@@ -760,7 +761,7 @@ def test_a_child_of_a_reader_that_has_nothing_left_to_read(
     launch: Launch, tmp_path: Path, shape: Callable[..., Plan]
 ) -> None:
     """All was read and the end has come: who still holds the socket can do no harm."""
-    sink = sh("output", "cat; " + KEEP % "exec sleep 600" + "echo $! > %s/pid; sleep 0.2" % tmp_path)
+    sink = sh("output", "cat; " + KEEP % "exec sleep 600" + "echo $! > %s/pid; %s" % (tmp_path, ASLEEP))
     ends = launch(shape(sh("input", "echo one; echo two"), sink)).wait().ok()
     name = "b" if shape is two else "a"
     assert ends.report(name)["left"] == [{"pid": int(written(tmp_path / "pid")), "name": "sleep"}]
@@ -779,7 +780,8 @@ def test_a_child_without_the_link_is_left_alone(
     launch: Launch, tmp_path: Path, shape: Callable[..., Plan], stderr: str
 ) -> None:
     """An agent, or the master of ssh's ControlPersist: as with `command`, it stays, and is named."""
-    source = sh("input", "sleep 600 < /dev/null > /dev/null %s & echo $! > %s/pid; echo data" % (stderr, tmp_path))
+    sleeps = "sleep 600 < /dev/null > /dev/null %s & %s" % (stderr, ASLEEP)
+    source = sh("input", "%s; echo $! > %s/pid; echo data" % (sleeps, tmp_path))
     ends = launch(shape(source, stage("output", ["cat"])))
     ends.wait().ok()
     pid = int(written(tmp_path / "pid"))
@@ -844,7 +846,7 @@ def test_standard_error_without_end_holds_nothing_up(launch: Launch, tmp_path: P
 
 def watched(launch: Launch, tmp_path: Path, shape: Callable[..., Plan] = two) -> Ends:
     """A run in full flow, with a grandchild that has left its session and still holds the link."""
-    source = "(setsid sleep 600 &); exec " + " ".join(
+    source = f"(setsid sleep 600 & {ASLEEP}); exec " + " ".join(
         [sys.executable, "-IS", "-c", '"import os\nwhile True: os.write(1, bytes(65536))"']
     )
     ends = launch(shape(sh("input", source), record("output", tmp_path / "seen")), patience=HASTY)
