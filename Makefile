@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 TREE   := .build/tree/ansible_collections/plumbing/socketpipe
 VENVS  := .build/venvs
 PYTEST := $(BIN)/python -m pytest
+AGAIN  := -p tests.workshop.second_try
 NICE := nice -n 10
 WORKERS ?= 4
 JOBS ?= 3
@@ -48,13 +49,13 @@ lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
 	@$(NICE) sh -ec 'PATH="$(BIN):$$PATH"; ruff check .; ruff format --check .; mypy plugins tests extensions; yamllint --strict .'
 
 unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
-	$(PYTEST) -n $(WORKERS) tests/unit
+	$(PYTEST) $(AGAIN) -n $(WORKERS) tests/unit
 
 edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
 	@$(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
 system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
-	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
+	$(PYTEST) $(AGAIN) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
 	@$(PYTHON) -m tests.workshop.ansible_test sanity
@@ -90,13 +91,13 @@ release: $(VENVS)/changelog/made   ## turn the fragments into a release of galax
 	$(PYTHON) -m tests.workshop.release release $(VENVS)/changelog
 
 tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a virtual machine (needs root; otherwise skipped by name)
-	@$(PYTEST) -n 2 --dist loadfile tests/tape
+	@$(PYTEST) $(AGAIN) -n 2 --dist loadfile tests/tape
 
 tls: $(VENV)/test $(TREE)   ## links that the kernel encrypts, in a machine whose kernel can (needs root; else skipped by name)
-	@$(PYTEST) -n 2 --dist loadfile tests/tls
+	@$(PYTEST) $(AGAIN) -n 2 --dist loadfile tests/tls
 
 recipes: $(VENV)/test $(TREE)   ## the recipes of the documentation, with the real programs (needs root; else skipped by name)
-	@$(PYTEST) -n 2 --dist loadfile tests/recipes
+	@$(PYTEST) $(AGAIN) -n 2 --dist loadfile tests/recipes
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
