@@ -25,9 +25,14 @@ def test_the_rules(guest: Guest) -> None:
 # what a link is made of when the kernel encrypts it, what passes through it, and what is reported
 MEETINGS = ("everybody_listens", "only_one_listens", "reader_says_taken_once", "who_leaves_when_it_is_chosen")
 BARRIER = ("(a_tree or wrong_message or that_is_ready or go_there) and not relay",)
+FANS = ("equal_bytes", "a_branch_that_fails and not ends_the_others", "no_end_of_file_without")
+CHAINS = ("a_chain_of_real_ends and none",)
 WHOLE_RUNS = ("bytes_are_equal", "both_links_are_busy", "samples_come", "programs_that_answer")
 
 
-@pytest.mark.parametrize(("name", "words"), [("meeting", MEETINGS), ("end", WHOLE_RUNS), ("barrier", BARRIER)])
+WORDS = {"meeting": MEETINGS, "end": WHOLE_RUNS, "barrier": BARRIER, "fan": FANS, "transfer_chain": CHAINS}
+
+
+@pytest.mark.parametrize(("name", "words"), WORDS.items())
 def test_meetings_and_whole_runs(guest: Guest, name: str, words: tuple[str, ...]) -> None:
     passes(guest, f"tests/unit/test_{name}.py", "-k", " or ".join(words))
