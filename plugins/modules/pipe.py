@@ -709,6 +709,18 @@ links:
           returned: always
           type: int
           sample: 20480
+    samples:
+      description:
+        - The figures of the link over time, as its writer's kernel counts them, for a plot. Each is a list of the
+          seconds since the start of the link, the RV(links[].bytes) so far, the RV(links[].rtt), the
+          RV(links[].retransmits) so far, and the C(receiver) of RV(links[].waited) so far.
+        - There are up to 100, about one a second in a short run, and the last one is the end of the link. Many links
+          have fewer, and a failed run has at most 20 in all. A host reports those of the first eight links to which it
+          writes.
+      returned: always
+      type: list
+      elements: list
+      sample: [[1.001, 981376, 0.000212, 0, 0.83], [2.001, 1962752, 0.00021, 0, 1.66]]
 bytes:
   description: Bytes on the last counted link. V(none) if no link is counted.
   returned: unless the task's host is unreachable

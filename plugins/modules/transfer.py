@@ -507,10 +507,11 @@ elapsed:
 link:
   description:
     - The link between the two hosts, with the fields of RV(plumbing.socketpipe.pipe#module:links), such as
-      C(encryption). V(none) if no data was sent. With O(hosts), it is the link to the first host of the chain.
+      C(encryption) and C(samples). V(none) if no data was sent. With O(hosts), it is the link to the first host of the
+      chain.
   returned: always
   type: dict
-  sample: {"bytes": 3221225504, "rate": 104857600, "rtt": 0.000212, "slow": "", "encryption": null}
+  sample: {"bytes": 3221225504, "rate": 104857600, "rtt": 0.000212, "slow": "", "encryption": null, "samples": []}
 run:
   description: The identifier of the run that copied the file. It is on the command lines of the ends, and not secret.
   returned: always

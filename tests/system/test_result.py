@@ -99,6 +99,9 @@ def test_types_of_figures(fleet: Fleet, done: Done) -> None:
         assert link["bytes"] == 5 * 1024 * 1024 and link["unread"] == link["padding"] == 0
         assert link["rate"] > 0 and link["rtt"] > 0 and link["retransmits"] >= 0
         assert all(0 <= seconds < 60 for seconds in link["waited"].values())
+        assert 1 <= len(link["samples"]) <= 100
+        waited = link["waited"]["receiver"]
+        assert link["samples"][-1] == [link["elapsed"], link["bytes"], link["rtt"], link["retransmits"], waited]
     here, there = (re.escape(str(host.address)) for host in (fleet.controller, fleet["h1"]))
     to, back = result["links"]
     assert re.fullmatch(rf"{here}:\d+", to["source_address"]) and re.fullmatch(

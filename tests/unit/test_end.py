@@ -478,6 +478,20 @@ def test_samples_come_while_it_runs(launch: Launch, tmp_path: Path) -> None:
     assert not any("sample" in line for line in ends.output["b"].splitlines())
 
 
+def test_the_figures_over_time(launch: Launch, tmp_path: Path) -> None:
+    """From the writer: of many, those that fit, at even distances, and the end.  Without a pause there are many."""
+    source = sh("input", "echo x; sleep 0.7; echo y")
+    ends = launch(two(source, stage("output", ["cat"])), patience={"tick": 0.0}).wait().ok()
+    assert ends.report("b")["points"] == [[]] * len(ends.report("b")["points"])
+    found = [point for (point,) in ends.report("a")["points"]]
+    assert 50 <= len(found) <= 100
+    assert found[-1][:3] == ["input \u2192 output", ends.side("input \u2192 output", "W")["elapsed"], 4]
+    for column in (1, 2, 4):
+        values = [point[column] for point in found]
+        assert values == sorted(values)
+    assert {2, 4} <= {point[2] for point in found} <= {0, 2, 4} and found[0][1] < 0.5 * found[-1][1]
+
+
 def test_a_silent_end_beats(launch: Launch, tmp_path: Path) -> None:
     """Newlines, so that nothing between drops an ssh that says nothing."""
 

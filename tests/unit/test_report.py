@@ -141,6 +141,9 @@ def changed(report: dict[str, Any], *path: Any) -> dict[str, Any]:
         (("stages", 0, "stdout", "x" * (KEPT + 1)), "an output is longer than allowed"),
         (("links", 0, "id", "x"), "it names an unknown link"),
         (("links", 0, "side", "W"), "it names an unknown link"),
+        (("points", [[[LINK, 1.0, 5, None, None, None]]]), "it has figures of a link that it does not write to"),
+        (("points", [[[LINK, 1.0, 5, None, None]]]), "invalid value in points[0][0]"),
+        (("points", [[[LINK, 1.0, None, None, None, None]]]), "invalid value in points[0][0][2]"),
         (
             ("connect", "dialled", [{**NOBODY, "end": "x"}]),
             "it names an unknown end",
@@ -186,8 +189,10 @@ def flooded() -> dict[str, Any]:
             stage["blame"] = [LINK] * 500 if end == "peer" else []
         for side in report["links"]:
             side.update(problem={"kind": "stalled", "seconds": 2**62}, address=short, peer=short, ended_at=None)
+        if end == "peer":
+            report["points"] = [[[LINK, 2**62 + n, 2**62 + n, 1 / 3, 2**62, 1e9 / 3]] for n in range(100)]
         dialled = {"end": other, "address": short, "port": 1, "met": True, "outcome": "error", "detail": short}
-        report["connect"].update(dialled=[dialled] * 100, taken=[{"port": 1, "error": short}] * 20)
+        report["connect"].update(dialled=[dialled] * 90, taken=[{"port": 1, "error": short}] * 20)
         processes = [{"pid": 7, "name": short}] * 50
         warning = {"kind": "small packets", "address": short, "peer": short, "segment": 1}
         report.update(left=processes, killed=processes, warnings=[warning] * 50)

@@ -99,6 +99,22 @@ def test_one_shape() -> None:
     assert keys({**failed, "cause": None}) == keys(after) and failed["cause"]["stage"] == "remote[0]"
 
 
+@pytest.mark.parametrize(("failing", "count", "step"), [("", 100, 1), ("remote[0]", 10, 10)])
+def test_samples(failing: str, count: int, step: int) -> None:
+    """Those of a link that has ended are there once; a failed run, whose event has the result twice, has fewer."""
+    plan = pipe()
+    found = reports(plan, failing=failing)
+    there, back = (link["id"] for link in plan.links)
+    course = [[there, n + 0.00049, 1000 * n, 0.0002125, n, None] for n in range(1, 101)]
+    found["a"]["report"]["points"] = [[each] for each in course] + [[course[-1]]] * 5
+    found["b"]["report"]["points"] = [[[back, 0.5, 7, None, None, 0.25]]]
+    first, second = (link["samples"] for link in result_of(plan, found)["links"])
+    assert len(first) == count and first[-1] == [100.0, 100_000, 0.000212, 100, None]
+    assert [after[0] - before[0] for before, after in zip(first, first[1:])] == [step] * (count - 1)
+    assert second == [[0.5, 7, None, None, 0.25]]
+    assert len(json.dumps(first)) < 5000
+
+
 def test_the_order_is_the_streams() -> None:
     plan = pipe(count=2)
     names = ["%s[%d]" % (name, n) for _end, name in PARTS for n in (0, 1)]

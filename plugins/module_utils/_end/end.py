@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from .barrier import Barrier
     from .link import Side
-    from .records import EndPlan, Report, SideReport, StageSpec
+    from .records import EndPlan, LinkPoint, Report, SideReport, StageSpec
     from .watch import Watch
+
+POINTS, LINKS = 100, 8  # in a report, at most so many for each of so many links
 
 
 def make_stage(spec: "StageSpec", sides: "dict[tuple[str, bool], Side]") -> Stage:
@@ -61,6 +63,8 @@ class End:
         self.tick_at = self.began
         self.sample_at = self.began + plan["sample"] if plan["sample"] else None
         self.commit_pause = 0.001
+        self.points: "list[list[LinkPoint]]" = []  # at even distances in time, of ``step`` ticks
+        self.ticks, self.step = 0, 1
 
     # -- the loop
 
@@ -182,6 +186,12 @@ class End:
                 self.barrier.rest(now)
             for side in self.sides:
                 side.check(now)
+            self.ticks += 1
+            if not (self.ticks % self.step or self.rules.waiting()):
+                self.points.append(self.point())
+            if len(self.points) == POINTS:
+                del self.points[::2]
+                self.step *= 2
         if self.sample_at is not None and now >= self.sample_at:
             self.sample_at = now + self.plan["sample"]
             if self.over() or self.rules.waiting():
@@ -214,6 +224,14 @@ class End:
     def side_reports(self) -> "list[SideReport]":
         return [figures.report(side, self.began) for side in self.sides if not side.hidden]
 
+    def point(self) -> "list[LinkPoint]":
+        """The figures that change, of each link that is written to here."""
+        return [
+            [side["id"], side["elapsed"], side["bytes"], side["rtt"], side["retransmits"], side["waited"]["receiver"]]
+            for side in self.side_reports()
+            if side["side"] == "W" and side["bytes"] is not None
+        ][:LINKS]
+
     def report(self) -> "Report":
         if self.barrier and not self.barrier.passed:
             self.began = time.monotonic()  # before all that happened after the start on other hosts
@@ -222,6 +240,7 @@ class End:
             "cancelled": self.rules.cancelled,
             "stages": [stage.report(self.began) for stage in self.stages if not stage.relay],
             "links": self.side_reports(),
+            "points": [*self.points, self.point()],
             "warnings": [warning for side in self.sides for warning in side.warnings],
             "killed": listed({pid: name for pid, name in self.rules.killed.items() if pid not in self.left}),
             "left": listed(self.left),

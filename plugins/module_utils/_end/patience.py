@@ -1,13 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The time limits of an end, all in one place, and which of them a plan may set.
-
-Users cannot set them.  Tests shorten them.
-"""
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
+"""The time limits of an end, all in one place.  Users cannot set them.  Tests shorten them."""
 
 
 class Patience:
@@ -30,14 +23,3 @@ class Patience:
         self.__dict__.update(told or {})
         # the end may have to kill a stage, and then processes left by it
         self.stop = self.stop or self.term + self.kill + self.term + 2.0
-
-
-def checked(told: "dict[str, float]") -> "dict[str, float]":
-    """The valid limits; raises ValueError for any other."""
-    names = sorted(vars(Patience()))
-    for name, seconds in told.items():
-        if name not in names:
-            raise ValueError("patience: there is no %r: there are %s" % (name, ", ".join(names)))
-        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
-            raise ValueError("patience: %s must be a number of seconds, not %r" % (name, seconds))
-    return dict(told)

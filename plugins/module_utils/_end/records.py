@@ -413,6 +413,10 @@ if TYPE_CHECKING:
         address: str
         peer: str
 
+    # a link at one time: its id, seconds since its start, bytes, round-trip time, retransmits, and seconds that it has
+    # waited for the receiver
+    LinkPoint = list[Union[str, float, int, None]]
+
     # the outcome of an attempt to dial, or of a handshake
     Outcome = Literal[
         "connected",
@@ -494,6 +498,7 @@ if TYPE_CHECKING:
         encryption: Capabilities  # of a preflight
         stages: "list[StageReport]"
         links: "list[SideReport]"
+        points: "list[list[LinkPoint]]"  # of the links that are written to here; the last one is their end
         cancelled: "Stop | None"
         died: Death  # its guard reports in its place
         warnings: "list[EndWarning]"

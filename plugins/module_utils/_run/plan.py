@@ -9,7 +9,7 @@ A front-end adds the stages and the addresses.  ``for_end`` returns the part for
 import random
 import secrets
 
-from .._end.patience import checked
+from .._end.patience import Patience
 from .readers import padding, reads_blocks
 
 TYPE_CHECKING = False
@@ -40,6 +40,17 @@ def parse_ports(text: str) -> "list[int]":
             raise ValueError("%r is not within 1-65535, lowest first" % part.strip())
         ports.extend(range(low, high + 1))
     return list(dict.fromkeys(ports))
+
+
+def checked(told: "dict[str, float]") -> "dict[str, float]":
+    """The valid limits of an end (see _end.patience); raises ValueError for any other."""
+    names = sorted(vars(Patience()))
+    for name, seconds in told.items():
+        if name not in names:
+            raise ValueError("patience: there is no %r: there are %s" % (name, ", ".join(names)))
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
+            raise ValueError("patience: %s must be a number of seconds, not %r" % (name, seconds))
+    return dict(told)
 
 
 class Plan:

@@ -7,7 +7,7 @@ They are for type checkers only, like the records of an end.  Times are seconds,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping, NotRequired, TypedDict
+    from typing import Mapping, NotRequired, TypedDict, Union
 
     from .._end.records import Encrypted, Place, Report, StageSpec, Waited
 
@@ -155,6 +155,9 @@ if TYPE_CHECKING:
         stdout: NotRequired[str]  # of a last stage
         stdout_truncated: NotRequired[bool]
 
+    # of a link: seconds since its start, bytes, round-trip time, retransmits, seconds of waiting for the receiver
+    Point = list[Union[float, int, None]]
+
     class LinkResult(TypedDict):
         source: str
         destination: str
@@ -172,6 +175,7 @@ if TYPE_CHECKING:
         waited: Waited
         slow: str  # a few words
         encryption: "Encrypted | None"
+        samples: "list[Point]"
 
     # an address and port dialled by a preflight; ``from`` is a keyword
     Tried = TypedDict("Tried", {"from": str, "to": str, "address": str, "port": int, "ok": bool, "outcome": str})

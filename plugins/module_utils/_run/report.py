@@ -120,6 +120,17 @@ def record(fields: "dict[str, Parser]") -> "Parser":
     return parse
 
 
+def row(*parsers: "Parser") -> "Parser":
+    """A list of as many values."""
+
+    def parse(value: "Any", where: str) -> "list[Any]":
+        if not isinstance(value, list) or len(value) != len(parsers):
+            raise Misfit(where)
+        return [parsers[index](item, "%s[%d]" % (where, index)) for index, item in enumerate(value)]
+
+    return parse
+
+
 def variant(fields: "dict[str, dict[str, Parser]]") -> "Parser":
     """A mapping of one of these kinds, with the fields of its kind."""
     kind_of = one_of(tuple(fields))
@@ -217,6 +228,7 @@ SIDE = record(
         "encryption": optional(record({"how": one_of(("kernel", "relay")), "cipher": word, "records": count})),
     }
 )
+POINT = row(word, number, whole, figure, count, figure)
 DIALLED = record(
     {
         "end": word,
@@ -258,6 +270,7 @@ def report_parsers(told: "EndPlan") -> "dict[str, Parser]":
         "results_file": sentence,
         "stages": each(STAGE, len(told["stages"])),
         "links": each(SIDE, 2 * len(told["links"])),
+        "points": each(each(POINT, len(told["links"])), FEW),
         "connect": CONNECT,
         "encryption": CAPABILITIES,
         "warnings": each(variant(KINDS["EndWarning"]), FEW),
@@ -290,6 +303,8 @@ def stray(report: "Report", told: "EndPlan") -> str:
             return "an output is longer than allowed"
     if not {(side["id"], side["side"]) for side in report.get("links", ())} <= sides:
         return "it names an unknown link"
+    if not {(point[0], "W") for points in report.get("points", ()) for point in points} <= sides:
+        return "it has figures of a link that it does not write to"
     if "connect" in report and not {entry["end"] for entry in report["connect"]["dialled"]} <= set(told["dial"]):
         return "it names an unknown end"
     return ""

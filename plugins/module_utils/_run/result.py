@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .._end.records import Report, StageReport, StageSpec, Waited
     from .plan import Plan
-    from .records import Cause, Flow, Joint, LinkResult, Result, StageResult, Summary, Tried
+    from .records import Cause, Flow, Joint, LinkResult, Point, Result, StageResult, Summary, Tried
     from .verdict import Verdict
 
 TAIL = 4 * 1024  # characters as JSON: the standard error of a stage, after a success
@@ -26,6 +26,7 @@ FEW = 3  # up to this many commands get the full limits; more commands share the
 # an event of ansible-runner contains a failed result twice: as JSON, and as JSON in the line that Ansible shows
 SHOWN = 134_000  # characters: the standard error of what failed first; 64 KiB of plain text
 SHOWN_TAIL = 2 * TAIL  # characters: the standard error of other stages, and the output of the last command
+POINTS_MOST, FAILED_POINTS_MOST = 300, 20  # samples of all links together: after a success, after a failure
 LEFT_MOST = 10  # processes listed by name
 MANY = 8  # ends; with more, only up to so many stages and links that were not ok have all fields
 STAGE_BRIEF = ("name", "host", "rc", "elapsed")
@@ -140,7 +141,19 @@ def link_result(
         },
         "slow": who_is_slow(flow) if writer and flow["elapsed"] >= 1.0 else "",  # a shorter time says nothing
         "encryption": next((side["encryption"] for side in known if side["encryption"]), None),
+        "samples": samples(verdict, spec["id"]) if verdict else [],
     }
+
+
+def samples(verdict: "Verdict", link: str) -> "list[Point]":
+    """The figures of a link over time; of many links only some of each, always with the last.
+
+    An end repeats those of a link that has ended.
+    """
+    points = list({point[0]: point for point in verdict.points.get(link, [])}.values())
+    most = max(2, (FAILED_POINTS_MOST if verdict.cause else POINTS_MOST) // max(1, len(verdict.points)))
+    chosen = points[:: -max(1, -(-len(points) // most))][::-1]
+    return [[rounded(at), count, rounded(rtt, 6), lost, rounded(waited)] for at, count, rtt, lost, waited in chosen]
 
 
 def shape(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict | None", elapsed: "float | None") -> "Result":

@@ -14,6 +14,8 @@ from .words import explanation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._end.records import Report, SideReport, StageProblem, StageReport
     from .branches import Losses
     from .plan import Plan
@@ -56,6 +58,10 @@ class Verdict:
         for report in self.reports.values():
             self.stages.update((stage["name"], stage) for stage in report.get("stages", ()))
             self.sides.update(((side["id"], side["side"]), side) for side in report.get("links", ()))
+        self.points: "dict[str, list[list[Any]]]" = {}  # by link: see LinkPoint, without its id
+        for report in self.reports.values():
+            for link, *point in [each for points in report.get("points", ()) for each in points]:
+                self.points.setdefault(str(link), []).append(point)
         self.excused = self._excused(set())
         self.losses: "Losses | None" = None
         if plan.branches:
