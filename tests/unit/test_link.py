@@ -27,6 +27,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import (
     transport,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.encrypted import loopback_pair
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events, tcp_info, unsent
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.sides import local_sides, tcp_side
@@ -601,6 +602,21 @@ def test_a_link_is_made_ready(pair: Pair) -> None:
         assert side.sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == b"\1\0\0\0\0\0\0\0"
         assert side.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
         assert not os.get_inheritable(side.sock.fileno())
+
+
+def test_a_writer_queues_little_beyond_what_is_on_its_way(pair: Pair) -> None:
+    """Otherwise the queue grows out of the caches, which halves the rate within a site."""
+    assert pair.writer.sock.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) == kernel.UNSENT_MOST
+    assert pair.reader.sock.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) != kernel.UNSENT_MOST
+    within = loopback_pair(10)[0].sock  # of a relay, to a reader that needs whole blocks
+    assert within.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) == kernel.UNSENT_MOST
+
+
+def test_a_kernel_without_that_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "TCP_NOTSENT_LOWAT", 9999)  # Linux before 3.12: ENOPROTOOPT
+    made = Pair()
+    made.writer.sock.sendall(b"x")
+    made.close()
 
 
 # -- what a reader left

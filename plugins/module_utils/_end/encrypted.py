@@ -11,7 +11,7 @@ import os
 import time
 
 from . import figures
-from .kernel import signal_name, tcp_info
+from .kernel import limit_unsent, signal_name, tcp_info
 from .lean import signal, socket
 from .link import BROKEN, EOF, LEFT, OPEN, READ, Side
 from .loopback import pair
@@ -188,6 +188,7 @@ def loopback_pair(patience: float) -> "tuple[Tcp, Tcp]":
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")  # it needs no pacing
         except OSError:
             pass
+    limit_unsent(writer)
     return Tcp(writer, True, tcp_info(writer)), Tcp(reader, False, tcp_info(reader))
 
 

@@ -26,6 +26,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36  # linux/pr
 # numbers equal these and differ between architectures
 SIOCINQ, SIOCOUTQ = termios.FIONREAD, termios.TIOCOUTQ
 TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
+UNSENT_MOST = 1 << 18  # bytes; larger queues leave the caches, smaller ones wake the writer often (benchmarks.md)
 KEEPALIVE_MOST = 32767  # seconds: the limit of TCP_KEEPIDLE and TCP_KEEPINTVL (net/tcp.h)
 SO_MAX_PACING_RATE = 47  # asm-generic/socket.h
 
@@ -154,7 +155,15 @@ def wake_readers(sock: socket.socket) -> None:
     TCP_NOTSENT_LOWAT wakes all sleepers of a socket (sk_stream_write_space), and has no other effect on a socket that
     sends nothing.  Lowering SO_RCVLOWAT briefly would wake them, too, but a read that begins then would return short.
     """
-    sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, 1 << 20)
+    limit_unsent(sock)
+
+
+def limit_unsent(sock: socket.socket) -> None:
+    """Let a writer queue UNSENT_MOST bytes beyond those on their way, whose number the kernel tunes."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MOST)
+    except OSError:
+        pass  # Linux before 3.12
 
 
 def pace(sock: socket.socket, rate: int) -> None:

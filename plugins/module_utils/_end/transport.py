@@ -18,6 +18,7 @@ from .kernel import (
     disconnect,
     in_time_wait,
     keep_alive,
+    limit_unsent,
     pace,
     set_linger,
     table_row,
@@ -225,8 +226,10 @@ def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
     if spec.get("dead_peer"):
         keep_alive(sock, spec["dead_peer"])
-    if writer and spec.get("rate_limit"):
-        pace(sock, spec["rate_limit"])
+    if writer:
+        limit_unsent(sock)
+        if spec.get("rate_limit"):
+            pace(sock, spec["rate_limit"])
     if connection.cipher:
         from .ktls_transport import KernelTls  # shipped only for encryption
 
