@@ -81,7 +81,7 @@ class ActionModule(ActionBase):
             self._reach(plan, hosts, args)
             names = {end: host.name for end, host in hosts.items()}
             if self._task.async_val:
-                check_detachable(args["preflight"], args["encryption"])
+                check_detachable(args["preflight"])
                 plan.detach(REMOTE, job_of(self, names, names[PEER], fact))
         except HostError as exc:
             return refused(about_host(exc), name)

@@ -61,7 +61,8 @@ attributes:
         Ansible polls it, or M(ansible.builtin.async_status) reads it later, also from another playbook.
       - C(async) is a limit in seconds. A run that takes longer is stopped, and fails.
       - A side on the controller lives as long as the controller.
-      - It is not possible with O(preflight) and O(encryption).
+      - With O(encryption), the reports of the other host to the task's host are encrypted, too.
+      - It is not possible with O(preflight).
       - To stop such a run, use O(cancel).
   become:
     support: full

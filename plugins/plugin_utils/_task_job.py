@@ -38,14 +38,10 @@ MAY_RUN = "; it may have started nevertheless, and was told to stop (job %s)"
 display = Display()
 
 
-def check_detachable(preflight: bool, encryption: str) -> None:
+def check_detachable(preflight: bool) -> None:
     """Raises OptionError if a run with these options cannot outlive its controller."""
     if preflight:
         raise OptionError("preflight: it starts nothing, so leave out async")
-    if encryption != "none":
-        raise OptionError(
-            "encryption: a run with async cannot be encrypted yet; leave out async, or set encryption to none"
-        )
 
 
 def job_of(action: ActionBase, names: Mapping[str, str], peer: str, fact: str) -> Job:

@@ -17,7 +17,8 @@ import pytest
 from tests.hosts import Fleet
 
 from . import playbook
-from .anatomy import processes
+from .anatomy import RELAYS, processes
+from .between import sniffing
 from .playbook import pipe
 from .traces import everyone
 
@@ -60,7 +61,8 @@ class Jobs:
     def processes(self, job: str, end: str) -> list[int]:
         """pids of an end, from the outermost: at home what keeps the job, then the guard and the end."""
         all_of_them = processes(*everyone(self.fleet))
-        found = {each.pid: each.ppid for each in all_of_them if each.label == f"{job}:{end}" and each.is_python}
+        own = [each for each in all_of_them if each.label == f"{job}:{end}" and each.name not in RELAYS]
+        found = {each.pid: each.ppid for each in own if each.is_python}
         return sorted(found, key=lambda pid: depth(pid, found))
 
 
@@ -137,10 +139,14 @@ DEATHS = {
 }
 
 
-@pytest.mark.parametrize("name", DEATHS)
-def test_who_dies_is_named_by_the_result(jobs: Jobs, name: str) -> None:
+AFAR = [name for name in DEATHS if name.endswith("afar")]
+
+
+@pytest.mark.parametrize(("name", "encryption"), [*((name, "none") for name in DEATHS), *((n, "relay") for n in AFAR)])
+def test_who_dies_is_named_by_the_result(jobs: Jobs, name: str, encryption: str) -> None:
+    """Also if what an end afar and its guard report goes through a relay."""
     end, which, kind, host, msg = DEATHS[name]
-    job = jobs.start()
+    job = jobs.start(encryption=encryption)
     found = {each: jobs.processes(job, each) for each in ("remote", "peer")}
     assert [len(pids) for pids in found.values()] == [3, 2]
     kill(found[end][which])
@@ -149,9 +155,10 @@ def test_who_dies_is_named_by_the_result(jobs: Jobs, name: str) -> None:
     assert result["msg"].startswith(msg)
 
 
-def test_both_processes_of_the_other_end_are_killed(jobs: Jobs) -> None:
+@pytest.mark.parametrize("encryption", ["none", "relay"])
+def test_both_processes_of_the_other_end_are_killed(jobs: Jobs, encryption: str) -> None:
     """Nobody there can report: the loss of the control connection tells."""
-    job = jobs.start()
+    job = jobs.start(encryption=encryption)
     pids = jobs.processes(job, "peer")
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -167,7 +174,6 @@ NOT_STARTED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no such command afar": ({"input": "not-there"}, "failed", "input on h2: there is no 'not-there' in PATH "),
     "skipped": ({"remote": {"cmd": "cat", "creates": "/etc/passwd"}}, "skipped", "skipped, since remote: /etc/passwd"),
     "preflight": ({"preflight": True}, "failed", "preflight: it starts nothing, so leave out async"),
-    "encryption": ({"encryption": "required"}, "failed", "encryption: a run with async cannot be encrypted yet"),
 }
 
 
@@ -191,6 +197,27 @@ def test_a_failure_is_a_failed_task(jobs: Jobs) -> None:
     result = done.result
     assert done.only.status == "failed" and result["finished"]
     assert result["cause"]["stage"] == "input" and result["msg"].endswith("failed with exit status 3: why")
+
+
+@pytest.mark.parametrize("encryption", ["required", "none"])
+def test_no_byte_of_an_encrypted_job_is_on_the_wire_in_clear(jobs: Jobs, encryption: str) -> None:
+    """What commands have said comes over the control connection, to the host that keeps the result."""
+    stream, said = "MARK-OF-THE-DATA", "MARK-OF-THE-REPORT"
+    source = f"sh -c 'yes {stream} | head -n 100000; echo {said.lower()} | tr a-z A-Z >&2; exit 3'"
+    with sniffing(jobs.fleet, [stream, said]) as sniffer:
+        result = jobs.result(jobs.start(input=source, encryption=encryption))
+    assert sniffer.frames > 100
+    assert result["stages"][0]["rc"] == 3 and said in result["stages"][0]["stderr"]
+    assert result["links"][0]["encryption"] is None or encryption != "none"
+    assert [sniffer.found[marker] > 0 for marker in (stream, said)] == [encryption == "none"] * 2
+
+
+def test_an_encrypted_job_outlives_its_logins(jobs: Jobs) -> None:
+    job = jobs.start(encryption="required")
+    jobs.go.touch()
+    result = jobs.result(job)
+    assert result["msg"] == "ok" and result["links"][0]["encryption"]["how"] in ("relay", "kernel")
+    assert result["stages"][-1]["stdout"] == "one\ntwo\n"
 
 
 def test_its_time_is_limited_by_async(jobs: Jobs) -> None:

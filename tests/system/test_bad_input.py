@@ -194,10 +194,6 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         pipe(**FINE, preflight=True, _async=60, _poll=5),
         r"preflight: it starts nothing, so leave out async",
     ),
-    "async encrypted": (
-        pipe(**FINE, encryption="required", _async=60, _poll=0),
-        r"encryption: a run with async cannot be encrypted yet; leave out async, or set encryption to none",
-    ),
     "cancel and a command": (
         pipe(**FINE, cancel="ab" * 16),
         r"cancel: it stops a job and runs no command, so leave out input, remote",

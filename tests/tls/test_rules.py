@@ -27,10 +27,11 @@ MEETINGS = ("everybody_listens", "only_one_listens", "reader_says_taken_once", "
 BARRIER = ("(a_tree or wrong_message or that_is_ready or go_there) and not relay",)
 FANS = ("equal_bytes", "a_branch_that_fails and not ends_the_others", "no_end_of_file_without")
 CHAINS = ("a_chain_of_real_ends and none",)
+JOBS = ("(leave_their_logins or three_ends or time_limit) and not relay",)
 WHOLE_RUNS = ("bytes_are_equal", "both_links_are_busy", "samples_come", "programs_that_answer")
 
 
-WORDS = {"meeting": MEETINGS, "end": WHOLE_RUNS, "barrier": BARRIER, "fan": FANS, "transfer_chain": CHAINS}
+WORDS = {"meeting": MEETINGS, "end": WHOLE_RUNS, "barrier": BARRIER, "fan": FANS, "transfer_chain": CHAINS, "job": JOBS}
 
 
 @pytest.mark.parametrize(("name", "words"), WORDS.items())

@@ -8,6 +8,7 @@ tests/tls has the same for links that the kernel encrypts, test_relay has two re
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,16 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import ANSWER, CONFIRM, HELLO, MAC
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import disconnect
 from ansible_collections.plumbing.socketpipe.tests.unit import ends
-from ansible_collections.plumbing.socketpipe.tests.unit.ends import LONG, Ends, make_plan, record, recorded, sh
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import (
+    LONG,
+    Ends,
+    eventually,
+    make_plan,
+    record,
+    recorded,
+    sh,
+    stage,
+)
 
 Launch = Callable[..., Ends]
 OWN, THEIRS = "127.0.0.2", "127.0.0.1"
@@ -283,3 +293,49 @@ def test_links_that_are_taken_for_each_other_in_the_middle(
         found = recorded(tmp_path / name)
         assert found["how"] != "eof" and found["bytes"] < SIZE
     made.gone()
+
+
+CONTROL = 1  # the index of the control connection, after that of the link
+
+
+@pytest.mark.parametrize("how", ["pass", "flip", "cut", "drop"])
+def test_what_is_done_to_the_report_of_a_job(
+    launch: Launch, between: Callable[..., Between], tmp_path: Path, how: str
+) -> None:
+    """Home, at the other end of the control connection, never takes it for a success."""
+    go = tmp_path / "go"
+
+    def meddle(index: int, piece: bytes, number: int) -> bytes:
+        if index != CONTROL or not go.exists() or how == "pass":
+            return piece
+        if how == "cut":
+            raise EOFError
+        return b"" if how == "drop" else piece[:-1] + bytes([piece[-1] ^ 1])
+
+    somebody = between(meddle)
+    wait = f"while [ ! -e {go} ]; do sleep 0.01; done"
+    plan = make_plan(("a", sh("input", f"{wait}; echo marker-of-the-report >&2")), ("b", stage("output", ["cat"])))
+    plan.detach("b", job_in(tmp_path / "jobs"))
+    plan.ends["a"]["listen"], plan.ends["b"]["ports"] = False, somebody.ports
+    plan.dial = {("a", "b"): {"addresses": [OWN], "ssh_client": False}}
+    launch(plan, [LISTENS]).wait()
+    file = tmp_path / "jobs" / plan.run
+    go.touch()
+    result = eventually(lambda: finished(file), "the job does not end")
+    assert b"marker-of-the-report" not in somebody.seen
+    if how == "pass":
+        assert result["msg"] == "ok" and "marker-of-the-report" in result["stages"][0]["stderr"]
+    else:
+        assert result["failed"] and result["cause"]["host"] == "host-a"
+        assert "its control connection was lost" in result["msg"]
+
+
+def job_in(directory: Path) -> Any:
+    hosts = {"a": "host-a", "b": "host-b"}
+    words = {"directory": str(directory), "hosts": hosts, "peer": "host-a", "fact": ""}
+    return {**words, "no_log": False, "limit": LONG}
+
+
+def finished(file: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return state if state["finished"] else {}

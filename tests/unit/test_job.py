@@ -4,18 +4,27 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
+import gc
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.control import Control
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import job as job_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.disagreement import is_to_be_encrypted
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.home import FarEnd
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.job import KEPT, ROOM, JobFile, expanded
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._certificates import make_certificate
+from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh, stage
 
 Launch = Callable[..., Ends]
@@ -133,6 +142,7 @@ def detached(tmp_path: Path, home: str, *stages: tuple[str, dict[str, Any]], lim
 def test_home_learns_no_secret_of_others(tmp_path: Path) -> None:
     secret = {"environment": {"PASSWORD": "hunter2"}, "program": "aHVudGVyMg==", "launcher": [None]}
     plan = detached(tmp_path, "c", ("a", {**sh("one", "x"), **secret}), ("b", sh("two", "y")), ("c", sh("three", "z")))
+    plan.encrypt(make_certificate)
     told = plan.for_end("c")
     links = {link["id"]: link["secret"] for link in plan.links + plan.controls}
     own = {link["secret"] for link in told["links"]}
@@ -146,6 +156,10 @@ def test_home_learns_no_secret_of_others(tmp_path: Path) -> None:
         before, after = plan.for_end(end), restored.for_end(end)
         assert [s["name"] for s in before["stages"]] == [s["name"] for s in after["stages"]]
         assert before["dial"] == after["dial"]
+    kept = json.dumps(told["job"])
+    assert "PRIVATE KEY" in text and "PRIVATE KEY" not in kept and "CERTIFICATE" not in kept
+    verdict: Any = SimpleNamespace(plan=restored)
+    assert all(is_to_be_encrypted(verdict, link) for link in restored.links)
     assert "job" not in plan.for_end("a") and plan.for_end("a")["detach"]
 
 
@@ -160,8 +174,18 @@ def finish(plan: Plan, tmp_path: Path, seconds: float = 60.0) -> dict[str, Any]:
     return read(tmp_path / "jobs" / plan.run)
 
 
+ways = pytest.mark.parametrize("encryption", ["none", "relay"])
+
+
+@pytest.fixture(autouse=True)
+def encrypted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = getattr(request.node, "callspec", SimpleNamespace(params={})).params
+    monkeypatch.setattr(ends_module, "ENCRYPTION", given.get("encryption", "none"))
+
+
+@ways
 @pytest.mark.parametrize("home", ["a", "b"])
-def test_ends_leave_their_logins(launch: Launch, tmp_path: Path, home: str) -> None:
+def test_ends_leave_their_logins(launch: Launch, tmp_path: Path, home: str, encryption: str) -> None:
     """All logins have ended, with their reports, while the stages run."""
     go = tmp_path / "go"
     plan = detached(
@@ -180,8 +204,9 @@ def test_ends_leave_their_logins(launch: Launch, tmp_path: Path, home: str) -> N
     assert result["stages"][-1]["stdout"] == "one\ntwo\n" and result["ansible_facts"]["socketpipe"]["ok"]
 
 
+@ways
 @pytest.mark.parametrize("home", ["a", "b", "c"])
-def test_three_ends_and_each_of_them_at_home(launch: Launch, tmp_path: Path, home: str) -> None:
+def test_three_ends_and_each_of_them_at_home(launch: Launch, tmp_path: Path, home: str, encryption: str) -> None:
     plan = detached(
         tmp_path, home, ("a", sh("one", "echo x")), ("b", sh("two", "cat; exit 4")), ("c", sh("three", "cat"))
     )
@@ -189,6 +214,70 @@ def test_three_ends_and_each_of_them_at_home(launch: Launch, tmp_path: Path, hom
     result = finish(plan, tmp_path)
     assert (result["cause"]["stage"], result["cause"]["host"], result["cause"]["rc"]) == ("two", "host-b", 4)
     assert [stage["rc"] for stage in result["stages"]][:2] == [0, 4]
+
+
+@pytest.mark.parametrize("first", ["encrypt", "detach"])
+def test_control_connections_are_encrypted_if_links_are(tmp_path: Path, first: str) -> None:
+    plan = make_plan(("a", sh("one", "x")), ("b", sh("two", "y")))
+    job: Any = {}
+    steps: dict[str, Callable[[], None]] = {
+        "encrypt": lambda: plan.encrypt(make_certificate),
+        "detach": lambda: plan.detach("b", job),
+    }
+    for name in sorted(steps, key=lambda name: name != first):
+        steps[name]()
+    for end in ("a", "b"):
+        assert all(link["encryption"] for link in plan.for_end(end)["links"])
+
+
+@pytest.mark.parametrize("encryption", ["relay"])
+@pytest.mark.parametrize("end", ["a", "b"])
+def test_no_end_reports_in_clear(launch: Launch, tmp_path: Path, end: str, encryption: str) -> None:
+    """One of them would: no stage starts, on either host."""
+    plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
+
+    def told(spec: dict[str, Any]) -> None:
+        for link in spec["links"]:
+            if link["control"] and spec["end"] == end:
+                link["encryption"] = None
+
+    ends = launch(plan, told=told).wait()
+    assert ends.report(end)["refused"] == {"kind": "no common cipher"} and ends.cause()["kind"] == "refused"
+    assert not (tmp_path / "began").exists() and not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.parametrize("encryption", ["relay"])
+def test_no_common_tls_on_a_control_connection(launch: Launch, tmp_path: Path, encryption: str) -> None:
+    plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
+    other = make_certificate()
+
+    def told(spec: dict[str, Any]) -> None:
+        for link in spec["links"]:
+            if link["control"] and spec["end"] == "b":
+                link["encryption"]["peer"] = other["certificate"]
+
+    cause = launch(plan, told=told).wait().cause()
+    assert cause["msg"].startswith("host-b: the control connection to host-a cannot be encrypted: the TLS handshake ")
+    assert not (tmp_path / "began").exists() and not (tmp_path / "jobs").exists()
+
+
+def test_home_owns_what_it_closes(tmp_path: Path) -> None:
+    """A descriptor that is opened later with the same number stays open."""
+    plan = detached(tmp_path, "b", ("a", sh("input", "x")), ("b", stage("output", ["cat"])))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours = listener.accept()[0]
+    connection: Any = SimpleNamespace(sock=_socket.socket(fileno=ours.detach()), prove=None)
+    control = Control(connection, plan.for_end("b")["links"][1])
+    far = FarEnd(plan.for_end("a"), control)
+    theirs.close()
+    assert far.hear() == [] and far.ready and far.outcome()["error"] == "its control connection was lost"
+    new = [os.open(os.devnull, os.O_RDONLY) for _number in range(2)]
+    assert not far.cancel()
+    del far, control, connection
+    gc.collect()
+    for fd in new:
+        os.close(fd)  # raises OSError if somebody else has
 
 
 def test_nothing_starts_if_one_end_is_not_there(launch: Launch, tmp_path: Path) -> None:
@@ -214,7 +303,7 @@ def test_a_file_that_cannot_be_made_is_the_cause_for_all(launch: Launch, tmp_pat
 
 def test_a_login_that_is_lost_before_the_start_ends_the_run(launch: Launch, tmp_path: Path) -> None:
     """A wrong message in its place is no start, either."""
-    change = ("detach", "say(controls, DETACHED)", "say(controls, DETACH)")
+    change = ("detach", "control.say(DETACHED)", "control.say(DETACH)")
     plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
     ends = launch(plan, changes=[change]).wait()
     assert ends.report("a")["refused"] == {"kind": "not detached", "end": "b"}

@@ -15,9 +15,8 @@ import os
 import select
 import time
 
+from .control import make_control
 from .guard import fork
-from .kernel import keep_alive
-from .lean import compare_digest, socket
 from .watch import Cancelled
 
 TYPE_CHECKING = False
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from .connect import Connection
+    from .control import Control
     from .records import EndPlan, Refusal, Report
     from .watch import Watch
 
@@ -45,39 +45,37 @@ if TYPE_CHECKING:
         def last_word(self, why: str) -> None:
             """Write a failure as the result, unless there is one, or what keeps the job still lives."""
 
-        def keep(self, out: int, end: int, controls: "dict[str, socket.socket]") -> None:
+        def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
             """Wait for all ends of the run, and write the result."""
 
     Made = dict[str, Connection]
 
 DETACH, DETACHED = b"detach", b"detached"
-SIZE = 32  # bytes of each message
-DEAD_PEER = 120  # seconds without a packet after which a control connection is lost, unless the plan has another limit
 
 
-def detach(plan: "EndPlan", made: "Made", watch: "Watch", deadline: float, home: "Home | None") -> "Refusal | None":
+def detach(
+    plan: "EndPlan", made: "Made", watch: "Watch", patience: float, deadline: float, home: "Home | None"
+) -> "Refusal | None":
     """Detach this end; returns the reason if that is not possible.
 
     ``made``: the connections of all links.  Those to other ends of the job remain open only where they are needed.
-    ``home``: at home, what keeps the job there.  Raises watch.Cancelled.
+    ``patience``: seconds for a TLS handshake; ``home``: at home, what keeps the job there.  Raises watch.Cancelled.
     """
-    specs = [spec for spec in plan["links"] if spec["control"]]
-    controls = {spec["end"]: made.pop(spec["id"]) for spec in specs}
-    for spec in specs:
-        keep_alive(controls[spec["end"]].sock, spec["dead_peer"] or DEAD_PEER)
+    controls, problem = meet(plan, made, patience, deadline)
+    if problem:
+        return problem
+    for control in () if home else controls.values():
+        control.say(DETACH)
+    problem = heard(controls, DETACH if home else DETACHED, watch, deadline)
     if home:
-        problem = heard(controls, DETACH, watch, deadline) or home.prepare()
-        if problem:
-            return problem
-        say(controls, DETACHED)
-    else:
-        say(controls, DETACH)
-        problem = heard(controls, DETACHED, watch, deadline)
-        if problem:
-            return problem
+        problem = problem or home.prepare()
+    if problem:
+        return problem
+    for control in controls.values() if home else ():
+        control.say(DETACHED)
     report: "Report" = home.report() if home else {"detached": True}
     try:
-        leave(watch, {**report, "end": plan["end"]})
+        leave(watch, {**report, "end": plan["end"]}, [] if home else [*controls.values()])
     except OSError as exc:
         if home:
             home.forget()
@@ -86,64 +84,63 @@ def detach(plan: "EndPlan", made: "Made", watch: "Watch", deadline: float, home:
         watch.out = part(home, controls, made)
     else:
         (control,) = controls.values()
-        control.sock.setblocking(True)
-        watch.attend(control.sock)
+        watch.attend(control)
     return None
 
 
-def proof(control: "Connection", label: bytes) -> bytes:
-    """The message: a MAC with the secret of this connection."""
-    return control.prove(label) if control.prove else b""
+def meet(
+    plan: "EndPlan", made: "Made", patience: float, deadline: float
+) -> "tuple[dict[str, Control], Refusal | None]":
+    """({end: the control connection to it}, the reason if one cannot be encrypted)."""
+    controls: "dict[str, Control]" = {}
+    for spec in [spec for spec in plan["links"] if spec["control"]]:
+        left = max(0.1, min(patience, deadline - time.monotonic()))
+        control, problem = make_control(plan, spec, made.pop(spec["id"]), left)
+        if control is None:
+            return controls, problem
+        controls[spec["end"]] = control
+    return controls, None
 
 
-def say(controls: "Made", label: bytes) -> None:
-    """Send a message; it fits into the empty queue of its connection.  A broken one is noticed later."""
-    for control in controls.values():
-        try:
-            control.sock.send(proof(control, label))
-        except OSError:
-            pass
-
-
-def heard(controls: "Made", label: bytes, watch: "Watch", deadline: float) -> "Refusal | None":
+def heard(controls: "dict[str, Control]", label: bytes, watch: "Watch", deadline: float) -> "Refusal | None":
     """Wait for a message from each of them; returns the reason if one does not come."""
     waiting = dict(controls)
-    received = dict.fromkeys(controls, b"")
     while waiting:
         left = deadline - time.monotonic()
         ends = {control.sock.fileno(): end for end, control in waiting.items()}
         found = watch.poll(dict.fromkeys(ends, select.POLLIN), max(0.0, min(left, 1.0)))
-        for fd in found:
-            end, control = ends[fd], waiting[ends[fd]]
+        for end in [ends[fd] for fd in found]:
             try:
-                chunk = control.sock.recv(SIZE - len(received[end]))
-            except BlockingIOError:
-                continue
+                if waiting[end].hear(label):
+                    del waiting[end]
             except OSError:
-                chunk = b""
-            received[end] += chunk
-            if len(received[end]) == SIZE and compare_digest(received[end], proof(control, label)):
-                del waiting[end]
-            elif not chunk or len(received[end]) == SIZE:
                 return {"kind": "not detached", "end": end}
         if waiting and left <= 0:
             return {"kind": "not detached", "end": min(waiting)}
     return None
 
 
-def leave(watch: "Watch", report: "Report") -> None:
-    """Move to a session of its own; what the login sees ends with this report.  Raises OSError."""
+def leave(watch: "Watch", report: "Report", controls: "list[Control]") -> None:
+    """Move to a session of its own; what the login sees ends with this report.  Raises OSError.
+
+    ``controls``: to which this end then reports.
+    """
     told, tell = os.pipe()
-    if fork():
+    child = fork()
+    if child:
         os.close(tell)
-        if os.read(told, 1):  # else it has died
+        if os.read(told, 1):
             try:
                 watch.say(report)
             except Cancelled:
                 pass
+        else:
+            os.waitpid(child, 0)  # it has died, or reports by itself why it could not leave
         os._exit(0)
     os.close(told)
     os.setsid()
+    for control in controls:
+        control.part()
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(null, fd)
@@ -151,7 +148,7 @@ def leave(watch: "Watch", report: "Report") -> None:
     os.close(tell)
 
 
-def part(home: "Home", controls: "Made", made: "Made") -> int:
+def part(home: "Home", controls: "dict[str, Control]", made: "Made") -> int:
     """Split off the process that keeps the job; returns the descriptor to which this end reports."""
     try:
         out, into = os.pipe()
@@ -163,7 +160,7 @@ def part(home: "Home", controls: "Made", made: "Made") -> int:
         os.close(into)
         for link in made.values():
             link.sock.close()
-        home.keep(out, end, {name: control.sock for name, control in controls.items()})
+        home.keep(out, end, controls)
         os._exit(0)
     os.close(out)
     for control in controls.values():

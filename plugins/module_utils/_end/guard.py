@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from .kernel import HANGUP, become_subreaper, events, signal_name
+from .kernel import FIN, HANGUP, become_subreaper, events, signal_name
 from .lean import signal, socket
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups, listed
 from .watch import SIGNALS, catch
@@ -115,7 +115,7 @@ def attend(end: int, ours: socket.socket, links: "list[Transport]", watch: "Watc
     while True:
         wanted = {ours.fileno(): select.POLLIN, wake: select.POLLIN}
         if phase == WATCHING:
-            wanted[watch.out] = watch.wanted
+            wanted.update(watch.wanted())
         found = events(wanted, kill_at - time.monotonic() if phase == STOPPING else None)
         if ours.fileno() in found:
             said = ours.recv(1000)
@@ -128,7 +128,7 @@ def attend(end: int, ours: socket.socket, links: "list[Transport]", watch: "Watc
                 link.sock.close()
         if wake in found:
             os.read(wake, 4096)
-        if found.get(watch.out, 0) & (HANGUP | watch.wanted):
+        if any(found.get(fd, 0) & (HANGUP | FIN) for fd in watch.wanted()):
             stop(signal.SIGCONT)
         if phase == STOPPING and time.monotonic() >= kill_at:
             kill([end], signal.SIGKILL)

@@ -149,7 +149,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch, home: "Home | None") -> "tupl
     if plan["detach"]:
         from .detach import detach  # shipped only then
 
-        refused = detach(plan, made, watch, deadline, home)
+        refused = detach(plan, made, watch, meeting.patience.tls, deadline, home)
         if refused:
             return {"refused": refused, "connect": meeting.report()}, None
     sides, refused = make_sides(plan, made, meeting.patience.tls)

@@ -218,6 +218,13 @@ if TYPE_CHECKING:
         kind: Literal["not detached"]
         end: str
 
+    class ControlNotEncrypted(TypedDict):
+        """The control connection of such a job cannot be encrypted."""
+
+        kind: Literal["control not encrypted"]
+        end: str  # the other one
+        problem: "OnTheWay"
+
     Unusable = Union[NoDirectory, NotExecutable, NotFound]
     Refusal = Union[
         Unusable,
@@ -230,6 +237,7 @@ if TYPE_CHECKING:
         NoLoopback,
         NoJob,
         NotDetached,
+        ControlNotEncrypted,
         OldPython,
         IncompletePython,
     ]

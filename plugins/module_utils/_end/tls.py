@@ -164,6 +164,21 @@ class Tls:
                 raise Failed(CHANGED, STREAM, reason(exc)) from None
         return found
 
+    def take(self, arrived: bytes) -> bytes:
+        """Decrypt some bytes of the link; returns all data that is complete now.  Raises Failed."""
+        self.arrived.write(arrived)
+        found = b""
+        try:
+            while True:
+                chunk = self.session.read(BUFFER)
+                if not chunk:
+                    return found
+                found += chunk
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            return found
+        except ssl.SSLError as exc:
+            raise Failed(CHANGED, STREAM, reason(exc)) from None
+
     def end(self) -> None:
         """End this session with close_notify."""
         try:

@@ -11,14 +11,15 @@ An end that has detached (see detach) writes to its control connection instead, 
 import os
 import time
 
-from .kernel import FIN, HANGUP, events, set_linger, signal_name
-from .lean import signal, socket
+from .kernel import FIN, HANGUP, events, signal_name
+from .lean import signal
 from .wire import MARK, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Mapping
 
+    from .control import Control
     from .records import Stop
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)  # signals that tell this process to stop
@@ -50,7 +51,7 @@ class Watch:
         self.obeyed = False  # whether Cancelled was raised for it
         self.lost = False
         self.asked = False  # whether home has asked this end to stop
-        self.control: "socket.socket | None" = None  # the control connection, if it is what it writes to
+        self.control: "Control | None" = None  # the control connection, if it is what it writes to
         self.wake, wake_in = os.pipe()
         for fd in (self.wake, wake_in):
             os.set_blocking(fd, False)
@@ -60,19 +61,21 @@ class Watch:
         signal.signal(signal.SIGTERM, self._signalled)  # even if ignored, because this is how an end gets stopped
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
-    @property
-    def wanted(self) -> int:
-        """The poll(2) events of ``out`` that say to stop, besides errors and hang-ups."""
-        return FIN if self.control and not self.asked else 0
+    def wanted(self) -> "dict[int, int]":
+        """{fd: poll(2) events}: each of them says to stop, and so do errors and hang-ups."""
+        found = {self.out: 0}
+        if self.control:
+            found[self.control.sock.fileno()] = 0 if self.asked else FIN
+        return found
 
-    def attend(self, control: "socket.socket") -> None:
+    def attend(self, control: "Control") -> None:
         """Write to this control connection from now on."""
-        self.control, self.out = control, control.fileno()
+        self.control, self.out = control, control.out
 
     def finish(self) -> None:
         """After the last message: let it arrive although this process ends."""
         if self.control:
-            set_linger(self.control, False)
+            self.control.finish()
 
     def _signalled(self, number: int, frame: "Any") -> None:
         if self.signal is None:
@@ -83,17 +86,19 @@ class Watch:
         wanted = dict(fds)
         wanted[self.wake] = 1  # POLLIN
         if not self.lost:
-            wanted[self.out] = self.wanted
+            wanted.update(self.wanted())
         found = events(wanted, min(timeout, max(0.0, self.beat_at - time.monotonic())))
         if found.pop(self.wake, 0):
             try:
                 os.read(self.wake, 4096)
             except BlockingIOError:
                 pass
-        seen = found.pop(self.out, 0)
+        seen = 0
+        for fd in self.wanted():
+            seen |= found.pop(fd, 0)
         if seen & HANGUP:
             self._lose()
-        if seen & self.wanted:
+        if seen & FIN:
             self.asked = True
             raise Cancelled({"kind": "home"})
         if time.monotonic() >= self.beat_at:

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
-    from .._end.records import ConnectReport
+    from .._end.records import ConnectReport, Refusal
     from .records import Cause, Joint
     from .verdict import Verdict
 
@@ -41,12 +41,19 @@ def refused(verdict: "Verdict") -> "Cause | None":
             cause: "Cause" = {
                 "kind": "refused",
                 "host": verdict.hosts[end],
-                "msg": "%s: %s" % (where, sentences.refusal(report["refused"])),
+                "msg": "%s: %s" % (where, sentences.refusal(with_host(report["refused"], verdict.hosts))),
             }
             if report.get("stage"):
                 cause["stage"] = report["stage"]
             return cause
     return None
+
+
+def with_host(problem: "Refusal", hosts: "dict[str, str]") -> "Refusal":
+    """A refusal because of another end, with the name of its host."""
+    if problem["kind"] == "not detached" or problem["kind"] == "control not encrypted":
+        problem["end"] = hosts.get(problem["end"], problem["end"])
+    return problem
 
 
 def not_connected(verdict: "Verdict") -> "Cause | None":

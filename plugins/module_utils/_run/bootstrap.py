@@ -78,7 +78,7 @@ BARRIER_MODULES = ["_end.barrier"]
 FAN_MODULES = ["_end.fan"]
 FAN_OUT = "_end.fan_out"
 # further modules of an end whose run outlives its controller
-DETACH_MODULES = ["_end.detach"]
+DETACH_MODULES = ["_end.control", "_end.detach"]
 MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES
 # modules of the controller's side of a run
 RUN_MODULES = [

@@ -96,10 +96,14 @@ class PipedLaunch(Launch):
     def serve(self, fd: int) -> "list[Sample]":
         return self.hear() if fd == self.out else []
 
+    def read(self) -> bytes:
+        """Some of its output, b"" for the end; raises BlockingIOError if there is none yet."""
+        return os.read(self.out, CHUNK)
+
     def hear(self) -> "list[Sample]":
         """Read new samples; at the end of the output, take the report."""
         try:
-            chunk = os.read(self.out, CHUNK)  # one chunk only: endless output must not block the run
+            chunk = self.read()  # one chunk only: endless output must not block the run
         except BlockingIOError:
             return []
         if not chunk:

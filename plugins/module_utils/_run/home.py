@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from .._end.control import Control
     from .._end.records import EndPlan, Refusal, Report, Sample
     from .launch import Launch
     from .records import Cause, Job, Result
@@ -62,10 +63,12 @@ class OwnEnd(PipedLaunch):
 class FarEnd(PipedLaunch):
     """An end on another host, with its control connection."""
 
-    def __init__(self, plan: "EndPlan", control: "socket.socket"):
+    why = ""  # the control connection was lost
+
+    def __init__(self, plan: "EndPlan", control: "Control"):
         super().__init__(plan, [])
-        self.control, self.out = control, control.fileno()
-        self.asked_at = 0.0
+        self.control = control
+        self.out = os.dup(control.sock.fileno())  # closed at the end of the output, as for other ends
 
     def start(self) -> None:
         """It runs already."""
@@ -73,21 +76,27 @@ class FarEnd(PipedLaunch):
     def wait(self) -> "tuple[int, str]":
         return 0, ""
 
-    def hear(self) -> "list[Sample]":
+    def read(self) -> bytes:
         try:
-            return super().hear()
+            return self.control.receive()
+        except BlockingIOError:
+            raise
         except OSError as exc:
-            self.conclude(0, self.heard.text(), "")
-            if self.report is None:
-                self.lost, self.error = True, "its control connection was lost: %s" % exc.strerror
-            self.over()
-            return []
+            self.why = ": %s" % exc.strerror
+            return b""
+
+    def without_report(self, rc: int, last: str) -> str:
+        return "its control connection was lost%s" % self.why
+
+    def over(self) -> None:
+        super().over()
+        self.control.sock.close()
 
     def cancel(self, age: float = 0.0) -> bool:
         """Ask it to stop, and later reset its control connection."""
         self.cancelled = True
         try:
-            self.control.shutdown(socket.SHUT_WR)
+            self.control.sock.shutdown(socket.SHUT_WR)
         except OSError:
             return False
         return True
@@ -191,7 +200,7 @@ class Home:
 
     # -- after it
 
-    def keep(self, out: int, end: int, controls: "dict[str, socket.socket]") -> None:
+    def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
         launches: "dict[str, Launch]" = {self.told["end"]: OwnEnd(self.told, out, end)}
         for name, control in controls.items():
             launches[name] = FarEnd(self.plan.for_end(name), control)

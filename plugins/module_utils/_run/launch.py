@@ -130,7 +130,11 @@ class Launch:
             self.kind = "no python"
         else:
             self.lost = True
-            self.error = "%s ended without a report (exit status %d)%s" % (self.subject, rc, last and ": " + last)
+            self.error = self.without_report(rc, last)
+
+    def without_report(self, rc: int, last: str) -> str:
+        """That it has ended without one; ``last``: what it has said last."""
+        return "%s ended without a report (exit status %d)%s" % (self.subject, rc, last and ": " + last)
 
     def never_began(self) -> bool:
         """Whether it has ended without making its links, so that no stage of the plan was started."""

@@ -69,6 +69,7 @@ class Plan:
         self.branches: "list[Branch]" = []
         self.branches_required = 0
         self.controls: "list[Joint]" = []  # control connections, of a run that is to outlive its controller
+        self.certify: "Callable[[], Certificate] | None" = None  # makes certificates, if links are to be encrypted
         self.home = ""  # the end that keeps the result of such a run
         self.job: "Job | None" = None
 
@@ -137,6 +138,7 @@ class Plan:
                     "reader": home,
                 }
                 self.controls.append(control)
+                self._certify(control)
 
     def account(self) -> "Account":
         """What home needs of this plan for the result: no secrets, and nothing that only another host may know."""
@@ -147,7 +149,8 @@ class Plan:
             ends[name] = {**end, "stages": stages}
         links: "Any" = [{**link, "secret": ""} for link in self.links]
         for link in links:
-            link.pop("certificates", None)
+            if "certificates" in link:
+                link["certificates"] = {}  # it has to be encrypted
         return {"run": self.run, "options": self.options, "ends": ends, "links": links, "dial": list(self.dial.items())}
 
     @classmethod
@@ -221,13 +224,17 @@ class Plan:
         return {link["id"]: (link["source"], link["destination"]) for link in self.links}
 
     def encrypt(self, make: "Callable[[], Certificate]") -> None:
-        """Have every link between two ends encrypted; each side of each gets a certificate of its own from ``make``."""
-        for link in self.links:
-            if link["writer"] != link["reader"]:
-                link["certificates"] = {"W": make(), "R": make()}
+        """Have every connection of two ends encrypted; each side of it gets a certificate of its own from ``make``."""
+        self.certify = make
+        for link in self.links + self.controls:
+            self._certify(link)
+
+    def _certify(self, link: "Joint") -> None:
+        if self.certify and link["writer"] != link["reader"]:
+            link["certificates"] = {"W": self.certify(), "R": self.certify()}
 
     def encryption(self, link: "Joint", side: str) -> "Encryption | None":
-        if "certificates" not in link:
+        if not link.get("certificates"):
             return None
         own, peer = (link["certificates"][each] for each in (side, {"W": "R", "R": "W"}[side]))
         found: "Any" = {**own, "peer": peer["certificate"], **self.options.get("sessions", {})}

@@ -150,6 +150,9 @@ figure, count = optional(number), optional(whole)  # None where a kernel does no
 PROCESS = record({"pid": whole, "name": word})
 NO_KERNEL_TLS: "dict[str, dict[str, Parser]]" = {kind: {"release": word, "error": word} for kind in KERNEL_TLS}
 # {record: {kind: its fields}}
+ON_THE_WAY: "dict[str, dict[str, Parser]]" = {
+    kind: {"where": word, "error": word} for kind in ("cut on the way", "changed on the way", "no tls")
+}
 KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
     "Refusal": {
         "no directory": {"path": sentence},
@@ -166,6 +169,7 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "no loopback": {"error": word},
         "no job": {"path": sentence, "error": word},
         "not detached": {"end": word},
+        "control not encrypted": {"end": word, "problem": variant(ON_THE_WAY)},
     },
     "Stop": {"signal": {"signal": word}, "controller": {}, "home": {}, "guard": {}},
     "Death": {"signal": {"signal": word}, "exit": {"status": whole}, "unknown": {}, "error": {"error": sentence}},
@@ -180,11 +184,9 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "stalled": {"seconds": whole},
         "dead peer": {"seconds": whole},
         "cancelled": {},
-        "cut on the way": {"where": word, "error": word},
-        "changed on the way": {"where": word, "error": word},
+        **ON_THE_WAY,
         "key used up": {"cipher": word},
         "not written": {"bytes": whole, "error": word},
-        "no tls": {"where": word, "error": word},
         "relay": {"name": word, "signal": word, "error": word},
     },
     "EndWarning": {

@@ -43,6 +43,7 @@ MEDDLED = {
     "record": "the stream was %s (a record is not authentic)",
 }
 NO_JOB = "the file of the job, %s, cannot be made: %s (async_dir)"
+CONTROL = "the control connection to %s cannot be encrypted: %s"
 NOT_DETACHED = "%s did not leave its login, so nothing was started"
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
@@ -158,6 +159,8 @@ def refusal(problem: "Refusal") -> str:
         return NO_JOB % (problem["path"], problem["error"])
     if problem["kind"] == "not detached":
         return NOT_DETACHED % problem["end"]
+    if problem["kind"] == "control not encrypted":
+        return CONTROL % (problem["end"], on_the_way(problem["problem"]))
     if problem["kind"] == "incomplete python":
         return INCOMPLETE_PYTHON % (problem["python"], problem["error"])
     return unusable(problem)
