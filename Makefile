@@ -118,11 +118,13 @@ clean:   ## remove what the other targets have made
 	rm -rf .build $(VENV)
 
 $(VENV)/demo: requirements/demo.txt
+	@$(PYTHON) -m tests.workshop.packages --venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -r $<
 	@touch $@
 
 $(VENV)/test: requirements/test.txt
+	@$(PYTHON) -m tests.workshop.packages --venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -r $<
 	@touch $@

@@ -90,10 +90,48 @@ def test_who_cannot_install_is_told_what_to_type(
 
 
 @pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "installing Debian packages that make needs: python3-venv\n"),
+        ({"user": 1000}, "a virtual environment cannot be made yet. As root: apt-get install python3-venv\n"),
+        ({"apt": False}, "a virtual environment cannot be made without these programs: venv of Python\n"),
+        ({"venv": True}, ""),
+    ],
+)
+@pytest.mark.parametrize("works", [True, False])
+def test_every_target_first_gets_what_makes_a_virtual_environment(
+    machine: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    expected: str,
+    works: bool,
+) -> None:
+    machine.lacks, machine.venv = {"sshd"}, False
+    vars(machine).update(changes)
+    run = subprocess.run
+
+    def install(words: list[str], **options: Any) -> None:
+        run(words, **options)
+        machine.venv = works
+
+    monkeypatch.setattr(subprocess, "run", install)
+    assert said(monkeypatch, "--venv") == int(not machine.venv)
+    assert capsys.readouterr().out == expected
+    assert [words[-1] for words in machine.commands] == (["update", "python3-venv"] if not changes else [])
+    assert bool(machine.venv) == (works and not changes or "venv" in changes)
+
+
+@pytest.mark.parametrize(
     ("reasons", "lacks", "expected"),
     [
         ((None, None), set(), ""),
-        (("only root", None), {"zstd"}, "NOT TESTED: system, recipes, molecule, hit (only root)\n"),
+        (
+            ("only root", None),
+            {"zstd"},
+            "NOT TESTED: system, recipes, molecule, hit (only root); "
+            "parts of unit (these packages are missing: zstd)\n",
+        ),
         (
             ("only root", "no guest"),
             set(),

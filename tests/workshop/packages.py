@@ -4,6 +4,7 @@
 
 python -m tests.workshop.packages            # as root on Debian: installs what is missing; elsewhere says how
 python -m tests.workshop.packages --missing  # names what could not be tested; exit status 1 unless ALLOW_SKIPS=1
+python -m tests.workshop.packages --venv     # the same, for virtual environments alone; exit status 1 without it
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ PACKAGES = {
     "user-mode-linux": "linux",
     "zstd": "zstd",
 }
+VENV = "python3-venv"  # Debian's Python without it makes no virtual environments
 POLICY = Path("/usr/sbin/policy-rc.d")  # whether a package may start its service
 APT = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
 
@@ -59,21 +61,34 @@ def missing() -> list[str]:
     found = [package for package, program in PACKAGES.items() if not shutil.which(program, path=SANE_PATH)]
     if os.uname().machine != "x86_64":
         found = [package for package in found if package != "user-mode-linux"]  # Debian has it for nothing else
-    if not importlib.util.find_spec("ensurepip"):
-        found.append("python3-venv")  # Debian's Python without it makes no virtual environments
+    if not makes_venvs():
+        found.append(VENV)
     return found
 
 
-def install(packages: list[str]) -> None:
+def makes_venvs() -> bool:
+    """Whether this Python can make virtual environments."""
+    importlib.invalidate_caches()  # the package may have been installed since the last look
+    return importlib.util.find_spec("ensurepip") is not None
+
+
+def venv() -> bool:
+    """What every target needs that makes a virtual environment, `make demo` too: whether it is there in the end."""
+    if not makes_venvs():
+        install([VENV], "a virtual environment cannot be made", "make needs")
+    return makes_venvs()
+
+
+def install(packages: list[str], without: str = "not everything can be tested", who: str = "the tests need") -> None:
     """On Debian, as root; elsewhere one line to type. What fails here is named at the end of the tests."""
     command = [*APT, "install", "--no-install-recommends", *packages]
     if not shutil.which(APT[0], path=SANE_PATH):
         programs = ", ".join(PACKAGES.get(package, "venv of Python") for package in packages)
-        print(f"not everything can be tested without these programs: {programs}", flush=True)
+        print(f"{without} without these programs: {programs}", flush=True)
     elif os.geteuid() != 0:
-        print(f"not everything can be tested yet. As root: apt-get install {' '.join(packages)}", flush=True)
+        print(f"{without} yet. As root: apt-get install {' '.join(packages)}", flush=True)
     else:
-        print(f"installing Debian packages that the tests need: {' '.join(packages)}", flush=True)
+        print(f"installing Debian packages that {who}: {' '.join(packages)}", flush=True)
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         with no_services():
             for words in ([*APT, "update"], command):
@@ -107,8 +122,9 @@ def not_tested() -> list[str]:
         if reason:
             found.append(f"{targets} ({reason})")
     absent = missing()
-    if absent and not found:
-        found.append(f"parts of unit, system and recipes (these packages are missing: {', '.join(absent)})")
+    if absent:
+        parts = "unit" if found else "unit, system and recipes"
+        found.append(f"parts of {parts} (these packages are missing: {', '.join(absent)})")
     return found
 
 
@@ -118,6 +134,8 @@ def main() -> int:
         if found:
             print(f"NOT TESTED: {'; '.join(found)}", flush=True)
         return int(bool(found) and os.environ.get("ALLOW_SKIPS") != "1")
+    if sys.argv[1:] == ["--venv"]:
+        return int(not venv())
     absent = missing()
     if absent:
         install(absent)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import packages
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 
@@ -25,6 +27,8 @@ def ensure(name: str, requirements: Sequence[str], python: Path | None = None, *
         fcntl.flock(lock, fcntl.LOCK_EX)  # two programs may want the same one
         if not made.exists() or made.read_text(encoding="utf-8") != wanted:
             print(f"making the virtual environment {name}: {', '.join(requirements)}", flush=True)
+            if python is None and not packages.venv():
+                raise SystemExit(1)
             without = [] if with_pip else ["--without-pip"]
             subprocess.run([str(interpreter), "-m", "venv", "--clear", *without, str(folder)], check=True)
             # one new pip for all of them: each with its own takes twice the time
