@@ -65,8 +65,7 @@ class ActionModule(TapeAction):
             "began": round(time.time(), 3),
         }
         self.show([f"PLAN {plan['run']}  {plan['fits']}"])
-        facts = {"socketpipe_order": plan["order"]}  # for the hosts of the next play
-        return {**plan, "ansible_facts": facts, "msg": plan["fits"]}
+        return {**plan, "msg": plan["fits"]}
 
     def check_pattern(self, pattern: str) -> None:
         """Raises Failure if no host matches: Ansible would do nothing and succeed."""

@@ -72,9 +72,9 @@ attributes:
   diff_mode:
     support: none
   facts:
-    support: full
+    support: partial
     details:
-      - One fact, with the summary of a successful run. See O(fact).
+      - None, unless O(fact) asks for one, with the summary of a successful run.
   idempotent:
     support: none
     details:
@@ -82,6 +82,8 @@ attributes:
   platform:
     platforms: linux
     support: full
+    details:
+      - The hosts need Linux and Python 3.6 or later.
 options:
   stages:
     description:
@@ -218,12 +220,13 @@ options:
     default: false
   fact:
     description:
-      - The name of the fact for the summary of a successful run. Set to V(false) to disable the fact.
+      - The name of a fact for the summary of a successful run, or V(true) for C(socketpipe).
+        By default no fact is set.
       - The fact has no command, no output and no environment, because facts may be cached on a disk.
         A failure does not change it.
         The registered result (C(ansible_failed_result) in a C(rescue)) is authoritative.
     type: raw
-    default: socketpipe
+    default: false
 notes:
   - All hosts need Linux and Python 3.6 or later, but no other software, not even Ansible. Nothing is left there.
   - Variables in the inventory say where a host can be dialled, as for M(plumbing.socketpipe.pipe).
@@ -792,12 +795,12 @@ encryption:
                 plumbing.socketpipe.kernel_tls does both)
 ansible_facts:
   description: A summary of the run, under the name in O(fact).
-  returned: success, unless O(fact=false), O(preflight=true) or C(no_log) is set
+  returned: success, if O(fact) is set, without O(preflight=true) and C(no_log)
   type: dict
   contains:
     socketpipe:
       description: The summary.
-      returned: when O(fact=socketpipe)
+      returned: when O(fact=true), else the name given
       type: dict
       contains:
         run:

@@ -51,7 +51,7 @@ attributes:
   diff_mode:
     support: none
   facts:
-    support: full
+    support: none
   idempotent:
     support: full
     details:
@@ -59,6 +59,8 @@ attributes:
   platform:
     platforms: linux
     support: full
+    details:
+      - The hosts need Linux and Python 3.6 or later.
 options:
   hosts:
     description:
@@ -156,17 +158,6 @@ fits:
   returned: success
   type: str
   sample: "3 archives, 12.0 GiB: fits on the tape"
-ansible_facts:
-  description: The fact C(socketpipe_order) is the same as RV(order), for C(hosts) of a later play.
-  returned: success
-  type: dict
-  contains:
-    socketpipe_order:
-      description: The hosts in the order of the plan.
-      returned: success
-      type: list
-      elements: str
-      sample: [db1]
 notes:
   description: Warnings for the operator, such as a level that became 0.
   returned: success

@@ -44,7 +44,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
     "progress": {"type": "int", "default": 30},
     "preflight": {"type": "bool", "default": False},
-    "fact": {"type": "raw", "default": "socketpipe"},
+    "fact": {"type": "raw", "default": False},
     "cancel": {"type": "str"},
 }
 

@@ -35,7 +35,7 @@ class Jobs:
         self.vars = {"ansible_async_dir": str(self.folder)}
 
     def task(self, seconds: int = 120, poll: int = 0, **options: Any) -> dict[str, Any]:
-        given = {"input": LINES.format(go=self.go), "remote": "cat", "peer": "h2", **options}
+        given = {"input": LINES.format(go=self.go), "remote": "cat", "peer": "h2", "fact": True, **options}
         return pipe(_async=seconds, _poll=poll, _vars=self.vars, **given)
 
     def start(self, **options: Any) -> str:

@@ -54,7 +54,10 @@ def test_a_peer_host_and_the_controller_carries_nothing(fleet: Fleet) -> None:
         fleet,
         [
             pipe(
-                input={"shell": "hostname >&2; head -c 200M /dev/zero"}, remote={"shell": "hostname; wc -c"}, peer="h2"
+                input={"shell": "hostname >&2; head -c 200M /dev/zero"},
+                remote={"shell": "hostname; wc -c"},
+                peer="h2",
+                fact=True,
             ),
             pipe(remote="hostname", output=WHO, peer="h2"),
             pipe(input="hostname", remote=WHO, output=WHO, peer="h2"),

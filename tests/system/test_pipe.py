@@ -398,7 +398,7 @@ def test_creates_and_removes(work: Path, done: Done) -> None:
             stage.keys() == full.keys()
             for stage, full in zip(outcome.result["stages"][:1], ran_through.result["stages"])
         )
-        assert set(outcome.result) == set(ran_through.result) - {"ansible_facts"}
+        assert set(outcome.result) == set(ran_through.result)
         assert outcome.result["links"][0].keys() == ran_through.result["links"][0].keys()
     assert max(outcome.at - outcome.started for outcome in skipped) < 25, "the other end need not wait for its time"
 

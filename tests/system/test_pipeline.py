@@ -65,7 +65,7 @@ def chains(at: At) -> Play:
                                       encryption="required")},
         {"name": "elsewhere", **pipeline({"host": "h2", "cmd": cat}, {**h3, "cmd": "tr in IN"},
                                          {"host": "localhost", "cmd": f"{there}/elsewhere"})},
-    ])  # fmt: skip
+    ], keywords={"module_defaults": {"group/plumbing.socketpipe.all": {"fact": True}}})  # fmt: skip
 
 
 HOSTS = {
@@ -419,10 +419,11 @@ def keywords(at: At) -> Play:
     word = "VERYSECRET"
     dest = {"host": "h3", "path": f"{at.work}/{{{{ inventory_hostname }}}}"}
     return Play([
-        {"name": "each", **pipeline({"cmd": "echo from {{ inventory_hostname }}"}, {"host": "h2", **COPY}, dest)},
+        {"name": "each", **pipeline(
+            {"cmd": "echo from {{ inventory_hostname }}"}, {"host": "h2", **COPY}, dest, fact=True)},
         {"name": "once", "run_once": True, **pipeline(
             {"host": "h1", "cmd": "echo {{ hostvars['h2'].inventory_hostname }}"}, {"host": "h3", **COPY})},
-        {"name": "hidden", "no_log": True, **pipeline(f"echo {word}", {"host": "h2", **COPY})},
+        {"name": "hidden", "no_log": True, **pipeline(f"echo {word}", {"host": "h2", **COPY}, fact=True)},
         {"name": "failed", "no_log": True, **pipeline(
             f"echo {word}", {"host": "h2", "name": "x", "shell": f"cat; echo {word} >&2; exit 3"})},
         {"name": "renamed", "run_once": True, **pipeline({"host": "h1", "cmd": "true"}, {"host": "h3", **COPY},

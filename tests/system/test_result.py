@@ -46,6 +46,7 @@ def own(result: dict[str, Any]) -> dict[str, Any]:
 
 def shapes(at: At) -> Play:
     chain: dict[str, Any] = {"input": [{"cmd": "echo abc"}, {"cmd": "cat"}], "remote": "cat", "output": "cat"}
+    chain["fact"] = True
     return Play(
         [
             {"name": "ok", **pipe(**chain)},
@@ -119,8 +120,8 @@ def floods(at: At) -> Play:
     fails = {"argv": ["/bin/sh", "-c", f"cat >/dev/null; {junk}; exit 9", *long]}
     return Play(
         [
-            pipe(input=[noisy, noisy], remote=[noisy, noisy], output=[noisy, last]),
-            pipe(input=[noisy, noisy], remote=[noisy, noisy], output=[noisy, fails]),
+            pipe(input=[noisy, noisy], remote=[noisy, noisy], output=[noisy, last], fact=True),
+            pipe(input=[noisy, noisy], remote=[noisy, noisy], output=[noisy, fails], fact=True),
         ],
         ignore_errors=True,
     )
@@ -218,17 +219,17 @@ def facts(at: At) -> Play:
     show = {"ansible.builtin.debug": {"msg": "{{ ansible_facts }}"}}
     return Play(
         [
-            {"name": "one", **pipe(input="echo abc", remote=stage, _register="first")},
+            {"name": "one", **pipe(input="echo abc", remote=stage, fact=True, _register="first")},
             {"name": "after one", **show},
-            {"name": "two", **pipe(input="echo abc", remote="false", _ignore_errors=True)},
+            {"name": "two", **pipe(input="echo abc", remote="false", fact=True, _ignore_errors=True)},
             {"name": "after two", **show},
             {"name": "three", **pipe(input="echo abc", remote="cat", fact="nightly_backup")},
-            {"name": "four", **pipe(input="echo abc", remote="cat", fact=False)},
-            {"name": "five", **pipe(input="echo abc", remote={"cmd": "cat", "creates": "/etc/passwd"})},
-            {"name": "six", **pipe(input="echo abc", remote="cat", _no_log=True)},
-            {"name": "seven", **pipe(input="echo abc", remote="cat", preflight=True)},
+            {"name": "four", **pipe(input="echo abc", remote="cat")},
+            {"name": "five", **pipe(input="echo abc", remote={"cmd": "cat", "creates": "/etc/passwd"}, fact=True)},
+            {"name": "six", **pipe(input="echo abc", remote="cat", fact=True, _no_log=True)},
+            {"name": "seven", **pipe(input="echo abc", remote="cat", fact=True, preflight=True)},
             {"name": "at last", **show},
-            {"name": "eight", **pipe(input="echo abc", remote="cat")},
+            {"name": "eight", **pipe(input="echo abc", remote="cat", fact="socketpipe")},
             {"name": "at the very last", **show},
             {
                 "name": "same",
@@ -272,7 +273,7 @@ def test_no_log(fleet: Fleet) -> None:
     done = playbook.run(
         fleet,
         [
-            pipe(input=f"echo {word}", remote=stage, _no_log=True),
+            pipe(input=f"echo {word}", remote=stage, fact=True, _no_log=True),
             pipe(input=f"echo {word}", remote={**stage, "shell": shell + f"; exit 3 # {word}"}, _no_log=True),
             pipe(input=f"echo {word}", remote=f"{word} x", _no_log=True),
             pipe(input=f"echo '{word}", remote="cat", _no_log=True),

@@ -41,6 +41,7 @@ ARCHIVE = """---
       plumbing.socketpipe.pipe:
         remote: tar cf - -C {{ the_source }} .
         output: dd of={{ the_archive }} obs=32k
+        fact: true
 """
 LOUD = """---
 - name: Commands that say as much as they can

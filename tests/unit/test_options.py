@@ -303,7 +303,7 @@ def test_what_is_no_fact_name(value: Any) -> None:
 def test_defaults_can_be_meant() -> None:
     """What validate_argument_spec makes of an empty task is accepted."""
     args = {name: spec.get("default") for name, spec in PIPE_SPEC.items()}
-    assert settings(args) == SET and fact_name(args["fact"]) == "socketpipe"
+    assert settings(args) == SET and fact_name(args["fact"]) == "" and fact_name("yes") == "socketpipe"
 
 
 # -- scripts
