@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compi
 FIRST  := system tape sanity tls recipes unit integration molecule edges
 SECOND := hit nox galaxy docs ee lint release-check
 
-.PHONY: help demo socketpipe test quick units faults mutants bench clean matrix changelog release $(FIRST) $(SECOND)
+.PHONY: help demo socketpipe test quick units faults mutants bench clean matrix core address changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -66,6 +66,13 @@ units:   ## the unit tests again, as ansible-test runs them
 integration:   ## the integration targets as ansible-test runs them
 	@$(PYTHON) -m tests.workshop.ansible_test integration
 
+core: $(VENV)/test $(TREE)   ## sanity, units, integration and the tests of pipe with one ansible-core: CORE=2.19, or devel (needs root; else parts are skipped)
+	@test -n "$(CORE)" || { echo "which ansible-core? make core CORE=2.19" >&2; exit 1; }
+	@$(PYTHON) -m tests.workshop.packages
+	@for command in sanity units integration; do $(PYTHON) -m tests.workshop.ansible_test $$command --core $(CORE) || exit 1; done
+	@$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS) --core $(CORE)
+	@$(PYTHON) -m tests.workshop.packages --missing
+
 nox: $(VENVS)/nox/made $(TREE)   ## what the ecosystem checks: documentation, licences, unwanted files, the import by Galaxy, ansible-lint
 	@$(NICE) $(VENVS)/nox/bin/nox -R --envdir .build/nox
 
@@ -84,7 +91,10 @@ ee: galaxy $(VENVS)/ansible-builder/made   ## the build context of an execution 
 changelog: $(VENVS)/changelog/made   ## CHANGELOG.md from changelogs/fragments
 	$(PYTHON) -m tests.workshop.release changelog $(VENVS)/changelog
 
-release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the changelog and the documentation agree
+address:   ## the links that follow from repository in galaxy.yml
+	$(PYTHON) -m tests.workshop.address
+
+release-check: $(VENVS)/changelog/made   ## the version of galaxy.yml, the changelog and the documentation agree; what a release lacks
 	@$(PYTHON) -m tests.workshop.release check $(VENVS)/changelog
 
 release: $(VENVS)/changelog/made   ## turn the fragments into a release of galaxy.yml's version

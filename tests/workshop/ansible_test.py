@@ -110,7 +110,9 @@ def main() -> int:
         prog="python -m tests.workshop.ansible_test", description="ansible-test on a copy."
     )
     parser.add_argument("command", choices=["sanity", "units", "integration"])
-    parser.add_argument("--core", action="append", choices=list(cores.CORES), help="instead of those that would be")
+    parser.add_argument(
+        "--core", action="append", choices=[*cores.CORES, cores.DEVEL], help="instead of those that would be"
+    )
     arguments, words = parser.parse_known_args()
     here = cores.here()
     wanted = arguments.core or ([here[0], here[-1]] if arguments.command == "sanity" else [here[-1]])

@@ -3,7 +3,7 @@
 """Every ansible-core and every target Python that is here: python -m tests.workshop.matrix [--edges] [--core 2.18 …]
 
 Each ansible-core runs the tests of tests/system that depend on it; the target Pythons run the engine's own tests and
-one real task each. What is not on this machine is named as skipped. A table is printed at the end, and with --readme
+one real task each. What is not on this machine is named as skipped. A table is printed at the end, and with --write
 written into README.md.
 """
 
@@ -126,24 +126,26 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def write_readme(text: str) -> None:
-    path = ROOT / "README.md"
+def write_table(text: str) -> None:
+    path = ROOT / "docs" / "versions.md"
     before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _old, end, after = rest.partition(END)
     if not (start and end):
-        raise SystemExit(f"README.md has no place for the matrix: {START} … {END}")
+        raise SystemExit(f"docs/versions.md has no place for the matrix: {START} … {END}")
     path.write_text(f"{before}{start}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.workshop.matrix", description=__doc__)
-    parser.add_argument("--core", action="append", choices=list(cores.CORES), help="this one (and others) only")
+    parser.add_argument(
+        "--core", action="append", choices=[*cores.CORES, cores.DEVEL], help="this one (and others) only"
+    )
     parser.add_argument(
         "--edges",
         action="store_true",
         help="the oldest and the newest ansible-core only, and not ours, that runs all",
     )
-    parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/versions.md")
     parser.add_argument("--workers", default="2", help="tests at the same time")
     arguments = parser.parse_args()
     wanted = arguments.core or (edges() if arguments.edges else list(cores.CORES))
@@ -155,8 +157,8 @@ def main() -> int:
         good = good and good_too
     text = "\n\n".join(texts)
     print(f"\n{text}")
-    if arguments.readme:
-        write_readme(f"On {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}:\n\n{text}")
+    if arguments.write:
+        write_table(f"On {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}:\n\n{text}")
     return int(not good)
 
 

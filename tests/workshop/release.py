@@ -4,8 +4,8 @@
 
 changelog  CHANGELOG.md, as if the version of galaxy.yml were released now; the fragments stay
 check      the fragments are well-formed, CHANGELOG.md is what they give, the command has the version of galaxy.yml,
-           and no other is ahead of it
-release    the fragments become a release in changelogs/changelog.yaml, and are removed
+           and no other is ahead of it; names what else a release needs
+release    the fragments become a release in changelogs/changelog.yaml, and are removed, unless something is missing
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import sys
 from pathlib import Path
 
-from . import tree
+from . import address, tree
 from .programs import Wrong, run, search_path
 from .venvs import BUILD, ROOT
 
@@ -70,6 +70,7 @@ def problems(venv: Path) -> list[str]:
     """What stands in the way of a release."""
     version, before = galaxy_version(), released()
     found = [text for words in (["lint"], ["lint-changelog-yaml", str(RELEASES)]) if (text := lint(venv, words))]
+    found += address.wrong()
     if fragments() and version in before:
         found.append(f"there are fragments, but {version} of galaxy.yml is released: which version are they of?")
     if not fragments() and version not in before:
@@ -101,7 +102,8 @@ def main() -> int:
     if command == "changelog":
         CHANGELOG.write_text(rendered(venv), encoding="utf-8")
     elif command == "release":
-        problem = antsibull(venv, ["release", "--version", galaxy_version()])
+        lacks = [*address.missing(), *problems(venv)]
+        problem = "\n".join(lacks) or antsibull(venv, ["release", "--version", galaxy_version()])
         if problem:
             raise SystemExit(problem)
     else:
@@ -112,6 +114,8 @@ def main() -> int:
             return 1
         state = f"in the making, {len(fragments())} fragments" if fragments() else "released"
         print(f"version {galaxy_version()}: {state}; galaxy.yml, the changelog and the documentation agree")
+        for problem in address.missing():
+            print(f"before a release: {problem}")
     return 0
 
 
