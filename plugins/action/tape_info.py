@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..plugin_utils import _tape_list as listing
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_spec import INFO
 
 if TYPE_CHECKING:
-    from ..module_utils._tape.answers import Found, Info, Tape
+    from ..module_utils._tape.answers import Found
     from ..plugin_utils._tape_records import TaskResult
 
-TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "STATE")
-HOSTS = ("HOST", "SET", "LAST GOOD", "LEVEL", "SIZE", "TAPE:FILE")
 FOUND = ("PATH", "HOST", "TIME", "LEVEL", "TAPE:FILE", "RUN")
+FILTERS = ("run", "tape", "host")
 
 
 class ActionModule(TapeAction):
@@ -35,42 +35,38 @@ class ActionModule(TapeAction):
             result = self.ask(["find", f"--path={args['tape_path']}", *option("host", args["tape_of_host"])])
             lines = self.of_files(result)
         else:
-            words = ["info", f"--gather={','.join(args['gather'])}", *option("host", args["tape_of_host"])]
+            words = ["info", f"--gather={','.join(args['gather'])}"]
+            for name in FILTERS:
+                words += option(name, args[f"tape_of_{name}"])
             result = self.ask(words)
-            lines = self.of_tapes(result)
+            missing = listing.missing(result, self.expected()) if "hosts" in args["gather"] else []
+            lines = listing.lines(result, any(args[f"tape_of_{name}"] for name in FILTERS))
+            lines += listing.advice(result, missing)
+            if "hosts" in args["gather"]:
+                result["missing"] = missing
+                result["warnings"] = [f"{name} has no good archive" for name in missing] + result["warnings"]
         result["notes"] = result.pop("warnings", [])  # core removes "warnings" from a result
         if args["show"]:
             self.show([*lines, *(f"Warning {each}" for each in result["notes"])])
+        if args["statistic"] and not args["tape_path"]:
+            result["ansible_stats"] = {
+                "data": {"tape_list": listing.statistic(result)},
+                "per_host": False,
+                "aggregate": False,
+            }
         return {**result, "changed": False, "msg": lines[0] if lines else "nothing"}
 
     def tape_host_is_known(self) -> bool:
         return bool(self._task.args.get("tape_host") or self.args["tape_devices"])
 
-    def of_tapes(self, found: Info) -> list[str]:
-        lines = []
-        for drive in found.get("drives", ()):
-            tape = f"tape {drive['label']}"
-            lines.append(f"DRIVE {drive['device']}: {drive['message'] or tape}")
-        if found.get("tapes"):
-            lines += table.lines(TAPES, [self.tape_row(tape) for tape in found["tapes"]])
-        if found.get("hosts"):
-            rows = [
-                [h["host"], h["set"], h["time"], h["level"], table.bytes_of(h["bytes"]), table.where(h)]
-                for h in found["hosts"]
-            ]
-            lines += table.lines(HOSTS, rows)
-        if found.get("next"):
-            lines.append(f"The next backup needs tape {found['next']}")
-        return lines
-
-    @staticmethod
-    def tape_row(tape: Tape) -> list[Any]:
-        kept = f"kept until {tape['keep_until']}" if tape["keep_until"] and not tape["expired"] else ""
-        used = f"in use by run {tape['run']}" if tape["run"] else ""
-        states = [used, "full" if tape["full"] else "", "expired" if tape["expired"] else "", kept]
-        state = ", ".join(filter(None, states)) or "empty"
-        numbers = tape["archives"], tape["failed"], table.bytes_of(tape["bytes"])
-        return [tape["label"], tape["barcode"] or table.NONE, *numbers, tape["last"] or table.NONE, state]
+    def expected(self) -> list[str]:
+        """The hosts of the play that must have a good archive: those with tape_paths in their variables."""
+        if not self.args["expect"]:
+            return []
+        hosts, wanted = self.task_vars["hostvars"], self.args["tape_of_host"]
+        names = [name for name in self.task_vars["ansible_play_hosts_all"] if wanted in ("", name)]
+        # not templated: that is slow for a large fleet
+        return [name for name in names if hosts.raw_get(name).get("tape_paths")]
 
     def of_files(self, found: Found) -> list[str]:
         """Raises Failure if no archive contains the path."""
@@ -82,6 +78,8 @@ class ActionModule(TapeAction):
             if found["unread"]:
                 hint += f". The search is incomplete: cannot read the file lists of {', '.join(found['unread'])}"
             raise Failure("not found", f"no good archive{of_host} has {path}: {hint}")
-        rows = [[e["path"], e["host"], e["time"], e["level"], table.where(e), e["run"]] for e in found["found"]]
+        rows: list[list[Any]] = [
+            [e["path"], e["host"], e["time"], e["level"], table.where(e), e["run"]] for e in found["found"]
+        ]
         more = ["and more: narrow the search with a longer path, or with tape_of_host"] if found["more"] else []
         return table.lines(FOUND, rows) + more + unread

@@ -7,10 +7,14 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from ansible.errors import AnsibleError
+
 from ..plugin_utils import _tape_table as table
+from ..plugin_utils._connections import HostError
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_spec import RESTORE
+from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
     from ..module_utils._tape.answers import Chain, ChainArchive, Extracted
@@ -52,7 +56,20 @@ class ActionModule(TapeAction):
             done.append(part)
             if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
                 done.append(self.extract(archive, to, number < len(read) - 1, again=True))
-        return {**result, **self.ending(to, missing, done)}
+        result.update(self.ending(to, missing, done))
+        if not result.get("failed"):
+            result["notes"] = self.note(["restored", f"--host={host}"])
+        return result
+
+    def note(self, words: list[str]) -> list[str]:
+        """Record the restore in the catalog; a failure is only a warning, because the files are there."""
+        try:
+            self.ask(words)
+        except (Failure, HostError, AnsibleError) as exc:
+            warning = f"the restore was not recorded in the catalog: {one_line(exc)}"
+            self.show([f"Warning {warning}"])
+            return [warning]
+        return []
 
     def ending(self, to: str, missing: list[str], done: list[Extracted]) -> TaskResult:
         """The result of all archives; also shows it."""

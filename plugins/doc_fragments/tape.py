@@ -171,6 +171,31 @@ options:
     default: false
 """
 
+    WRITABLE = r"""
+options:
+  tape_reuse:
+    description:
+      - When a labelled tape may be overwritten from its beginning.
+      - V(expired) - by the next backup, when all archives on it, and all increments that depend on them, have expired.
+      - V(scratch) - only with C(tape_overwrite) of M(plumbing.socketpipe.tape_label).
+      - V(never) - never.
+    type: str
+    choices: [never, scratch, expired]
+    default: scratch
+  tape_capacity:
+    description:
+      - The capacity of a tape, such as V(2.4T). It is needed to check in advance whether the archives fit.
+      - A variable of this name on the tape host takes precedence.
+    type: str
+    default: ""
+  tape_labels:
+    description:
+      - Label patterns of the tapes that backups may write to.
+    type: list
+    elements: str
+    default: ["*"]
+"""
+
     REUSE = r"""
 options:
   tape_reuse:

@@ -11,8 +11,8 @@ module: tape_info
 short_description: Show drives, tapes and archives, and find files
 version_added: 0.1.0
 description:
-  - Returns the tape in each drive, the tapes and archives in the catalog, the last good archive of each host, when each
-    archive expires, and the tape for the next backup.
+  - Returns the tape in each drive, the tapes, runs and archives in the catalog, the last good archive of each host,
+    when each archive expires, when each host was last verified and restored, and the tapes for the next backups.
   - With O(tape_path), returns the archives that have this path, newest first. This needs no tape.
   - Changes nothing.
 author:
@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
   - plumbing.socketpipe.tape.expiry
+  - plumbing.socketpipe.tape.writable
 attributes:
   action:
     support: full
@@ -63,8 +64,8 @@ options:
       - The information to return.
     type: list
     elements: str
-    choices: [drives, tapes, archives, hosts]
-    default: [drives, tapes, archives, hosts]
+    choices: [drives, tapes, runs, archives, hosts]
+    default: [drives, tapes, runs, archives, hosts]
   tape_path:
     description:
       - A path to find, or a shell pattern. Fails if no good archive has it.
@@ -75,9 +76,37 @@ options:
       - Only archives of this host.
     type: str
     default: ""
+  tape_of_run:
+    description:
+      - Only archives of this run. Does not limit RV(hosts).
+    type: str
+    default: ""
+  tape_of_tape:
+    description:
+      - Only archives on the tape with this label. Does not limit RV(hosts).
+    type: str
+    default: ""
+  tape_max_age:
+    description:
+      - The greatest age of the last good archive of a host, such as V(2d). An older one is C(late) in RV(hosts), with a
+        warning in RV(notes). If empty, there is no limit.
+    type: str
+    default: ""
+  expect:
+    description:
+      - Whether each host of the play with C(tape_paths) in its variables must have a good archive. RV(missing) has
+        those that have none.
+    type: bool
+    default: false
+  statistic:
+    description:
+      - Whether to set the statistic C(tape_list) for the next job of a workflow. It has C(hosts), C(missing), C(wanted)
+        and C(warnings).
+    type: bool
+    default: false
   show:
     description:
-      - Whether to print a table.
+      - Whether to print tables. Archives are listed only with O(tape_of_host), O(tape_of_run) or O(tape_of_tape).
     type: bool
     default: false
 seealso:
@@ -94,6 +123,16 @@ EXAMPLES = r"""
     gather: [hosts]
   run_once: true
   register: backups
+
+- name: Check the age of the backups
+  plumbing.socketpipe.tape_info:
+    tape_host: tape1
+    gather: [hosts]
+    tape_max_age: 2d
+    expect: true
+  run_once: true
+  register: backups
+  failed_when: backups.missing or backups.hosts | selectattr('late') | list
 
 - name: Find a file
   plumbing.socketpipe.tape_info:
@@ -117,14 +156,77 @@ tapes:
   elements: dict
   sample:
     - {label: WEEK01, barcode: "", archives: 2, good: 2, failed: 0, bytes: 532480, full: false, expired: false,
-       first: "2026-11-25T23:20:40Z", last: "2026-11-25T23:20:41Z", keep_until: "2026-12-23T23:20:41Z", run: null}
+       first: "2026-11-25T23:20:40Z", last: "2026-11-25T23:20:41Z", keep_until: "2026-12-23T23:20:41Z", run: null,
+       expires: "2026-12-30T23:20:41Z", last_of: [db1]}
+  contains:
+    label:
+      description: Its label.
+      type: str
+    barcode:
+      description: Its barcode, empty if it has none.
+      type: str
+    archives:
+      description: The number of its archives.
+      type: int
+    good:
+      description: The number of its good archives.
+      type: int
+    failed:
+      description: The number of its failed archives.
+      type: int
+    bytes:
+      description: The size of its data.
+      type: int
+    full:
+      description: Whether it is full.
+      type: bool
+    expired:
+      description: Whether all its archives, and all increments that depend on them, have expired.
+      type: bool
+    first:
+      description: The time of its first archive.
+      type: str
+    last:
+      description: The time of its last archive.
+      type: str
+    keep_until:
+      description: When the last of its own archives expires, in UTC.
+      type: str
+    expires:
+      description: The same, with the increments on other tapes that depend on its archives.
+      type: str
+    last_of:
+      description:
+        - Hosts whose last good archive, or its base, is on the tape. It does not expire before they have a newer one.
+      type: list
+      elements: str
+    run:
+      description: The run that has reserved it.
+      type: str
 next:
   description: The tape for the next backup, null if no tape is suitable.
   returned: success, if O(gather) has V(tapes)
   type: str
   sample: WEEK01
+wanted:
+  description:
+    - The tapes that the next backups would use, in this order, whether they are in a drive or not. C(state) is
+      V(append), V(empty), V(expired) or V(leased), for a tape that the run has reserved.
+  returned: success, if O(gather) has V(tapes)
+  type: list
+  elements: dict
+  sample: [{label: WEEK01, state: append}, {label: WEEK02, state: empty}]
+runs:
+  description:
+    - The runs, newest first. C(good) and C(failed) are numbers of hosts. A host that was retried with success is good.
+  returned: success, if O(gather) has it
+  type: list
+  elements: dict
+  sample:
+    - {run: 20261125T232035Z, set: all, time: "2026-11-25T23:20:40Z", good: 2, failed: 0, bytes: 524288,
+       tapes: [WEEK01], keep_until: "2026-12-23T23:20:41Z"}
 archives:
-  description: All archives.
+  description: The archives, oldest first.
   returned: success, if O(gather) has it
   type: list
   elements: dict
@@ -166,11 +268,39 @@ archives:
       description: When it expires, in UTC.
       type: str
 hosts:
-  description: The last good archive of each host and set, as in RV(archives).
+  description: The last good archive of each host and set, as in RV(archives), with the following.
   returned: success, if O(gather) has it
   type: list
   elements: dict
-  sample: [{host: db1, set: all, time: "2026-11-25T23:20:40Z", level: 0, tape: WEEK01, file: 1}]
+  sample:
+    - {host: db1, set: all, time: "2026-11-25T23:20:40Z", level: 0, tape: WEEK01, file: 1, age: 86400, late: false,
+       last_verified: {time: "2026-11-26T01:00:00Z", ok: true}, last_restored: null}
+  contains:
+    age:
+      description: Its age in seconds, by the clock of the tape host.
+      type: int
+    late:
+      description: Whether it is older than O(tape_max_age).
+      type: bool
+    last_verified:
+      description:
+        - The time and the result of the newest verification of an archive of this host and set, null if there is none.
+      type: dict
+    last_restored:
+      description: The time of the last successful restore of this host and set, null if there is none.
+      type: dict
+without:
+  description: The hosts and sets in the catalog that have no good archive.
+  returned: success, if O(gather) has V(hosts)
+  type: list
+  elements: dict
+  sample: [{host: web2, set: all}]
+missing:
+  description: The hosts without any good archive, whether they are in the catalog or only expected (O(expect)).
+  returned: success, if O(gather) has V(hosts)
+  type: list
+  elements: str
+  sample: [web2]
 found:
   description: The archives that have O(tape_path), with the matching C(path) in each.
   returned: success, if O(tape_path) is given

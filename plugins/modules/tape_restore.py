@@ -212,6 +212,12 @@ tar_warnings:
   type: list
   elements: str
   sample: []
+notes:
+  description: A warning if the restore could not be recorded in the catalog.
+  returned: success, not in check mode
+  type: list
+  elements: str
+  sample: []
 kind:
   description:
     - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.

@@ -68,17 +68,29 @@ def with_optional(fields: dict[str, Parser], more: dict[str, Parser]) -> Parser:
 PLACE = {"tape": text, "file": count}
 VERIFIED = optional(record({"time": text, "ok": flag}))
 NAMES = {"host": text, "set": text, "run": text}
-ARCHIVE = record(
+OF_ARCHIVE = {
+    **NAMES,
+    **PLACE,
+    "time": text,
+    "level": count,
+    "base": optional(text),
+    "bytes": maybe_count,
+    "state": text,
+    "verified": VERIFIED,
+    "keep_until": text,
+}
+ARCHIVE = record(OF_ARCHIVE)
+HOST_KNOWN = record({**OF_ARCHIVE, "age": count, "late": flag, "last_verified": VERIFIED, "last_restored": VERIFIED})
+RUN = record(
     {
-        **NAMES,
-        **PLACE,
+        "run": text,
+        "set": text,
         "time": text,
-        "level": count,
-        "base": optional(text),
-        "bytes": maybe_count,
-        "state": text,
-        "verified": VERIFIED,
-        "keep_until": text,
+        "good": count,
+        "failed": count,
+        "bytes": count,
+        "tapes": texts,
+        "keep_until": optional(text),
     }
 )
 TAPE = with_optional(
@@ -96,7 +108,7 @@ TAPE = with_optional(
         "keep_until": optional(text),
         "run": optional(text),
     },
-    {"last_of": texts},
+    {"last_of": texts, "expires": optional(text)},
 )
 IN_DRIVE = {"device": text, "label": optional(text), "message": text}
 DRIVE = record(IN_DRIVE)
@@ -195,8 +207,11 @@ ANSWERS: dict[str, Parser] = {
             "drives": each(DRIVE, MOST),
             "tapes": each(TAPE, MOST),
             "next": optional(text),
+            "wanted": each(record({"label": text, "state": text}), MOST),
+            "runs": each(RUN, MOST),
             "archives": each(ARCHIVE, MOST),
-            "hosts": each(ARCHIVE, MOST),
+            "hosts": each(HOST_KNOWN, MOST),
+            "without": each(record({"host": text, "set": text}), MOST),
             "warnings": texts,
         },
     ),
@@ -226,6 +241,7 @@ ANSWERS: dict[str, Parser] = {
         }
     ),
     "keep": IGNORED,
+    "restored": IGNORED,
     "import": IGNORED,
     "estimate": with_optional({**NOTED, "bytes": count, "level": count}, {"incomplete": flag, "mounted": count}),
     "extract": record(

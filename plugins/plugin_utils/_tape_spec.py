@@ -52,17 +52,22 @@ EXPIRY: Spec = {
     "tape_expire_last": {"type": "bool", "default": False},
     "tape_accept_clock": {"type": "bool", "default": False},
 }
+# these decide on which tapes a backup may write
+WRITABLE: Spec = {
+    "tape_reuse": {"type": "str", "default": "scratch", "choices": ["never", "scratch", "expired"]},
+    "tape_labels": {"type": "list", "elements": "str", "default": ["*"]},
+    "tape_capacity": {"type": "str", "default": ""},
+}
 REUSE: Spec = {
     **EXPIRY,
-    "tape_reuse": {"type": "str", "default": "scratch", "choices": ["never", "scratch", "expired"]},
+    "tape_reuse": WRITABLE["tape_reuse"],
     "tape_block_size": {"type": "str", "default": "256K"},
     "tape_compression": {"type": "bool"},
 }
 WRITING: Spec = {
     **SET,
     **REUSE,
-    "tape_capacity": {"type": "str", "default": ""},
-    "tape_labels": {"type": "list", "elements": "str", "default": ["*"]},
+    **WRITABLE,
     "tape_retention": {"type": "str", "default": "28d"},
     "tape_accept_new_machine": {"type": "bool", "default": False},
     "tape_lease": {"type": "str", "default": "1h"},
@@ -106,13 +111,12 @@ FINISH: Spec = {
     "plan": {"type": "dict", "required": True},
     "results": {"type": "list", "elements": "raw", "required": True},
 }
-VERIFY: Spec = {
-    **SITE,
-    **COPIES,
+FILTERS: Spec = {
     "tape_of_run": {"type": "str", "default": ""},
     "tape_of_tape": {"type": "str", "default": ""},
     "tape_of_host": {"type": "str", "default": ""},
 }
+VERIFY: Spec = {**SITE, **COPIES, **FILTERS}
 RESTORE: Spec = {
     **SITE,
     **STREAM,
@@ -140,11 +144,15 @@ INFO: Spec = {
     "gather": {
         "type": "list",
         "elements": "str",
-        "choices": ["drives", "tapes", "archives", "hosts"],
-        "default": ["drives", "tapes", "archives", "hosts"],
+        "choices": ["drives", "tapes", "runs", "archives", "hosts"],
+        "default": ["drives", "tapes", "runs", "archives", "hosts"],
     },
     "tape_path": {"type": "str", "default": ""},
-    "tape_of_host": {"type": "str", "default": ""},
+    **FILTERS,
+    "tape_max_age": {"type": "str", "default": ""},
+    **WRITABLE,
+    "expect": {"type": "bool", "default": False},
+    "statistic": {"type": "bool", "default": False},
     "show": {"type": "bool", "default": False},
 }
 CATALOG: Spec = {

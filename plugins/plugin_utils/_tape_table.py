@@ -30,6 +30,11 @@ def duration(seconds: Any) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def age(seconds: int) -> str:
+    """Such as 3 h or 2 d, rounded down; hours up to two days."""
+    return f"{seconds // 86400} d" if seconds >= 2 * 86400 else f"{seconds // 3600} h"
+
+
 def count(number: int, one: str, several: str = "") -> str:
     """Such as 1 file or 2 files."""
     return f"{number} {one if number == 1 else several or one + 's'}"

@@ -127,11 +127,11 @@ def make_site(fleet: Fleet) -> Site:
     return site
 
 
-def statistic(done: playbook.Done) -> dict[str, Any]:
+def statistic(done: playbook.Done, name: str = "tape_backup") -> dict[str, Any]:
     """What the next job of a workflow gets."""
     text = done.stdout.partition("CUSTOM STATS: ")[2]
-    line = next(line for line in text.splitlines() if "tape_backup" in line)
-    return dict(json.loads(line.partition(": ")[2])["tape_backup"])
+    line = next(line for line in text.splitlines() if name in line)
+    return dict(json.loads(line.partition(": ")[2])[name])
 
 
 def result(done: playbook.Done, task: str) -> dict[str, Any]:

@@ -98,3 +98,40 @@ def test_what_is_there_is_told_and_not_changed(site: Site) -> None:
     assert {each["keep_until"] > each["time"] for each in told["archives"]} == {True}
     assert told["next"] == "WEEK01" and "The next backup needs tape WEEK01" in done.stdout
     assert site.everything() == before
+
+
+def test_the_list(site: Site) -> None:
+    """One host has never been backed up, nobody has verified or restored any, and then somebody does."""
+    site.label()
+    site.run("backup", args=["--limit", "h1"])
+    done = site.run("tape_list", tape_max_age="1d")
+    (archive,) = site.archives()
+    names, host, wanted, verified, restored, *warnings = taping.table(done, "HOST")
+    assert names[2:4] == ["LAST GOOD", "AGE"] and names[-3:] == ["KEPT UNTIL", "VERIFIED", "RESTORED"]
+    kept = taping.result(done, "List the archives")["hosts"][0]["keep_until"][:10]
+    assert host == ["h1", "all", archive["time"], "0 h", "0", "256.0 KiB", "WEEK01:1", kept, "never", "never"]
+    assert wanted == ["The next backup needs tape WEEK01"]
+    assert (verified, restored) == (["Never verified: h1, h2"], ["Never restored: h1, h2"])
+    assert warnings == [["Warning h2 has no good archive"]]
+    told = taping.statistic(done, "tape_list")
+    assert told["missing"] == ["h2"] and told["wanted"] == ["WEEK01"] and told["warnings"] == ["h2 has no good archive"]
+    site.run("verify")
+    site.run("restore", restore_host="h1", restore_to=str(site.top / "back"))
+    shutil.rmtree(site.top / "back")
+    done = site.run("tape_list", tape_of_host="h1", tape_max_age=1)
+    _names, run, _heads, host, head, listed, *rest = taping.table(done, "RUN")
+    assert run[:4] == [archive["run"], "all", "1", "0"]
+    assert host[3] == "0 h LATE" and "never" not in host
+    assert head[2] == "WRITTEN" and listed[5:7] == ["WEEK01:1", "good"] and listed[-1] == archive["run"]
+    limit = "tape_max_age (1)"
+    assert rest == [
+        ["The next backup needs tape WEEK01"],
+        [f"Warning the last good archive of h1 (set all) is of {archive['time']}, which is older than {limit}"],
+    ]
+    # the record of the restore is in the copies, and comes back with one
+    own = {"all": {"tape_catalog_hosts": ["h2"]}}
+    site.run("backup", own=own)
+    shutil.rmtree(site.catalog)
+    site.run("tape_inventory", own=own, tape_catalog_from="h2")
+    known = json.loads((site.catalog / "restores.json").read_text(encoding="utf-8"))
+    assert known["hosts"]["h1"]["all"]["restored"]["ok"]

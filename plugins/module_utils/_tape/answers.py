@@ -49,7 +49,8 @@ if TYPE_CHECKING:
         last: "str | None"
         keep_until: "str | None"
         run: "str | None"  # the run that has reserved it
-        last_of: NotRequired["list[str]"]  # hosts whose only good archive it has
+        last_of: NotRequired["list[str]"]  # hosts whose last good archive it has
+        expires: NotRequired["str | None"]  # with the increments that depend on it; None if it has no archive
 
     class Drive(TypedDict):
         """A drive and its tape."""
@@ -70,14 +71,49 @@ if TYPE_CHECKING:
         block_size: int
         labelled: str
 
+    class HostKnown(Archive):
+        """The newest good archive of a host and set, and when it was last tested."""
+
+        age: int  # seconds
+        late: bool  # past tape_max_age
+        last_verified: "Verified | None"  # the newest verification of its archives
+        last_restored: "Verified | None"
+
+    class HostWithout(TypedDict):
+        """A host and set whose archives are all not good."""
+
+        host: str
+        set: str
+
+    class Run(TypedDict):
+        """A run in the catalog."""
+
+        run: str
+        set: str
+        time: str
+        good: int  # the number of hosts, as the next one
+        failed: int
+        bytes: int
+        tapes: "list[str]"
+        keep_until: "str | None"
+
+    class Wanted(TypedDict):
+        """A tape that a backup would use."""
+
+        label: str
+        state: str  # append, empty, expired or leased
+
     class Info(TypedDict, total=False):
         """The requested parts of tape_info."""
 
         drives: "list[Drive]"
         tapes: "list[Tape]"
         next: "str | None"  # the tape for the next backup
+        wanted: "list[Wanted]"  # the tapes for backups, in order of use
+        runs: "list[Run]"  # newest first
         archives: "list[Archive]"
-        hosts: "list[Archive]"  # the newest good archive of each host and set
+        hosts: "list[HostKnown]"
+        without: "list[HostWithout]"
         warnings: "list[str]"
 
     class Rebuilt(TypedDict):

@@ -27,6 +27,7 @@ RUN = ("--run", {"required": True})
 HOST = ("--host", {"required": True})
 SOME_RUN = ("--run", {"default": ""})
 SOME_HOST = ("--host", {"default": ""})
+SOME_TAPE = ("--tape", {"default": ""})
 
 # {subcommand: (module and function, options)}
 SUBCOMMANDS: "dict[str, Any]" = {
@@ -52,12 +53,19 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--overwrite", {"default": ""}),
         ],
     ),
-    "info": ("info.info", [("--gather", {"default": "drives,tapes,archives,hosts"}), SOME_HOST]),
+    "info": (
+        "info.info",
+        [("--gather", {"default": "drives,tapes,runs,archives,hosts"}), SOME_HOST, SOME_RUN, SOME_TAPE],
+    ),
     "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
     "find": ("find.find", [("--path", {"required": True}), SOME_HOST]),
     "chain": ("chain.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
-    "verify": ("source.verify", [SOME_RUN, ("--tape", {"default": ""}), SOME_HOST]),
+    "verify": ("source.verify", [SOME_RUN, SOME_TAPE, SOME_HOST]),
+    "restored": (
+        "restored.restored",
+        [HOST, ("--kind", {"choices": ["restored"], "default": "restored"}), ("--failed", {"action": "store_true"})],
+    ),
     "keep": ("host_copy.keep", [("--of", {"required": True})]),
     "import": ("host_copy.bring_back", []),
 }

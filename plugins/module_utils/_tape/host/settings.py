@@ -27,6 +27,7 @@ DEFAULTS: "dict[str, Any]" = {
     "compression": None,
     "buffer": "",
     "wait": "1h",
+    "max_age": "",
     "lease": "1h",
     "steal": False,
     "reclaim": False,
@@ -59,6 +60,7 @@ class Settings(base.Settings):
         self.compression = None if self.value["compression"] is None else self.flag("compression")
         self.buffer = self.parsed("buffer", parse_size)
         self.wait = self.parsed("wait", parse_duration)
+        self.max_age = self.parsed("max_age", parse_duration)
         self.lease = self.parsed("lease", parse_duration)
         self.steal = self.flag("steal")
         self.reclaim = self.flag("reclaim")

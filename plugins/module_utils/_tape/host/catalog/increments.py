@@ -65,6 +65,15 @@ def is_sound(archive: "Archive") -> bool:
     return bool(archive["state"] == records.GOOD and verified and not archive.get("incomplete"))
 
 
+def groups_of(archives: "list[Archive]") -> "dict[tuple[str, str], list[Archive]]":
+    """The whole archives of each host and set, in their order."""
+    found: "dict[tuple[str, str], list[Archive]]" = {}
+    for archive in archives:
+        if archive["state"] in (records.GOOD, records.WRITTEN):
+            found.setdefault((archive["host"], archive["set"]), []).append(archive)
+    return found
+
+
 def needed(
     archives: "list[Archive]", now: "float | None" = None, expire_last: bool = False
 ) -> "set[tuple[str, str, str]]":
@@ -73,12 +82,8 @@ def needed(
     Also the last good one of each host and set, unless ``expire_last``.
     """
     moment = time.time() if now is None else now
-    groups: "dict[tuple[str, str], list[Archive]]" = {}
-    for archive in archives:
-        if archive["state"] in (records.GOOD, records.WRITTEN):
-            groups.setdefault((archive["host"], archive["set"]), []).append(archive)
     keep = set()
-    for (host, name), group in groups.items():
+    for (host, name), group in groups_of(archives).items():
         by_run = {archive["run"]: archive for archive in group}
         good = [archive for archive in group if archive["state"] == records.GOOD]
         todo = [archive for archive in group if archive.get("keep_until", 0) > moment]
@@ -111,6 +116,31 @@ def is_expired(tape: "Tape", keep: "set[tuple[str, str, str]]", run: str = "") -
 def only_last(archives: "list[Archive]") -> "set[tuple[str, str, str]]":
     """The archives that are kept only because they are the last good ones of their hosts."""
     return needed(archives) - needed(archives, expire_last=True)
+
+
+def last(archives: "list[Archive]") -> "set[tuple[str, str, str]]":
+    """The last good archives of their hosts and sets, with their bases, which do not expire by themselves."""
+    return needed(archives, records.LATEST)
+
+
+def key_of(archive: "Archive") -> "tuple[str, str, str]":
+    """An archive in the results of needed() and kept_until()."""
+    return archive["run"], archive["host"], archive["set"]
+
+
+def kept_until(archives: "list[Archive]") -> "dict[tuple[str, str, str], float]":
+    """When each archive, with the increments that depend on it, has expired; ``archives``: all, oldest first."""
+    found: "dict[tuple[str, str, str], float]" = {}
+    for group in groups_of(archives).values():
+        by_run = {archive["run"]: archive for archive in group}
+        good = [archive for archive in group if archive["state"] == records.GOOD]
+        for archive in reversed(group):  # each one before its base
+            key = key_of(archive)
+            found[key] = max(found.get(key, 0), archive["keep_until"])
+            for base in (base_of(archive, group, by_run), base_of(archive, good, by_run)) if archive["level"] else ():
+                if base:
+                    found[key_of(base)] = max(found.get(key_of(base), 0), found[key])
+    return found
 
 
 def hosts_on(tape: "Tape", which: "set[tuple[str, str, str]]") -> "list[str]":

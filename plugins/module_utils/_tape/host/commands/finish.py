@@ -8,7 +8,7 @@ import subprocess
 from ...common.problem import Problem
 from ...common.process import Children
 from ..catalog import catalog as catalogs
-from ..catalog import records
+from ..catalog import records, restores
 from ..reserve import leases
 from ..reserve import reservation as reservations
 from . import sink
@@ -102,6 +102,7 @@ def append(held: "Reservation") -> None:
     members = ["tapes"] + (
         ["lists/" + held.run] if os.path.isdir(os.path.join(catalog.folder, "lists", held.run)) else []
     )
+    members += [restores.NAME] if os.path.exists(restores.path(catalog.folder)) else []
     command = ["tar", "--create", "--file=-", "--blocking-factor=%d" % (held.settings.block_size // 512)]
     command += [
         "--label=catalog %s %s" % (held.run, archive["time"]),

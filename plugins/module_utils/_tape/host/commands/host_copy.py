@@ -23,7 +23,7 @@ from ...common.problem import CONFIRM, NEWER, Problem
 from ...common.process import Children
 from ...common.units import STAMP, count, parse_time, some
 from ..catalog import catalog as catalogs
-from ..catalog import records
+from ..catalog import records, restores
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def bring_back(session: "Session", args: "argparse.Namespace") -> "dict[str, Any
         if os.path.isdir(os.path.join(part, "lists")):
             shutil.rmtree(lists, ignore_errors=True)
             os.rename(os.path.join(part, "lists"), lists)
+        if os.path.exists(restores.path(part)):
+            os.rename(restores.path(part), restores.path(top))
         os.rename(os.path.join(part, "tapes"), tapes)  # these make the catalog valid, so they come last, in one step
         files.sync_folder(top)
     return {"catalog": top}
@@ -127,6 +129,7 @@ def refuse_newer(catalog: "catalogs.Catalog") -> None:
     for each in catalog.index.all():
         if each.problem and each.problem.kind == NEWER:
             raise each.problem
+    restores.load(catalog)
 
 
 def missing(old: "list[records.Tape]", new: "list[records.Tape]") -> "tuple[list[str], dict[str, int]]":

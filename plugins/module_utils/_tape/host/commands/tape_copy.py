@@ -8,7 +8,7 @@ import tempfile
 
 from ...common import files
 from ...common.problem import Problem
-from ..catalog import lists, records
+from ..catalog import lists, records, restores
 from . import source
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ BLOCK = tarfile.BLOCKSIZE
 
 
 def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str, bytes]]":
-    """The tapes of a copy of the catalog, none if it is incomplete, and its file lists by their paths.
+    """The tapes of a copy of the catalog, none if it is incomplete, and its other files by their paths.
 
     Raises Problem if it cannot be read.
     """
@@ -44,7 +44,7 @@ def adopt(held: "Reservation", entry: "Archive") -> "tuple[list[Tape], dict[str,
         words = name.split("/")
         if words[0] == "tapes" and name.endswith(".json"):
             tapes += [tape for tape in [records.foreign_tape(data)] if tape]
-        elif words[0] == "lists" and len(words) == 3 and ".." not in words:
+        elif (words[0] == "lists" and len(words) == 3 and ".." not in words) or name == restores.NAME:
             listed[name] = data
     return tapes, listed
 
@@ -83,7 +83,10 @@ def add_others(tapes: "dict[str, Tape | None]", copies: "list[Tape]", label: str
 
 
 def add_lists(catalog: "Catalog", listed: "dict[str, bytes]") -> None:
-    """Add missing file lists for archives in the catalog."""
+    """Add missing file lists for archives in the catalog, and the record of restores if there is none."""
+    last = listed.get(restores.NAME)
+    if last is not None and not os.path.exists(restores.path(catalog.folder)):
+        files.write_whole(restores.path(catalog.folder), last)
     for archive in catalog.archives():
         for path in (lists.path(catalog, archive), lists.former_path(catalog, archive)):
             data = listed.get(os.path.relpath(path, catalog.folder))
