@@ -18,6 +18,7 @@ from ..module_utils._run.result import concluded, hide, refused, summary
 from ..module_utils._run.verdict import Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
+from ..plugin_utils._task_expect import parse_expectation
 from ..plugin_utils._task_job import (
     async_dir,
     cancel_job,
@@ -77,6 +78,7 @@ class ActionModule(ActionBase):
                 return self._cancel(name, args["cancel"], args, task_vars)
             fact = fact_name(args["fact"])
             plan, warnings = self._plan(args)
+            expectation, more = parse_expectation(args, script_reader(self))
             hosts = self._hosts(name, args, task_vars)
             self._reach(plan, hosts, args)
             names = {end: host.name for end, host in hosts.items()}
@@ -87,8 +89,12 @@ class ActionModule(ActionBase):
             return refused(about_host(exc), name)
         except (OptionError, AnsibleActionFail) as exc:
             return refused(str(exc), name)
-        for warning in warnings:
+        for warning in [*warnings, *more]:
             display.warning(warning)
+        if not self._task.check_mode and not args["preflight"]:
+            source = PEER if args["input"] is not None else REMOTE
+            environment = hosts_of.environment_of(self) if source == REMOTE else {}
+            plan.expected = expectation.ask(hosts[source], environment, self._task.no_log)
         if self._task.check_mode:
             checked = f"between {names[PEER]} and {names[REMOTE]}" if args["preflight"] else ""
             result = not_run(plan, names, checked)
@@ -153,7 +159,9 @@ class ActionModule(ActionBase):
     def _execute(self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: PipeArgs) -> Result:
         """Run the plan; returns the result."""
         began = time.monotonic()
-        progress = Progress(names[REMOTE], args["progress"], plan.neighbours(), plan.options["rate_limit"])
+        progress = Progress(
+            names[REMOTE], args["progress"], plan.neighbours(), plan.options["rate_limit"], expected=plan.expectation()
+        )
 
         def show(sample: Sample) -> None:
             for line in progress.feed(sample["sample"], sample["at"]):

@@ -20,6 +20,7 @@ from ..plugin_utils._pipeline_fork import parse_forked
 from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs
 from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, after_failure, make_plan
 from ..plugin_utils._program_run import conclude
+from ..plugin_utils._task_expect import parse_expectation
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
 from ..plugin_utils._task_refusal import ASYNC
 from ..plugin_utils._task_result import not_run, preflight
@@ -66,15 +67,20 @@ class ActionModule(ActionBase):
         fact = fact_name(args["fact"])
         options = settings(args)
         stages, fork, warnings = parse_forked(args["stages"], script_reader(self))
+        expectation, more = parse_expectation(args, script_reader(self))
         ends = Ends(self, hosts_of.of_task(self, name, task_vars), task_vars)
         plan = make_plan(options, stages, ends, hosts_of.environment_of(self), bool(args["progress"]), fork)
         encrypt(plan, args["encryption"])
         hosts_of.reach(plan, ends.hosts)
-        for warning in warnings:
+        for warning in [*warnings, *more]:
             display.warning(warning)
         names = {end: host.name for end, host in ends.hosts.items()}
         if self._task.check_mode:
             return not_run(plan, names, "between the hosts of each link" if args["preflight"] else "")
+        if not args["preflight"]:
+            source = ends.hosts[ends.end_of(stages[0])]
+            environment = hosts_of.environment_of(self) if source.name == ends.own.name else {}
+            plan.expected = expectation.ask(source, environment, self._task.no_log)
         result = self._execute(plan, ends, names, args, [*stages, *(fork.stages() if fork else [])])
         if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
             result["ansible_facts"] = {fact: summary(result)}
@@ -84,7 +90,9 @@ class ActionModule(ActionBase):
         self, plan: Plan, ends: Ends, names: dict[str, str], args: PipelineArgs, stages: list[Stage]
     ) -> Result:
         began = time.monotonic()
-        progress = Progress(ends.own.name, args["progress"], plan.neighbours(), plan.options["rate_limit"])
+        progress = Progress(
+            ends.own.name, args["progress"], plan.neighbours(), plan.options["rate_limit"], expected=plan.expectation()
+        )
         # an unreachable host fails the task, also if it is the task's own: core would take that host, and with
         # run_once all hosts, out of the play
         verdict = conclude(plan, ends.hosts, progress, ADVICE)

@@ -276,6 +276,24 @@ options:
       - They are shown while the task runs, but only if O(peer) is the controller.
     type: int
     default: 30
+  expect_bytes:
+    description:
+      - The number of bytes that the stream should have, such as V(12500M). Progress lines, and RV(progress) of a run
+        with C(async), then have a percentage and the time left at the average rate so far.
+      - It is compared with the bytes on the first link between two hosts. Give the compressed size if a command
+        compresses on the way there.
+      - It is only shown. A stream of another size is no failure.
+    type: str
+    version_added: 0.1.0
+  expect:
+    description:
+      - A command whose output says that number, in place of O(expect_bytes). It runs on the host of the source before
+        the run, in at most a minute, in one of the forms of O(remote), without a list of mappings.
+      - The number is the first word of digits in the last line that has one. So C(zfs send -nP), C(du -sb),
+        C(blockdev --getsize64), C(stat -c %s) and C(wc -c) can be used as they are.
+      - If it fails or says no number, a warning tells why, and the run goes on without a percentage.
+    type: raw
+    version_added: 0.1.0
   preflight:
     description:
       - Whether to check only the network and the encryption. Both ends start, listen, dial each other and prove
@@ -792,9 +810,20 @@ progress:
       type: int
       sample: 85899345
     expected:
-      description: The size of the whole, where it is known; not yet for any run.
+      description: The size of the whole, from O(expect_bytes) or O(expect). V(none) if it is unknown.
       returned: always
       type: int
+      sample: 85899345920
+    percent:
+      description: How much of it has arrived. V(none) if it is unknown.
+      returned: always
+      type: int
+      sample: 1
+    left:
+      description: Seconds until the rest has arrived at the average rate so far. V(none) if it is unknown.
+      returned: always
+      type: float
+      sample: 987.5
     slow:
       description: Which side is slow, and why. Empty if neither is.
       returned: always

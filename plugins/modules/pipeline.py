@@ -207,6 +207,24 @@ options:
       - They are shown while the task runs, but only for the links of a stage that runs on the controller.
     type: int
     default: 30
+  expect_bytes:
+    description:
+      - The number of bytes that the stream should have, such as V(12500M). Progress lines then have a percentage and
+        the time left at the average rate so far.
+      - It is compared with the bytes on the first link between two hosts. Give the compressed size if a stage
+        compresses on the way there.
+      - It is only shown. A stream of another size is no failure.
+    type: str
+    version_added: 0.1.0
+  expect:
+    description:
+      - A command whose output says that number, in place of O(expect_bytes). It runs on the host of the source before
+        the run, in at most a minute, in one of the forms of a command of O(stages), without a host.
+      - The number is the first word of digits in the last line that has one. So C(zfs send -nP), C(du -sb),
+        C(blockdev --getsize64), C(stat -c %s) and C(wc -c) can be used as they are.
+      - If it fails or says no number, a warning tells why, and the run goes on without a percentage.
+    type: raw
+    version_added: 0.1.0
   preflight:
     description:
       - Whether to check only the network and the encryption. All ends start, and the two of each link listen, dial each

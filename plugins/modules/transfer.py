@@ -246,7 +246,8 @@ options:
   progress:
     description:
       - Seconds until the first progress line. Set to V(0) to disable progress lines. They are shown only if O(peer) is
-        the controller. See O(plumbing.socketpipe.pipe#module:progress).
+        the controller. See O(plumbing.socketpipe.pipe#module:progress). Those of a file have a percentage and the time
+        left.
     type: int
     default: 30
 notes:

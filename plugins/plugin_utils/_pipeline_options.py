@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # options of pipe, which pipeline has as well; the rest of pipe's is said by each stage, or by the variables of its host
 OF_PIPE = (
     *("ports", "connect_timeout", "stall_timeout", "dead_peer", "rate_limit", "full_reads", "encryption", "progress"),
-    *("preflight", "fact"),
+    *("expect_bytes", "expect", "preflight", "fact"),
 )
 PIPELINE_SPEC: dict[str, dict[str, Any]] = {
     "stages": {"type": "list", "elements": "raw", "required": True},

@@ -43,6 +43,8 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "full_reads": {"type": "bool"},
     "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
     "progress": {"type": "int", "default": 30},
+    "expect_bytes": {"type": "str"},
+    "expect": {"type": "raw"},
     "preflight": {"type": "bool", "default": False},
     "fact": {"type": "raw", "default": False},
     "cancel": {"type": "str"},
@@ -75,6 +77,8 @@ class RunArgs(LinkArgs):
     """The validated options of links, and of their commands; the name of the fact is not yet converted."""
 
     full_reads: bool | None
+    expect_bytes: str | None
+    expect: Any
     preflight: bool
     fact: Any
     cancel: str | None

@@ -109,7 +109,9 @@ class Chain(Transfer):
                 stages[end]["fan"] = {"required": 0, "leaving": []}  # it goes on without the next host
         plan = self.chained(network, stages)
         hosts = {end: self.hosts[end] for end in stages}
-        progress = Progress(name, network.progress, plan.neighbours(), plan.options.get("rate_limit", 0))
+        plan.expected = send["source"]["size"]
+        limit = plan.options.get("rate_limit", 0)
+        progress = Progress(name, network.progress, plan.neighbours(), limit, expected=plan.expectation())
         verdict = conclude(plan, hosts, progress, ADVICE, Along)
         found = self.results(verdict, {end: request["path"] for end, request in receive.items()})
         return found, failure_of(verdict, verdict.cause) if verdict.cause else None

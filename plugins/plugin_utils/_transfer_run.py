@@ -194,17 +194,30 @@ class Transfer:
 
     def move(self, network: Network, send: Mapping[str, Any], receive: Mapping[str, Any], name: str) -> Moved:
         """Send the file; raises Failure, whose ``started`` tells if the destination may be replaced, and HostError."""
-        verdict = self.carry(network, self.stage(SOURCE, "send", send), ("receive", receive), name)
+        size = send["source"]["size"] - send["start"]
+        verdict = self.carry(network, self.stage(SOURCE, "send", send), ("receive", receive), name, size)
         if verdict.cause:
             raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"], verdict.plan.links[0])
         return self.moved(verdict, "receive")
 
-    def carry(self, network: Network, sender: Command, receive: tuple[str, Mapping[str, Any]], name: str) -> Verdict:
-        """Run the two stages, joined by a link; ``receive``: a command and its request; raises HostError."""
+    def carry(
+        self,
+        network: Network,
+        sender: Command,
+        receive: tuple[str, Mapping[str, Any]],
+        name: str,
+        size: int | None = None,
+    ) -> Verdict:
+        """Run the two stages, joined by a link; ``receive``: a command and its request; raises HostError.
+
+        ``size``: the bytes to come, if they are known.
+        """
         sink = self.stage(DESTINATION, *receive)
         sink["blocks"] = True  # it reads all that it asks for, and does not poll
         plan = self.plan(network, {SOURCE: sender, DESTINATION: sink})
-        progress = Progress(name, network.progress, plan.neighbours(), plan.options.get("rate_limit", 0))
+        plan.expected = size
+        limit = plan.options.get("rate_limit", 0)
+        progress = Progress(name, network.progress, plan.neighbours(), limit, expected=plan.expectation())
         return conclude(plan, dict(self.hosts), progress, ADVICE)
 
     def moved(self, verdict: Verdict, command: str) -> Moved:

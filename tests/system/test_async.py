@@ -252,14 +252,20 @@ def test_no_log_hides_what_commands_have_said(jobs: Jobs) -> None:
     assert result["stages"][0]["rc"] == 3
 
 
-def test_progress_is_in_the_file(jobs: Jobs) -> None:
-    job = jobs.start()
+@pytest.mark.parametrize(
+    ("options", "expected", "percent"), [({}, None, None), ({"expect": {"shell": "echo size 16"}}, 16, 25)]
+)
+def test_progress_is_in_the_file(
+    jobs: Jobs, options: dict[str, Any], expected: int | None, percent: int | None
+) -> None:
+    job = jobs.start(**options)
     deadline = time.monotonic() + 60
     while "progress" not in jobs.state(job):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     progress = jobs.state(job)["progress"]
-    assert (progress["bytes"], progress["expected"]) == (4, None) and progress["elapsed"] > 0
+    assert (progress["bytes"], progress["expected"], progress["percent"]) == (4, expected, percent)
+    assert progress["elapsed"] > 0 and (percent is None or progress["left"] > progress["elapsed"])
     jobs.go.touch()
     assert jobs.result(job)["bytes"] == 8
 

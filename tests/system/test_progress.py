@@ -34,7 +34,15 @@ TASKS: dict[str, dict[str, Any]] = {
         remote=source("wc -c"),
         progress=1,
     ),
-    "back": pipe(remote="head -c 5M /dev/zero", output="wc -c", rate_limit="1M", progress=1),
+    "back": pipe(
+        remote="head -c 5M /dev/zero",
+        output="wc -c",
+        rate_limit="1M",
+        progress=1,
+        expect={"shell": "echo $SIZE"},
+        _environment={"SIZE": str(5 * 1024 * 1024)},
+    ),
+    "unknown": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=1, expect="false"),
     "both": pipe(input="head -c 5M /dev/zero", remote="cat", output="wc -c", rate_limit="1M", progress=1),
     "slow-source": pipe(input=source(SLOWLY), remote="wc -c", progress=3, full_reads=False),
     "slow-sink": pipe(
@@ -93,7 +101,7 @@ def test_a_line_while_it_runs(runs: Runs) -> None:
     amount = re.search(r"remote ([\d.]+) (KiB|MiB)", line)
     assert amount and 0 < float(amount[1]) < (7 if amount[2] == "MiB" else 1024), line
     at, line = runs.only_line("back")
-    assert re.fullmatch(rf"back: remote → output {AMOUNT}, {SPEED}(, .+)?", line)
+    assert re.fullmatch(rf"back: remote → output {AMOUNT} of 5.0 MiB \(\d+ %\), {SPEED}, 0:00:\d\d left(, .+)?", line)
     assert at < runs.well("back").at
 
 
@@ -111,6 +119,13 @@ def test_who_is_slow(runs: Runs) -> None:
     assert re.search(r", remote is slow \(receive window full \d+ % of the time\)$", line), line
     for name in ("slow-source", "slow-sink"):
         assert re.match(r"(input|remote) is slow \(", runs.well(name).result["links"][0]["slow"])
+
+
+def test_a_size_that_is_unknown(runs: Runs) -> None:
+    runs.well("unknown")
+    assert " %)" not in runs.only_line("unknown")[1]
+    warning = "expect: the size of the stream is unknown: expect (false) on localhost failed with exit status 1"
+    assert warning in " ".join(runs.done.output.split())
 
 
 def test_a_rate_limit_is_not_called_a_slow_network(runs: Runs) -> None:

@@ -143,6 +143,7 @@ def test_home_learns_no_secret_of_others(tmp_path: Path) -> None:
     secret = {"environment": {"PASSWORD": "hunter2"}, "program": "aHVudGVyMg==", "launcher": [None]}
     plan = detached(tmp_path, "c", ("a", {**sh("one", "x"), **secret}), ("b", sh("two", "y")), ("c", sh("three", "z")))
     plan.encrypt(make_certificate)
+    plan.expected = 5000
     told = plan.for_end("c")
     links = {link["id"]: link["secret"] for link in plan.links + plan.controls}
     own = {link["secret"] for link in told["links"]}
@@ -154,6 +155,7 @@ def test_home_learns_no_secret_of_others(tmp_path: Path) -> None:
     restored = Plan.restored(json.loads(json.dumps(told))["job"]["plan"])
     for end in plan.ends:
         before, after = plan.for_end(end), restored.for_end(end)
+        assert restored.expectation() == plan.expectation() == ("one → two", 5000)
         assert [s["name"] for s in before["stages"]] == [s["name"] for s in after["stages"]]
         assert before["dial"] == after["dial"]
     kept = json.dumps(told["job"])

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.meter import Meter, clock
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.meter import Meter
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.words import clock
 
 IN, OUT = "input \u2192 remote", "remote \u2192 output"
 MEGA = 1024 * 1024

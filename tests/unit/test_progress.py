@@ -79,6 +79,20 @@ def test_a_stream_that_has_not_begun_is_stalled() -> None:
     assert said == [STALLED]
 
 
+def test_percent_and_time_left() -> None:
+    """Of the link that was named only; at the average rate since the start."""
+    links = {LINK: ("input", "remote"), "remote → output": ("remote", "output")}
+    shown = Progress("tape1", 30, links, expected=(LINK, 100 * MEGA))
+    sample = [side(25 * MEGA), side(2 * MEGA, "remote → output", writer=False)]
+    (line,) = shown.feed(sample, 30)
+    start = "tape1: input → remote 25.0 MiB of 100.0 MiB (25 %), 853.3 KiB/s, 0:01:30 left; remote → output 2.0 MiB, "
+    assert line.startswith(start)
+    (line,) = shown.feed([side(100 * MEGA)], 90)
+    assert line == "tape1: input → remote 100.0 MiB of 100.0 MiB (100 %), 1.2 MiB/s"
+    (line,) = Progress("tape1", 30, links, expected=(LINK, 5)).feed([side(0)], 30)
+    assert line == "tape1: input → remote 0 bytes of 5 bytes (0 %), 0 bytes/s"
+
+
 def test_two_links_one_line() -> None:
     shown = progress()
     sample = [side(MEGA, busy=30.0), side(2 * MEGA, "remote → output", writer=False, unread=1024)]

@@ -4,7 +4,7 @@
 
 import os
 
-from .._run.words import size, speed
+from .._run.words import clock, size, speed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,8 +75,3 @@ def columns(fd: int) -> int:
         return os.get_terminal_size(fd).columns
     except OSError:
         return 0
-
-
-def clock(seconds: float) -> str:
-    """ "1:02:03" """
-    return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)

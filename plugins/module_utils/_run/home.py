@@ -21,7 +21,7 @@ from .job import JobFile, remove
 from .launch import Run
 from .plan import Plan
 from .verdict import Verdict
-from .words import who_is_slow
+from .words import forecast, who_is_slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .._end.control import Control
     from .._end.records import EndPlan, Refusal, Report, Sample
     from .launch import Launch
-    from .records import Cause, Job, Result
+    from .records import Cause, Job, JobProgress, Result
 
 SAID = ("argv", "stderr", "stdout")  # what no_log hides of a stage
 BRIEF = ("changed", "failed", "skipped", "bytes", "run")  # with a message, where there is no room for more
@@ -152,15 +152,20 @@ class Keeping(Run):
                 )
         rate = (moved - self.shown_bytes) / (now - self.shown_at)
         self.shown_at, self.shown_bytes = now, moved
-        self.file.running(
-            {
-                "bytes": moved,
-                "elapsed": results.rounded(sample["at"]),
-                "rate": round(max(0.0, rate)),
-                "expected": None,
-                "slow": slow,
-            }
-        )
+        told: "JobProgress" = {
+            "bytes": moved,
+            "elapsed": results.rounded(sample["at"]),
+            "rate": round(max(0.0, rate)),
+            "expected": self.plan.expected,
+            "percent": None,
+            "left": None,
+            "slow": slow,
+        }
+        link, expected = self.plan.expectation() or ("", 0)
+        for count in [side["bytes"] or 0 for side in sides if side["id"] == link]:
+            told["percent"], left = forecast(count, expected, sample["at"])
+            told["left"] = results.rounded(left)
+        self.file.running(told)
 
 
 def is_of_a_login() -> bool:

@@ -72,6 +72,7 @@ class Plan:
         self.certify: "Callable[[], Certificate] | None" = None  # makes certificates, if links are to be encrypted
         self.home = ""  # the end that keeps the result of such a run
         self.job: "Job | None" = None
+        self.expected: "int | None" = None  # bytes that should cross the first link between two ends
 
     def add_end(self, name: str, listen: bool = True, sample: float = 0.0, connect_timeout: float = 0.0) -> None:
         """A host that runs stages.
@@ -151,12 +152,20 @@ class Plan:
         for link in links:
             if "certificates" in link:
                 link["certificates"] = {}  # it has to be encrypted
-        return {"run": self.run, "options": self.options, "ends": ends, "links": links, "dial": list(self.dial.items())}
+        return {
+            "run": self.run,
+            "options": self.options,
+            "ends": ends,
+            "links": links,
+            "dial": list(self.dial.items()),
+            "expected": self.expected,
+        }
 
     @classmethod
     def restored(cls, account: "Account") -> "Plan":
         plan = cls(account["options"])
         plan.run, plan.ends, plan.links = account["run"], account["ends"], account["links"]
+        plan.expected = account["expected"]
         plan.dial = {(dialler, target): place for (dialler, target), place in account["dial"]}
         return plan
 
@@ -222,6 +231,11 @@ class Plan:
     def neighbours(self) -> "dict[str, tuple[str, str]]":
         """{link id: (the stage that writes to it, the stage that reads it)}."""
         return {link["id"]: (link["source"], link["destination"]) for link in self.links}
+
+    def expectation(self) -> "tuple[str, int] | None":
+        """(the first link between two ends, the bytes that should cross it); None if their number is unknown."""
+        between = [link["id"] for link in self.links if link["writer"] != link["reader"]]
+        return (between[0], self.expected) if between and self.expected else None
 
     def encrypt(self, make: "Callable[[], Certificate]") -> None:
         """Have every connection of two ends encrypted; each side of it gets a certificate of its own from ``make``."""

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The progress lines of a task: when and with which words.  All figures come from tcp_info."""
 
-from .words import size, speed, who_is_slow
+from .words import clock, forecast, size, speed, who_is_slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,10 +17,19 @@ class Progress:
     """Turns samples of an end into a few lines: one after ``first`` seconds, then at growing intervals."""
 
     def __init__(
-        self, host: str, first: float, links: "dict[str, tuple[str, str]]", limit: int = 0, limit_name: str = ""
+        self,
+        host: str,
+        first: float,
+        links: "dict[str, tuple[str, str]]",
+        limit: int = 0,
+        limit_name: str = "",
+        expected: "tuple[str, int] | None" = None,
     ):
-        """``links``: {link id: (writer's name, reader's name)}; ``limit``: bytes a second, 0 for none."""
-        self.host, self.links, self.limit = host, links, limit
+        """``links``: {link id: (writer's name, reader's name)}; ``limit``: bytes a second, 0 for none.
+
+        ``expected``: a link, and the bytes that should cross it.
+        """
+        self.host, self.links, self.limit, self.expected = host, links, limit, expected
         self.limit_name = limit_name or "rate_limit"
         self.next_at = float(first)
         self.said = 0
@@ -62,6 +71,10 @@ class Progress:
         moved = count - before
         writer, reader = self.links[side["id"]]
         parts = ["%s %s" % (side["id"], size(count)), speed(moved / span)]
+        if self.expected and self.expected[0] == side["id"]:
+            percent, left = forecast(count, self.expected[1], at)
+            parts[0] += " of %s (%d %%)" % (size(self.expected[1]), percent)
+            parts += ["%s left" % clock(left)] if left else []
         if side["side"] == "W":
             flow: "Flow" = {
                 "waited": since(old["waited"], side["waited"]) if old else side["waited"],

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         ends: "dict[str, EndSpec]"
         links: "list[Joint]"
         dial: "list[tuple[tuple[str, str], Place]]"
+        expected: "int | None"  # bytes on the first link between two ends
 
     class Job(TypedDict):
         """A run that outlives its controller, as the end at home is told."""
@@ -80,6 +81,17 @@ if TYPE_CHECKING:
         no_log: bool
         limit: float  # seconds, after which it is stopped
         plan: NotRequired[Account]
+
+    class JobProgress(TypedDict):
+        """How far a job is; numbers, and no words of its commands."""
+
+        bytes: int
+        elapsed: "float | None"
+        rate: int  # bytes a second
+        expected: "int | None"  # the size of the whole
+        percent: "int | None"
+        left: "float | None"  # seconds
+        slow: str
 
     class JobTask(TypedDict):
         """What a task does with a job: leaves a result, or stops it."""

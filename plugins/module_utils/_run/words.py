@@ -53,6 +53,18 @@ def speed(rate: "float | None") -> str:
     return "? MiB/s" if rate is None else "%s/s" % size(rate)
 
 
+def clock(seconds: float) -> str:
+    """ "1:02:03" """
+    return "%d:%02d:%02d" % (seconds // 3600, seconds // 60 % 60, seconds % 60)
+
+
+def forecast(count: int, expected: int, elapsed: float) -> "tuple[int, float | None]":
+    """(percent of the expected bytes, seconds left at the average rate so far, None before the first byte)."""
+    if count >= expected:
+        return 100, 0.0
+    return count * 100 // expected, elapsed * (expected - count) / count if count else None
+
+
 def parse_size(text: str) -> int:
     """Bytes for "500", "64K", "10M", "1.5G" (binary suffixes, an optional B or iB); raises ValueError."""
     number = text.strip().upper()
