@@ -7,13 +7,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
-from ..plugin_utils._tape_run import ask
+from ..plugin_utils._tape_filters import writing
+from ..plugin_utils._tape_run import HOST, ask
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
 
 if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
     from ..module_utils._tape.answers import Committed, Estimate
     from ..plugin_utils._tape_records import HostOfPlan, Plan, TaskResult
 
@@ -54,7 +57,7 @@ class ActionModule(TapeAction):
             estimate = self.estimate(mine)
             if self._task.check_mode:
                 return {"state": "estimated", "level": mine["level"], **estimate}
-            mine = {**mine, "bytes": estimate["bytes"]}
+            mine = mine if self.filters else {**mine, "bytes": estimate["bytes"]}
         return self.archive(plan["run"], mine)
 
     def estimate(self, mine: HostOfPlan) -> TaskResult:
@@ -62,7 +65,7 @@ class ActionModule(TapeAction):
         words = ["estimate", f"--level={mine['level']}", *self.base_words(mine)]
         found: Estimate = ask(self.own, self.of_host(words))
         room = mine.get("room")
-        if room is not None and found["bytes"] > room:
+        if room is not None and found["bytes"] > room and not self.filters:  # they may compress it
             size = f"{self.name} has {bytes_of(found['bytes'])}"
             why = "does not fit on one tape (tape_capacity): split tape_paths into several tape_set"
             raise Failure("too large", f"{size}, which {why}")
@@ -73,7 +76,9 @@ class ActionModule(TapeAction):
         began = time.time()
         for attempt in range(1, self.args["tape_retries"] + 2):
             try:
-                outcome = self.to_tape(self.create_words(run, mine), self.sink_words(run, mine))
+                outcome = self.to_tape(
+                    self.create_words(run, mine), self.sink_words(run, mine), behind=self.behind(run)
+                )
                 break
             except Failure as exc:
                 if exc.kind != NEXT_TAPE or attempt > self.args["tape_retries"]:
@@ -95,6 +100,13 @@ class ActionModule(TapeAction):
             "total": round(time.time() - began, 1),
             **{key: committed.get(key) for key in KEPT + NOTED},
         }
+
+    def behind(self, run: str) -> list[Command]:
+        """The stages of the filters, and the one that takes the checksum of what goes to the tape."""
+        if not self.filters:
+            return []
+        environment = environment_of(self)
+        return [*writing(self.filters, environment), self.of_host(["seal", f"--run={run}"]).stage(HOST, environment)]
 
     def create_words(self, run: str, mine: HostOfPlan) -> list[str]:
         words = ["create", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]

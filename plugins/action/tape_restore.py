@@ -11,12 +11,16 @@ from ansible.errors import AnsibleError
 
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
+from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
+from ..plugin_utils._tape_filters import note as note_of
+from ..plugin_utils._tape_filters import reading
 from ..plugin_utils._tape_spec import RESTORE
 from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
     from ..module_utils._tape.answers import Chain, ChainArchive, Extracted
     from ..plugin_utils._tape_records import ReadArchive, TaskResult
 
@@ -46,16 +50,18 @@ class ActionModule(TapeAction):
         self.show([*self.beginning(chain, to, tapes), *(f"Warning {each}" for each in said["warnings"])])
         read: list[ReadArchive] = [{**archive, "encryption": None} for archive in chain]
         result: TaskResult = {"to": to, "tapes": tapes, "archives": read}
+        undo = [reading(each, self.filters, args["restore_identity"], environment_of(self)) for each in chain]
         if self._task.check_mode:
             return {**result, "changed": True, "msg": f"would restore {table.count(len(chain), 'archive')} to {to}"}
         missing, done = list(args["restore_paths"]), []
         for number, archive in enumerate(read):
-            part = self.extract(archive, to, number < len(read) - 1)
+            more = number < len(read) - 1
+            part = self.extract(archive, to, undo[number], more)
             missing = [path for path in missing if path in part["missing"]]
             missing += [path for path in part["gone"] if path not in missing]
             done.append(part)
             if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
-                done.append(self.extract(archive, to, number < len(read) - 1, again=True))
+                done.append(self.extract(archive, to, undo[number], more, again=True))
         result.update(self.ending(to, missing, done))
         if not result.get("failed"):
             result["notes"] = self.note(["restored", f"--host={host}"])
@@ -109,20 +115,24 @@ class ActionModule(TapeAction):
         rows = []
         for archive in chain:
             verified = archive["verified"] or {"ok": True}
-            note = "" if verified["ok"] else BAD % verified["time"]
+            bad = "" if verified["ok"] else BAD % verified["time"]
+            note = "; ".join(filter(None, [note_of(archive["filters"]), bad]))
             rows.append(
                 [archive["level"], table.bytes_of(archive["bytes"]), archive["time"], table.where(archive), note]
             )
         head = f"RESTORE {self.args['restore_host']} as of {chain[-1]['time']}, to {to} of {self.own.name}"
         return [f"{head}, from {'tape' if len(tapes) == 1 else 'tapes'} {', '.join(tapes)}", *table.lines(HEADS, rows)]
 
-    def extract(self, archive: ReadArchive, to: str, more: bool, again: bool = False) -> Extracted:
-        """Restore one archive; ``more``: another follows; ``again``: this is its second pass; raises Failure.
+    def extract(self, archive: ReadArchive, to: str, undo: list[Command], more: bool, again: bool = False) -> Extracted:
+        """Restore one archive; ``undo``: stages that undo its filters; ``more``: another follows; raises Failure.
+
+        ``again``: this is its second pass.
 
         Also records in ``archive`` how it was encrypted on its way.
         """
         args = self.args
-        words = ["extract", f"--to={to}", f"--sha256={archive['sha256']}", f"--bytes={archive['bytes']}"]
+        clear = archive["clear"] or archive
+        words = ["extract", f"--to={to}", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
         words += ["--again" if again else "--may-repeat", "--keep-going"]
         for flag, given in {
             "--incremental": archive["level"] > 0,
@@ -134,7 +144,7 @@ class ActionModule(TapeAction):
             words += [flag] if given else []
         source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         try:
-            outcome = self.from_tape(source, [*words, "--", *args["restore_paths"]])
+            outcome = self.from_tape(source, [*words, "--", *args["restore_paths"]], undo)
         except Failure as exc:
             exc.text += ". This restore is incomplete: start again with another restore_to"
             raise

@@ -146,6 +146,26 @@ options:
     default: false
 """
 
+    FILTERS = r"""
+options:
+  tape_filter:
+    description:
+      - A program on the host of the archive that packs it before it crosses the network. It is a mapping with C(write),
+        the command, and C(read), the command that undoes it. A list is a chain, in the order in which they write.
+      - No shell runs them. Each reads its standard input and writes its standard output, and its exit status must be 0.
+        The catalog records them.
+      - C(encrypts=true) tells that the program encrypts. The names of files then stay on the host as well.
+    type: raw
+    default: []
+  tape_recipients:
+    description:
+      - Public keys for which C(age) encrypts each archive on its host, after O(tape_filter).
+      - Neither the network nor the tape host nor the tape sees the data, and the names of files stay on the host.
+    type: list
+    elements: str
+    default: []
+"""
+
     SET = r"""
 options:
   tape_set:

@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.facts
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
+  - plumbing.socketpipe.tape.filters
   - plumbing.socketpipe.tape.expiry
   - plumbing.socketpipe.tape.copies
   - plumbing.socketpipe.tape.reuse
@@ -59,6 +60,12 @@ attributes:
     details:
       - The hosts need Linux and Python 3.6 or later.
 options:
+  tape_filter:
+    description:
+      - As for M(plumbing.socketpipe.tape_backup). The label of the tape gets the commands that undo it, for people who
+        read the tape without this collection.
+    type: raw
+    default: []
   tape_label:
     description:
       - The name for the tape, at most 64 characters of letters, digits, V(-), V(_) and V(.).

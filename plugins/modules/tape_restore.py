@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.facts
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
+  - plumbing.socketpipe.tape.filters
   - plumbing.socketpipe.tape.set
   - plumbing.socketpipe.tape.stream
 attributes:
@@ -57,6 +58,24 @@ attributes:
     details:
       - The hosts need Linux and Python 3.6 or later.
 options:
+  tape_filter:
+    description:
+      - As for M(plumbing.socketpipe.tape_backup). A restore runs the commands that the catalog names. Those of C(gzip),
+        C(zstd), C(xz) and other programs that only unpack always run. Any other must be in C(read) here, because a
+        catalog may come from anywhere.
+    type: raw
+    default: []
+  tape_recipients:
+    description:
+      - Not used. A restore needs O(restore_identity).
+    type: list
+    elements: str
+    default: []
+  restore_identity:
+    description:
+      - The file with a secret key of C(age), on the task's host, for archives written with C(tape_recipients).
+    type: str
+    default: ""
   restore_host:
     description:
       - The host whose files to restore. It need not exist any more.
@@ -167,6 +186,13 @@ archives:
     sha256:
       description: Its SHA-256.
       type: str
+    filters:
+      description: The programs that it passed through on its host. Null if there were none.
+      type: list
+      elements: dict
+    clear:
+      description: Its C(bytes) and C(sha256) before them. Null if there were none.
+      type: dict
     verified:
       description: The time and the result of its last verification.
       type: dict

@@ -132,16 +132,20 @@ def plan_of_one(end: str, stage: Command) -> Plan:
 
 
 def plan_of_two(
-    options: Options, hosts: Mapping[str, Host], stages: Mapping[str, Command], listen: Iterable[str], progress: bool
+    options: Options,
+    hosts: Mapping[str, Host],
+    stages: Iterable[tuple[str, Command]],
+    listen: Iterable[str],
+    progress: bool,
 ) -> Plan:
-    """A stage on each of two hosts, the first writes to the second; ``listen``: the ends that listen.
+    """Stages on two hosts, [(end, stage), …], each of which writes to the next; ``listen``: the ends that listen.
 
     The ends report samples for progress lines, but not through an exec, which returns its output only at its end.
     """
     plan = Plan(options)
     for end, host in hosts.items():
         plan.add_end(end, listen=end in listen, sample=SAMPLE if progress and host.executor is None else 0.0)
-    plan.chain(list(stages.items()))
+    plan.chain(list(stages))
     return plan
 
 

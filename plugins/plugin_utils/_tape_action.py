@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,15 @@ from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
 from ._program_run import Failure
-from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, Network, Outcome, Request, ask, stream
-from ._tape_spec import OF_TAPE_HOST, SITE, Spec
+from ._tape_filters import filters_of
+from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, TAR, Network, Outcome, Request, ask, stream
+from ._tape_spec import FILTERS, OF_TAPE_HOST, SITE, Spec
 from ._task_options import OptionError, check_given
 from ._task_run import one_line
 
 if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
+    from ..module_utils._tape.answers import Filter
     from ._tape_records import TaskResult
 
 ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once for every host
@@ -115,6 +118,8 @@ class TapeAction(ActionBase):
         """The options of the task and of the tape host, validated and converted; raises Failure and AnsibleError."""
         try:
             check_given(self._task, "tape_link_encryption")
+            for name in set(FILTERS) & set(self.SPEC):
+                check_given(self._task, name, "[]")
         except OptionError as exc:
             raise Failure("settings", str(exc)) from None
         given = {name: value for name, value in self._task.args.items() if value is not None and value != ""}
@@ -160,7 +165,12 @@ class TapeAction(ActionBase):
     def settings(self) -> dict[str, Any]:
         """The settings for the two programs."""
         found = {name[len("tape_") :]: value for name, value in self.args.items() if name.startswith("tape_")}
-        return {**found, "tape_host": self.tape_host}
+        return {**found, "tape_host": self.tape_host, "filters": self.filters}
+
+    @cached_property
+    def filters(self) -> list[Filter]:
+        """The filters that the task gives; raises Failure."""
+        return filters_of(self.args)
 
     @property
     def network(self) -> Network:
@@ -223,17 +233,26 @@ class TapeAction(ActionBase):
     def of_host(self, words: list[str]) -> Request:
         return Request(ARCHIVER, words, self.settings)
 
-    def to_tape(self, host_words: list[str], tape_words: list[str], progress: bool = True) -> Outcome:
-        """Stream from the archiver on the task's host to the tape host's program; raises Failure."""
-        source = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
-        sink = self.tape, self.of_tape(tape_words).stage(TAPE)
-        return stream(source, sink, self.network, "sink", tape_words[0], self.name if progress else "")
+    def to_tape(
+        self, host_words: list[str], tape_words: list[str], progress: bool = True, behind: Sequence[Command] = ()
+    ) -> Outcome:
+        """Stream from the archiver on the task's host to the tape host's program; raises Failure.
 
-    def from_tape(self, tape_words: list[str], host_words: list[str]) -> Outcome:
-        """Stream from the tape host's program to the archiver on the task's host; raises Failure."""
+        ``behind``: stages that the data passes through on the task's host.
+        """
+        source = self.own, self.of_host(host_words).stage(TAR if behind else HOST, hosts_of.environment_of(self))
+        sink = self.tape, self.of_tape(tape_words).stage(TAPE)
+        progress_of = self.name if progress else ""
+        return stream(source, sink, self.network, "sink", tape_words[0], progress_of, behind=behind)
+
+    def from_tape(self, tape_words: list[str], host_words: list[str], before: Sequence[Command] = ()) -> Outcome:
+        """Stream from the tape host's program to the archiver on the task's host; raises Failure.
+
+        ``before``: stages that the data passes through first, on the task's host.
+        """
         source = self.tape, self.of_tape(tape_words).stage(TAPE)
         sink = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
-        return stream(source, sink, self.network, "source", host_words[0], self.name)
+        return stream(source, sink, self.network, "source", host_words[0], self.name, before=before)
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:

@@ -146,6 +146,7 @@ FINISHED_ARCHIVE = record(
         "incomplete": optional(flag),
     }
 )
+FILTER = with_optional({"kind": text}, {"write": texts, "read": texts, "encrypts": flag, "recipients": texts})
 CHAIN_ARCHIVE = record(
     {
         **NAMES,
@@ -158,6 +159,8 @@ CHAIN_ARCHIVE = record(
         "sha256": optional(text),
         "verified": VERIFIED,
         "incomplete": optional(flag),
+        "filters": optional(each(FILTER, MOST)),
+        "clear": optional(record({"bytes": count, "sha256": text})),
     }
 )
 IGNORED = record({})  # of an answer that no action reads

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run.progress import Progress
@@ -28,6 +28,7 @@ LIMIT = "tape_rate_limit"  # the option that sets the rate limit, for messages
 PROGRESS = 30  # seconds until the first progress line
 # names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
+TAR = "tar"  # the first stage on a host whose archive passes through filters
 SHOWN = {ARCHIVER: "archiver", TAPE_HOST: "tape host"}
 ADVICE: Advice = {
     "timeout": "tape_connect_timeout",
@@ -112,16 +113,19 @@ def stream(
     tape_side: str,
     subcommand: str,
     progress_of: str = "",
+    behind: Sequence[Command] = (),
+    before: Sequence[Command] = (),
 ) -> Outcome:
     """Stream from a stage on one host to a stage on another, over one link; raises Failure.
 
     ``tape_side``: "source" or "sink", the side of the tape host; ``subcommand``: that of the sink, which answers;
-    ``progress_of``: the name in progress lines, "" for none.
+    ``progress_of``: the name in progress lines, "" for none; ``behind``: stages after the source, on its host;
+    ``before``: stages before the sink, on its host.
     """
     other = "sink" if tape_side == "source" else "source"
     dialled = other if network.listen == "remote" else tape_side
     hosts = {"source": source[0], "sink": sink[0]}
-    stages = {"source": source[1], "sink": sink[1]}
+    stages = [("source", stage) for stage in (source[1], *behind)] + [("sink", stage) for stage in (*before, sink[1])]
     listen = hosts if network.listen == "auto" else [dialled]
     plan = plan_of_two(network.options(), hosts, stages, listen, bool(progress_of))
     encrypt(plan, network.encryption)
@@ -133,7 +137,8 @@ def stream(
     progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
     verdict = execute(plan, hosts, progress, ADVICE)
     names = {end: host.name for end, host in hosts.items()}
-    link = link_result(plan.links[0], names, verdict, network.rate_limit, LIMIT)
+    between = plan.links[len(behind)]
+    link = link_result(between, names, verdict, network.rate_limit, LIMIT)
     return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand), link)
 
 

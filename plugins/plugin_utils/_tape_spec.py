@@ -74,6 +74,12 @@ WRITING: Spec = {
     "tape_steal": {"type": "bool", "default": False},
 }
 
+# on the host of the archive
+FILTERS: Spec = {
+    "tape_filter": {"type": "raw", "default": []},
+    "tape_recipients": {"type": "list", "elements": "str", "default": []},
+}
+
 PLAN: Spec = {
     **SITE,
     **WRITING,
@@ -91,6 +97,7 @@ PLANNED: Spec = {
 }
 BACKUP: Spec = {
     **SITE,
+    **FILTERS,
     **STREAM,
     **WRITING,
     "plan": {"type": "dict", "required": True},
@@ -119,18 +126,21 @@ FILTERS: Spec = {
 VERIFY: Spec = {**SITE, **COPIES, **FILTERS}
 RESTORE: Spec = {
     **SITE,
+    **FILTERS,
     **STREAM,
     **SET,
     "restore_host": {"type": "str", "required": True},
     "restore_as_of": {"type": "str", "default": ""},
     "restore_paths": {"type": "list", "elements": "str", "default": []},
     "restore_to": {"type": "str", "default": ""},
+    "restore_identity": {"type": "str", "default": ""},
     "restore_delete": {"type": "bool", "default": False},
     "restore_into_existing": {"type": "bool", "default": False},
     "restore_allow_root": {"type": "bool", "default": False},
 }
 LABEL: Spec = {
     **SITE,
+    **FILTERS,
     **REUSE,
     **COPIES,
     "tape_label": {"type": "str", "required": True},

@@ -67,7 +67,8 @@ def notes_of(row: Mapping[str, Any]) -> list[str]:
         notes.append(f"not archived (separate file systems): {names}")
     number = row.get("warning_count") or 0
     if number:
-        notes.append(f"{count(number, 'warning')} of tar ({few(row.get('tar_warnings') or [], number, 1)})")
+        first = f" ({few(row['tar_warnings'], number, 1)})" if row.get("tar_warnings") else ""
+        notes.append(f"{count(number, 'warning')} of tar{first}")
     if row.get("slow"):
         notes.append(row["slow"])
     return notes

@@ -129,10 +129,11 @@ def link_settings(args: LinkArgs) -> Options:
     }
 
 
-def check_given(task: Task, name: str) -> None:
+def check_given(task: Task, name: str, off: str = "none") -> None:
     """Raises OptionError if an option that protects is empty, or set by module_defaults and then omitted by the task.
 
     Ansible would use the default of the module, and the data would be sent in clear although somebody asked for more.
+    ``off``: the value for those who want that.
     """
     if name not in task.args:
         groups = getattr(getattr(task._parent, "_play", None), "_action_groups", None) or {}
@@ -142,7 +143,7 @@ def check_given(task: Task, name: str) -> None:
             text = "omit also removes the value of module_defaults; leave the option out, or give it a value"
             raise OptionError(f"{name}: {text}")
     elif task.args[name] in (None, ""):
-        raise OptionError(f"{name}: the value is empty; set it to none to send the data in clear")
+        raise OptionError(f"{name}: the value is empty; set it to {off} to send the data in clear")
 
 
 def check_seconds(name: str, value: int, least: int, disable: str = "") -> None:

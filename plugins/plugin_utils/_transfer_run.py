@@ -187,7 +187,7 @@ class Transfer:
 
     def plan(self, network: Network, stages: dict[str, Command]) -> Plan:
         """Raises HostError."""
-        plan = plan_of_two(network.options, self.hosts, stages, network.listen, bool(network.progress))
+        plan = plan_of_two(network.options, self.hosts, stages.items(), network.listen, bool(network.progress))
         encrypt(plan, network.encryption)
         reach(plan, dict(self.hosts), network.dialled, network.address)
         return plan

@@ -19,7 +19,8 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 
 Maker = Callable[..., TapeHost]
-READS = " has format 3, but this version of the collection reads only formats up to 2: "
+NEXT = records.FORMAT + 1
+READS = f" has format {NEXT}, but this version of the collection reads only formats up to {records.FORMAT}: "
 READS_LABEL = "the tape has a label of format %d, but this version of the collection reads only formats up to 1: "
 UPGRADE = "upgrade the collection plumbing.socketpipe on the controller; nothing was changed"
 
@@ -30,21 +31,22 @@ def catalog_file(host: TapeHost, label: str = "A") -> Path:
 
 def newer(host: TapeHost, label: str = "A") -> str:
     """Let a later version have written the file of a tape, in a way that nobody can read today."""
-    catalog_file(host, label).write_text('{"format": 3, "tape": "%s", "entries": {}}' % label)
+    catalog_file(host, label).write_text('{"format": %d, "tape": "%s", "entries": {}}' % (NEXT, label))
     return "%s%s%s" % (catalog_file(host, label), READS, UPGRADE)
 
 
-def test_a_catalog_without_a_version(tape_host: Maker) -> None:
-    """As all were that were written before: it is read, and has a version after the next change."""
+@pytest.mark.parametrize("change", [lambda tape: tape.pop("format"), lambda tape: tape.update(format=2)])
+def test_a_catalog_of_an_older_version(change: Callable[[dict[str, Any]], object], tape_host: Maker) -> None:
+    """The first ones had none.  It is read, and has the newest format after the next change."""
     host = tape_host(lease=0)
     host.backup("R1", "h1")
-    host.edit("A", lambda tape: tape.pop("format"))
+    host.edit("A", lambda tape: change(tape) and None)
     before = catalog_file(host).read_bytes()
     assert host.ok("chain", "--host", "h1")["archives"][0]["run"] == "R1"
     assert host.ok("inventory")["warnings"] == []
     assert catalog_file(host).read_bytes() == before  # whoever only reads changes nothing
     host.sink("R2", "h1")
-    assert host.tape()["format"] == records.FORMAT == 2
+    assert host.tape()["format"] == records.FORMAT == 3
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.0, True, "1", None])

@@ -25,6 +25,7 @@ from tests.tape import needs as tape
 # the program that shows that a package of Debian is there
 PACKAGES = {
     "acl": "setfacl",
+    "age": "age",
     "btrfs-progs": "btrfs",
     "bzip2": "bzip2",
     "e2fsprogs": "mkfs.ext4",

@@ -250,6 +250,21 @@ if TYPE_CHECKING:
         not_verified: "list[Read]"
         warnings: "list[str]"
 
+    class Filter(TypedDict):
+        """A program that an archive passed through on its host; see common.filters."""
+
+        kind: str
+        write: NotRequired["list[str]"]
+        read: NotRequired["list[str]"]
+        encrypts: NotRequired[bool]
+        recipients: NotRequired["list[str]"]
+
+    class Clear(TypedDict):
+        """An archive before its filters."""
+
+        bytes: int
+        sha256: str
+
     class ChainArchive(TypedDict):
         """One of the archives that a restore reads, in this order."""
 
@@ -266,6 +281,8 @@ if TYPE_CHECKING:
         sha256: "str | None"
         verified: "Verified | None"
         incomplete: "bool | None"
+        filters: "list[Filter] | None"
+        clear: "Clear | None"  # None without filters
 
     class Chain(TypedDict):
         archives: "list[ChainArchive]"

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """create, report and estimate: archives of this host's files."""
 
+import json
 import os
 import shutil
 import sys
 import time
 from subprocess import DEVNULL
 
-from ..common import names
+from ..common import filters, names
 from ..common.gnutar import Tar
 from ..common.names import shown
 from ..common.problem import SETTINGS, Problem
@@ -18,7 +19,7 @@ from .gnutar import TarSays, checksum_argv, complaint
 from .machine import machine_id, same_machine
 from .plan import Plan, other_file_systems, tar_argv
 from .settings import Settings
-from .state import States, private
+from .state import SEAL, States, private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ class Creation:
             "other_file_systems": other_file_systems(self.plan, self.says.elsewhere),
             "files": self.listing.count,
             "elapsed": round(time.time() - self.plan.started, 3),
+            "filters": self.plan.settings.filters,
         }
 
 
@@ -170,18 +172,34 @@ def report(settings: Settings, words: "argparse.Namespace") -> None:
     states = States(settings.state_dir)
     run = names.checked("run", words.run)
     try:
-        facts = open(states.path(run, ".json"), "rb")
-        listing = open(states.path(run, ".list.gz"), "rb")
+        facts = states.facts(run)
+        if facts.get("filters"):
+            facts = sealed(facts, states.path(run, SEAL))
+        listing = open(os.devnull if facts.get("unlisted") else states.path(run, ".list.gz"), "rb")
     except FileNotFoundError:
         raise Problem(
             "run %s has no complete archive on this host: there is none in %s" % (run, shown(states.folder))
         ) from None
-    with facts, listing:
+    with listing:
         out = sys.stdout.buffer
-        out.write(facts.read().rstrip(b"\n") + b"\n")
+        out.write(json.dumps(facts).encode("ascii") + b"\n")
         shutil.copyfileobj(listing, out, 1024**2)
         out.flush()
     states.reported(run)
+
+
+def sealed(facts: "dict[str, Any]", path: bytes) -> "dict[str, Any]":
+    """The facts of an archive that passed through filters; raises FileNotFoundError if it has not.
+
+    On the tape is what the last filter wrote.  If one encrypts, no name of a file leaves this host.
+    """
+    with open(path, encoding="ascii") as text:
+        behind = json.load(text)
+    clear = {key: facts[key] for key in ("bytes", "sha256")}
+    facts = dict(facts, bytes=behind["bytes"], sha256=behind["sha256"], clear=clear)
+    if filters.encrypted(facts["filters"]):
+        facts.update(unlisted=True, warnings=[])
+    return facts
 
 
 def estimate(settings: Settings, words: "argparse.Namespace") -> "answers.Estimate":

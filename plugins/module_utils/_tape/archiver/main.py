@@ -22,7 +22,7 @@ LEVELS = range(names.HIGHEST + 1)
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="archiver", description=__doc__.partition("\n")[0])
-    commands = parser.add_subparsers(dest="command", metavar="create | report | estimate | extract")
+    commands = parser.add_subparsers(dest="command", metavar="create | seal | report | estimate | extract")
     commands.required = True  # an argument of add_subparsers only since Python 3.7
 
     create = commands.add_parser("create", help="write an archive of this host to standard output")
@@ -30,6 +30,9 @@ def arguments() -> argparse.ArgumentParser:
     create.add_argument("--host", required=True, help="this host's name in the inventory")
     create.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
     create.add_argument("--keep", default="", help="comma-separated runs whose state to keep")
+
+    seal = commands.add_parser("seal", help="pass an archive on after its filters, and record length and checksum")
+    seal.add_argument("--run", required=True)
 
     report = commands.add_parser(
         "report", help="write the facts of an archive as a line of JSON, then the compressed list of names"
@@ -74,12 +77,13 @@ def add_extract(commands: "Any") -> None:
 
 def run(call: Call, words: argparse.Namespace) -> None:
     # imported here, after the signal handlers are set
-    from . import create, extract
+    from . import create, extract, seal
     from .settings import Settings
 
     settings = Settings(call.settings())
     commands = {
         "create": create.create,
+        "seal": seal.seal,
         "report": create.report,
         "estimate": create.estimate,
         "extract": extract.extract,

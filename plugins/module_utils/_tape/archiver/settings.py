@@ -22,6 +22,7 @@ DEFAULTS: "dict[str, Any]" = {
     "block_size": "256K",
     "state_dir": "/var/lib/socketpipe/tape-state",
     "tape_host": "localhost",
+    "filters": [],
 }
 
 
@@ -42,6 +43,7 @@ class Settings(base.Settings):
         host = encode(self.word("tape_host"))
         escaped = re.sub(rb"[^A-Za-z0-9._-]|\A\.", lambda each: b"%%%02x" % ord(each.group()), host)
         self.state_dir = os.path.join(self.state_top, escaped, encode(self.set))
+        self.filters = self.value["filters"]  # made and checked by the module
         # patterns without a trailing slash, which would never match in tar
         self.excludes = [encode(each).rstrip(b"/") for each in self.words("excludes")]
         if b"" in self.excludes:

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The incremental state of each run on this host: {state_dir}/{tape host}/{set}/{run}.{snar,json,list.gz}.
+"""The incremental state of each run on this host: {state_dir}/{tape host}/{set}/{run}.{snar,json,list.gz,seal}.
 
 A state becomes a base only if the catalog has marked its run as good; that is not decided here.
 """
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Iterable
 
 REPORTED = ".reported"
-SUFFIXES = (".json", ".list.gz", ".snar", REPORTED)  # a run exists only if it has the first one
+SEAL = ".seal"  # of an archive that passed through filters: what arrived behind them
+SUFFIXES = (".json", ".list.gz", ".snar", SEAL, REPORTED)  # a run exists only if it has the first one
 UNREPORTED = 86400  # seconds that a state is kept until its report is fetched
 LOCK_POLL = 0.5  # seconds: polling interval for the lock
 CHUNK = 1024**2

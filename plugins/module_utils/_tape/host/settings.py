@@ -39,6 +39,7 @@ DEFAULTS: "dict[str, Any]" = {
     "barcodes": [],
     "next_command": "",
     "encryption": {},
+    "filters": [],
 }
 
 
@@ -72,6 +73,7 @@ class Settings(base.Settings):
         self.barcodes = self.words("barcodes", NUMBERS)
         self.next_command = self.word("next_command")
         self.encryption = self.value["encryption"]
+        self.filters = self.value["filters"]  # made and checked by the module
         self.set = self.name("set")
         self.check()
 

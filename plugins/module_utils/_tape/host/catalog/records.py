@@ -3,7 +3,8 @@
 """The format of a catalog file: its versions, and the required fields of an entry.
 
 These files are read for years, and some come from tapes of others.  Format 1 contains no version.  Since format 2, each
-archive has ``host_time``, and its ``time`` is by the clock of the tape host.
+archive has ``host_time``, and its ``time`` is by the clock of the tape host.  Since format 3, an archive may have
+``filters``; a version that does not know them would take it for a plain archive of tar.
 """
 
 import functools
@@ -64,6 +65,9 @@ if TYPE_CHECKING:
         other_file_systems: NotRequired["list[str]"]
         alerts: NotRequired["list[int]"]  # of the drive, while it was written
         encryption: NotRequired["dict[str, Any]"]
+        filters: NotRequired["list[dict[str, Any]]"]  # see common.filters
+        clear: NotRequired["dict[str, Any]"]  # bytes and sha256 before them
+        unlisted: NotRequired[bool]  # it is encrypted, and has no list of files
 
     class Tape(TypedDict):
         """A catalog file."""
@@ -83,7 +87,7 @@ if TYPE_CHECKING:
         medium: NotRequired[str]
 
 
-FORMAT = 2
+FORMAT = 3
 # the states of an archive
 WRITING = "writing"
 WRITTEN = "written"  # on the tape, but not yet reported by the host
@@ -137,6 +141,9 @@ ARCHIVE_MAY: "dict[str, set[type]]" = {
     "elapsed": {int, float, NONE},
     "rate": {int, float, NONE},
     "problem": {str},
+    "filters": {list},
+    "clear": {dict},
+    "unlisted": {bool},
 }
 LATEST = 2**41  # seconds since 1970; archives known only from their tape are kept until 2**40
 # a time in the form of iso(), on a day that exists in each month
@@ -191,7 +198,12 @@ def from_1(tape: "dict[str, Any]") -> "dict[str, Any]":
     return tape
 
 
-UPGRADES: "list[Callable[[Any], dict[str, Any]]]" = [refuse, from_1]  # by the format that each one upgrades
+def from_2(tape: "dict[str, Any]") -> "dict[str, Any]":
+    """Format 2 has no filters, so there is nothing to add."""
+    return tape
+
+
+UPGRADES: "list[Callable[[Any], dict[str, Any]]]" = [refuse, from_1, from_2]  # by the format that each one upgrades
 
 
 def times_of(run: str, host_time: str) -> "Times":

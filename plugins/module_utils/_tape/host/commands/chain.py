@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """chain: selects the archives for a restore."""
 
+from ...common import filters
 from ...common.problem import NOT_FOUND, Problem
 from ...common.units import count, parse_time
 from ..catalog import increments, records
@@ -28,6 +29,8 @@ KEYS = (
     "sha256",
     "verified",
     "incomplete",
+    "filters",
+    "clear",
 )
 
 
@@ -46,6 +49,8 @@ def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
         archives = increments.chain(good)
     except Problem as exc:  # the archive may be on a tape with an unreadable file
         raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
+    for each in archives:
+        filters.check(each.get("filters", []), "the archive of %(host)s of run %(run)s on tape %(tape)s" % each)
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
     told: "list[Any]" = [{key: archive.get(key) for key in KEYS} for archive in archives]
     return {

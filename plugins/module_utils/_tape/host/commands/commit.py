@@ -7,7 +7,7 @@ import re
 import sys
 import zlib
 
-from ...common import files
+from ...common import files, filters
 from ...common.problem import FAILED, MACHINE, Problem
 from ...common.units import parse_time
 from ..catalog import catalog as catalogs
@@ -28,6 +28,8 @@ NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 LISTS = ("paths", "warnings", "other_file_systems")
 # fields that reports of older archivers lack
 OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # type: dict[str, Any]
+# fields of an archive that passed through filters
+FILTERED = ("filters", "clear", "unlisted")
 KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
@@ -46,8 +48,10 @@ def commit(session: "Session", args: "argparse.Namespace") -> "answers.Committed
         elif foreign:
             archive["state"], archive["problem"] = records.FAILED, foreign
         else:
-            files.write_whole(lists.path(catalog, archive), listing)
+            if not said.get("unlisted"):
+                files.write_whole(lists.path(catalog, archive), listing)
             reported: "Any" = {key: said[key] for key in KEYS}
+            reported.update((key, said[key]) for key in FILTERED if said.get(key))
             reported["base_problem"] = without_base(archives, said)
             archive.update(reported)
             archive["host_time"], archive["state"] = said["time"], records.GOOD
@@ -73,7 +77,7 @@ def receive(session: "Session", args: "argparse.Namespace") -> "tuple[dict[str, 
             "this is the report of run %(run)s of %(host)s, set %(set)s" % said, "it belongs to another archive"
         )
     listing = sys.stdin.buffer.read()
-    if lines_of(listing) != said["files"]:
+    if (listing != b"") if said.get("unlisted") else (lines_of(listing) != said["files"]):
         raise Problem(
             "the list of files in the report of %s for run %s is incomplete" % (args.host, args.run),
             "run the backup again",
@@ -156,7 +160,18 @@ def parse(line: bytes) -> "dict[str, Any]":
         if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
             raise ValueError("%s: %r" % (key, said[key]))
     parse_time(str(said["time"]))
+    check_filters(said)
     return dict(said)
+
+
+def check_filters(said: "dict[str, Any]") -> None:
+    filtered = said.get("filters", [])
+    filters.check(filtered, "this archive")
+    clear = said.get("clear", {})
+    if filtered and (clear["bytes"] <= 0 or not re.match(r"[0-9a-f]{64}\Z", clear["sha256"])):
+        raise ValueError("clear: %r" % (clear,))
+    if filters.encrypted(filtered) != said.get("unlisted", False):
+        raise ValueError("unlisted: %r" % (said.get("unlisted"),))
 
 
 def lines_of(listing: bytes) -> int:

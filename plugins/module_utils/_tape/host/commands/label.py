@@ -4,7 +4,7 @@
 
 import os
 
-from ...common import names
+from ...common import filters, names
 from ...common.problem import CONFIRM, Problem
 from ...common.units import count, some
 from ..catalog import clock, increments, records
@@ -53,7 +53,11 @@ def label(session: "Session", args: "argparse.Namespace") -> "answers.Labelled":
         held.drive.prepare(settings.compression)
         volume.set_encryption(held, False)
         made = labels.make(
-            name, settings.block_size, args.barcode or held.label.get("barcode") or "", os.uname().nodename
+            name,
+            settings.block_size,
+            args.barcode or held.label.get("barcode") or "",
+            os.uname().nodename,
+            filters.recipe(settings.filters),
         )
         former = "" if foreign else held.label.get("label", "")
         volume.write_label(held, made, known, former)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 
+from ...common import filters
 from ...common.problem import FAILED, FULL, TOO_LARGE, Problem
 from ...common.units import iso, say_size
 from ..catalog import catalog as catalogs
@@ -46,6 +47,8 @@ def sink(session: "Session", args: "argparse.Namespace") -> "answers.Sunk":
         with opened_for_writing(held):
             held.renew_lease()
             archive = new_archive(session, args.level, args.base)
+            if session.settings.filters:
+                archive["filters"] = session.settings.filters
             put(held, archive)
         held.renew_lease()
     told: "Any" = dict(archive, tape=held.label["label"], waited=round(waited, 1))
@@ -81,7 +84,8 @@ def open_for_writing(held: "Reservation") -> None:
         more = volume.unknown_data(held, tape)
         if more:
             raise Problem(more, REBUILD)
-        label = labels.make(tape["label"], held.settings.block_size, tape["barcode"], os.uname().nodename)
+        unpack = filters.recipe(held.settings.filters)
+        label = labels.make(tape["label"], held.settings.block_size, tape["barcode"], os.uname().nodename, unpack)
         volume.write_label(held, label, tape)
     volume.set_encryption(held, True)
 
@@ -130,7 +134,7 @@ def put(held: "Reservation", archive: "records.Archive", stdin: int = 0) -> None
         tape["archives"] = [each for each in tape["archives"] if each["file"] != archive["file"]] + [archive]
     outcome: "dict[str, Any]" = {"state": records.FAILED, "problem": "broken off", "full": False}
     try:
-        outcome = copy(held, archive["file"], stdin)
+        outcome = copy(held, archive, stdin)
     except Problem as exc:
         outcome["problem"] = str(exc)
     finally:  # also after a signal; leftovers of SIGKILL are found by the next process (next_file)
@@ -176,9 +180,11 @@ def next_file(held: "Reservation") -> int:
     return number
 
 
-def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
+def copy(held: "Reservation", archive: "records.Archive", stdin: int) -> "dict[str, Any]":
     """Run the writer; returns state, bytes, elapsed and full; raises Problem."""
-    settings = held.settings
+    settings, number = held.settings, archive["file"]
+    # only tar fills its last block; a program that reads padding behind the data of a filter would fail
+    whole = not archive.get("filters")
     drive = held.drive
     room = None
     if settings.capacity and isinstance(drive, VirtualTape):
@@ -186,7 +192,7 @@ def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
     began = time.monotonic()
     command = writer.write_command(settings.block_size, settings.buffer)
     with drive.output(number) as stdout:
-        copied = writer.run(command, held.locks, stdin, stdout, limit=room)
+        copied = writer.run(command, held.locks, stdin, stdout, limit=room, whole=whole)
     if copied.why == writer.FAILED:
         drive.located = False  # after a drive error the position of the tape is unknown
     count, full = copied.bytes, copied.why == writer.FULL
@@ -194,12 +200,12 @@ def copy(held: "Reservation", number: int, stdin: int) -> "dict[str, Any]":
     if not copied.ok or count == 0:
         problem = "no data arrived" if copied.ok else "the tape is full" if full else copied.message
         return dict(outcome, elapsed=round(time.monotonic() - began, 3), problem=problem)
-    blocks = drive.written(number, None if count is None else count // settings.block_size)
+    blocks = drive.written(number, None if count is None else -(-count // settings.block_size))
     elapsed = time.monotonic() - began  # includes the time to flush the buffer of the drive
     if count is None:  # mbuffer does not count, and a pipe cannot be queried
         count = drive.size(number)
     if drive.kind == "drive":
-        count = blocks * settings.block_size
+        count = blocks * settings.block_size if whole else count
         check_alerts(held)
     rate = int(count / elapsed) if count else None
     return dict(outcome, state=records.WRITTEN, bytes=count, elapsed=round(elapsed, 3), rate=rate)

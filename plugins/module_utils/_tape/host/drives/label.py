@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 
-from ...common import names
+from ...common import filters, names
 from ...common.problem import NEWER, UPGRADE, Problem
 from ...common.units import now_iso
 
@@ -20,6 +20,7 @@ OURS = b"socketpipe tape label "
 MAGIC = OURS + b"%d\n" % FORMAT
 TEXTS = ("label", "id", "barcode", "labelled", "host")
 
+WHEN = ". When this\ntape was labelled, these were"
 RECIPE = """
 This tape was written by plumbing.socketpipe, but can be read without it.
 Tape file 0 is this label, one block of 8192 bytes. Each other tape file is one
@@ -38,7 +39,12 @@ Each archive begins with its name: run, host, level, date. Level 0 is a full arc
 other levels have the changes since the last lower level. Extract level 0 first, then
 the others in the order of their dates, each with --listed-incremental=/dev/null. An
 archive whose name begins with "catalog" lists the contents of this and of other tapes
-(JSON). An incomplete archive looks like any other, so check the catalog, or whether
+(JSON). If it has "filters" for an archive, that one was compressed or encrypted: put the
+commands that undo it between dd and tar, the last filter first%(when)s:
+
+  dd if=DEV bs=%(block_size)d | %(unpack)s | tar -xpf - -C /some/where
+
+An incomplete archive looks like any other, so check the catalog, or whether
 tar reports an unexpected end of file.
 """
 
@@ -58,9 +64,9 @@ FOREIGN = (
 )
 
 
-def make(label: str, block_size: int, barcode: str, host: str) -> "dict[str, Any]":
-    """The fields of a new label, with a new identity each time."""
-    return {
+def make(label: str, block_size: int, barcode: str, host: str, unpack: str = "") -> "dict[str, Any]":
+    """The fields of a new label, with a new identity each time; ``unpack``: commands that undo the filters in use."""
+    made = {
         "format": FORMAT,
         "label": label,
         "id": os.urandom(8).hex(),
@@ -69,13 +75,19 @@ def make(label: str, block_size: int, barcode: str, host: str) -> "dict[str, Any
         "labelled": now_iso(),
         "host": host,
     }
+    return {**made, "unpack": unpack} if unpack else made
 
 
 def block_of(label: "dict[str, Any]") -> bytes:
     """The label as written on the tape, LABEL_BLOCK bytes of ASCII."""
-    text = MAGIC + json.dumps(label, sort_keys=True).encode() + b"\n" + (RECIPE % label).encode()
+    unpack = label.get("unpack")
+    told = {**label, "unpack": unpack or filters.EXAMPLE, "when": WHEN if unpack else ", such as"}
+    text = MAGIC + json.dumps(label, sort_keys=True).encode() + b"\n" + (RECIPE % told).encode()
     if len(text) > LABEL_BLOCK:
-        raise Problem("the label does not fit in %d bytes" % LABEL_BLOCK, "give a shorter name")
+        raise Problem(
+            "the label does not fit in %d bytes" % LABEL_BLOCK,
+            "give a shorter name, or shorter commands in tape_filter",
+        )
     return text + b"\n" * (LABEL_BLOCK - len(text))
 
 

@@ -57,11 +57,17 @@ def read_command(block: int) -> "list[str]":
 
 
 def run(
-    command: "list[str]", locks: "tuple[int, ...]", stdin: int, stdout: int, limit: "int | None" = None
+    command: "list[str]",
+    locks: "tuple[int, ...]",
+    stdin: int,
+    stdout: int,
+    limit: "int | None" = None,
+    whole: bool = True,
 ) -> "Copied":
     """Run the command to its end; it holds the locks as long as it lives.
 
-    ``limit``: the maximum size of a file in bytes (RLIMIT_FSIZE), for a virtual tape.
+    ``limit``: the maximum size of a file in bytes (RLIMIT_FSIZE), for a virtual tape; ``whole``: the last block must be
+    a complete one.
     """
 
     def confine() -> None:
@@ -78,10 +84,10 @@ def run(
             raise Problem(exc.what, "install it, or leave tape_buffer empty", kind=exc.kind) from None
         said = child.communicate()[1].decode("utf-8", "replace").strip()
     after = received(stdin) if before is not None else None
-    return judge(command, child.returncode, said, None if before is None or after is None else after - before)
+    return judge(command, child.returncode, said, None if before is None or after is None else after - before, whole)
 
 
-def judge(command: "list[str]", status: int, said: str, came: "int | None" = None) -> "Copied":
+def judge(command: "list[str]", status: int, said: str, came: "int | None" = None, whole: bool = True) -> "Copied":
     """The result of a copy, from its exit status and standard error.
 
     ``came``: bytes that arrived through the link.
@@ -98,7 +104,7 @@ def judge(command: "list[str]", status: int, said: str, came: "int | None" = Non
             block = int(word[4:] or following)
     if status == 0 and command[0] == "mbuffer" and any("error" in line.lower() for line in lines):
         status = 1
-    if status == 0 and (count or 0) % block:
+    if status == 0 and whole and (count or 0) % block:
         text = "the last block is incomplete: the archive does not consist of blocks of tape_block_size"
         return Copied(False, count, FAILED, text)
     if status == 0:
