@@ -146,7 +146,7 @@ options:
     default: false
 """
 
-    FILTERS = r"""
+    PACKING = r"""
 options:
   tape_filter:
     description:

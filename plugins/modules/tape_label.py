@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.facts
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
-  - plumbing.socketpipe.tape.filters
+  - plumbing.socketpipe.tape.packing
   - plumbing.socketpipe.tape.expiry
   - plumbing.socketpipe.tape.copies
   - plumbing.socketpipe.tape.reuse

@@ -20,7 +20,7 @@ from ._connections import UNKNOWN, HostError
 from ._program_run import Failure
 from ._tape_filters import filters_of
 from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, TAR, Network, Outcome, Request, ask, stream
-from ._tape_spec import FILTERS, OF_TAPE_HOST, SITE, Spec
+from ._tape_spec import OF_TAPE_HOST, PACKING, SITE, Spec
 from ._task_options import OptionError, check_given
 from ._task_run import one_line
 
@@ -118,7 +118,7 @@ class TapeAction(ActionBase):
         """The options of the task and of the tape host, validated and converted; raises Failure and AnsibleError."""
         try:
             check_given(self._task, "tape_link_encryption")
-            for name in set(FILTERS) & set(self.SPEC):
+            for name in set(PACKING) & set(self.SPEC):
                 check_given(self._task, name, "[]")
         except OptionError as exc:
             raise Failure("settings", str(exc)) from None

@@ -75,7 +75,7 @@ WRITING: Spec = {
 }
 
 # on the host of the archive
-FILTERS: Spec = {
+PACKING: Spec = {
     "tape_filter": {"type": "raw", "default": []},
     "tape_recipients": {"type": "list", "elements": "str", "default": []},
 }
@@ -97,7 +97,7 @@ PLANNED: Spec = {
 }
 BACKUP: Spec = {
     **SITE,
-    **FILTERS,
+    **PACKING,
     **STREAM,
     **WRITING,
     "plan": {"type": "dict", "required": True},
@@ -126,7 +126,7 @@ FILTERS: Spec = {
 VERIFY: Spec = {**SITE, **COPIES, **FILTERS}
 RESTORE: Spec = {
     **SITE,
-    **FILTERS,
+    **PACKING,
     **STREAM,
     **SET,
     "restore_host": {"type": "str", "required": True},
@@ -140,7 +140,7 @@ RESTORE: Spec = {
 }
 LABEL: Spec = {
     **SITE,
-    **FILTERS,
+    **PACKING,
     **REUSE,
     **COPIES,
     "tape_label": {"type": "str", "required": True},
