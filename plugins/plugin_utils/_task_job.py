@@ -13,9 +13,9 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
 from ..module_utils._run.job import is_name
+from ..module_utils._run.marked import read_marked
 from ..module_utils._run.result import concluded
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError

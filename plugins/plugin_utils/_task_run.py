@@ -24,11 +24,11 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils._end.kernel import hide_memory
 from ..module_utils._end.processes import descendants, kill
-from ..module_utils._end.wire import read_marked
 from ..module_utils._run import bootstrap
 from ..module_utils._run.heard import PipedLaunch
 from ..module_utils._run.labels import ENDS
 from ..module_utils._run.launch import NOISE_MOST, Launch, Run
+from ..module_utils._run.marked import read_marked
 from ..module_utils._run.words import printable
 from ._hosts import Host
 from ._watcher import PROGRAM as ENDING

@@ -18,8 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.verdict import Verdict
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._certificates import make_certificate

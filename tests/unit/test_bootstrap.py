@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 SHIPPED = bootstrap.end_modules(bootstrap.MORE_MODULES)

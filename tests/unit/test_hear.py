@@ -18,9 +18,10 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked, to_json
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, to_json
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.heard import CHUNK, Heard
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import NOISE_MOST, REPORT_MOST
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import Progress
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_run import ProcessLaunch
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually

@@ -25,8 +25,8 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import events
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import MARK
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch import FOLLOW, Run
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
 

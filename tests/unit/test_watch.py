@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import watch as watch_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import Cancelled, Watch
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, read_marked, to_json
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, to_json
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import default_signals
 from hypothesis import given, settings
 from hypothesis import strategies as st

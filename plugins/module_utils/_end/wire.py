@@ -27,27 +27,6 @@ def to_json(value: "Any") -> str:
     return repr(value)
 
 
-def read_marked(text: str) -> "dict[str, Any] | None":
-    """The last marked line in the output of an end, None if there is none or it is incomplete."""
-    import json
-
-    stop = len(text)
-    while True:
-        # from mark to mark, not line by line, because there may be much other output
-        at = text.rfind(MARK, 0, stop)
-        if at < 0:
-            return None
-        start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
-        line = text[start : stop if stop >= 0 else len(text)].strip()
-        if line.startswith(MARK):
-            try:
-                message = json.loads(line[len(MARK) :])
-            except (ValueError, RecursionError):
-                return None
-            return message if isinstance(message, dict) else None
-        stop = start
-
-
 def bounded(text: str, budget: int, last: bool) -> str:
     """The last or first part of a text, at most ``budget`` characters long in JSON."""
     chosen = 0

@@ -92,6 +92,7 @@ RUN_MODULES = [
     "_run.result",
     "_run.report",
     "_run.labels",
+    "_run.marked",
     "_run.launch",
     "_run.heard",
 ]

@@ -9,8 +9,9 @@ is kept.  ``report`` parses the marked lines.
 import os
 import select
 
-from .._end.wire import MARK, read_marked
+from .._end.wire import MARK
 from .launch import NOISE_MOST, REPORT_MOST, Launch, report_most
+from .marked import read_marked
 from .report import parse_sample
 
 TYPE_CHECKING = False

@@ -7,9 +7,10 @@ import select
 import time
 
 from .._end.stage import KEPT
-from .._end.wire import MARK, read_marked
+from .._end.wire import MARK
 from .labels import BEAT as PRESS
 from .labels import OVER, Ending, by_label, labelled
+from .marked import read_marked
 from .report import parse
 from .words import printable
 
