@@ -4,17 +4,16 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import statistics
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tests.hosts import Fleet
 from tests.system import playbook
 
+from .shaping import seconds
 from .throughput import BLOCKS, GIB, sink_rate, source, spread
 
 SIZE = 2 * GIB
@@ -28,24 +27,18 @@ system_default = c
 [c]
 Ciphersuites = TLS_CHACHA20_POLY1305_SHA256
 """
-Measure = Callable[[Fleet, int], float]
-
-
-def busy() -> float:
-    """Seconds that the processors of this machine have worked: it must have nothing else to do."""
-    figures = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[1:]]
-    return (sum(figures[:3]) + sum(figures[5:7])) / os.sysconf("SC_CLK_TCK")
+Measure = Callable[[Fleet, int, int], float]  # a block, all bytes; returns GB/s
 
 
 def pipe(encryption: str, configuration: str = "") -> Measure:
-    def measure(fleet: Fleet, block: int) -> float:
+    def measure(fleet: Fleet, block: int, size: int) -> float:
         variables = {}
         if configuration:
             path = fleet.directory / "openssl.cnf"
             path.write_text(configuration, encoding="ascii")
             variables = {"ansible_python_interpreter": f"/usr/bin/env OPENSSL_CONF={path} /usr/bin/python3"}
         task = playbook.pipe(
-            input=source(block, SIZE), remote=f"dd of=/dev/null bs={block}", encryption=encryption, _vars=variables
+            input=source(block, size), remote=f"dd of=/dev/null bs={block}", encryption=encryption, _vars=variables
         )
         return sink_rate(playbook.run(fleet, task, hosts="h1").result["stages"][-1]["stderr"])
 
@@ -53,15 +46,15 @@ def pipe(encryption: str, configuration: str = "") -> Measure:
 
 
 def ssh(*options: str) -> Measure:
-    def measure(fleet: Fleet, block: int) -> float:
+    def measure(fleet: Fleet, block: int, size: int) -> float:
         login = shlex.join(["ssh", "-F", str(fleet.ssh_config), "-o", "ControlPath=none", *options, "h1"])
-        command = f"{source(block, SIZE)} | {login} dd of=/dev/null bs={block}"
+        command = f"{source(block, size)} | {login} dd of=/dev/null bs={block}"
         return sink_rate(fleet.controller.run(["sh", "-c", command], timeout=300).stderr)
 
     return measure
 
 
-def s_client(fleet: Fleet, block: int) -> float:
+def s_client(fleet: Fleet, block: int, size: int) -> float:
     """openssl s_client to openssl s_server, which is one way that a shell has."""
     folder, host = fleet.directory, fleet["h1"]
     key = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=h1 -keyout {folder}/k"
@@ -73,7 +66,7 @@ def s_client(fleet: Fleet, block: int) -> float:
     deadline = time.monotonic() + 10
     while not any(f":{PORT}" in line for line in host.listeners()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    call = f"{source(block, SIZE)} | openssl s_client -quiet -no_ign_eof -connect {host.address}:{PORT} >/dev/null 2>&1"
+    call = f"{source(block, size)} | openssl s_client -quiet -no_ign_eof -connect {host.address}:{PORT} >/dev/null 2>&1"
     fleet.controller.run(["sh", "-c", call], check=False, timeout=300)
     return sink_rate(server.communicate(timeout=60)[1])
 
@@ -89,7 +82,10 @@ WAYS: dict[str, Measure] = {
 
 
 def table(fleet: Fleet, rounds: int) -> str:
-    """GB/s, CPU seconds for a GiB on both hosts together, and relay's share of ssh's fastest cipher, pair by pair."""
+    """GB/s, CPU seconds for a GiB on both hosts together, and relay's share of ssh's fastest cipher, pair by pair.
+
+    The start of a run is not part of the CPU seconds: those of a run with one block are subtracted.
+    """
     heads = [f"{way}: GB/s, CPU s/GiB" for way in WAYS]
     lines = [f"| block | {' | '.join(heads)} | relay : ssh | CPU, relay : ssh |"]
     lines.append("| --- " * (len(WAYS) + 3) + "|")
@@ -98,9 +94,12 @@ def table(fleet: Fleet, rounds: int) -> str:
         work: dict[str, list[float]] = {way: [] for way in WAYS}
         for _round in range(rounds):
             for way, measure in WAYS.items():
-                before = busy()
-                rates[way].append(measure(fleet, block))
-                work[way].append((busy() - before) / (SIZE / GIB))
+                marks = [seconds(fleet)]
+                measure(fleet, block, block)
+                marks.append(seconds(fleet))
+                rates[way].append(measure(fleet, block, SIZE))
+                marks.append(seconds(fleet))
+                work[way].append((marks[2] - marks[1] - (marks[1] - marks[0])) / (SIZE / GIB))
         cells = [f"{spread(rates[way])}, {statistics.median(work[way]):.2f}" for way in WAYS]
         for figures in (rates, work):
             pairs = zip(figures["relay"], figures["ssh, AES-128-GCM"], strict=True)

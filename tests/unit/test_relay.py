@@ -10,6 +10,8 @@ import mmap
 import os
 import random
 import re
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +19,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import relay, tls
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import loopback, relay, tls
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.encrypted import sides_within
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import unread
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import BUDGET, RECORD, STEP
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.tls import CHANGED, CUT, END, NO_TLS, TIME
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import OWN, TARGETS, needed
 from ansible_collections.plumbing.socketpipe.tests.unit.relays import LONG, OTHER, READER, WRITER, Link, Mangle, known
 
@@ -529,3 +534,57 @@ def test_a_stream_that_pauses_goes_on(link: Start) -> None:
     assert each.read() == b"second"
     carried_rest.join()
     assert (each.seal.status, each.open.status) == (0, 0)
+
+
+def test_a_relay_takes_full_buffers_while_data_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each packet would wake it; but what comes slowly comes at once."""
+    writer, reader = loopback.pair(10)
+    session = tls.Tls.__new__(tls.Tls)
+    session.link, session.arrived, session.made, session.gathers = reader, ssl.MemoryBIO(), True, False
+    session.buffer = bytearray(tls.BUFFER)
+    session.view = memoryview(session.buffer)
+
+    def filling() -> threading.Thread:
+        thread = threading.Thread(target=session.fill_much, daemon=True)
+        thread.start()
+        return thread
+
+    def waits_for() -> int:
+        return reader.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+
+    monkeypatch.setattr(tls, "GATHER", 600)
+    writer.sendall(b"x")
+    session.fill_much()
+    assert session.arrived.read() == b"x" and waits_for() == tls.BUFFER
+    thread = filling()
+    writer.sendall(b"x" * 1000)
+    eventually(lambda: unread(reader) == 1000, "it was taken, or never came", 10)
+    writer.sendall(b"x" * (tls.BUFFER - 1000))
+    thread.join(60)
+    assert len(session.arrived.read()) == tls.BUFFER
+    monkeypatch.setattr(tls, "GATHER", 0)
+    writer.sendall(b"part")
+    eventually(lambda: unread(reader) == 4, "nothing came", 10)
+    session.fill_much()
+    assert session.arrived.read() == b"part" and waits_for() == tls.BUFFER
+    thread = filling()
+    eventually(lambda: waits_for() == 1, "it waits for more than a byte", 10)
+    writer.sendall(b"y")
+    thread.join(60)
+    assert session.arrived.read() == b"y"
+    monkeypatch.setattr(tls, "GATHER", 600)
+    writer.shutdown(socket.SHUT_WR)
+    with pytest.raises(tls.Failed):
+        session.fill_much()
+    for sock in (writer, reader):
+        sock.close()
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_the_link_of_a_relay_has_room_for_a_block(writes: bool) -> None:
+    """Within the limit of the kernel for who is not root, which it doubles."""
+    most = int(Path("/proc/sys/net/core/wmem_max").read_text(encoding="ascii"))
+    sides = sides_within(cast(Any, {"id": "link", "full_reads": 0, "side": "W"}), writes, 10)
+    assert sides[0].sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * min(tls.BUFFER, most)
+    for side in sides:
+        side.sock.close()

@@ -18,7 +18,7 @@ from .loopback import pair
 from .relay import BACK_FD, become, counters
 from .spawn import spawn
 from .stage import ALIVE, EXITED, RUNNING, SETTLED, Kept, Stage
-from .tls import GONE, missing
+from .tls import BUFFER, GONE, missing
 from .transport import Tcp, local_pair
 
 TYPE_CHECKING = False
@@ -201,6 +201,9 @@ def sides_within(spec: "LinkSpec", writes: bool, patience: float) -> "tuple[Side
     whole = inner["full_reads"] and not writes
     writer, reader = (Side(inner, transport) for transport in (loopback_pair(patience) if whole else local_pair()))
     if not whole:
+        # the default is less than a block of 256 KiB, so both would wait for each other within each block; this is
+        # doubled, and limited by net.core.wmem_max
+        writer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         writer.twin, reader.twin = reader, writer
     writer.hidden = reader.hidden = True
     return writer, reader

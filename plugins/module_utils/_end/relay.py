@@ -91,31 +91,35 @@ def seal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", s
 
 def unseal(tls: Tls, plain: "socket.socket", count: "Callable[[int, int], Any]", step: int, budget: int) -> None:
     """Relay from the link to the stage, until the end of the last session and of the link."""
-    clear = bytearray(BUFFER + RECORD)
-    view, room = memoryview(clear), len(clear)
-    total = records = sent = filled = 0
+    clear = memoryview(bytearray(BUFFER + RECORD))
+    total = records = sent = 0
     while True:
+        filled, empty, ended, read = 0, False, False, tls.read
         try:
-            size = tls.read(room - filled, view[filled:])
+            while filled <= BUFFER:  # there is room for one more record
+                size = read(RECORD, clear[filled:])
+                if not size:
+                    ended = True
+                    break
+                filled, records = filled + size, records + 1
         except ssl.SSLWantReadError:
-            size = -1
+            empty = True
         except ssl.SSLZeroReturnError:
-            size = 0
+            ended = True
         except ssl.SSLError as exc:
             raise Failed(CHANGED, STREAM, reason(exc)) from None
-        if size > 0:
-            total, sent, records, filled = total + size, sent + size, records + 1, filled + size
-        if filled and (size <= 0 or room - filled < RECORD):
-            deliver(plain, view[:filled], total - filled, records, count)
-            filled = 0
-        if size == 0:
+        if filled:
+            deliver(plain, clear[:filled], total, records, count)
+            total, sent = total + filled, sent + filled
+        if ended:
+            tls.gather(False)
             tls.expect_nothing()
             if not sent or sent % step:
                 break
             tls.begin(again=True)
             sent = 0
-        elif size < 0:
-            tls.fill()
+        elif empty:
+            tls.fill_much()
     if tls.link.recv(1):  # it ends when the writer's end has committed
         raise Failed(CHANGED, END)
 
