@@ -47,7 +47,8 @@ class ActionModule(TapeAction):
         # an unpredictable name, so that nobody can create it first
         to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
         tapes = said["tapes"]
-        self.show([*self.beginning(chain, to, tapes), *(f"Warning {each}" for each in said["warnings"])])
+        places = [table.located(label, said["places"].get(label, "")) for label in tapes]
+        self.show([*self.beginning(chain, to, places), *(f"Warning {each}" for each in said["warnings"])])
         read: list[ReadArchive] = [{**archive, "encryption": None} for archive in chain]
         result: TaskResult = {"to": to, "tapes": tapes, "archives": read}
         undo = [reading(each, self.filters, args["restore_identity"], environment_of(self)) for each in chain]

@@ -157,7 +157,7 @@ tapes:
   sample:
     - {label: WEEK01, barcode: "", archives: 2, good: 2, failed: 0, bytes: 532480, full: false, expired: false,
        first: "2026-11-25T23:20:40Z", last: "2026-11-25T23:20:41Z", keep_until: "2026-12-23T23:20:41Z", run: null,
-       expires: "2026-12-30T23:20:41Z", last_of: [db1]}
+       retired: null, location: vault, expires: "2026-12-30T23:20:41Z", last_of: [db1]}
   contains:
     label:
       description: Its label.
@@ -203,6 +203,12 @@ tapes:
     run:
       description: The run that has reserved it.
       type: str
+    retired:
+      description: When and why it was retired (C(time), C(reason)), null if it was not.
+      type: dict
+    location:
+      description: Where it lies while it is in no drive, empty if unknown.
+      type: str
 next:
   description: The tape for the next backup, null if no tape is suitable.
   returned: success, if O(gather) has V(tapes)
@@ -215,7 +221,7 @@ wanted:
   returned: success, if O(gather) has V(tapes)
   type: list
   elements: dict
-  sample: [{label: WEEK01, state: append}, {label: WEEK02, state: empty}]
+  sample: [{label: WEEK01, state: append, location: ""}, {label: WEEK02, state: empty, location: vault}]
 runs:
   description:
     - The runs, newest first. C(good) and C(failed) are numbers of hosts. A host that was retried with success is good.
@@ -259,7 +265,8 @@ archives:
       description: The run of its base, if it is an increment.
       type: str
     state:
-      description: V(good), V(failed), V(writing), or V(written) if its host has not reported yet.
+      description:
+        - V(good), V(failed), V(writing), V(written) if its host has not reported yet, or V(lost) on a retired tape.
       type: str
     verified:
       description: The time and the result of its last verification.

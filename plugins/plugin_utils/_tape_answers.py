@@ -107,6 +107,8 @@ TAPE = with_optional(
         "last": optional(text),
         "keep_until": optional(text),
         "run": optional(text),
+        "retired": optional(record({"time": text, "reason": text})),
+        "location": text,
     },
     {"last_of": texts, "expires": optional(text)},
 )
@@ -210,7 +212,7 @@ ANSWERS: dict[str, Parser] = {
             "drives": each(DRIVE, MOST),
             "tapes": each(TAPE, MOST),
             "next": optional(text),
-            "wanted": each(record({"label": text, "state": text}), MOST),
+            "wanted": each(record({"label": text, "state": text, "location": text}), MOST),
             "runs": each(RUN, MOST),
             "archives": each(ARCHIVE, MOST),
             "hosts": each(HOST_KNOWN, MOST),
@@ -234,7 +236,19 @@ ANSWERS: dict[str, Parser] = {
             "warnings": texts,
         }
     ),
-    "chain": record({"archives": some(CHAIN_ARCHIVE), "tapes": texts, "warnings": texts}),
+    "chain": record(
+        {"archives": some(CHAIN_ARCHIVE), "tapes": texts, "places": mapping(text), "warnings": texts},
+    ),
+    "mark": record(
+        {
+            "label": text,
+            "changed": flag,
+            "archives": count,
+            "increments": count,
+            "hosts": texts,
+            "warnings": texts,
+        }
+    ),
     "verify": record(
         {
             "verified": each(with_optional(READ, TIMED), MOST),

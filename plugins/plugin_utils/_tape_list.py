@@ -11,7 +11,7 @@ from . import _tape_table as table
 if TYPE_CHECKING:
     from ..module_utils._tape.answers import Archive, HostKnown, Info, Run, Tape, Verified
 
-TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "STATE")
+TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "LOCATION", "STATE")
 RUNS = ("RUN", "SET", "GOOD", "FAILED", "SIZE", "TAPES", "KEPT UNTIL")
 HOSTS = ("HOST", "SET", "LAST GOOD", "AGE", "LEVEL", "SIZE", "TAPE:FILE", "KEPT UNTIL", "VERIFIED", "RESTORED")
 ARCHIVES = ("HOST", "SET", "WRITTEN", "LEVEL", "SIZE", "TAPE:FILE", "STATE", "KEPT UNTIL", "VERIFIED", "RUN")
@@ -39,14 +39,23 @@ def lines(found: Info, filtered: bool) -> list[str]:
 
 
 def of_tape(tape: Tape) -> list[Any]:
-    ends = tape.get("expires") or tape["keep_until"]
+    retired = tape["retired"]
+    ends = None if retired else tape.get("expires") or tape["keep_until"]
+    gone = f"retired {retired['time'][:10]}: {retired['reason']}" if retired else ""
     kept = f"kept until {ends}" if ends and not tape["expired"] else ""
     last = f"last good archive of {table.few(tape['last_of'])}" if tape.get("last_of") else ""
     used = f"in use by run {tape['run']}" if tape["run"] else ""
-    states = [used, "full" if tape["full"] else "", "expired" if tape["expired"] else "", kept, last]
+    states = [gone, used, "full" if tape["full"] else "", "expired" if tape["expired"] else "", kept, last]
     state = ", ".join(filter(None, states)) or "empty"
     numbers = tape["archives"], tape["failed"], table.bytes_of(tape["bytes"])
-    return [tape["label"], tape["barcode"] or table.NONE, *numbers, tape["last"] or table.NONE, state]
+    return [
+        tape["label"],
+        tape["barcode"] or table.NONE,
+        *numbers,
+        tape["last"] or table.NONE,
+        tape["location"] or table.NONE,
+        state,
+    ]
 
 
 def of_run(run: Run) -> list[Any]:
@@ -85,9 +94,10 @@ def advice(found: Info, without: list[str]) -> list[str]:
     """The next tapes, and the hosts whose archives nobody has tested."""
     shown = []
     if found.get("next"):
-        others = [f"{tape['label']} ({tape['state']})" for tape in found["wanted"][1:]]
+        first, *rest = found["wanted"]
+        others = [f"{tape['label']} ({', '.join(filter(None, [tape['state'], tape['location']]))})" for tape in rest]
         then = f", then {table.few(others)}" if others else ""
-        shown.append(f"The next backup needs tape {found['next']}{then}")
+        shown.append(f"The next backup needs tape {table.located(first['label'], first['location'])}{then}")
     elif found.get("tapes"):
         shown.append(f"No tape is writable: label another one{soonest(found['tapes'])}")
     for word, key in (("verified", "last_verified"), ("restored", "last_restored")):

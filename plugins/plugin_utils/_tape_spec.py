@@ -148,6 +148,14 @@ LABEL: Spec = {
     "tape_barcode": {"type": "str", "default": ""},
     "tape_overwrite": {"type": "str", "default": ""},
 }
+MARK: Spec = {
+    **SITE,
+    **COPIES,
+    "tape_label": {"type": "str", "required": True},
+    "tape_reason": {"type": "str", "default": ""},
+    "tape_found": {"type": "bool", "default": False},
+    "tape_location": {"type": "str", "default": ""},
+}
 INFO: Spec = {
     **SITE,
     **EXPIRY,

@@ -53,6 +53,11 @@ def lines(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
 
 
+def located(label: str, place: str) -> str:
+    """A tape, and where it lies if that is known."""
+    return f"{label} (location: {place})" if place else label
+
+
 def where(row: Mapping[str, Any]) -> str:
     """Such as WEEK01:3, tape file 3 of a tape."""
     return f"{row['tape']}:{row['file']}" if row.get("tape") else NONE

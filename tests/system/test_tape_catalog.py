@@ -135,3 +135,47 @@ def test_the_list(site: Site) -> None:
     site.run("tape_inventory", own=own, tape_catalog_from="h2")
     known = json.loads((site.catalog / "restores.json").read_text(encoding="utf-8"))
     assert known["hosts"]["h1"]["all"]["restored"]["ok"]
+
+
+def test_a_retired_tape_and_a_place(site: Site) -> None:
+    """It is lost: what that costs is told at once, and a restore says what is left. Then it is there again."""
+    site.label()
+    site.label("WEEK02", "B")
+    drives = {"tape1": {"tape_devices": [str(site.tape(name)) for name in "AB"]}}
+    site.run("backup", own=drives, tape_labels=["WEEK01"], args=["--limit", "h1"])
+    first = site.archives()[0]["run"]
+    taping.next_second()
+    site.run("backup", own=drives, tape_labels=["WEEK02"], args=["--limit", "h1"])
+    last = site.archives("WEEK02")[0]
+    done = site.run("tape_retire", rc=2, tape_label="WEEK02")
+    (why,) = taping.failures(done, "Retire the tape").values()
+    assert why == (
+        "tape1: nothing to record of tape WEEK02: set tape_reason to retire it, tape_found if it is there again, or "
+        "tape_location"
+    )
+    before = site.everything()
+    for args in (["--check"], []):
+        assert site.everything() == before
+        done = site.run("tape_retire", args=args, tape_label="WEEK02", tape_reason="water damage")
+        word = "would record" if args else "recorded"
+        assert f"{word} tape WEEK02: retired (water damage)\n" in done.stdout
+        assert "1 archive cannot be restored any more\n" in done.stdout
+    done = site.run("restore", rc=2, restore_host="h1", restore_to=str(site.top / "back"))
+    (why,) = taping.failures(done, "Restore").values()
+    assert why.startswith(
+        f"tape1: the archive of h1 of {last['time']} (run {last['run']}) was on tape WEEK02, and that "
+    )
+    assert why.endswith(f": restore that with restore_as_of={first}")
+    site.run("restore", restore_host="h1", restore_as_of=first, restore_to=str(site.top / "back"))
+    shutil.rmtree(site.top / "back")
+    listed = taping.table(site.run("tape_list"), "TAPE")
+    assert listed[2][-1].startswith("retired 20") and listed[2][-1].endswith(": water damage")
+    done = site.run("tape_retire", tape_label="WEEK02", tape_found=True)
+    assert "recorded tape WEEK02: there again" in done.stdout
+    for changed in (True, False):
+        done = site.run("tape_location", tape_label="WEEK02", tape_location="vault")
+        assert taping.result(done, "Record the location of the tape")["changed"] is changed
+    done = site.run("restore", rc=2, restore_host="h1", restore_to=str(site.top / "again"))
+    assert ", from tape WEEK02 (location: vault)" in done.stdout
+    (why,) = taping.failures(done, "Restore").values()
+    assert "tape WEEK02 (location: vault) is in no drive: " in why

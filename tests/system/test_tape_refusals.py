@@ -66,7 +66,8 @@ def test_what_has_nothing_to_do(site: Site) -> None:
     messages = [each.result["msg"] for each in done.outcomes if each.status == "failed"]
     assert messages == [
         "the role plumbing.socketpipe.tape needs an entry point, so that no tape is written by accident: set "
-        "tasks_from to one of backup, verify, restore, tape_label, tape_list, tape_inventory, tape_find",
+        "tasks_from to one of backup, verify, restore, tape_label, tape_retire, tape_location, tape_list, "
+        "tape_inventory, tape_find",
         "localhost has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a "
         "virtual tape",
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",

@@ -25,7 +25,7 @@ COLLECTION = "ansible_collections.plumbing.socketpipe.plugins"
 PREFIX = "plumbing.socketpipe."
 SPECS: dict[str, dict[str, dict[str, Any]]] = {
     f"tape_{name}": getattr(_tape_spec, name.upper())
-    for name in ("backup", "catalog", "finish", "info", "label", "plan", "restore", "verify")
+    for name in ("backup", "catalog", "finish", "info", "label", "mark", "plan", "restore", "verify")
 }
 COMPARED = ("type", "default", "choices", "elements", "required")
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict}

@@ -45,6 +45,7 @@ RECORD_OF = {
     "chain": "Chain",
     "verify": "Checked",
     "estimate": "Estimate",
+    "mark": "Marked",
     "extract": "Extracted",
 }
 WRONG: list[Any] = [None, -1, 1.5, True, "text", "\x1b[2J", [], [None], {}, {"a": None}, {"\x1b": 1}]
@@ -88,6 +89,7 @@ def test_the_answers_of_the_tape_host(tape_host: Callable[..., TapeHost]) -> Non
     check("plan", host.ok("plan", data=json.dumps(asked).encode()))
     check("info", host.ok("info"))
     check("find", host.ok("find", "--path", "*"))
+    check("mark", host.ok("mark", "--label", "A", "--location", "vault"))
     check("chain", host.ok("chain", "--host", "h1"))
     checked = host.ok("verify")
     assert checked["verified"]

@@ -93,12 +93,12 @@ def test_the_next_tapes(tape_host: Maker) -> None:
     written(host, "D", 2)
     told = host.ok("info", reuse="expired", accept_clock=True)
     assert told["wanted"] == [
-        {"label": "B", "state": "append"},
-        {"label": "C", "state": "empty"},
+        {"label": "B", "state": "append", "location": ""},
+        {"label": "C", "state": "empty", "location": ""},
     ], "an archive of the same run, host and set is still needed"
     host.edit("A", lambda tape: tape["archives"][0].update(run="R0"))
     told = host.ok("info", reuse="expired", accept_clock=True)
-    assert told["wanted"][2:] == [{"label": "A", "state": "expired"}] and told["next"] == "B"
+    assert told["wanted"][2:] == [{"label": "A", "state": "expired", "location": ""}] and told["next"] == "B"
     assert [each["label"] for each in host.ok("info")["wanted"]] == ["B", "C"], "scratch"
     assert [each["label"] for each in host.ok("info", labels=["C"])["wanted"]] == ["C"]
     assert host.ok("info", labels=["X*"])["next"] is None

@@ -34,6 +34,22 @@ if TYPE_CHECKING:
         verified: "Verified | None"
         keep_until: str
 
+    class Retired(TypedDict):
+        """Since when a tape counts no more, and why."""
+
+        time: str
+        reason: str
+
+    class Marked(TypedDict):
+        """The answer of mark: what a retired tape takes with it."""
+
+        label: str
+        changed: bool
+        archives: int  # that can no longer be restored
+        increments: int  # of these, those on other tapes
+        hosts: "list[str]"  # of which nothing else is left
+        warnings: "list[str]"
+
     class Tape(TypedDict):
         """One tape of the catalog."""
 
@@ -50,6 +66,8 @@ if TYPE_CHECKING:
         keep_until: "str | None"
         run: "str | None"  # the run that has reserved it
         last_of: NotRequired["list[str]"]  # hosts whose last good archive it has
+        retired: "Retired | None"
+        location: str  # "" if unknown
         expires: NotRequired["str | None"]  # with the increments that depend on it; None if it has no archive
 
     class Drive(TypedDict):
@@ -102,6 +120,7 @@ if TYPE_CHECKING:
 
         label: str
         state: str  # append, empty, expired or leased
+        location: str
 
     class Info(TypedDict, total=False):
         """The requested parts of tape_info."""
@@ -287,6 +306,7 @@ if TYPE_CHECKING:
     class Chain(TypedDict):
         archives: "list[ChainArchive]"
         tapes: "list[str]"
+        places: "dict[str, str]"  # where they lie, if that is known
         warnings: "list[str]"
 
     class Extracted(TypedDict):

@@ -62,6 +62,16 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "chain": ("chain.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, SOME_TAPE, SOME_HOST]),
+    "mark": (
+        "mark.mark",
+        [
+            ("--label", {"required": True}),
+            ("--reason", {"default": ""}),
+            ("--found", {"action": "store_true"}),
+            ("--location", {"default": ""}),
+            ("--dry", {"action": "store_true"}),
+        ],
+    ),
     "restored": (
         "restored.restored",
         [HOST, ("--kind", {"choices": ["restored"], "default": "restored"}), ("--failed", {"action": "store_true"})],

@@ -127,12 +127,12 @@ class Catalog:
         return list(self.merged)
 
     def good(self, host: str, name: str, until: "float | None" = None) -> "list[Archive]":
-        """The good archives of a host and set up to a time, oldest first."""
+        """The good archives of a host and set up to a time, oldest first, and those that were lost with their tapes."""
         return [
             archive
             for archive in self.archives(host)
             if archive["set"] == name
-            and archive["state"] == records.GOOD
+            and archive["state"] in (records.GOOD, records.LOST)
             and (until is None or parse_time(archive["time"]) <= until)
         ]
 
@@ -151,11 +151,11 @@ def by_host(archives: "list[Archive]") -> "dict[str, list[Archive]]":
 
 
 def machine_of(archives: "list[Archive]", host: str) -> "str | None":
-    """The machine-id of the last good archive of a host, in any set; None if unknown."""
+    """The machine-id of the last good archive of a host, in any set, even if it was lost; None if unknown."""
     known = [
         each.get("machine_id")
         for each in archives
-        if (each["host"], each["state"]) == (host, records.GOOD) and each.get("machine_id")
+        if each["host"] == host and each["state"] in (records.GOOD, records.LOST) and each.get("machine_id")
     ]
     return known[-1] if known else None
 
@@ -165,6 +165,18 @@ def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]"
     whose = (archive["host"], archive["set"])
     last = max([order_of(each)[0] for each in archives if (each["host"], each["set"]) == whose] or [""])
     return {"order": iso(parse_time(last) + 1)} if archive["time"] < last else {}
+
+
+def located(tape: "Tape | None", label: str) -> str:
+    """A tape, and where it lies if that is known, for a person who fetches it."""
+    place = tape.get("location") if tape else ""
+    return "%s (location: %s)" % (label, place) if place else label
+
+
+def why_retired(tape: "Tape") -> str:
+    """Such as: was retired 2026-11-26 (fire)."""
+    retired = tape.get("retired", records.NOT_RETIRED)
+    return "was retired %s (%s)" % (retired["time"][:10], retired["reason"])
 
 
 def new_tape(label: "dict[str, Any]", kind: str) -> "Tape":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def chain(good: "list[Archive]") -> "list[Archive]":
-    """The archives to restore, in order, for the state of the last one; each follows its base."""
+    """The archives to restore, in order, for the state of the last one; each follows its base, even if that is lost."""
     found: "list[Archive]" = []
     wanted = good[-1] if good else None
     by_run = {archive["run"]: archive for archive in good}
@@ -49,14 +49,24 @@ def base_of(archive: "Archive", others: "list[Archive]", by_run: "dict[str, Arch
 
 
 def complete(good: "list[Archive]") -> "list[Archive]":
-    """The archives of a host and set whose bases all exist, oldest first."""
+    """The archives of a host and set whose bases all exist, oldest first.
+
+    Of ``good``, some may be lost: an archive known only from its tape may be based on one of them, and then is not
+    complete.
+    """
     found: "list[Archive]" = []
     by_run: "dict[str, Archive]" = {}
+    without: "set[int]" = set()  # those that are lost, or whose base is
     for archive in good:
-        if archive["level"] == 0 or base_of(archive, found, by_run):
+        base = None if archive["level"] == 0 else base_of(archive, found, by_run)
+        if archive["level"] == 0 or base:
             found.append(archive)
-            by_run[archive["run"]] = archive
-    return found
+            if archive["state"] == records.LOST or id(base) in without:
+                without.add(id(archive))
+                by_run.setdefault(archive["run"], archive)
+            else:
+                by_run[archive["run"]] = archive
+    return [archive for archive in found if id(archive) not in without]
 
 
 def is_sound(archive: "Archive") -> bool:

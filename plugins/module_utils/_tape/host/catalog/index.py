@@ -57,10 +57,14 @@ class File:
             self.stamp = stamp_of(now)
 
     def archives(self, host: str = "") -> "list[records.Archive]":
-        """The archives of all hosts or of one, each with the name of its tape."""
+        """The archives of all hosts or of one, each with the name of its tape; those of a retired tape are lost."""
         found: "list[records.Archive]" = self.tape["archives"]
         own = [archive for archive in found if archive["kind"] == records.ARCHIVE and host in ("", archive["host"])]
-        return [{**archive, "tape": self.label} for archive in own]
+        with_tape: "list[records.Archive]" = [{**archive, "tape": self.label} for archive in own]
+        for archive in with_tape if "retired" in self.tape else ():
+            if archive["state"] != records.FAILED:
+                archive["state"] = records.LOST
+        return with_tape
 
     def damage(self, why: str) -> "Problem":
         return Problem(

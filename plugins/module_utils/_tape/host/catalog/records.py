@@ -4,7 +4,8 @@
 
 These files are read for years, and some come from tapes of others.  Format 1 contains no version.  Since format 2, each
 archive has ``host_time``, and its ``time`` is by the clock of the tape host.  Since format 3, an archive may have
-``filters``; a version that does not know them would take it for a plain archive of tar.
+``filters``, and a tape may be ``retired``; a version that does not know them would take it for a plain archive of tar,
+or count on it.
 """
 
 import functools
@@ -69,6 +70,12 @@ if TYPE_CHECKING:
         clear: NotRequired["dict[str, Any]"]  # bytes and sha256 before them
         unlisted: NotRequired[bool]  # it is encrypted, and has no list of files
 
+    class Retired(TypedDict):
+        """Since when a tape counts no more, and why."""
+
+        time: str
+        reason: str
+
     class Tape(TypedDict):
         """A catalog file."""
 
@@ -85,6 +92,8 @@ if TYPE_CHECKING:
         relabelling: NotRequired["dict[str, Any]"]
         lost: NotRequired["list[Archive]"]  # overwritten elsewhere
         medium: NotRequired[str]
+        retired: NotRequired[Retired]
+        location: NotRequired[str]  # where it lies when it is in no drive
 
 
 FORMAT = 3
@@ -93,6 +102,7 @@ WRITING = "writing"
 WRITTEN = "written"  # on the tape, but not yet reported by the host
 GOOD = "good"
 FAILED = "failed"
+LOST = "lost"  # in memory only: it is on a retired tape
 STATES = (WRITING, WRITTEN, GOOD, FAILED)
 # the kinds of a tape file
 ARCHIVE = "archive"
@@ -116,6 +126,8 @@ TAPE_MAY: "dict[str, set[type]]" = {
     "relabelling": {dict},
     "lost": {list},
     "medium": {str},
+    "retired": {dict},
+    "location": {str},
 }
 ARCHIVE_MUST: "dict[str, set[type]]" = {
     "kind": {str},
@@ -199,7 +211,7 @@ def from_1(tape: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def from_2(tape: "dict[str, Any]") -> "dict[str, Any]":
-    """Format 2 has no filters, so there is nothing to add."""
+    """Format 2 has no filters and no retired tapes, so there is nothing to add."""
     return tape
 
 
@@ -237,6 +249,7 @@ class Shape:
 
 
 MISSING = Missing()
+NOT_RETIRED: "Retired" = {"time": "", "reason": ""}
 TAPE_SHAPE, ARCHIVE_SHAPE = Shape(TAPE_MUST, TAPE_MAY), Shape(ARCHIVE_MUST, ARCHIVE_MAY)
 
 
@@ -248,8 +261,13 @@ def is_tape(value: "Any") -> bool:
         and value["block_size"] > 0
         and all(isinstance(each, str) for each in value.get("former", []))
         and isinstance(value.get("relabelling", {"id": ""}).get("id"), str)
+        and {"time": str, "reason": str}.items() <= kinds_of(value.get("retired", NOT_RETIRED)).items()
         and all(is_archive(each) for each in value["archives"] + value.get("lost", []))
     )
+
+
+def kinds_of(entry: "dict[str, Any]") -> "dict[str, type]":
+    return {name: type(value) for name, value in entry.items()}
 
 
 def is_archive(value: "Any") -> bool:

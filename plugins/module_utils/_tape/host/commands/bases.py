@@ -52,13 +52,15 @@ class Bases:
     def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "answers.HostPlanned":
         """Level, base and last figures; ``own``: the archives of the host and this set, oldest first."""
         settings = self.settings
-        good = [archive for archive in own if increments.is_sound(archive) and archive["run"] != self.run]
+        others = [archive for archive in own if archive["run"] != self.run]
+        good = [archive for archive in others if increments.is_sound(archive)]
+        with_lost = [archive for archive in others if increments.is_sound(archive) or archive["state"] == records.LOST]
         bases = [
             each
-            for each in increments.complete(good)
+            for each in increments.complete(with_lost)
             if self.keep is None or (each["run"], host, each["set"]) in self.keep
         ]
-        level, base = self.level_of(host, wish["level"], bases)
+        level, base = self.level_of(host, wish["level"], bases, lost_tapes(own))
         # the newest archive of each level, as possible bases of later ones
         newest = {archive["level"]: archive["run"] for archive in bases}
         last = next((archive for archive in reversed(good) if archive["level"] == level), None)
@@ -82,8 +84,10 @@ class Bases:
             entry["problem"] = what % (host, say_size(size))
         return entry
 
-    def level_of(self, host: str, level: int, bases: "list[Archive]") -> "tuple[int, Archive | None]":
-        """The level that is possible, and its base; raises Problem."""
+    def level_of(
+        self, host: str, level: int, bases: "list[Archive]", lost: "list[str]"
+    ) -> "tuple[int, Archive | None]":
+        """The level that is possible, and its base; ``lost``: retired tapes with its archives; raises Problem."""
         if not 0 <= level <= names.HIGHEST:
             raise Problem(
                 "tape_level of %s is %d" % (host, level),
@@ -92,9 +96,16 @@ class Bases:
             )
         base = next((archive for archive in reversed(bases) if archive["level"] < level), None)
         if level and base is None:
-            self.warnings.append("%s: level 0 instead of %d, because there is no archive to base it on" % (host, level))
+            why = "because there is no archive to base it on"
+            why += " without the retired %s" % ", ".join(lost) if lost else ""
+            self.warnings.append("%s: level 0 instead of %d, %s" % (host, level, why))
             level = 0
         return level, base if level else None
+
+
+def lost_tapes(own: "list[Archive]") -> "list[str]":
+    """The retired tapes that have archives of these."""
+    return sorted({archive["tape"] for archive in own if archive["state"] == records.LOST})
 
 
 def unreported(own: "list[Archive]", run: str) -> "set[str]":

@@ -5,6 +5,7 @@
 from ...common import filters
 from ...common.problem import NOT_FOUND, Problem
 from ...common.units import count, parse_time
+from ..catalog import catalog as catalogs
 from ..catalog import increments, records
 
 TYPE_CHECKING = False
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ... import answers
+    from ..catalog.catalog import Catalog
+    from ..catalog.records import Archive
     from ..session import Session
 
 KEYS = (
@@ -37,13 +40,13 @@ KEYS = (
 def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
     """The archives for restoring a host and set to a time, in order; raises Problem."""
     catalog = session.catalog
-    good = catalog.good(args.host, session.settings.set)
+    good = catalog.good(args.host, session.settings.set)  # and lost ones
     runs = [archive["run"] for archive in good]
     if args.as_of in runs:  # up to this run, whose archives are later than its name
         good = good[: len(runs) - runs[::-1].index(args.as_of)]
     elif args.as_of:
         good = catalog.good(args.host, session.settings.set, parse_time(args.as_of))
-    if not good:
+    if not any(archive["state"] == records.GOOD for archive in good):
         raise nothing_good(session, args)
     try:
         archives = increments.chain(good)
@@ -52,12 +55,37 @@ def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
     for each in archives:
         filters.check(each.get("filters", []), "the archive of %(host)s of run %(run)s on tape %(tape)s" % each)
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
+    if any(archive["state"] == records.LOST for archive in archives):
+        raise lost(catalog, archives, increments.complete(good))
     told: "list[Any]" = [{key: archive.get(key) for key in KEYS} for archive in archives]
     return {
         "archives": told,
         "tapes": tapes,
+        "places": places(catalog, tapes),
         "warnings": catalog.warnings(),
     }
+
+
+def places(catalog: "Catalog", tapes: "list[str]") -> "dict[str, str]":
+    """Where these tapes lie, of those for which that is known."""
+    found = [catalog.known(label, catalog.tape(label)) for label in tapes]
+    return {tape["label"]: tape["location"] for tape in found if tape.get("location")}
+
+
+def lost(catalog: "Catalog", archives: "list[Archive]", others: "list[Archive]") -> Problem:
+    """The problem that archives of a chain were on retired tapes, and the newest state that is left."""
+    gone = next(archive for archive in archives if archive["state"] == records.LOST)
+    last = archives[-1]
+    needs = "the archive of %s of %s (run %s)" % (last["host"], last["time"], last["run"])
+    needs += " was" if gone is last else " needs that of run %s, which was" % gone["run"]
+    tape = catalog.known(gone["tape"], catalog.tape(gone["tape"]))
+    what = "%s on tape %s, and that %s" % (needs, gone["tape"], catalogs.why_retired(tape))
+    if not others:
+        hint = "nothing else is left of this host; if the tape is there again, run tape_retire with tape_found"
+    else:
+        hint = "without it, the newest state is of %s: restore that with restore_as_of=%s"
+        hint %= (others[-1]["time"], others[-1]["run"])
+    return Problem(what, hint, kind=NOT_FOUND)
 
 
 def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
@@ -73,6 +101,9 @@ def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
         if (each["host"], each["set"], each["state"]) == whose and parse_time(each["time"]) <= until
     )
     hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "no host")]
+    gone = sorted({each["tape"] for each in archives if each["host"] == args.host and each["state"] == records.LOST})
+    if gone:
+        hints.append("its archives on the retired tapes %s count no more" % ", ".join(gone))
     if unsure:
         hints.append(
             "%s has %s to be verified first: run verify with tape_of_host=%s"

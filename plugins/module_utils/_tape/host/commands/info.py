@@ -85,7 +85,8 @@ def wanted(session: "Session") -> "list[answers.Wanted]":
     request = requests.WriteRequest(session)
     ranked = [(request.rate(tape), tape["label"]) for tape in session.catalog.tapes()]
     usable = sorted((rank, label) for (rank, reason), label in ranked if not reason)
-    return [{"label": label, "state": STATES[rank]} for rank, label in usable]
+    places = {tape["label"]: tape.get("location", "") for tape in session.catalog.tapes()}
+    return [{"label": label, "state": STATES[rank], "location": places[label]} for rank, label in usable]
 
 
 def runs(archives: "list[Archive]") -> "list[answers.Run]":
@@ -101,13 +102,14 @@ def summary(archives: "list[Archive]") -> "answers.Run":
     """One run, with its archives, oldest first."""
     good = [each for each in archives if each["state"] == records.GOOD]
     kept = {each["host"] for each in good}
+    lost = {each["host"] for each in archives if each["state"] == records.LOST}
     return {
         "run": archives[0]["run"],
         "set": archives[0]["set"],
         "time": archives[0]["time"],
         "good": len(kept),
         # a host that was retried with success has not failed
-        "failed": len({each["host"] for each in archives} - kept),
+        "failed": len({each["host"] for each in archives} - kept - lost),
         "bytes": sum(each["bytes"] or 0 for each in good),
         "tapes": list(dict.fromkeys(each["tape"] for each in archives)),
         "keep_until": iso(max(each["keep_until"] for each in good)) if good else None,

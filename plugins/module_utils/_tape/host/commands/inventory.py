@@ -85,14 +85,19 @@ def summary(catalog: "Catalog", tape: "records.Tape", keep: "set[tuple[str, str,
         "label": tape["label"],
         "barcode": tape["barcode"],
         "archives": len(own),
-        "good": states.count(records.GOOD),
+        "good": 0 if "retired" in tape else states.count(records.GOOD),
         "failed": states.count(records.FAILED),
         "bytes": catalogs.used(tape),
         "full": tape["full"],
         # archives in a damaged file may be based on it
-        "expired": keep is not None and not catalog.damaged and increments.is_expired(tape, keep),
+        "expired": keep is not None
+        and not catalog.damaged
+        and "retired" not in tape
+        and increments.is_expired(tape, keep),
         "first": own[0]["time"] if own else None,
         "last": own[-1]["time"] if own else None,
         "keep_until": iso(max(archive["keep_until"] for archive in own)) if own else None,
         "run": lease["run"] if lease else None,
+        "retired": tape.get("retired"),
+        "location": tape.get("location", ""),
     }

@@ -7,6 +7,7 @@ import os
 from ...common import filters, names
 from ...common.problem import CONFIRM, Problem
 from ...common.units import count, some
+from ..catalog import catalog as catalogs
 from ..catalog import clock, increments, records
 from ..drives import label as labels
 from ..reserve import mount, volume
@@ -110,6 +111,7 @@ def content(held: "Reservation", block: bytes, tape: "records.Tape | None", more
     text = "%s of tape %s" % (count(own, "archive"), tape["label"])
     if more:
         return text + "; but " + more
+    text += ", which %s" % catalogs.why_retired(tape) if "retired" in tape else ""
     text += not_expired(tape, held.catalog.archives())
     if held.catalog.damaged:
         text += "; archives in unreadable files may be based on them (%s)" % "; ".join(held.catalog.warnings())

@@ -55,6 +55,8 @@ class WriteRequest:
     def rate(self, tape: "Tape") -> "tuple[int, str]":
         """The same for a tape in the catalog, in a drive or not."""
         settings = self.settings
+        if "retired" in tape:
+            return UNFIT, catalogs.why_retired(tape)
         if not any(fnmatch.fnmatchcase(tape["label"], pattern) for pattern in settings.labels):
             return UNFIT, "is not one of tape_labels (%s)" % ", ".join(settings.labels)
         lease = leases.read(self.catalog, tape["label"])
@@ -77,7 +79,9 @@ class WriteRequest:
 
     def expired(self, tape: "Tape") -> bool:
         """Whether a job may reuse this tape."""
-        if self.settings.reuse != "expired" or self.damaged:  # archives in a damaged file may be based on it
+        if (
+            self.settings.reuse != "expired" or "retired" in tape or self.damaged
+        ):  # archives in a damaged file may be based on it
             return False
         if self.doubt:  # nor that it is past its retention
             return False

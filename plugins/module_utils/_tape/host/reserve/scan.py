@@ -9,6 +9,7 @@ import time
 from ...common import files
 from ...common.problem import ABSENT, BUSY, CONFIRM, LOADING, NO_TAPE, SETTINGS, Problem
 from ...common.units import say_duration, some
+from ..catalog import catalog as catalogs
 from . import leases, mount, requests
 from . import reservation as reservations
 
@@ -71,9 +72,9 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
         text = "; ".join(list(reasons.values()) + ([] if busy else suggestion(session, request)))
         limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
         if time.monotonic() >= began + limit:
-            raise too_late(limit, request, text, busy)
+            raise too_late(session, limit, request, text, busy)
         if text != said:
-            wanted = "tape " + request.label if request.label else "a drive" if busy else "a tape"
+            wanted = "tape " + named(session, request.label) if request.label else "a drive" if busy else "a tape"
             sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
             sys.stderr.flush()
             said = text
@@ -87,15 +88,19 @@ def suggestion(session: "Session", request: "Request") -> "list[str]":
     if request.label:
         return []
     labels = [tape["label"] for tape in session.catalog.tapes() if not request.rate(tape)[1]]
-    labels = [label for label in labels if label not in request.refused]
+    labels = [named(session, label) for label in labels if label not in request.refused]
     return ["writable tapes: " + some(labels)] if labels else []
 
 
-def too_late(limit: float, request: "Request", text: str, busy: str) -> Problem:
+def named(session: "Session", label: str) -> str:
+    return catalogs.located(session.catalog.tape(label), label)
+
+
+def too_late(session: "Session", limit: float, request: "Request", text: str, busy: str) -> Problem:
     """The problem after waiting in vain."""
     within = " within %s" % say_duration(limit) if limit else ""
     if request.label:
-        return Problem("tape %s is in no drive%s" % (request.label, within), text, kind=ABSENT)
+        return Problem("tape %s is in no drive%s" % (named(session, request.label), within), text, kind=ABSENT)
     if busy:
         return Problem("no drive became free" + within, text, kind=BUSY)
     kind = CONFIRM if request.withheld else NO_TAPE
