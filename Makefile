@@ -25,7 +25,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compi
 FIRST  := system tape sanity tls recipes unit integration molecule edges
 SECOND := hit nox galaxy docs ee lint release-check
 
-.PHONY: help demo socketpipe test quick units faults mutants bench clean matrix core address changelog release $(FIRST) $(SECOND)
+.PHONY: help demo socketpipe test quick units faults mutants bench clean matrix core address pictures changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -78,6 +78,9 @@ nox: $(VENVS)/nox/made $(TREE)   ## what the ecosystem checks: documentation, li
 
 galaxy:   ## the tarball: what is in it, and that it works where it is installed
 	@$(NICE) $(PYTHON) -m tests.workshop.galaxy
+
+pictures:   ## the SVG pictures of the documentation, from tests/workshop/pictures.py
+	$(PYTHON) -m tests.workshop.pictures
 
 docs: $(VENVS)/docs/made $(TREE)   ## build the documentation as a site: .build/docs/build/html/index.html
 	@$(NICE) $(PYTHON) -m tests.workshop.docs $(VENVS)/docs

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.workshop import address, cores, tree
+from tests.workshop import address, cores, pictures, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
@@ -132,6 +132,15 @@ def test_the_workflow_calls_make_with_every_core() -> None:
             assert target and (f"\n{target[1]}:" in makefile)
         else:
             assert step["uses"].startswith("actions/checkout@")
+
+
+def test_the_pictures_are_those_that_make_pictures_writes() -> None:
+    there = {path.stem: path.read_text(encoding="utf-8") for path in pictures.FOLDER.glob("*.svg")}
+    assert there == pictures.PICTURES
+    pages = "".join(
+        path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/docsite/rst/*.rst")]
+    )
+    assert [name for name in there if f"pictures/{name}.svg" not in pages] == []
 
 
 # -- the public address

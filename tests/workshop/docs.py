@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -26,6 +27,16 @@ def pages() -> list[str]:
     return [f"{page}.html" for page in ["index", *sorted(modules), *sorted(roles), *sorted(guides)]]
 
 
+def copy_pictures(script: Path) -> None:
+    """antsibull-docs copies only text: between its run and that of Sphinx the pictures follow."""
+    text = script.read_text(encoding="utf-8")
+    before, sphinx, after = text.partition("sphinx-build ")
+    if not sphinx:
+        raise Wrong(f"{script.name} does not call sphinx-build")
+    pictures = shlex.quote(str(ROOT / "docs" / "docsite" / "rst" / "pictures"))
+    script.write_text(f"{before}cp -r {pictures} rst/docsite/\n{sphinx}{after}", encoding="utf-8")
+
+
 def build(path: str) -> list[str]:
     """Returns what is wrong with the site."""
     shutil.rmtree(SITE, ignore_errors=True)
@@ -36,6 +47,7 @@ def build(path: str) -> list[str]:
     run(["antsibull-docs", "sphinx-init", *kind, *look, "--dest-dir", SITE, NAME], PATH=path)
     with open(SITE / "conf.py", "a", encoding="utf-8") as settings:
         settings.write("\nintersphinx_mapping = {}  # would be fetched\n")
+    copy_pictures(SITE / "build.sh")
     said = run(["./build.sh"], SITE, PATH=path)
     (SITE / "build.log").write_text(said, encoding="utf-8")
     warnings = [line for line in said.splitlines() if re.search("WARNING|ERROR", line) and not THEIRS.search(line)]

@@ -4,7 +4,7 @@
 
 Each ansible-core runs the tests of tests/system that depend on it; the target Pythons run the engine's own tests and
 one real task each. What is not on this machine is named as skipped. A table is printed at the end, and with --write
-written into README.md.
+written into docs/versions.md.
 """
 
 from __future__ import annotations
