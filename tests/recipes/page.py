@@ -50,3 +50,23 @@ def sections(guide: str) -> dict[str, str]:
 def same(message: str) -> str:
     """A message on one line, with its numbers and digests replaced."""
     return re.sub(r"\b[0-9a-f]{64}\b|\d+(\.\d+)?", "N", " ".join(message.split()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A section of README.md."""
+
+    text: str
+
+    def blocks(self, kind: str) -> list[str]:
+        return re.findall(rf"^```{kind}\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+
+    def typed(self) -> list[tuple[str, str]]:
+        """Each command, and what is shown after it."""
+        found = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(self.blocks("console")), re.MULTILINE)
+        return [(command, shown) for command, shown in found]
+
+
+def readme(title: str) -> Section:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return Section(text.partition(f"\n## {title}\n")[2].partition("\n## ")[0])

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.hosts import Fleet, Host
 from tests.system.traces import leaves_nothing
 
-from .page import recipe, same
+from .page import readme, recipe, same
 from .site import PATIENCE, Site, missing, slowly, wait_until
 
 PAGE = recipe("PostgreSQL")
@@ -141,6 +142,14 @@ def test_over_ssh_the_half_is_committed(site: Site) -> None:
     assert shell.wait(PATIENCE) == 0
     customers, orders = contents(site)
     assert customers == "customers 1000" and 0 < int(orders.removeprefix("orders ")) < ROWS
+
+
+def test_the_first_screen_has_the_play_the_command_and_the_message_that_are_tested_here() -> None:
+    page = readme("Why not ssh?")
+    [play], [message] = page.blocks("yaml"), page.blocks("text")
+    (command, _shown), (status, zero) = page.typed()
+    assert yaml.safe_load(play) == [SQL] and same(message) == SQL_KILLED
+    assert (command, status, zero) == (PAGE.commands[0], "echo $?", "0\n")
 
 
 def test_a_dump_that_is_not_stored_leaves_the_last_one(site: Site) -> None:

@@ -134,6 +134,24 @@ def test_the_workflow_calls_make_with_every_core() -> None:
             assert step["uses"].startswith("actions/checkout@")
 
 
+def test_each_guide_is_in_one_section_of_the_site() -> None:
+    listed = [name for section in settings("docs/docsite/extra-docs.yml")["sections"] for name in section["toctree"]]
+    assert sorted(listed) == sorted(path.stem for path in ROOT.glob("docs/docsite/rst/*.rst"))
+
+
+def test_the_options_at_a_glance_are_those_of_the_modules() -> None:
+    """Each option is in its table; the rest of a row is for people."""
+    text = (ROOT / "docs/docsite/rst/options.rst").read_text(encoding="utf-8")
+    pipe, pipeline = (part.partition("list-table::")[2] for part in text.partition("\npipeline\n")[::2])
+    rows = {name for cell in re.findall(r"^   \* - (``.*)$", pipe, re.M) for name in re.findall(r"``(\w+)``", cell)}
+    assert rows == set(block(PLUGINS / "modules/pipe.py", "DOCUMENTATION")["options"])
+    stage = block(PLUGINS / "modules/pipeline.py", "DOCUMENTATION")["options"]["stages"]["description"]
+    named = [
+        name for cell in re.findall(r"^   \* - (``.*)$", pipeline, re.M) for name in re.findall(r"``(\w+)``", cell)
+    ]
+    assert named and [name for name in named if f"C({name})" not in " ".join(stage)] == []
+
+
 def test_the_pictures_are_those_that_make_pictures_writes() -> None:
     there = {path.stem: path.read_text(encoding="utf-8") for path in pictures.FOLDER.glob("*.svg")}
     assert there == pictures.PICTURES

@@ -170,8 +170,8 @@ PICTURES: dict[str, str] = {
         82,
     ),
     "processes": svg(
-        "The action plugin on the controller sends program, plan and secrets to an end on each host, and gets one report "
-        "from each. The ends shake hands, then the commands have the connection.",
+        "The action plugin on the controller sends program, plan and secrets to an end on each host, and gets one "
+        "report from each. The ends shake hands, then the commands have the connection.",
         [
             Box(195, 10, "controller", "action plugin of the task", 250),
             Arrow(240, 68, 120, 150, "control"),
