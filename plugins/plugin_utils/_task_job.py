@@ -82,10 +82,11 @@ def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str]) -> Any:
     if verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]:
         raise AnsibleConnectionFailure(outcomes[plan.home]["error"])
     result = concluded(plan, names, verdict, time.monotonic() - began)
-    if any(outcome.get("lost") for outcome in outcomes.values()):
+    # after a lost login the end may have detached, also if Ansible has logged in again
+    if any(outcome["lost"] or (outcome["report"] or {}).get("detached") for outcome in outcomes.values()):
         for launch in run.launches.values():
             if isinstance(launch, ExecLaunch):
-                launch.end_there()  # after a lost login: it may have detached
+                launch.end_there()
         result["msg"] += MAY_RUN % plan.run
     return result
 

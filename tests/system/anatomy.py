@@ -141,6 +141,48 @@ class Anatomy:
         return {"end": {**self.guards, **self.ends}, "guard": self.guards, "login": self.logins}[what][end]
 
 
+class AnatomyOfJob(Anatomy):
+    """The same of a run that has left its logins: what keeps the job at home, "remote", is around guard and end."""
+
+    def __init__(self, everything: list[Proc], run: str) -> None:
+        super().__init__(everything, run)
+        self.keepers: dict[str, Proc] = {}
+        for end in list(self.guards):
+            own = [proc for proc in everything if proc.label == f"{run}:{end}" and proc.is_python]
+            chain = chained([proc for proc in own if proc.name not in RELAYS and has_left(proc)])
+            if not chain:
+                continue
+            self.ends.pop(end, None)
+            if end == "remote":
+                self.keepers[end] = chain.pop(0)
+            if chain:
+                self.guards[end] = chain[0]
+                self.ends[end] = chain[min(1, len(chain) - 1)]
+
+    def part(self, name: str) -> Proc:
+        end, _space, what = name.partition(" ")
+        return self.keepers[end] if what == "keeper" else super().part(name)
+
+
+def has_left(proc: Proc) -> bool:
+    """Whether a process of an end has left its login."""
+    try:
+        return os.readlink(f"/proc/{proc.pid}/fd/1") == os.devnull
+    except OSError:
+        return False
+
+
+def chained(found: list[Proc]) -> list[Proc]:
+    """A process, its child, and so on."""
+    chain: list[Proc] = []
+    for _each in found:
+        parents = {proc.pid for proc in found} if not chain else set()
+        above = chain[-1].pid if chain else None
+        below = [proc for proc in found if (proc.ppid == above if chain else proc.ppid not in parents)]
+        chain += below[:1]
+    return chain
+
+
 class AnatomyOfCommand(Anatomy):
     """The same of one run of the command: "remote" is its far side, "peer" this one, whose end is a fork of it."""
 

@@ -119,8 +119,8 @@ class Done:
 class Started:
     """ansible-playbook, running on the controller."""
 
-    def __init__(self, process: HostProcess, record: Path) -> None:
-        self.process, self.record = process, record
+    def __init__(self, process: HostProcess, play: Path, record: Path) -> None:
+        self.process, self.play, self.record = process, play, record
         self.began = time.monotonic()
         self.lines: list[tuple[float, str]] = []
         self.errors: list[str] = []
@@ -271,7 +271,7 @@ def start(
         stderr=subprocess.PIPE,
         bufsize=1,
     )
-    return Started(process, record)
+    return Started(process, path, record)
 
 
 def run(

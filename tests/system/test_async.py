@@ -168,6 +168,25 @@ def test_both_processes_of_the_other_end_are_killed(jobs: Jobs, encryption: str)
     assert result["failed"] and result["cause"]["host"] == "h2" and "control connection" in result["msg"]
 
 
+# which processes of home are killed at once, and what the one that is left says
+TOGETHER = {
+    "all but the guard": ((0, 2), "on h1: the process that keeps the job was killed"),
+    "all but what keeps the job": ((1, 2), "on h1: its end was lost: it ended without a report"),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_who_is_left_writes_the_result(jobs: Jobs, name: str) -> None:
+    which, msg = TOGETHER[name]
+    job = jobs.start()
+    found = jobs.processes(job, "remote")
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for each in which:
+            os.kill(found[each], number)
+    result = jobs.result(job)
+    assert (result["cause"]["kind"], result["cause"]["host"], result["msg"][: len(msg)]) == ("end", "h1", msg)
+
+
 # options of the task; and what its result is
 NOT_STARTED: dict[str, tuple[dict[str, Any], str, str]] = {
     "no such command": ({"remote": "not-there"}, "failed", "remote on h1: there is no 'not-there' in PATH "),
@@ -236,7 +255,8 @@ def test_a_job_is_cancelled(jobs: Jobs) -> None:
     )
     assert (first["changed"], first["msg"]) == (True, f"the job {job} on h1 was stopped")
     result = jobs.state(job)
-    assert result["failed"] and result["cause"]["host"] == "h1" and "SIGTERM" in result["msg"]
+    assert result["failed"] and (result["cause"]["kind"], result["cause"]["host"]) == ("stopped", "h1")
+    assert result["msg"].startswith("on h1: the job was stopped by SIGTERM")
     assert (second["changed"], second["msg"]) == (False, f"the job {job} on h1 has ended before")
     assert other["msg"].startswith(f"there is no job {'ab' * 16} on h1: is it another host")
     assert wrong["msg"].startswith("cancel: '../x' is no ansible_job_id of a run")

@@ -309,8 +309,19 @@ def test_a_login_that_is_lost_before_the_start_ends_the_run(launch: Launch, tmp_
     plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
     ends = launch(plan, changes=[change]).wait()
     assert ends.report("a")["refused"] == {"kind": "not detached", "end": "b"}
+    assert ends.cause()["msg"] == ("host-b: its end did not leave its login, which may be lost, so nothing was started")
     result = finish(plan, tmp_path)
     assert result["failed"] and result["cause"]["host"] == "host-a" and not (tmp_path / "began").exists()
+
+
+def test_cancel_blames_nobody(launch: Launch, tmp_path: Path) -> None:
+    """What keeps the job is told first, and it stops the ends; else their host would be the one that has failed."""
+    plan = detached(tmp_path, "b", ("a", sh("input", "sleep 600")), ("b", stage("output", ["cat"])))
+    launch(plan).wait()
+    answer = job_module.cancel({"directory": str(tmp_path / "jobs"), "run": plan.run})
+    assert answer["found"] and not answer["left"]
+    result = finish(plan, tmp_path)
+    assert (result["cause"]["kind"], result["msg"]) == ("stopped", "on host-b: the job was stopped by SIGTERM")
 
 
 def test_the_time_limit(launch: Launch, tmp_path: Path) -> None:

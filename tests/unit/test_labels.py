@@ -163,11 +163,17 @@ def test_nobody_is_found_in_the_proc_of_another_pid_namespace() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "inner"),
-    [({}, []), ({5: 1}, [5]), ({5: 1, 6: 5, 7: 6}, [7]), ({5: 1, 6: 5, 8: 1}, [6, 8]), ({6: 1}, [6])],
+    ("found", "inner", "outer"),
+    [
+        ({}, [], []),
+        ({5: 1}, [5], [5]),
+        ({5: 1, 6: 5, 7: 6}, [7], [5]),
+        ({5: 1, 6: 5, 8: 1}, [6, 8], [5, 8]),
+        ({6: 1}, [6], [6]),
+    ],
 )
-def test_innermost(found: dict[int, int], inner: list[int]) -> None:
-    assert labels.innermost(found) == inner
+def test_innermost_and_outermost(found: dict[int, int], inner: list[int], outer: list[int]) -> None:
+    assert labels.innermost(found) == inner and labels.outermost(found) == outer
 
 
 def test_patience_is_longer_than_what_is_waited_for() -> None:

@@ -13,7 +13,7 @@ import time
 from .kernel import FIN, HANGUP, become_subreaper, events, signal_name
 from .lean import signal, socket
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups, listed
-from .watch import SIGNALS, catch
+from .watch import SIGNALS, Cancelled, catch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
             link.sock.close()
     said = attend(end, ours, guarded, watch, patience.stop)
     if said != DONE:
-        watch.say(clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone))
-        watch.finish()
+        report = clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone)
+        try:
+            watch.say(report)
+            watch.finish()
+        except Cancelled:
+            pass  # nobody reads it any more; but this process may still have to write the result of a job
     else:
         os.waitpid(end, 0)
     return None

@@ -35,13 +35,16 @@ def refused(verdict: "Verdict") -> "Cause | None":
     found = [(end, report) for end, report in verdict.reports.items() if "refused" in report]
     for end, report in sorted(found, key=lambda item: item[1]["refused"]["kind"] == "not detached"):
         if "refused" in report:
-            where = verdict.hosts[end]
+            refusal = report["refused"]
+            where = host = verdict.hosts[end]
             if report.get("stage"):
                 where = "%s on %s" % (report["stage"], where)
+            if refusal["kind"] == "not detached":  # the other end is to blame, even if it has nothing to say about it
+                host = verdict.hosts.get(refusal["end"], host)
             cause: "Cause" = {
                 "kind": "refused",
-                "host": verdict.hosts[end],
-                "msg": "%s: %s" % (where, sentences.refusal(with_host(report["refused"], verdict.hosts))),
+                "host": host,
+                "msg": "%s: %s" % (where, sentences.refusal(with_host(refusal, verdict.hosts))),
             }
             if report.get("stage"):
                 cause["stage"] = report["stage"]

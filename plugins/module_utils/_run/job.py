@@ -12,7 +12,7 @@ import re
 import sys
 
 from .._end.wire import MARK, to_json
-from .labels import end_all, labelled
+from .labels import end_all, labelled, outermost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def cancel(told: "JobTask") -> "JobAnswer":
     file = JobFile(told["directory"], told["run"])
     label = "socketpipe:%s" % told["run"]
     found = len(labelled([label]))
-    end_all([label])
+    end_all([label], outermost)  # the process that keeps the job: if only an end is stopped, its host is blamed
     left = len(labelled([label]))
     return {"path": file.path, "exists": os.path.exists(file.path), "found": found, "left": left}
 

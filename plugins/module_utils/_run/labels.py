@@ -14,7 +14,7 @@ from .._end.processes import RELAYS, descendants, kill, pids, proc_is_ours, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Callable, Iterable
 
     from .records import Labels
 
@@ -62,6 +62,11 @@ def innermost(found: "dict[int, int]") -> "list[int]":
     return [pid for pid in found if pid not in found.values()]
 
 
+def outermost(found: "dict[int, int]") -> "list[int]":
+    """The processes that are no child of another of them."""
+    return [pid for pid, parent in found.items() if parent not in found]
+
+
 class Ending:
     """Stops the processes of an end, first with SIGTERM, then with SIGKILL."""
 
@@ -88,12 +93,12 @@ class Ending:
         return len(meant), refused
 
 
-def end_all(labels: "Iterable[str]") -> None:
-    """Repeat until none is left, or only processes that we may not signal."""
+def end_all(labels: "Iterable[str]", ask: "Callable[[dict[int, int]], list[int]]" = innermost) -> None:
+    """Repeat until none is left, or only processes that we may not signal; ``ask``: selects those that get SIGTERM."""
     ending, began = Ending(), time.monotonic()
     while time.monotonic() < began + OVER:
         found = labelled(labels)
-        meant, refused = ending.press(found, time.monotonic() - began)
+        meant, refused = ending.press(found, time.monotonic() - began, ask(found))
         if not found or meant == len(refused) > 0:
             return
         time.sleep(BEAT)
