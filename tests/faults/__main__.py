@@ -1,11 +1,12 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [--command | --transfer | --pipeline] [--encrypted] [--seed S] [--runs N] [--lanes L]
-                          [--only NUMBER | --fault WORD ...]
+"""python -m tests.faults [--command | --transfer | --pipeline | --async] [--encrypted]
+                          [--seed S] [--runs N] [--lanes L] [--only NUMBER | --fault WORD ...]
 
 Runs that many tasks of pipe, transfer or pipeline, or command lines of socketpipe, with a fault each, and prints what
-each came to, by fault and moment. What has been run with this seed is kept in .build/faults and is not run again;
---only repeats the batch of one run, and --fault WORD takes only runs whose fault has that word in its name.
+each came to, by fault and moment; --async: tasks of pipe that outlive their controller. What has been run with this
+seed is kept in .build/faults and is not run again; --only repeats the batch of one run, and --fault WORD takes only
+runs whose fault has that word in its name.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from tests.hosts import requirements
 
-from .draw import COMMAND, PIPELINE, TASK, TRANSFER, Kind, batches, chosen, draw
+from .draw import COMMAND, JOB, PIPELINE, TASK, TRANSFER, Kind, batches, chosen, draw
 from .lanes import Lines, perform
 
 KEPT = Path(__file__).resolve().parents[2] / ".build" / "faults"
@@ -36,16 +37,15 @@ def table(lines: Lines, kind: Kind) -> str:
         cells[line["fault"], line["moment"]][line["verdict"]] += 1
         bad[line["fault"]] += bool(line["problems"])
     rows = [["fault", *kind.moments, "bad"], ["---"] * (len(kind.moments) + 2)]
-    for fault in (*kind.each, *kind.groups, *kind.relays):
-        row = [", ".join(f"{n} {word}" for word, n in sorted(cells[fault.name, m].items())) for m in kind.moments]
-        rows.append([fault.name, *row, str(bad[fault.name])])
+    for fault in dict.fromkeys(each.name for each in (*kind.each, *kind.groups, *kind.relays)):
+        row = [", ".join(f"{n} {word}" for word, n in sorted(cells[fault, m].items())) for m in kind.moments]
+        rows.append([fault, *row, str(bad[fault])])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def kind_of(arguments: argparse.Namespace) -> Kind:
-    return (
-        COMMAND if arguments.command else TRANSFER if arguments.transfer else PIPELINE if arguments.pipeline else TASK
-    )
+    given = [arguments.detached, arguments.command, arguments.transfer, arguments.pipeline, True]
+    return (JOB, COMMAND, TRANSFER, PIPELINE, TASK)[given.index(True)]
 
 
 def main() -> int:
@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--command", action="store_true", help="the command socketpipe instead of tasks")
     parser.add_argument("--transfer", action="store_true", help="tasks of transfer instead of pipe")
     parser.add_argument("--pipeline", action="store_true", help="tasks of pipeline")
+    parser.add_argument("--async", action="store_true", dest="detached", help="tasks of pipe with async")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--lanes", type=int, default=(os.cpu_count() or 2))

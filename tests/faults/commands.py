@@ -71,6 +71,9 @@ POINTS: dict[str, list[Any]] = {
     "made": ["call", "Barrier.step"],
     "ready": ["return", "Gate.say"],
     "go": ["call", "Gate.say", -1, 2],
+    "connected": ["call", "detach"],
+    "kept": ["return", "Home.prepare"],
+    "told": ["call", "leave"],
 }
 WITHOUT_PTRACE = "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "
 OTHER_USER = "setpriv --reuid=1 --regid=1 --clear-groups "

@@ -25,6 +25,7 @@ from .catalogue import (
     RELAYS_OF_COMMAND,
     Fault,
 )
+from .job_faults import EACH_OF_JOB, GROUPS_OF_JOB, OF_JOB
 
 SHAPES = ("push", "pull", "through", "beside")
 HONEST = ("cat", "dd", "gzip", "zstd", "mbuffer", "tar")  # end with an error when a read does
@@ -54,6 +55,8 @@ class Kind:
 
 
 TASK = Kind("task", EACH, GROUPS, OF_RELAYS, 20, 10, SHAPES, ("localhost", "h2"))
+# tasks with async
+JOB = Kind("async", EACH_OF_JOB, GROUPS_OF_JOB, [], 16, 8, SHAPES, ("localhost", "h2"), SINKS, OF_JOB)
 # its remote command is one
 COMMAND = Kind(
     "command", EACH_OF_COMMAND, GROUPS_OF_COMMAND, RELAYS_OF_COMMAND, 20, 4, SHAPES[:3], ("", "-b", "--listen=remote")
@@ -122,6 +125,11 @@ class Run:
         return self.kind == "command"
 
     @property
+    def hits_all(self) -> bool:
+        """Whether its fault hits all runs of its batch at once."""
+        return self.fault.name in TOGETHER
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """Of a chain, as the inventory names them; localhost, and others that are this run's only."""
         return tuple(
@@ -145,6 +153,9 @@ class Run:
             "through": {"source": "input", "middle": "remote", "sink": "output"},
             "beside": {"source": "input", "middle": "remote[0]", "sink": "remote[1]"},
         }[self.shape]
+
+
+TOGETHER = {fault.name for fault in (*GROUPS, *GROUPS_OF_JOB)}
 
 
 def pairs(faults: list[Fault]) -> list[tuple[Fault, str]]:
@@ -192,12 +203,13 @@ def draw(seed: int, number: int, kind: Kind = TASK) -> Run:
         shape = "fork"
     if fault.name == "hidden holds":
         shape = "pull"  # the source must be where there is another Python
+    peer = chance.choice(kind.peers)
     return Run(
         number=number,
         fault=fault,
         moment=moment,
         shape=shape,
-        peer=chance.choice(kind.peers),
+        peer="h2" if fault.name.startswith("peer ") else peer,
         sink=chance.choice(kind.sinks),
         part=chance.uniform(0.05, 0.95),
         delay=chance.uniform(0, 0.06),

@@ -15,10 +15,11 @@ from typing import Any
 from tests.hosts import Fleet, HostSpec
 from tests.system import playbook, program
 
-from . import chains, moves, transfers
+from . import chains, jobs, moves, transfers
 from .chains import Chains
 from .commands import FULL, payload
 from .draw import Run
+from .jobs import Jobs
 from .judge import Judged, judge
 from .machine import Batch
 from .tasks import Tasks
@@ -58,8 +59,8 @@ class Lane:
             commands.remove()
         for name in HOSTS:
             self.fleet[name].run(["sh", "-c", f"rm -f {FULL}/*"])
-        if runs[0].fault.name == "reboot":
-            self.mount("h1")
+        if runs[0].fault.name.endswith("reboot"):
+            self.mount("h2" if runs[0].fault.name.startswith("peer ") else "h1")
         lines = [each.as_dict() for each in judged]
         if unexplained:
             lines[0]["problems"] += [f"left behind by some run: {trace[:300]}" for trace in unexplained]
@@ -74,6 +75,10 @@ class Lane:
             through = Chains(self.fleet, runs, self.work, self.env)
             through.perform()
             return through, [chains.judge(through, name) for name in through.runs]
+        if runs[0].kind == "async":
+            detached = Jobs(self.fleet, runs, self.work, self.env)
+            detached.perform()
+            return detached, [jobs.judge(detached, name) for name in detached.runs]
         batch: Batch
         if runs[0].command:
             batch = Typed(self.fleet, runs, self.work, self.program)

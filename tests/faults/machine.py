@@ -16,7 +16,7 @@ from tests.system import anatomy
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.traces import Traces
 
-from .catalogue import GROUPS, RELAYS, RUNNING, STAGES, Fault
+from .catalogue import RELAYS, RUNNING, STAGES, Fault
 from .commands import FULL, Commands
 from .draw import Run
 
@@ -42,7 +42,7 @@ class Batch(abc.ABC):
         self.fleet = fleet
         self.runs = {run.name: run for run in runs}
         self.commands = {run.name: self.commands_of(run, work) for run in runs}
-        self.together = runs[0].fault.name in {fault.name for fault in GROUPS}
+        self.together = runs[0].hits_all
         # by what happens without our help
         self.struck = {run.name for run in runs if not run.fault.victim and not self.together}
         self.ids: dict[str, str] = {}  # of the runs that were seen, as the ends' labels have them
@@ -200,7 +200,8 @@ class Batch(abc.ABC):
         anatomy.send(proc, run.fault.number)
 
     def strike_together(self) -> None:
-        fault, h1 = self.runs[next(iter(self.runs))].fault, self.fleet["h1"]
+        fault = self.runs[next(iter(self.runs))].fault
+        h1 = self.fleet["h1"]
         for commands in self.commands.values():
             if commands.release:
                 commands.file(commands.release).touch()
@@ -211,8 +212,8 @@ class Batch(abc.ABC):
             self.hit_controllers(fault)
         elif fault.name.startswith("link"):
             h1.link(False)
-        elif fault.name == "reboot":
-            h1.power_off(silent=False)
+        elif fault.name.endswith("reboot"):
+            self.fleet["h2" if fault.name.startswith("peer ") else "h1"].power_off(silent=False)
         elif fault.name == "reset":
             h1.block("in", "reject", established=True)
         else:
@@ -269,8 +270,8 @@ class Batch(abc.ABC):
     def repair(self) -> None:
         """The hosts as they were, for the next batch; what was left is ended."""
         h1 = self.fleet["h1"]
-        if not h1.is_on:
-            h1.power_on()
+        for host in self.fleet:
+            host.power_on()
         h1.link(True)
         h1.unblock()
         runs = set(self.ids.values())

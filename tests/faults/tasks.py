@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from tests.hosts import Fleet
@@ -97,12 +97,14 @@ class Tasks(Batch):
         else:
             self.started.kill(fault.number, group=fault.name == "interrupt")
 
-    def end_workers(self, number: int) -> None:
-        """Ansible cannot always go on without them: one may have held the lock of the queue of results."""
+    def workers(self) -> Collection[Proc]:
         everything = self.everything()
         runs = [self.anatomy(name, everything) for name in self.ids]
-        workers = {run.worker() for run in runs if run.by_worker()}
-        for worker in workers:
+        return {run.worker() for run in runs if run.by_worker()}
+
+    def end_workers(self, number: int) -> None:
+        """Ansible cannot always go on without them: one may have held the lock of the queue of results."""
+        for worker in self.workers():
             anatomy.send(worker, number)
         deadline = time.monotonic() + CLEAN
         while self.started.process.poll() is None and time.monotonic() < deadline:
