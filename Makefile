@@ -115,10 +115,10 @@ recipes: $(VENV)/test $(TREE)   ## the recipes of the documentation, with the re
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
-hit: $(VENV)/test $(TREE)   ## 360 pipes, 192 command lines, 108 transfers and 96 pipelines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
+hit: $(VENV)/test $(TREE)   ## 360 pipes, 48 pipes with async, 192 command lines, 108 transfers and 96 pipelines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
 	@$(PYTEST) -n 2 tests/faults
 
-faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command, --transfer, --pipeline, --encrypted): the tables of docs/reliability.md (needs root)
+faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command, --transfer, --pipeline, --async, --encrypted): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)
 
 mutants: $(VENV)/test $(TREE)   ## N small changes of the code (SEED=1), each with the unit tests that execute it: an hour or two, resumable (needs root)

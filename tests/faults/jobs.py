@@ -37,7 +37,7 @@ from .job_faults import (
     RESET,
 )
 from .judge import Judged
-from .machine import LIMIT, Outcome
+from .machine import CLEAN, LIMIT, Outcome
 from .tasks import OVER, TIMEOUT, Tasks
 
 LONG = 300  # seconds, of async for tasks without a limit that matters
@@ -231,6 +231,15 @@ class Jobs(Tasks):
             super().strike(run, everything)
             return
         self.let_go(run.name)
+
+    def send(self, run: Run, proc: Proc) -> None:
+        """What keeps the job is told to stop: it shall do so before the job is over by itself."""
+        super().send(run, proc)
+        deadline = time.monotonic() + CLEAN
+        while run.fault.name == "term remote keeper" and time.monotonic() < deadline:
+            if self.state(run.name).get("finished"):
+                break
+            time.sleep(0.05)
 
     def kill_together(self, run: Run, everything: list[Proc]) -> bool:
         """They stand still first, so that none notices the death of another."""

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""More than seven hundred faults; and that the machine can fail: a product without its rules is found out."""
+"""Some eight hundred faults; and that the machine can fail: a product without its rules is found out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from tests.hosts import requirements
 from tests.unit.changes import Change, changed
 from tests.workshop import tree
 
-from .draw import COMMAND, PIPELINE, TASK, TRANSFER, Kind, Run, batches, draw, pairs
+from .draw import COMMAND, JOB, PIPELINE, TASK, TRANSFER, Kind, Run, batches, draw, pairs
 from .lanes import Lane, Lines, perform
 
 SEED = 1
 TASKS = int(os.environ.get("SOCKETPIPE_FAULTS", "360"))
 COMMANDS = int(os.environ.get("SOCKETPIPE_COMMAND_FAULTS", "192"))  # as many as it takes to have each fault and moment
 TRANSFERS = int(os.environ.get("SOCKETPIPE_TRANSFER_FAULTS", "108"))
+JOBS = int(os.environ.get("SOCKETPIPE_ASYNC_FAULTS", "48"))
 PIPELINES = int(os.environ.get("SOCKETPIPE_PIPELINE_FAULTS", "96"))
 # what an end does to break a link, and what its guard does for what is left: each in one place
 NO_RESET = (
@@ -59,6 +60,9 @@ NO_BARRIER = (
         "        if not self.failed:\n            self.passed = True\n            return True\n",
     ),
 )
+NO_LAST_WORD = (
+    ("guard", "        except Cancelled:\n            pass", "        except ZeroDivisionError:\n            pass"),
+)
 NO_TIDYING = (
     ("sink", "                os.unlink(os.path.basename(self.part), dir_fd=self.folder)\n", "                pass\n"),
 )
@@ -83,8 +87,8 @@ def bad(lines: Lines) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [(TASK, 360), (COMMAND, 192), (TRANSFER, 306), (PIPELINE, 288)],
-    ids=["task", "command", "transfer", "pipeline"],
+    [(TASK, 360), (COMMAND, 192), (TRANSFER, 306), (PIPELINE, 288), (JOB, 456)],
+    ids=["task", "command", "transfer", "pipeline", "async"],
 )
 def test_every_fault_and_moment_is_drawn(kind: Kind, count: int) -> None:
     """In these rounds each group, and of the others as many as there are."""
@@ -98,8 +102,8 @@ def test_every_fault_and_moment_is_drawn(kind: Kind, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "count"),
-    [(TASK, TASKS), (COMMAND, COMMANDS), (TRANSFER, TRANSFERS), (PIPELINE, PIPELINES)],
-    ids=["task", "command", "transfer", "pipeline"],
+    [(TASK, TASKS), (COMMAND, COMMANDS), (TRANSFER, TRANSFERS), (PIPELINE, PIPELINES), (JOB, JOBS)],
+    ids=["task", "command", "transfer", "pipeline", "async"],
 )
 def test_faults(kind: Kind, count: int) -> None:
     lines = [line for found in perform(batches(SEED, 0, count, kind), lanes=3) for line in found]
@@ -144,6 +148,7 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
         (COMMAND, NO_RESET, OF_SOURCE, LATER, "on a stream that was not whole"),
         (PIPELINE, NO_RESET, OF_SOURCE, LATER, "its sink ended well"),
         (PIPELINE, NO_BARRIER, ("kill middle end",), ("made",), "and its source had started"),
+        (JOB, NO_LAST_WORD, ("kill remote keeper+end",), LATER, "the file of its job is not final"),
         (TRANSFER, NO_TIDYING, OF_FILES, LATER, "left beside the destination"),
         (TRANSFER, NO_COMPARING, OF_FILES, LATER, "it is ok, not failed"),
     ],
@@ -155,6 +160,7 @@ def lane_of(tmp_path: Path) -> Iterator[list[Lane]]:
         "nothing is broken by the command",
         "nothing is broken in a chain",
         "nobody waits for the others",
+        "who is left writes nothing",
         "no temporary file is removed",
         "the source is not compared",
     ],

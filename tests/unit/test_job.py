@@ -309,7 +309,8 @@ def test_a_login_that_is_lost_before_the_start_ends_the_run(launch: Launch, tmp_
     plan = detached(tmp_path, "b", ("a", sh("input", f"touch {tmp_path}/began")), ("b", stage("output", ["cat"])))
     ends = launch(plan, changes=[change]).wait()
     assert ends.report("a")["refused"] == {"kind": "not detached", "end": "b"}
-    assert ends.cause()["msg"] == ("host-b: its end did not leave its login, which may be lost, so nothing was started")
+    cause = ends.cause()
+    assert (cause["host"], cause["msg"]) == ("host-b", "host-a: host-b did not leave its login, so nothing was started")
     result = finish(plan, tmp_path)
     assert result["failed"] and result["cause"]["host"] == "host-a" and not (tmp_path / "began").exists()
 

@@ -119,6 +119,7 @@ class Keeping(Run):
 
     def _signalled(self, number: int, frame: "Any") -> None:
         self.signal = number
+        os.write(self.wake_in, b".")
 
     def beat(self) -> None:
         if self.why:
