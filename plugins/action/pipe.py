@@ -80,11 +80,11 @@ class ActionModule(ActionBase):
             plan, warnings = self._plan(args)
             expectation, more = parse_expectation(args, script_reader(self))
             hosts = self._hosts(name, args, task_vars)
-            self._reach(plan, hosts, args)
             names = {end: host.name for end, host in hosts.items()}
             if self._task.async_val:
                 check_detachable(args["preflight"])
-                plan.detach(REMOTE, job_of(self, names, names[PEER], fact))
+                plan.detach(REMOTE, job_of(self, names, fact, peer=names[PEER]))
+            self._reach(plan, hosts, args)
         except HostError as exc:
             return refused(about_host(exc), name)
         except (OptionError, AnsibleActionFail) as exc:
@@ -102,7 +102,7 @@ class ActionModule(ActionBase):
             if self._task.async_val:
                 result = leave_result(hosts[REMOTE], plan, async_dir(self), result)
         elif self._task.async_val:
-            result = start_job(plan, hosts, names)
+            result = start_job(plan, hosts, names, unreachable=True)
         else:
             result = self._execute(plan, hosts, names, args)
             result["peer"] = names[PEER]

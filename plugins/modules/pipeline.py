@@ -48,10 +48,16 @@ attributes:
   action:
     support: full
   async:
-    support: none
+    support: full
     details:
-      - An end stops everything if the connection that started it is lost, so that nothing outlives the task.
-        An asynchronous task has no such connection.
+      - Without C(async), nothing outlives the task. With it, the run goes on if the playbook or the controller dies,
+        and the task's host keeps the result, as for M(plumbing.socketpipe.pipe). It does so even if it runs no stage.
+      - The task's host needs a connection to each other host, on the same ports as for links, in whichever direction.
+        If neither can dial the other, nothing is started.
+      - A stage on the controller lives as long as the controller.
+      - With O(encryption), the reports of other hosts to the task's host are encrypted, too.
+      - It is not possible with O(preflight).
+      - To stop such a run, use O(plumbing.socketpipe.pipe#module:cancel) in a task for the same host and user.
   become:
     support: full
     details:
@@ -336,6 +342,25 @@ EXAMPLES = r"""
       - {host: db2, cmd: tar xf -, chdir: "{{ hostvars['db2'].data_directory }}"}
   run_once: true
 
+- name: Start a long copy that goes on if this playbook ends
+  plumbing.socketpipe.pipeline:
+    stages:
+      - { host: db1, cmd: pg_basebackup -D - -F tar -X none }
+      - { host: store, path: /backup/db1.tar }
+  async: 36000
+  poll: 0
+  run_once: true
+  register: copy
+
+- name: Wait for it
+  ansible.builtin.async_status:
+    jid: "{{ copy.ansible_job_id }}"
+  run_once: true
+  register: copy_result
+  until: copy_result is finished
+  retries: 1000
+  delay: 30
+
 - name: Check the network before the night of the backup
   plumbing.socketpipe.pipeline:
     stages:
@@ -393,6 +418,7 @@ cause:
         - V(stalled), V(dead peer) - a link was aborted because of O(stall_timeout) or O(dead_peer).
         - V(changed on the way), V(cut on the way) - between the hosts, somebody or something has changed an encrypted
           stream, or has ended it.
+        - V(stopped) - a run with C(async) was cancelled, or took too long.
         - V(not written) - the program that copies to the branches has not written everything to one of them.
         - V(key used up) - an encrypted link has carried as much as one key may encrypt.
         - V(no tls), V(relay) - the TLS of the hosts has nothing in common, or a process that encrypts has failed.
@@ -811,6 +837,56 @@ encryption:
                 the kernel module tls is not loaded, and only root may load it. As root on that host: modprobe tls;
                 and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf (the role
                 plumbing.socketpipe.kernel_tls does both)
+ansible_job_id:
+  description: The identifier of a run that outlives the task, the same as its RV(run).
+  returned: with C(async)
+  type: str
+  sample: 5f0c8d0e6a5b4c3d9e8f7a6b5c4d3e2f
+results_file:
+  description: The file on the task's host in which that run shows its state, and at last its result.
+  returned: with C(async)
+  type: str
+  sample: /root/.ansible_async/5f0c8d0e6a5b4c3d9e8f7a6b5c4d3e2f
+progress:
+  description: How far that run is, about every five seconds.
+  returned: by M(ansible.builtin.async_status), while it runs
+  type: dict
+  contains:
+    bytes:
+      description: The bytes that have arrived.
+      returned: always
+      type: int
+      sample: 1073741824
+    elapsed:
+      description: Seconds since the commands could start.
+      returned: always
+      type: float
+      sample: 12.5
+    rate:
+      description: Bytes a second since the last time.
+      returned: always
+      type: int
+      sample: 85899345
+    expected:
+      description: The size of the whole, from O(expect_bytes) or O(expect). V(none) if it is unknown.
+      returned: always
+      type: int
+      sample: 85899345920
+    percent:
+      description: How much of it has arrived. V(none) if it is unknown.
+      returned: always
+      type: int
+      sample: 1
+    left:
+      description: Seconds until the rest has arrived at the average rate so far. V(none) if it is unknown.
+      returned: always
+      type: float
+      sample: 987.5
+    slow:
+      description: Which side is slow, and why. Empty if neither is.
+      returned: always
+      type: str
+      sample: tar is slow (nothing to send 69 % of the time)
 ansible_facts:
   description: A summary of the run, under the name in O(fact).
   returned: success, if O(fact) is set, without O(preflight=true) and C(no_log)

@@ -201,7 +201,7 @@ def reach(plan: Plan, hosts: Mapping[str, Host], dialled: str = "", given: Seque
     ``given``: the addresses of the end ``dialled``, instead of those in its variables and the detected ones.
     """
     follow_variables(plan, hosts)
-    joined = {frozenset((link["writer"], link["reader"])) for link in plan.links}
+    joined = {frozenset((link["writer"], link["reader"])) for link in plan.links + plan.controls}
     for pair in itertools.combinations(hosts, 2):
         if frozenset(pair) not in joined:
             continue

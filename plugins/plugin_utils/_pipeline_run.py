@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._end.link import READ
 from ..module_utils._run.fork import fork as fork_plan
 from ..module_utils._run.plan import Plan
-from ..module_utils._run.words import printable
 from . import _hosts as hosts_of
 from ._connections import NO_ADDRESS, NO_BECOME, UNKNOWN, HostError
 from ._host_variables import ADDRESS, LISTEN, PORTS
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from ansible.plugins.action import ActionBase
 
     from ..module_utils._run.records import Advice, Options
-    from ..module_utils._run.verdict import Verdict
     from ._hosts import Host
     from ._pipeline_fork import Fork
     from ._pipeline_options import Stage
@@ -35,7 +32,6 @@ ADVICE: Advice = {
 }
 
 
-NO_SIDE = {"state": ""}
 # errors of a host, with the setting of a stage to change
 WITH_OPTION = {UNKNOWN: "host: %s", NO_BECOME: "become_user needs become: true%.0s"}
 
@@ -64,6 +60,12 @@ class Ends:
             self.by_request[request] = end
         return self.by_request[request]
 
+    def home(self) -> str:
+        """The name of the end of the task's host and user; it is added if it runs no stage."""
+        end = self.by_user.setdefault((self.own.name, *self.own.user), f"end{len(self.hosts) + 1}")
+        self.hosts.setdefault(end, self.own)
+        return end
+
     def host_of(self, name: str, become: bool | None, user: str | None) -> Host:
         """A host as a stage has it; raises HostError."""
         if name == self.own.name:
@@ -83,11 +85,17 @@ def make_plan(
     environment: Mapping[str, str],
     progress: bool,
     fork: Fork | None = None,
+    detaches: bool = False,
 ) -> Plan:
-    """A plan without addresses; raises OptionError.  ``environment``: of the task, for all stages on its host."""
+    """A plan without addresses; raises OptionError.  ``environment``: of the task, for all stages on its host.
+
+    ``detaches``: the task's host is an end, also without a stage.
+    """
     plan = Plan(options)
     chain = [(ends.end_of(stage), stage.command) for stage in stages]
     branches = [[(ends.end_of(stage), stage.command) for stage in branch] for branch in fork.branches] if fork else []
+    if detaches:
+        ends.home()
     for end, host in ends.hosts.items():
         # an exec returns its output only at its end
         sample = SAMPLE if progress and host.executor is None else 0.0
@@ -99,21 +107,6 @@ def make_plan(
     if fork:
         fork_plan(plan, stages[-1].command["name"], branches, fork.required)
     return plan
-
-
-def after_failure(verdict: Verdict, stages: Iterable[Stage]) -> str:
-    """What a failure has to say about files that are written, "" if the old ones are there for certain."""
-    said = ""
-    for stage in [stage for stage in stages if stage.writes]:
-        name = stage.command["name"]
-        found, where = verdict.stages.get(name), f"{printable(stage.writes)} on {verdict.hosts[verdict.end_of[name]]}"
-        # one that was killed may have done it, but not before the end of its input
-        ended = verdict.sides.get((verdict.plan.stage(name)["fds"]["0"], "R"), NO_SIDE)["state"] == READ
-        if found is not None and found["rc"] == 0:
-            said += f". But {where} has been replaced"
-        elif verdict.started and (found is None or found["signal"] is not None and ended):
-            said += f". {where} may have been replaced"
-    return said
 
 
 def about_address(exc: HostError) -> str:

@@ -24,7 +24,7 @@ from ._task_run import ExecLaunch, TaskRun, one_line
 if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
     from ..module_utils._run.plan import Plan
-    from ..module_utils._run.records import Job, JobAnswer, JobTask
+    from ..module_utils._run.records import Advice, Job, JobAnswer, JobTask
     from ._hosts import Host
 
 SAMPLE = 2.0  # seconds between the samples of the end that keeps the result
@@ -44,13 +44,22 @@ def check_detachable(preflight: bool) -> None:
         raise OptionError("preflight: it starts nothing, so leave out async")
 
 
-def job_of(action: ActionBase, names: Mapping[str, str], peer: str, fact: str) -> Job:
-    """What the host that keeps the result is told; ``names``: {end: name of its host}."""
+def job_of(
+    action: ActionBase,
+    names: Mapping[str, str],
+    fact: str,
+    peer: str = "",
+    advice: Advice | None = None,
+    writes: Mapping[str, str] | None = None,
+) -> Job:
+    """What the host that keeps the result is told; ``names``: {end: name of its host}; ``writes``: {stage: path}."""
     task = action._task
     return {
         "directory": async_dir(action),
         "hosts": dict(names),
         "peer": peer,
+        "advice": advice,
+        "writes": dict(writes or {}),
         "fact": fact,
         "no_log": bool(task.no_log),
         "limit": float(task.async_val),
@@ -67,19 +76,24 @@ def started(run: str, path: str) -> Any:
     return {"changed": True, "started": True, "finished": False, "ansible_job_id": run, "results_file": path}
 
 
-def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str]) -> Any:
-    """Start the run; returns the result for ansible-core, which then polls, or why the run has not started."""
+def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str], unreachable: bool) -> Any:
+    """Start the run; returns the result for ansible-core, which then polls, or why the run has not started.
+
+    ``unreachable``: whether the task's host is unreachable if no login is possible there, and not only the task failed.
+    """
     if any(host.on_controller for end, host in hosts.items() if end != plan.home):
         display.warning(ON_CONTROLLER)
-    plan.ends[plan.home]["sample"] = SAMPLE
+    running = [plan.home, *plan.ends]
+    next(plan.ends[end] for end in running if plan.ends[end]["stages"])["sample"] = SAMPLE
     began = time.monotonic()
     run = TaskRun(plan, hosts, lambda sample: None)
     outcomes = run.outcomes()
     kept = outcomes[plan.home]["report"] or {}
     if kept.get("detached"):
         return started(plan.run, kept.get("results_file", ""))
-    verdict = Verdict(plan, outcomes, names)
-    if verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]:
+    verdict = Verdict(plan, outcomes, names, plan.job and plan.job["advice"])
+    gone = verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]
+    if gone and unreachable:
         raise AnsibleConnectionFailure(outcomes[plan.home]["error"])
     result = concluded(plan, names, verdict, time.monotonic() - began)
     # after a lost login the end may have detached, also if Ansible has logged in again

@@ -290,7 +290,8 @@ def refused(at: At) -> Play:
         "deaf": pipeline({"host": "h1", "cmd": mark}, {"host": "deaf2", **COPY}, {"host": "deaf3", **COPY}),
         "option": pipeline(mark, {"host": "h2", **COPY}, peer="h2"),
         "seconds": pipeline(mark, {"host": "h2", **COPY}, dead_peer=1),
-        "async": pipeline(mark, {"host": "h2", **COPY}, _async=60, _poll=5),
+        "async": pipeline(mark, {"host": "h2", **COPY}, _async=60, _poll=5, preflight=True),
+        "home": pipeline({"host": "h2", "cmd": mark}, {"host": "deaf3", **COPY}, _async=60, _delegate_to="deaf2"),
     }
     more = {f"deaf{number}": {"of": f"h{number}", "socketpipe_listen": False} for number in (2, 3)}
     return Play([{"name": name, **task} for name, task in cases.items()], more=more, ignore_errors=True)
@@ -301,13 +302,14 @@ def test_what_is_refused(done: Done, work: Path) -> None:
     """One sentence each, before anything starts."""
     found = {each.task: each.result["msg"] for each in done.outcomes}
     assert "Unsupported parameters" in found.pop("option")
-    assert found.pop("async").startswith("pipeline does not support async: ")
     assert found == {
         "unknown": "stages[1]: host: there is no host 'h7' in the inventory",
         "one": "stages: a pipeline has two stages or more, and this is one: for a command alone, use "
         "ansible.builtin.command",
         "twice": "stages[1]: name: 'x' is already the name of stages[0]",
         "no become": "stages[1]: become_user needs become: true",
+        "async": "preflight: it starts nothing, so leave out async",
+        "home": "neither of deaf2 and deaf3 may listen: set socketpipe_listen to true for one of them",
         "deaf": "neither of deaf3 and deaf2 may listen: set socketpipe_listen to true for one of them",
         "seconds": "dead_peer: must be at least 6 seconds, or 0 to disable it, not 1",
     }

@@ -332,7 +332,7 @@ def test_what_is_done_to_the_report_of_a_job(
 
 def job_in(directory: Path) -> Any:
     hosts = {"a": "host-a", "b": "host-b"}
-    words = {"directory": str(directory), "hosts": hosts, "peer": "host-a", "fact": ""}
+    words = {"directory": str(directory), "hosts": hosts, "peer": "host-a", "advice": None, "writes": {}, "fact": ""}
     return {**words, "no_log": False, "limit": LONG}
 
 

@@ -9,6 +9,7 @@ import errno
 import gc
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -20,12 +21,14 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.control import Control
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import job as job_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.disagreement import is_to_be_encrypted
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.fork import fork
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.home import FarEnd
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.job import KEPT, ROOM, JobFile, expanded
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.labels import end_all, innermost, labelled
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._certificates import make_certificate
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
-from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, make_plan, sh, stage
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends, eventually, make_plan, sh, stage
 
 Launch = Callable[..., Ends]
 RUN = "0123456789abcdef" * 2
@@ -124,6 +127,11 @@ def test_a_home_directory_is_that_of_the_database(monkeypatch: pytest.MonkeyPatc
 
 def detached(tmp_path: Path, home: str, *stages: tuple[str, dict[str, Any]], limit: float = 60.0) -> Plan:
     plan = make_plan(*stages)
+    detach(plan, tmp_path, home, limit)
+    return plan
+
+
+def detach(plan: Plan, tmp_path: Path, home: str, limit: float = 60.0) -> None:
     hosts = {end: f"host-{end}" for end in plan.ends}
     plan.detach(
         home,
@@ -131,12 +139,13 @@ def detached(tmp_path: Path, home: str, *stages: tuple[str, dict[str, Any]], lim
             "directory": str(tmp_path / "jobs"),
             "hosts": hosts,
             "peer": "host-a",
+            "advice": None,
+            "writes": {},
             "fact": "socketpipe",
             "no_log": False,
             "limit": limit,
         },
     )
-    return plan
 
 
 def test_home_learns_no_secret_of_others(tmp_path: Path) -> None:
@@ -216,6 +225,65 @@ def test_three_ends_and_each_of_them_at_home(launch: Launch, tmp_path: Path, hom
     result = finish(plan, tmp_path)
     assert (result["cause"]["stage"], result["cause"]["host"], result["cause"]["rc"]) == ("two", "host-b", 4)
     assert [stage["rc"] for stage in result["stages"]][:2] == [0, 4]
+
+
+@ways
+def test_a_host_at_home_without_a_stage(launch: Launch, tmp_path: Path, encryption: str) -> None:
+    """It only keeps the result, and a process beside it writes that if it is killed."""
+    go = tmp_path / "go"
+    plan = apart(tmp_path, sh("one", f"echo x; while [ ! -e {go} ]; do sleep 0.01; done"))
+    ends = launch(plan).wait()
+    assert [ends.report(end)["detached"] for end in plan.ends] == [True] * 3
+    assert len(labelled([f"socketpipe:{plan.run}:home"])) == 2
+    go.touch()
+    result = finish(plan, tmp_path)
+    assert (result["msg"], result["bytes"], [stage["name"] for stage in result["stages"]]) == ("ok", 2, ["one", "two"])
+    eventually(lambda: not labelled([f"socketpipe:{plan.run}"]), "a process is left")
+
+
+@pytest.mark.parametrize("who", ["keeper", "other", "cancelled"])
+def test_a_host_at_home_without_a_stage_is_stopped(launch: Launch, tmp_path: Path, who: str) -> None:
+    plan = apart(tmp_path, sh("one", "sleep 600"))
+    launch(plan).wait()
+    found = labelled([f"socketpipe:{plan.run}:home"])
+    (inner,) = innermost(found)
+    if who == "cancelled":
+        end_all([f"socketpipe:{plan.run}"])
+    else:
+        os.kill(found[inner] if who == "keeper" else inner, signal.SIGKILL)
+    if who == "other":
+        os.kill(found[inner], signal.SIGTERM)
+    result = finish(plan, tmp_path)
+    words = {"keeper": "the process that keeps the job was killed", "other": "SIGTERM", "cancelled": "SIGTERM"}
+    assert result["failed"] and words[who] in result["msg"] and result["changed"]
+    eventually(lambda: not labelled([f"socketpipe:{plan.run}"]), "a process is left")
+
+
+def apart(tmp_path: Path, source: dict[str, Any]) -> Plan:
+    """A plan of two ends with stages, whose home is a third one."""
+    plan = make_plan(("a", source), ("b", stage("two", ["cat"])))
+    plan.add_end("home")
+    for end in ("a", "b"):
+        plan.reach("home", end, ["127.0.0.1"])
+    detach(plan, tmp_path, "home")
+    return plan
+
+
+@pytest.mark.parametrize("required", [1, 2])
+def test_branches(launch: Launch, tmp_path: Path, required: int) -> None:
+    """Home knows which of them may fail, and warns."""
+    plan = make_plan(("a", sh("source", "echo x")))
+    plan.add_end("b")
+    plan.reach("a", "b", ["127.0.0.1"])
+    fork(plan, "source", [[("a", stage("good", ["cat"]))], [("b", sh("bad", "exit 3"))]], required)
+    detach(plan, tmp_path, "a")
+    launch(plan).wait()
+    result = finish(plan, tmp_path)
+    good, bad = (branch["ok"] for branch in result["branches"])
+    assert not bad and (good or required == 2)  # then it may have been stopped before its end
+    assert result.get("failed", False) == (required == 2)
+    told = [line.startswith("the branch bad on host-b failed") for line in result.get("warnings", [])]
+    assert told == [True] * (2 - required)
 
 
 @pytest.mark.parametrize("first", ["encrypt", "detach"])

@@ -57,9 +57,8 @@ def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str
 
 
 def test_the_result_has_the_shape_of_that_of_pipe() -> None:
-    """But for the peer, and async, which a pipeline has not, and for branches, which a pipe has not."""
+    """But for the peer, which a pipeline has not, and for branches, which a pipe has not."""
     peers = {("peer", "str", ""), ("ansible_facts.socketpipe.peer", "str", "")}
-    peers |= set(flat({name: OF_PIPES[name] for name in ("ansible_job_id", "results_file", "progress")}))
     branches = set(flat({"branches": RETURN["branches"]}))
     assert set(flat(RETURN)) - branches == set(flat(OF_PIPES)) - peers
     assert {name.partition(".")[2] for name, _type, _elements in branches} == {"", "name", "host", "ok", "cause"}
@@ -70,8 +69,7 @@ def test_the_same_kinds_of_causes_as_of_pipe() -> None:
         return returned["cause"]["contains"]["kind"]["description"]
 
     own = [text for text in kinds(RETURN) if text.startswith("V(not written)")]
-    others = [text for text in kinds(OF_PIPES) if not text.startswith("V(stopped) - a run with C(async)")]
-    assert len(own) == 1 and kinds(RETURN) == sorted([*others, *own], key=kinds(RETURN).index)
+    assert len(own) == 1 and kinds(RETURN) == sorted([*kinds(OF_PIPES), *own], key=kinds(RETURN).index)
 
 
 def tasks(block: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.written import after_failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _pipeline_run
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._connections import NO_BECOME, UNKNOWN, HostError
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._pipeline_options import (
@@ -280,4 +281,5 @@ def test_a_failure_says_what_is_there(
         end_of={"stages[0]": "end1", "stages[1]": "end2"},
     )
     assert [stage.writes for stage in stages] == ["", "/to"]
-    assert _pipeline_run.after_failure(verdict, stages) == said
+    writes = {stage.command["name"]: stage.writes for stage in stages if stage.writes}
+    assert after_failure(verdict, writes) == said and after_failure(verdict, writes, ["stages[0]"]) == ""

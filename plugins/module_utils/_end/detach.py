@@ -17,6 +17,7 @@ import time
 
 from .control import make_control
 from .guard import fork
+from .patience import Patience
 from .watch import Cancelled
 
 TYPE_CHECKING = False
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
         def forget(self) -> None:
             """Remove the file: nothing was started."""
 
-        def last_word(self, why: str) -> None:
+        def last_word(self, why: str = "") -> None:
             """Write a failure as the result, unless there is one, or what keeps the job still lives."""
+
+        def stand_by(self, watch: "Watch") -> None:
+            """In place of an end, where no stage is to run: wait for the end of what keeps the job, as a guard does."""
 
         def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
             """Wait for all ends of the run, and write the result."""
@@ -53,15 +57,13 @@ if TYPE_CHECKING:
 DETACH, DETACHED = b"detach", b"detached"
 
 
-def detach(
-    plan: "EndPlan", made: "Made", watch: "Watch", patience: float, deadline: float, home: "Home | None"
-) -> "Refusal | None":
+def detach(plan: "EndPlan", made: "Made", watch: "Watch", deadline: float, home: "Home | None") -> "Refusal | None":
     """Detach this end; returns the reason if that is not possible.
 
     ``made``: the connections of all links.  Those to other ends of the job remain open only where they are needed.
-    ``patience``: seconds for a TLS handshake; ``home``: at home, what keeps the job there.  Raises watch.Cancelled.
+    ``home``: at home, what keeps the job there.  Raises watch.Cancelled.
     """
-    controls, problem = meet(plan, made, patience, deadline)
+    controls, problem = meet(plan, made, deadline)
     if problem:
         return problem
     for control in () if home else controls.values():
@@ -82,16 +84,18 @@ def detach(
         return {"kind": "no fork", "error": exc.strerror or str(exc)}
     if home:
         watch.out = part(home, controls, made)
+        if not plan["stages"]:
+            home.stand_by(watch)
+            os._exit(0)
     else:
         (control,) = controls.values()
         watch.attend(control)
     return None
 
 
-def meet(
-    plan: "EndPlan", made: "Made", patience: float, deadline: float
-) -> "tuple[dict[str, Control], Refusal | None]":
+def meet(plan: "EndPlan", made: "Made", deadline: float) -> "tuple[dict[str, Control], Refusal | None]":
     """({end: the control connection to it}, the reason if one cannot be encrypted)."""
+    patience = Patience(plan["patience"]).tls
     controls: "dict[str, Control]" = {}
     for spec in [spec for spec in plan["links"] if spec["control"]]:
         left = max(0.1, min(patience, deadline - time.monotonic()))

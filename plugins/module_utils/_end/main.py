@@ -8,7 +8,6 @@ import time
 
 from .end import End
 from .guard import NotForked, confess, dismiss, split
-from .lean import signal
 from .meeting import Meeting, NotConnected
 from .processes import proc_is_ours
 from .sides import make_sides
@@ -46,19 +45,11 @@ def main(plan: "EndPlan", home: "Home | None" = None) -> "NoReturn":
             watch.finish()
         if guard is not None:
             dismiss(guard)
-        elif report is None and home and not wake(home.keeper):  # this is the guard
-            home.last_word("the process that keeps the job was killed")
+        elif report is None and home:  # this is the guard
+            home.last_word()
     except Cancelled as exc:
         say(plan, watch, {"cancelled": exc.stop})
     os._exit(0)  # skips the finalization of Python, which is not needed and takes time
-
-
-def wake(parent: int) -> bool:
-    """Whether this is the parent of this process, and lives; if it was stopped, it goes on."""
-    if os.getppid() != parent:
-        return False
-    os.kill(parent, signal.SIGCONT)
-    return True
 
 
 def say(plan: "EndPlan", watch: Watch, report: "Report") -> None:
@@ -158,7 +149,7 @@ def connect_and_run(plan: "EndPlan", watch: Watch, home: "Home | None") -> "tupl
     if plan["detach"]:
         from .detach import detach  # shipped only then
 
-        refused = detach(plan, made, watch, meeting.patience.tls, deadline, home)
+        refused = detach(plan, made, watch, deadline, home)
         if refused:
             return {"refused": refused, "connect": meeting.report()}, None
     sides, refused = make_sides(plan, made, meeting.patience.tls)

@@ -77,7 +77,7 @@ def not_connected(verdict: "Verdict") -> "Cause | None":
         MTU if large else verdict.advice["not_connected"],
     )
     cause: "Cause" = {"kind": "not connected", "host": verdict.hosts[next(iter(late))], "msg": sentence}
-    if len(verdict.plan.ends) > 2:
+    if len(verdict.plan.ends) > 2 and links[0] not in verdict.plan.controls:
         cause["link"] = links[0]["id"]
     return cause
 
@@ -87,7 +87,9 @@ def between(verdict: "Verdict", links: "list[Joint]") -> str:
     pairs = [" and ".join(sorted({verdict.hosts[link["writer"]], verdict.hosts[link["reader"]]})) for link in links]
     if len(verdict.plan.ends) <= 2:
         return "between %s" % pairs[0]
-    named = ["between %s for the link %s" % (pair, link["id"]) for pair, link in zip(pairs, links)][:NAMED]
+    controls = verdict.plan.controls
+    uses = ["the control connection" if link in controls else "the link %s" % link["id"] for link in links]
+    named = ["between %s for %s" % (pair, use) for pair, use in zip(pairs, uses)][:NAMED]
     more = ["for %d more links" % (len(links) - NAMED)] if len(links) > NAMED else []
     *first, last = named + more
     return "%s and %s" % (", ".join(first), last) if first else last

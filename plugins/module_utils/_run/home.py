@@ -13,15 +13,18 @@ import time
 from .._end import main as end
 from .._end.kernel import signal_name
 from .._end.lean import signal, socket
+from .._end.processes import kill
+from .._end.watch import Cancelled
 from .._end.wire import bounded
 from . import result as results
 from . import sentences
 from .heard import PipedLaunch
 from .job import JobFile, remove
-from .launch import Run
+from .launch import Launch, Run
 from .plan import Plan
 from .verdict import Verdict
 from .words import forecast, who_is_slow
+from .written import pipeline_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from .._end.control import Control
     from .._end.records import EndPlan, Refusal, Report, Sample
-    from .launch import Launch
+    from .._end.watch import Watch
     from .records import Cause, Job, JobProgress, Result
 
 SAID = ("argv", "stderr", "stdout")  # what no_log hides of a stage
@@ -37,6 +40,7 @@ BRIEF = ("changed", "failed", "skipped", "bytes", "run")  # with a message, wher
 SHOWN = 5.0  # seconds between two states of the file while the job runs
 MSG_MOST = 1000  # characters of a message that is written where there is no room for more
 LIMIT = "the job was stopped after %d s, the limit that its task sets (async)"
+KILLED = "the process that keeps the job was killed"
 STOP = "the job was stopped by %s"
 LOGOUT = (
     " If nobody has cancelled it, systemd may end the processes of a user who logs out (KillUserProcesses in "
@@ -58,6 +62,18 @@ class OwnEnd(PipedLaunch):
     def wait(self) -> "tuple[int, str]":
         _pid, status = os.waitpid(self.pid, 0)
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status), ""
+
+
+class NoEnd(Launch):
+    """Home itself, if no stage runs there."""
+
+    def __init__(self, plan: "EndPlan"):
+        super().__init__(plan, [])
+        self.report = {"end": plan["end"], "detached": True}
+        self.over()
+
+    def start(self) -> None:
+        """Nothing is to be started."""
 
 
 class FarEnd(PipedLaunch):
@@ -120,6 +136,9 @@ class Keeping(Run):
     def _signalled(self, number: int, frame: "Any") -> None:
         self.signal = number
         os.write(self.wake_in, b".")
+
+    def depending(self, end: str) -> "set[str]":
+        return self.plan.depending(end)
 
     def beat(self) -> None:
         if self.why:
@@ -206,28 +225,43 @@ class Home:
 
     # -- after it
 
+    def stand_by(self, watch: "Watch") -> None:
+        watch.beat_at = float("inf")  # nobody reads
+        while not watch.lost:
+            try:
+                watch.poll({}, SHOWN)
+            except Cancelled:
+                if not watch.lost:  # a signal, for the whole job
+                    kill([self.keeper], signal.SIGTERM)
+        self.last_word(KILLED)  # unless it has written the result before
+
     def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
-        launches: "dict[str, Launch]" = {self.told["end"]: OwnEnd(self.told, out, end)}
+        own = OwnEnd(self.told, out, end) if self.told["stages"] else NoEnd(self.told)
+        launches: "dict[str, Launch]" = {self.told["end"]: own}
         for name, control in controls.items():
             launches[name] = FarEnd(self.plan.for_end(name), control)
         run = Keeping(launches, self.plan, self.file, self.job["limit"])
         outcomes = run.outcomes()
-        verdict = Verdict(self.plan, outcomes, self.job["hosts"])
+        verdict = Verdict(self.plan, outcomes, self.job["hosts"], self.job["advice"])
         host = self.job["hosts"][self.told["end"]]
         if run.why and verdict.cause:
             verdict.cause.update({"kind": "stopped", "host": host, "msg": "on %s: %s" % (host, run.why)})
-        result = results.concluded(self.plan, self.job["hosts"], verdict, time.monotonic() - self.began)
-        said = [sentences.warning(each) for report in verdict.reports.values() for each in report.get("warnings", ())]
-        self.finish(result, said)
+        elapsed = time.monotonic() - self.began
+        result, lost = pipeline_result(self.plan, self.job["hosts"], verdict, elapsed, self.job["writes"])
+        found = [each for report in verdict.reports.values() for each in report.get("warnings", ())]
+        self.finish(result, lost + [sentences.warning(each) for each in found])
 
     def finish(self, result: "Result", warnings: "list[str]") -> None:
-        result["peer"] = self.job["peer"]
+        if self.job["peer"]:
+            result["peer"] = self.job["peer"]
         final: "Any" = dict(result)
         if self.job["no_log"]:
             results.hide(final)
             for stage in final["stages"]:
                 for name in SAID:
                     stage.pop(name, None)
+            for branch in final.get("branches", ()):
+                branch["cause"] = branch["cause"] and {**branch["cause"], "msg": results.masked(branch["cause"])}
         else:
             if warnings:
                 final["warnings"] = warnings
@@ -236,10 +270,12 @@ class Home:
         brief: "Any" = {key: final[key] for key in BRIEF if key in final}
         self.file.finish(final, {**brief, "msg": bounded(final["msg"], MSG_MOST, last=False)})
 
-    def last_word(self, why: str) -> None:
-        if not self.file.finished():
+    def last_word(self, why: str = "") -> None:
+        if not why and os.getppid() == self.keeper:
+            kill([self.keeper], signal.SIGCONT)  # it may have been stopped
+        elif not self.file.finished():
             host = self.job["hosts"][self.told["end"]]
-            result = results.refused("on %s: %s" % (host, why), host)
+            result = results.refused("on %s: %s" % (host, why or KILLED), host)
             cause: "Cause" = {"kind": "end", "host": host, "msg": result["msg"]}
             result["cause"], result["run"], result["changed"] = cause, self.plan.run, True
             self.finish(result, [])

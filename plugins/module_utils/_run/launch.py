@@ -278,7 +278,7 @@ class Run:
 
     def last_contact(self, launch: "Launch") -> float:
         """When the last end with a link to this one finished; infinite while one is running."""
-        names = {link["end"] for link in launch.plan["links"] if link["side"] != "local"}
+        names = {link["end"] for link in launch.plan["links"] if link["side"] != "local" and not link["control"]}
         others = [self.launches[name] for name in names]
         over = others and all(other.ready and other.report and other.report.get("links") for other in others)
         return max(other.ended for other in others) if over else float("inf")

@@ -143,7 +143,7 @@ class Plan:
 
     def account(self) -> "Account":
         """What home needs of this plan for the result: no secrets, and nothing that only another host may know."""
-        kept = ("name", "argv", "ok_rc", "early_exit", "fds", "end", "padding", "keep")
+        kept = ("name", "argv", "ok_rc", "early_exit", "fds", "end", "padding", "keep", "fan")
         ends: "dict[str, EndSpec]" = {}
         for name, end in self.ends.items():
             stages: "Any" = [{key: value for key, value in stage.items() if key in kept} for stage in end["stages"]]
@@ -159,6 +159,8 @@ class Plan:
             "links": links,
             "dial": list(self.dial.items()),
             "expected": self.expected,
+            "branches": self.branches,
+            "branches_required": self.branches_required,
         }
 
     @classmethod
@@ -166,6 +168,7 @@ class Plan:
         plan = cls(account["options"])
         plan.run, plan.ends, plan.links = account["run"], account["ends"], account["links"]
         plan.expected = account["expected"]
+        plan.branches, plan.branches_required = account["branches"], account["branches_required"]
         plan.dial = {(dialler, target): place for (dialler, target), place in account["dial"]}
         return plan
 

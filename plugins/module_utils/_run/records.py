@@ -70,13 +70,17 @@ if TYPE_CHECKING:
         links: "list[Joint]"
         dial: "list[tuple[tuple[str, str], Place]]"
         expected: "int | None"  # bytes on the first link between two ends
+        branches: "list[Branch]"
+        branches_required: int
 
     class Job(TypedDict):
         """A run that outlives its controller, as the end at home is told."""
 
         directory: str  # of its file; ~ and ~USER stand for home directories
         hosts: "dict[str, str]"  # by end
-        peer: str  # as in the result
+        peer: str  # as in the result; "" for none there
+        advice: "Advice | None"
+        writes: "dict[str, str]"  # the files that stages write, {stage: path}
         fact: str  # the name of the fact; "" for none
         no_log: bool
         limit: float  # seconds, after which it is stopped

@@ -239,8 +239,13 @@ def hide(result: "Any") -> None:
     result["_ansible_no_log"] = True
     cause = result["cause"]
     if result.get("failed") and cause:
-        where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
-        result["msg"] = cause["msg"] = f"{where}: {cause['kind']} (no_log hides the rest)"
+        result["msg"] = cause["msg"] = masked(cause)
+
+
+def masked(cause: "Cause") -> str:
+    """What no_log leaves of a message."""
+    where = f"{cause['stage']} on {cause['host']}" if "stage" in cause else cause["host"]
+    return f"{where}: {cause['kind']} (no_log hides the rest)"
 
 
 def refused(msg: str, host: str) -> "Result":

@@ -82,7 +82,8 @@ class Verdict:
     @property
     def started(self) -> bool:
         """Whether any stage has run, or may have run at an end that was lost."""
-        apart = any(report and not report.get("links") and not report.get("died") for report in self.reports.values())
+        ends = [report for end, report in self.reports.items() if self.plan.ends[end]["stages"]]
+        apart = any(report and not report.get("links") and not report.get("died") for report in ends)
         lost = not apart and any(outcome.get("lost") for outcome in self.outcomes.values())
         died = any(report.get("died") for report in self.reports.values())
         return lost or died or any(stage["started_at"] is not None for stage in self.stages.values())
