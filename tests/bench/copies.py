@@ -103,9 +103,7 @@ PULLED: dict[str, Way] = {MINE: pull, "fetch with become": fetch}
 def absent() -> dict[str, str]:
     """Ways that cannot be taken here, and why."""
     found = {way: f"{way} is not installed" for way in ("scp", "rsync") if not shutil.which(way)}
-    roots = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(":")
-    roots += [str(Path.home() / ".ansible/collections"), "/usr/share/ansible/collections", *site_packages()]
-    if not any((Path(root) / "ansible_collections/ansible/posix").is_dir() for root in roots if root):
+    if not any((Path(root) / "ansible_collections/ansible/posix").is_dir() for root in site_packages()):
         found["synchronize"] = "the collection ansible.posix is not installed"
     return found
 
