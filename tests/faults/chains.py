@@ -115,7 +115,8 @@ class Chains(Tasks):
 def judge(chains: Chains, name: str) -> Judged:
     """As a pipe, and what is true before the start."""
     chain, run, outcome = chains.chains[name], chains.runs[name], chains.outcomes.get(name)
-    if run.shape == "loose" and name in chains.struck and run.moment in (*RUNNING, "after") and outcome:
+    started = outcome and (run.moment in (*RUNNING, "after") or run.moment in BARRIER and outcome.status == "ok")
+    if run.shape == "loose" and name in chains.struck and outcome and started:  # until the start all are required
         problems = [*of_the_rest(chains, run), *of_the_branches(chain, outcome.status, outcome.result)]
         said = str(outcome.result.get("msg", ""))
         return Judged(run.number, run.fault.name, run.moment, outcome.status, problems, said)
