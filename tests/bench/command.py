@@ -26,6 +26,7 @@ RECIPES = {
 }
 WAYS = (MINE, "ssh", *RECIPES)
 SHARED = "-o ControlMaster=auto -o ControlPersist=60"
+PYTHON = "/usr/bin/python3"  # as its role and make install can have it
 TOTAL = {MINE: 4 * GIB}  # bytes; of the others 1 GiB
 PATIENCE = 300  # seconds for one line
 _ports = itertools.count(5000)  # another one each time: the last may be in TIME_WAIT
@@ -56,7 +57,7 @@ def milliseconds(fleet: Fleet, way: str, options: str) -> float:
 
 def startup(fleet: Fleet, rounds: int) -> str:
     """Milliseconds for a line that moves nothing, and what the command makes of each; medians."""
-    program.build(fleet.directory / MINE)
+    program.build(fleet.directory / MINE, python=PYTHON)
     missing, columns = absent(), {"a login each": "", "a shared connection": SHARED}
     ways = [way for way in WAYS if way not in missing]
     spent: dict[tuple[str, str], list[float]] = {(way, column): [] for way in ways for column in columns}
@@ -84,7 +85,7 @@ def rate(fleet: Fleet, way: str, block: int) -> float:
 
 def throughput(fleet: Fleet, rounds: int) -> str:
     """GB/s as the sink's dd sees it, and what the command makes of each, pair by pair."""
-    program.build(fleet.directory / MINE)
+    program.build(fleet.directory / MINE, python=PYTHON)
     missing = absent()
     ways = [way for way in WAYS if way not in missing]
     lines = ["| way | " + " | ".join(f"{name}, GB/s | {MINE} : it" for name in BLOCKS) + " |"]

@@ -14,8 +14,8 @@ from . import playbook
 ARCHIVE = "ansible_collections.plumbing.socketpipe.plugins.module_utils._command.archive"
 
 
-def build(path: Path, collections: str = "") -> Path:
-    """Write it there, from this repository or from the collection below ``collections``."""
+def build(path: Path, collections: str = "", python: str = "python3") -> Path:
+    """Write it there, for this Python, from this repository or from the collection below ``collections``."""
     env = {**os.environ, "PYTHONPATH": collections or str(playbook.collections())}
-    subprocess.run([sys.executable, "-m", ARCHIVE, str(path)], env=env, check=True)
+    subprocess.run([sys.executable, "-m", ARCHIVE, str(path), "", python], env=env, check=True)
     return path

@@ -30,19 +30,19 @@ from .playbook import pipe
 
 # Python imports a module of this name before all else; an end's is isolated and does not
 HOOK = """
-import os, secrets, zlib
+import os, sys, zlib
 
 def keep(value):
     with open(os.environ["SOCKETPIPE_TEST_SECRETS"], "a") as out:
         out.write(value.hex() + "\\n")
 
-token_hex, compress, known = secrets.token_hex, zlib.compress, []
+urandom, compress, known = os.urandom, zlib.compress, []
 
-def recording_token_hex(count=None):
-    value = token_hex(count)
-    if count == 32:
-        known.append(value.encode())
-        keep(bytes.fromhex(value))
+def recording_urandom(count):
+    value = urandom(count)
+    if count == 32 and sys._getframe(1).f_code.co_name == "new_secret":
+        known.append(value.hex().encode())
+        keep(value)
     return value
 
 def recording_compress(data, *more):
@@ -53,7 +53,7 @@ def recording_compress(data, *more):
             keep(part.split()[1])  # of the lines of its base64 the first that is secret in whole
     return packed
 
-secrets.token_hex, zlib.compress = recording_token_hex, recording_compress
+os.urandom, zlib.compress = recording_urandom, recording_compress
 """
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ SCRATCH = "/var/tmp/scratch"  # on each host, for a test's own files; any user m
 LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "ssh: ")  # logins, and ControlPersist's masters
 # Ansible itself makes these on a host whose commands need a temporary file, and leaves them
 LEFT_BY_ANSIBLE = (".ansible", ".ansible/tmp")
+# the command keeps these, complete, where it is installed
+KEPT_BY_COMMAND = re.compile(r"\.cache(/socketpipe(/cpython-\d+)?)?$")
 
 
 def everyone(fleet: Fleet) -> list[Host]:
@@ -42,7 +45,7 @@ class Traces:
     @staticmethod
     def counts(path: str) -> bool:
         below = path.removeprefix("/root/").split("/", 3)[-1] if path.startswith("/home/") else path[len("/root/") :]
-        if below in LEFT_BY_ANSIBLE or path.startswith(("/run/cp/", "/run/sudo")):
+        if below in LEFT_BY_ANSIBLE or KEPT_BY_COMMAND.match(below) or path.startswith(("/run/cp/", "/run/sudo")):
             return False
         return path != SCRATCH and not path.startswith(SCRATCH + "/")
 

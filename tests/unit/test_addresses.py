@@ -98,9 +98,15 @@ def test_the_kernel_s_answer_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) 
         message(RTM_NEWADDR, "192.0.2.2") + message(NLMSG_DONE, "192.0.2.3"),
     ]
 
-    class Netlink(socket.socket):
+    class Netlink:
         def __init__(self, *_kind: int) -> None:
-            super().__init__()
+            pass
+
+        def settimeout(self, _seconds: float) -> None:
+            pass
+
+        def close(self) -> None:
+            assert not parts, "not before its end"
 
         def send(self, _data: object, *_flags: int) -> int:
             return 0

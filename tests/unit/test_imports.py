@@ -62,7 +62,7 @@ ENDS_MAY = {
 }
 # the only one that imports private modules of the interpreter, and the public ones that it uses where those are missing
 LEAN = "module_utils/_end/lean.py"
-LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "ctypes", "hmac", "json.encoder", "signal", "socket"}
+LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "ctypes", "hmac", "json", "signal", "socket"}
 # what is needed only where a link is encrypted
 OF_RELAYS = {
     "module_utils/_end/tls.py": {"ssl"},
@@ -85,6 +85,7 @@ OTHERS_MAY = ENDS_MAY | {
     "textwrap",
     "types",
     "zipfile",
+    "zipimport",
     "zlib",
 }
 

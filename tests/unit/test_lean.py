@@ -47,6 +47,7 @@ def without(name, names=None, *rest):
     return real_import(name, names, *rest)
 builtins.__import__ = without
 """
+TEXT, VALUE = '{"a": [1, -2.5e3, null, true, "\\u00e9"]} ', {"a": [1, -2500.0, None, True, "\u00e9"]}
 PRIVATE = ("_ctypes", "_json", "_operator", "_sha2", "_sha256", "_signal", "_socket")
 
 
@@ -73,6 +74,9 @@ def test_the_private_modules(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_of_them_do_the_same(monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]) -> None:
     module = loaded(monkeypatch, missing)
     assert module.json_string('\u00e9"\n') == '"\\u00e9\\"\\n"'
+    assert module.json_value(TEXT, 0) == (VALUE, len(TEXT) - 1)
+    with pytest.raises((ValueError, StopIteration)):
+        module.json_value("{", 0)
     assert module.sha256(b"abc").hexdigest() == hashlib.sha256(b"abc").hexdigest()
     assert module.compare_digest(b"a", b"a") and not module.compare_digest(b"a", b"b")
     assert module.c_function("getpid")() > 0

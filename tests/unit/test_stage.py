@@ -15,14 +15,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import (
-    NotStarted,
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.execute import (
     find_command,
     full_environment,
-    in_memory,
     own_environment,
-    spawn,
 )
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import NotStarted, in_memory, spawn
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import (
     CHUNK,
     KEPT,

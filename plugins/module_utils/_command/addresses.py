@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The addresses of this host, as the kernel lists them (rtnetlink(7))."""
 
-import socket
 import struct
+
+from .._end.lean import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_addr.h
+NETLINK_ROUTE = 0
 NLM_F_REQUEST, NLM_F_DUMP = 0x001, 0x300
 NLMSG_DONE, RTM_NEWADDR, RTM_GETADDR = 3, 20, 22
 IFA_ADDRESS, IFA_LOCAL = 1, 2
@@ -24,7 +26,8 @@ def own_addresses() -> "list[str]":
     """All addresses that others may dial, loopback last; [] if the kernel reports none."""
     found = []
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+        netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE)
+        try:
             netlink.settimeout(1.0)
             request = ADDRESS.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
             flags = NLM_F_REQUEST | NLM_F_DUMP
@@ -34,6 +37,8 @@ def own_addresses() -> "list[str]":
                 for kind, body in messages(netlink.recv(1024 * 1024)):
                     done = done or kind != RTM_NEWADDR  # NLMSG_DONE, or an error
                     found += [address_in(body)] if kind == RTM_NEWADDR else []
+        finally:
+            netlink.close()
     except (OSError, struct.error):
         pass
     return sorted(dict.fromkeys(filter(None, found)), key=is_loopback)

@@ -5,6 +5,7 @@
 MANUAL is the file for the manual page.  PYTHON is the interpreter for the first line: a path, or a name in PATH.
 """
 
+import hashlib
 import io
 import os
 import sys
@@ -13,27 +14,33 @@ import zipfile
 from .._run import bootstrap
 from . import manual
 
-# imports find only the standard library, whatever PYTHONPATH contains; Ctrl-C ends the program silently until there is
-# something to clean up
-MAIN = """import os, sys
-library = os.path.dirname(getattr(os, "__file__", ""))
-if library:
-    sys.path[1:] = [each for each in sys.path[1:] if each == library or os.path.basename(each) == "lib-dynload"]
-import signal
-if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-from %s._command.command import main
-sys.exit(main(sys.argv[1:]))
-"""
+START = "_command.start"
+OWN = [START, "_command.cache"]  # modules of the file only
+MAIN = "import sys\nwith open(sys.argv[0], 'rb') as file:\n    text = file.read(%d)\nexec(text)\n"
+# The text of START precedes the archive.  A Python given by its path reads that and nothing else: to find __main__ in
+# an archive takes it longer than all that START does.  Linux takes the rest of the line as one word.
+FAST = "#!%s -IScexec(open(__import__('sys').argv[1],'rb').read(%5d))\n"
+LINE_MOST = 127  # bytes of a first line that every Linux reads (execve(2))
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources give the same bytes
+
+
+def first_line(python: str, text: str) -> str:
+    if not python.startswith("/"):
+        return "#!/usr/bin/env %s\n" % python
+    size = len(FAST % (python, 0)) + len(text)
+    line = FAST % (python, size)
+    return line if len(line.encode("utf-8")) <= LINE_MOST else "#!%s -IS\n" % python
 
 
 def archive(python: str = "python3") -> bytes:
     """The engine and the modules of the command, and nothing else."""
-    first = "#!%s -IS\n" % python if python.startswith("/") else "#!/usr/bin/env %s\n" % python
-    modules = bootstrap.sources(bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES)
+    names = bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES + OWN
+    modules = bootstrap.sources(names)
+    digest = hashlib.sha256(repr(modules).encode("utf-8")).hexdigest()
+    text = "%s\nstart(%r, %r)\n" % (dict(modules)[START], bootstrap.PACKAGE, digest)
+    first = first_line(python, text) + text
     rooms = dict.fromkeys(name.partition(".")[0] + "/" for name, _text in modules)
-    files = [("__main__.py", MAIN % bootstrap.PACKAGE)]
+    files = [("__main__.py", MAIN % len(first))]
     files += [("%s/%s__init__.py" % (bootstrap.PACKAGE, room), "") for room in ["", *rooms]]
     files += [("%s/%s.py" % (bootstrap.PACKAGE, name.replace(".", "/")), text) for name, text in modules]
     data = io.BytesIO()

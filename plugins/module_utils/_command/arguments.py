@@ -5,15 +5,18 @@
 Not argparse: its words differ from one Python to the next, and 3.6 and 3.7 lack ``-bq``.
 """
 
-from types import SimpleNamespace
+import sys
 
 from .options import BY_NAME, COMMAND, DEFAULTS, FILE, FLAG, NOT_PLAIN, OPTIONS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import SimpleNamespace
     from typing import Any, Iterator
 
     from .options import Option
+else:
+    SimpleNamespace = type(sys.implementation)  # the module types takes a moment to load
 
 OPEN, CLOSE = "{", "}"
 

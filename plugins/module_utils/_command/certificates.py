@@ -4,10 +4,10 @@
 
 import binascii
 import os
-import re
 
+from .._end.execute import execute, find_command, full_environment
 from .._end.kernel import exit_status
-from .._end.spawn import NotStarted, execute, find_command, full_environment, spawn
+from .._end.spawn import NotStarted, spawn
 from .._run import sentences
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ x509_extensions = extensions
 basicConstraints = critical, CA:TRUE
 """
 KEY, CERTIFICATE = "PRIVATE KEY", "CERTIFICATE"
-VALID_FROM = re.compile(rb"\x17\r[0-9]{12}Z|\x18\x0f[0-9]{14}Z")  # the first of two times (RFC 5280, 4.1.2.5)
+VALID_FROM = rb"\x17\r[0-9]{12}Z|\x18\x0f[0-9]{14}Z"  # the first of two times (RFC 5280, 4.1.2.5)
 
 
 class NotMade(Exception):
@@ -53,8 +53,10 @@ def begin_early(certificate: str) -> str:
     openssl req has no option for that before 3.4.  The certificate's signature of itself no longer fits.  OpenSSL does
     not check it, because whoever trusts this very certificate needs no proof (-check_ss_sig in openssl-verify(1)).
     """
+    import re  # slow to load, and rarely needed
+
     encoded, end = certificate.partition("-\n")[2].split("-----END", 1)
-    data, found = VALID_FROM.subn(early, binascii.a2b_base64(encoded), 1)
+    data, found = re.subn(VALID_FROM, early, binascii.a2b_base64(encoded), count=1)
     if not found:
         raise NotMade("openssl wrote a certificate without dates")
     encoded = binascii.b2a_base64(data, newline=False).decode("ascii")

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command ``socketpipe``: runs a plan with two ends."""
 
-import json
 import os
 import sys
 import time
@@ -11,16 +10,16 @@ from .._end.kernel import signal_name
 from .._end.lean import signal
 from .._end.spawn import PROGRAM_START, keep_out_of_dumps
 from .._end.watch import catch
+from .._end.wire import to_json
 from .._run import bootstrap
 from .._run.launch import Run
 from .._run.plan import Plan
-from .._run.result import shape
-from .._run.verdict import Verdict
-from . import arguments, manual, plain
+from . import arguments
 from .addresses import own_addresses
 from .certificates import NotMade, make_certificate
 from .login import OBSTACLES, TERMINAL, ForkLaunch, LoginLaunch
 from .meter import Meter
+from .serve import serve
 from .streams import FAILURE, USAGE, at_terminal, die, hold_places, keep, say, shell_status
 
 TYPE_CHECKING = False
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from .._end.records import Command, Sample
     from .._run.records import Advice, Outcome
+    from .._run.verdict import Verdict
 
 HERE, THERE = "here", "there"
 SAMPLE = 1.0  # seconds between samples for the progress line
@@ -46,20 +46,25 @@ ADVICE: "Advice" = {
 
 def main(words: "list[str]") -> int:
     """Run the command line; returns the exit status."""
+    if words[:1] == ["-s"]:
+        return serve(words[1:])
     hold_places()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it were ignored, children would leave no exit status
-    if words[:1] == ["-s"]:
-        return plain.serve(words[1:])
     try:
         options = arguments.parse(words)
     except arguments.Usage as exc:
         return say("%s (see socketpipe --help)" % exc, USAGE)
-    for wanted, text in (("help", manual.usage), ("manual", manual.page), ("version", manual.version)):
-        if getattr(options, wanted):
-            sys.stdout.write(text())
-            return 0
+    if options.help or options.manual or options.version:
+        from . import manual  # rarely needed
+
+        sys.stdout.write((manual.usage if options.help else manual.page if options.manual else manual.version)())
+        return 0
     try:
-        return (plain.drive if options.plain else run)(options)
+        if options.plain:
+            from .plain import drive  # rarely needed
+
+            return drive(options)
+        return run(options)
     except OSError as exc:
         return say("this host has run out of resources: %s (see ulimit -a)" % (exc.strerror or exc), FAILURE)
 
@@ -68,7 +73,7 @@ class CommandRun(Run):
     """The run of one command line.  A signal ends it, and so does a login that starts no end."""
 
     def __init__(self, here: ForkLaunch, login: LoginLaunch, on_sample: "Callable[[Sample], None]", timeout: int):
-        super().__init__({HERE: here, THERE: login}, on_sample)
+        super().__init__({THERE: login, HERE: here}, on_sample)  # the login first: it takes longest
         self.here, self.login, self.timeout = here, login, timeout
         self.signal = 0
         signal.set_wakeup_fd(self.wake_in)
@@ -94,7 +99,8 @@ def attempt(
     plan = make_plan(options, obstacle)
     login = LoginLaunch(plan.for_end(THERE), options.login, options.python or "python3", options.batch, obstacle)
     running = CommandRun(ForkLaunch(plan.for_end(HERE), login), login, meter.feed, options.timeout)
-    outcomes = running.outcomes()
+    found = running.outcomes()
+    outcomes = {end: found[end] for end in (HERE, THERE)}  # messages name this host first
     if login.obstacle and not obstacle and not login.begun and not running.signal:
         if options.encrypt not in ("none", "kernel"):  # everybody on the host can read a command line
             raise NotMade(NO_WAY % OBSTACLES[login.obstacle])
@@ -114,6 +120,9 @@ def run(options: "SimpleNamespace") -> int:
     except NotMade as exc:
         return say("--encrypt: %s" % exc, FAILURE)
     meter.clear()
+    from .._run.result import shape
+    from .._run.verdict import Verdict
+
     verdict = Verdict(plan, outcomes, names, ADVICE)
     status = exit_status(verdict, "output" if options.output else "remote")
     if running.signal:  # other failures are consequences
@@ -197,7 +206,7 @@ def stage(options: "SimpleNamespace", name: str) -> "Command":
     return found
 
 
-def exit_status(verdict: Verdict, last: str) -> int:
+def exit_status(verdict: "Verdict", last: str) -> int:
     """The status of the last command if it is the cause, with 128 + n for a signal; otherwise FAILURE."""
     if verdict.ok:
         return 0
@@ -208,7 +217,7 @@ def exit_status(verdict: Verdict, last: str) -> int:
 
 def write_stats(path: str, stats: "dict[str, object]", status: int) -> int:
     """Write one line of JSON to a file, or to standard error if ``path`` is ""; returns the exit status."""
-    line = json.dumps(stats) + "\n"
+    line = to_json(stats) + "\n"
     try:
         if not path:
             os.write(2, line.encode("ascii"))

@@ -7,11 +7,11 @@ import select
 import sys
 import time
 
-from .._end import main
+from .._end.execute import find_command, full_environment
 from .._end.kernel import events, exit_status
 from .._end.lean import signal
 from .._end.processes import children, descendants, kill
-from .._end.spawn import NotStarted, find_command, full_environment, spawn
+from .._end.spawn import NotStarted, spawn
 from .._end.wire import MARK
 from .._run import bootstrap, sentences
 from .._run.heard import PipedLaunch
@@ -83,12 +83,15 @@ class ForkLaunch(PipedLaunch):
         self.fork()
 
     def fork(self) -> None:
+        from .._end import main  # most of the engine: it is loaded during the login
+
         self.out, theirs = os.pipe()
         os.set_blocking(self.out, False)
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                for fd in (self.out, self.login.out):  # so that their writers notice if the parent dies
+                # so that their writers, and the reader of the program, notice if the parent dies
+                for fd in (self.out, self.login.out, self.login.into, self.login.taken):
                     if fd >= 0:
                         os.close(fd)
                 os.dup2(theirs, 1)
@@ -171,7 +174,7 @@ class LoginLaunch(PipedLaunch):
             for fd in (stdout, stderr):
                 os.close(fd)
         if not self.in_words:  # compiling takes long, so it is done during the login
-            program = bootstrap.program(bootstrap.sources(bootstrap.of_plan(self.plan)))
+            program = bootstrap.program_for(self.plan)
             text = NO_TERMINAL % MARK + PROGRAM % (MARK, '"%s"' % self.text(program))
             self.pending = text.encode("ascii") + b"\n"
 

@@ -12,49 +12,25 @@ import select
 import time
 
 from .._end.connect import listen_on
+from .._end.execute import find_command, full_environment
 from .._end.kernel import FIN, accept, disconnect, events, exit_status, set_linger, unread
-from .._end.lean import signal
+from .._end.lean import signal, socket
 from .._end.processes import descendants, kill
-from .._end.spawn import NotStarted, execute, find_command, full_environment, own_environment, spawn
+from .._end.spawn import NotStarted, spawn
 from .._end.watch import catch
 from .._run import sentences
 from .._run.plan import DEFAULT_PORTS
-from .streams import FAILURE, USAGE, die, keep, own_description, say, shell_status
+from .streams import FAILURE, die, keep, own_description, say, shell_status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from types import SimpleNamespace
     from typing import Any
-else:
-    import socket
 
 SSH_CLIENT = "${SSH_CLIENT%% *}"  # expanded by a shell on the far side: the address of this host
 LIVES = 0.1  # seconds between checks that the login command is alive
 WRITES_ON = 32 * 1024  # unread bytes: with more than these, the far side is assumed to write without end
 GRACE = 5  # seconds from SIGTERM to SIGKILL
-
-
-def serve(words: "list[str]") -> int:
-    """``-s host port command…``: connect to an original and become the command; returns only on failure."""
-    if len(words) < 3 or not words[2]:
-        return say("-s: needs a host, a port and a command", USAGE)
-    host, port = words[:2]
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        return say("-s: %r is not a port number" % port, USAGE)
-    try:
-        sock = socket.create_connection((host, int(port)))
-    except (OSError, UnicodeError) as exc:
-        return say("-s: cannot connect to %s port %s: %s" % (host, port, getattr(exc, "strerror", "") or exc), FAILURE)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for fd in (0, 1):
-        os.dup2(sock.fileno(), fd)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    try:
-        execute(words[2:], own_environment())
-    except OSError as exc:
-        return say("-s: cannot run %r: %s" % (words[2], exc.strerror), FAILURE)
 
 
 class Processes:

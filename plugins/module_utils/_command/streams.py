@@ -8,7 +8,6 @@ import os
 import stat
 
 from .._end.lean import signal
-from .._end.watch import SIGNALS
 
 KEPT = 10  # the lowest descriptor for copies of the standard streams; low, because there may be few (ulimit -n)
 CLOSED = 128  # where no descriptor may stay open, those below this are closed
@@ -83,6 +82,8 @@ def own_description(fd: int) -> int:
 
 def relay(fd: int) -> int:
     """A pipe to a process that copies it to ``fd`` until the last writer has closed it."""
+    from .._end.watch import SIGNALS  # rarely needed
+
     theirs, ours = os.pipe()
     if os.fork() == 0:
         try:

@@ -27,9 +27,18 @@ try:
 except ImportError:
     from hmac import compare_digest  # type: ignore[no-redef]
 try:
-    from _json import encode_basestring_ascii as json_string
+    import _json
+
+    class Decoder:  # what the scanner asks of one
+        strict, memo, object_hook, object_pairs_hook = True, {}, None, None  # type: ignore[var-annotated]
+        parse_float, parse_int, parse_constant = float, int, float
+
+    json_string = _json.encode_basestring_ascii
+    json_value: "Any" = _json.make_scanner(Decoder)  # type: ignore[arg-type]
 except ImportError:
-    from json.encoder import encode_basestring_ascii as json_string
+    import json
+
+    json_string, json_value = json.encoder.encode_basestring_ascii, json.JSONDecoder().scan_once  # type: ignore
 try:
     import _ctypes
 
@@ -68,4 +77,4 @@ def own_sha256() -> "Any":
 
 sha256 = own_sha256()
 
-__all__ = ["c_function", "compare_digest", "get_errno", "json_string", "sha256", "signal", "socket"]
+__all__ = ["c_function", "compare_digest", "get_errno", "json_string", "json_value", "sha256", "signal", "socket"]

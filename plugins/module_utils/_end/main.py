@@ -7,11 +7,12 @@ import sys
 import time
 
 from .end import End
+from .execute import encode, find_command, full_environment
 from .guard import NotForked, confess, dismiss, split
 from .meeting import Meeting, NotConnected
 from .processes import proc_is_ours
 from .sides import make_sides
-from .spawn import encode, find_command, full_environment, keep_out_of_dumps
+from .spawn import keep_out_of_dumps
 from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False

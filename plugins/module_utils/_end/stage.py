@@ -6,10 +6,11 @@ import os
 import sys
 import time
 
+from .execute import full_environment
 from .kernel import exit_status
 from .lean import signal
 from .link import BROKEN, OPEN, RESET
-from .spawn import PROGRAM_FD, full_environment, in_memory, spawn
+from .spawn import PROGRAM_FD, in_memory, spawn
 from .wire import bounded
 
 TYPE_CHECKING = False

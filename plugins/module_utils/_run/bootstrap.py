@@ -9,13 +9,10 @@ modules to a program that is already made, because compiling all of it takes lon
 """
 
 import binascii
-import json
 import marshal
 import os
-import shlex
 import sys
 import zlib
-from importlib.util import MAGIC_NUMBER
 
 from .._end.wire import MARK
 
@@ -45,6 +42,7 @@ MODULES = [
     "_end.link",
     "_end.figures",
     "_end.sides",
+    "_end.execute",
     "_end.spawn",
     "_end.stage",
     "_end.rules",
@@ -108,12 +106,14 @@ COMMAND_MODULES = RUN_MODULES + [
     "_command.manual",
     "_command.meter",
     "_command.streams",
+    "_command.serve",
     "_command.plain",
     "_command.login",
     "_command.certificates",
     "_command.command",
 ]
 PACKAGE = "socketpipe"
+MAGIC_NUMBER = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER  # importlib.util takes long to load
 LEVEL = 6  # of compression: 9 takes five times as long to save 2 %
 # a program cannot be sent through a terminal, which turns some bytes into signals and echoes everything, even secrets
 TERMINAL = '%s{"terminal":1}' % MARK
@@ -222,8 +222,13 @@ def frame(data: bytes) -> bytes:
 
 def pack(value: "Any") -> bytes:
     """A JSON value in a form that every Python can read (version 2 of marshal), compressed."""
-    plain = json.loads(json.dumps(value))  # marshal does not accept subclasses of str, such as Ansible's
-    return frame(zlib.compress(marshal.dumps(plain, 2), LEVEL))
+    try:
+        data = marshal.dumps(value, 2)
+    except ValueError:  # marshal does not accept subclasses of str, such as Ansible's
+        import json  # slow to load, and tasks have it already
+
+        data = marshal.dumps(json.loads(json.dumps(value)), 2)
+    return frame(zlib.compress(data, LEVEL))
 
 
 def loader(parts: int) -> bytes:
@@ -244,6 +249,14 @@ def part(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
 def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
     """The loader and the modules, the same for every end; ``small`` omits the compiled modules."""
     return loader(3) + part(modules, small)
+
+
+def program_for(plan: "EndPlan") -> bytes:
+    """The program of an end with this plan, of parts that the command may have in its cache."""
+    kept = getattr(globals().get("__loader__"), "parts", {})
+    groups = [MODULES] + more_of_plan(plan)
+    parts = [kept.get(tuple(group)) or part(sources(group)) for group in groups]
+    return loader(1 + 2 * len(parts)) + b"".join(parts)
 
 
 def extended(program: bytes, parts: "list[bytes]") -> bytes:
@@ -292,6 +305,8 @@ def command(interpreters: "Iterable[str]", label: str, files: "Iterable[str]" = 
     ``label`` (the run and the end, no secret) identifies the process.  ``files`` are the program and the plan, if they
     cannot be sent on standard input.
     """
+    import shlex  # slow to load, and tasks have it already
+
     program_words = [shlex.quote(name) for name in files] or ["-c", shlex.quote(START)]
     tail = "-IS %s %s" % (" ".join(program_words), shlex.quote(label))
     found = [" ".join(shlex.quote(word) for word in shlex.split(name)) for name in interpreters]

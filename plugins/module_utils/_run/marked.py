@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The messages of an end (see _end.wire), found in its output."""
 
-import json
-
+from .._end.lean import json_value
 from .._end.wire import MARK
 
 TYPE_CHECKING = False
@@ -22,9 +21,10 @@ def read_marked(text: str) -> "dict[str, Any] | None":
         start, stop = text.rfind("\n", 0, at) + 1, text.find("\n", at)
         line = text[start : stop if stop >= 0 else len(text)].strip()
         if line.startswith(MARK):
+            text = line[len(MARK) :].strip()
             try:
-                message = json.loads(line[len(MARK) :])
-            except (ValueError, RecursionError):
+                message, end = json_value(text, 0)
+            except (ValueError, RecursionError, StopIteration):
                 return None
-            return message if isinstance(message, dict) else None
+            return message if isinstance(message, dict) and end == len(text) else None
         stop = start

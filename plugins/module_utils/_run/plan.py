@@ -6,15 +6,14 @@ A Plan is independent of Ansible and has no fixed shape: any number of stages on
 A front-end adds the stages and the addresses.  ``for_end`` returns the part for one end.
 """
 
-import random
-import secrets
+import os
 
 from .._end.patience import Patience
 from .readers import padding, reads_blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Sequence
 
     from .._end.records import Command, Encryption, EndPlan, LinkSpec, Place, StageSpec, Target
     from .records import Account, Branch, Certificate, EndSpec, Job, Joint, Options
@@ -53,6 +52,20 @@ def checked(told: "dict[str, float]") -> "dict[str, float]":
     return dict(told)
 
 
+def new_secret() -> str:
+    """32 random bytes, as text.  The module secrets would load OpenSSL, which takes as long as half of a run."""
+    return os.urandom(32).hex()
+
+
+def drawn(pool: "Sequence[int]", count: int) -> "list[int]":
+    """So many different members of a pool, in random order."""
+    found: "list[int]" = []
+    rest = list(pool)
+    for _each in range(min(count, len(rest))):
+        found.append(rest.pop(int.from_bytes(os.urandom(8), "big") % len(rest)))
+    return found
+
+
 class Plan:
     """The ends, stages and links of one run, with fresh secrets."""
 
@@ -61,7 +74,7 @@ class Plan:
 
         ``patience``: for tests, see _end.patience.
         """
-        self.run = secrets.token_hex(16)
+        self.run = os.urandom(16).hex()
         self.options = options
         self.ends: "dict[str, EndSpec]" = {}
         self.links: "list[Joint]" = []
@@ -91,7 +104,7 @@ class Plan:
         """Ports on which an end tries to listen; ``allowed``: [] for the default."""
         most = CHECKED if self.options.get("preflight") and not allowed else CANDIDATES
         pool = allowed or DEFAULT_PORTS
-        return random.SystemRandom().sample(pool, min(most, len(pool)))
+        return drawn(pool, most)
 
     def add_stage(self, end: str, command: "Command") -> None:
         stage: "StageSpec" = {**command, "fds": {}, "end": end, "padding": padding(command["argv"])}
@@ -112,7 +125,7 @@ class Plan:
             "source": writer,
             "destination": reader,
             "index": len(self.links),
-            "secret": secrets.token_hex(32),
+            "secret": new_secret(),
             "writer": source["end"],
             "reader": sink["end"],
         }
@@ -134,7 +147,7 @@ class Plan:
                     "source": "",
                     "destination": "",
                     "index": len(self.links) + len(self.controls),
-                    "secret": secrets.token_hex(32),
+                    "secret": new_secret(),
                     "writer": end,
                     "reader": home,
                 }

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs with special ways of reading, recognized by name: dd and archivers."""
 
-import re
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
@@ -23,7 +21,11 @@ LARGEST_RECORD = 1024 * 1024  # bytes: a common limit of tape drives, and so of 
 
 def programs(argv: "Iterable[str]") -> "set[str]":
     """The names of all possible programs in these words, which may contain shell scripts."""
-    return {word.rpartition("/")[2] for text in argv for word in re.split(r"[^\w./+-]+", text)}
+    found: "set[str]" = set()
+    for text in argv:  # not by the module re, which would take a tenth of the start-up
+        words = "".join(letter if letter.isalnum() or letter in "_./+-" else " " for letter in text).split(" ")
+        found.update(word.rpartition("/")[2] for word in words)
+    return found
 
 
 def reads_blocks(argv: "Iterable[str]") -> bool:

@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The result of a task and its fact, from a verdict; always the same shape."""
 
-import functools
-import json
 import time
 
 from .._end.link import DONE, READ
-from .._end.wire import bounded
+from .._end.wire import bounded, to_json
 from .sentences import listed, outcome
 from .words import who_is_slow
 
@@ -38,11 +36,16 @@ def rounded(value: "float | None", digits: int = 3) -> "float | None":
     return None if value is None else round(value, digits)
 
 
-@functools.lru_cache(maxsize=0x110000)
+_costs: "dict[str, int]" = {}
+
+
 def cost(character: str) -> int:
     """The length of a character in the event of a failed task."""
-    once = json.dumps(character)[1:-1]
-    return len(once) + len(json.dumps(once)) - 2
+    found = _costs.get(character)
+    if found is None:
+        once = to_json(character)[1:-1]
+        found = _costs[character] = len(once) + len(to_json(once)) - 2
+    return found
 
 
 def fitting(text: str, budget: int, last: bool) -> str:

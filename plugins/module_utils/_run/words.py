@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sizes, rates and explanations for people."""
 
-import re
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .records import Flow
@@ -31,7 +29,6 @@ EPITAPHS = (
     r"\S*xz: Exit status|\(stdin\): +[\d.]+ %",  # a progress line of xz
     r"\S* *: *[\d.]+% .*=>",  # a progress line of zstd
 )
-EPITAPH = re.compile("|".join(EPITAPHS))
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -100,9 +97,12 @@ def printable(text: str) -> str:
 
 
 def explanation(stderr: str) -> str:
-    """The lines of a standard error that give the reason of a failure: the last few that match no EPITAPH."""
+    """The lines of a standard error that give the reason of a failure: the last few that match none of EPITAPHS."""
+    import re  # slow to load, and only needed after a failure
+
+    epitaph = re.compile("|".join(EPITAPHS))
     lines = [line.strip()[:LINE_MOST] for line in stderr.splitlines() if line.strip()]
-    told = list(dict.fromkeys(line for line in lines if not EPITAPH.match(line)))
+    told = list(dict.fromkeys(line for line in lines if not epitaph.match(line)))
     return "; ".join(told[-LINES_MOST:] or lines[-1:])
 
 
