@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError
 
+from ..plugin_utils import _tape_drill as drills
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
@@ -16,6 +18,7 @@ from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_filters import note as note_of
 from ..plugin_utils._tape_filters import reading
+from ..plugin_utils._tape_run import ask
 from ..plugin_utils._tape_spec import RESTORE
 from ..plugin_utils._task_run import one_line
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ..module_utils._tape.answers import Chain, ChainArchive, Extracted
     from ..plugin_utils._tape_records import ReadArchive, TaskResult
 
+NO_HOST = "restore_host is required; to restore to another host, set restore_target as well"
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
 BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"
 
@@ -34,18 +38,23 @@ class ActionModule(TapeAction):
     SPEC = RESTORE
 
     def arguments(self) -> dict[str, Any]:
-        if not self._task.args.get("restore_host"):
-            what = "restore_host is required; to restore to another host, set restore_target as well"
-            raise Failure("settings", what)
+        if not self._task.args.get("restore_host") and self._task.args.get("restore_drill") in (None, "", False):
+            raise Failure("settings", NO_HOST)
         return super().arguments()
 
     def work(self) -> TaskResult:
         args = self.args
+        if args["restore_drill"]:
+            drills.check(args)
+            args["restore_host"] = args["restore_host"] or self.ask(["drill"])["host"]
+        elif not args["restore_host"]:
+            raise Failure("settings", NO_HOST)
         host = args["restore_host"]
         said: Chain = self.ask(["chain", f"--host={host}", *option("as-of", args["restore_as_of"])])
         chain = said["archives"]
         # an unpredictable name, so that nobody can create it first
-        to = args["restore_to"] or f"/var/tmp/restore-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
+        what = "drill" if args["restore_drill"] else "restore"
+        to = args["restore_to"] or f"/var/tmp/{what}-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
         tapes = said["tapes"]
         places = [table.located(label, said["places"].get(label, "")) for label in tapes]
         self.show([*self.beginning(chain, to, places), *(f"Warning {each}" for each in said["warnings"])])
@@ -54,7 +63,16 @@ class ActionModule(TapeAction):
         undo = [reading(each, self.filters, args["restore_identity"], environment_of(self)) for each in chain]
         if self._task.check_mode:
             return {**result, "changed": True, "msg": f"would restore {table.count(len(chain), 'archive')} to {to}"}
-        missing, done = list(args["restore_paths"]), []
+        if args["restore_drill"]:
+            return {**result, **self.drill(read, to, undo)}
+        result.update(self.ending(to, *self.read(read, to, undo)))
+        if not result.get("failed"):
+            result["notes"] = self.note(["restored", f"--host={host}"])
+        return result
+
+    def read(self, read: list[ReadArchive], to: str, undo: list[list[Command]]) -> tuple[list[str], list[Extracted]]:
+        """Restore the archives one after the other; returns the requested paths that none has, and the answers."""
+        missing, done = list(self.args["restore_paths"]), []
         for number, archive in enumerate(read):
             more = number < len(read) - 1
             part = self.extract(archive, to, undo[number], more)
@@ -63,10 +81,35 @@ class ActionModule(TapeAction):
             done.append(part)
             if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
                 done.append(self.extract(archive, to, undo[number], more, again=True))
-        result.update(self.ending(to, missing, done))
-        if not result.get("failed"):
-            result["notes"] = self.note(["restored", f"--host={host}"])
-        return result
+        return missing, done
+
+    def drill(self, read: list[ReadArchive], to: str, undo: list[list[Command]]) -> TaskResult:
+        """Restore to a scratch directory, compare, remove it, and record the date; raises Failure."""
+        host, began = self.args["restore_host"], time.monotonic()
+        words = ["restored", f"--host={host}", "--kind=drilled"]
+        try:
+            _missing, done = self.read(read, to, undo)
+        except Failure as exc:
+            if exc.kind not in drills.NOT_TRIED:
+                self.note([*words, "--failed"])
+            raise
+        finally:
+            notes = self.discard(to)
+        found = drills.findings(read, done)
+        result = drills.result(host, len(read), found, time.monotonic() - began)
+        notes += self.note(words + ([] if result["drill"]["ok"] else ["--failed"]))
+        self.show(drills.lines(result))
+        return {**result, "notes": notes}
+
+    def discard(self, to: str) -> list[str]:
+        """Remove the directory of a drill; returns a warning if that failed."""
+        try:
+            ask(self.own, self.of_host(["discard", f"--to={to}"]))
+        except (Failure, HostError, AnsibleError) as exc:
+            warning = f"the files of the drill were not removed from {self.own.name}: {one_line(exc)}"
+            self.show([f"Warning {warning}"])
+            return [warning]
+        return []
 
     def note(self, words: list[str]) -> list[str]:
         """Record the restore in the catalog; a failure is only a warning, because the files are there."""
@@ -134,6 +177,7 @@ class ActionModule(TapeAction):
         args = self.args
         clear = archive["clear"] or archive
         words = ["extract", f"--to={to}", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
+        words += ["--drill"] if args["restore_drill"] else []
         words += ["--again" if again else "--may-repeat", "--keep-going"]
         for flag, given in {
             "--incremental": archive["level"] > 0,

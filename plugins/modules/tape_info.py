@@ -281,7 +281,7 @@ hosts:
   elements: dict
   sample:
     - {host: db1, set: all, time: "2026-11-25T23:20:40Z", level: 0, tape: WEEK01, file: 1, age: 86400, late: false,
-       last_verified: {time: "2026-11-26T01:00:00Z", ok: true}, last_restored: null}
+       last_verified: {time: "2026-11-26T01:00:00Z", ok: true}, last_restored: null, last_drilled: null}
   contains:
     age:
       description: Its age in seconds, by the clock of the tape host.
@@ -295,6 +295,9 @@ hosts:
       type: dict
     last_restored:
       description: The time of the last successful restore of this host and set, null if there is none.
+      type: dict
+    last_drilled:
+      description: The time and the result of its last restore drill, null if there is none.
       type: dict
 without:
   description: The hosts and sets in the catalog that have no good archive.

@@ -78,9 +78,16 @@ options:
     default: ""
   restore_host:
     description:
-      - The host whose files to restore. It need not exist any more.
+      - The host whose files to restore. It need not exist any more. Required unless O(restore_drill) is set.
     type: str
-    required: true
+    default: ""
+  restore_drill:
+    description:
+      - Whether this is a drill. Everything is restored to a new directory, compared with the archives and the catalog,
+        and removed. RV(drill) has the result, and the catalog records the date. Fails if anything differs.
+      - Without O(restore_host), the host whose last good drill is the longest ago is chosen.
+    type: bool
+    default: false
   restore_as_of:
     description:
       - Restore the files as of this time in UTC, such as V(2026-11-23 01:46), or as of the end of a day, such as
@@ -126,6 +133,12 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Restore the host that was not tested for longest, compare it, and remove it again
+  plumbing.socketpipe.tape_restore:
+    tape_host: tape1
+    restore_drill: true
+  become: true
+
 - name: Restore a file to another host
   plumbing.socketpipe.tape_restore:
     tape_host: tape1
@@ -136,6 +149,31 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+drill:
+  description: The result of a drill.
+  returned: with O(restore_drill), if everything was read
+  type: dict
+  sample: {host: db1, ok: true, compared: 1203, difference_count: 0, differences: [], elapsed: 61.2}
+  contains:
+    host:
+      description: The host that was restored.
+      type: str
+    ok:
+      description: Whether nothing differs.
+      type: bool
+    compared:
+      description: The number of files compared, in all archives together.
+      type: int
+    difference_count:
+      description: The number of differences.
+      type: int
+    differences:
+      description: The first of them.
+      type: list
+      elements: str
+    elapsed:
+      description: Its duration in seconds.
+      type: float
 to:
   description: The directory with the restored files.
   returned: success

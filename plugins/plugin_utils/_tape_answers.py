@@ -80,7 +80,16 @@ OF_ARCHIVE = {
     "keep_until": text,
 }
 ARCHIVE = record(OF_ARCHIVE)
-HOST_KNOWN = record({**OF_ARCHIVE, "age": count, "late": flag, "last_verified": VERIFIED, "last_restored": VERIFIED})
+HOST_KNOWN = record(
+    {
+        **OF_ARCHIVE,
+        "age": count,
+        "late": flag,
+        "last_verified": VERIFIED,
+        "last_restored": VERIFIED,
+        "last_drilled": VERIFIED,
+    }
+)
 RUN = record(
     {
         "run": text,
@@ -163,6 +172,7 @@ CHAIN_ARCHIVE = record(
         "incomplete": optional(flag),
         "filters": optional(each(FILTER, MOST)),
         "clear": optional(record({"bytes": count, "sha256": text})),
+        "files": maybe_count,
     }
 )
 IGNORED = record({})  # of an answer that no action reads
@@ -261,7 +271,9 @@ ANSWERS: dict[str, Parser] = {
     "restored": IGNORED,
     "import": IGNORED,
     "estimate": with_optional({**NOTED, "bytes": count, "level": count}, {"incomplete": flag, "mounted": count}),
-    "extract": record(
+    "discard": IGNORED,
+    "drill": record({"host": text, "last": VERIFIED}),
+    "extract": with_optional(
         {
             "files": count,
             "deleted": count,
@@ -272,6 +284,7 @@ ANSWERS: dict[str, Parser] = {
             "errors": texts,
             "error_count": count,
             "again": flag,
-        }
+        },
+        {"compared": count, "differences": texts, "difference_count": count, "absent": count},
     ),
 }

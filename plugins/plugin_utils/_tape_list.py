@@ -13,11 +13,24 @@ if TYPE_CHECKING:
 
 TAPES = ("TAPE", "BARCODE", "ARCHIVES", "FAILED", "SIZE", "LAST WRITTEN", "LOCATION", "STATE")
 RUNS = ("RUN", "SET", "GOOD", "FAILED", "SIZE", "TAPES", "KEPT UNTIL")
-HOSTS = ("HOST", "SET", "LAST GOOD", "AGE", "LEVEL", "SIZE", "TAPE:FILE", "KEPT UNTIL", "VERIFIED", "RESTORED")
+HOSTS = (
+    "HOST",
+    "SET",
+    "LAST GOOD",
+    "AGE",
+    "LEVEL",
+    "SIZE",
+    "TAPE:FILE",
+    "KEPT UNTIL",
+    "VERIFIED",
+    "RESTORED",
+    "DRILLED",
+)
 ARCHIVES = ("HOST", "SET", "WRITTEN", "LEVEL", "SIZE", "TAPE:FILE", "STATE", "KEPT UNTIL", "VERIFIED", "RUN")
 MOST_RUNS = 10  # in the table; the data has more
 # fields of a host in the statistic
-KEYS = ("host", "set", "time", "age", "late", "level", "tape", "file", "keep_until", "last_verified", "last_restored")
+PLACE = ("host", "set", "time", "age", "late", "level", "tape", "file", "keep_until")
+KEYS = (*PLACE, "last_verified", "last_restored", "last_drilled")
 
 
 def lines(found: Info, filtered: bool) -> list[str]:
@@ -66,7 +79,8 @@ def of_run(run: Run) -> list[Any]:
 def of_host(host: HostKnown) -> list[Any]:
     which = [host["host"], host["set"], host["time"], table.age(host["age"]) + (" LATE" if host["late"] else "")]
     place = [host["level"], table.bytes_of(host["bytes"]), table.where(host), day(host)]
-    return [*which, *place, tested(host["last_verified"]), tested(host["last_restored"])]
+    tests = [tested(host["last_verified"]), tested(host["last_restored"]), tested(host["last_drilled"])]
+    return [*which, *place, *tests]
 
 
 def of_archive(archive: Archive) -> list[Any]:
@@ -100,8 +114,8 @@ def advice(found: Info, without: list[str]) -> list[str]:
         shown.append(f"The next backup needs tape {table.located(first['label'], first['location'])}{then}")
     elif found.get("tapes"):
         shown.append(f"No tape is writable: label another one{soonest(found['tapes'])}")
-    for word, key in (("verified", "last_verified"), ("restored", "last_restored")):
-        never = [host["host"] for host in found.get("hosts", ()) if not host[key]]  # type: ignore[literal-required]
+    for word, keys in (("verified", ["last_verified"]), ("restored", ["last_restored", "last_drilled"])):
+        never = [host["host"] for host in found.get("hosts", ()) if not any(host[key] for key in keys)]  # type: ignore[literal-required]
         never = list(dict.fromkeys([*never, *without]))
         shown += [f"Never {word}: {table.few(never, most=10)}"] if never else []
     return shown

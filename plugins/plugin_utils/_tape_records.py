@@ -79,6 +79,13 @@ if TYPE_CHECKING:
         elapsed: int
         encryption: dict[str, int] | None  # the number of archives by way; None if none was to be encrypted
 
+    class Findings(TypedDict):
+        """What the comparison of a drill found."""
+
+        compared: int  # files
+        differences: list[str]  # the first
+        difference_count: int
+
     class ReadArchive(ChainArchive):
         """One of them in the result of a restore."""
 

@@ -107,9 +107,9 @@ def test_the_list(site: Site) -> None:
     done = site.run("tape_list", tape_max_age="1d")
     (archive,) = site.archives()
     names, host, wanted, verified, restored, *warnings = taping.table(done, "HOST")
-    assert names[2:4] == ["LAST GOOD", "AGE"] and names[-3:] == ["KEPT UNTIL", "VERIFIED", "RESTORED"]
+    assert names[2:4] == ["LAST GOOD", "AGE"] and names[-3:] == ["VERIFIED", "RESTORED", "DRILLED"]
     kept = taping.result(done, "List the archives")["hosts"][0]["keep_until"][:10]
-    assert host == ["h1", "all", archive["time"], "0 h", "0", "256.0 KiB", "WEEK01:1", kept, "never", "never"]
+    assert host == ["h1", "all", archive["time"], "0 h", "0", "256.0 KiB", "WEEK01:1", kept, "never", "never", "never"]
     assert wanted == ["The next backup needs tape WEEK01"]
     assert (verified, restored) == (["Never verified: h1, h2"], ["Never restored: h1, h2"])
     assert warnings == [["Warning h2 has no good archive"]]
@@ -121,7 +121,7 @@ def test_the_list(site: Site) -> None:
     done = site.run("tape_list", tape_of_host="h1", tape_max_age=1)
     _names, run, _heads, host, head, listed, *rest = taping.table(done, "RUN")
     assert run[:4] == [archive["run"], "all", "1", "0"]
-    assert host[3] == "0 h LATE" and "never" not in host
+    assert host[3] == "0 h LATE" and host[-3] != "never" != host[-2] and host[-1] == "never"
     assert head[2] == "WRITTEN" and listed[5:7] == ["WEEK01:1", "good"] and listed[-1] == archive["run"]
     limit = "tape_max_age (1)"
     assert rest == [

@@ -67,7 +67,7 @@ def test_what_has_nothing_to_do(site: Site) -> None:
     assert messages == [
         "the role plumbing.socketpipe.tape needs an entry point, so that no tape is written by accident: set "
         "tasks_from to one of backup, verify, restore, tape_label, tape_retire, tape_location, tape_list, "
-        "tape_inventory, tape_find",
+        "tape_drill, tape_inventory, tape_find",
         "localhost has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a "
         "virtual tape",
         "Validation of arguments failed:\nvalue of tape_reuse must be one of: never, scratch, expired, got: now",

@@ -96,6 +96,7 @@ if TYPE_CHECKING:
         late: bool  # past tape_max_age
         last_verified: "Verified | None"  # the newest verification of its archives
         last_restored: "Verified | None"
+        last_drilled: "Verified | None"
 
     class HostWithout(TypedDict):
         """A host and set whose archives are all not good."""
@@ -302,6 +303,7 @@ if TYPE_CHECKING:
         incomplete: "bool | None"
         filters: "list[Filter] | None"
         clear: "Clear | None"  # None without filters
+        files: "int | None"  # names in its list
 
     class Chain(TypedDict):
         archives: "list[ChainArchive]"
@@ -321,3 +323,13 @@ if TYPE_CHECKING:
         errors: "list[str]"  # the first
         error_count: int
         again: bool  # the same archive must be read once more
+        compared: NotRequired[int]  # files, in a drill, as the next ones
+        differences: NotRequired["list[str]"]  # the first
+        difference_count: NotRequired[int]
+        absent: NotRequired[int]  # files of earlier archives that are not there any more
+
+    class Drill(TypedDict):
+        """The host for the next drill."""
+
+        host: str
+        last: "Verified | None"

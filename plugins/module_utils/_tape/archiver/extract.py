@@ -7,10 +7,12 @@ import os
 from ..common.names import encode
 from ..common.problem import SETTINGS, Problem
 from . import links
+from .compare import Listing
 from .extraction import Extraction
 from .filenames import Found
 from .gate import Gate, Selection
 from .gnutar import escaped
+from .record import DRILL
 from .settings import Settings
 from .target import Target
 
@@ -48,7 +50,7 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "answers.Extract
         done = True
     finally:
         target.put_back()
-        if not done or not (words.more or answer["again"]):
+        if not words.drill and (not done or not (words.more or answer["again"])):
             target.record.remove()
     gone = set(answer.pop("gone"))
     answer["gone"] = [path for name, path in asked.items() if name in gone]
@@ -67,8 +69,11 @@ def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]")
     record = target.record
     plain = target.is_new and not words.incremental  # the directory is empty, so there is nothing to check
     gate = None if plain else Gate(target.real, Selection(members), record, words.delete)
-    recorded = record.start(target.is_new) if words.more or words.may_repeat else None
-    found = Found(members, recorded)
+    recorded = record.start(target.is_new) if words.more or words.may_repeat or words.drill else None
+    if words.drill:
+        open(record.file(DRILL), "wb").close()
+    listing = Listing(record) if words.drill else None
+    found = Found(members, recorded, listing)
     extraction = Extraction(words, target, members)
     try:
         extraction.read(found, target.real, gate)
@@ -81,6 +86,7 @@ def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]")
     if gate and words.delete and not words.more:
         gate.remove_now([os.fsencode(name) for name in gate_says["later"]])
     return {
+        **(listing.compare(target.real, words.more) if listing else {}),
         "tar": extraction.status,
         "files": found.count,
         "deleted": gate_says["count"] + (gate.count if gate else 0),

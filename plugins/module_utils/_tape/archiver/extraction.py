@@ -41,7 +41,9 @@ class Extraction:
     def argv(self, tar: Tar, index: int, judged: bool) -> "list[bytes]":
         factor = math.gcd(self.words.bytes, READ_SIZE)
         as_root = os.geteuid() == 0
-        some = ["--verbose", "--quoting-style=c"] if self.asked else []  # to find links to other members
+        # to find links to other members, or to compare everything
+        some = ["--verbose", "--quoting-style=c"] if self.asked or self.words.drill else []
+        some += ["--full-time", "--utc"] if self.words.drill else []
         return tar.argv(
             "--extract",
             "--preserve-permissions",

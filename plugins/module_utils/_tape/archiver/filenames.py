@@ -7,6 +7,7 @@ import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
 # a line of --verbose --verbose with --quoting-style=c: type, name, and the target of a link
@@ -45,8 +46,17 @@ class List:
 class Found:
     """The names that tar extracts: their number, the missing requested ones, and links."""
 
-    def __init__(self, asked: "list[bytes]", record: "BinaryIO | None" = None):
-        """``asked``: requested names, [] for all.  For all, tar prints only names, otherwise long lines."""
+    def __init__(
+        self,
+        asked: "list[bytes]",
+        record: "BinaryIO | None" = None,
+        listing: "Callable[[bytes], None] | None" = None,
+    ):
+        """``asked``: requested names, [] for all.  For all, tar prints only names, unless there is a ``listing``.
+
+        Otherwise it prints long lines.
+        """
+        self.listing = listing
         self.asked = set(asked)
         self.missing = set(asked)
         self.record = record
@@ -57,7 +67,9 @@ class Found:
     def __call__(self, chunk: bytes) -> None:
         *lines, self.rest = (self.rest + chunk).split(b"\n")
         for line in lines:
-            name = self.short(line) if not self.asked else self.long(line)
+            name = self.long(line) if self.asked or self.listing else self.short(line)
+            if name and self.listing:
+                self.listing(line)
             if name:
                 self.count += 1
                 if self.record:
@@ -75,7 +87,7 @@ class Found:
             return b""
         name, link = unescaped(found.group(2)), found.group(3)
         self.missing -= above(name.rstrip(b"/"), self.missing)
-        if found.group(1) == b"h" and link is not None and not above(unescaped(link), self.asked):
+        if self.asked and found.group(1) == b"h" and link is not None and not above(unescaped(link), self.asked):
             self.links[name] = unescaped(link)
         return name
 

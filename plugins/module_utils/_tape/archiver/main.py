@@ -22,7 +22,7 @@ LEVELS = range(names.HIGHEST + 1)
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="archiver", description=__doc__.partition("\n")[0])
-    commands = parser.add_subparsers(dest="command", metavar="create | seal | report | estimate | extract")
+    commands = parser.add_subparsers(dest="command", metavar="create | seal | report | estimate | extract | discard")
     commands.required = True  # an argument of add_subparsers only since Python 3.7
 
     create = commands.add_parser("create", help="write an archive of this host to standard output")
@@ -47,6 +47,8 @@ def arguments() -> argparse.ArgumentParser:
             "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead at that run"
         )
     add_extract(commands)
+    discard = commands.add_parser("discard", help="remove the directory of a drill")
+    discard.add_argument("--to", required=True, metavar="DIR")
     return parser
 
 
@@ -69,6 +71,7 @@ def add_extract(commands: "Any") -> None:
     extract.add_argument(
         "--keep-going", action="store_true", help="report errors of tar in the answer, and do not fail"
     )
+    extract.add_argument("--drill", action="store_true", help="compare files with the archive; DIR must not exist")
     extract.add_argument("--into-existing", action="store_true", help="DIR may contain files")
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")
@@ -77,7 +80,7 @@ def add_extract(commands: "Any") -> None:
 
 def run(call: Call, words: argparse.Namespace) -> None:
     # imported here, after the signal handlers are set
-    from . import create, extract, seal
+    from . import create, discard, extract, seal
     from .settings import Settings
 
     settings = Settings(call.settings())
@@ -87,6 +90,7 @@ def run(call: Call, words: argparse.Namespace) -> None:
         "report": create.report,
         "estimate": create.estimate,
         "extract": extract.extract,
+        "discard": discard.discard,
     }
     result = commands[words.command](settings, words)
     if result is not None:

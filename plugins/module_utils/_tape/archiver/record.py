@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HIDDEN = b".socketpipe-restore"
 ALL, NAMES, LINKS = b"all", b"names", b"links"
+LISTING, DRILL = b"listing", b"drill"
 
 
 class Record:

@@ -39,6 +39,9 @@ class Target:
             raise Problem(OVER_ROOT, kind=SETTINGS)
         refuse_a_trap(self.path)
         goes_on = words.incremental or words.again
+        if words.drill and not goes_on and os.path.lexists(self.path):
+            what = "%s exists, but a restore drill makes and removes its own directory: choose a new one" % words.to
+            raise Problem(what, kind=SETTINGS)
         made = not os.path.lexists(self.path)
         if made and goes_on:
             raise Problem(NO_RECORD % words.to, kind=SETTINGS)

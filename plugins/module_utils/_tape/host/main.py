@@ -74,8 +74,13 @@ SUBCOMMANDS: "dict[str, Any]" = {
     ),
     "restored": (
         "restored.restored",
-        [HOST, ("--kind", {"choices": ["restored"], "default": "restored"}), ("--failed", {"action": "store_true"})],
+        [
+            HOST,
+            ("--kind", {"choices": ["restored", "drilled"], "default": "restored"}),
+            ("--failed", {"action": "store_true"}),
+        ],
     ),
+    "drill": ("restored.drill", []),
     "keep": ("host_copy.keep", [("--of", {"required": True})]),
     "import": ("host_copy.bring_back", []),
 }

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 NAME = "restores.json"
 FORMAT = 1
 RESTORED = "restored"  # files were restored
-KINDS = (RESTORED,)
+DRILLED = "drilled"  # everything was restored to a scratch directory, and compared
+KINDS = (RESTORED, DRILLED)
 
 
 def path(folder: str) -> str:

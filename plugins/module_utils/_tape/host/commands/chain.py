@@ -34,6 +34,7 @@ KEYS = (
     "incomplete",
     "filters",
     "clear",
+    "files",
 )
 
 

@@ -131,6 +131,7 @@ def hosts(session: "Session", archives: "list[Archive]") -> "list[answers.HostKn
             "late": bool(session.settings.max_age and age > session.settings.max_age),
             "last_verified": last_verified(own),
             "last_restored": last.get(restores.RESTORED),
+            "last_drilled": last.get(restores.DRILLED),
         }
         found.append(host)
     return found
