@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import processes
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import (
+    NOT_ROOT,
     TIMEOUT,
     Host,
     Started,
@@ -85,7 +86,7 @@ def test_what_is_not_root_s_to_read(host: Host) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["tar"], "archiver create: tar was killed by %s: it gave no reason"),
+        (["tar"], "archiver create: tar was killed by %s: it gave no reason" + NOT_ROOT),
         (["tee"], "archiver create: " + GONE),
         (["openssl", "sha256sum"], "archiver create: the checksum program was killed by %s: "),
     ],

@@ -337,6 +337,7 @@ def test_the_temporary_file(tmp_path: Path) -> None:
 # -- other users who may write in the directory
 
 
+@ROOT
 def test_an_owner_is_that_of_the_look(tmp_path: Path, folder: Path) -> None:
     """A file that somebody puts there meanwhile does not give the new one to him."""
     told, dest = source(tmp_path), folder / "dest"
