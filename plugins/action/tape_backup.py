@@ -75,6 +75,7 @@ class ActionModule(TapeAction):
         """Write and commit the archive; each retry uses the next tape; raises Failure."""
         began = time.time()
         for attempt in range(1, self.args["tape_retries"] + 2):
+            self.tell_who_loads([f"--run={run}", f"--expect={mine['bytes'] or 0}"])
             try:
                 outcome = self.to_tape(
                     self.create_words(run, mine), self.sink_words(run, mine), behind=self.behind(run)

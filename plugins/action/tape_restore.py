@@ -75,6 +75,7 @@ class ActionModule(TapeAction):
         missing, done = list(self.args["restore_paths"]), []
         for number, archive in enumerate(read):
             more = number < len(read) - 1
+            self.tell_who_loads([f"--tape={archive['tape']}"])
             part = self.extract(archive, to, undo[number], more)
             missing = [path for path in missing if path in part["missing"]]
             missing += [path for path in part["gone"] if path not in missing]

@@ -65,7 +65,8 @@ options:
   tape_next_command:
     description:
       - A command on the tape host that loads another tape, for use without a changer. C(/bin/sh) runs it, with
-        C(TAPE_DEVICE), C(TAPE_LABEL) and C(TAPE_REASON) in its environment.
+        C(TAPE_DEVICE), C(TAPE_LABEL) and C(TAPE_REASON) in its environment. C(TAPE_WANTED) has the labels of all tapes
+        that would do, the best first. C(TAPE_BARCODE) and C(TAPE_LOCATION) belong to the first.
       - A variable of this name on the tape host takes precedence.
     type: str
     default: ""

@@ -64,6 +64,11 @@ attributes:
     details:
       - The hosts need Linux and Python 3.6 or later.
 options:
+  tape_eject:
+    description:
+      - Whether to eject the tapes of the run. A changer moves each to its slot. A failure is a warning in RV(notes).
+    type: bool
+    default: false
   plan:
     description:
       - The result of M(plumbing.socketpipe.tape_plan).

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -226,6 +227,14 @@ class TapeAction(ActionBase):
     def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> Any:
         """Run the tape host's program; returns its answer; raises Failure."""
         return ask(self.tape, self.of_tape(words, given))
+
+    def tell_who_loads(self, words: list[str]) -> None:
+        """Show which tape a person must load now, if any; if this fails, the next step reports why."""
+        if self.args["tape_changer"] or self.args["tape_next_command"] or self.args["tape_wait"] in ("", "0"):
+            return
+        with contextlib.suppress(Failure, HostError, AnsibleError):
+            text = self.ask(["awaits", *words])["text"]
+            self.show([f"{self.name}: {text}"] if text else [])
 
     def of_tape(self, words: list[str], given: Mapping[str, Any] | None = None) -> Request:
         return Request(TAPE_HOST, words, self.settings, given)

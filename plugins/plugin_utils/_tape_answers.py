@@ -272,6 +272,7 @@ ANSWERS: dict[str, Parser] = {
     "import": IGNORED,
     "estimate": with_optional({**NOTED, "bytes": count, "level": count}, {"incomplete": flag, "mounted": count}),
     "discard": IGNORED,
+    "awaits": record({"text": text}),
     "drill": record({"host": text, "last": VERIFIED}),
     "extract": with_optional(
         {

@@ -115,6 +115,7 @@ FINISH: Spec = {
     **SITE,
     **WRITING,
     **COPIES,
+    "tape_eject": {"type": "bool", "default": False},
     "plan": {"type": "dict", "required": True},
     "results": {"type": "list", "elements": "raw", "required": True},
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +98,37 @@ def test_two_jobs_at_once(site: Site) -> None:
     assert [each[1:] for each in runs] == [("archive", "good"), ("catalog", "good")] * 2
     assert [run for run, _kind, _state in runs[:2]] == [runs[0][0]] * 2, "the second waits for the end of the first"
     assert not list((site.catalog / "leases").glob("*"))
+
+
+def test_a_person_loads_the_tape(site: Site) -> None:
+    """A wanted tape is on the shelf: the screen says which, and the restore goes on with it. So does a backup."""
+    site.run("backup", args=["--limit", "h1"])
+    drive = site.top / "drive"
+    drive.symlink_to(site.tape("B"))
+    site.label("OTHER", "B")
+    waits: taping.Variables = {"all": {"tape_wait": "1h"}, "tape1": {"tape_devices": [str(drive)]}}
+    site.run("tape_location", tape_label="WEEK01", tape_location="vault")
+    started = site.start("restore", own=waits, restore_host="h1", restore_to=str(site.top / "back"))
+    line = started.wait_for_line(": waiting up to ", timeout=600)
+    assert f"h1: waiting up to 1:00:00 for tape WEEK01 (location: vault): drive {drive}: its tape OTHER is not " in line
+    load(drive, site.tape("A"))
+    done = started.wait()
+    assert done.rc == 0, done.output
+    assert taping.result(done, "Restore")["files"]
+    # a full tape: the next one is asked for
+    path = site.catalog / "tapes" / "WEEK01.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "full": True}), encoding="utf-8")
+    started = site.start("backup", own=waits, args=["--limit", "h1"], tape_eject=True)
+    line = started.wait_for_line(": waiting up to ", timeout=600)
+    assert line.rstrip().endswith("its tape WEEK01 is full; writable tapes: OTHER")
+    load(drive, site.tape("B"))
+    done = started.wait()
+    assert done.rc == 0, done.output
+    assert site.states("OTHER") == [("h1", 0, "good")]
+
+
+def load(drive: Path, tape: Path) -> None:
+    """Another virtual tape in the drive, in one step."""
+    new = drive.with_name("new")
+    new.symlink_to(tape)
+    new.replace(drive)

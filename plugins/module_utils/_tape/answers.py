@@ -328,6 +328,11 @@ if TYPE_CHECKING:
         difference_count: NotRequired[int]
         absent: NotRequired[int]  # files of earlier archives that are not there any more
 
+    class Awaited(TypedDict):
+        """The answer of awaits."""
+
+        text: str
+
     class Drill(TypedDict):
         """The host for the next drill."""
 

@@ -62,6 +62,10 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "chain": ("chain.chain", [HOST, ("--as-of", {"default": ""})]),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, SOME_TAPE, SOME_HOST]),
+    "awaits": (
+        "awaits.awaits",
+        [SOME_TAPE, SOME_RUN, ("--expect", {"type": int, "default": 0})],
+    ),
     "mark": (
         "mark.mark",
         [

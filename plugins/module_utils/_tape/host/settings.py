@@ -30,6 +30,7 @@ DEFAULTS: "dict[str, Any]" = {
     "max_age": "",
     "lease": "1h",
     "steal": False,
+    "eject": False,
     "reclaim": False,
     "expire_last": False,
     "accept_clock": False,
@@ -64,6 +65,7 @@ class Settings(base.Settings):
         self.max_age = self.parsed("max_age", parse_duration)
         self.lease = self.parsed("lease", parse_duration)
         self.steal = self.flag("steal")
+        self.eject = self.flag("eject")
         self.reclaim = self.flag("reclaim")
         self.expire_last = self.flag("expire_last")
         self.accept_clock = self.flag("accept_clock")

@@ -9,7 +9,8 @@ from ...common.problem import Problem
 from ...common.process import Children
 from ..catalog import catalog as catalogs
 from ..catalog import records, restores
-from ..reserve import leases
+from ..drives import changer, elements
+from ..reserve import leases, positions
 from ..reserve import reservation as reservations
 from . import sink
 
@@ -45,6 +46,7 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
     own = [archive for archive in catalog.archives() if archive["run"] == args.run]
     names = sorted({archive["tape"] for archive in own})
     warnings = [] if not own else copy_to_tapes(session, names)
+    warnings += eject(session, names) if session.settings.eject else []
     leases.drop(catalog, args.run)
     # the good archive of each host, whatever its clock, otherwise the last; killed ones are marked as failed by now
     # only this set: a run resumed for another set may have a good archive of the same host
@@ -93,6 +95,36 @@ def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
     for name in sorted(left):
         warnings.append("the catalog was not copied to tape %s: it is full, or no longer in a drive" % name)
     return warnings
+
+
+def eject(session: "Session", names: "list[str]") -> "list[str]":
+    """Eject those of these tapes that are in a drive; a changer moves them to their slots.  Returns warnings."""
+    warnings = []
+    for path in session.settings.devices:
+        try:
+            held = reservations.reserve(session, path, "ejecting the tape", 2 * reservations.SCAN_TIME)
+        except Problem as exc:
+            warnings.append("the tape in %s was not ejected: %s" % (path, exc))
+            continue
+        try:
+            if held.drive.status().loaded and not held.identify() and held.label.get("label") in names:
+                positions.forget(held)
+                eject_one(held)
+        except Problem as exc:
+            warnings.append("the tape in %s was not ejected: %s" % (path, exc))
+        finally:
+            held.release()
+    return warnings
+
+
+def eject_one(held: "Reservation") -> None:
+    """Raises Problem."""
+    settings = held.settings
+    if not settings.changer:
+        held.drive.eject()
+        return
+    library = changer.Changer(settings.changer, held.catalog.locks, settings.wait)
+    library.unload(held.index, elements.ejector(held, library.inventory()))
 
 
 def append(held: "Reservation") -> None:

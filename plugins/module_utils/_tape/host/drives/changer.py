@@ -15,7 +15,7 @@ from ...common.units import say_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Iterator
+    from typing import Any, Callable, Dict, Iterator, Mapping
 
     # {"drives": {index: {"full", "barcode", "slot"}}, "slots": {number: {"full", "barcode", "import_export"}}}
     Inventory = Dict[str, Dict[int, Dict[str, Any]]]
@@ -267,13 +267,15 @@ def _named(found: "Inventory") -> str:
     return ", ".join(said) or "no tape in its slots"
 
 
-def next_command(command: str, device: str, label: str, reason: str, limit: float) -> None:
+def next_command(
+    command: str, device: str, label: str, reason: str, limit: float, more: "Mapping[str, str] | None" = None
+) -> None:
     """Load another tape with tape_next_command; raises Problem unless that exits with status 0.
 
-    ``label``: the wanted tape, "" for any writable one; ``reason``: full, restore or verify.  Processes that it leaves
-    running are killed.
+    ``label``: the wanted tape, "" for any writable one; ``reason``: full, restore or verify; ``more``: other variables
+    of its environment.  Processes that it leaves running are killed.
     """
-    env = dict(os.environ, TAPE_DEVICE=device, TAPE_LABEL=label, TAPE_REASON=reason)
+    env = dict(os.environ, TAPE_DEVICE=device, TAPE_LABEL=label, TAPE_REASON=reason, **more or {})
     wanted = "tape %s" % label if label else "a writable tape"
     what = "tape_next_command did not load %s in %s: " % (wanted, device)
     try:

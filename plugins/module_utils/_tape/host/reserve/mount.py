@@ -49,13 +49,27 @@ def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
             tried.add("command %d" % len(tried))
             why = "restore" if request.label else "full"
             held.drive.close()  # for the command; the lock file still keeps out others with this catalog
-            changer.next_command(settings.next_command, path, request.label, why, max(settings.wait, READY))
+            limit = max(settings.wait, READY)
+            changer.next_command(settings.next_command, path, request.label, why, limit, wanted(session, request))
             held.drive.open()
             wait_ready(held)
     finally:
         positions.forget(held)
         held.release()
     return True
+
+
+def wanted(session: "Session", request: "Request") -> "dict[str, str]":
+    """The tapes that would do, for tape_next_command: their labels, best first; barcode and place of the first."""
+    tapes = [(request.rate(tape), tape) for tape in session.catalog.tapes()]
+    usable = sorted((rank, tape["label"]) for (rank, reason), tape in tapes if not reason)
+    labels = [label for _rank, label in usable if label not in request.refused]
+    first = session.catalog.tape(labels[0]) if labels else None
+    return {
+        "TAPE_WANTED": " ".join(labels),
+        "TAPE_BARCODE": first["barcode"] if first else "",
+        "TAPE_LOCATION": first.get("location", "") if first else "",
+    }
 
 
 def next_barcode(session: "Session", request: "Request", tried: "set[str]") -> str:

@@ -83,6 +83,21 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
             ticket.queue()
 
 
+def awaited(session: "Session", request: "Request") -> str:
+    """What a person must load for a request, "" if it can go on, or if a drive or a machine will do it."""
+    settings = session.settings
+    if settings.changer or settings.next_command or not settings.wait:
+        return ""
+    held, reasons, busy = scan(session, request.rate_loaded, "reading the label")
+    if held:
+        held.release()
+    if held or busy:
+        return ""
+    why = "; ".join(list(reasons.values()) + suggestion(session, request))
+    what = "tape " + named(session, request.label) if request.label else "a writable tape"
+    return "waiting up to %s for %s: %s" % (say_duration(settings.wait), what, why)
+
+
 def suggestion(session: "Session", request: "Request") -> "list[str]":
     """A hint with writable tapes that could be loaded, [] if there are none."""
     if request.label:
