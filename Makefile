@@ -15,6 +15,10 @@ JOBS ?= 3
 N ?= 360
 SEED ?= 1
 
+# where make install puts the command, and the Python in its first line: a name in PATH, or a path, which starts faster
+PREFIX ?= /usr/local
+INTERPRETER ?= python3
+
 SHELL := /bin/bash -o pipefail
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.build/tree
 export ANSIBLE_HOME := $(CURDIR)/.build/ansible
@@ -23,9 +27,9 @@ unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compi
 
 # The longest first. hit waits half of its time, and must not wait for a processor: beside it is what gives way to it.
 FIRST  := system tape sanity tls recipes unit integration molecule edges
-SECOND := hit nox galaxy docs ee lint release-check
+SECOND := hit nox galaxy package docs ee lint release-check
 
-.PHONY: help demo socketpipe test quick units faults mutants bench clean matrix core address pictures changelog release $(FIRST) $(SECOND)
+.PHONY: help demo socketpipe install uninstall deb test quick units faults mutants bench clean matrix core address pictures changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -43,7 +47,20 @@ test:   ## everything, JOBS at a time, whatever fails; as root on Debian it firs
 
 socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	mkdir -p .build
-	PYTHONPATH=plugins $(PYTHON) -B -m module_utils._command.archive .build/socketpipe .build/socketpipe.1
+	PYTHONPATH=plugins $(PYTHON) -B -m module_utils._command.archive .build/socketpipe .build/socketpipe.1 $(INTERPRETER)
+
+install: socketpipe   ## the command and its manual page in $(DESTDIR)$(PREFIX)/bin and share/man
+	install -D -m 0755 .build/socketpipe "$(DESTDIR)$(PREFIX)/bin/socketpipe"
+	install -D -m 0644 .build/socketpipe.1 "$(DESTDIR)$(PREFIX)/share/man/man1/socketpipe.1"
+
+uninstall:   ## remove what make install has put there
+	rm -f "$(DESTDIR)$(PREFIX)/bin/socketpipe" "$(DESTDIR)$(PREFIX)/share/man/man1/socketpipe.1"
+
+deb:   ## the command as a Debian package, .build/deb/socketpipe_VERSION_all.deb
+	@$(PYTHON) -m tests.workshop.deb
+
+package: $(VENVS)/package/made   ## the wheel, the source distribution, make install and the Debian package, each installed and used
+	@$(NICE) $(PYTHON) -m tests.workshop.package $(VENVS)/package
 
 lint: $(VENV)/test $(TREE)   ## ruff, mypy, yamllint
 	@$(NICE) sh -ec 'PATH="$(BIN):$$PATH"; ruff check .; ruff format --check .; mypy plugins tests extensions; yamllint --strict .'

@@ -33,6 +33,7 @@ PACKAGES = {
     "groff-base": "groff",
     "iproute2": "ip",
     "iputils-ping": "ping",
+    "lintian": "lintian",
     "man-db": "man",
     "mandoc": "mandoc",
     "mbuffer": "mbuffer",

@@ -135,13 +135,14 @@ class Loader:
 
 
 def isolate() -> None:
-    """Imports find only the standard library, whatever PYTHONPATH contains.
-
-    Ctrl-C ends the program silently until there is something to clean up.
-    """
+    """Imports find only the standard library, whatever PYTHONPATH contains."""
     library = os.path.dirname(getattr(os, "__file__", ""))
     if library:
         sys.path[1:] = [each for each in sys.path[1:] if each == library or os.path.basename(each) == "lib-dynload"]
+
+
+def default_interrupt() -> None:
+    """Ctrl-C ends the program silently until there is something to clean up."""
     signal = sys.modules.get("_signal") or __import__("signal")
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -154,6 +155,7 @@ def start(package: str, digest: str) -> None:
         sys.path.insert(0, sys.argv[0])
     archive = sys.argv[0]
     isolate()
+    default_interrupt()
     words = sys.argv[1:]
     serves = words[:1] == ["-s"]
     wanted = key(archive, digest)
@@ -184,5 +186,5 @@ def leave(status: int) -> None:
     try:
         sys.stdout.flush()
     except (AttributeError, OSError, ValueError):
-        sys.exit(status)
+        raise SystemExit(status) from None
     os._exit(status)

@@ -1,0 +1,105 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each way to install the command without Ansible: python -m tests.workshop.package VENV
+
+The wheel and the source distribution in a virtual environment each, make install in a folder, and the Debian package,
+unpacked and checked by lintian. Each must run a pipe, and have the manual page. VENV has the program build.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import deb, venvs
+from .programs import Wrong, run
+from .release import galaxy_version
+
+sys.path.insert(0, str(venvs.ROOT / "plugins"))
+from module_utils._command import manual
+
+PIPE = ["-i", "{", "seq", "1000", "}", "-l", "{", "env", "}", "-r", "{", "cat", "}", "-o", "{", "cat", "}"]
+NUMBERS = "".join(f"{number}\n" for number in range(1, 1001))
+
+
+def check(way: str, command: Path, page: str, scratch: Path) -> None:
+    """The command works with nothing of this checkout in its way; raises Wrong."""
+    env = {"PATH": f"{command.parent}:/usr/local/bin:/usr/bin:/bin", "HOME": str(scratch)}
+    for words, wanted in ((["--version"], f"socketpipe {galaxy_version()}\n"), (PIPE, NUMBERS), (PIPE, NUMBERS)):
+        done = subprocess.run(
+            ["socketpipe", *words], env=env, cwd=scratch, capture_output=True, text=True, timeout=120, check=False
+        )
+        if (done.returncode, done.stdout, done.stderr) != (0, wanted, ""):
+            raise Wrong(f"{way}: socketpipe {' '.join(words)}: {done}")
+    if page != manual.page():
+        raise Wrong(f"{way}: its manual page is another one")
+    print(f"{way}: runs, with its manual page", flush=True)
+
+
+def check_python(build: Path, scratch: Path) -> None:
+    made = scratch / "dist"
+    run([build / "bin" / "python", "-m", "build", "--quiet", "--outdir", made, venvs.ROOT])
+    pip = venvs.ensure("pip", ["pip"], with_pip=True) / "bin" / "python"
+    for way, pattern in (("wheel", "*.whl"), ("source distribution", "*.tar.gz")):
+        (found,) = made.glob(pattern)
+        venv = scratch / way.replace(" ", "-")
+        run([sys.executable, "-m", "venv", "--without-pip", venv])
+        run([pip, "-m", "pip", "--python", venv / "bin" / "python", "install", "--quiet", "--no-cache-dir", found])
+        check(way, venv / "bin" / "socketpipe", (venv / "share/man/man1/socketpipe.1").read_text("utf-8"), scratch)
+    left = run(["git", "-C", venvs.ROOT, "status", "--porcelain", "--ignored", "build", "dist", "socketpipe.egg-info"])
+    if left.strip():
+        raise Wrong(f"building has left something in the checkout: {left}")
+
+
+def check_make(scratch: Path) -> None:
+    words: list[str | Path] = ["make", "-C", venvs.ROOT, f"DESTDIR={scratch}/dest dir", "PREFIX=/opt/x"]
+    top = scratch / "dest dir/opt/x"
+    for interpreter in ("python3", sys.executable):
+        run([*words, "install", f"INTERPRETER={interpreter}"], MAKEFLAGS="")
+        page = (top / "share/man/man1/socketpipe.1").read_text("utf-8")
+        check(f"make install INTERPRETER={interpreter}", top / "bin/socketpipe", page, scratch)
+    run([*words, "uninstall"], MAKEFLAGS="")
+    if any(path.is_file() for path in top.rglob("*")):
+        raise Wrong("make uninstall leaves files")
+
+
+def check_deb(scratch: Path) -> None:
+    if not shutil.which("dpkg-deb"):
+        print("NOT TESTED: the Debian package: dpkg-deb is missing (Debian: dpkg)")
+        return
+    package = deb.build()
+    root = scratch / "unpacked"
+    run(["dpkg-deb", "--extract", package, root])
+    packed = (root / "usr/share/man/man1/socketpipe.1.gz").read_bytes()
+    if Path(deb.INTERPRETER).exists():
+        check("Debian package", root / "usr/bin/socketpipe", gzip.decompress(packed).decode("utf-8"), scratch)
+    else:
+        print(f"NOT TESTED: the command of the Debian package: there is no {deb.INTERPRETER}")
+    if not shutil.which("lintian"):
+        print("NOT TESTED: lintian is missing (Debian: lintian)")
+        return
+    said = run(["lintian", "--allow-root", package])
+    if said.strip():
+        raise Wrong(f"lintian:\n{said}")
+    print("lintian: nothing to say")
+
+
+def main() -> int:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder).resolve()
+            check_make(scratch)
+            check_deb(scratch)
+            check_python(Path(sys.argv[1]).resolve(), scratch)
+    except Wrong as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
