@@ -24,6 +24,7 @@ from ..plugin_utils._task_job import (
     cancel_job,
     check_detachable,
     check_name,
+    follow_job,
     job_of,
     leave_result,
     start_job,
@@ -37,13 +38,13 @@ from ..plugin_utils._task_options import (
     parse_stages,
     settings,
 )
+from ..plugin_utils._task_progress import lines_of
 from ..plugin_utils._task_refusal import about_host
 from ..plugin_utils._task_result import not_run, preflight
 from ..plugin_utils._task_run import TaskRun, encrypt
 from ..plugin_utils._task_script import script_reader
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Sample
     from ..module_utils._run.records import Result
 
 REMOTE = "remote"
@@ -103,6 +104,8 @@ class ActionModule(ActionBase):
                 result = leave_result(hosts[REMOTE], plan, async_dir(self), result)
         elif self._task.async_val:
             result = start_job(plan, hosts, names, unreachable=True)
+            if result.get("ansible_job_id") and self._task.poll:
+                follow_job(hosts[REMOTE], async_dir(self), plan.run, args["progress"], args["progress_quiet"])
         else:
             result = self._execute(plan, hosts, names, args)
             result["peer"] = names[PEER]
@@ -160,14 +163,15 @@ class ActionModule(ActionBase):
         """Run the plan; returns the result."""
         began = time.monotonic()
         progress = Progress(
-            names[REMOTE], args["progress"], plan.neighbours(), plan.options["rate_limit"], expected=plan.expectation()
+            names[REMOTE],
+            args["progress"],
+            plan.neighbours(),
+            plan.options["rate_limit"],
+            expected=plan.expectation(),
+            quiet=args["progress_quiet"],
         )
-
-        def show(sample: Sample) -> None:
-            for line in progress.feed(sample["sample"], sample["at"]):
-                display.display(line)
-
-        outcomes = TaskRun(plan, hosts, show).outcomes()
+        with lines_of(progress, plan, hosts) as lines:
+            outcomes = TaskRun(plan, hosts, lines).outcomes()
         verdict = Verdict(plan, outcomes, names)
         if args["preflight"] and not verdict.cause_of_launch:
             return preflight(plan, names, verdict)

@@ -21,7 +21,7 @@ from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs
 from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, make_plan
 from ..plugin_utils._program_run import conclude
 from ..plugin_utils._task_expect import parse_expectation
-from ..plugin_utils._task_job import async_dir, check_detachable, job_of, leave_result, start_job
+from ..plugin_utils._task_job import async_dir, check_detachable, follow_job, job_of, leave_result, start_job
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
 from ..plugin_utils._task_result import not_run, preflight
 from ..plugin_utils._task_run import encrypt
@@ -87,7 +87,10 @@ class ActionModule(ActionBase):
             environment = hosts_of.environment_of(self) if source.name == ends.own.name else {}
             plan.expected = expectation.ask(source, environment, self._task.no_log)
         if detaches:
-            return start_job(plan, ends.hosts, names, unreachable=False)
+            job = start_job(plan, ends.hosts, names, unreachable=False)
+            if job.get("ansible_job_id") and self._task.poll:
+                follow_job(ends.own, async_dir(self), plan.run, args["progress"], args["progress_quiet"])
+            return job
         result = self._execute(plan, ends, names, args, writes)
         if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
             result["ansible_facts"] = {fact: summary(result)}
@@ -98,7 +101,12 @@ class ActionModule(ActionBase):
     ) -> Result:
         began = time.monotonic()
         progress = Progress(
-            ends.own.name, args["progress"], plan.neighbours(), plan.options["rate_limit"], expected=plan.expectation()
+            ends.own.name,
+            args["progress"],
+            plan.neighbours(),
+            plan.options["rate_limit"],
+            expected=plan.expectation(),
+            quiet=args["progress_quiet"],
         )
         # an unreachable host fails the task, also if it is the task's own: core would take that host, and with
         # run_once all hosts, out of the play

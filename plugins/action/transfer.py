@@ -144,7 +144,15 @@ class ActionModule(ActionBase):
         listen = {"auto": [peer, own], "peer": [peer], "remote": [own]}[args["listen"]]
         dialled = own if args["listen"] == "remote" else peer
         options = link_settings(args)
-        return Network(options, listen, dialled, args["address"] or [], args["encryption"], args["progress"])
+        return Network(
+            options,
+            listen,
+            dialled,
+            args["address"] or [],
+            args["encryption"],
+            args["progress"],
+            args["progress_quiet"],
+        )
 
     def _sides(self, name: str, args: TransferArgs, task_vars: dict[str, Any]) -> Transfer:
         """Raises HostError."""

@@ -210,9 +210,21 @@ options:
       - Seconds until the first progress line. It shows the bytes and the rate of each link, and the slow side.
         More lines follow after one, two, five and then every ten minutes, and whenever the stream stalls or resumes.
         Set to V(0) to disable progress lines.
-      - They are shown while the task runs, but only for the links of a stage that runs on the controller.
+      - They are shown while the task runs, for the links of a stage that runs on the controller. If there is none, the
+        host with the most links is asked for its figures by a short second login, over a connection of its own, when a
+        line is due.
     type: int
     default: 30
+  progress_quiet:
+    description:
+      - Seconds without a progress line of any host, after which a task shows one although none is due, so that a timer
+        that ends silent jobs does not end this one (C(idle_timeout) of ansible-runner). All hosts of a play share one
+        such timer, so many hosts show no more lines than one does.
+      - The line tells if there are no figures yet. Set to V(0) to have no such lines. With O(progress=0) there are
+        none.
+    type: int
+    default: 60
+    version_added: 0.1.0
   expect_bytes:
     description:
       - The number of bytes that the stream should have, such as V(12500M). Progress lines then have a percentage and

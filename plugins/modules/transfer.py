@@ -245,11 +245,17 @@ options:
     default: none
   progress:
     description:
-      - Seconds until the first progress line. Set to V(0) to disable progress lines. They are shown only if O(peer) is
-        the controller. See O(plumbing.socketpipe.pipe#module:progress). Those of a file have a percentage and the time
-        left.
+      - Seconds until the first progress line. Set to V(0) to disable progress lines.
+        See O(plumbing.socketpipe.pipe#module:progress). Those of a file have a percentage and the time left.
     type: int
     default: 30
+  progress_quiet:
+    description:
+      - Seconds without a progress line of any host, after which there is one.
+        See O(plumbing.socketpipe.pipe#module:progress_quiet).
+    type: int
+    default: 60
+    version_added: 0.1.0
 notes:
   - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible.
   - A directory is archived and extracted by GNU tar 1.26 or later or, on a host that has no such program, by Python's

@@ -32,10 +32,11 @@ from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import printable
 from ._hosts import Host
 from ._script import MAIN, add_member, members, read_file
+from ._task_progress import lines_of
 from ._task_run import TaskRun
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Command, Sample, StageReport
+    from ..module_utils._end.records import Command, StageReport
     from ..module_utils._run.records import Advice, Cause, Options
 
 ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
@@ -161,13 +162,9 @@ def conclude(
     plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice, run: type[TaskRun] = TaskRun
 ) -> Verdict:
     """Run a plan to its verdict, which may be a failure."""
-
-    def show(sample: Sample) -> None:
-        for line in progress.feed(sample["sample"], sample["at"]) if progress else ():
-            display.display(line)
-
     names = {end: host.name for end, host in hosts.items()}
-    verdict = Verdict(plan, run(plan, hosts, show).outcomes(), names, advice)
+    with lines_of(progress, plan, hosts) as lines:
+        verdict = Verdict(plan, run(plan, hosts, lines).outcomes(), names, advice)
     for report in verdict.reports.values():
         for warning in report.get("warnings", ()):
             display.warning(sentences.warning(warning))

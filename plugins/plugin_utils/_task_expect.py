@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ansible.utils.display import Display
 
@@ -47,7 +47,7 @@ class Expectation:
             return self.count
         command: Command = {**self.command, "environment": {**environment, **self.command["environment"]}}
         plan = plan_of_one(NAME, command)
-        run = Asking(plan, {NAME: host}, lambda sample: None)
+        run = Asking(plan, {NAME: host})
         verdict = Verdict(plan, run.outcomes(), {NAME: host.name})
         if verdict.skipped:
             return None
@@ -64,8 +64,8 @@ class Expectation:
 class Asking(TaskRun):
     """The run of the command, whose time is limited."""
 
-    def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Any) -> None:
-        super().__init__(plan, hosts, on_sample)
+    def __init__(self, plan: Plan, hosts: dict[str, Host]) -> None:
+        super().__init__(plan, hosts)
         self.limit_at, self.late = time.monotonic() + LIMIT, False
 
     def beat(self) -> None:

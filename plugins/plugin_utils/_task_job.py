@@ -16,9 +16,12 @@ from ansible.utils.display import Display
 from ..module_utils._run import bootstrap
 from ..module_utils._run.job import is_name
 from ..module_utils._run.marked import read_marked
+from ..module_utils._run.progress import line_of_job, without_figures
+from ..module_utils._run.report import parse_progress
 from ..module_utils._run.result import concluded
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError
+from ._task_progress import Asking, Quiet, beside
 from ._task_run import ExecLaunch, TaskRun, one_line
 
 if TYPE_CHECKING:
@@ -86,7 +89,7 @@ def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str], unreach
     running = [plan.home, *plan.ends]
     next(plan.ends[end] for end in running if plan.ends[end]["stages"])["sample"] = SAMPLE
     began = time.monotonic()
-    run = TaskRun(plan, hosts, lambda sample: None)
+    run = TaskRun(plan, hosts)
     outcomes = run.outcomes()
     kept = outcomes[plan.home]["report"] or {}
     if kept.get("detached"):
@@ -120,6 +123,28 @@ def ask(host: Host, told: JobTask) -> JobAnswer | str:
     if answer is None:
         return f"no answer (exit status {said['rc']}): {one_line(Exception(said['stdout'] + said['stderr']))}"
     return cast("JobAnswer", answer)
+
+
+def follow_job(host: Host, directory: str, run: str, first: int, quiet: int) -> None:
+    """Show progress lines while ansible-core polls in this worker, by a thread that ends with it.
+
+    ``first``, ``quiet``: seconds, as the options progress and progress_quiet.
+    """
+    other, silence = beside(host), Quiet(quiet)
+
+    def look(must: bool) -> list[str] | None:
+        answer = ask(other, {"directory": directory, "run": run, "look": True})
+        if isinstance(answer, str):
+            return [without_figures(host.name, silence.elapsed, answer)]
+        if answer["finished"]:
+            return None
+        progress = parse_progress(answer["progress"])
+        if progress:
+            return [line_of_job(host.name, progress)]
+        return [without_figures(host.name, silence.elapsed)] if must else []
+
+    if first:
+        Asking(first, silence, look, host.name).thread.start()
 
 
 def leave_result(host: Host, plan: Plan, directory: str, result: Any) -> Any:

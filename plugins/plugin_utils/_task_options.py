@@ -14,6 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ..module_utils._end.spawn import PROGRAM_PATH
 from ..module_utils._run import bootstrap
 from ..module_utils._run.plan import DEAD_PEER_LEAST, parse_ports
+from ..module_utils._run.progress import QUIET
 from ..module_utils._run.words import parse_rate
 from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
 
@@ -43,6 +44,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "full_reads": {"type": "bool"},
     "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
     "progress": {"type": "int", "default": 30},
+    "progress_quiet": {"type": "int", "default": QUIET},
     "expect_bytes": {"type": "str"},
     "expect": {"type": "raw"},
     "preflight": {"type": "bool", "default": False},
@@ -55,12 +57,13 @@ class LinkArgs(TypedDict):
     """The validated options of links; ports and rates are not yet converted."""
 
     ports: list[str] | None
-    connect_timeout: int  # seconds, as the next two and progress
+    connect_timeout: int  # seconds, as the next two, progress and progress_quiet
     stall_timeout: int
     dead_peer: int
     rate_limit: str | None
     encryption: str
     progress: int
+    progress_quiet: int
 
 
 class PeerArgs(LinkArgs):
@@ -120,6 +123,7 @@ def link_settings(args: LinkArgs) -> Options:
     check_seconds("stall_timeout", args["stall_timeout"], 0)
     check_seconds("dead_peer", args["dead_peer"] or DEAD_PEER_LEAST, DEAD_PEER_LEAST, ", or 0 to disable it")
     check_seconds("progress", args["progress"], 0)
+    check_seconds("progress_quiet", args["progress_quiet"], 0)
     return {
         "ports": ports,
         "rate_limit": rate,

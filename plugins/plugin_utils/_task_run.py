@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan, Sample
     from ..module_utils._run.plan import Plan
     from ..module_utils._run.records import Labels
+    from ._task_progress import Lines
 
 # sshd's MaxStartups closes connections before a login is tried.  If Ansible was writing to ssh at that moment, it only
 # reports a broken pipe.  Launching an end of the same plan twice does no harm
@@ -275,11 +276,12 @@ def reserve_descriptors(count: int) -> None:
 class TaskRun(Run):
     """The run of one task."""
 
-    def __init__(self, plan: Plan, hosts: dict[str, Host], on_sample: Callable[[Sample], None]) -> None:
+    def __init__(self, plan: Plan, hosts: dict[str, Host], lines: Lines | None = None) -> None:
+        """``lines``: shows how far it is."""
         reserve_descriptors(len(hosts))
         launches = {end: make_launch(host, plan.for_end(end), self.wake) for end, host in hosts.items()}
-        super().__init__(launches, on_sample)
-        self.plan = plan
+        super().__init__(launches, self.show)
+        self.plan, self.lines = plan, lines
         self.parent = os.getppid()
         afar = [each.end_there for each in launches.values() if isinstance(each, ExecLaunch) and not each.host.tells]
         self.watcher = Watcher([launch.label for launch in launches.values()], afar)
@@ -296,6 +298,12 @@ class TaskRun(Run):
             # ansible-playbook was killed, so nothing reads the result (since core 2.19 a worker has its own session)
             self.cancel_all()
             os._exit(1)
+        if self.lines:
+            self.lines.beat()
+
+    def show(self, sample: Sample) -> None:
+        if self.lines:
+            self.lines.feed(sample)
 
     def dismiss(self) -> None:
         for launch in self.launches.values():

@@ -67,7 +67,7 @@ class Chain(Transfer):
         for end, stage in stages.items():
             plan.add_end(end, listen=False)
             plan.add_stage(end, stage)
-        outcomes = Apart(plan, {end: self.hosts[end] for end in stages}, lambda sample: None).outcomes()
+        outcomes = Apart(plan, {end: self.hosts[end] for end in stages}).outcomes()
         found: dict[str, Found] = {}
         for end, stage in stages.items():
             verdict = Verdict(plan_of_one(end, stage), {end: outcomes[end]}, {end: self.hosts[end].name}, ADVICE)
@@ -111,7 +111,9 @@ class Chain(Transfer):
         hosts = {end: self.hosts[end] for end in stages}
         plan.expected = send["source"]["size"]
         limit = plan.options.get("rate_limit", 0)
-        progress = Progress(name, network.progress, plan.neighbours(), limit, expected=plan.expectation())
+        progress = Progress(
+            name, network.progress, plan.neighbours(), limit, expected=plan.expectation(), quiet=network.quiet
+        )
         verdict = conclude(plan, hosts, progress, ADVICE, Along)
         found = self.results(verdict, {end: request["path"] for end, request in receive.items()})
         return found, failure_of(verdict, verdict.cause) if verdict.cause else None

@@ -137,6 +137,7 @@ class Network:
     address: list[str]
     encryption: str
     progress: int
+    quiet: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,7 +218,9 @@ class Transfer:
         plan = self.plan(network, {SOURCE: sender, DESTINATION: sink})
         plan.expected = size
         limit = plan.options.get("rate_limit", 0)
-        progress = Progress(name, network.progress, plan.neighbours(), limit, expected=plan.expectation())
+        progress = Progress(
+            name, network.progress, plan.neighbours(), limit, expected=plan.expectation(), quiet=network.quiet
+        )
         return conclude(plan, dict(self.hosts), progress, ADVICE)
 
     def moved(self, verdict: Verdict, command: str) -> Moved:

@@ -52,7 +52,7 @@ TASKS: dict[str, dict[str, Any]] = {
     ),
     "silent": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=0),
     "short": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M"),
-    "peers": pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=1, peer="h2"),
+    "peers": pipe(input="head -c 12M /dev/zero", remote="wc -c", rate_limit="1M", progress=1, peer="h2"),
     **{
         name: pipe(input="head -c 4M /dev/zero", remote="wc -c", rate_limit="1M", progress=1) for name in ("one", "two")
     },
@@ -146,9 +146,16 @@ def test_a_stream_that_stalls_and_resumes(runs: Runs) -> None:
     assert stalled[0] - outcome.started >= 10 and resumed[0] - outcome.started >= 13
 
 
+def test_two_hosts_of_the_inventory(runs: Runs) -> None:
+    """Both ends are behind a login that returns their output at the end, so one of them is asked."""
+    runs.well("peers")
+    at, line = runs.only_line("peers")
+    assert re.fullmatch(rf"peers: input → remote {AMOUNT}, {SPEED}(, .+)?", line) and at < runs.well("peers").at
+
+
 def test_none_where_none_is_asked_for_or_due(runs: Runs) -> None:
-    """progress: 0; a run that is over before the default's 30 s; two hosts of the inventory."""
-    for name in ("silent", "short", "peers"):
+    """progress: 0; a run that is over before the default's 30 s."""
+    for name in ("silent", "short"):
         runs.well(name)
         assert runs.lines(name) == [], name
 
@@ -157,6 +164,20 @@ def test_each_host_has_its_own_line(runs: Runs) -> None:
     for name in ("one", "two"):
         runs.well(name)
         runs.only_line(name)
+
+
+def test_many_hosts_are_as_quiet_as_one(fleet: Fleet) -> None:
+    """The workers share the time of the last line: a line of any of them is enough."""
+    quiet, hosts = 2, 8
+    task = pipe(remote="sh -c 'echo x; sleep 15; echo y'", output="wc -c", progress=1000, progress_quiet=quiet)
+    started = batch.start(fleet, {f"quiet{number}": Case(task, host="h1") for number in range(hosts)})
+    done = started.wait()
+    found = [line for _at, line in done.lines if re.match(r"quiet\d: ", line) and "stalled" not in line]
+    outcomes = batch.outcomes(started).values()
+    assert {outcome.status for outcome in outcomes} == {"ok"}
+    began, ended = min(each.started for each in outcomes), max(each.at for each in outcomes)
+    each_by_itself = hosts * (ended - began) / quiet
+    assert 1 <= len(found) < each_by_itself / 2
 
 
 def test_no_words_of_the_commands(runs: Runs) -> None:

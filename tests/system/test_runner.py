@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from plugins.module_utils._run.progress import Progress
+from plugins.module_utils._run.progress import QUIET, Progress
 from tests.hosts import Fleet, HostProcess
 
 from . import playbook
@@ -25,6 +25,8 @@ VENV = playbook.REPOSITORY / ".build" / "venvs" / "runner"
 JOB = Path(__file__).with_name("job.py")
 HOSTS_OF_A_JOB = 50
 TEN_HOURS = 36_000
+EVENTS_OF_A_JOB = 60_000
+IDLE = 20  # seconds without a line, after which a job is ended
 LOG_OF_A_POD = 10 * 1024 * 1024  # bytes: where the log of a pod of AWX breaks
 EVENT = 200_000  # bytes of one event at most; AWX drops those over 700,000
 # all of the project: AWX lists only playbooks that are files of the project itself
@@ -61,6 +63,21 @@ LOUD_TASK = """
         the_noise: "{{{{ the_noises.{noise} }}}}"
         the_status: {status}
       ignore_errors: true
+"""
+SILENT = """---
+- name: Commands that say nothing, and move nothing, for longer than the job may be silent
+  hosts: h1
+  gather_facts: false
+  tasks:
+    - name: Wait
+      plumbing.socketpipe.pipe:
+        remote: sh -c 'echo x; sleep {seconds}; echo y'
+        output: wc -c
+        peer: "{{{{ the_peer }}}}"
+        progress: "{{{{ the_first }}}}"
+        progress_quiet: 1
+      async: "{{{{ the_async }}}}"
+      poll: 5
 """
 LONG = """---
 - name: Never ends by itself
@@ -110,15 +127,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
 
 
-def start(fleet: Fleet, folder: Path, project: str, **variables: Any) -> Job:
-    """As AWX lays it out: project, inventory, env; artifacts come."""
+def start(fleet: Fleet, folder: Path, project: str, idle: int = 0, **variables: Any) -> Job:
+    """As AWX lays it out: project, inventory, env; artifacts come.  ``idle``: seconds without a line that end it."""
     inventory = json.loads(fleet.inventory().read_text(encoding="utf-8"))
     inventory["all"]["hosts"] = {}  # the controller of a job is in no inventory
     files = {
         "project/job.yml": project,
         "inventory/hosts.yml": json.dumps(inventory),
         "env/extravars": json.dumps(variables),
-        "env/settings": json.dumps({"job_timeout": 120, "fact_cache": "facts", "fact_cache_type": "jsonfile"}),
+        "env/settings": json.dumps(
+            {"job_timeout": 300, "idle_timeout": idle or None, "fact_cache": "facts", "fact_cache_type": "jsonfile"}
+        ),
         "env/envvars": json.dumps(
             {
                 "ANSIBLE_COLLECTIONS_PATH": str(playbook.collections()),
@@ -169,8 +188,12 @@ def test_an_archive_as_a_job(fleet: Fleet, work: Path) -> None:
     # ten hours of such lines, from many hosts: an event of a line is so large, and has the line in it
     (line,) = [event for event in job.events() if event["stdout"] == stalled[0]]
     own = len(json.dumps(line)) - len(line["stdout"])
+    quiet = TEN_HOURS // QUIET  # lines of a job that would otherwise be silent, if all others came at the wrong times
     for moves in STREAMS.values():
-        assert HOSTS_OF_A_JOB * sum(own + len(text) for text in ten_hours(moves)) < LOG_OF_A_POD
+        said = ten_hours(moves)
+        size = sum(own + len(text) for text in said)
+        assert HOSTS_OF_A_JOB * size + quiet * (own + max(map(len, said))) < LOG_OF_A_POD
+        assert HOSTS_OF_A_JOB * len(said) + quiet < EVENTS_OF_A_JOB
 
 
 def lines(job: Job) -> list[str]:
@@ -199,11 +222,45 @@ def ten_hours(moves: Callable[[int, bool], bool]) -> list[str]:
     return said
 
 
+# {name: (the peer, when the first line is due by itself, the time limit of a run that outlives its controller)}
+SILENCES = {
+    "an end here reports by itself": ("localhost", 1000, 0),
+    "an end is asked": ("h2", 1000, 0),
+    "the file of the job is asked": ("h2", 1000, 600),
+    "no lines": ("h2", 0, 0),
+}
+
+
+@pytest.fixture(scope="module")
+def silences(fleet: Fleet) -> dict[str, tuple[str, list[str]]]:
+    """{name: (the status of the job, its lines)}; all jobs wait at the same time."""
+    jobs = {}
+    with leaves_nothing(fleet):
+        for number, (name, (peer, first, limit)) in enumerate(SILENCES.items()):
+            variables = {"the_peer": peer, "the_first": first, "the_async": limit}
+            variables["ansible_async_dir"] = str(fleet.directory / "async")
+            project = SILENT.format(seconds=IDLE + 10)
+            jobs[name] = start(fleet, fleet.directory / f"silence{number}", project, IDLE, **variables)
+        return {name: (job.finish(300), lines(job)) for name, job in jobs.items()}
+
+
+@pytest.mark.parametrize("name", SILENCES)
+def test_a_job_is_not_idle(silences: dict[str, tuple[str, list[str]]], name: str) -> None:
+    """Nor does it end for that, unless its lines are off."""
+    status, said = silences[name]
+    if name == "no lines":
+        assert (status, said) == ("timeout", [])
+        return
+    assert status == "successful" and len(said) >= IDLE / 5
+    start_of_line = "h1: 2 bytes, " if "job" in name else "h1: remote → output 2 bytes, "
+    assert any(line.startswith(start_of_line) for line in said), said
+
+
 def test_a_backup_of_the_fleet_as_a_job(fleet: Fleet, work: Path) -> None:
     """The tape is the controller's. The host that failed is in the artifacts, too, for the next job of the workflow."""
     fleet["h1"].run(["mkdir", f"{SCRATCH}/data"])
     (work / "tape").mkdir()
-    tape = {
+    tape: dict[str, Any] = {
         "tape_host": "localhost",
         "tape_devices": [str(work / "tape")],
         "tape_catalog_dir": str(work / "catalog"),

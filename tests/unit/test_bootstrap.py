@@ -107,15 +107,17 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         *bootstrap.BARRIER_MODULES,
         *bootstrap.FAN_MODULES,
         *bootstrap.DETACH_MODULES,
+        *bootstrap.STATUS_MODULES,
     }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
-    ways += [("barrier", "fan"), ("detach",), ("detach", "home")]
+    ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("barrier", "answers")]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
         links = [{"encryption": None, "barrier": "barrier" in way}]
         stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{}]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
         plan.update({"detach": "detach" in way, "job": {"run": ""} if "home" in way else None})
+        plan.update({"answers": True} if "answers" in way else {})
         if "relay" in way:
             plan["links"].append({"encryption": {"how": "relay"}, "barrier": False})
         wanted = [
@@ -125,6 +127,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
             *(bootstrap.FAN_MODULES if "fan" in way else []),
             *(bootstrap.DETACH_MODULES if "detach" in way else []),
+            *(bootstrap.STATUS_MODULES if "answers" in way else []),
         ]
         last = bootstrap.HOME_MODULES if "home" in way else []
         assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main", *last]

@@ -29,6 +29,7 @@ PLAIN: dict[str, Any] = {
     "stall_timeout": 0,
     "dead_peer": 120,
     "progress": 30,
+    "progress_quiet": 60,
     "full_reads": None,
     "preflight": False,
 }
@@ -247,7 +248,7 @@ def test_a_stage_is_plain_data() -> None:
         ({"full_reads": False}, {"full_reads": False}),
         ({"full_reads": True}, {"full_reads": True}),
         ({"preflight": True}, {"preflight": True}),
-        ({"progress": 0}, {}),
+        ({"progress": 0, "progress_quiet": 0}, {}),
     ],
 )
 def test_settings(given: dict[str, Any], found: dict[str, Any]) -> None:
@@ -268,6 +269,7 @@ def test_settings(given: dict[str, Any], found: dict[str, Any]) -> None:
         ({"stall_timeout": -1}, "stall_timeout: must be at least 0 seconds, not -1"),
         ({"dead_peer": -5}, "dead_peer: must be at least 6 seconds, or 0 to disable it, not -5"),
         ({"progress": -1}, "progress: must be at least 0 seconds, not -1"),
+        ({"progress_quiet": -1}, "progress_quiet: must be at least 0 seconds, not -1"),
     ],
 )
 def test_settings_that_cannot_be_meant(given: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,11 +25,12 @@ ENDS = ("source", "sink")
 def run(folder: Path, samples: list[Any], **commands: list[str]) -> Any:
     """A run of two ends, with samples ten times a second."""
     hosts = {end: _hosts.controller(str(folder), _hosts.NOTHING) for end in ENDS}
-    stages = {end: _program_run.command(end, commands[end]) for end in ENDS}
+    stages = [(end, _program_run.command(end, commands[end])) for end in ENDS]
     plan = _program_run.plan_of_two({}, hosts, stages, ["sink"], False)
     plan.ends["source"]["sample"] = 0.1
     plan.reach("source", "sink", ["127.0.0.1"])
-    return _task_run.TaskRun(plan, hosts, samples.append).outcomes()
+    lines: Any = SimpleNamespace(feed=samples.append, beat=lambda: None)
+    return _task_run.TaskRun(plan, hosts, lines).outcomes()
 
 
 def test_all_ends_are_on_the_controller(tmp_path: Path) -> None:

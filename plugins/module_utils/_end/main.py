@@ -35,7 +35,7 @@ def main(plan: "EndPlan", home: "Home | None" = None) -> "NoReturn":
     """
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    watch = Watch(plan["heartbeat"])
+    watch = make_watch(plan)
     if plan["kernel_tls"] or any(link["encryption"] for link in plan["links"]):
         keep_out_of_dumps()
     make_secrets(plan, watch)
@@ -51,6 +51,14 @@ def main(plan: "EndPlan", home: "Home | None" = None) -> "NoReturn":
     except Cancelled as exc:
         say(plan, watch, {"cancelled": exc.stop})
     os._exit(0)  # skips the finalization of Python, which is not needed and takes time
+
+
+def make_watch(plan: "EndPlan") -> Watch:
+    if "answers" not in plan:
+        return Watch(plan["heartbeat"])
+    from .status import Answering  # shipped only then
+
+    return Answering(plan)
 
 
 def say(plan: "EndPlan", watch: Watch, report: "Report") -> None:

@@ -121,6 +121,7 @@ if TYPE_CHECKING:
         patience: "dict[str, float]"
         detach: bool  # whether the run outlives the logins that start its ends (see detach)
         job: NotRequired["dict[str, object]"]  # at home: see _run.records.Job
+        answers: NotRequired[bool]  # whether others may ask it how far it is (see status)
 
     # -- what an end writes
 

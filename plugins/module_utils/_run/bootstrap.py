@@ -77,7 +77,10 @@ FAN_MODULES = ["_end.fan"]
 FAN_OUT = "_end.fan_out"
 # further modules of an end whose run outlives its controller
 DETACH_MODULES = ["_end.control", "_end.detach"]
-MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES
+# further modules of an end that others ask how far it is, and all of the program that asks
+STATUS_MODULES = ["_end.status"]
+ASK_MODULES = ["_end.lean", "_end.kernel", "_end.wire", "_end.watch", "_end.status", "_run.ask"]
+MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES + STATUS_MODULES
 # modules of the controller's side of a run
 RUN_MODULES = [
     "_run.readers",
@@ -193,6 +196,8 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
         found.append(FAN_MODULES)
     if plan["detach"]:
         found.append(DETACH_MODULES)
+    if plan.get("answers"):
+        found.append(STATUS_MODULES)
     if plan.get("job"):
         found.append(HOME_MODULES)
     return found

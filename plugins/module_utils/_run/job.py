@@ -143,6 +143,17 @@ def leave(told: "JobTask") -> "JobAnswer":
     return {"path": file.path}
 
 
+def look(told: "JobTask") -> "JobAnswer":
+    """Say how far a job is."""
+    file = JobFile(told["directory"], told["run"])
+    try:
+        with open(file.path, encoding="utf-8") as state:
+            progress = json.load(state).get("progress")
+    except (OSError, ValueError):
+        progress = None
+    return {"path": file.path, "finished": file.finished(), "progress": progress}
+
+
 def cancel(told: "JobTask") -> "JobAnswer":
     """Stop a job, and wait until its result is there."""
     file = JobFile(told["directory"], told["run"])
@@ -154,6 +165,6 @@ def cancel(told: "JobTask") -> "JobAnswer":
 
 
 def main(told: "JobTask") -> int:
-    answer = leave(told) if "result" in told else cancel(told)
+    answer = leave(told) if "result" in told else look(told) if "look" in told else cancel(told)
     sys.stdout.write("\n%s%s\n" % (MARK, to_json(answer)))
     return 0

@@ -7,9 +7,11 @@ from .words import clock, forecast, size, speed, who_is_slow
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._end.records import SideReport, Waited
-    from .records import Flow
+    from .records import Flow, JobProgress
 
 LATER = (60, 120, 300, 600)  # seconds between lines after the first; the last value repeats
+NEAR = 5.0  # seconds by which a line may be early, in place of two soon after each other
+QUIET = 60  # seconds without a line of any host of a job, after which there is one
 STALLED = 10.0  # seconds without a byte; doubled after each reported stall, up to the last of LATER
 
 
@@ -24,11 +26,13 @@ class Progress:
         limit: int = 0,
         limit_name: str = "",
         expected: "tuple[str, int] | None" = None,
+        quiet: int = QUIET,
     ):
-        """``links``: {link id: (writer's name, reader's name)}; ``limit``: bytes a second, 0 for none.
+        """``first``: 0 for no lines; ``links``: {link id: (writer's name, reader's name)}; ``limit``: bytes a second.
 
-        ``expected``: a link, and the bytes that should cross it.
+        ``expected``: a link, and the bytes that should cross it; ``quiet``: for those who show the lines.
         """
+        self.first, self.quiet = first, quiet
         self.host, self.links, self.limit, self.expected = host, links, limit, expected
         self.limit_name = limit_name or "rate_limit"
         self.next_at = float(first)
@@ -40,8 +44,8 @@ class Progress:
         self.before: "dict[str, SideReport]" = {}
         self.before_at = 0.0
 
-    def feed(self, sample: "list[SideReport]", at: float) -> "list[str]":
-        """Take a sample, ``at`` seconds into the run; returns the lines to show now, usually none."""
+    def feed(self, sample: "list[SideReport]", at: float, due: bool = False) -> "list[str]":
+        """Take a sample, ``at`` seconds into the run; returns the lines to show now, usually none but if ``due``."""
         sides = {side["id"]: side for side in sample if side["bytes"] is not None}
         total = sum(side["bytes"] or 0 for side in sides.values())
         if total != self.total:
@@ -51,9 +55,9 @@ class Progress:
         self.stalled = stalled
         if changed and not stalled:
             self.patience = min(LATER[-1], self.patience * 2)
-        if not changed and at < self.next_at:
+        if not (changed or due) and at < self.next_at:
             return []
-        if at >= self.next_at:
+        if at >= self.next_at - (NEAR if due else 0.0):
             self.next_at = at + LATER[min(self.said, len(LATER) - 1)]
             self.said += 1
         state = "" if not changed else "stalled, " if stalled else "resumed, "
@@ -92,6 +96,20 @@ class Progress:
         elif not stalled or moved == 0:
             parts.append("%s has nothing to read" % reader)
         return ", ".join(parts)
+
+
+def line_of_job(host: str, told: "JobProgress") -> str:
+    """The same for a run that outlives its controller, from the file of its job."""
+    parts = [size(told["bytes"]), speed(told["rate"])]
+    if told["expected"] and told["percent"] is not None:
+        parts[0] += " of %s (%d %%)" % (size(told["expected"]), told["percent"])
+        parts += ["%s left" % clock(told["left"])] if told["left"] else []
+    return "%s: %s" % (host, ", ".join(parts + [told["slow"]] if told["slow"] else parts))
+
+
+def without_figures(host: str, elapsed: float, why: str = "") -> str:
+    """In place of such a line."""
+    return "%s: no figures yet, %s after the start%s" % (host, clock(elapsed), why and ": " + why)
 
 
 def since(old: "Waited", new: "Waited") -> "Waited":

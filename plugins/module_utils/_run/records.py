@@ -97,12 +97,19 @@ if TYPE_CHECKING:
         left: "float | None"  # seconds
         slow: str
 
+    class Asked(TypedDict):
+        """The end that a program asks how far it is."""
+
+        run: str
+        end: str
+
     class JobTask(TypedDict):
-        """What a task does with a job: leaves a result, or stops it."""
+        """What a task does with a job: leaves a result, asks how far it is, or stops it."""
 
         directory: str
         run: str
         result: NotRequired["Mapping[str, object]"]
+        look: NotRequired[bool]
 
     class JobAnswer(TypedDict, total=False):
         path: str  # of the file
@@ -110,6 +117,8 @@ if TYPE_CHECKING:
         exists: bool  # whether there is a file
         found: int  # processes of the job
         left: int  # those that could not be stopped
+        finished: bool  # it has a result, or is gone
+        progress: object  # as in the file
 
     class Labels(TypedDict):
         """The plan of the program that kills leftover processes."""

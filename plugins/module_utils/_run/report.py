@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .._end.records import EndPlan, Report, Sample
+    from .records import JobProgress
 
     Message = dict[str, Any]  # from a host, which may send anything
     Parser = Callable[[Any, str], Any]  # (value, its place) -> the value to use; raises Misfit
@@ -310,6 +311,28 @@ def stray(report: "Report", told: "EndPlan") -> str:
     if "connect" in report and not {entry["end"] for entry in report["connect"]["dialled"]} <= set(told["dial"]):
         return "it names an unknown end"
     return ""
+
+
+JOB_PROGRESS = record(
+    {
+        "bytes": whole,
+        "elapsed": figure,
+        "rate": whole,
+        "expected": count,
+        "percent": count,
+        "left": figure,
+        "slow": word,
+    }
+)
+
+
+def parse_progress(told: "Any") -> "JobProgress | None":
+    """The progress in the file of a job, None if it is not valid."""
+    try:
+        progress: "JobProgress" = JOB_PROGRESS(told, "")
+    except Misfit:
+        return None
+    return progress
 
 
 def parse_sample(message: "Message", told: "EndPlan") -> "Sample | None":

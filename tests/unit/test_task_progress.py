@@ -1,0 +1,189 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When the lines of a run are shown by its worker, and what is asked for them."""
+
+from __future__ import annotations
+
+import copy
+import mmap
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ansible", reason="ansible-core is not installed")
+
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import QUIET, Progress, line_of_job
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _task_progress as product
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
+
+LINK = "input \u2192 remote"
+HOSTS, TEN_HOURS, STEP = 50, 36_000, 5
+EVENTS_MOST = 60_000
+
+
+class Clock:
+    """In place of the time of the worker."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(product, "time", made)
+    monkeypatch.setattr(product, "SHOWN", mmap.mmap(-1, 8))
+    return made
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(product.display, "display", lines.append)
+    return lines
+
+
+def lines_of(host: str = "h1", first: int = 1000, quiet: int = QUIET) -> product.Lines:
+    """Of a run with an end on the controller."""
+    plan: Any = SimpleNamespace(ends={"peer": {"sample": 1.0}})
+    return product.Lines(Progress(host, first, {LINK: ("input", "remote")}, quiet=quiet), plan, {})
+
+
+def sample(count: int, at: float) -> Any:
+    waited = dict.fromkeys(("receiver", "buffer", "busy"))
+    return {"sample": [{"id": LINK, "side": "W", "bytes": count, "unread": None, "waited": waited}], "at": at}
+
+
+def test_a_line_whenever_it_has_been_quiet(clock: Clock, shown: list[str]) -> None:
+    """Also before the first figures, and if none come any more."""
+    lines = lines_of()
+    for _second in range(200):
+        clock.now += 1
+        lines.beat()
+        if 61 <= lines.quiet.elapsed <= 130:
+            lines.feed(sample(1024, 61.0))
+    assert shown == [
+        "h1: no figures yet, 0:01:00 after the start",
+        f"h1: {LINK} 1.0 KiB, 16 bytes/s",
+        f"h1: {LINK} 1.0 KiB, 0 bytes/s",
+    ]
+
+
+def test_none_if_that_is_off(clock: Clock, shown: list[str]) -> None:
+    lines = lines_of(quiet=0)
+    clock.now += 10_000
+    lines.beat()
+    assert not shown
+
+
+def test_the_line_of_one_host_is_enough(clock: Clock, shown: list[str]) -> None:
+    """Whatever worker shows it."""
+    lines = [lines_of(f"h{number}") for number in range(HOSTS)]
+    for _second in range(180):
+        clock.now += 1
+        for each in lines:
+            each.beat()
+    assert len(shown) == 3
+
+
+def test_ten_hours_of_a_fleet(clock: Clock, shown: list[str]) -> None:
+    """The system test of a job knows how large the event of a line is; here are the lines of 50 hosts.
+
+    A tape change each hour stops them all.
+    """
+    fleet = [lines_of(f"a-host-{number}.of.some.example", first=30) for number in range(HOSTS)]
+    count = 0
+    for second in range(0, TEN_HOURS, STEP):
+        clock.now += STEP
+        count += 100_000_000 if second % 3600 <= 3480 else 0
+        for each in fleet:
+            each.feed(sample(count, float(second)))
+            each.beat()
+    assert 0.9 * TEN_HOURS / QUIET < len(shown) < EVENTS_MOST
+    assert sum(2000 + len(line) for line in shown) < 10 * 1024 * 1024
+
+
+def asking(answers: list[Any], clock: Clock, first: float, quiet: int) -> list[bool]:
+    """Do as the thread does, with these answers, one for each time that it asks; returns whether a line had to come."""
+    asked: list[bool] = []
+
+    def ask(must: bool) -> Any:
+        asked.append(must)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    class Stopped:
+        def wait(self, seconds: float) -> bool:
+            clock.now += seconds
+            return not answers
+
+        def is_set(self) -> bool:
+            return False
+
+    thread = product.Asking(first, product.Quiet(quiet), ask, "h1")
+    stopped: Any = Stopped()
+    thread.stopped = stopped
+    thread.run()
+    return asked
+
+
+def test_who_asks_does_so_when_a_line_is_due(clock: Clock, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [[], ["one"], ["two"], ConnectionError("no route\nto h1"), ["three"]]
+    assert asking(answers, clock, 30, 60) == [False, False, True, True, True]
+    assert shown == ["one", "two", "h1: no figures yet, 0:02:37 after the start: no route to h1", "three"]
+
+
+def test_the_end_of_a_job_is_the_end_of_asking(clock: Clock, shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [["one"], None, ["two"]]
+    asking(answers, clock, 1, 60)
+    assert shown == ["one"] and answers == [["two"]]
+
+
+def test_a_thread_that_is_stopped_ends(clock: Clock) -> None:
+    asked = product.Asking(1e9, product.Quiet(0), lambda must: [], "h1")
+    asked.thread.start()
+    asked.stopped.set()
+    asked.thread.join()
+
+
+def test_a_connection_of_its_own() -> None:
+    class Connection:
+        def __init__(self) -> None:
+            self._shell, self.become = SimpleNamespace(tmpdir=None), SimpleNamespace(prompt="")
+
+        def set_become_plugin(self, plugin: Any) -> None:
+            self.become = plugin
+
+    host: Any = SimpleNamespace(executor=SimpleNamespace(_connection=Connection()), name="h1")
+    other: Any = product.beside(host)
+    before = copy.deepcopy(host.executor._connection._shell), copy.deepcopy(host.executor._connection.become)
+    other.executor._connection._shell.tmpdir = "/x"
+    other.executor._connection.become.prompt = "y"
+    assert (host.executor._connection._shell, host.executor._connection.become) == before
+    assert other.name == "h1" and other.executor._connection is not host.executor._connection
+
+
+def test_the_end_with_most_links_is_asked() -> None:
+    plan = make_plan(*[(end, stage(name, ["cat"])) for end, name in zip("aabc", "stuv")])
+    assert product.end_to_ask(plan) == "b"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({}, "1.0 GiB, 81.9 MiB/s"),
+        ({"slow": "tar is slow"}, "1.0 GiB, 81.9 MiB/s, tar is slow"),
+        ({"expected": 4 << 30, "percent": 25, "left": 37.5}, "1.0 GiB of 4.0 GiB (25 %), 81.9 MiB/s, 0:00:37 left"),
+        ({"expected": 1 << 30, "percent": 100, "left": 0.0}, "1.0 GiB of 1.0 GiB (100 %), 81.9 MiB/s"),
+    ],
+)
+def test_the_line_of_a_job(more: dict[str, Any], text: str) -> None:
+    plain: Any = dict.fromkeys(("expected", "percent", "left"))
+    plain.update(bytes=1 << 30, elapsed=12.5, rate=85899345, slow="")
+    assert line_of_job("h1", {**plain, **more}) == f"h1: {text}"
