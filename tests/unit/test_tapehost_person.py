@@ -26,6 +26,8 @@ def test_a_tape_to_read(tape_host: Maker) -> None:
     assert awaits(host, "--tape", "A") == (
         f"waiting up to 1:00:00 for tape A (location: vault): drive {host.tapes[1]}: its tape B is not A"
     )
+    host.edit("A", lambda tape: tape.update(barcode="WK0001L6"))
+    assert "for tape A (barcode WK0001L6, location: vault): " in awaits(host, "--tape", "A")
     assert awaits(host, "--tape", "A", wait=0) == "", "it fails at once, and says why"
     assert awaits(host, "--tape", "A", next_command="call") == awaits(host, "--tape", "A", changer="/dev/sg0") == ""
 

@@ -168,9 +168,10 @@ def after_all(archives: "list[Archive]", archive: "Archive") -> "dict[str, str]"
 
 
 def located(tape: "Tape | None", label: str) -> str:
-    """A tape, and where it lies if that is known, for a person who fetches it."""
-    place = tape.get("location") if tape else ""
-    return "%s (location: %s)" % (label, place) if place else label
+    """A tape, with its barcode and its location if they are known, for a person who fetches it."""
+    facts = ["barcode " + tape["barcode"]] if tape and tape["barcode"] else []
+    facts += ["location: " + tape["location"]] if tape and tape.get("location") else []
+    return "%s (%s)" % (label, ", ".join(facts)) if facts else label
 
 
 def why_retired(tape: "Tape") -> str:
