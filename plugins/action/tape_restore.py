@@ -50,14 +50,19 @@ class ActionModule(TapeAction):
         elif not args["restore_host"]:
             raise Failure("settings", NO_HOST)
         host = args["restore_host"]
-        said: Chain = self.ask(["chain", f"--host={host}", *option("as-of", args["restore_as_of"])])
+        words = ["chain", f"--host={host}", *option("as-of", args["restore_as_of"])]
+        if not args["restore_delete"]:
+            words += [f"--path={path}" for path in args["restore_paths"]]
+        said: Chain = self.ask(words)
         chain = said["archives"]
         # an unpredictable name, so that nobody can create it first
         what = "drill" if args["restore_drill"] else "restore"
         to = args["restore_to"] or f"/var/tmp/{what}-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
         tapes = said["tapes"]
         places = [table.located(label, said["places"].get(label, "")) for label in tapes]
-        self.show([*self.beginning(chain, to, places), *(f"Warning {each}" for each in said["warnings"])])
+        skipped = table.count(said["skipped"], "earlier archive") if said["skipped"] else ""
+        notes = [f"Not needed: {skipped}, because later ones have the files whole"] if skipped else []
+        self.show([*self.beginning(chain, to, places), *notes, *(f"Warning {each}" for each in said["warnings"])])
         read: list[ReadArchive] = [{**archive, "encryption": None} for archive in chain]
         result: TaskResult = {"to": to, "tapes": tapes, "archives": read}
         undo = [reading(each, self.filters, args["restore_identity"], environment_of(self)) for each in chain]
@@ -76,12 +81,12 @@ class ActionModule(TapeAction):
         for number, archive in enumerate(read):
             more = number < len(read) - 1
             self.tell_who_loads([f"--tape={archive['tape']}"])
-            part = self.extract(archive, to, undo[number], more)
+            part = self.extract(archive, to, undo[number], number, more)
             missing = [path for path in missing if path in part["missing"]]
             missing += [path for path in part["gone"] if path not in missing]
             done.append(part)
             if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
-                done.append(self.extract(archive, to, undo[number], more, again=True))
+                done.append(self.extract(archive, to, undo[number], number, more, again=True))
         return missing, done
 
     def drill(self, read: list[ReadArchive], to: str, undo: list[list[Command]]) -> TaskResult:
@@ -168,10 +173,12 @@ class ActionModule(TapeAction):
         head = f"RESTORE {self.args['restore_host']} as of {chain[-1]['time']}, to {to} of {self.own.name}"
         return [f"{head}, from {'tape' if len(tapes) == 1 else 'tapes'} {', '.join(tapes)}", *table.lines(HEADS, rows)]
 
-    def extract(self, archive: ReadArchive, to: str, undo: list[Command], more: bool, again: bool = False) -> Extracted:
+    def extract(
+        self, archive: ReadArchive, to: str, undo: list[Command], number: int, more: bool, again: bool = False
+    ) -> Extracted:
         """Restore one archive; ``undo``: stages that undo its filters; ``more``: another follows; raises Failure.
 
-        ``again``: this is its second pass.
+        ``number``: how many came before; ``again``: this is its second pass.
 
         Also records in ``archive`` how it was encrypted on its way.
         """
@@ -181,7 +188,7 @@ class ActionModule(TapeAction):
         words += ["--drill"] if args["restore_drill"] else []
         words += ["--again" if again else "--may-repeat", "--keep-going"]
         for flag, given in {
-            "--incremental": archive["level"] > 0,
+            "--incremental": number > 0,
             "--more": more,
             "--delete": args["restore_delete"],
             "--into-existing": args["restore_into_existing"],

@@ -247,7 +247,7 @@ ANSWERS: dict[str, Parser] = {
         }
     ),
     "chain": record(
-        {"archives": some(CHAIN_ARCHIVE), "tapes": texts, "places": mapping(text), "warnings": texts},
+        {"archives": some(CHAIN_ARCHIVE), "tapes": texts, "places": mapping(text), "skipped": count, "warnings": texts},
     ),
     "mark": record(
         {

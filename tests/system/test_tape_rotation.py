@@ -127,6 +127,27 @@ def test_a_person_loads_the_tape(site: Site) -> None:
     assert site.states("OTHER") == [("h1", 0, "good")]
 
 
+def test_a_file_that_the_increment_has_whole(site: Site) -> None:
+    """The tape with level 0 is not needed for it; for others it is."""
+    site.label("WEEK02", "B")
+    site.run("backup", own=two(site), tape_labels=["WEEK01"], args=["--limit", "h1"])
+    taping.next_second()
+    site.fill("h1", two="changed")
+    site.run("backup", own=two(site), tape_labels=["WEEK02"], tape_level=1, args=["--limit", "h1"])
+    second = {"tape1": {"tape_devices": [str(site.tape("B"))]}}
+    paths = [str(site.data("h1") / name) for name in ("two", "one")]
+    to = site.top / "some"
+    done = site.run("restore", own=second, restore_host="h1", restore_paths=paths[:1], restore_to=str(to))
+    assert "Not needed: 1 earlier archive, because later ones have the files whole" in done.stdout
+    assert [each["level"] for each in taping.result(done, "Restore")["archives"]] == [1]
+    assert taping.read(to / str(site.data("h1")).lstrip("/")) == {"two": "changed"}
+    done = site.run(
+        "restore", rc=2, own=second, restore_host="h1", restore_paths=paths, restore_to=str(site.top / "no")
+    )
+    (why,) = taping.failures(done, "Restore").values()
+    assert "tape WEEK01 is in no drive: " in why
+
+
 def load(drive: Path, tape: Path) -> None:
     """Another virtual tape in the drive, in one step."""
     new = drive.with_name("new")

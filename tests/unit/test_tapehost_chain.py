@@ -274,3 +274,27 @@ def test_an_archive_of_nothing(tape_host: Maker) -> None:
     host = tape_host()
     host.backup("R1", "h1", names=[])
     assert host.ok("find", "--path", "/etc") == {"found": [], "more": False, "unread": [], "warnings": []}
+
+
+def test_archives_that_a_file_does_not_need(tape_host: Maker) -> None:
+    """The newest one that has each file whole, and all later ones, which tell whether it was deleted."""
+    host = tape_host(lease=0)
+    every = [b"./etc/", b"./etc/hosts", b"./etc/motd", b"./etc/dir/", b"./etc/dir/one"]
+    host.backup("R1", "h1", names=every)
+    host.backup("R2", "h1", 1, "R1", names=[b"./etc/", b"./etc/hosts", b"./etc/a\\303\\244", b"./etc/dir/"])
+    host.backup("R3", "h1", 2, "R2", names=[b"./etc/", b"./etc/motd"])
+
+    def needed(*paths: str) -> list[str]:
+        told = host.ok("chain", "--host", "h1", *[f"--path={path}" for path in paths])
+        assert told["skipped"] + len(told["archives"]) == 3
+        return [each["run"] for each in told["archives"]]
+
+    assert needed() == ["R1", "R2", "R3"]
+    assert needed("/etc/motd") == ["R3"]
+    assert needed("/etc/hosts") == needed("etc//hosts") == needed("/etc/./hosts") == ["R2", "R3"]
+    assert needed("/etc/motd", "/etc/hosts") == ["R2", "R3"]
+    assert needed("/etc/a\u00e4") == ["R2", "R3"]
+    for path in ("/etc/dir", "/etc/dir/", "/etc", "/", "/etc/host", "/etc/dir/one", "/nowhere"):
+        assert needed(path) == needed("/etc/motd", path) == ["R1", "R2", "R3"], path
+    (host.catalog_dir / "lists" / "R3" / "all,h1.gz").write_bytes(b"")
+    assert needed("/etc/motd") == ["R1", "R2", "R3"], "the list cannot be read"

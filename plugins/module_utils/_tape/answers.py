@@ -309,6 +309,7 @@ if TYPE_CHECKING:
         archives: "list[ChainArchive]"
         tapes: "list[str]"
         places: "dict[str, str]"  # where they lie, if that is known
+        skipped: int  # archives before these that need not be read for the requested paths
         warnings: "list[str]"
 
     class Extracted(TypedDict):

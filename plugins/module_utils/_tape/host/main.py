@@ -59,7 +59,10 @@ SUBCOMMANDS: "dict[str, Any]" = {
     ),
     "inventory": ("inventory.inventory", [("--rebuild", {"action": "store_true"})]),
     "find": ("find.find", [("--path", {"required": True}), SOME_HOST]),
-    "chain": ("chain.chain", [HOST, ("--as-of", {"default": ""})]),
+    "chain": (
+        "chain.chain",
+        [HOST, ("--as-of", {"default": ""}), ("--path", {"action": "append", "default": []})],
+    ),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, SOME_TAPE, SOME_HOST]),
     "awaits": (

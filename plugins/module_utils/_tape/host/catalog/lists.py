@@ -83,6 +83,16 @@ def search(catalog: "Catalog", archive: "Archive", wanted: bytes) -> "Iterator[b
                 yield found
 
 
+def has_file(catalog: "Catalog", archive: "Archive", wanted: bytes) -> bool:
+    """Whether the archive has this file, which is no directory; raises the errors of pieces()."""
+    literal = literal_of(wanted)
+    found = False
+    for piece in pieces(catalog, archive):
+        for line in lines_with(piece, literal) if not found else ():
+            found = found or (path_of(line) == wanted and not line.rstrip(b"\n").endswith(b"/"))
+    return found
+
+
 def literal_of(wanted: bytes) -> bytes:
     """The longest literal part of a pattern, which every matching line contains, as tar writes it."""
     parts: "list[bytes]" = PLAIN.findall(wanted.split(b"[", 1)[0])

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """chain: selects the archives for a restore."""
 
-from ...common import filters
+import posixpath
+import zlib
+
+from ...common import filters, names
 from ...common.problem import NOT_FOUND, Problem
 from ...common.units import count, parse_time
 from ..catalog import catalog as catalogs
-from ..catalog import increments, records
+from ..catalog import increments, lists, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,6 +58,8 @@ def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
         raise Problem(exc.what, "; ".join([exc.hint] + catalog.warnings()), kind=exc.kind) from None
     for each in archives:
         filters.check(each.get("filters", []), "the archive of %(host)s of run %(run)s on tape %(tape)s" % each)
+    skipped = first_needed(catalog, archives, args.path)
+    archives = archives[skipped:]
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
     if any(archive["state"] == records.LOST for archive in archives):
         raise lost(catalog, archives, increments.complete(good))
@@ -63,8 +68,31 @@ def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
         "archives": told,
         "tapes": tapes,
         "places": places(catalog, tapes),
+        "skipped": skipped,
         "warnings": catalog.warnings(),
     }
+
+
+def first_needed(catalog: "Catalog", archives: "list[Archive]", paths: "list[str]") -> int:
+    """The index of the first archive to read for these paths: an increment has each of its files whole.
+
+    Later archives are always read, because only they tell whether a file was deleted.  It is 0 unless the lists show an
+    archive for each path, as a file: a directory has only its changed files in an increment.
+    """
+    first = len(archives) - 1
+    for path in paths:
+        wanted = names.encode(posixpath.normpath("/" + path.lstrip("/"))).strip(b"/")
+        while first and not listed(catalog, archives[first], wanted):
+            first -= 1
+    return first if paths else 0
+
+
+def listed(catalog: "Catalog", archive: "Archive", wanted: bytes) -> bool:
+    """Whether the archive has this file, as far as its list can be read."""
+    try:
+        return not archive.get("unlisted") and lists.has_file(catalog, archive, wanted)
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def places(catalog: "Catalog", tapes: "list[str]") -> "dict[str, str]":
