@@ -25,7 +25,9 @@ attributes:
       - When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
       - This assumes that the system controlled/queried by the module has not changed in a relevant way.
   platform:
-    description: Target OS/families that can be operated against.
+    description:
+      - Target OS/families that can be operated against.
+      - The hosts need Python 3.6 or later.
 """
 
     CONN = r"""

@@ -53,8 +53,6 @@ attributes:
   platform:
     platforms: linux
     support: full
-    details:
-      - The hosts need Linux and Python 3.6 or later.
 options:
   mode:
     description:

@@ -56,8 +56,6 @@ attributes:
   platform:
     platforms: linux
     support: full
-    details:
-      - The hosts need Linux and Python 3.6 or later.
 options:
   gather:
     description:

@@ -59,8 +59,6 @@ attributes:
   platform:
     platforms: linux
     support: full
-    details:
-      - The hosts need Linux and Python 3.6 or later.
 options:
   hosts:
     description:

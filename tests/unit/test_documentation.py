@@ -28,6 +28,8 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options 
     settings,
 )
 
+from tests.workshop import messages
+
 ROOT = Path(__file__).resolve().parents[2]
 PIPE = "plumbing.socketpipe.pipe"
 GROUP = "group/plumbing.socketpipe.all"
@@ -331,6 +333,29 @@ def test_every_message_of_the_command_is_in_troubleshooting(name: str, piece: st
     text = (ROOT / "docs" / "docsite" / "rst" / "troubleshooting.rst").read_text(encoding="utf-8")
     quoted = " ".join(re.findall(r"``(.+?)``", text))
     assert piece.strip(" :") in quoted
+
+
+# -- the site
+
+
+def test_the_page_has_every_message_of_the_tape_modules() -> None:
+    found = messages.messages()
+    assert len(found) > 150 and "drive … has no tape in it" in found
+    assert messages.PAGE.read_text(encoding="utf-8") == messages.page(), "make messages"
+
+
+def test_each_guide_is_in_one_section_of_the_site() -> None:
+    site = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
+    listed = [name for section in site["sections"] for name in section["toctree"]]
+    assert sorted(listed) == sorted(path.stem for path in ROOT.glob("docs/docsite/rst/*.rst"))
+
+
+def test_the_options_at_a_glance_are_those_of_pipe() -> None:
+    """Each option is in the table; the rest of a row is for people."""
+    text = (ROOT / "docs/docsite/rst/options.rst").read_text(encoding="utf-8")
+    table = text.partition("list-table::")[2].partition("\npipeline\n")[0]
+    rows = [name for cell in re.findall(r"^   \* - (``.*)$", table, re.M) for name in re.findall(r"``(\w+)``", cell)]
+    assert sorted(rows) == sorted(PIPE_SPEC)
 
 
 # -- the tree in CONTRIBUTING.md

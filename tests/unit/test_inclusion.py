@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
 
 from tests.workshop import address, cores, pictures, tree
 
@@ -100,8 +101,11 @@ class TestModule:
         assert [name for name in re.findall(r"\bM\(([^)]+)\)", text) if name.count(".") != 2] == []
 
     def test_its_hosts_are_described(self, module: Path) -> None:
-        platform = block(module, "DOCUMENTATION")["attributes"]["platform"]
-        assert "Python 3.6 or later" in str(platform.get("details"))
+        documentation = block(module, "DOCUMENTATION")
+        assert documentation["attributes"]["platform"]["platforms"] == "linux"
+        assert "plumbing.socketpipe.attributes" in documentation["extends_documentation_fragment"]
+        described = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["attributes"]["platform"]["description"]
+        assert "Python 3.6 or later" in " ".join(described)
 
     def test_it_queries_nothing_by_a_state(self, module: Path) -> None:
         assert "state" not in dict(every_option(block(module, "DOCUMENTATION").get("options", {})))
@@ -132,24 +136,6 @@ def test_the_workflow_calls_make_with_every_core() -> None:
             assert target and (f"\n{target[1]}:" in makefile)
         else:
             assert step["uses"].startswith("actions/checkout@")
-
-
-def test_each_guide_is_in_one_section_of_the_site() -> None:
-    listed = [name for section in settings("docs/docsite/extra-docs.yml")["sections"] for name in section["toctree"]]
-    assert sorted(listed) == sorted(path.stem for path in ROOT.glob("docs/docsite/rst/*.rst"))
-
-
-def test_the_options_at_a_glance_are_those_of_the_modules() -> None:
-    """Each option is in its table; the rest of a row is for people."""
-    text = (ROOT / "docs/docsite/rst/options.rst").read_text(encoding="utf-8")
-    pipe, pipeline = (part.partition("list-table::")[2] for part in text.partition("\npipeline\n")[::2])
-    rows = {name for cell in re.findall(r"^   \* - (``.*)$", pipe, re.M) for name in re.findall(r"``(\w+)``", cell)}
-    assert rows == set(block(PLUGINS / "modules/pipe.py", "DOCUMENTATION")["options"])
-    stage = block(PLUGINS / "modules/pipeline.py", "DOCUMENTATION")["options"]["stages"]["description"]
-    named = [
-        name for cell in re.findall(r"^   \* - (``.*)$", pipeline, re.M) for name in re.findall(r"``(\w+)``", cell)
-    ]
-    assert named and [name for name in named if f"C({name})" not in " ".join(stage)] == []
 
 
 def test_the_pictures_are_those_that_make_pictures_writes() -> None:
