@@ -72,6 +72,7 @@ OF_RELAYS = {
 # and what may be used beside that by those modules that plan, launch and conclude
 OTHERS_MAY = ENDS_MAY | {
     "functools",
+    "gc",
     "importlib.util",
     "io",
     "marshal",

@@ -30,7 +30,10 @@ def write(key: bytes) -> None:
             file.write(key + start.checksum(data) + data)
         os.rename(new, target)
     except (OSError, ValueError):
-        os.unlink(new)
+        try:
+            os.unlink(new)
+        except OSError:
+            pass  # somebody has removed the directory
 
 
 def make_folder() -> str:

@@ -150,12 +150,15 @@ def default_interrupt() -> None:
 
 def start(package: str, digest: str) -> None:
     """Run the command; ``digest``: of all its sources."""
+    import gc
+
     if sys.argv[0] == "-c":  # the first line of the file has read this
         del sys.argv[0]
         sys.path.insert(0, sys.argv[0])
     archive = sys.argv[0]
     isolate()
     default_interrupt()
+    gc.disable()  # there is no garbage yet
     words = sys.argv[1:]
     serves = words[:1] == ["-s"]
     wanted = key(archive, digest)
@@ -171,6 +174,7 @@ def start(package: str, digest: str) -> None:
         words = words[1:]
     else:
         run = __import__("%s._command.command" % package, fromlist=["main"]).main
+    gc.enable()
     status = run(words)
     if kept is None and not serves:
         keep(package, wanted)
