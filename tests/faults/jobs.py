@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hosts import Fleet, HostProcess
+from tests.hosts.network import TABLE
 from tests.system import anatomy, playbook
 from tests.system.anatomy import AnatomyOfJob, Proc
 from tests.system.batch import Case
@@ -48,6 +49,15 @@ ROOM = "64k"  # of the file system for a job without room
 KEEP = 'cat > {base}.sent; printf "%s\\0" "$@" > {base}.words\n'
 TWICE = '/usr/bin/python3 "$@" < {base}.sent > {base}.second 2>&1 &\n'
 ONCE = 'exec /usr/bin/python3 "$@" < {base}.sent\n'
+
+
+# all connections to a host may have the same port there
+CUT_RULES = """add table inet {table}
+add chain inet {table} cut_in {{ type filter hook input priority 0; policy accept; }}
+add chain inet {table} cut_out {{ type filter hook output priority 0; policy accept; }}
+add rule inet {table} cut_in tcp dport {ours} tcp sport {theirs} drop
+add rule inet {table} cut_out tcp sport {ours} tcp dport {theirs} drop
+"""
 
 
 class Job(Commands):
@@ -274,7 +284,7 @@ class Jobs(Tasks):
             if run.fault.name == RESET:
                 h1.run(["ss", "-K", "-tn", f"sport = {ours} and dport = {theirs}"])
             else:
-                h1.block("both", "drop", [ours], established=True)
+                h1.run(["nft", "-f", "-"], input=CUT_RULES.format(table=TABLE, ours=ours, theirs=theirs))
         return struck
 
     def again(self, run: Run) -> bool:

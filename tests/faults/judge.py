@@ -143,5 +143,5 @@ def uncertain(run: Run) -> bool:
     cut = (run.fault.name, run.moment) == ("cut and retried", "connect")
     # a job that has its file goes on without the login
     cut = cut or run.moment in ("kept", "told") and run.fault.victim in ("remote login", "remote session")
-    late = run.moment == "after" and run.fault.kinds == LOST
+    late = run.moment == "after" and set(run.fault.kinds) >= set(LOST)
     return run.fault.victim != "command" and (run.moment == "handshake" or cut or late)

@@ -22,7 +22,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.control i
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import job as job_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.disagreement import is_to_be_encrypted
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.fork import fork
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.home import FarEnd
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.home import FarEnd, Home
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.job import KEPT, ROOM, JobFile, expanded
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.labels import end_all, innermost, labelled
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
@@ -391,6 +391,34 @@ def test_cancel_blames_nobody(launch: Launch, tmp_path: Path) -> None:
     assert answer["found"] and not answer["left"]
     result = finish(plan, tmp_path)
     assert (result["cause"]["kind"], result["msg"]) == ("stopped", "on host-b: the job was stopped by SIGTERM")
+
+
+def test_the_guard_stays_until_there_is_a_result(tmp_path: Path) -> None:
+    """Its end is over, and what keeps the job is killed before it has written the result."""
+    plan = detached(tmp_path, "b", ("a", sh("input", "true")), ("b", stage("output", ["cat"])))
+    told: Any = plan.for_end("b")
+    home = Home(told, told["job"])
+    assert home.prepare() is None
+    waits, busy = os.pipe()
+    keeper = os.fork()
+    if not keeper:
+        home.keeper = os.getpid()
+        try:
+            if not os.fork():
+                home.witness()
+            else:
+                os.close(busy)
+                signal.pause()
+        finally:
+            os._exit(0)
+    os.close(busy)
+    assert os.read(waits, 1) == b"" and not home.file.finished()  # it has closed what it has no more need of
+    os.close(waits)
+    os.kill(keeper, signal.SIGKILL)
+    os.waitpid(keeper, 0)
+    result = finish(plan, tmp_path)
+    assert result["msg"] == "on host-b: the process that keeps the job was killed"
+    assert result["cause"]["kind"] == "end" and result["failed"]
 
 
 def test_the_time_limit(launch: Launch, tmp_path: Path) -> None:

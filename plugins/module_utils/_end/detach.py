@@ -43,11 +43,14 @@ if TYPE_CHECKING:
         def forget(self) -> None:
             """Remove the file: nothing was started."""
 
-        def last_word(self, why: str = "") -> None:
-            """Write a failure as the result, unless there is one, or what keeps the job still lives."""
+        def last_word(self, why: str) -> None:
+            """Write a failure as the result, unless there is one."""
 
         def stand_by(self, watch: "Watch") -> None:
             """In place of an end, where no stage is to run: wait for the end of what keeps the job, as a guard does."""
+
+        def witness(self) -> None:
+            """In the guard, at its end: wait for the end of what keeps the job, and see that there is a result."""
 
         def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
             """Wait for all ends of the run, and write the result."""

@@ -47,7 +47,7 @@ def main(plan: "EndPlan", home: "Home | None" = None) -> "NoReturn":
         if guard is not None:
             dismiss(guard)
         elif report is None and home:  # this is the guard
-            home.last_word()
+            home.witness()
     except Cancelled as exc:
         say(plan, watch, {"cancelled": exc.stop})
     os._exit(0)  # skips the finalization of Python, which is not needed and takes time

@@ -20,7 +20,9 @@ from . import result as results
 from . import sentences
 from .heard import PipedLaunch
 from .job import JobFile, remove
+from .labels import BEAT
 from .launch import Launch, Run
+from .marked import read_marked
 from .plan import Plan
 from .verdict import Verdict
 from .words import forecast, who_is_slow
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 SAID = ("argv", "stderr", "stdout")  # what no_log hides of a stage
 BRIEF = ("changed", "failed", "skipped", "bytes", "run")  # with a message, where there is no room for more
+DYING = 5.0  # seconds between the end of a process's output and its own
 SHOWN = 5.0  # seconds between two states of the file while the job runs
 MSG_MOST = 1000  # characters of a message that is written where there is no room for more
 LIMIT = "the job was stopped after %d s, the limit that its task sets (async)"
@@ -60,7 +63,12 @@ class OwnEnd(PipedLaunch):
         """It runs already."""
 
     def wait(self) -> "tuple[int, str]":
-        _pid, status = os.waitpid(self.pid, 0)
+        """Its guard has reported, and stays as a witness; or it has died, and wait(2) will say so in a moment."""
+        deadline = time.monotonic() + DYING
+        pid = status = 0
+        while not pid and "end" not in (read_marked(self.heard.text()) or {}) and time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            time.sleep(0 if pid else 0.01)
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status), ""
 
 
@@ -270,12 +278,22 @@ class Home:
         brief: "Any" = {key: final[key] for key in BRIEF if key in final}
         self.file.finish(final, {**brief, "msg": bounded(final["msg"], MSG_MOST, last=False)})
 
-    def last_word(self, why: str = "") -> None:
-        if not why and os.getppid() == self.keeper:
-            kill([self.keeper], signal.SIGCONT)  # it may have been stopped
-        elif not self.file.finished():
+    def witness(self) -> None:
+        for name in os.listdir("/proc/self/fd"):  # copies of links, and the pipe on whose end the other process waits
+            if int(name) > 2:
+                try:
+                    os.close(int(name))
+                except OSError:
+                    pass  # that of the listing itself
+        while os.getppid() == self.keeper:
+            kill([self.keeper], signal.SIGCONT)  # a stopped one would stay forever
+            time.sleep(BEAT)
+        self.last_word(KILLED)
+
+    def last_word(self, why: str) -> None:
+        if not self.file.finished():
             host = self.job["hosts"][self.told["end"]]
-            result = results.refused("on %s: %s" % (host, why or KILLED), host)
+            result = results.refused("on %s: %s" % (host, why), host)
             cause: "Cause" = {"kind": "end", "host": host, "msg": result["msg"]}
             result["cause"], result["run"], result["changed"] = cause, self.plan.run, True
             self.finish(result, [])
