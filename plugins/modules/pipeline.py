@@ -170,6 +170,13 @@ options:
       - The maximum rate of each link in bytes a second, a number with an optional binary suffix, such as V(500K),
         V(10M) or V(1.5G). The kernel enforces it. If not set, there is no limit.
     type: str
+  congestion_control:
+    description:
+      - The congestion control of TCP for each link, such as V(cubic), V(bbr) or V(reno). It counts for the host that
+        sends. If its kernel does not have it, or not for the user of the stage, the task fails before anything starts.
+      - If not set, the kernel decides (C(sysctl net.ipv4.tcp_congestion_control)), because this is the choice of the
+        administrator, and depends on the line. Within a site V(cubic) and V(reno) need less processor time than V(bbr).
+    type: str
   full_reads:
     description:
       - Whether a read from the network waits until all requested bytes (at most 1 MiB) or the end of the stream have

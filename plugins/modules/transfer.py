@@ -235,6 +235,10 @@ options:
     description:
       - The maximum rate in bytes a second, such as V(50M). See O(plumbing.socketpipe.pipe#module:rate_limit).
     type: str
+  congestion_control:
+    description:
+      - The congestion control of TCP, such as V(cubic). See O(plumbing.socketpipe.pipe#module:congestion_control).
+    type: str
   encryption:
     description:
       - Whether and how the data is encrypted between the two hosts. See O(plumbing.socketpipe.pipe#module:encryption).

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # options of pipe, which pipeline has as well; the rest of pipe's is said by each stage, or by the variables of its host
 OF_PIPE = (
-    *("ports", "connect_timeout", "stall_timeout", "dead_peer", "rate_limit", "full_reads", "encryption", "progress"),
-    "progress_quiet",
+    *("ports", "connect_timeout", "stall_timeout", "dead_peer", "rate_limit", "congestion_control", "full_reads"),
+    *("encryption", "progress", "progress_quiet"),
     *("expect_bytes", "expect", "preflight", "fact"),
 )
 PIPELINE_SPEC: dict[str, dict[str, Any]] = {

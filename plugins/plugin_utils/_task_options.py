@@ -15,7 +15,7 @@ from ..module_utils._end.spawn import PROGRAM_PATH
 from ..module_utils._run import bootstrap
 from ..module_utils._run.plan import DEAD_PEER_LEAST, parse_ports
 from ..module_utils._run.progress import QUIET
-from ..module_utils._run.words import parse_rate
+from ..module_utils._run.words import parse_congestion_control, parse_rate
 from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ PIPE_SPEC: dict[str, dict[str, Any]] = {
     "stall_timeout": {"type": "int", "default": 0},
     "dead_peer": {"type": "int", "default": 120},
     "rate_limit": {"type": "str"},
+    "congestion_control": {"type": "str"},
     "full_reads": {"type": "bool"},
     "encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
     "progress": {"type": "int", "default": 30},
@@ -61,6 +62,7 @@ class LinkArgs(TypedDict):
     stall_timeout: int
     dead_peer: int
     rate_limit: str | None
+    congestion_control: str | None
     encryption: str
     progress: int
     progress_quiet: int
@@ -119,6 +121,10 @@ def link_settings(args: LinkArgs) -> Options:
         rate = parse_rate(args["rate_limit"]) if args["rate_limit"] else 0
     except ValueError as exc:
         raise OptionError(f"rate_limit: {exc}") from None
+    try:
+        congestion = parse_congestion_control(args["congestion_control"] or "")
+    except ValueError as exc:
+        raise OptionError(f"congestion_control: {exc}") from None
     check_seconds("connect_timeout", args["connect_timeout"], 1)
     check_seconds("stall_timeout", args["stall_timeout"], 0)
     check_seconds("dead_peer", args["dead_peer"] or DEAD_PEER_LEAST, DEAD_PEER_LEAST, ", or 0 to disable it")
@@ -130,6 +136,7 @@ def link_settings(args: LinkArgs) -> Options:
         "connect_timeout": args["connect_timeout"],
         "stall_timeout": args["stall_timeout"],
         "dead_peer": args["dead_peer"],
+        "congestion_control": congestion,
     }
 
 

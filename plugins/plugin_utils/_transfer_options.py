@@ -12,7 +12,7 @@ from ._task_options import PIPE_SPEC, OptionError, PeerArgs
 # options of the connection, which transfer has as well
 OF_LINK = (
     *("peer", "peer_become", "peer_become_user", "listen", "address", "ports", "connect_timeout", "stall_timeout"),
-    *("dead_peer", "rate_limit", "encryption", "progress", "progress_quiet"),
+    *("dead_peer", "rate_limit", "congestion_control", "encryption", "progress", "progress_quiet"),
 )
 TRANSFER_SPEC: dict[str, dict[str, Any]] = {
     "src": {"type": "str", "required": True},

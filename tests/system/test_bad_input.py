@@ -141,6 +141,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         pipe(**FINE, rate_limit="inf"),
         r"rate_limit: 'inf' is not a number of bytes a second, such as .*",
     ),
+    "congestion_control": (
+        pipe(**FINE, congestion_control="the best"),
+        r"congestion_control: 'the best' is not the name of a congestion control, such as cubic, bbr or reno",
+    ),
     "connect_timeout 0": (
         pipe(**FINE, connect_timeout=0),
         r"connect_timeout: must be at least 1 second, not 0",

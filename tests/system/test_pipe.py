@@ -437,7 +437,7 @@ def test_a_source_reads_nothing(done: Done) -> None:
     assert [result["stages"][1]["stdout"].strip() for result in done.results] == ["0", "0"]
 
 
-# -- full_reads, rate_limit
+# -- full_reads, rate_limit, congestion_control
 
 
 PIECES = {"shell": "for i in 1 2 3 4 5 6 7 8; do head -c 4096 /dev/zero; sleep 0.1; done"}
@@ -465,3 +465,23 @@ def test_rate_limit(done: Done) -> None:
     limited, back, free = done.results
     assert limited["links"][0]["elapsed"] > 1 and back["links"][0]["elapsed"] > 1
     assert limited["links"][0]["rate"] < 4 * MIB < free["links"][0]["rate"]
+
+
+SHOWN = "import os, socket; os.write(1, socket.socket(fileno=os.dup(1)).getsockopt(6, 13, 16).rstrip(b'\\0'))"
+SHOW = {"argv": ["python3", "-c", SHOWN]}  # TCP_CONGESTION of its link
+
+
+@together(
+    pipe(input=SHOW, remote="cat", congestion_control="reno"),
+    pipe(remote=SHOW, output="cat", congestion_control="reno"),
+    pipe(input="cat /etc/passwd", remote="cat", congestion_control="none_such"),
+    pipe(remote="cat /etc/passwd", output="cat", congestion_control="none_such", preflight=True),
+    rc=2,
+)
+def test_congestion_control(done: Done) -> None:
+    there, here, *refused = done.results
+    assert [result["stages"][1]["stdout"] for result in (there, here)] == ["reno", "reno"]
+    for result, stage, host in zip(refused, ("input", "remote"), ("localhost", "h1"), strict=True):
+        text = f"{host}: congestion_control: the kernel there has no none_such; modprobe tcp_none_such may load it"
+        assert text in result["msg"] and not result["changed"], result["msg"]
+        assert all(each["rc"] is None for each in result.get("stages", [])), stage

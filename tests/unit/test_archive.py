@@ -18,7 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bo
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES
+MODULES = bootstrap.end_modules(bootstrap.OF_COMMAND) + bootstrap.COMMAND_MODULES
 SOURCES = dict(bootstrap.sources(MODULES))
 IN_IT = MODULES + archive.OWN
 OF_FORKS = "_run.branches"  # no plan of the command forks

@@ -157,6 +157,8 @@ def test_what_an_original_would_not_say_is_a_mistake(line: str, port: str, capfd
         ("--dead-peer=6", "dead_peer", 6),
         ("", "rate_limit", 0),
         ("--rate-limit 1.5M", "rate_limit", 3 * 512 * 1024),
+        ("", "congestion_control", ""),
+        ("--congestion-control reno", "congestion_control", "reno"),
         ("", "live", False),
         ("--live", "live", True),
         ("--full-reads", "full_reads", True),

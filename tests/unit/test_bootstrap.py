@@ -32,6 +32,7 @@ GROUPS = [
     bootstrap.PREFLIGHT_MODULES,
     bootstrap.BARRIER_MODULES,
     bootstrap.FAN_MODULES,
+    bootstrap.CONGESTION_MODULES,
 ]
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
@@ -106,14 +107,17 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
     assert set(bootstrap.of_plan(checks)) == set(SHIPPED) - {
         *bootstrap.BARRIER_MODULES,
         *bootstrap.FAN_MODULES,
+        *bootstrap.CONGESTION_MODULES,
         *bootstrap.DETACH_MODULES,
         *bootstrap.STATUS_MODULES,
     }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
     ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("barrier", "answers")]
+    ways += [("congestion",), ("barrier", "congestion")]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
-        links = [{"encryption": None, "barrier": "barrier" in way}]
+        named = "reno" if "congestion" in way else ""
+        links = [{"encryption": None, "barrier": "barrier" in way, "congestion_control": named}]
         stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{}]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
         plan.update({"detach": "detach" in way, "job": {"run": ""} if "home" in way else None})
@@ -125,6 +129,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.KERNEL_MODULES if "kernel" in way else []),
             *(bootstrap.RELAY_MODULES if "relay" in way else []),
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
+            *(bootstrap.CONGESTION_MODULES if named else []),
             *(bootstrap.FAN_MODULES if "fan" in way else []),
             *(bootstrap.DETACH_MODULES if "detach" in way else []),
             *(bootstrap.STATUS_MODULES if "answers" in way else []),

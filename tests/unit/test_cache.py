@@ -346,11 +346,11 @@ def test_each_python_has_its_own(command: Path, home: Path, version: str) -> Non
 def test_the_program_for_the_far_side_is_in_it(written: Path) -> None:
     content = start.read(KEY)
     assert content is not None
-    names = {*bootstrap.MODULES, *bootstrap.ENCRYPTION_MODULES, *bootstrap.COMMAND_MODULES}
+    names = {*bootstrap.MODULES, *bootstrap.OF_COMMAND, *bootstrap.COMMAND_MODULES}
     assert set(content["modules"]) == names
     assert {name for group in content["parts"] for name in group} == {
         *bootstrap.MODULES,
-        *bootstrap.ENCRYPTION_MODULES,
+        *bootstrap.OF_COMMAND,
     }
 
 

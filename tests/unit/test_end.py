@@ -577,6 +577,23 @@ def test_refused_where_no_process_can_be_started(launch: Launch, tmp_path: Path)
     assert ends.cause()["kind"] == "refused" and text in ends.cause()["msg"]
 
 
+@pytest.mark.parametrize("preflight", [False, True])
+def test_refused_where_the_kernel_lacks_the_congestion_control(launch: Launch, tmp_path: Path, preflight: bool) -> None:
+    started = tmp_path / "started"
+    stages = sh("input", "touch %s; echo data" % started), sh("output", "touch %s; cat" % started)
+    ends = launch(two(*stages, connect_timeout=0.3, congestion_control="none_such", preflight=preflight)).wait()
+    assert not any(ends.errors.values()) and not started.exists()
+    refused = ends.report("a")["refused"]
+    assert (refused["kind"], refused["name"], refused["errno"]) == ("no congestion control", "none_such", 2)
+    assert "reno" in refused["others"].split()
+    if not preflight:
+        assert "the kernel there has no none_such; modprobe tcp_none_such may load it" in ends.cause()["msg"]
+
+
+def test_a_congestion_control_of_the_kernel(launch: Launch) -> None:
+    assert launch(two(sh("input", "echo data"), sh("output", "cat"), congestion_control="reno")).wait().ok()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: a PID namespace")
 def test_refused_where_proc_is_of_another_pid_namespace(launch: Launch) -> None:
     """It would tell of others' processes: what the source has left running would be overlooked, and others killed."""

@@ -612,6 +612,13 @@ def test_a_writer_queues_little_beyond_what_is_on_its_way(pair: Pair) -> None:
     assert within.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) == kernel.UNSENT_MOST
 
 
+def test_the_writer_has_the_congestion_control_of_the_plan() -> None:
+    made = Pair(congestion_control="reno")
+    read = made.writer.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+    assert read.rstrip(b"\0") == b"reno"
+    made.close()
+
+
 def test_a_kernel_without_that_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "TCP_NOTSENT_LOWAT", 9999)  # Linux before 3.12: ENOPROTOOPT
     made = Pair()

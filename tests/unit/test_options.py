@@ -25,6 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options 
 PLAIN: dict[str, Any] = {
     "ports": None,
     "rate_limit": None,
+    "congestion_control": None,
     "connect_timeout": 30,
     "stall_timeout": 0,
     "dead_peer": 120,
@@ -36,12 +37,16 @@ PLAIN: dict[str, Any] = {
 SET = {
     "ports": [],
     "rate_limit": 0,
+    "congestion_control": "",
     "connect_timeout": 30,
     "stall_timeout": 0,
     "dead_peer": 120,
     "full_reads": None,
     "preflight": False,
 }
+
+
+CONGESTION = "congestion_control: '%s' is not the name of a congestion control, such as cubic, bbr or reno"
 
 
 class Tagged(str):
@@ -242,6 +247,8 @@ def test_a_stage_is_plain_data() -> None:
         ({"ports": []}, {}),
         ({"rate_limit": "50M"}, {"rate_limit": 50 * 1024**2}),
         ({"rate_limit": "0"}, {}),
+        ({"congestion_control": "cubic"}, {"congestion_control": "cubic"}),
+        ({"congestion_control": ""}, {}),
         ({"connect_timeout": 1}, {"connect_timeout": 1}),
         ({"stall_timeout": 60}, {"stall_timeout": 60}),
         ({"dead_peer": 0}, {"dead_peer": 0}),
@@ -265,6 +272,8 @@ def test_settings(given: dict[str, Any], found: dict[str, Any]) -> None:
             "rate_limit: 'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G",
         ),
         ({"rate_limit": "-1"}, "rate_limit: '-1' is not a number of bytes a second, such as 500K, 10M or 1.5G"),
+        ({"congestion_control": "a b"}, CONGESTION % "a b"),
+        ({"congestion_control": "x" * 16}, CONGESTION % ("x" * 16)),
         ({"connect_timeout": 0}, "connect_timeout: must be at least 1 second, not 0"),
         ({"stall_timeout": -1}, "stall_timeout: must be at least 0 seconds, not -1"),
         ({"dead_peer": -5}, "dead_peer: must be at least 6 seconds, or 0 to disable it, not -5"),

@@ -129,7 +129,7 @@ def test_an_end_is_told_its_own_part() -> None:
 def test_both_ends_are_told_the_same_of_a_link() -> None:
     plan = pipe()
     for mine, theirs in zip(plan.for_end("peer")["links"], plan.for_end("remote")["links"]):
-        same = ("id", "index", "secret", "full_reads", "rate_limit", "stall_timeout", "dead_peer")
+        same = ("id", "index", "secret", "full_reads", "rate_limit", "congestion_control", "stall_timeout", "dead_peer")
         assert {key: mine[key] for key in same} == {key: theirs[key] for key in same}
         assert {mine["side"], theirs["side"]} == {"W", "R"}
 
@@ -204,13 +204,15 @@ def test_default_ports_are_not_those_of_clients() -> None:
         ({"full_reads": True}, "full_reads", FULL_READS),
         ({"full_reads": False}, "full_reads", 0),
         ({"rate_limit": 5}, "rate_limit", 5),
+        ({}, "congestion_control", ""),
+        ({"congestion_control": "reno"}, "congestion_control", "reno"),
         ({}, "stall_timeout", 0),
         ({"stall_timeout": 9}, "stall_timeout", 9),
         ({}, "dead_peer", 120),
         ({"dead_peer": 0}, "dead_peer", 0),
     ],
 )
-def test_settings_of_links(options: dict[str, Any], key: str, value: int) -> None:
+def test_settings_of_links(options: dict[str, Any], key: str, value: Any) -> None:
     assert {link[key] for end in ("remote", "peer") for link in pipe(**options).for_end(end)["links"]} == {value}
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -37,6 +38,21 @@ KERNEL = "its links are to be encrypted by the kernel"
             "no loopback",
             {"error": "it is down"},
             "whole blocks of an encrypted link need the loopback interface, and it does not work: it is down",
+        ),
+        (
+            "no congestion control",
+            {"name": "lp", "errno": errno.ENOENT, "error": "", "others": "reno cubic"},
+            "congestion_control: the kernel there has no lp; modprobe tcp_lp may load it; you may use reno, cubic",
+        ),
+        (
+            "no congestion control",
+            {"name": "dctcp", "errno": errno.EPERM, "error": "", "others": ""},
+            "congestion_control: the kernel there allows dctcp only to root (net.ipv4.tcp_allowed_congestion_control)",
+        ),
+        (
+            "no congestion control",
+            {"name": "bbr", "errno": errno.EBUSY, "error": "busy", "others": ""},
+            "congestion_control: bbr: busy",
         ),
         (
             "incomplete python",

@@ -34,7 +34,7 @@ def first_line(python: str, text: str) -> str:
 
 def archive(python: str = "python3") -> bytes:
     """The engine and the modules of the command, and nothing else."""
-    names = bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES + OWN
+    names = bootstrap.end_modules(bootstrap.OF_COMMAND) + bootstrap.COMMAND_MODULES + OWN
     modules = bootstrap.sources(names)
     digest = hashlib.sha256(repr(modules).encode("utf-8")).hexdigest()
     text = "%s\nstart(%r, %r)\n" % (dict(modules)[START], bootstrap.PACKAGE, digest)

@@ -63,11 +63,12 @@ def open_new(path: str) -> int:
 
 def content() -> "start.Kept":
     """All modules, which are loaded when they are needed, and the parts of the far side's program."""
-    names = bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES
+    names = bootstrap.end_modules(bootstrap.OF_COMMAND) + bootstrap.COMMAND_MODULES
     folder = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
     modules = {
         name: marshal.dumps(compile(text, folder + name.replace(".", os.sep) + ".py", "exec", optimize=2))
         for name, text in bootstrap.sources(names)
     }
-    groups = (bootstrap.MODULES, bootstrap.LOOPBACK_MODULES, bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES)
+    groups = [bootstrap.MODULES, bootstrap.LOOPBACK_MODULES, bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES]
+    groups.append(bootstrap.CONGESTION_MODULES)
     return {"modules": modules, "parts": {tuple(group): bootstrap.part(bootstrap.sources(group)) for group in groups}}

@@ -150,6 +150,7 @@ def make_plan(options: "SimpleNamespace", obstacle: str = "") -> Plan:
             "stall_timeout": options.stall_timeout,
             "dead_peer": options.dead_peer,
             "rate_limit": options.rate_limit,
+            "congestion_control": options.congestion_control,
             "full_reads": whole_blocks(options),
         }
     )
@@ -198,7 +199,7 @@ def stage(options: "SimpleNamespace", name: str) -> "Command":
         "others": name != "remote",  # further descriptors, such as a shell's 3<file, are for the commands on this host
     }
     if argv[0] == "socketpipe":
-        modules = bootstrap.end_modules(bootstrap.ENCRYPTION_MODULES) + bootstrap.COMMAND_MODULES
+        modules = bootstrap.end_modules(bootstrap.OF_COMMAND) + bootstrap.COMMAND_MODULES
         more = ["-q"] + (["--encrypt=" + options.encrypt] if options.encrypt != "none" else [])
         words = argv[1:] if argv[1:2] == ["-s"] else more + argv[1:]
         found["launcher"] = [None, "-IS", "-c", PROGRAM_START, argv[0]]

@@ -187,6 +187,8 @@ def usage() -> str:
     """The text of --help: one line for each option, on a screen of 24 lines."""
     lines = fill(["usage: socketpipe"] + [part.replace("command", "...") for part in SYNOPSIS], WIDTH, " " * 18)
     for option in OPTIONS:
+        if not option.brief:
+            continue  # only the manual has room for it
         names = ", ".join(option.names) + after(option.follows, option.optional)
         lines.append(("  " + names).ljust(COLUMN) + option.brief)
     about = OPTIONS[-len(ABOUT) :]

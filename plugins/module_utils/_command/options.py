@@ -3,7 +3,7 @@
 """The options of the command ``socketpipe``, for the parser, --help and the manual page."""
 
 from .._run.plan import parse_ports
-from .._run.words import parse_rate
+from .._run.words import parse_congestion_control, parse_rate
 from .values import encryption, hosts, name, seconds, side, silence, statuses
 
 TYPE_CHECKING = False
@@ -18,7 +18,8 @@ class Option:
     """One option.
 
     ``short`` may be "". ``follows`` is the placeholder of its value. ``read`` parses the value, or is COMMAND, FLAG or
-    FILE. ``brief`` is for --help, ``text`` for the manual page. An ``optional`` value is joined to the name or missing.
+    FILE. ``brief`` is for --help, "" for none; ``text`` is for the manual page. An ``optional`` value is joined to the
+    name or missing.
     """
 
     def __init__(self, short: str, long: str, follows: str, read: "Any", brief: str, text: str):
@@ -150,6 +151,16 @@ OPTIONS = [
     ),
     Option(
         "",
+        "--congestion-control",
+        "NAME",
+        parse_congestion_control,
+        "",
+        "The congestion control of TCP for each connection, such as cubic, bbr or reno. It counts for the host that "
+        "sends. If its kernel does not have it, or not for this user, nothing is started. Without this option, the "
+        "kernel decides (sysctl net.ipv4.tcp_congestion_control).",
+    ),
+    Option(
+        "",
         "--live",
         "",
         FLAG,
@@ -251,11 +262,22 @@ DEFAULTS = {
     "stall_timeout": 0,
     "dead_peer": 120,
     "rate_limit": 0,
+    "congestion_control": "",
     "ok_rc": {},
     "encrypt": "none",
 }
 BY_NAME = {known: option for option in OPTIONS for known in option.names}
 # not available with an original, whose protocol has one socket and no report
 NOT_PLAIN = (
-    *("--listen", "--stall-timeout", "--dead-peer", "--rate-limit", "--whole", "--encrypt", "--stats", "--python"),
+    *(
+        "--listen",
+        "--stall-timeout",
+        "--dead-peer",
+        "--rate-limit",
+        "--congestion-control",
+        "--whole",
+        "--encrypt",
+        "--stats",
+        "--python",
+    ),
 )

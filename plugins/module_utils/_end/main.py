@@ -100,6 +100,12 @@ def before(plan: "EndPlan") -> "Report":
         refused = unusable()
         if refused:
             return {"refused": refused}
+    if any(link.get("congestion_control") for link in plan["links"]):
+        from . import congestion  # shipped only then
+
+        refused = congestion.missing(plan["links"])
+        if refused:
+            return {"refused": refused}
     for spec in [] if plan["preflight"] else plan["stages"]:
         for path, wanted in ((spec.get("creates"), True), (spec.get("removes"), False)):
             if path and exists(os.path.join(spec.get("chdir") or "", path)) == wanted:

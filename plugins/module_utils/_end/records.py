@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         full_reads: int  # bytes of a whole read; 0 for ordinary reads
         polled: bool  # the reader may poll before it reads
         rate_limit: int  # bytes a second; 0 for none
+        congestion_control: str  # its name; "" for that of the kernel
         stall_timeout: int  # seconds without a byte; 0 for no limit
         dead_peer: int  # seconds without a packet; 0 for no limit
         encryption: "Encryption | None"
@@ -206,6 +207,15 @@ if TYPE_CHECKING:
         kind: Literal["no loopback"]
         error: str
 
+    class NoCongestionControl(TypedDict):
+        """The kernel does not have it, or not for this user."""
+
+        kind: Literal["no congestion control"]
+        name: str
+        errno: int
+        error: str
+        others: str  # those that it has for this user; "" if it does not tell
+
     class NoJob(TypedDict):
         """The file of a job that is to outlive its controller cannot be made."""
 
@@ -236,6 +246,7 @@ if TYPE_CHECKING:
         NoCommonCipher,
         NoTls,
         NoLoopback,
+        NoCongestionControl,
         NoJob,
         NotDetached,
         ControlNotEncrypted,

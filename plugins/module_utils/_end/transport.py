@@ -228,6 +228,10 @@ def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
         keep_alive(sock, spec["dead_peer"])
     if writer:
         limit_unsent(sock)
+        if spec.get("congestion_control"):
+            from . import congestion  # shipped only then
+
+            congestion.control(sock, spec["congestion_control"])
         if spec.get("rate_limit"):
             pace(sock, spec["rate_limit"])
     if connection.cipher:

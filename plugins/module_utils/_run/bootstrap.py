@@ -75,12 +75,17 @@ BARRIER_MODULES = ["_end.barrier"]
 # further modules of the end at which a plan forks; the program there is part of the plan
 FAN_MODULES = ["_end.fan"]
 FAN_OUT = "_end.fan_out"
+# further modules of an end that sets the congestion control of TCP
+CONGESTION_MODULES = ["_end.congestion"]
 # further modules of an end whose run outlives its controller
 DETACH_MODULES = ["_end.control", "_end.detach"]
 # further modules of an end that others ask how far it is, and all of the program that asks
 STATUS_MODULES = ["_end.status"]
 ASK_MODULES = ["_end.lean", "_end.kernel", "_end.wire", "_end.watch", "_end.status", "_run.ask"]
 MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES + STATUS_MODULES
+MORE_MODULES += CONGESTION_MODULES
+# further modules of both ends of the command, which it sends before it knows its options
+OF_COMMAND = ENCRYPTION_MODULES + CONGESTION_MODULES
 # modules of the controller's side of a run
 RUN_MODULES = [
     "_run.readers",
@@ -183,8 +188,10 @@ def end_modules(more: "list[str]") -> "list[str]":
 
 def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
     """The groups of modules of an end with this plan, besides MODULES."""
+    named = any(link.get("congestion_control") for link in plan["links"])
+    congestion = [CONGESTION_MODULES] if named else []
     if plan["preflight"]:
-        return [LOOPBACK_MODULES, KERNEL_MODULES, RELAY_MODULES, PREFLIGHT_MODULES]
+        return [LOOPBACK_MODULES, KERNEL_MODULES, RELAY_MODULES, PREFLIGHT_MODULES, *congestion]
     found = [KERNEL_MODULES] if plan["kernel_tls"] else []
     if any(link["encryption"] for link in plan["links"]):
         found.append(RELAY_MODULES)  # these load OpenSSL
@@ -192,6 +199,7 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
         found.insert(0, LOOPBACK_MODULES)
     if any(link["barrier"] for link in plan["links"]):
         found.append(BARRIER_MODULES)
+    found += congestion
     if any("fan" in stage for stage in plan["stages"]):
         found.append(FAN_MODULES)
     if plan["detach"]:

@@ -297,6 +297,7 @@ class Plan:
                         "full_reads": FULL_READS if whole or (whole is None and blocks) else 0,
                         "polled": not blocks,
                         "rate_limit": options.get("rate_limit", 0),
+                        "congestion_control": options.get("congestion_control", ""),
                         "stall_timeout": self.stall_timeout(link),
                         "dead_peer": options.get("dead_peer", 120),
                         "encryption": self.encryption(link, side),

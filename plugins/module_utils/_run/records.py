@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         stall_timeout: int  # 0 for none
         dead_peer: int  # 0 for none
         rate_limit: int  # bytes a second; 0 for none
+        congestion_control: str  # its name; "" for that of the kernel
         full_reads: "bool | None"  # None: for commands that need them
         kernel_tls: str  # see _end.records.EndPlan
         preflight: bool

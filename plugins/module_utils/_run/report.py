@@ -168,6 +168,7 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
         "incomplete python": {"python": word, "error": word},
         "no tls": {"error": word},
         "no loopback": {"error": word},
+        "no congestion control": {"name": word, "errno": whole, "error": word, "others": word},
         "no job": {"path": sentence, "error": word},
         "not detached": {"end": word},
         "control not encrypted": {"end": word, "problem": variant(ON_THE_WAY)},

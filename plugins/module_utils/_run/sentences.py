@@ -42,6 +42,11 @@ MEDDLED = {
     "end": "the stream was %s (bytes came after its end)",
     "record": "the stream was %s (a record is not authentic)",
 }
+# by errno: ENOENT, EPERM
+NO_CONGESTION_CONTROL = {
+    2: "congestion_control: the kernel there has no {name}; modprobe tcp_{name} may load it",
+    1: "congestion_control: the kernel there allows {name} only to root (net.ipv4.tcp_allowed_congestion_control)",
+}
 NO_JOB = "the file of the job, %s, cannot be made: %s (async_dir)"
 CONTROL = "the control connection to %s cannot be encrypted: %s"
 NOT_DETACHED = "%s did not leave its login, so nothing was started"
@@ -155,6 +160,9 @@ def refusal(problem: "Refusal") -> str:
         return NO_TLS % problem["error"]
     if problem["kind"] == "no loopback":
         return NO_LOOPBACK % problem["error"]
+    if problem["kind"] == "no congestion control":
+        text = NO_CONGESTION_CONTROL.get(problem["errno"], "congestion_control: {name}: {error}").format(**problem)
+        return text + ("; you may use %s" % ", ".join(problem["others"].split()) if problem["others"] else "")
     if problem["kind"] == "no job":
         return NO_JOB % (problem["path"], problem["error"])
     if problem["kind"] == "not detached":

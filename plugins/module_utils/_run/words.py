@@ -85,6 +85,13 @@ def parse_rate(text: str) -> int:
         raise ValueError("%r is not a number of bytes a second, such as 500K, 10M or 1.5G" % text) from None
 
 
+def parse_congestion_control(text: str) -> str:
+    """The name of a congestion control of Linux, "" for that of the kernel; raises ValueError with a sentence."""
+    if len(text) > 15 or text.strip("abcdefghijklmnopqrstuvwxyz0123456789_"):  # TCP_CA_NAME_MAX
+        raise ValueError("%r is not the name of a congestion control, such as cubic, bbr or reno" % text)
+    return text
+
+
 def printable(text: str) -> str:
     """A text from another host, with control and bidirectional characters escaped.
 
