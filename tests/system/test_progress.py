@@ -85,6 +85,10 @@ class Runs:
 def runs(fleet: Fleet) -> Runs:
     """All of them at once: they sleep most of the time."""
     cases = {name: Case(task, host="h2" if name == "two" else "h1") for name, task in TASKS.items()}
+    source = fleet.directory / "source"
+    source.write_bytes(bytes(12 * 1024 * 1024))
+    options = {"src": str(source), "dest": f"{source}.copy", "peer": "h2", "rate_limit": "1M", "progress": 1}
+    cases["moved"] = Case({"plumbing.socketpipe.transfer": options})
     with leaves_nothing(fleet):
         started = batch.start(fleet, cases)
         done = started.wait()
@@ -151,6 +155,15 @@ def test_two_hosts_of_the_inventory(runs: Runs) -> None:
     runs.well("peers")
     at, line = runs.only_line("peers")
     assert re.fullmatch(rf"peers: input → remote {AMOUNT}, {SPEED}(, .+)?", line) and at < runs.well("peers").at
+
+
+def test_a_file_has_a_size(runs: Runs) -> None:
+    """Its look knows it."""
+    runs.well("moved")
+    _at, line = runs.only_line("moved")
+    assert re.fullmatch(
+        rf"moved: source → destination {AMOUNT} of 12.0 MiB \(\d+ %\), {SPEED}(, 0:00:\d\d left)?(, .+)?", line
+    )
 
 
 def test_none_where_none_is_asked_for_or_due(runs: Runs) -> None:
