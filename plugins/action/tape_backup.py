@@ -5,19 +5,26 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+from ansible.errors import AnsibleError
+
+from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_filters import writing
 from ..plugin_utils._tape_run import HOST, ask
+from ..plugin_utils._tape_sources import Source, set_of, sources_of
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
+from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
-    from ..module_utils._tape.answers import Committed, Estimate
+    from ..module_utils._tape.answers import Based, Committed, Estimate
     from ..plugin_utils._tape_records import HostOfPlan, Plan, TaskResult
 
 NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
@@ -31,6 +38,7 @@ class ActionModule(TapeAction):
     """Archive and commit are one task.  If they were two, a killed job would lose all archives of the run."""
 
     SPEC = BACKUP
+    source: Source | None = None  # the one that has its turn
 
     def outcome(self) -> TaskResult:
         result = super().outcome()
@@ -49,16 +57,83 @@ class ActionModule(TapeAction):
         self.args["tape_set"] = plan["tape_set"]
         if mine["out"]:
             return {"state": "left out", "msg": "the tape host, which has no tape_paths"}
+        if self.sources:
+            return self.all_sources(plan, mine)
+        return self.files(plan, mine)
+
+    def files(self, plan: Plan, mine: HostOfPlan) -> TaskResult:
+        """The archive of one set of the host; raises Failure."""
         if mine["skip"]:
             return {"state": "good before", "level": mine["level"], "msg": "has a good archive of this run already"}
         if mine.get("problem"):
             raise Failure("too large", mine["problem"])
-        if self._task.check_mode or self.args["tape_estimate"]:
+        if self.source and self.source.cmd and self._task.check_mode:  # nobody knows the size of what it would write
+            return {"state": "estimated", "level": 0, "bytes": mine["bytes"]}
+        if (self._task.check_mode or self.args["tape_estimate"]) and not (self.source and self.source.cmd):
             estimate = self.estimate(mine)
             if self._task.check_mode:
                 return {"state": "estimated", "level": mine["level"], **estimate}
             mine = mine if self.filters else {**mine, "bytes": estimate["bytes"]}
         return self.archive(plan["run"], mine)
+
+    # -- sources
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """Raises Failure."""
+        return sources_of(self.args["tape_sources"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings, **(self.source.settings() if self.source else {})}
+
+    def all_sources(self, plan: Plan, mine: HostOfPlan) -> TaskResult:
+        """One archive after the other; one that fails does not stop the others."""
+        parts = [self.part("paths", lambda: self.files(plan, mine))] if self.args["tape_paths"] else []
+        for source in self.sources:
+            parts.append(self.part(source.name, lambda one=source: self.of_source(plan, one)))  # type: ignore[misc]
+        states = list(dict.fromkeys(part["state"] for part in parts))
+        failed = [part for part in parts if part["state"] == "failed"]
+        result: TaskResult = {
+            "changed": any(part.get("changed") for part in parts),
+            "state": "failed" if failed else states[0] if len(states) == 1 else "good",
+            "msg": "; ".join(f"{part['name']}: {part['msg']}" for part in failed or parts),
+            "bytes": sum(part.get("bytes") or 0 for part in parts),
+            "elapsed": round(sum(part.get("elapsed") or 0 for part in parts), 3),
+            "sources": parts,
+        }
+        for key in ("encryption", "tape"):
+            result[key] = next((part[key] for part in parts if part.get(key)), None)
+        if failed:
+            names = ", ".join(part["name"] for part in failed)
+            result.update(failed=True, kind=failed[0]["kind"], note=f"failed: {names}")
+        return result
+
+    def part(self, name: str, work: Callable[[], TaskResult]) -> TaskResult:
+        try:
+            return {"name": name, "ok": True, **work()}
+        except Failure as exc:
+            return {"name": name, "ok": False, "state": "failed", **self.failed(exc)}
+        except (HostError, AnsibleError) as exc:
+            return {"name": name, "ok": False, "state": "failed", **self.failed(Failure("settings", one_line(exc)))}
+
+    def of_source(self, plan: Plan, source: Source) -> TaskResult:
+        """The archive of one source, a set of its own; raises Failure."""
+        before, self.source = self.args, source
+        self.args = {**self.args, "tape_set": set_of(plan["tape_set"], source.name), "tape_paths": source.paths}
+        if source.retention:
+            self.args["tape_retention"] = source.retention
+        try:
+            level = source.level if source.level is not None else (plan["hosts"][self.name]["level"] or 0)
+            words = ["base", f"--run={plan['run']}", f"--host={self.name}", f"--level={level}"]
+            said: Based = self.ask(words)
+            self.show([f"Warning {each}" for each in said["warnings"]])
+            planned: Any = {**said["planned"], "out": False}
+            return self.files(plan, planned)
+        finally:
+            self.args, self.source = before, None
+
+    # -- one archive
 
     def estimate(self, mine: HostOfPlan) -> TaskResult:
         """The expected size of the archive, without reading any file; raises Failure."""
@@ -110,6 +185,8 @@ class ActionModule(TapeAction):
         return [*writing(self.filters, environment), self.of_host(["seal", f"--run={run}"]).stage(HOST, environment)]
 
     def create_words(self, run: str, mine: HostOfPlan) -> list[str]:
+        if self.source and self.source.cmd:
+            return ["dump", f"--run={run}", f"--host={self.name}", *option("machine", mine["machine_id"])]
         words = ["create", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
         words += self.base_words(mine) + option("machine", mine["machine_id"])
         return words + option("keep", ",".join(mine["keep"]))

@@ -47,7 +47,7 @@ class ActionModule(TapeAction):
         if self._task.check_mode:
             head = f"CHECK {plan['run']}  {self.fits(plan)}"
         else:
-            tapes = self.finish(plan["run"])
+            tapes = self.finish(plan)
             self.warnings += copy_catalog(self)
             head = ""
         totals = self.totals(plan)
@@ -89,6 +89,7 @@ class ActionModule(TapeAction):
             "file": result.get("file"),
             "encryption": result.get("encryption"),
             "kind": result.get("kind"),
+            "sources": [{**each, "note": note_of_part(each)} for each in result.get("sources") or []],
         }
 
     def ways_of(self, rows: dict[str, Row]) -> dict[str, int] | None:
@@ -99,17 +100,18 @@ class ActionModule(TapeAction):
             return None
         return {way: used.count(way) for way in WAYS if way in used}
 
-    def finish(self, run: str) -> list[str]:
+    def finish(self, plan: Plan) -> list[str]:
         """Write the catalog to the tapes and release them; returns their labels, with the percentage used."""
         try:
-            said: Finished = self.ask(["finish", f"--run={run}"])
+            said: Finished = self.ask(["finish", f"--run={plan['run']}"])
         except (Failure, HostError, AnsibleError) as exc:
             self.warnings.append(KEPT_FOR_IT + one_line(exc))
             return []
         self.warnings += said["warnings"]
         for archive in said["archives"]:
             row = self.rows.get(archive["host"])
-            if row and not row["ok"] and row["kind"] == "lost" and archive["state"] == "good":
+            several = archive["host"] in plan["hosts"] and plan["hosts"][archive["host"]].get("sources")
+            if row and not several and not row["ok"] and row["kind"] == "lost" and archive["state"] == "good":
                 # the archive is on tape; only the result of the task was lost
                 row["ok"], row["msg"], row["note"], row["kind"] = True, "ok", "", None
                 row["state"], row["level"], row["bytes"] = archive["state"], archive["level"], archive["bytes"]
@@ -159,7 +161,19 @@ class ActionModule(TapeAction):
             times = table.duration(row["elapsed"]), table.rate_of(row["rate"])
             return [name, result, level, size, *times, table.where(row), row["note"]]
 
-        return table.lines(HEADS, [cells(name, row) for name, row in self.rows.items()])
+        rows = []
+        for name, row in self.rows.items():
+            rows.append(cells(name, row))
+            rows += [cells(f"{name}: {part['name']}", self.row_of_part(row, part)) for part in row.get("sources", ())]
+        return table.lines(HEADS, rows)
+
+    @staticmethod
+    def row_of_part(row: Row, part: TaskResult) -> Row:
+        """The row of one source in the table."""
+        own: Any = {
+            key: part.get(key) for key in ("ok", "state", "level", "bytes", "elapsed", "rate", "tape", "file", "note")
+        }
+        return {**row, **own}
 
     def advice(self, plan: Plan, retry: str, totals: Totals) -> list[str]:
         found = [f"Warning {warning}" for warning in self.warnings]
@@ -169,3 +183,9 @@ class ActionModule(TapeAction):
         if totals["bytes"]:
             found.append(f"Verify  {again('plumbing.socketpipe.verify', {'tape_of_run': plan['run']})}")
         return found
+
+
+def note_of_part(part: TaskResult) -> str:
+    """Remarks on the archive of one source, for the table."""
+    said = [] if part["state"] in ("good", "estimated") else [part.get("note") or part["msg"]]
+    return "; ".join(said + table.notes_of(part))

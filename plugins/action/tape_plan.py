@@ -30,7 +30,7 @@ class ActionModule(TapeAction):
         self.check_pattern(args["pattern"])
         hosts = [self.host(each) for each in args["hosts"]]
         self.check_places(hosts)
-        out = [each["host"] for each in hosts if each["host"] == self.tape_host and each["tape_paths"] == []]
+        out = [each["host"] for each in hosts if is_left_out(each, self.tape_host)]
         asked = {h["host"]: {"level": h["tape_level"]} for h in hosts if h["host"] not in out}
         try:
             planned: Planned = self.ask(
@@ -47,7 +47,12 @@ class ActionModule(TapeAction):
             raise
         if set(planned["hosts"]) != set(asked) or not set(planned["order"]) <= set(asked):
             raise Failure("answer", "invalid answer (other hosts than asked for)", self.tape_host, True, named=True)
-        parts: dict[str, HostOfPlan] = {name: {**entry, "out": False} for name, entry in planned["hosts"].items()}
+        parts: dict[str, HostOfPlan] = {}
+        for each in hosts:
+            if each["host"] not in out:
+                part: Any = planned["hosts"][each["host"]]
+                part = {**part, "out": False, "sources": bool(each["tape_sources"])}
+                parts[each["host"]] = part
         for name in out:
             parts[name] = {"out": True, "skip": False, "level": None, "bytes": None}
         plan: Plan = {
@@ -96,3 +101,8 @@ class ActionModule(TapeAction):
                 f"the hosts of a run must have the same tape_host and tape_set ({'; '.join(places)}): "
                 "back them up in separate runs, with --limit",
             )
+
+
+def is_left_out(host: HostAsked, tape_host: str) -> bool:
+    """Whether it is the tape host, and has nothing to back up."""
+    return host["host"] == tape_host and host["tape_paths"] == [] and not host["tape_sources"]

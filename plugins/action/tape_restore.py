@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ from ..plugin_utils import _tape_drill as drills
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
-from ..plugin_utils._program_run import Failure
+from ..plugin_utils._program_run import Failure, command
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_filters import note as note_of
 from ..plugin_utils._tape_filters import reading
-from ..plugin_utils._tape_run import ask
+from ..plugin_utils._tape_run import HOST, ask
+from ..plugin_utils._tape_sources import set_of, sources_of
 from ..plugin_utils._tape_spec import RESTORE
 from ..plugin_utils._task_run import one_line
 
@@ -50,11 +52,14 @@ class ActionModule(TapeAction):
         elif not args["restore_host"]:
             raise Failure("settings", NO_HOST)
         host = args["restore_host"]
+        args["tape_set"] = set_of(args["tape_set"], args["restore_source"])
         words = ["chain", f"--host={host}", *option("as-of", args["restore_as_of"])]
         if not args["restore_delete"]:
             words += [f"--path={path}" for path in args["restore_paths"]]
         said: Chain = self.ask(words)
         chain = said["archives"]
+        if chain[-1]["source"]:
+            return self.feed(chain[-1])
         # an unpredictable name, so that nobody can create it first
         what = "drill" if args["restore_drill"] else "restore"
         to = args["restore_to"] or f"/var/tmp/{what}-{host}-{chain[-1]['run']}-{secrets.token_hex(4)}"
@@ -126,6 +131,35 @@ class ActionModule(TapeAction):
             self.show([f"Warning {warning}"])
             return [warning]
         return []
+
+    def feed(self, archive: ChainArchive) -> TaskResult:
+        """Restore the output of a command with a command of the task; raises Failure."""
+        args, name = self.args, self.args["restore_source"]
+        own = [each for each in sources_of(args["tape_sources"]) if each.name == name and each.restore]
+        if not own:
+            told = shlex.join((archive["source"] or {"restore": []})["restore"]) or "the command that reads it"
+            what = f"{name} is the output of a command: to restore it on {self.own.name}, set tape_sources there, with"
+            raise Failure("settings", f"{what} name: {name} and restore: {told} (only tape_sources is trusted)")
+        if args["restore_to"] or args["restore_paths"]:
+            what = f"{name} is the output of a command, so it takes neither restore_to nor restore_paths"
+            raise Failure("settings", what)
+        environment = environment_of(self)
+        clear = archive["clear"] or archive
+        words = ["check", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
+        undo = reading(archive, self.filters, args["restore_identity"], environment)
+        result: TaskResult = {"to": "", "tapes": [archive["tape"]], "archives": [{**archive, "encryption": None}]}
+        head = f"RESTORE {name} of {archive['host']} as of {archive['time']}, from tape {archive['tape']}"
+        self.show([f"{head}, with {own[0].restore[0]} on {self.own.name}"])
+        msg = f"{table.bytes_of(clear['bytes'])} of {name} to {own[0].restore[0]} of {self.own.name}"
+        if self._task.check_mode:
+            return {**result, "changed": True, "msg": f"would restore {msg}"}
+        tape_words = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
+        stages = [*undo, self.of_host(words).stage(HOST, environment)]
+        outcome = self.from_tape_to(tape_words, command(name, own[0].restore, environment), stages)
+        result["archives"][0]["encryption"] = outcome.link["encryption"]
+        self.show([f"RESTORED {msg}"])
+        result["notes"] = self.note(["restored", f"--host={archive['host']}"])
+        return {**result, "changed": True, "files": 0, "msg": msg}
 
     def ending(self, to: str, missing: list[str], done: list[Extracted]) -> TaskResult:
         """The result of all archives; also shows it."""

@@ -62,6 +62,17 @@ attributes:
     platforms: linux
     support: full
 options:
+  tape_sources:
+    description:
+      - More archives of the host, each a mapping with C(name) and either C(cmd), a command whose output is the archive,
+        or C(paths). One that fails does not stop the others.
+      - C(cmd) runs without a shell, as C(become_user) if given. C(restore) is the command that reads its output again.
+      - C(before) and C(after) are commands around the archive, each for at most C(hook_timeout) seconds. If one fails,
+        there is no archive. C(after) also runs if the archive fails, or at the next backup of this source.
+      - C(level) and C(retention) are used instead of those of the host. A command always has level 0.
+    type: list
+    elements: raw
+    default: []
   plan:
     description:
       - The result of M(plumbing.socketpipe.tape_plan).
@@ -159,6 +170,14 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+sources:
+  description:
+    - The result of each archive of a host with O(tape_sources), as for a host, with its C(name). V(paths) is that of
+      O(tape_paths).
+  returned: if the host has O(tape_sources)
+  type: list
+  elements: dict
+  sample: [{name: shop-db, ok: true, state: good, level: 0, tape: WEEK01, file: 3}]
 host:
   description: The host.
   returned: always

@@ -56,6 +56,18 @@ attributes:
     platforms: linux
     support: full
 options:
+  tape_sources:
+    description:
+      - As for M(plumbing.socketpipe.tape_backup). C(restore) of the source that O(restore_source) names restores the
+        output of a command. Commands of the catalog are not trusted.
+    type: list
+    elements: raw
+    default: []
+  restore_source:
+    description:
+      - Restore the archive of this source, one of C(tape_sources) of M(plumbing.socketpipe.tape_backup).
+    type: str
+    default: ""
   tape_filter:
     description:
       - As for M(plumbing.socketpipe.tape_backup). A restore runs the commands that the catalog names. Those of C(gzip),
@@ -226,6 +238,9 @@ archives:
       description: The programs that it passed through on its host. Null if there were none.
       type: list
       elements: dict
+    source:
+      description: The name and the restore command of an archive that is the output of a command. Null for files.
+      type: dict
     clear:
       description: Its C(bytes) and C(sha256) before them. Null if there were none.
       type: dict

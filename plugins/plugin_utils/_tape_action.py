@@ -263,6 +263,11 @@ class TapeAction(ActionBase):
         sink = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
         return stream(source, sink, self.network, "source", host_words[0], self.name, before=before)
 
+    def from_tape_to(self, tape_words: list[str], sink: Command, before: Sequence[Command]) -> Outcome:
+        """The same to a command of the user."""
+        source = self.tape, self.of_tape(tape_words).stage(TAPE)
+        return stream(source, (self.own, sink), self.network, "source", "", self.name, before=before)
+
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:
     """A part of an option, validated like an option; raises Failure."""

@@ -173,6 +173,7 @@ CHAIN_ARCHIVE = record(
         "filters": optional(each(FILTER, MOST)),
         "clear": optional(record({"bytes": count, "sha256": text})),
         "files": maybe_count,
+        "source": optional(record({"name": text, "restore": texts})),
     }
 )
 IGNORED = record({})  # of an answer that no action reads
@@ -190,6 +191,7 @@ ANSWERS: dict[str, Parser] = {
             "warnings": texts,
         }
     ),
+    "base": record({"planned": HOST_PLANNED, "warnings": texts}),
     "sink": record({"waited": seconds}),
     "commit": with_optional(
         {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         tape_set: str | None
         tape_level: int
         tape_paths: list[str] | None
+        tape_sources: list[Any] | None
 
     class HostOfPlan(TypedDict):
         """The same for tape_backup; a host that is left out has only the first four."""
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         room: NotRequired[int | None]
         problem: NotRequired[str]
         machine_id: NotRequired[str | None]
+        sources: NotRequired[bool]  # whether it has any
 
     class Plan(TypedDict):
         """The result of tape_plan, and the option of tape_backup and tape_finish."""
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
         file: int | None
         encryption: Encrypted | None  # on its way; None if it was not encrypted, or if that is not known
         kind: str | None  # of a failure
+        sources: NotRequired[list[TaskResult]]
 
     class Totals(TypedDict):
         run: str

@@ -118,7 +118,8 @@ def stream(
 ) -> Outcome:
     """Stream from a stage on one host to a stage on another, over one link; raises Failure.
 
-    ``tape_side``: "source" or "sink", the side of the tape host; ``subcommand``: that of the sink, which answers;
+    ``tape_side``: "source" or "sink", the side of the tape host; ``subcommand``: that of the sink, which answers, ""
+    for a command without an answer;
     ``progress_of``: the name in progress lines, "" for none; ``behind``: stages after the source, on its host;
     ``before``: stages before the sink, on its host.
     """
@@ -139,7 +140,7 @@ def stream(
     names = {end: host.name for end, host in hosts.items()}
     between = plan.links[len(behind)]
     link = link_result(between, names, verdict, network.rate_limit, LIMIT)
-    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand), link)
+    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand) if subcommand else None, link)
 
 
 def answer_of(verdict: Verdict, stage: str, host: str, subcommand: str) -> Any:

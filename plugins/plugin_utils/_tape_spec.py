@@ -80,6 +80,8 @@ PACKING: Spec = {
     "tape_recipients": {"type": "list", "elements": "str", "default": []},
 }
 
+SOURCES: Spec = {"tape_sources": {"type": "list", "elements": "raw", "default": []}}
+
 PLAN: Spec = {
     **SITE,
     **WRITING,
@@ -94,9 +96,11 @@ PLANNED: Spec = {
     "tape_set": {"type": "str"},
     "tape_level": {"type": "int", "default": 0},
     "tape_paths": {"type": "list", "elements": "str"},
+    "tape_sources": {"type": "list", "elements": "raw"},
 }
 BACKUP: Spec = {
     **SITE,
+    **SOURCES,
     **PACKING,
     **STREAM,
     **WRITING,
@@ -127,6 +131,7 @@ FILTERS: Spec = {
 VERIFY: Spec = {**SITE, **COPIES, **FILTERS}
 RESTORE: Spec = {
     **SITE,
+    **SOURCES,
     **PACKING,
     **STREAM,
     **SET,
@@ -135,6 +140,7 @@ RESTORE: Spec = {
     "restore_as_of": {"type": "str", "default": ""},
     "restore_paths": {"type": "list", "elements": "str", "default": []},
     "restore_to": {"type": "str", "default": ""},
+    "restore_source": {"type": "str", "default": ""},
     "restore_identity": {"type": "str", "default": ""},
     "restore_delete": {"type": "bool", "default": False},
     "restore_into_existing": {"type": "bool", "default": False},

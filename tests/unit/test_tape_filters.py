@@ -189,7 +189,7 @@ def test_an_archive_whose_host_was_lost(tape_host: Maker) -> None:
     host = tape_host()
     host.sink("R1", "h1", PACKED, filters=[ZSTD])
     (found,) = host.ok("verify")["not_verified"]
-    assert found["problem"].startswith("tape A, file 1: its host has not reported its checksum, and it is compressed")
+    assert found["problem"].startswith("tape A, file 1: its host has not reported its checksum, and it is no plain")
     assert host.states() == [(1, "h1", "written")]
 
 

@@ -183,6 +183,12 @@ if TYPE_CHECKING:
         problem: str
         machine_id: "str | None"
 
+    class Based(TypedDict):
+        """The plan for one source of a host."""
+
+        planned: HostPlanned
+        warnings: "list[str]"
+
     class Planned(TypedDict):
         """The tape host's answer."""
 
@@ -279,6 +285,12 @@ if TYPE_CHECKING:
         encrypts: NotRequired[bool]
         recipients: NotRequired["list[str]"]
 
+    class Source(TypedDict):
+        """A command whose output is the archive."""
+
+        name: str
+        restore: "list[str]"
+
     class Clear(TypedDict):
         """An archive before its filters."""
 
@@ -304,6 +316,7 @@ if TYPE_CHECKING:
         filters: "list[Filter] | None"
         clear: "Clear | None"  # None without filters
         files: "int | None"  # names in its list
+        source: "Source | None"  # of the output of a command
 
     class Chain(TypedDict):
         archives: "list[ChainArchive]"

@@ -16,6 +16,7 @@ from ..common.problem import SETTINGS, Problem
 from .crew import Child, Crew, pipe
 from .filenames import List
 from .gnutar import TarSays, checksum_argv, complaint
+from .hooks import Hooks
 from .machine import machine_id, same_machine
 from .plan import Plan, other_file_systems, tar_argv
 from .settings import Settings
@@ -41,16 +42,19 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
     kept = [names.checked("run", each) for each in words.keep.split(",") if each]
     same_machine(host, words.machine)
     tar = Tar()
-    plan = Plan(settings, words)
-    if plan.base == run:
+    hooked = bool(settings.before or settings.after)
+    plan = None if hooked else Plan(settings, words)  # a hook may first mount what is to be archived
+    if words.base == run:
         raise Problem("run %s cannot be its own base" % run, kind=SETTINGS)
-    states = plan.states
+    states = plan.states if plan else States(settings.state_dir)
     states.open(1)
-    kept += [run] + ([plan.base] if plan.base else [])
+    kept += [run] + ([words.base] if words.base else [])
     states.prune(kept)
     states.forget(run)
     try:
-        facts = Creation(tar, plan, run, host).write()
+        with Hooks(states, settings).around():
+            plan = plan or Plan(settings, words, states)
+            facts = Creation(tar, plan, run, host).write()
     except BaseException:
         states.forget(run)
         states.prune(kept)

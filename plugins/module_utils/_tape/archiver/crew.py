@@ -20,7 +20,7 @@ from ..common.process import Forked, Missing, signals_held, start
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Callable
+    from typing import Any, Callable
 
 F_SETPIPE_SZ = 1031  # linux/fcntl.h; in Python's fcntl only since 3.10
 PIPE_SIZE = 1024**2  # the limit of an unprivileged user
@@ -134,13 +134,15 @@ class Crew:
         ok: "tuple[int, ...]" = (0,),
         says: "Lines | None" = None,
         cwd: bytes = b"/",
+        env: "dict[str, str] | None" = None,
     ) -> Child:
-        """Run a program with only these descriptors, which the caller closes."""
+        """Run a program with only these descriptors, which the caller closes; ``env``: instead of the usual one."""
         says = says or Lines()
+        more: "dict[str, Any]" = {"env": env} if env is not None else {}
         with signals_held():
             stderr = self.listen(says)
             try:
-                process = start(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, cwd=cwd)
+                process = start(argv, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=fds, cwd=cwd, **more)
             except Missing as exc:
                 raise Problem("cannot run %s: %s" % (name, exc.why)) from None
             finally:

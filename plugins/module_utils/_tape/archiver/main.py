@@ -22,13 +22,17 @@ LEVELS = range(names.HIGHEST + 1)
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="archiver", description=__doc__.partition("\n")[0])
-    commands = parser.add_subparsers(dest="command", metavar="create | seal | report | estimate | extract | discard")
+    commands = parser.add_subparsers(
+        dest="command", metavar="create | dump | seal | report | estimate | extract | discard | check"
+    )
     commands.required = True  # an argument of add_subparsers only since Python 3.7
 
     create = commands.add_parser("create", help="write an archive of this host to standard output")
-    create.add_argument("--run", required=True, help="the run of this archive")
-    create.add_argument("--host", required=True, help="this host's name in the inventory")
-    create.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
+    dump = commands.add_parser("dump", help="write the output of the command in the settings to standard output")
+    for command in (create, dump):
+        command.add_argument("--run", required=True, help="the run of this archive")
+        command.add_argument("--host", required=True, help="this host's name in the inventory")
+        command.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
     create.add_argument("--keep", default="", help="comma-separated runs whose state to keep")
 
     seal = commands.add_parser("seal", help="pass an archive on after its filters, and record length and checksum")
@@ -53,6 +57,9 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def add_extract(commands: "Any") -> None:
+    check = commands.add_parser("check", help="pass the output of a command on, and compare it with the catalog")
+    check.add_argument("--sha256", required=True)
+    check.add_argument("--bytes", required=True, type=int)
     extract = commands.add_parser(
         "extract", help="read an archive from standard input, restore its files below a directory"
     )
@@ -80,17 +87,19 @@ def add_extract(commands: "Any") -> None:
 
 def run(call: Call, words: argparse.Namespace) -> None:
     # imported here, after the signal handlers are set
-    from . import create, discard, extract, seal
+    from . import create, discard, dump, extract, seal
     from .settings import Settings
 
     settings = Settings(call.settings())
     commands = {
         "create": create.create,
+        "dump": dump.dump,
         "seal": seal.seal,
         "report": create.report,
         "estimate": create.estimate,
         "extract": extract.extract,
         "discard": discard.discard,
+        "check": dump.check,
     }
     result = commands[words.command](settings, words)
     if result is not None:

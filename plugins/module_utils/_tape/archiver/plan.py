@@ -30,7 +30,7 @@ REPORT_SIZE = 64 * 1024  # characters of a list in a report
 class Plan:
     """The checked request, before anything starts."""
 
-    def __init__(self, settings: Settings, words: "argparse.Namespace"):
+    def __init__(self, settings: Settings, words: "argparse.Namespace", states: "States | None" = None):
         self.settings = settings
         self.level: int = words.level
         self.base: "str | None" = names.checked("run", words.base) if words.base else None
@@ -42,7 +42,7 @@ class Plan:
         self.block_size, self.excludes = settings.block_size, settings.excludes
         self.started = time.time()
         self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
-        self.states = States(settings.state_dir)
+        self.states = states or States(settings.state_dir)
         self.file_systems = mounts.identify(settings.paths)
         self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
         self.level_problem = ""

@@ -5,8 +5,10 @@
 import json
 import os
 import sys
+from subprocess import DEVNULL
 
 from ..common import names
+from ..common.names import encode
 from ..common.problem import Problem
 from .crew import Child, Crew, pipe  # pylint: disable=unused-import  # Child is a type
 from .gnutar import checksum_argv
@@ -35,9 +37,10 @@ def seal(settings: "Settings", words: "argparse.Namespace") -> None:
 
 
 class Passage:
-    """standard input | tee >(checksum) >(wc) | standard output, once."""
+    """standard input | tee >(checksum) >(wc) | standard output, once; or a command in place of standard input."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: "list[str] | None" = None) -> None:
+        self.command = command
         self.digest, self.length = bytearray(), bytearray()
 
     def run(self) -> "dict[str, Any]":
@@ -51,20 +54,34 @@ class Passage:
             programs.append(crew.start("wc", [b"wc", b"-c"], stdin=counted, stdout=count_out))
             branches = (summed_in, counted_in)
             argv = [b"tee"] + [b"/proc/self/fd/%d" % fd for fd in branches]
-            tee = crew.start("tee", argv, 0, 1, fds=branches)
+            source, ends = self.start(crew)
+            tee = crew.start("tee", argv, ends[0] if ends else 0, 1, fds=branches)
+            for fd in ends:
+                os.close(fd)
             for fd in (summed, summed_in, counted, counted_in, sum_out, count_out):
                 os.close(fd)
             crew.wait(out=1)
-        self.judge(tee, programs, crew.reader_gone)
+        self.judge(source, tee, programs, crew.reader_gone)
         return {"bytes": int(self.length), "sha256": self.digest[:64].decode("ascii")}
 
+    def start(self, crew: Crew) -> "tuple[Child | None, tuple[int, ...]]":
+        """The command, if there is one, and the pipe that it writes to."""
+        if not self.command:
+            return None, ()
+        ends = pipe()
+        argv = [encode(word) for word in self.command]
+        return crew.start(self.command[0], argv, DEVNULL, ends[1], env=dict(os.environ)), ends
+
     @staticmethod
-    def judge(tee: "Child", programs: "list[Child]", reader_gone: bool) -> None:
+    def judge(source: "Child | None", tee: "Child", programs: "list[Child]", reader_gone: bool) -> None:
         for each in programs:
             if each.failed and not each.killed:
                 raise Problem("%s %s: %s" % (each.name, each.how(), " ".join(each.says.last)))
+        if source and source.failed and not source.killed and not source.by_pipe:
+            last = (source.says.last or ["it gave no reason"])[-1][:400]
+            raise Problem("%s %s: %s" % (source.name, source.how(), last), output=source.says.last[:-1])
         said = " ".join(tee.says.last)
         if reader_gone or tee.by_pipe:
             raise Problem(GONE + (" (%s)" % said if said else ""))
-        if tee.failed or any(each.failed for each in programs):
+        if source and source.failed or tee.failed or any(each.failed for each in programs):
             raise Problem("the archive was cut off: %s" % (said or "tee " + tee.how()))

@@ -23,6 +23,10 @@ DEFAULTS: "dict[str, Any]" = {
     "state_dir": "/var/lib/socketpipe/tape-state",
     "tape_host": "localhost",
     "filters": [],
+    "source": {},
+    "before": [],
+    "after": [],
+    "hook_timeout": 60,
 }
 
 
@@ -43,7 +47,10 @@ class Settings(base.Settings):
         host = encode(self.word("tape_host"))
         escaped = re.sub(rb"[^A-Za-z0-9._-]|\A\.", lambda each: b"%%%02x" % ord(each.group()), host)
         self.state_dir = os.path.join(self.state_top, escaped, encode(self.set))
-        self.filters = self.value["filters"]  # made and checked by the module
+        # these are made and checked by the module
+        self.filters = self.value["filters"]
+        self.source, self.before, self.after = (self.value[name] for name in ("source", "before", "after"))
+        self.hook_timeout: float = self.value["hook_timeout"]
         # patterns without a trailing slash, which would never match in tar
         self.excludes = [encode(each).rstrip(b"/") for each in self.words("excludes")]
         if b"" in self.excludes:

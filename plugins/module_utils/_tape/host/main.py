@@ -42,6 +42,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
             ("--expect", {"type": int, "default": 0}),
         ],
     ),
+    "base": ("bases.base", [RUN, HOST, ("--level", {"type": int, "default": 0})]),
     "commit": ("commit.commit", [RUN, HOST]),
     "finish": ("finish.finish", [RUN]),
     "label": (

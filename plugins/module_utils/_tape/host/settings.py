@@ -41,6 +41,7 @@ DEFAULTS: "dict[str, Any]" = {
     "next_command": "",
     "encryption": {},
     "filters": [],
+    "source": {},
 }
 
 
@@ -75,7 +76,8 @@ class Settings(base.Settings):
         self.barcodes = self.words("barcodes", NUMBERS)
         self.next_command = self.word("next_command")
         self.encryption = self.value["encryption"]
-        self.filters = self.value["filters"]  # made and checked by the module
+        # these two are made and checked by the module
+        self.filters, self.source = self.value["filters"], self.value["source"]
         self.set = self.name("set")
         self.check()
 

@@ -68,7 +68,8 @@ if TYPE_CHECKING:
         encryption: NotRequired["dict[str, Any]"]
         filters: NotRequired["list[dict[str, Any]]"]  # see common.filters
         clear: NotRequired["dict[str, Any]"]  # bytes and sha256 before them
-        unlisted: NotRequired[bool]  # it is encrypted, and has no list of files
+        unlisted: NotRequired[bool]  # it has no list of files: it is encrypted, or the output of a command
+        source: NotRequired["dict[str, Any]"]  # of the output of a command: its name, and the command that restores it
 
     class Retired(TypedDict):
         """Since when a tape counts no more, and why."""
@@ -156,6 +157,7 @@ ARCHIVE_MAY: "dict[str, set[type]]" = {
     "filters": {list},
     "clear": {dict},
     "unlisted": {bool},
+    "source": {dict},
 }
 LATEST = 2**41  # seconds since 1970; archives known only from their tape are kept until 2**40
 # a time in the form of iso(), on a day that exists in each month
@@ -294,6 +296,11 @@ def is_archive(value: "Any") -> bool:
         and (not value.get("order") or is_time(value["order"]))
         and ("verified" not in value or isinstance(value["verified"].get("ok"), bool))
     )
+
+
+def is_tar(archive: "Archive") -> bool:
+    """Whether the tape file is an archive of tar as it is, in whole blocks."""
+    return not archive.get("filters") and not archive.get("source")
 
 
 def is_time(text: str) -> bool:

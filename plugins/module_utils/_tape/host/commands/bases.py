@@ -13,6 +13,7 @@ from ..drives import label as labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from typing import Any
 
     from ... import answers
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 SOON = 86400  # seconds: the longest expected run
 SLACK = 60  # seconds that a clock may be set back without a warning
+
+
+def base(session: "Session", args: "argparse.Namespace") -> "answers.Based":
+    """The plan for the archive of one source, made when its host has its turn; raises Problem."""
+    session.run = args.run
+    bases = Bases(session, session.catalog.archives(), session.settings.reuse == "expired")
+    planned = bases.plan(args.host, {"level": args.level, "bytes": None}, resume=True)
+    return {"planned": planned, "warnings": bases.warnings + session.catalog.warnings()}
 
 
 class Bases:

@@ -38,6 +38,7 @@ KEYS = (
     "filters",
     "clear",
     "files",
+    "source",
 )
 
 

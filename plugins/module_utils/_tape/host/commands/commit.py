@@ -28,8 +28,8 @@ NUMBERS = ("level", "bytes", "tar", "warning_count", "files")
 LISTS = ("paths", "warnings", "other_file_systems")
 # fields that reports of older archivers lack
 OPTIONAL = {"machine_id": None, "incomplete": False, "level_problem": ""}  # type: dict[str, Any]
-# fields of an archive that passed through filters
-FILTERED = ("filters", "clear", "unlisted")
+# fields of an archive that passed through filters, or that is the output of a command
+FILTERED = ("filters", "clear", "unlisted", "source")
 KEYS = (*OPTIONAL, "level", "base", "bytes", "sha256", "tar", "warning_count", "files", *LISTS)
 
 
@@ -170,7 +170,10 @@ def check_filters(said: "dict[str, Any]") -> None:
     clear = said.get("clear", {})
     if filtered and (clear["bytes"] <= 0 or not re.match(r"[0-9a-f]{64}\Z", clear["sha256"])):
         raise ValueError("clear: %r" % (clear,))
-    if filters.encrypted(filtered) != said.get("unlisted", False):
+    source = said.get("source")
+    if source is not None and not isinstance(source, dict):
+        raise ValueError("source: %r" % (source,))
+    if (filters.encrypted(filtered) or bool(source)) != said.get("unlisted", False):
         raise ValueError("unlisted: %r" % (said.get("unlisted"),))
 
 

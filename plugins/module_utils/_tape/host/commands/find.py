@@ -28,6 +28,8 @@ def find(session: "Session", args: "argparse.Namespace") -> "answers.Found":
     for archive in reversed(catalog.archives(args.host)):
         if archive["state"] != records.GOOD:
             continue
+        if archive.get("source"):
+            continue
         if archive.get("unlisted"):
             unread.append("%s of run %s (it is encrypted)" % (archive["host"], archive["run"]))
             continue

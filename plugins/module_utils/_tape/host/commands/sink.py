@@ -49,6 +49,8 @@ def sink(session: "Session", args: "argparse.Namespace") -> "answers.Sunk":
             archive = new_archive(session, args.level, args.base)
             if session.settings.filters:
                 archive["filters"] = session.settings.filters
+            if session.settings.source:
+                archive["source"] = {key: session.settings.source[key] for key in ("name", "restore")}
             put(held, archive)
         held.renew_lease()
     told: "Any" = dict(archive, tape=held.label["label"], waited=round(waited, 1))
@@ -184,7 +186,7 @@ def copy(held: "Reservation", archive: "records.Archive", stdin: int) -> "dict[s
     """Run the writer; returns state, bytes, elapsed and full; raises Problem."""
     settings, number = held.settings, archive["file"]
     # only tar fills its last block; a program that reads padding behind the data of a filter would fail
-    whole = not archive.get("filters")
+    whole = records.is_tar(archive)
     drive = held.drive
     room = None
     if settings.capacity and isinstance(drive, VirtualTape):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..session import Session
 
 UNREPORTED = (
-    "tape %(tape)s, file %(file)d: its host has not reported its checksum, and it is compressed or encrypted, so only "
+    "tape %(tape)s, file %(file)d: its host has not reported its checksum, and it is no plain archive of tar, so only "
     "a restore by hand can tell whether it is complete"
 )
 AFTER = ("Error is not recoverable: exiting now", "Exiting with failure status due to previous errors")  # tar's
@@ -121,7 +121,7 @@ def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -
     """The outcome of one archive, and its details."""
     if archive["tape"] in absent:
         return "not_verified", {"problem": absent[archive["tape"]]}
-    if archive.get("filters") and archive["sha256"] is None:  # tar cannot list it, and there is nothing to compare
+    if not records.is_tar(archive) and archive["sha256"] is None:  # tar cannot list it, and there is nothing to compare
         return "not_verified", {"problem": UNREPORTED % archive}
     began, loaded = time.monotonic(), False
     try:
@@ -166,7 +166,8 @@ def verify_one(held: "Reservation", archive: "Archive") -> "dict[str, Any]":
         summer = start(["sha256sum"], stdin=sum_in, stdout=PIPE, stderr=says)
         # tar accepts an archive that ends between two files
         ending = start(["tail", "-c", str(END_OF_ARCHIVE)], stdin=end_in, stdout=PIPE, stderr=says)
-        listing = ["cat"] if archive.get("filters") else ["tar", "--list", "--file=-", "--ignore-zeros"]
+        plain = records.is_tar(archive)
+        listing = ["tar", "--list", "--file=-", "--ignore-zeros"] if plain else ["cat"]
         tar = start(listing, stdin=tar_in, stdout=DEVNULL, stderr=says)
         branches = (sum_out.fileno(), end_out.fileno())
         command = ["tee"] + ["/proc/self/fd/%d" % fd for fd in branches]
@@ -189,7 +190,7 @@ def verify_one(held: "Reservation", archive: "Archive") -> "dict[str, Any]":
         why = [line for line in said if not line.endswith(AFTER)] or said
         hint = "the tape has exactly the data that the source sent" if archive["sha256"] else "it was cut off"
         raise Problem("%s: tar cannot list it: %s" % (where, why[-1]), hint)
-    if not whole and not archive.get("filters"):
+    if plain and not whole:
         raise Problem("%s does not end like an archive" % where, "it was cut off")
     sys.stderr.write("verified %s\n" % where)
     return {"state": records.GOOD, "bytes": copied.bytes, "sha256": digest}

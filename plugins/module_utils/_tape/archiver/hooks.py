@@ -1,0 +1,91 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands before and after the archive of a source, such as those that make and remove a snapshot."""
+
+import contextlib
+import json
+import os
+import sys
+
+from ..common import tools
+from ..common.files import sync_folder
+from ..common.problem import Problem
+from ..common.process import Missing
+from .state import private
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+    from .settings import Settings
+    from .state import States
+
+PENDING = b"after"  # in the folder of the states: the command that must still run
+
+
+class Hooks:
+    """The hooks of one archive.  ``after`` runs whatever happens, and at the next start if this process is killed."""
+
+    def __init__(self, states: "States", settings: "Settings"):
+        self.folder = states.folder
+        self.path = os.path.join(states.folder, PENDING)
+        self.before, self.after, self.limit = settings.before, settings.after, settings.hook_timeout
+
+    @contextlib.contextmanager
+    def around(self) -> "Iterator[None]":
+        """Run them around the block, with the states locked; raises Problem if one fails."""
+        self.overdue()
+        if self.after:
+            self.remember()
+        try:
+            if self.before:
+                run("before", self.before, self.limit)
+            yield
+        except BaseException as exc:
+            try:
+                self.finish()
+            except Problem as other:
+                if isinstance(exc, Problem):
+                    raise Problem("%s; and then: %s" % (exc, other), kind=exc.kind, output=exc.output) from None
+                sys.stderr.write("%s\n" % other)
+            raise
+        self.finish()
+
+    def remember(self) -> None:
+        with open(self.path + b".tmp", "w", encoding="ascii", opener=private) as text:
+            json.dump({"after": self.after, "limit": self.limit}, text)
+            text.flush()
+            os.fsync(text.fileno())
+        os.rename(self.path + b".tmp", self.path)
+        sync_folder(self.folder)
+
+    def finish(self) -> None:
+        if self.after:
+            run("after", self.after, self.limit)
+            os.unlink(self.path)
+
+    def overdue(self) -> None:
+        """Run the command that a killed process, or one before a power failure, left undone."""
+        try:
+            with open(self.path, encoding="ascii") as text:
+                found = json.load(text)
+        except FileNotFoundError:
+            return
+        sys.stderr.write("the backup before was killed: its command after the archive runs now\n")
+        run("after, left from a killed backup,", found["after"], found["limit"])
+        os.unlink(self.path)
+
+
+def run(which: str, argv: "list[str]", limit: float) -> None:
+    """Raises Problem unless it exits with status 0 in time."""
+    what = "the command %s (%s)" % (which, argv[0])
+    try:
+        status, out, err = tools.run(argv, limit, dict(os.environ))
+    except Missing as exc:
+        raise Problem("%s: %s" % (what, exc.what), exc.hint, kind=exc.kind) from None
+    except tools.TooLong as exc:
+        said = ": %s" % exc if str(exc) else ""
+        raise Problem("%s was killed after %g seconds, its timeout%s" % (what, limit, said)) from None
+    if status:
+        how = "was killed by signal %d" % -status if status < 0 else "failed with status %d" % status
+        raise Problem("%s %s: %s" % (what, how, tools.last_lines(err) or tools.last_lines(out) or "it gave no reason"))
