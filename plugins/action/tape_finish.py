@@ -76,7 +76,7 @@ class ActionModule(TapeAction):
     @staticmethod
     def row(result: TaskResult) -> Row:
         notes = [] if result["state"] in ("good", "estimated") else [result.get("note") or result["msg"]]
-        return {
+        row: Row = {
             "ok": result["state"] != "failed",
             "state": result["state"],
             "msg": result["msg"],
@@ -89,8 +89,10 @@ class ActionModule(TapeAction):
             "file": result.get("file"),
             "encryption": result.get("encryption"),
             "kind": result.get("kind"),
-            "sources": [{**each, "note": note_of_part(each)} for each in result.get("sources") or []],
         }
+        if result.get("sources"):
+            row["sources"] = [{**each, "note": note_of_part(each)} for each in result["sources"]]
+        return row
 
     def ways_of(self, rows: dict[str, Row]) -> dict[str, int] | None:
         """How many archives of this job crossed the network in which way; None if none was to be encrypted."""

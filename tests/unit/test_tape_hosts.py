@@ -112,7 +112,7 @@ def test_an_option_without_a_value_is_not_given(value: object, words: list[str])
 def test_an_exec_reports_no_samples(progress: bool, samples: list[float]) -> None:
     """They would arrive with its end."""
     hosts: dict[str, Any] = {"source": SimpleNamespace(executor=None), "sink": SimpleNamespace(executor=1)}
-    stages = {end: command(end, ["true"]) for end in hosts}
+    stages = [(end, command(end, ["true"])) for end in hosts]
     plan = plan_of_two({}, hosts, stages, ["sink"], progress)
     assert [(end["sample"], end["listen"]) for end in plan.ends.values()] == list(zip(samples, (False, True)))
 

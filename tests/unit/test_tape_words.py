@@ -87,7 +87,11 @@ def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.Monk
     action = ActionModule.__new__(ActionModule)
     action.args, action.warnings = {"results": []}, []
     action.rows = action.rows_of({"run": "R", "order": ["web1", "db1"]})
-    assert action.finish("R") == ["A"]
+    plan: Any = {"run": "R", "hosts": {"web1": {"sources": True}}}
+    assert action.finish(plan) == ["A"]
+    assert action.rows["web1"]["kind"] == "lost"  # of its sources only one may be good
+    plan["hosts"]["web1"]["sources"] = False
+    assert action.finish(plan) == ["A"]
     note = {"msg": "ok", "note": "", "kind": None, "encryption": None}
     assert action.rows["web1"] == {key: good[key] for key in good if key != "host"} | {"ok": True, **note}
     assert (action.rows["db1"]["ok"], action.rows["db1"]["kind"]) == (False, "lost")
