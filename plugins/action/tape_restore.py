@@ -59,6 +59,9 @@ class ActionModule(TapeAction):
         said: Chain = self.ask(words)
         chain = said["archives"]
         if chain[-1]["source"]:
+            if args["restore_drill"]:
+                what = f"{args['restore_source']} is the output of a command, and a drill compares files"
+                raise Failure("settings", f"{what}: restore it, into a database of its own for example")
             return self.feed(chain[-1])
         # an unpredictable name, so that nobody can create it first
         what = "drill" if args["restore_drill"] else "restore"
