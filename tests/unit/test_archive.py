@@ -68,6 +68,7 @@ def test_every_module_of_the_engine_is_in_it_but_the_one_that_makes_it() -> None
     unused |= {"_command.installed"}  # where it is a package of Python
     unused |= {"_end.status", "_run.ask"}  # the figures of a run between two other hosts
     unused |= {*bootstrap.BARRIER_MODULES}  # of more than two ends
+    unused |= {*bootstrap.ASK_MODULES} - {*MODULES}  # of a task whose ends say how far they are
     unused |= {*bootstrap.DETACH_MODULES, *bootstrap.HOME_MODULES} - {*bootstrap.RUN_MODULES}  # of a task with async
     unused |= {*bootstrap.FAN_MODULES, bootstrap.FAN_OUT, "_run.fork", OF_FORKS}  # of plans that fork
     assert here - set(IN_IT) == {"_command.archive", *unused}
