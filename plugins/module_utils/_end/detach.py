@@ -91,7 +91,7 @@ def detach(plan: "EndPlan", made: "Made", watch: "Watch", deadline: float, home:
             home.stand_by(watch)
             os._exit(0)
     else:
-        (control,) = controls.values()
+        control = next(iter(controls.values()))  # the only one
         watch.attend(control)
     return None
 
