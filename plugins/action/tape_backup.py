@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError
 
+from ..module_utils._run.answers import Failure
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
-from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_filters import writing
 from ..plugin_utils._tape_run import HOST, ask

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..plugin_utils._program_run import Failure
+from ..module_utils._run.answers import Failure
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_copies import copies_of_catalog, copy_catalog, import_catalog
 from ..plugin_utils._tape_spec import CATALOG

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError
 
+from ..module_utils._run.answers import Failure
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
-from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog

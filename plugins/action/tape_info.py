@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._run.answers import Failure
 from ..plugin_utils import _tape_list as listing
 from ..plugin_utils import _tape_table as table
-from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_spec import INFO
 

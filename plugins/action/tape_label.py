@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..plugin_utils._program_run import Failure
+from ..module_utils._run.answers import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_spec import LABEL

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.loader import lookup_loader
 
-from ..plugin_utils._program_run import Failure
+from ..module_utils._run.answers import Failure
 from ..plugin_utils._tape_action import TapeAction, validated
 from ..plugin_utils._tape_spec import PLAN, PLANNED
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError
 
+from ..module_utils._run.answers import Failure
 from ..plugin_utils import _tape_drill as drills
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
-from ..plugin_utils._program_run import Failure, command
+from ..plugin_utils._program_run import command
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_filters import note as note_of
 from ..plugin_utils._tape_filters import reading

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..module_utils._run.answers import Failure
 from ..plugin_utils import _tape_table as table
-from ..plugin_utils._program_run import Failure
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_spec import VERIFY

@@ -4,30 +4,37 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._run.answers import Failure
+from ..module_utils._run.plan import Plan
 from ..module_utils._run.result import hide
+from ..module_utils._run.transferred import DESTINATION, SOURCE, diff, failed
 from ..module_utils._run.words import printable
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils import _transfer_hosts as many
 from ..plugin_utils import _transfer_tree as tree
 from ..plugin_utils._connections import HostError
-from ..plugin_utils._program_run import Failure
+from ..plugin_utils._task_job import async_dir, job_of, leave_result, start_job
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
-from ..plugin_utils._task_refusal import ASYNC, about_host
+from ..plugin_utils._task_refusal import about_host
 from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
-from ..plugin_utils._transfer_result import diff, failed, shape
+from ..plugin_utils._transfer_result import shape
 from ..plugin_utils._transfer_resume import part_of
-from ..plugin_utils._transfer_run import DESTINATION, SOURCE, Network, Transfer
+from ..plugin_utils._transfer_run import ADVICE, Network, Transfer
 
 if TYPE_CHECKING:
+    from ..module_utils._end.records import Command
+    from ..module_utils._run.records import TransferJob
     from ..plugin_utils._transfer_options import TransferArgs
 
 display = Display()
@@ -47,7 +54,7 @@ class ActionModule(ActionBase):
     """Moves one file between the task's host and its peer."""
 
     TRANSFERS_FILES = False
-    _supports_async = False
+    _supports_async = True
     _supports_check_mode = True
     _supports_diff = True
     _peer: str | None = None  # as soon as it is known
@@ -56,8 +63,6 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         name = str(self._task.delegate_to or task_vars.get("inventory_hostname", ""))
         try:
-            if self._task.async_val:
-                raise OptionError(ASYNC % "transfer")
             super().run(tmp, task_vars)
             result = self._transfer(name, task_vars)
         except HostError as exc:
@@ -68,9 +73,10 @@ class ActionModule(ActionBase):
             if exc.kind == "unreachable" and exc.host == name:
                 raise AnsibleConnectionFailure(exc.text) from None
             result = failed(exc.kind, exc.msg, exc.host, exc.started)
-        result["peer"] = self._peer
-        if self._task.no_log:
-            hide(result)
+        if "cause" in result:  # it is not that of a start
+            result["peer"] = self._peer
+            if self._task.no_log:
+                hide(result)
         return result
 
     def _transfer(self, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:
@@ -83,12 +89,28 @@ class ActionModule(ActionBase):
             if not args[option] or "\0" in args[option]:
                 raise OptionError(f"{option}: {args[option]!r} is not a path")
         if args["hosts"] is not None:
+            if self._task.async_val:
+                raise OptionError("hosts: a transfer to many hosts cannot outlive its task, so leave out async")
             return self._to_hosts(network, mode, name, args, task_vars)
         transfer = self._sides(name, args, task_vars)
+        result = self._between(transfer, network, mode, name, args)
+        # nothing is to be moved, but ansible-core polls
+        if self._task.async_val and "cause" in result and not result.get("failed"):
+            host = transfer.hosts[self._home(args)]
+            return {**leave_result(host, Plan({}), async_dir(self), {**result, "peer": self._peer})}
+        return result
+
+    def _between(
+        self, transfer: Transfer, network: Network, mode: int | str | None, name: str, args: TransferArgs
+    ) -> dict[str, Any]:
+        """From one host to another; raises OptionError, HostError and Failure."""
         began = time.monotonic()
         source = transfer.ask(SOURCE, "look-source", {"path": args["src"], "checksum": args["checksum"]})
         if source["kind"] == "directory":
-            result = tree.copy(transfer, network, args, source, self._task.check_mode, name)
+            start_tree = functools.partial(self._start, transfer, network, args) if self._task.async_val else None
+            result = tree.copy(transfer, network, args, source, self._task.check_mode, name, start_tree)
+            if "cause" not in result:
+                return result
             result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
             return result
         # the name is the task's, not what the source says: that may be any file of a directory
@@ -108,6 +130,12 @@ class ActionModule(ActionBase):
                 given.update(folder=look["folder"], force=args["force"])
                 given.update(validate=args["validate"], backup=args["backup"], resume=args["resume"], part=part)
                 sent = {"path": source["path"], "source": source, "start": start}
+                if self._task.async_val:
+                    result = shape(transfer, source, look, after, None)
+                    result.update(backup_file=None, resumed=start if args["resume"] else None)
+                    size = source["size"] - start
+                    sender = transfer.stage(SOURCE, "send", sent)
+                    return self._start(transfer, network, args, sender, ("receive", given), result, size)
                 moved = transfer.move(network, sent, given, name)
                 after, backup = moved.answer, moved.answer["backup"]
         result = shape(transfer, source, look, after, moved)
@@ -115,7 +143,7 @@ class ActionModule(ActionBase):
         result["resumed"] = start if args["resume"] else None
         result["elapsed"] = None if self._task.check_mode else round(time.monotonic() - began, 3)
         if self._task.diff and look["do"] != "nothing":
-            result["diff"] = [diff(look, after)]
+            result["diff"] = [diff(look["path"], look["current"], after)]
         if self._task.check_mode and look["do"] != "nothing":
             result["msg"] = "would " + {"move": "transfer it", "settle": "change its attributes"}[look["do"]]
         return result
@@ -132,6 +160,33 @@ class ActionModule(ActionBase):
         self._peer = peer.name
         chain = many.chain_of(self, peer, args["hosts"] or [], task_vars)
         return many.ToHosts(chain, network, args, mode).run(name, self._task.check_mode, self._task.diff)
+
+    def _start(
+        self,
+        transfer: Transfer,
+        network: Network,
+        args: TransferArgs,
+        sender: Command,
+        receive: tuple[str, Mapping[str, Any]],
+        result: dict[str, Any],
+        size: int | None = None,
+    ) -> dict[str, Any]:
+        """Start a move that outlives this task; ``result``: that of its success, as far as it is known."""
+        plan, names = transfer.joined(network, sender, receive, size), {e: h.name for e, h in transfer.hosts.items()}
+        told: TransferJob = {
+            "command": receive[0],
+            "path": receive[1]["path"],
+            "current": receive[1].get("current"),
+            "diff": self._task.diff and receive[0] == "receive",
+            "result": {**result, "peer": self._peer},
+        }
+        plan.detach(self._home(args), job_of(self, names, "", peer=self._peer or "", advice=ADVICE, transfer=told))
+        return {**start_job(plan, dict(transfer.hosts), names, unreachable=True)}
+
+    @staticmethod
+    def _home(args: TransferArgs) -> str:
+        """The side of the task's host."""
+        return DESTINATION if args["direction"] == "push" else SOURCE
 
     @staticmethod
     def _peer_side(args: TransferArgs) -> str:

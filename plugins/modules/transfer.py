@@ -42,9 +42,17 @@ attributes:
   action:
     support: full
   async:
-    support: none
+    support: partial
     details:
-      - An end stops everything if the connection that started it is lost, so that nothing outlives the task.
+      - Without C(async), nothing outlives the task. With it, the copy goes on if the playbook or the controller dies,
+        and the task's host keeps the result, as for M(plumbing.socketpipe.pipe). Both hosts are examined before, by the
+        task itself.
+      - If nothing is to be copied, the job is finished already.
+      - A side on the controller lives as long as the controller.
+      - With O(encryption), the reports of the other host to the task's host are encrypted, too.
+      - It is not possible with O(hosts).
+      - To stop such a copy, use O(plumbing.socketpipe.pipe#module:cancel) in a task for the same host and user. The old
+        file stays.
   become:
     support: full
     details:
@@ -563,4 +571,54 @@ hosts:
         host: web2
         msg: "web2: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
       backup_file: null
+ansible_job_id:
+  description: The identifier of a run that outlives the task, the same as its RV(run).
+  returned: with C(async)
+  type: str
+  sample: 5f0c8d0e6a5b4c3d9e8f7a6b5c4d3e2f
+results_file:
+  description: The file on the task's host in which that run shows its state, and at last its result.
+  returned: with C(async)
+  type: str
+  sample: /root/.ansible_async/5f0c8d0e6a5b4c3d9e8f7a6b5c4d3e2f
+progress:
+  description: How far that run is, about every five seconds.
+  returned: by M(ansible.builtin.async_status), while it runs
+  type: dict
+  contains:
+    bytes:
+      description: The bytes that have arrived.
+      returned: always
+      type: int
+      sample: 1073741824
+    elapsed:
+      description: Seconds since the commands could start.
+      returned: always
+      type: float
+      sample: 12.5
+    rate:
+      description: Bytes a second since the last time.
+      returned: always
+      type: int
+      sample: 85899345
+    expected:
+      description: The size of the whole, from O(expect_bytes) or O(expect). V(none) if it is unknown.
+      returned: always
+      type: int
+      sample: 85899345920
+    percent:
+      description: How much of it has arrived. V(none) if it is unknown.
+      returned: always
+      type: int
+      sample: 1
+    left:
+      description: Seconds until the rest has arrived at the average rate so far. V(none) if it is unknown.
+      returned: always
+      type: float
+      sample: 987.5
+    slow:
+      description: Which side is slow, and why. Empty if neither is.
+      returned: always
+      type: str
+      sample: tar is slow (nothing to send 69 % of the time)
 """

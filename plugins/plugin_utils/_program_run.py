@@ -8,15 +8,12 @@ module of the program, because Galaxy refuses files with the name __main__.py.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import json
 import os
 import time
 import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,48 +22,24 @@ from ansible.utils.display import Display
 from ..module_utils._end.spawn import PROGRAM_PATH
 from ..module_utils._end.stage import KEPT_MOST
 from ..module_utils._run import bootstrap, sentences
+from ..module_utils._run.answers import failure_of
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
-from ..module_utils._run.report import Misfit
 from ..module_utils._run.verdict import Verdict
-from ..module_utils._run.words import printable
 from ._hosts import Host
 from ._script import MAIN, add_member, members, read_file
 from ._task_progress import lines_of
 from ._task_run import TaskRun
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Command, StageReport
-    from ..module_utils._run.records import Advice, Cause, Options
+    from ..module_utils._end.records import Command
+    from ..module_utils._run.records import Advice, Options
 
-ANSWER_MOST = 64 * 1024 * 1024  # bytes of an answer, unpacked
 SAMPLE = 1.0  # seconds between samples of an end for progress lines
 REQUEST = "request.json"
 MODULE_UTILS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
 
 display = Display()
-
-
-class Failure(Exception):
-    """A failure; callers decide by ``kind``; ``started``: a stage has run and may have changed something.
-
-    ``named``: the text is what a program on ``host`` says, so the message begins with the name of that host.
-    """
-
-    def __init__(self, kind: str, text: str, host: str = "", started: bool = False, named: bool = False):
-        super().__init__(text)
-        self.kind, self.text, self.host, self.started, self.named = kind, text, host, started, named
-
-    @property
-    def msg(self) -> str:
-        return f"{self.host}: {self.text}" if self.named else self.text
-
-    def __str__(self) -> str:
-        return self.msg
-
-    def note(self, host: str) -> str:
-        """The message for a table, in the row of this host."""
-        return self.text if self.host == host else self.msg
 
 
 def boot() -> str:
@@ -169,35 +142,3 @@ def conclude(
         for warning in report.get("warnings", ()):
             display.warning(sentences.warning(warning))
     return verdict
-
-
-def failure_of(verdict: Verdict, cause: Cause) -> Failure:
-    """The problem that the program reported, or else the cause that the engine found."""
-    stage = verdict.stages.get(cause.get("stage", ""))
-    kind, text = reported(stage) if stage else ("", "")
-    if not kind:
-        return Failure(cause["kind"], cause["msg"], cause["host"], verdict.started)
-    return Failure(kind, text, cause["host"], verdict.started, named=True)
-
-
-def reported(stage: StageReport) -> tuple[str, str]:
-    """The kind and the text of the problem that a program reported; ("", "") for none."""
-    try:
-        problem = json.loads((stage["stderr"] or "").rstrip("\n").rpartition("\n")[2])["problem"]
-        return str(problem["kind"]), printable(str(problem["msg"]))
-    except (ValueError, KeyError, TypeError):
-        return "", ""
-
-
-def answer_of(verdict: Verdict, stage: str, host: str, parse: Callable[[Any], Any]) -> Any:
-    """The answer of a program; raises Failure if it is missing or invalid, because a host may send anything."""
-    text = verdict.stages[stage]["stdout"]
-    place = ""
-    try:
-        data = zlib.decompressobj().decompress(base64.b64decode(text.strip(), validate=True), ANSWER_MOST)
-        return parse(json.loads(data))
-    except Misfit as exc:
-        place = f"invalid value in {printable(str(exc))}, "
-    except (binascii.Error, zlib.error, ValueError, RecursionError):
-        pass
-    raise Failure("answer", f"invalid answer ({place}{len(text)} bytes)", host, True, named=True)

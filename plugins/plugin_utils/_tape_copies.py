@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ansible.errors import AnsibleError
 
+from ..module_utils._run.answers import Failure
 from ._connections import HostError
-from ._program_run import Failure, command
+from ._program_run import command
 from ._tape_action import TapeAction
 from ._tape_run import Network, stream
 from ._task_run import one_line

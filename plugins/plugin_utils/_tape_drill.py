@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._run.answers import Failure
 from . import _tape_table as table
-from ._program_run import Failure
 
 if TYPE_CHECKING:
     from ..module_utils._tape.answers import ChainArchive, Extracted

@@ -12,7 +12,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._program_run import Failure, command
+from ..module_utils._run.answers import Failure
+from ._program_run import command
 from ._task_options import SHELL_WORD
 
 if TYPE_CHECKING:

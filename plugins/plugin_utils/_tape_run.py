@@ -8,13 +8,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._run import answers
+from ..module_utils._run.answers import Failure
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from . import _program_run
 from ._connections import NO_ADDRESS, HostError
 from ._hosts import Host, reach
-from ._program_run import Failure, execute, plan_of_one, plan_of_two, program_stage
+from ._program_run import execute, plan_of_one, plan_of_two, program_stage
 from ._tape_answers import ANSWERS
 from ._task_run import encrypt
 
@@ -145,4 +147,4 @@ def stream(
 
 def answer_of(verdict: Verdict, stage: str, host: str, subcommand: str) -> Any:
     """The answer of a program; raises Failure."""
-    return _program_run.answer_of(verdict, stage, host, lambda found: ANSWERS[subcommand](found, subcommand))
+    return answers.answer_of(verdict, stage, host, lambda found: ANSWERS[subcommand](found, subcommand))

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ._program_run import Failure
+from ..module_utils._run.answers import Failure
 from ._task_options import SHELL_WORD
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")

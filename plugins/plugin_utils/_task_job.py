@@ -19,6 +19,7 @@ from ..module_utils._run.marked import read_marked
 from ..module_utils._run.progress import line_of_job, without_figures
 from ..module_utils._run.report import parse_progress
 from ..module_utils._run.result import concluded
+from ..module_utils._run.transferred import transferred
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError
 from ._task_progress import Asking, Quiet, beside
@@ -27,7 +28,7 @@ from ._task_run import ExecLaunch, TaskRun, one_line
 if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
     from ..module_utils._run.plan import Plan
-    from ..module_utils._run.records import Advice, Job, JobAnswer, JobTask
+    from ..module_utils._run.records import Advice, Job, JobAnswer, JobTask, TransferJob
     from ._hosts import Host
 
 SAMPLE = 2.0  # seconds between the samples of the end that keeps the result
@@ -54,10 +55,11 @@ def job_of(
     peer: str = "",
     advice: Advice | None = None,
     writes: Mapping[str, str] | None = None,
+    transfer: TransferJob | None = None,
 ) -> Job:
     """What the host that keeps the result is told; ``names``: {end: name of its host}; ``writes``: {stage: path}."""
     task = action._task
-    return {
+    job: Job = {
         "directory": async_dir(action),
         "hosts": dict(names),
         "peer": peer,
@@ -67,6 +69,9 @@ def job_of(
         "no_log": bool(task.no_log),
         "limit": float(task.async_val),
     }
+    if transfer:
+        job["transfer"] = transfer
+    return job
 
 
 def async_dir(action: ActionBase) -> str:
@@ -98,7 +103,9 @@ def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str], unreach
     gone = verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]
     if gone and unreachable:
         raise AnsibleConnectionFailure(outcomes[plan.home]["error"])
-    result = concluded(plan, names, verdict, time.monotonic() - began)
+    elapsed = time.monotonic() - began
+    transfer = plan.job.get("transfer") if plan.job else None
+    result: Any = transferred(verdict, elapsed, transfer)[0] if transfer else concluded(plan, names, verdict, elapsed)
     # after a lost login the end may have detached, also if Ansible has logged in again
     if any(outcome["lost"] or (outcome["report"] or {}).get("detached") for outcome in outcomes.values()):
         for launch in run.launches.values():
@@ -148,7 +155,7 @@ def follow_job(host: Host, directory: str, run: str, first: int, quiet: int) -> 
 
 
 def leave_result(host: Host, plan: Plan, directory: str, result: Any) -> Any:
-    """In check mode: a job that is finished already, as ansible-core polls for one."""
+    """Where nothing is to run, as in check mode: a job that is finished already, as ansible-core polls for one."""
     answer = ask(host, {"directory": directory, "run": plan.run, "result": result})
     if isinstance(answer, str) or answer.get("error"):
         why = answer if isinstance(answer, str) else f"{answer['path']}: {answer['error']}"

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The words with which pipe and transfer refuse a task, and what no_log leaves of a failure."""
+"""The words with which pipe and transfer refuse a task."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ WITH_OPTION = {
     NO_BECOME: "peer_become_user needs peer_become: true",
     NO_ADDRESS: "%s: set address",
 }
-ASYNC = (
-    "%s does not support async: an end stops when the connection that started it is lost. "
-    "To run many tasks at once, raise forks or use strategy: free; to limit a long task, use its timeout"
-)
 
 
 def about_host(exc: HostError) -> str:

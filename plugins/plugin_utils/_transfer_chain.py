@@ -8,17 +8,19 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..module_utils._run.answers import Failure, failure_of, reported
 from ..module_utils._run.disagreement import link_cause
 from ..module_utils._run.plan import LATER_STALL, Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
+from ..module_utils._run.transferred import DESTINATION, REPLACED, SOURCE, after_failure
 from ..module_utils._run.verdict import Verdict
 from ._connections import HostError
 from ._host_variables import ADDRESS, LISTEN
 from ._hosts import Host, follow_variables, reach_one
-from ._program_run import SAMPLE, Failure, conclude, failure_of, plan_of_one, reported
+from ._program_run import SAMPLE, conclude, plan_of_one
 from ._task_run import TaskRun, encrypt
-from ._transfer_run import ADVICE, DESTINATION, REPLACED, SOURCE, STOPPED, Moved, Network, Transfer, after_failure
+from ._transfer_run import ADVICE, STOPPED, Moved, Network, Transfer
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command

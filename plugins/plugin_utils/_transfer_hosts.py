@@ -14,14 +14,14 @@ from ansible import context as command_line
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ..module_utils._end.wire import bounded
+from ..module_utils._run.answers import Failure
+from ..module_utils._run.transferred import SECOND, SOURCE, diff, failed
 from ..module_utils._run.words import printable
 from . import _hosts as hosts_of
 from ._connections import HostError
-from ._program_run import Failure
 from ._task_options import OptionError
 from ._transfer_chain import Chain
-from ._transfer_result import SECOND, diff, failed
-from ._transfer_run import SOURCE, STOPPED, Moved, Network
+from ._transfer_run import STOPPED, Moved, Network
 from ._transfer_tree import check_options
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ class ToHosts:
         found = []
         for each in self.outcomes.values():
             if each.look and each.look["do"] != "nothing":
-                shown = diff(each.look, each.after)
+                shown = diff(each.look["path"], each.look["current"], each.after)
                 shown.update({key: f"{each.name}: {shown[key]}" for key in ("before_header", "after_header")})
                 found.append(shown)
         return found

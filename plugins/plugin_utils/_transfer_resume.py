@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.utils.display import Display
 
+from ..module_utils._run.transferred import DESTINATION, SOURCE
 from ..module_utils._run.words import printable
-from ._transfer_run import DESTINATION, SOURCE
 
 if TYPE_CHECKING:
     from ._transfer_run import Transfer

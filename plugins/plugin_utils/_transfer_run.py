@@ -8,61 +8,33 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._end.link import BROKEN
+from ..module_utils._run.answers import Failure, answer_of, failure_of
 from ..module_utils._run.plan import Plan
 from ..module_utils._run.progress import Progress
 from ..module_utils._run.report import Misfit, each, optional, record
 from ..module_utils._run.result import link_result
+from ..module_utils._run.transferred import DESTINATION, FACTS, MOVED, SOURCE, after_failure, moment, path
 from ..module_utils._run.verdict import Verdict
-from ..module_utils._run.words import printable
 from ._hosts import Host, reach
-from ._program_run import (
-    Failure,
-    answer_of,
-    conclude,
-    execute,
-    failure_of,
-    pack,
-    plan_of_one,
-    plan_of_two,
-    program_stage,
-)
+from ._program_run import conclude, execute, pack, plan_of_one, plan_of_two, program_stage
 from ._tape_answers import count, text, with_optional
 from ._task_run import encrypt
 
 if TYPE_CHECKING:
-    from ..module_utils._end.records import Command, StageReport
-    from ..module_utils._run.records import Advice, Joint, LinkResult, Options
+    from ..module_utils._end.records import Command
+    from ..module_utils._run.records import Advice, LinkResult, Options
 
 ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\n"
 # made once, when Ansible's main process loads the action, for all workers
 PROGRAM = pack(ENTRY, ["_tape/common", "_transfer"], top="socketpipe")
-SOURCE, DESTINATION = "source", "destination"
 SHOWN = "transfer"
-REPLACED = "replaced"  # the kind of a failure after the old file was replaced, as in _transfer/files.py
-CHANGED = "changed"
 STOPPED = "stopped"  # the kind of a failure that only follows another, as in _transfer/files.py
-PATH_MOST = 64 * 1024  # characters
 ADVICE: Advice = {
     "timeout": "connect_timeout",
     "stalled": "stall_timeout",
     "not_connected": "Try address (addresses to dial), ports (ports that a firewall allows) or listen (which host "
     "listens), or test the network with preflight of pipe.",
 }
-
-
-def path(value: Any, where: str) -> str:
-    """Unchanged, since it is used again; unlike texts that are only shown."""
-    if not isinstance(value, str) or "\0" in value or len(value) > PATH_MOST:
-        raise Misfit(where)
-    return value
-
-
-def moment(value: Any, where: str) -> int:
-    """Nanoseconds since 1970, which may be before."""
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**80:
-        raise Misfit(where)
-    return value
 
 
 def of_kind(kinds: Mapping[str, Callable[[Any, str], Any]]) -> Callable[[Any, str], Any]:
@@ -77,12 +49,6 @@ def of_kind(kinds: Mapping[str, Callable[[Any, str], Any]]) -> Callable[[Any, st
     return parse
 
 
-FACTS = {
-    **dict.fromkeys(("size", "inode", "device", "allocated", "mode", "uid", "gid"), count),
-    "mtime": moment,
-    "owner": text,
-    "group": text,
-}
 WANTED = {"uid": optional(count), "gid": optional(count), "mode": count}
 PART = record({**dict.fromkeys(("size", "inode", "device", "allocated"), count), "mtime": moment, "path": path})
 DO = ("nothing", "settle", "move")
@@ -102,7 +68,6 @@ ANSWERS = {
             "archiver": text,
         }
     ),
-    "receive-tree": record({"warnings": each(text, 5)}),
     "look-destination": record(
         {
             "path": path,
@@ -116,7 +81,7 @@ ANSWERS = {
         }
     ),
     "checksum": record({"sha256": text}),
-    "receive": record({**FACTS, "backup": path}),
+    **MOVED,
     "receive-along": record(
         {
             "file": optional(record({**FACTS, "backup": path})),
@@ -201,6 +166,16 @@ class Transfer:
             raise after_failure(verdict, failure_of(verdict, verdict.cause), receive["path"], verdict.plan.links[0])
         return self.moved(verdict, "receive")
 
+    def joined(
+        self, network: Network, sender: Command, receive: tuple[str, Mapping[str, Any]], size: int | None
+    ) -> Plan:
+        """The plan of ``carry``."""
+        sink = self.stage(DESTINATION, *receive)
+        sink["blocks"] = True  # it reads all that it asks for, and does not poll
+        plan = self.plan(network, {SOURCE: sender, DESTINATION: sink})
+        plan.expected = size
+        return plan
+
     def carry(
         self,
         network: Network,
@@ -213,10 +188,7 @@ class Transfer:
 
         ``size``: the bytes to come, if they are known.
         """
-        sink = self.stage(DESTINATION, *receive)
-        sink["blocks"] = True  # it reads all that it asks for, and does not poll
-        plan = self.plan(network, {SOURCE: sender, DESTINATION: sink})
-        plan.expected = size
+        plan = self.joined(network, sender, receive, size)
         limit = plan.options.get("rate_limit", 0)
         progress = Progress(
             name, network.progress, plan.neighbours(), limit, expected=plan.expectation(), quiet=network.quiet
@@ -229,31 +201,3 @@ class Transfer:
         plan = verdict.plan
         link = link_result(plan.links[0], names, verdict, plan.options.get("rate_limit", 0))
         return Moved(self.parsed(verdict, DESTINATION, command), link, plan.run)
-
-
-def after_failure(verdict: Verdict, failure: Failure, dest: str, link: Joint) -> Failure:
-    """A failure that says what is at the destination, if that is not the old file for certain.
-
-    ``link``: the one on which the file comes.
-    """
-    source, found = verdict.stages.get(link["source"]), verdict.stages.get(link["destination"])
-    failure.started = verdict.started
-    if found is not None:
-        done = found["rc"] == 0 or failure.kind == REPLACED
-        # a sink that was killed may have done it, but not before the end of its input, which is sent after an exit with
-        # 0.  The state of the link does not tell: an end breaks the links of a stage that was killed
-        ended = source is None or source["rc"] == 0 and not broken_before(verdict, link, source)
-        failure.started = done or found["signal"] is not None and ended
-    if found is not None and found["rc"] == 0:
-        failure.text += f". But {printable(dest)} was complete, and has been replaced"
-    elif failure.started and failure.kind != REPLACED:
-        failure.text += f". {printable(dest)} may have been replaced: it is the old or the new file, and complete"
-    return failure
-
-
-def broken_before(verdict: Verdict, link: Joint, source: StageReport) -> bool:
-    """Whether this link broke while the stage that writes to it was running, so that no end of file was sent."""
-    side = verdict.sides.get((link["id"], "W"))
-    if side is None or side["state"] not in BROKEN or side["ended_at"] is None or source["ended_at"] is None:
-        return False
-    return side["ended_at"] < source["ended_at"]

@@ -5,21 +5,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ansible.utils.display import Display
 
+from ..module_utils._run.answers import failure_of
+from ..module_utils._run.transferred import DESTINATION, SOURCE, after_failure_of_tree, failed
 from ..module_utils._run.words import printable
-from ._program_run import Failure, failure_of
 from ._task_options import OptionError
-from ._transfer_result import failed
-from ._transfer_run import CHANGED, DESTINATION, SOURCE
 
 if TYPE_CHECKING:
-    from ..module_utils._run.verdict import Verdict
+    from ..module_utils._end.records import Command
     from ._transfer_options import TransferArgs
     from ._transfer_run import Moved, Network, Transfer
+
+    Start = Callable[[Command, tuple[str, Mapping[str, Any]], dict[str, Any]], Any]
 
 display = Display()
 OWN = "files keep their owner, group and mode; use ansible.builtin.file afterwards"
@@ -55,16 +56,34 @@ def name_of(src: str) -> str:
 
 
 def copy(transfer: Transfer, network: Network, args: TransferArgs, source: Mapping[str, Any], check: bool,
-         task: str) -> dict[str, Any]:  # fmt: skip
-    """Look and move; returns the result; raises OptionError, HostError and Failure.  ``task``: for progress lines."""
+         task: str, start: Start | None) -> dict[str, Any]:  # fmt: skip
+    """Look and move; returns the result; raises OptionError, HostError and Failure.
+
+    ``task``: for progress lines; ``start``: for a move that outlives its task, from its stages and its result.
+    """
     check_options(args)
     look = transfer.ask(DESTINATION, "look-tree", {"path": args["dest"], "name": name_of(args["src"])})
-    moved = None if check else move(transfer, network, source, look, task)
+    given = {"path": source["path"], "source": source, "whole": bool(look["make"])}
+    sender = transfer.stage(SOURCE, "send-tree", given)
+    if start and not check:
+        started: dict[str, Any] = start(sender, ("receive-tree", look), shape(transfer, source, look, None))
+        return started
+    moved = None if check else move(transfer, network, sender, look, task)
+    result = shape(transfer, source, look, moved)
+    if check:
+        result["msg"] = "would transfer it"
+    return result
+
+
+def shape(
+    transfer: Transfer, source: Mapping[str, Any], look: Mapping[str, Any], moved: Moved | None
+) -> dict[str, Any]:
+    """The result of a success."""
     result = failed("", "", "")
     del result["failed"]
     result.update(
         changed=True,
-        msg="would transfer it" if check else "ok",
+        msg="ok",
         cause=None,
         src=printable(source["path"]),
         dest=printable(look["path"]),
@@ -78,29 +97,12 @@ def copy(transfer: Transfer, network: Network, args: TransferArgs, source: Mappi
     return result
 
 
-def move(transfer: Transfer, network: Network, source: Mapping[str, Any], look: Mapping[str, Any], task: str) -> Moved:
+def move(transfer: Transfer, network: Network, sender: Command, look: Mapping[str, Any], task: str) -> Moved:
     """Raises HostError, and Failure whose ``started`` tells if anything may have changed."""
-    given = {"path": source["path"], "source": source, "whole": bool(look["make"])}
-    sender = transfer.stage(SOURCE, "send-tree", given)
     verdict = transfer.carry(network, sender, ("receive-tree", look), task)
     if verdict.cause:
-        raise after_failure(verdict, failure_of(verdict, verdict.cause), look["path"])
+        raise after_failure_of_tree(verdict, failure_of(verdict, verdict.cause), look["path"])
     moved = transfer.moved(verdict, "receive-tree")
     for line in moved.answer["warnings"]:
         display.warning(f"{transfer.hosts[DESTINATION].name}: {printable(line)}")
     return moved
-
-
-def after_failure(verdict: Verdict, failure: Failure, dest: str) -> Failure:
-    """A failure that says what is at the destination."""
-    found = verdict.stages.get(DESTINATION)
-    failure.started = verdict.started
-    if found is not None:
-        # a directory that changed after the look is not touched
-        untouched = verdict.cause and verdict.cause.get("stage") == DESTINATION and failure.kind == CHANGED
-        failure.started = found["started_at"] is not None and not untouched
-    if found is not None and found["rc"] == 0:
-        failure.text += f". But {printable(dest)} is complete"
-    elif failure.started:
-        failure.text += f". {printable(dest)} is incomplete: it may have some of the new files, and old ones"
-    return failure

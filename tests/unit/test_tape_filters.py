@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import filters
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_filters
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
 from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive, report
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Host
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost

@@ -12,15 +12,10 @@ import pytest
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_catalog import ActionModule
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure, failure_of
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_copies, _tape_run
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._host_variables import Reachable
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import (
-    SAMPLE,
-    Failure,
-    command,
-    failure_of,
-    plan_of_two,
-)
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import SAMPLE, command, plan_of_two
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_action import option
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import Network
 

@@ -21,8 +21,8 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import Misfit
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_answers import ANSWERS
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_run import answer_of
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Host

@@ -13,8 +13,8 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 from ansible import context
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_finish import ActionModule
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_again, _tape_table
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
 
 
 @pytest.mark.parametrize(

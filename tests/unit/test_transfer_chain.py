@@ -22,6 +22,8 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import fan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import full_reads, wake_readers
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import transferred
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
@@ -32,7 +34,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
     _transfer_hosts,
     _transfer_run,
 )
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure, program_stage
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import program_stage
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
 from ansible_collections.plumbing.socketpipe.tests.unit.transfers import OLD, STREAM, request, source
 
@@ -412,5 +414,5 @@ def test_whether_a_killed_host_may_have_replaced_the_file(
     sides = {("1", "W"): {"state": state, "ended_at": at}}
     verdict: Any = SimpleNamespace(stages=stages, sides=sides, started=True)
     link: Any = {"id": "1", "source": "d1", "destination": "d2"}
-    failure = _transfer_run.after_failure(verdict, Failure("failed", "why", "h2"), "/to", link)
+    failure = transferred.after_failure(verdict, Failure("failed", "why", "h2"), "/to", link)
     assert failure.started is changed

@@ -14,7 +14,8 @@ import yaml
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import verdict
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import transferred, verdict
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import files
 from ansible_collections.plumbing.socketpipe.plugins.modules import pipe, transfer
@@ -22,7 +23,6 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
     _transfer_result,
     _transfer_run,
 )
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import OptionError
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._transfer_options import (
     OF_LINK,
@@ -56,14 +56,17 @@ def test_every_example_is_accepted(task: dict[str, Any]) -> None:
     assert "%s" in task[TRANSFER].get("validate", "%s")
 
 
+OF_JOBS = {"ansible_job_id", "results_file", "progress"}  # with async
+
+
 def test_the_result_is_documented() -> None:
-    failed = _transfer_result.failed("no room", "there is none", "h1")
+    failed = transferred.failed("no room", "there is none", "h1")
     found = {"size": 1, "mtime": 1, "owner": "root", "group": "root", "uid": 0, "gid": 0, "mode": 0o640}
     look = {"do": "move", "path": "/to", "current": None}
     sides: Any = SimpleNamespace(hosts={side: SimpleNamespace(name=side) for side in ("source", "destination")})
     shape = _transfer_result.shape(sides, {"path": "/from", "sha256": None}, look, found, None)
     by_the_action = {"peer", "elapsed", "backup_file"}
-    assert set(failed) - {"failed"} == set(shape) | by_the_action == set(RETURN)
+    assert set(failed) - {"failed"} == set(shape) | by_the_action == set(RETURN) - OF_JOBS
     assert set(failed["cause"]) == set(RETURN["cause"]["contains"])
     assert shape["mode"] == "0640"
 
@@ -118,18 +121,18 @@ def test_a_failure_says_what_is_there(
         stages["source"] = {"rc": source, "signal": 9 if source is None else None}
     # an end breaks the link of a sink that was killed, whether or not it had been read to its end
     found: Any = SimpleNamespace(stages=stages, started=True, sides={("1", "R"): {"state": "aborted"}})
-    failure = _transfer_run.after_failure(found, Failure(kind, "why", "h1"), "/to", LINK)
+    failure = transferred.after_failure(found, Failure(kind, "why", "h1"), "/to", LINK)
     assert (failure.started, failure.msg) == (changed, end)
 
 
 def test_a_failure_before_anything_runs() -> None:
     found: Any = SimpleNamespace(stages={}, started=False, sides={})
-    failure = _transfer_run.after_failure(found, Failure("link", "why", "h1"), "/to", LINK)
+    failure = transferred.after_failure(found, Failure("link", "why", "h1"), "/to", LINK)
     assert (failure.started, failure.msg) == (False, "why")
 
 
 def test_what_both_sides_know() -> None:
-    assert (_transfer_run.REPLACED, _transfer_run.STOPPED) == (files.REPLACED, files.STOPPED)
+    assert (transferred.REPLACED, _transfer_run.STOPPED) == (files.REPLACED, files.STOPPED)
 
 
 def test_it_is_in_the_action_group() -> None:

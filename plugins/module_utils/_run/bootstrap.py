@@ -103,7 +103,14 @@ RUN_MODULES = [
     "_run.heard",
 ]
 # further modules where the result of a run that outlives its controller is kept
-HOME_MODULES = RUN_MODULES + ["_run.branches", "_run.written", "_run.job", "_run.home"]
+HOME_MODULES = RUN_MODULES + [
+    "_run.branches",
+    "_run.written",
+    "_run.answers",
+    "_run.transferred",
+    "_run.job",
+    "_run.home",
+]
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = RUN_MODULES + [
     "_run.bootstrap",

@@ -24,6 +24,7 @@ from .labels import BEAT
 from .launch import Launch, Run
 from .marked import read_marked
 from .plan import Plan
+from .transferred import failed, transferred
 from .verdict import Verdict
 from .words import forecast, who_is_slow
 from .written import pipeline_result
@@ -253,9 +254,12 @@ class Home:
         verdict = Verdict(self.plan, outcomes, self.job["hosts"], self.job["advice"])
         host = self.job["hosts"][self.told["end"]]
         if run.why and verdict.cause:
-            verdict.cause.update({"kind": "stopped", "host": host, "msg": "on %s: %s" % (host, run.why)})
+            verdict.cause = {"kind": "stopped", "host": host, "msg": "on %s: %s" % (host, run.why)}
         elapsed = time.monotonic() - self.began
-        result, lost = pipeline_result(self.plan, self.job["hosts"], verdict, elapsed, self.job["writes"])
+        if "transfer" in self.job:
+            result, lost = transferred(verdict, elapsed, self.job["transfer"])
+        else:
+            result, lost = pipeline_result(self.plan, self.job["hosts"], verdict, elapsed, self.job["writes"])
         found = [each for report in verdict.reports.values() for each in report.get("warnings", ())]
         self.finish(result, lost + [sentences.warning(each) for each in found])
 
@@ -265,7 +269,8 @@ class Home:
         final: "Any" = dict(result)
         if self.job["no_log"]:
             results.hide(final)
-            for stage in final["stages"]:
+            final.pop("diff", None)
+            for stage in final.get("stages", ()):
                 for name in SAID:
                     stage.pop(name, None)
             for branch in final.get("branches", ()):
@@ -293,8 +298,9 @@ class Home:
     def last_word(self, why: str) -> None:
         if not self.file.finished():
             host = self.job["hosts"][self.told["end"]]
-            result = results.refused("on %s: %s" % (host, why), host)
-            cause: "Cause" = {"kind": "end", "host": host, "msg": result["msg"]}
+            msg = "on %s: %s" % (host, why)
+            result: "Any" = failed("end", msg, host) if "transfer" in self.job else results.refused(msg, host)
+            cause: "Cause" = {"kind": "end", "host": host, "msg": msg}
             result["cause"], result["run"], result["changed"] = cause, self.plan.run, True
             self.finish(result, [])
 

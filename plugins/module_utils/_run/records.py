@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         fact: str  # the name of the fact; "" for none
         no_log: bool
         limit: float  # seconds, after which it is stopped
+        transfer: NotRequired["TransferJob"]
         plan: NotRequired[Account]
 
     class JobProgress(TypedDict):
@@ -103,6 +104,15 @@ if TYPE_CHECKING:
 
         run: str
         end: str
+
+    class TransferJob(TypedDict):
+        """What home needs for the result of a transfer."""
+
+        command: str  # of the sink: receive, receive-tree
+        path: str  # the destination
+        current: "Mapping[str, object] | None"  # the old file
+        diff: bool  # whether the result has one
+        result: "Mapping[str, object]"  # that of a success, as far as it is known before
 
     class JobTask(TypedDict):
         """What a task does with a job: leaves a result, asks how far it is, or stops it."""
