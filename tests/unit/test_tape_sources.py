@@ -13,8 +13,8 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_sources
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import Failure
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import TIMEOUT, Host, Started
 
 DUMP: dict[str, Any] = {"name": "db", "cmd": "pg_dump shop"}
