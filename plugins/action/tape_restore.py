@@ -148,7 +148,7 @@ class ActionModule(TapeAction):
             what = f"{name} is the output of a command, so it takes neither restore_to nor restore_paths"
             raise Failure("settings", what)
         environment = environment_of(self)
-        clear = archive["clear"] or archive
+        clear = archive["unfiltered"] or archive
         words = ["check", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
         undo = reading(archive, self.filters, args["restore_identity"], environment)
         result: TaskResult = {"to": "", "tapes": [archive["tape"]], "archives": [{**archive, "encryption": None}]}
@@ -221,7 +221,7 @@ class ActionModule(TapeAction):
         Also records in ``archive`` how it was encrypted on its way.
         """
         args = self.args
-        clear = archive["clear"] or archive
+        clear = archive["unfiltered"] or archive
         words = ["extract", f"--to={to}", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
         words += ["--drill"] if args["restore_drill"] else []
         words += ["--again" if again else "--may-repeat", "--keep-going"]

@@ -241,7 +241,7 @@ archives:
     source:
       description: The name and the restore command of an archive that is the output of a command. Null for files.
       type: dict
-    clear:
+    unfiltered:
       description: Its C(bytes) and C(sha256) before them. Null if there were none.
       type: dict
     verified:

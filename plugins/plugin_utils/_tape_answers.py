@@ -171,7 +171,7 @@ CHAIN_ARCHIVE = record(
         "verified": VERIFIED,
         "incomplete": optional(flag),
         "filters": optional(each(FILTER, MOST)),
-        "clear": optional(record({"bytes": count, "sha256": text})),
+        "unfiltered": optional(record({"bytes": count, "sha256": text})),
         "files": maybe_count,
         "source": optional(record({"name": text, "restore": texts})),
     }

@@ -147,7 +147,7 @@ def test_a_packed_archive(tape_host: Maker) -> None:
     assert (entry["bytes"], entry["clear"], entry["filters"]) == (len(PACKED), clear(archive("R1", "h1")), [ZSTD])
     assert host.ok("verify")["verified"][0]["bytes"] == len(PACKED)
     (link,) = host.ok("chain", "--host", "h1")["archives"]
-    assert (link["filters"], link["clear"]) == ([ZSTD], entry["clear"])
+    assert (link["filters"], link["unfiltered"]) == ([ZSTD], entry["clear"])
     path = host.tapes[0] / ("%06d" % entry["file"])
     path.write_bytes(PACKED[::-1])
     assert "its SHA-256 is " in host.ok("verify")["failed"][0]["problem"]

@@ -314,7 +314,7 @@ if TYPE_CHECKING:
         verified: "Verified | None"
         incomplete: "bool | None"
         filters: "list[Filter] | None"
-        clear: "Clear | None"  # None without filters
+        unfiltered: "Clear | None"  # None without filters
         files: "int | None"  # names in its list
         source: "Source | None"  # of the output of a command
 

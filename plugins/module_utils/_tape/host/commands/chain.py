@@ -36,7 +36,6 @@ KEYS = (
     "verified",
     "incomplete",
     "filters",
-    "clear",
     "files",
     "source",
 )
@@ -64,7 +63,10 @@ def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
     tapes = list(dict.fromkeys(archive["tape"] for archive in archives))
     if any(archive["state"] == records.LOST for archive in archives):
         raise lost(catalog, archives, increments.complete(good))
-    told: "list[Any]" = [{key: archive.get(key) for key in KEYS} for archive in archives]
+    # in Jinja, "clear" would be the method of a dict
+    told: "list[Any]" = [
+        {**{key: archive.get(key) for key in KEYS}, "unfiltered": archive.get("clear")} for archive in archives
+    ]
     return {
         "archives": told,
         "tapes": tapes,
