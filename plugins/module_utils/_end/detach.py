@@ -52,8 +52,8 @@ if TYPE_CHECKING:
         def witness(self) -> None:
             """In the guard, at its end: wait for the end of what keeps the job, and see that there is a result."""
 
-        def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
-            """Wait for all ends of the run, and write the result."""
+        def keep(self, out: int, end: int, controls: "dict[str, Control]", watch: "Watch") -> None:
+            """Wait for all ends of the run, and write the result.  ``watch``: has a signal that has come before."""
 
     Made = dict[str, Connection]
 
@@ -86,7 +86,7 @@ def detach(plan: "EndPlan", made: "Made", watch: "Watch", deadline: float, home:
             home.forget()
         return {"kind": "no fork", "error": exc.strerror or str(exc)}
     if home:
-        watch.out = part(home, controls, made)
+        watch.out = part(home, controls, made, watch)
         if not plan["stages"]:
             home.stand_by(watch)
             os._exit(0)
@@ -155,7 +155,7 @@ def leave(watch: "Watch", report: "Report", controls: "list[Control]") -> None:
     os.close(tell)
 
 
-def part(home: "Home", controls: "dict[str, Control]", made: "Made") -> int:
+def part(home: "Home", controls: "dict[str, Control]", made: "Made", watch: "Watch") -> int:
     """Split off the process that keeps the job; returns the descriptor to which this end reports."""
     try:
         out, into = os.pipe()
@@ -167,7 +167,7 @@ def part(home: "Home", controls: "dict[str, Control]", made: "Made") -> int:
         os.close(into)
         for link in made.values():
             link.sock.close()
-        home.keep(out, end, controls)
+        home.keep(out, end, controls, watch)
         os._exit(0)
     os.close(out)
     for control in controls.values():

@@ -244,12 +244,13 @@ class Home:
                     kill([self.keeper], signal.SIGTERM)
         self.last_word(KILLED)  # unless it has written the result before
 
-    def keep(self, out: int, end: int, controls: "dict[str, Control]") -> None:
+    def keep(self, out: int, end: int, controls: "dict[str, Control]", watch: "Watch") -> None:
         own = OwnEnd(self.told, out, end) if self.told["stages"] else NoEnd(self.told)
         launches: "dict[str, Launch]" = {self.told["end"]: own}
         for name, control in controls.items():
             launches[name] = FarEnd(self.plan.for_end(name), control)
         run = Keeping(launches, self.plan, self.file, self.job["limit"])
+        run.signal = run.signal or watch.signal or 0  # it may have come before its handler was there
         outcomes = run.outcomes()
         verdict = Verdict(self.plan, outcomes, self.job["hosts"], self.job["advice"])
         host = self.job["hosts"][self.told["end"]]
