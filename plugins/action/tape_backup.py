@@ -111,7 +111,7 @@ class ActionModule(TapeAction):
 
     def part(self, name: str, work: Callable[[], TaskResult]) -> TaskResult:
         try:
-            return {"name": name, "ok": True, **work()}
+            return {"name": name, "ok": True, "msg": "ok", **work()}
         except Failure as exc:
             return {"name": name, "ok": False, "state": "failed", **self.failed(exc)}
         except (HostError, AnsibleError) as exc:

@@ -59,6 +59,11 @@ def test_sources_that_fail_and_those_that_do_not(site: Site) -> None:
         {"name": "good", "cmd": ["sh", "-c", f"cat {log}; {big}"], "before": hook("b3"), "after": hook("a3")},
         {"name": "files", "paths": [str(site.data("h2"))]},
     ]
+    own: dict[str, Any] = {"h1": {"tape_sources": [sources[4], sources[5]]}}
+    done = site.run("backup", own=own, args=["--limit", "h1", "--check"])
+    checked = {row[0]: row[1] for row in taping.table(done, "CHECK")[2:] if len(row) > 5}
+    assert checked == dict.fromkeys(["h1", "h1: paths", "h1: good", "h1: files"], "estimated")
+    assert sets(site) == [] and log.read_text(encoding="utf-8") == ""
     done = site.run("backup", rc=2, own={"h1": {"tape_sources": sources}}, args=["--limit", "h1"])
     why = taping.failures(done, FAILED)["h1"]
     for text in (
