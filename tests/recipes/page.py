@@ -63,8 +63,7 @@ class Section:
 
     def typed(self) -> list[tuple[str, str]]:
         """Each command, and what is shown after it."""
-        found = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(self.blocks("console")), re.MULTILINE)
-        return [(command, shown) for command, shown in found]
+        return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(self.blocks("console")), re.MULTILINE)
 
 
 def readme(title: str) -> Section:

@@ -112,7 +112,7 @@ def test_every_target_first_gets_what_makes_a_virtual_environment(
     run = subprocess.run
 
     def install(words: list[str], **options: Any) -> None:
-        run(words, **options)
+        run(words, check=options.pop("check"), **options)
         machine.venv = works
 
     monkeypatch.setattr(subprocess, "run", install)
