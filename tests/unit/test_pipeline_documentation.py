@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._pipeline_opti
     OF_PIPE,
     PIPELINE_SPEC,
 )
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import fact_name, settings
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._task_options import PIPE_SPEC, fact_name, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTATION = yaml.safe_load(pipeline.DOCUMENTATION)
@@ -42,6 +43,16 @@ def test_every_option_is_documented_as_it_is() -> None:
     of_pipe = yaml.safe_load(pipe.DOCUMENTATION)["options"]
     for name in OF_PIPE:
         assert {key: options[name].get(key) for key in COMPARED} == {key: of_pipe[name].get(key) for key in COMPARED}
+
+
+def test_the_options_at_a_glance_are_those_of_pipeline() -> None:
+    """The page names those of pipe that it has not; the table has the settings of a stage."""
+    text = (ROOT / "docs/docsite/rst/options.rst").read_text(encoding="utf-8").partition("\npipeline\n")[2]
+    sentence, _list, table = text.partition("\ntransfer\n")[0].partition(".. list-table::")
+    without = re.findall(r"``(\w+)``", sentence.partition("without")[2])
+    assert sorted(without) == sorted(set(PIPE_SPEC) - set(PIPELINE_SPEC))
+    rows = re.findall(r"^   \* - (``.*)$", table, re.M)
+    assert sorted(re.findall(r"``(\w+)``", " ".join(rows))) == sorted(KEYS)
 
 
 @pytest.mark.parametrize("key", [*KEYS, *FORK_KEYS])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,15 @@ def test_every_option_is_documented_as_it_is() -> None:
     of_pipe = yaml.safe_load(pipe.DOCUMENTATION)["options"]
     for name in OF_LINK:
         assert {key: options[name].get(key) for key in COMPARED} == {key: of_pipe[name].get(key) for key in COMPARED}
+
+
+def test_the_options_at_a_glance_are_those_of_transfer() -> None:
+    """Those of pipe are in the sentence before the table, the others in its rows; the rest of a row is for people."""
+    text = (ROOT / "docs/docsite/rst/options.rst").read_text(encoding="utf-8").partition("\ntransfer\n")[2]
+    sentence, _list, table = text.partition(".. list-table::")
+    rows = re.findall(r"^   \* - (``.*)$", table, re.M)
+    assert sorted(set(re.findall(r"``(\w+)``", sentence)) - {"pipe"}) == sorted(OF_LINK)
+    assert sorted(re.findall(r"``(\w+)``", " ".join(rows))) == sorted(set(TRANSFER_SPEC) - set(OF_LINK))
 
 
 @pytest.mark.parametrize("task", EXAMPLES, ids=lambda task: task["name"])
