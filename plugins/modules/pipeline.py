@@ -27,9 +27,9 @@ description:
     They get a read error (connection reset), and the task fails even if they ignore it.
     RV(cause) then names what failed first on all hosts, not what failed as a consequence.
   - B(Branches.)
-    The chain can fork at its end into branches, which all get the same data. This is the one place where the data
-    passes through code of this collection, a program beside the stage before the fork. The slowest living branch holds
-    the others. A branch that missed a byte never sees an end of file, and neither does any branch after a failure
+    The chain can fork at its end into branches, which all get the same data. A program
+    of this collection beside the stage before the fork copies the data to them. The slowest living branch holds up the
+    others. A branch that missed a byte never sees an end of file, and neither does any branch after a failure
     before the fork. If a branch breaks, the others go on without it, or are aborted, as C(branches_required) says.
     All branches see their end of file at the same time, after the last byte has left for each of them.
     If one of them fails after that, the others cannot be undone.
