@@ -143,7 +143,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Restore the host that was not tested for longest, compare it, and remove it again
+- name: Restore the files of the host whose last drill is the longest ago, compare them, and remove them
   plumbing.socketpipe.tape_restore:
     tape_host: tape1
     restore_drill: true

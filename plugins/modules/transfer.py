@@ -286,8 +286,8 @@ notes:
   - The inventory variables C(socketpipe_address), C(socketpipe_ports) and C(socketpipe_listen) apply as for
     M(plumbing.socketpipe.pipe).
   - To test the network and the encryption between the two hosts, use O(plumbing.socketpipe.pipe#module:preflight).
-  - Defaults in C(group/plumbing.socketpipe.all) apply to M(plumbing.socketpipe.pipe) as well. Set only options there
-    that both modules have.
+  - Defaults in C(group/plumbing.socketpipe.all) apply to M(plumbing.socketpipe.pipe) and
+    M(plumbing.socketpipe.pipeline) as well. Set only options there that all of them have that you use.
   - While the file is written, both the old and the new one need room.
   - Two transfers to one O(dest) do not mix. The second one fails.
   - If a host dies in the middle, its temporary file stays, with a name that begins with a dot and ends with
