@@ -602,7 +602,7 @@ progress:
       type: int
       sample: 85899345
     expected:
-      description: The size of the whole, from O(expect_bytes) or O(expect). V(none) if it is unknown.
+      description: The number of bytes to send. V(none) if it is unknown, as for a directory.
       returned: always
       type: int
       sample: 85899345920
