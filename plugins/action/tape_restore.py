@@ -7,6 +7,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError
@@ -84,6 +85,11 @@ class ActionModule(TapeAction):
             result["notes"] = self.note(["restored", f"--host={host}"])
         return result
 
+    @cached_property
+    def drill_id(self) -> str:
+        """Marks the directory of this drill, because only this one may remove it."""
+        return secrets.token_hex(16)
+
     def read(self, read: list[ReadArchive], to: str, undo: list[list[Command]]) -> tuple[list[str], list[Extracted]]:
         """Restore the archives one after the other; returns the requested paths that none has, and the answers."""
         missing, done = list(self.args["restore_paths"]), []
@@ -119,7 +125,7 @@ class ActionModule(TapeAction):
     def discard(self, to: str) -> list[str]:
         """Remove the directory of a drill; returns a warning if that failed."""
         try:
-            ask(self.own, self.of_host(["discard", f"--to={to}"]))
+            ask(self.own, self.of_host(["discard", f"--to={to}", f"--drill={self.drill_id}"]))
         except (Failure, HostError, AnsibleError) as exc:
             warning = f"the files of the drill were not removed from {self.own.name}: {one_line(exc)}"
             self.show([f"Warning {warning}"])
@@ -223,7 +229,7 @@ class ActionModule(TapeAction):
         args = self.args
         clear = archive["unfiltered"] or archive
         words = ["extract", f"--to={to}", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
-        words += ["--drill"] if args["restore_drill"] else []
+        words += [f"--drill={self.drill_id}"] if args["restore_drill"] else []
         words += ["--again" if again else "--may-repeat", "--keep-going"]
         for flag, given in {
             "--incremental": number > 0,

@@ -28,7 +28,7 @@ def drill(host: Host, to: Path, *archives: Archive) -> list[dict[str, Any]]:
     for number, archive in enumerate(archives):
         more = ["--more"] if archive is not archives[-1] else []
         more += ["--incremental"] if number else []
-        answers.append(host.extract(archive, to, "--drill", "--keep-going", *more))
+        answers.append(host.extract(archive, to, "--drill=1", "--keep-going", *more))
     return answers
 
 
@@ -66,9 +66,9 @@ def test_nothing_differs(host: Host) -> None:
     assert answer["compared"] == answer["files"] == archive.facts["files"]
     assert host.restored_as(host.top / "to").is_dir()
     # the directory is the drill's own, and goes with it
-    assert host.run("discard", "--to", str(host.top / "to")).returncode == 0
+    assert host.run("discard", "--drill=1", "--to", str(host.top / "to")).returncode == 0
     assert not (host.top / "to").exists()
-    assert host.run("discard", "--to", str(host.top / "to")).returncode == 0, "nothing is left to remove"
+    assert host.run("discard", "--drill=1", "--to", str(host.top / "to")).returncode == 0, "nothing is left to remove"
 
 
 def test_levels(host: Host) -> None:
@@ -172,20 +172,26 @@ def test_its_own_directory(host: Host) -> None:
     archive = host.create()
     there = host.top / "there"
     there.mkdir()
-    words = ["extract", "--to", str(there), *archive.expected, "--drill"]
+    words = ["extract", "--to", str(there), *archive.expected, "--drill=1"]
     assert host.said(*words, data=archive.data, rc=2) == (
         f"archiver extract: {there} exists, but a restore drill makes and removes its own directory: choose a new one"
     )
     restored = host.top / "restored"
     host.extract(archive, restored)
     for folder in (there, restored, host.root):
-        said = host.said("discard", "--to", str(folder), rc=2)
-        assert said == f"archiver discard: {folder} was not made by a restore drill: remove it yourself"
+        said = host.said("discard", "--drill=1", "--to", str(folder), rc=2)
+        assert said.startswith(f"archiver discard: {folder} was not made by this restore drill: it stays, ")
         assert folder.is_dir()
-    assert "is no directory of a drill" in host.said("discard", "--to", "/", rc=2)
+    assert "is no directory of a drill" in host.said("discard", "--drill=1", "--to", "/", rc=2)
     drill(host, host.top / "to", archive)
     (host.top / "alias").symlink_to(host.top / "to")
-    assert "was not made by a restore drill" in host.said("discard", "--to", str(host.top / "alias"), rc=2)
+    assert "was not made by this restore drill" in host.said(
+        "discard", "--drill=1", "--to", str(host.top / "alias"), rc=2
+    )
+    # another drill runs there, or such a directory was restored from an archive
+    for other in ("--drill=2", "--drill="):
+        said = host.said("discard", other, "--to", str(host.top / "to"), rc=2)
+        assert "was not made by this restore drill" in said and (host.top / "to").is_dir()
 
 
 def test_a_damaged_archive(host: Host) -> None:
@@ -195,6 +201,6 @@ def test_a_damaged_archive(host: Host) -> None:
     data = bytearray(archive.data)
     data[-2048] ^= 1
     to = host.top / "to"
-    said = host.said("extract", "--to", str(to), *archive.expected, "--drill", data=bytes(data))
+    said = host.said("extract", "--to", str(to), *archive.expected, "--drill=1", data=bytes(data))
     assert "their SHA-256 is " in said
-    assert json.loads(host.run("discard", "--to", str(to)).stdout) == {} and not to.exists()
+    assert json.loads(host.run("discard", "--drill=1", "--to", str(to)).stdout) == {} and not to.exists()

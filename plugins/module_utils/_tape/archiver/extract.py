@@ -12,7 +12,6 @@ from .extraction import Extraction
 from .filenames import Found
 from .gate import Gate, Selection
 from .gnutar import escaped
-from .record import DRILL
 from .settings import Settings
 from .target import Target
 
@@ -71,7 +70,7 @@ def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]")
     gate = None if plain else Gate(target.real, Selection(members), record, words.delete)
     recorded = record.start(target.is_new) if words.more or words.may_repeat or words.drill else None
     if words.drill:
-        open(record.file(DRILL), "wb").close()
+        record.mark(words.drill)
     listing = Listing(record) if words.drill else None
     found = Found(members, recorded, listing)
     extraction = Extraction(words, target, members)

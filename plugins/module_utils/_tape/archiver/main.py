@@ -53,6 +53,7 @@ def arguments() -> argparse.ArgumentParser:
     add_extract(commands)
     discard = commands.add_parser("discard", help="remove the directory of a drill")
     discard.add_argument("--to", required=True, metavar="DIR")
+    discard.add_argument("--drill", required=True, metavar="ID", help="that of the drill which has created it")
     return parser
 
 
@@ -78,7 +79,9 @@ def add_extract(commands: "Any") -> None:
     extract.add_argument(
         "--keep-going", action="store_true", help="report errors of tar in the answer, and do not fail"
     )
-    extract.add_argument("--drill", action="store_true", help="compare files with the archive; DIR must not exist")
+    extract.add_argument(
+        "--drill", default="", metavar="ID", help="compare files with the archive; DIR must not exist, and is marked"
+    )
     extract.add_argument("--into-existing", action="store_true", help="DIR may contain files")
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")

@@ -59,5 +59,18 @@ class Record:
                 open(self.file(ALL), "wb").close()
         return None if os.path.exists(self.file(ALL)) else open(self.file(NAMES), "ab")
 
+    def mark(self, drill: str) -> None:
+        """Note the drill that has created the directory."""
+        with open(self.file(DRILL), "w", encoding="ascii") as text:
+            text.write(drill)
+
+    def is_of(self, drill: str) -> bool:
+        """Whether that drill has created the directory: another may run, or have been restored with its files."""
+        try:
+            with open(self.file(DRILL), encoding="ascii", errors="replace") as text:
+                return self.is_there and text.read() == drill != ""
+        except FileNotFoundError:
+            return False
+
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
