@@ -9,18 +9,20 @@ import sys
 
 from ..common import tools
 from ..common.files import sync_folder
+from ..common.names import shown
 from ..common.problem import Problem
 from ..common.process import Missing
 from .state import private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Any, Iterator
 
     from .settings import Settings
     from .state import States
 
 PENDING = b"after"  # in the folder of the states: the command that must still run
+OTHERS = 0o022  # write permission of group and others
 
 
 class Hooks:
@@ -67,13 +69,20 @@ class Hooks:
     def overdue(self) -> None:
         """Run the command that a killed process, or one before a power failure, left undone."""
         try:
-            with open(self.path, encoding="ascii") as text:
+            with open(self.path, encoding="ascii", opener=no_link) as text:
+                facts = os.fstat(text.fileno())
                 found = json.load(text)
         except FileNotFoundError:
             return
+        if facts.st_uid != os.geteuid() or facts.st_mode & OTHERS:
+            raise Problem("another user could have written the command in %s" % shown(self.path), "check and remove it")
         sys.stderr.write("the backup before was killed: its command after the archive runs now\n")
         run("after, left from a killed backup,", found["after"], found["limit"])
         os.unlink(self.path)
+
+
+def no_link(path: "Any", flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
 
 
 def run(which: str, argv: "list[str]", limit: float) -> None:
