@@ -104,15 +104,19 @@ def shell(installed: Shell) -> Iterator[Shell]:
     installed.end()
 
 
-@pytest.fixture(autouse=True)
-def clean(fleet: Fleet) -> Iterator[None]:
-    """Nothing outlives a task: no process, listener or file is on any host that was not there before the test."""
+def empty_scratch(fleet: Fleet) -> None:
     for host in everyone(fleet):
         scratch = host.outside(SCRATCH)
         if not scratch.exists() or any(scratch.iterdir()):
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             scratch.chmod(0o1777)
+
+
+@pytest.fixture(autouse=True)
+def clean(fleet: Fleet) -> Iterator[None]:
+    """Nothing outlives a task: no process, listener or file is on any host that was not there before the test."""
+    empty_scratch(fleet)
     before = Traces(fleet)
     yield
     deadline = time.monotonic() + PATIENCE

@@ -19,6 +19,7 @@ from tests.hosts import ROOT_PASSWORD, Fleet
 from . import batch
 from .anatomy import AnatomyOfJob, gone, processes, until
 from .batch import OWN_LOGIN, Case
+from .conftest import empty_scratch
 from .playbook import Done, pipe
 from .test_async import LINES, STATUS, Jobs
 from .together import At, Play, together
@@ -61,6 +62,7 @@ def requiretty(fleet: Fleet) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def results(fleet: Fleet, requiretty: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What their jobs have come to.  They go on only when the tasks, and with them the logins, are over."""
+    empty_scratch(fleet)
     go = fleet.directory / "work" / "go"
     go.parent.mkdir(exist_ok=True)
     cases, peers = {}, {}

@@ -85,6 +85,10 @@ def test_the_tape_host_is_down(site: Site) -> None:
         entry("tape_inventory", tape_rebuild=True),
         entry("tape_inventory", tape_catalog_from="h2"),
         entry("tape_find", tape_path="/etc/fstab"),
+        entry("tape_list"),
+        entry("tape_retire", tape_label="WEEK01", tape_reason="lost"),
+        entry("tape_location", tape_label="WEEK01", tape_location="cellar"),
+        entry("tape_drill", restore_host="h1"),
     ]
     done = playbook.run(site.fleet, tasks, hosts="h1", inventory=site.variables(away))
     for task, text in failed(done).items():
