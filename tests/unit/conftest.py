@@ -39,6 +39,14 @@ from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends  # noqa
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The command keeps what it has made here, and not in the home of who tests it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 @pytest.fixture
 def launch() -> Iterator[Callable[..., Ends]]:
     """Starts the ends of a plan, as Ends(...) takes it; whatever is left of them is killed after the test."""

@@ -40,8 +40,9 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(words: list[str | Path], data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(words, input=data, capture_output=True, timeout=60, check=False)
+def run(words: list[str | Path], data: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, **environment}
+    return subprocess.run(words, input=data, capture_output=True, timeout=60, check=False, env=env)
 
 
 def test_two_are_the_same_byte_for_byte(command: Path) -> None:
@@ -160,5 +161,6 @@ def test_ctrl_c_before_it_has_begun_is_no_traceback(command: Path) -> None:
         "    def find_spec(name, path=None, target=None):\n"
         "        if name == 'socketpipe._command.command': os.kill(os.getpid(), signal.SIGINT)\n"
     )
-    done = run([sys.executable, "-c", f"{finder}{slow}; runpy.run_path(sys.argv[0])"])
+    # with its cache, it imports in another way
+    done = run([sys.executable, "-c", f"{finder}{slow}; runpy.run_path(sys.argv[0])"], XDG_CACHE_HOME="/nowhere")
     assert (done.returncode, done.stderr) == (-2, b"")

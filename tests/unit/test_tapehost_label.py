@@ -198,7 +198,7 @@ def test_another_tape_of_the_same_name(tape_host: Maker) -> None:
     device = str(theirs.tapes[0])
     ours.settings["devices"] = [device]
     assert "its tape is labelled A, but is not the A of the catalog (labelled 20" in ours.sink("R2", "h1").said
-    assert ours.fails("source", "--tape", "A", "--file", "1").startswith("tape A is in no drive: ")
+    assert ours.fails("source", "--tape", "A", "--file", "1").startswith("tape A (barcode OURS) is in no drive: ")
     proof = mark((theirs.tapes[0] / "000000").read_bytes())
     taken = "the catalog already has another tape A, labelled %s: choose another name, or remove %s"
     assert ours.fails("label", "--label", "A", "--overwrite", proof).startswith(
