@@ -136,7 +136,7 @@ matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python tha
 	$(BIN)/python -m tests.workshop.matrix --workers $(WORKERS)
 
 hit: $(VENV)/test $(TREE)   ## 360 pipes, 48 pipes with async, 192 command lines, 108 transfers and 96 pipelines with a fault each, and that those who look for trouble find it (needs root; else skipped by name)
-	@$(PYTEST) -n 2 tests/faults
+	@$(PYTEST) $(AGAIN) -n 2 tests/faults
 
 faults: $(VENV)/test $(TREE)   ## N runs with a fault each (SEED=1, resumable; OF=--command, --transfer, --pipeline, --async, --encrypted): the tables of docs/reliability.md (needs root)
 	$(BIN)/python -m tests.faults --seed $(SEED) --runs $(N) $(OF)

@@ -6,7 +6,7 @@ python -m pytest -p tests.workshop.second_try ...
 
 Where both fail, the session fails. Where the second try passes, the failure is shown in full and counted as "rerun" in
 the closing line: such a test is to be mended. There is no second try for more than a few tests, nor for something that
-a test has left behind, and none in the fault machine, whose runs must all be as they must be.
+a test has left behind. `make faults` has none: there, every run must be as it must be.
 """
 
 from __future__ import annotations
