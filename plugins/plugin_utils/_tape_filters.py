@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run.answers import Failure
@@ -68,16 +68,22 @@ def words_of(given: Mapping[str, Any], key: str) -> list[str]:
     value = given.get(key)
     if not value:
         raise wrong(f"{key} is required: the command that " + ("packs" if key == "write" else "undoes what write does"))
+    words, shell = command_words(key, value, wrong)
+    if shell:
+        raise wrong(f"{key}: no shell runs {shell!r}: give a list of filters, each with its own write and read")
+    return words
+
+
+def command_words(name: str, value: Any, wrong: Callable[[str], Failure]) -> tuple[list[str], str]:
+    """The words of a command, and the first that only a shell understands, "" for none; raises what ``wrong`` makes."""
     try:
         words = shlex.split(value) if isinstance(value, str) else value
     except ValueError as exc:
-        raise wrong(f"{key}: {exc}") from None
+        raise wrong(f"{name}: {exc}") from None
     if not isinstance(words, list) or not words or not all(isinstance(each, str) for each in words):
-        raise wrong(f"{key} must be a command, not {value!r:.100}")
+        raise wrong(f"{name} must be a command, not {value!r:.100}")
     shell = next((each for each in words if SHELL_WORD.fullmatch(each)), "")
-    if shell:
-        raise wrong(f"{key}: no shell runs {shell!r}: give a list of filters, each with its own write and read")
-    return [str(each) for each in words]  # Ansible's tagged strings are no plain JSON
+    return [str(each) for each in words], shell  # Ansible's tagged strings are no plain JSON
 
 
 def wrong(what: str) -> Failure:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._run.answers import Failure
-from ._task_options import SHELL_WORD
+from ._tape_filters import command_words
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 KEYS = {"name", "cmd", "paths", "become_user", "restore", "before", "after", "hook_timeout", "level", "retention"}
@@ -97,16 +96,11 @@ def words_of(name: str, given: Mapping[str, Any], key: str) -> list[str]:
         if key == "cmd" and key in given:
             raise wrong(f"{name}: cmd is empty")
         return []
-    try:
-        words = shlex.split(value) if isinstance(value, str) else value
-    except ValueError as exc:
-        raise wrong(f"{name}: {key}: {exc}") from None
-    if not isinstance(words, list) or not words or not all(isinstance(each, str) for each in words):
-        raise wrong(f"{name}: {key} must be a command, not {value!r:.100}")
-    shell = next((each for each in words if SHELL_WORD.fullmatch(each)), "") if isinstance(value, str) else ""
-    if shell:
-        raise wrong(f"{name}: {key}: no shell runs {shell!r}: give a list such as [bash, -o, pipefail, -c, …]")
-    return [str(each) for each in words]  # Ansible's tagged strings are no plain JSON
+    where = f"{name}: {key}"
+    words, shell = command_words(where, value, wrong)
+    if shell and isinstance(value, str):
+        raise wrong(f"{where}: no shell runs {shell!r}: give a list such as [bash, -o, pipefail, -c, …]")
+    return words
 
 
 def number_of(name: str, given: Mapping[str, Any], key: str, least: int, most: int) -> int | None:
