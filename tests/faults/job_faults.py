@@ -29,7 +29,9 @@ def of_parts() -> list[Fault]:
     for word, number in NUMBERS.items():
         for part in ("remote end", "peer end"):
             side = part.partition(" ")[0]
-            kinds = (*ENDED, "refused")
+            # at home the end becomes the keeper, which takes SIGTERM as a request to stop the job
+            asked = STOPPED if (word, side) == ("term", "remote") else ()
+            kinds = (*ENDED, "refused", *asked)
             found.append(Fault(f"{word} {part}", OF_JOB, kinds=kinds, blamed=side, victim=part, number=number))
         for part in ("remote guard", "peer guard", "remote keeper"):
             side, _space, what = part.partition(" ")
@@ -53,7 +55,7 @@ def of_parts() -> list[Fault]:
 
 
 def that_stop() -> list[Fault]:
-    """Processes that stand still; the limit that async sets ends the job all the same."""
+    """Processes that stand still; if it is an end, the limit that async sets ends the job all the same."""
     parts = ("remote keeper", "remote guard", "remote end", "peer guard", "peer end")
     # who is done wakes the process that waits for it.  An end that is woken at the limit may find that all is done
     outcome = {True: "any", False: "ok"}

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 from typing import Any
 
 from .catalogue import LOST, PLACES, RELAYS, STAGES
@@ -112,9 +111,7 @@ def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
     if status == "ok" or not cause:
         return []
     problems = []
-    # what keeps a job takes SIGTERM as a request to stop it, and says so
-    kinds = (*fault.kinds, "stopped") if run.kind == "async" and fault.number == signal.SIGTERM else fault.kinds
-    if fault.kinds and cause["kind"] not in kinds and not uncertain(run):
+    if fault.kinds and cause["kind"] not in fault.kinds and not uncertain(run):
         problems.append(f"the cause is of kind {cause['kind']}: {cause['msg']}")
     if fault.blamed and not uncertain(run):
         problems += blame(run, cause)
