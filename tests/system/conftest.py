@@ -104,6 +104,17 @@ def shell(installed: Shell) -> Iterator[Shell]:
     installed.end()
 
 
+def sudo_requires_a_tty(fleet: Fleet) -> Iterator[None]:
+    """On all hosts, until it is continued."""
+    paths = [host.directory / "etc" / "sudoers.d" / "requiretty" for host in fleet]
+    for path in paths:
+        path.write_text("Defaults requiretty\n", encoding="ascii")
+        path.chmod(0o440)
+    yield
+    for path in paths:
+        path.unlink()
+
+
 def empty_scratch(fleet: Fleet) -> None:
     for host in everyone(fleet):
         scratch = host.outside(SCRATCH)

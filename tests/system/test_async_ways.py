@@ -19,7 +19,7 @@ from tests.hosts import ROOT_PASSWORD, Fleet
 from . import batch
 from .anatomy import AnatomyOfJob, gone, processes, until
 from .batch import OWN_LOGIN, Case
-from .conftest import empty_scratch
+from .conftest import empty_scratch, sudo_requires_a_tty
 from .playbook import Done, pipe
 from .test_async import LINES, STATUS, Jobs
 from .together import At, Play, together
@@ -50,13 +50,7 @@ WITH_SUDO = ("requiretty", "requiretty-tt")
 
 @pytest.fixture(scope="module")
 def requiretty(fleet: Fleet) -> Iterator[None]:
-    paths = [host.directory / "etc" / "sudoers.d" / "requiretty" for host in fleet]
-    for path in paths:
-        path.write_text("Defaults requiretty\n", encoding="ascii")
-        path.chmod(0o440)
-    yield
-    for path in paths:
-        path.unlink()
+    yield from sudo_requires_a_tty(fleet)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tests.hosts import Fleet
 
 from . import playbook
 from .batch import OWN_LOGIN
+from .conftest import sudo_requires_a_tty
 from .playbook import Done, pipe
 from .together import At, Play, together
 
@@ -56,13 +57,7 @@ def test_ssh_with_a_terminal(name: str, done: Done) -> None:
 
 @pytest.fixture
 def requiretty(fleet: Fleet) -> Iterator[None]:
-    paths = [host.directory / "etc" / "sudoers.d" / "requiretty" for host in fleet]
-    for path in paths:
-        path.write_text("Defaults requiretty\n", encoding="ascii")
-        path.chmod(0o440)
-    yield
-    for path in paths:
-        path.unlink()
+    yield from sudo_requires_a_tty(fleet)
 
 
 @SUDO
