@@ -71,7 +71,7 @@ unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
 	@$(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
-system: $(VENV)/test $(VENVS)/runner/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
+system: $(VENV)/test $(VENVS)/runner/made $(VENVS)/community/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
 	$(PYTEST) $(AGAIN) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
