@@ -170,6 +170,8 @@ class ActionModule(TapeAction):
             "msg": "ok",
             "attempts": attempt,
             "slow": outcome.link["slow"],
+            "samples": outcome.link["samples"],
+            "device": outcome.answer["device"],
             "encryption": outcome.link["encryption"],
             "tar_warnings": committed.get("warnings"),
             "waited": outcome.answer["waited"],

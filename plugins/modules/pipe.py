@@ -796,6 +796,11 @@ left_running:
   type: list
   elements: str
   sample: ["db1: 4711 ssh-agent"]
+censored:
+  description: With C(no_log). M(plumbing.socketpipe.report) then leaves out messages and commands.
+  returned: with C(no_log)
+  type: str
+  sample: "no_log: true"
 ansible_job_id:
   description: The identifier of a run that outlives the task, the same as its RV(run).
   returned: with C(async), or with O(cancel)

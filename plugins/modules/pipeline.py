@@ -854,6 +854,11 @@ encryption:
                 the kernel module tls is not loaded, and only root may load it. As root on that host: modprobe tls;
                 and to load it at each boot: echo tls >/etc/modules-load.d/tls.conf (the role
                 plumbing.socketpipe.kernel_tls does both)
+censored:
+  description: With C(no_log). M(plumbing.socketpipe.report) then leaves out messages and commands.
+  returned: with C(no_log)
+  type: str
+  sample: "no_log: true"
 ansible_job_id:
   description: The identifier of a run that outlives the task, the same as its RV(run).
   returned: with C(async)

@@ -305,6 +305,18 @@ slow:
   returned: success, if it is RV(state=good)
   type: str
   sample: ""
+samples:
+  description:
+    - The figures of its way to the tape host over time, as RV(plumbing.socketpipe.pipe#module:links[].samples).
+  returned: success, if it is RV(state=good)
+  type: list
+  elements: list
+  sample: [[1.001, 981376, 0.000212, 0, 0.83]]
+device:
+  description: The drive that wrote it.
+  returned: success, if it is RV(state=good)
+  type: str
+  sample: /dev/nst0
 encryption:
   description:
     - How the archive was encrypted on its way to the tape host (O(tape_link_encryption)), as
@@ -318,6 +330,11 @@ note:
   returned: on failure
   type: str
   sample: "/srv/www: no such directory"
+censored:
+  description: With C(no_log). M(plumbing.socketpipe.report) then leaves out messages and commands.
+  returned: with C(no_log)
+  type: str
+  sample: "no_log: true"
 kind:
   description:
     - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.

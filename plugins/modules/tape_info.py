@@ -153,9 +153,9 @@ tapes:
   type: list
   elements: dict
   sample:
-    - {label: WEEK01, barcode: "", archives: 2, good: 2, failed: 0, bytes: 532480, full: false, expired: false,
-       first: "2026-11-25T23:20:40Z", last: "2026-11-25T23:20:41Z", keep_until: "2026-12-23T23:20:41Z", run: null,
-       retired: null, location: vault, expires: "2026-12-30T23:20:41Z", last_of: [db1]}
+    - {label: WEEK01, barcode: "", archives: 2, good: 2, failed: 0, bytes: 532480, full: false, percent: 1,
+       expired: false, first: "2026-11-25T23:20:40Z", last: "2026-11-25T23:20:41Z", keep_until: "2026-12-23T23:20:41Z",
+       run: null, retired: null, location: vault, expires: "2026-12-30T23:20:41Z", last_of: [db1]}
   contains:
     label:
       description: Its label.
@@ -178,6 +178,9 @@ tapes:
     full:
       description: Whether it is full.
       type: bool
+    percent:
+      description: How full it is, in percent. Null if its capacity is not known (O(tape_capacity)).
+      type: int
     expired:
       description: Whether all its archives, and all increments that depend on them, have expired.
       type: bool
@@ -334,6 +337,11 @@ notes:
   type: list
   elements: str
   sample: []
+censored:
+  description: With C(no_log). M(plumbing.socketpipe.report) then leaves out messages and commands.
+  returned: with C(no_log)
+  type: str
+  sample: "no_log: true"
 kind:
   description:
     - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.

@@ -109,6 +109,11 @@ notes:
   type: list
   elements: str
   sample: []
+censored:
+  description: With C(no_log). M(plumbing.socketpipe.report) then leaves out messages and commands.
+  returned: with C(no_log)
+  type: str
+  sample: "no_log: true"
 kind:
   description:
     - Why the task failed, for use in a playbook. RV(ignore:msg) has the message for people.

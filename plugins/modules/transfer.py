@@ -571,6 +571,11 @@ hosts:
         host: web2
         msg: "web2: there is no room in /srv: the file needs 8589934592 bytes, and 1073741824 are free"
       backup_file: null
+censored:
+  description: With C(no_log). M(plumbing.socketpipe.report) then leaves out messages and commands.
+  returned: with C(no_log)
+  type: str
+  sample: "no_log: true"
 ansible_job_id:
   description: The identifier of a run that outlives the task, the same as its RV(run).
   returned: with C(async)

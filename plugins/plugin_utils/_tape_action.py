@@ -16,6 +16,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._run.answers import Failure
 from ..module_utils._run.plan import parse_ports
+from ..module_utils._run.result import CENSORED
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
@@ -58,6 +59,7 @@ class TapeAction(ActionBase):
         result = self.outcome()
         if self._task.no_log:
             result["_ansible_no_log"] = True
+            result["censored"] = CENSORED
             if result.get("failed"):  # core 2.19 and later show the message of a failure despite no_log
                 result["msg"] = f"{result['kind']} (no_log hides the rest)"
                 if "note" in result:

@@ -119,7 +119,7 @@ TAPE = with_optional(
         "retired": optional(record({"time": text, "reason": text})),
         "location": text,
     },
-    {"last_of": texts, "expires": optional(text)},
+    {"last_of": texts, "expires": optional(text), "percent": maybe_count},
 )
 IN_DRIVE = {"device": text, "label": optional(text), "message": text}
 DRIVE = record(IN_DRIVE)
@@ -192,7 +192,8 @@ ANSWERS: dict[str, Parser] = {
         }
     ),
     "base": record({"planned": HOST_PLANNED, "warnings": texts}),
-    "sink": record({"waited": seconds}),
+    "sink": record({"waited": seconds, "device": text}),
+    "page": record({"path": text, "removed": texts}),
     "commit": with_optional(
         {
             **NOTED,

@@ -181,6 +181,16 @@ INFO: Spec = {
     "statistic": {"type": "bool", "default": False},
     "show": {"type": "bool", "default": False},
 }
+REPORT: Spec = {
+    **SITE,
+    "results": {"type": "list", "elements": "raw", "default": []},
+    "registered": {"type": "list", "elements": "str", "default": []},
+    "title": {"type": "str", "default": ""},
+    "dest": {"type": "str", "default": ""},
+    "mode": {"type": "str", "default": "0600", "choices": ["0600", "0640", "0644"]},
+    "tape_report_dir": {"type": "str", "default": ""},
+    "tape_report_keep": {"type": "int", "default": 30},
+}
 CATALOG: Spec = {
     **SITE,
     **COPIES,

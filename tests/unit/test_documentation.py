@@ -132,7 +132,8 @@ def named(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id == "result"
 
 
-OF_A_JOB = {"ansible_job_id", "results_file", "progress"}  # with async; "started" and "finished" are Ansible's
+# with async, where "started" and "finished" are Ansible's, and with no_log
+OF_A_JOB = {"ansible_job_id", "results_file", "progress", "censored"}
 
 
 @pytest.mark.parametrize("launched", [False, True])

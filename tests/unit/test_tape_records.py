@@ -130,5 +130,5 @@ def test_an_invalid_answer_is_a_failure(sent: str) -> None:
     with pytest.raises(Failure) as caught:
         answer_of(verdict, "the tape", "tape1", "sink")
     assert caught.value.kind == "answer" and caught.value.msg.startswith("tape1: invalid answer (")
-    verdict.stages["the tape"]["stdout"] = packed({"waited": 0.5, "file": "\x1b"})
-    assert answer_of(verdict, "the tape", "tape1", "sink") == {"waited": 0.5}
+    verdict.stages["the tape"]["stdout"] = packed({"waited": 0.5, "device": "/dev/nst0", "file": "\x1b"})
+    assert answer_of(verdict, "the tape", "tape1", "sink") == {"waited": 0.5, "device": "/dev/nst0"}

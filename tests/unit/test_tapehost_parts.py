@@ -26,7 +26,6 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.cat
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import (
     chain,
     commit,
-    finish,
     host_copy,
     rebuild,
     tape_copy,
@@ -221,9 +220,8 @@ def test_files_of_a_tape() -> None:
     [(0, False, 500, None), (1000, False, 500, 50), (1000, True, 500, 100), (1000, False, 5000, 100)],
 )
 def test_the_used_percentage_of_a_tape(capacity: int, full: bool, used: int, share: int | None) -> None:
-    settings: Any = SimpleNamespace(capacity=capacity)
     tape: Any = {"full": full, "archives": [entry(1, bytes=used - LABEL_BLOCK)]}
-    assert finish.percent(settings, tape) == share and finish.percent(settings, None) is None
+    assert catalogs.percent(tape, capacity) == share and catalogs.percent(None, capacity) is None
 
 
 # -- lists of files

@@ -66,7 +66,7 @@ def test_every_example_is_accepted(task: dict[str, Any]) -> None:
     assert "%s" in task[TRANSFER].get("validate", "%s")
 
 
-OF_JOBS = {"ansible_job_id", "results_file", "progress"}  # with async
+OF_JOBS = {"ansible_job_id", "results_file", "progress", "censored"}  # with async, and with no_log
 
 
 def test_the_result_is_documented() -> None:

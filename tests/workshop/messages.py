@@ -15,7 +15,10 @@ from pathlib import Path
 from .venvs import ROOT
 
 PAGE = ROOT / "docs" / "docsite" / "rst" / "tape_messages.rst"
-PLACES = ("module_utils/_tape/**/*.py", "plugin_utils/_tape*.py", "action/tape*.py")
+PLACES = [
+    "module_utils/_tape/**/*.py",
+    *("plugin_utils/_tape*.py", "plugin_utils/_report*.py", "action/tape*.py", "action/report.py"),
+]
 RAISED = {"Problem": 0, "Failure": 1}  # where its text is among the arguments; a Problem's hint is the next
 DIFFERS = re.compile(r"%(\(\w+\))?[-+.\d]*[a-z]")
 LEAST = 12  # characters of words: with fewer, a text only joins others
@@ -30,8 +33,8 @@ HEAD = """..
 Messages of the tape modules
 ============================
 
-Every message of the modules ``tape_*``, of the role ``tape`` and of its playbooks, in alphabetical order,
-with what it asks you to do. In place of … there are names and numbers. Those that need more words are also in
+Every message of the modules ``tape_*`` and ``report``, of the role ``tape`` and of its playbooks, in alphabetical
+order, with what it asks you to do. In place of … there are names and numbers. Those that need more words are also in
 :ref:`Troubleshooting <ansible_collections.plumbing.socketpipe.docsite.troubleshooting>`.
 
 """

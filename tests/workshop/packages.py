@@ -28,6 +28,7 @@ PACKAGES = {
     "age": "age",
     "btrfs-progs": "btrfs",
     "bzip2": "bzip2",
+    "chromium": "chromium",
     "e2fsprogs": "mkfs.ext4",
     "git": "git",
     "groff-base": "groff",

@@ -284,3 +284,4 @@ if TYPE_CHECKING:
         encryption: NotRequired[Forecast]
         ansible_facts: NotRequired["dict[str, Summary]"]
         _ansible_no_log: NotRequired[bool]
+        censored: NotRequired[str]  # with no_log, also in the registered result, which lacks the former

@@ -29,6 +29,7 @@ LEFT_MOST = 10  # processes listed by name
 MANY = 8  # ends; with more, only up to so many stages and links that were not ok have all fields
 STAGE_BRIEF = ("name", "host", "rc", "elapsed")
 LINK_BRIEF = ("source", "destination", "bytes", "elapsed", "rate")
+CENSORED = "no_log: true"  # in the results of tasks with no_log
 DIALLED_MOST = 200  # attempts listed by a preflight, successful ones first
 
 
@@ -240,6 +241,7 @@ def concluded(plan: "Plan", hosts: "dict[str, str]", verdict: "Verdict", elapsed
 def hide(result: "Any") -> None:
     """Apply no_log: core 2.19 and later show the message of a failure despite it."""
     result["_ansible_no_log"] = True
+    result["censored"] = CENSORED
     cause = result["cause"]
     if result.get("failed") and cause:
         result["msg"] = cause["msg"] = masked(cause)

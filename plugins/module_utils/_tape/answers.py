@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         last_of: NotRequired["list[str]"]  # hosts whose last good archive it has
         retired: "Retired | None"
         location: str  # "" if unknown
+        percent: NotRequired["int | None"]  # how full it is; None if its capacity is not known
         expires: NotRequired["str | None"]  # with the increments that depend on it; None if it has no archive
 
     class Drive(TypedDict):
@@ -219,6 +220,13 @@ if TYPE_CHECKING:
         """An archive on a tape, which is good once it is committed."""
 
         waited: float  # seconds for a drive
+        device: str  # the drive
+
+    class Stored(TypedDict):
+        """A report on the tape host."""
+
+        path: str
+        removed: "list[str]"  # the names of older ones
 
     class Committed(Noted):
         """A good archive."""

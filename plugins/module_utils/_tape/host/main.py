@@ -89,6 +89,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
         ],
     ),
     "drill": ("restored.drill", []),
+    "page": ("page.page", []),
     "keep": ("host_copy.keep", [("--of", {"required": True})]),
     "import": ("host_copy.bring_back", []),
 }

@@ -204,6 +204,13 @@ def used(tape: "Tape") -> int:
     return sum(archive["bytes"] or 0 for archive in tape["archives"]) + LABEL_BLOCK
 
 
+def percent(tape: "Tape | None", capacity: int) -> "int | None":
+    """How full a tape is, None if that is not known; ``capacity``: 0 for unknown."""
+    if tape is None or not capacity:
+        return None
+    return 100 if tape["full"] else min(100, round(100 * used(tape) / capacity))
+
+
 def entry_of(tape: "Tape", number: int) -> "Archive":
     """The archive in a tape file; raises Problem."""
     for archive in tape["archives"]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ... import answers
     from ..reserve.reservation import Reservation
     from ..session import Session
-    from ..settings import Settings
 
 SHOWN = (
     "host",
@@ -54,7 +53,7 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == records.GOOD)}
     rows: "list[Any]" = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
-    full = {name: percent(session.settings, catalog.tape(name)) for name in names}
+    full = {name: catalogs.percent(catalog.tape(name), session.settings.capacity) for name in names}
     return {
         "run": args.run,
         "tapes": names,
@@ -62,13 +61,6 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
         "archives": rows,
         "warnings": warnings + catalog.warnings(),
     }
-
-
-def percent(settings: "Settings", tape: "records.Tape | None") -> "int | None":
-    """The used percentage of a tape, None if unknown."""
-    if tape is None or not settings.capacity:
-        return None
-    return 100 if tape["full"] else min(100, round(100 * catalogs.used(tape) / settings.capacity))
 
 
 def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":

@@ -5,6 +5,7 @@
 import time
 
 from ...common.units import iso, parse_time
+from ..catalog import catalog as catalogs
 from ..catalog import clock, increments, records, restores
 from ..reserve import requests
 from . import inventory
@@ -38,6 +39,8 @@ def info(session: "Session", args: "argparse.Namespace") -> "answers.Info":
         keep = None if doubt else increments.needed(every, expire_last=session.settings.expire_last)
         found["tapes"] = [inventory.summary(catalog, tape, keep) for tape in catalog.tapes()]
         add_expiry(found["tapes"], every, session.settings.expire_last)
+        for tape in found["tapes"]:
+            tape["percent"] = catalogs.percent(catalog.tape(tape["label"]), session.settings.capacity)
         found["wanted"] = wanted(session)
         found["next"] = found["wanted"][0]["label"] if found["wanted"] else None
     if "runs" in gather:

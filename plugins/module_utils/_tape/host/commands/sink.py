@@ -53,7 +53,7 @@ def sink(session: "Session", args: "argparse.Namespace") -> "answers.Sunk":
                 archive["source"] = {key: session.settings.source[key] for key in ("name", "restore")}
             put(held, archive)
         held.renew_lease()
-    told: "Any" = dict(archive, tape=held.label["label"], waited=round(waited, 1))
+    told: "Any" = dict(archive, tape=held.label["label"], waited=round(waited, 1), device=held.drive.path)
     sunk: "answers.Sunk" = told
     return sunk
 

@@ -1,0 +1,241 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The drawings of a report, as SVG within its HTML; the style sheet has their colours."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+
+from . import _tape_table as table
+from ._report_html import Element, tag
+from ._report_records import Chain, Curve, Link, Stage, Stretch
+
+WIDTH = 1100  # of the drives, in the units of the drawing
+LEFT = 170  # of that, for the names of the drives
+BAR, GAP = 24, 12
+LETTER = 7.2  # the width of one, about
+BOX, BETWEEN, LINE = 170, 190, 62  # the width of a host, the length of an arrow, the height of a row
+CURVE = (300, 84)
+NEARLY_FULL = 95  # percent
+STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800)
+
+
+def svg(width: float, height: float, title: str, *children: object) -> Element:
+    view = f"0 0 {width:g} {height:g}"
+    return tag(
+        "svg", tag("title", title), list(children), viewBox=view, width=f"{width:g}", height=f"{height:g}", role="img"
+    )
+
+
+def words(x: float, y: float, text: str, class_: str = "", anchor: str = "") -> Element:
+    return tag("text", text, x=f"{x:g}", y=f"{y:g}", class_=class_ or None, text_anchor=anchor or None)
+
+
+def cut(text: str, width: float) -> str:
+    """A text that is about as wide as this, in the middle of which is left out what is too much."""
+    most = max(3, int(width / LETTER))
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - half]}…{text[-half:]}"
+
+
+# -- drives over time
+
+
+def drives(stretches: Sequence[Stretch]) -> Element:
+    """A row for each drive, with a bar for each archive."""
+    begin = min(each.begin for each in stretches)
+    span = max(1.0, max(each.end for each in stretches) - begin)
+    scale = (WIDTH - LEFT - 20) / span
+    names = sorted({each.drive for each in stretches})
+    bottom = len(names) * (BAR + GAP)
+    parts: list[Element] = []
+    for at in ticks(begin, span):
+        x = LEFT + (at - begin) * scale
+        parts.append(tag("line", class_="axis", x1=f"{x:g}", x2=f"{x:g}", y1="0", y2=f"{bottom + 4:g}"))
+        parts.append(words(x, bottom + 20, clock(at, span), "dim", "middle"))
+    for row, name in enumerate(names):
+        y = row * (BAR + GAP) + GAP / 2
+        parts.append(words(0, y + 17, cut(name, LEFT - 12), "strong"))
+        own = sorted((each for each in stretches if each.drive == name), key=lambda each: each.begin)
+        for number, each in enumerate(own):
+            x, width = LEFT + (each.begin - begin) * scale, max(3.0, (each.end - each.begin) * scale - 1)
+            told = f"{each.title}: {clock(each.begin, 0)} to {clock(each.end, 0)} UTC"
+            bar = tag(
+                "rect",
+                tag("title", told),
+                class_="bar odd" if number % 2 else "bar",
+                x=f"{x:.1f}",
+                y=f"{y:g}",
+                width=f"{width:.1f}",
+                height=f"{BAR}",
+                rx="3",
+            )
+            parts.append(bar)
+            if width > len(each.title) * LETTER + 10:
+                parts.append(words(x + 6, y + 16, each.title, "inside"))
+    return svg(WIDTH, bottom + 28, f"When each of {table.count(len(names), 'drive')} wrote which archive", parts)
+
+
+def ticks(begin: float, span: float) -> list[float]:
+    """Up to eight round times."""
+    step = next((step for step in STEPS if span / step <= 8), span / 4)
+    first = -(-begin // step) * step
+    return [first + number * step for number in range(9) if first + number * step <= begin + span]
+
+
+def clock(at: float, span: float) -> str:
+    """The time of day, with the date for a span of days."""
+    return time.strftime("%m-%d %H:%M" if span > 86400 else "%H:%M:%S", time.gmtime(at))
+
+
+# -- rates over time
+
+
+def rates(curve: Curve) -> list[tuple[float, float, float]]:
+    """[(begin, end, bytes a second), …] between the samples."""
+    pairs = zip(curve.points, curve.points[1:])
+    return [(a[0], b[0], (b[1] - a[1]) / (b[0] - a[0])) for a, b in pairs if b[0] > a[0]]
+
+
+def rate(curve: Curve) -> Element:
+    """The rate between the samples."""
+    width, height = CURVE
+    steps = rates(curve)
+    end, most = steps[-1][1], max(max(step[2] for step in steps), 1.0)
+
+    def point(at: float, value: float) -> str:
+        return f"{at / end * width:.1f},{height - value / most * (height - 4):.1f}"
+
+    line = " ".join(f"{point(first, value)} {point(last, value)}" for first, last, value in steps)
+    area = f"0,{height} {line} {width},{height}"
+    mean = curve.points[-1][1] / end
+    y = height - mean / most * (height - 4)
+    return svg(
+        width,
+        height + 20,
+        f"{curve.title}: {table.rate_of(mean)} on average, {table.rate_of(most)} at most",
+        tag("polygon", class_="area", points=area),
+        tag("polyline", class_="curve", points=line),
+        tag("line", class_="axis", x1="0", x2=f"{width}", y1=f"{y:.1f}", y2=f"{y:.1f}", stroke_dasharray="4 4"),
+        tag("line", class_="axis", x1="0", x2=f"{width}", y1=f"{height}", y2=f"{height}"),
+        words(0, height + 16, "0:00", "dim"),
+        words(width, height + 16, table.duration(end), "dim", "end"),
+    )
+
+
+# -- how full a tape is
+
+
+def fill(percent: int) -> Element:
+    used = tag(
+        "rect",
+        class_="used bad" if percent >= NEARLY_FULL else "used",
+        x="0",
+        y="0",
+        width=f"{min(percent, 100)}",
+        height="8",
+        rx="4",
+    )
+    track = tag("rect", class_="track", x="0", y="0", width="100", height="8", rx="4")
+    return svg(100, 8, f"{percent} % full", track, used)
+
+
+# -- who talked to whom
+
+
+def chain(one: Chain) -> Element:
+    """Hosts from left to right, joined by their links; a row for each branch."""
+    boxes = merged(one)
+    places: dict[str, tuple[int, int]] = {}
+    free = itertools.count()
+    for box in boxes:  # only the first, unless a link is missing
+        if box[0].name not in places:
+            place(box, 0, free, boxes, one.links, places)
+    columns, rows = (max(spot[axis] for spot in places.values()) + 1 for axis in (0, 1))
+    parts: list[Element] = []
+    for box in boxes:
+        for link in leaving(box, one.links):
+            target = next((each for each in boxes if link.destination in names_of(each)), None)
+            if target is not None and target is not box:
+                parts += arrow(places[box[0].name], places[target[0].name], link, one.ok)
+    for box in boxes:
+        parts += host(places[box[0].name], box)
+    what = f"{' → '.join(dict.fromkeys(stage.host for stage in one.stages))}"
+    return svg(columns * (BOX + BETWEEN) - BETWEEN + 2, rows * LINE, what, parts)
+
+
+Box = list[Stage]  # neighbours on one host
+
+
+def names_of(box: Box) -> set[str]:
+    return {stage.name for stage in box}
+
+
+def merged(one: Chain) -> list[Box]:
+    """The stages, with those that follow each other on one host together, unless the stream forks there."""
+    boxes: list[Box] = []
+    for stage in one.stages:
+        into = [link.source for link in one.links if link.destination == stage.name]
+        before = next((box for box in boxes if box[-1].name in into and box[-1].host == stage.host), None)
+        forks = before and sum(link.source == before[-1].name for link in one.links) > 1
+        if before is not None and not forks:
+            before.append(stage)
+        else:
+            boxes.append([stage])
+    return boxes
+
+
+def leaving(box: Box, links: Sequence[Link]) -> list[Link]:
+    own = names_of(box)
+    return [link for link in links if link.source in own and link.destination not in own]
+
+
+def place(
+    box: Box,
+    column: int,
+    free: itertools.count[int],
+    boxes: list[Box],
+    links: Sequence[Link],
+    places: dict[str, tuple[int, int]],
+) -> None:
+    """The column and the row of a box and of those behind it; each branch has a row of its own."""
+    next_ones = [other for link in leaving(box, links) for other in boxes if link.destination in names_of(other)]
+    next_ones = [other for other in next_ones if other[0].name not in places]
+    if not next_ones:
+        places[box[0].name] = (column, next(free))
+        return
+    places[box[0].name] = (column, 0)  # so that a loop, which no run has, ends
+    for other in next_ones:
+        place(other, column + 1, free, boxes, links, places)
+    places[box[0].name] = (column, min(places[other[0].name][1] for other in next_ones))
+
+
+def host(spot: tuple[int, int], box: Box) -> list[Element]:
+    x, y = spot[0] * (BOX + BETWEEN) + 1, spot[1] * LINE + 4
+    bad = any(stage.ok is False for stage in box)
+    programs = " | ".join(stage.program or stage.name for stage in box)
+    return [
+        tag("rect", class_="box bad" if bad else "box", x=f"{x}", y=f"{y}", width=f"{BOX}", height="52", rx="6"),
+        words(x + BOX / 2, y + 22, cut(box[0].host, BOX - 16), "strong", "middle"),
+        words(x + BOX / 2, y + 40, cut(programs, BOX - 16), "code", "middle"),
+    ]
+
+
+def arrow(begin: tuple[int, int], end: tuple[int, int], link: Link, ok: bool) -> list[Element]:
+    x1, x2 = begin[0] * (BOX + BETWEEN) + BOX + 4, end[0] * (BOX + BETWEEN) - 3
+    y1, y2 = begin[1] * LINE + 30, end[1] * LINE + 30
+    bad = "" if ok else " bad"
+    head = f"{x2},{y2} {x2 - 11},{y2 - 6} {x2 - 11},{y2 + 6}"
+    bend = x1 + 24 if y1 != y2 else x1
+    path = f"{x1},{y1} {bend},{y2} {x2 - 8},{y2}"
+    middle = (bend + x2) / 2
+    figures = " at ".join(filter(None, [table.bytes_of(link.size), table.rate_of(link.rate) if link.rate else ""]))
+    way = "encrypted" if link.encrypted else ""
+    return [
+        tag("polyline", class_=f"arrow{bad}", points=path, fill="none"),
+        tag("polygon", class_=f"head{bad}", points=head),
+        words(middle, y2 - 9, figures if link.size is not None else "", "dim", "middle"),
+        words(middle, y2 + 20, way, "dim", "middle"),
+    ]
