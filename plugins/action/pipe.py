@@ -18,6 +18,7 @@ from ..module_utils._run.result import concluded, hide, refused, summary
 from ..module_utils._run.verdict import Verdict
 from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils._connections import HostError
+from ..plugin_utils._survey import from_texts
 from ..plugin_utils._task_expect import parse_expectation
 from ..plugin_utils._task_job import (
     async_dir,
@@ -74,6 +75,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         try:
             check_given(self._task, "encryption")
+            self._task.args = from_texts(PIPE_SPEC, self._task.args)
             args: PipeArgs = self.validate_argument_spec(argument_spec=PIPE_SPEC)[1]
             if args["cancel"] is not None:
                 return self._cancel(name, args["cancel"], args, task_vars)

@@ -20,6 +20,7 @@ from ..plugin_utils._pipeline_fork import parse_forked
 from ..plugin_utils._pipeline_options import PIPELINE_SPEC, PipelineArgs
 from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, make_plan
 from ..plugin_utils._program_run import conclude
+from ..plugin_utils._survey import from_texts
 from ..plugin_utils._task_expect import parse_expectation
 from ..plugin_utils._task_job import async_dir, check_detachable, follow_job, job_of, leave_result, start_job
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
@@ -60,6 +61,7 @@ class ActionModule(ActionBase):
     def _pipeline(self, name: str, task_vars: dict[str, Any]) -> Any:
         """Raises OptionError, HostError and AnsibleActionFail."""
         check_given(self._task, "encryption")
+        self._task.args = from_texts(PIPELINE_SPEC, self._task.args)
         args: PipelineArgs = self.validate_argument_spec(argument_spec=PIPELINE_SPEC)[1]
         fact = fact_name(args["fact"])
         options = settings(args)

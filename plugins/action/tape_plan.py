@@ -84,7 +84,7 @@ class ActionModule(TapeAction):
     def host(self, given: Any) -> HostAsked:
         """One entry of hosts, a name or a mapping, as a mapping; raises Failure."""
         entry = dict(given) if isinstance(given, Mapping) else {"host": given}
-        entry = {name: value for name, value in entry.items() if value not in (None, "")}
+        entry = {name: value for name, value in entry.items() if value is not None}
         asked: HostAsked = validated(PLANNED, entry, "hosts")
         return asked
 

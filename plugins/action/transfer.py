@@ -24,6 +24,7 @@ from ..plugin_utils import _hosts as hosts_of
 from ..plugin_utils import _transfer_hosts as many
 from ..plugin_utils import _transfer_tree as tree
 from ..plugin_utils._connections import HostError
+from ..plugin_utils._survey import from_texts
 from ..plugin_utils._task_job import async_dir, job_of, leave_result, start_job
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
 from ..plugin_utils._task_refusal import about_host
@@ -82,6 +83,7 @@ class ActionModule(ActionBase):
     def _transfer(self, name: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Raises OptionError, HostError, Failure and AnsibleActionFail."""
         check_given(self._task, "encryption")
+        self._task.args = from_texts(TRANSFER_SPEC, self._task.args)
         args: TransferArgs = self.validate_argument_spec(argument_spec=TRANSFER_SPEC)[1]
         network, mode = self._network(args), parse_mode(args["mode"])
         check_validate(args["validate"])

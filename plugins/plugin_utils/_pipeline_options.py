@@ -8,10 +8,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 from ._pipeline_path import read_stage, write_stage
 from ._script import Reader, read_program
+from ._survey import is_empty, yes
 from ._task_options import (
     COMMAND_FORMS,
     PIPE_SPEC,
@@ -158,7 +157,7 @@ def parse_text(where: str, key: str, value: Any) -> str:
 
 def parse_become(where: str, value: Any) -> bool | None:
     try:
-        return None if value is None else bool(boolean(value))
+        return None if is_empty(value) else yes(value)
     except TypeError:
         raise OptionError(f"{where}: become: {value!r} is neither true nor false") from None
 

@@ -20,6 +20,7 @@ from ..module_utils._run.result import CENSORED
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
+from ._survey import from_texts
 from ._tape_filters import filters_of
 from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, TAR, Network, Outcome, Request, ask, stream
 from ._tape_spec import OF_TAPE_HOST, PACKING, SITE, Spec
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once for every host
 NO_DRIVES = (
     "%s has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a virtual tape"
+)
+NUMBERED = ("tape_label", "tape_barcode")  # often digits, of which YAML makes another number
+A_NUMBER = (
+    "%s: %s is a number, which may have lost zeros: put it in quotes, or, if it comes from a survey of AWX, use a name "
+    "with a letter"
 )
 NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
 
@@ -130,7 +136,10 @@ class TapeAction(ActionBase):
         for name in OF_TAPE_HOST:
             if name in self.SPEC and variables.get(name) not in (None, ""):
                 given[name] = variables[name]
-        self._task.args = given
+        for name in NUMBERED:
+            if name in self.SPEC and isinstance(given.get(name), (int, float)):
+                raise Failure("settings", A_NUMBER % (name, given[name]))
+        self._task.args = from_texts(self.SPEC, given)
         try:
             _validation, args = self.validate_argument_spec(argument_spec=self.SPEC)
         except AnsibleActionFail as exc:
@@ -273,7 +282,7 @@ class TapeAction(ActionBase):
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:
     """A part of an option, validated like an option; raises Failure."""
-    result = ArgumentSpecValidator(spec).validate(dict(given))
+    result = ArgumentSpecValidator(spec).validate(from_texts(spec, given))
     if result.error_messages:
         raise Failure("settings", f"{what}: {'; '.join(result.error_messages)}")
     return dict(result.validated_parameters)

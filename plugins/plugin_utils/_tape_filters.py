@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run.answers import Failure
 from ._program_run import command
+from ._survey import from_json, yes
 from ._task_options import SHELL_WORD
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ HARMLESS = re.compile(
 
 def filters_of(args: Mapping[str, Any]) -> list[Filter]:
     """The filters of a task, in the order in which they write; raises Failure."""
-    given = args.get("tape_filter") or []
+    given = from_json(args.get("tape_filter") or [])
     found = [command_of(each) for each in (given if isinstance(given, list) else [given])]
     if sum(len(" ".join(each["write"] + each["read"])) for each in found) > MOST:
         raise wrong(f"the commands have more than {MOST} characters: put them into a script on the hosts")
@@ -57,9 +58,10 @@ def command_of(given: Any) -> Filter:
     unknown = sorted(map(str, set(given) - KEYS))
     if unknown:
         raise wrong(f"has no {unknown[0]!r}: its keys are write, read and encrypts")
-    encrypts = given.get("encrypts", False)
-    if not isinstance(encrypts, bool):
-        raise wrong("encrypts must be true or false")
+    try:
+        encrypts = yes(given.get("encrypts", False))
+    except TypeError:
+        raise wrong("encrypts must be true or false") from None
     found: Filter = {"kind": COMMAND, "write": words_of(given, "write"), "read": words_of(given, "read")}
     return {**found, "encrypts": True} if encrypts else found
 

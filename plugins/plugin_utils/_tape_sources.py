@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..module_utils._run.answers import Failure
+from ._survey import is_empty, items
 from ._tape_filters import command_words
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -72,7 +73,7 @@ def source_of(given: Any) -> Source:
         if key in given and "cmd" not in given:
             raise wrong(f"{name}: {key} is for a source with cmd")
     paths = given.get("paths", [])
-    paths = [paths] if isinstance(paths, str) else paths
+    paths = items(paths) if isinstance(paths, str) else paths
     if not isinstance(paths, list) or not all(isinstance(each, str) for each in paths):
         raise wrong(f"{name}: paths must be a list of paths")
     user = given.get("become_user") or ""
@@ -105,7 +106,7 @@ def words_of(name: str, given: Mapping[str, Any], key: str) -> list[str]:
 
 def number_of(name: str, given: Mapping[str, Any], key: str, least: int, most: int) -> int | None:
     value = given.get(key)
-    if value is None:
+    if value is None or is_empty(value):
         return None
     if isinstance(value, bool) or not str(value).isdecimal() or not least <= int(value) <= most:
         raise wrong(f"{name}: {key} must be a number from {least} to {most}, not {value!r:.100}")

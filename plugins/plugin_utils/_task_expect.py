@@ -19,6 +19,7 @@ from ..module_utils._run.plan import Plan
 from ..module_utils._run.verdict import Verdict
 from ..module_utils._run.words import MOST, parse_size
 from ._program_run import plan_of_one
+from ._survey import is_empty
 from ._task_options import OptionError, RunArgs, parse_stages
 from ._task_run import TaskRun
 
@@ -79,7 +80,7 @@ def parse_expectation(args: RunArgs, read: Reader) -> tuple[Expectation, list[st
     given = args["expect_bytes"]
     if args["expect"] is None:
         return Expectation(parse_count(given)), []
-    if given is not None:
+    if not is_empty(given):
         raise OptionError("expect: leave it out, since expect_bytes gives the size")
     stages, warnings = parse_stages(NAME, args["expect"], read)
     if len(stages) != 1:
@@ -91,7 +92,7 @@ def parse_expectation(args: RunArgs, read: Reader) -> tuple[Expectation, list[st
 def parse_count(text: str | None) -> int | None:
     """Raises OptionError."""
     try:
-        return None if text is None else parse_size(text)
+        return None if is_empty(text) else parse_size(str(text))
     except ValueError:
         raise OptionError(f"expect_bytes: {text!r} is not a number of bytes, such as 500K, 10M or 1.5G") from None
 

@@ -9,14 +9,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 from ..module_utils._end.spawn import PROGRAM_PATH
 from ..module_utils._run import bootstrap
 from ..module_utils._run.plan import DEAD_PEER_LEAST, parse_ports
 from ..module_utils._run.progress import QUIET
 from ..module_utils._run.words import parse_congestion_control, parse_rate
 from ._script import SCRIPT_MOST, Reader, ScriptError, read_program
+from ._survey import is_empty, items, yes
 
 if TYPE_CHECKING:
     from ansible.playbook.task import Task
@@ -165,6 +164,8 @@ def check_seconds(name: str, value: int, least: int, disable: str = "") -> None:
 
 def fact_name(value: Any) -> str:
     """The name of the fact, "" for none; raises OptionError."""
+    if is_empty(value):
+        return ""
     if isinstance(value, str) and value.isidentifier():
         if value.lower() in ("false", "no", "off"):
             return ""
@@ -276,15 +277,16 @@ def parse_script(name: str, path: str, read: Reader) -> str:
 
 def parse_ok_rc(name: str, item: Given) -> list[int]:
     codes = item.get("ok_rc", [0])
+    given = items(codes) or [0]
     try:
-        return [int(code) for code in (codes if isinstance(codes, (list, tuple)) else [codes])]
+        return [int(code) for code in (given if isinstance(given, (list, tuple)) else [given])]
     except (TypeError, ValueError):
         raise OptionError(f"{name}: ok_rc: {codes!r} is not a list of exit statuses") from None
 
 
 def parse_early_exit(name: str, item: Given) -> bool:
     try:
-        return bool(boolean(item.get("early_exit", False)))
+        return yes(item.get("early_exit", False))
     except TypeError:
         raise OptionError(f"{name}: early_exit: {item['early_exit']!r} is neither true nor false") from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ._survey import is_empty
 from ._task_options import PIPE_SPEC, OptionError, PeerArgs
 
 # options of the connection, which transfer has as well
@@ -51,8 +52,10 @@ class TransferArgs(PeerArgs):
 def parse_mode(value: Any) -> int | str | None:
     """The mode of a file as a number; "preserve", and None, as they are; raises OptionError."""
     number = value
-    if value is None or value == "preserve":
-        return None if value is None else "preserve"
+    if is_empty(value):
+        return None
+    if value == "preserve":
+        return "preserve"
     if isinstance(value, str) and re.fullmatch("(0o?)?[0-7]{1,4}", value):
         number = int(value, 8)
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 0o7777:

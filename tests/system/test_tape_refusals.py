@@ -53,6 +53,7 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         entry("tape_find", tape_path="/etc/fstab"),
         entry("tape_find"),
         entry("tape_label"),
+        entry("tape_label", tape_label=17506),
         *(
             {
                 "block": [{"plumbing.socketpipe.tape_info": {"tape_link_encryption": encryption}}],
@@ -77,6 +78,8 @@ def test_what_has_nothing_to_do(site: Site) -> None:
         "no good archive has /etc/fstab: check tape_paths, or try a pattern: -e 'path=*/fstab'",
         "path is required: set it with -e path=/etc/motd, or set tape_path",
         "tape_label is empty: give the tape a name, such as WEEK01",
+        "tape_label: 17506 is a number, which may have lost zeros: put it in quotes, or, if it comes from a survey of "
+        "AWX, use a name with a letter",
         "tape_link_encryption: omit also removes the value of module_defaults; leave the option out, or give it a "
         "value",
         "tape_link_encryption: the value is empty; set it to none to send the data in clear",

@@ -52,7 +52,7 @@ def test_options(given: dict[str, Any], found: list[Any]) -> None:
         ({"write": "zstd"}, "read is required: the command that undoes what write does"),
         ({"read": "zstd -d"}, "write is required: the command that packs"),
         ({"write": "zstd", "read": "zstd -d", "level": 3}, "has no 'level': its keys are write, read and encrypts"),
-        ({"write": "zstd", "read": "zstd -d", "encrypts": "yes"}, "encrypts must be true or false"),
+        ({"write": "zstd", "read": "zstd -d", "encrypts": "maybe"}, "encrypts must be true or false"),
         ({"write": "zstd '", "read": "zstd -d"}, "write: No closing quotation"),
         ({"write": 5, "read": "zstd -d"}, "write must be a command, not 5"),
         (

@@ -158,7 +158,7 @@ def test_modes(given: Any, mode: Any) -> None:
     assert parse_mode(given) == mode
 
 
-@pytest.mark.parametrize("given", ["u=rw", "", "0888", "12345", True, 0o10000, -1, 1.5, ["0640"]])
+@pytest.mark.parametrize("given", ["u=rw", "0888", "12345", True, 0o10000, -1, 1.5, ["0640"]])
 def test_what_is_no_mode(given: Any) -> None:
     with pytest.raises(OptionError) as caught:
         parse_mode(given)
