@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,20 @@ if TYPE_CHECKING:
 NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
 PAUSE = 1.0  # seconds before that
 # fields of the answer to a commit that the result also has
-KEPT = ("level", "base", "time", "bytes", "sha256", "elapsed", "rate", "tape", "file", "files", "base_problem")
+KEPT = (
+    "level",
+    "base",
+    "time",
+    "bytes",
+    "sha256",
+    "elapsed",
+    "rate",
+    "tape",
+    "file",
+    "files",
+    "base_problem",
+    "left_out",
+)
 NOTED = ("incomplete", "level_problem", "warning_count", "other_file_systems", "mounted")
 
 
@@ -101,6 +115,7 @@ class ActionModule(TapeAction):
             "bytes": sum(part.get("bytes") or 0 for part in parts),
             "elapsed": round(sum(part.get("elapsed") or 0 for part in parts), 3),
             "sources": parts,
+            "left_out": left_out_of(parts),
         }
         for key in ("encryption", "tape"):
             result[key] = next((part[key] for part in parts if part.get(key)), None)
@@ -200,3 +215,11 @@ class ActionModule(TapeAction):
     def sink_words(self, run: str, mine: HostOfPlan) -> list[str]:
         words = ["sink", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]
         return words + option("base", mine["base"]) + [f"--expect={mine['bytes'] or 0}"]
+
+
+def left_out_of(parts: list[TaskResult]) -> dict[str, int]:
+    """What each rule left out of all archives of a host; a rule that left out nothing is among them, too."""
+    found: Counter[str] = Counter()
+    for part in parts:
+        found.update(part.get("left_out") or {})
+    return dict(found)

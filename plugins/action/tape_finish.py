@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GOOD = ("good", "good before")
 # fields of a host in the table and the statistics
-KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind")
+KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind", "left_out")
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
 # how archives crossed the network, for people
 WAYS = {"kernel": "encrypted by the kernels", "relay": "encrypted by relays", "none": "in clear"}
@@ -89,6 +89,7 @@ class ActionModule(TapeAction):
             "file": result.get("file"),
             "encryption": result.get("encryption"),
             "kind": result.get("kind"),
+            "left_out": result.get("left_out"),
         }
         if result.get("sources"):
             row["sources"] = [{**each, "note": note_of_part(each)} for each in result["sources"]]

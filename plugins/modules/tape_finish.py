@@ -133,12 +133,13 @@ hosts:
     - For each host, C(ok), the reason in C(msg) if it is not, and the figures of its archive.
     - C(encryption) is RV(plumbing.socketpipe.tape_backup#module:encryption). It is null, too, if this job has not
       written the archive, or has lost the host before the result came.
+    - C(left_out) is RV(plumbing.socketpipe.tape_backup#module:left_out). It is null in the same cases.
   returned: success
   type: dict
   sample:
     db1:
       {ok: true, msg: ok, state: good, level: 0, bytes: 1048576, elapsed: 0.5, rate: 2097152, tape: WEEK01, file: 1,
-       encryption: null, kind: null, note: ""}
+       encryption: null, kind: null, left_out: {"tape_excludes: *.tmp": 12}, note: ""}
 resume:
   description: The command to retry the failed hosts. Empty if none failed.
   returned: success

@@ -206,6 +206,7 @@ ANSWERS: dict[str, Parser] = {
             "elapsed": seconds,
             "rate": optional(seconds),
             "files": count,
+            "left_out": mapping(count),
         },
         {"incomplete": flag, "mounted": count, "base_problem": text},
     ),

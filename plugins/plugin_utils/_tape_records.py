@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         file: int | None
         encryption: Encrypted | None  # on its way; None if it was not encrypted, or if that is not known
         kind: str | None  # of a failure
+        left_out: dict[str, int] | None  # files and directories by rule; None if that is not known
         sources: NotRequired[list[TaskResult]]
 
     class Totals(TypedDict):

@@ -100,9 +100,19 @@ def strings(**given: str) -> list[str]:
 def test_all_of_it_given_as_strings(site: Site) -> None:
     """A false is a false; sizes, numbers and lists are what they say."""
     path = str(site.data("h1"))
+    patterns = site.top / "patterns"
+    patterns.write_text("*.old\n", encoding="utf-8")
+    for name, tag in {"made": "CACHEDIR.TAG", "scratch": ".nobackup"}.items():
+        (site.data("h1") / name).mkdir()
+        (site.data("h1") / name / tag).write_text("Signature: 8a477f597d28d172789f06886806bc55")
+        (site.data("h1") / name / "x").touch()
+    site.fill("h1", **{"a.no": "", "b.no": "", "c.old": ""})
     words = strings(
         tape_paths=path,
         tape_excludes=f"{path}/two,*.no",
+        tape_exclude_files=str(patterns),
+        tape_exclude_caches="yes",
+        tape_exclude_tag=".nobackup,.nothing",
         tape_level="0",
         tape_estimate="true",
         tape_one_file_system="yes",
@@ -127,6 +137,14 @@ def test_all_of_it_given_as_strings(site: Site) -> None:
     told = taping.statistic(done)
     for host in ("h1", "tape1"):
         encryption = told["hosts"][host]["encryption"]
+        assert told["hosts"][host]["left_out"] == {
+            f"tape_excludes: {path}/two": 1,
+            "tape_excludes: *.no": 2,
+            "tape_exclude_files: *.old": 1,
+            "tape_exclude_caches": 1,
+            "tape_exclude_tag: .nobackup": 1,
+            "tape_exclude_tag: .nothing": 0,
+        }
         assert told["encryption"] == {encryption["how"]: 2} and encryption["cipher"] and encryption["records"] > 0
     assert [line for line in done.stdout.splitlines() if re.fullmatch("Links   2 encrypted by .+", line)] != []
     (archive,) = [each for each in site.archives() if each["host"] == "h1"]

@@ -61,6 +61,10 @@ BUSYBOX = "tar: unrecognized option: version"
         ({"state_dir": "var"}, [], "tape_state_dir: 'var' is not a path: it must begin with /"),
         ({"set": "../x"}, [], f"tape_set: '../x' cannot be the name of a set: {A_NAME}"),
         ({"excludes": ["/"]}, [], "tape_excludes contains an empty pattern, or /"),
+        ({"exclude_tag": ["a/b"]}, [], "tape_exclude_tag contains 'a/b': it must be the name of a file, without /"),
+        ({"exclude_tag": [".."]}, [], "tape_exclude_tag contains '..': it must be the name of a file, without /"),
+        ({"exclude_files": ["etc/x"]}, [], "tape_exclude_files contains 'etc/x': each path must begin with /"),
+        ({"exclude_caches": "perhaps"}, [], "tape_exclude_caches: 'perhaps': it must be true or false"),
         ({}, ["--run", "a/b"], f"'a/b' cannot be the name of a run: {A_NAME}"),
         ({}, ["--keep", "R1,../x"], f"'../x' cannot be the name of a run: {A_NAME}"),
         ({}, ["--host", "a b"], f"'a b' cannot be the name of a host: {A_HOST}"),
@@ -305,6 +309,17 @@ def test_a_path_that_is_such_a_name(host: Host) -> None:
         ("deep/cache", ["deep/cache/", "deep/cache/z.tmp"]),
         ("/cache", []),
         ("ROOT/*/z.tmp", ["deep/cache/z.tmp"]),
+        ("ROOT/*.tmp", ["cache/y.tmp", "deep/cache/z.tmp"]),
+        ("ROOT/d*z.tmp", ["deep/cache/z.tmp"]),
+        ("d*z.tmp", ["deep/cache/z.tmp"]),
+        ("ROOT/deep?cache", ["deep/cache/", "deep/cache/z.tmp"]),
+        ("[!a-z./]a *", [" a "]),
+        ("[[:alpha:]]", ["b", "c", "cache/x"]),
+        ("[]b]", ["b"]),
+        ("a[*X]b", ["a*b", "aXb"]),
+        ("k?e*", ["keep"]),
+        ("*ke?p", ["keep"]),
+        ("k*p", ["keep"]),
         ("a\\*b", ["a*b"]),
         ("ROOT/aXb", ["aXb"]),
     ],
@@ -319,6 +334,15 @@ def test_excludes(host: Host, pattern: str, left_out: list[str]) -> None:
     found = host.create()
     assert sorted(name.removeprefix(prefix) for name in set(everything) - set(found.names)) == left_out
     assert host.estimate() == len(found.data)
+    told = pattern.replace("ROOT", str(host.root)).rstrip("/")
+    tops = [
+        name for name in left_out if not any(name != top and name.startswith(top) for top in left_out if "/" in top)
+    ]
+    assert found.facts["left_out"] == {
+        "tape_excludes: /nowhere": 0,
+        "tape_excludes: nothing": 0,
+        f"tape_excludes: {told}": len(tops),
+    }
 
 
 def test_settings_of_any_size(host: Host) -> None:

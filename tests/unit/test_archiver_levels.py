@@ -73,7 +73,7 @@ def test_what_was_moved_in_with_an_old_time_is_new(host: Host) -> None:
         (
             {"excludes": ["*.tmp", "two"]},
             {"excludes": ["*.tmp"]},
-            "run R0 left out two, which is not in tape_excludes any more",
+            "run R0 left out two, which is in neither tape_excludes nor tape_exclude_files any more",
         ),
         (
             {"one_file_system": True},

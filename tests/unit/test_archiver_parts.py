@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.archiver import (
+    excludes,
     filenames,
     gnutar,
     header,
@@ -239,7 +240,7 @@ def test_a_report_is_bounded(monkeypatch: pytest.MonkeyPatch, length: int, most:
 
 
 def test_literal_patterns() -> None:
-    assert plan.literal(rb"a*b?c[d]\e") == rb"a\*b\?c\[d]\\e"
+    assert excludes.literal(rb"a*b?c[d]\e") == rb"a\*b\?c\[d]\\e"
 
 
 # -- states
@@ -285,6 +286,8 @@ def test_a_state_that_cannot_be_read(tmp_path: Path) -> None:
     assert caught.value.kind == NO_BASE
 
 
+LEFT_OUT = "run R left out %s, which is in neither tape_excludes nor tape_exclude_files any more"
+MANY = "run R left out thousands of patterns, and they are not the same any more"
 FACTS: dict[str, Any] = {"host": "h1", "paths": ["/a"], "excludes": [], "one_file_system": True}
 
 
@@ -297,7 +300,12 @@ FACTS: dict[str, Any] = {"host": "h1", "paths": ["/a"], "excludes": [], "one_fil
         ({"paths": ["/a", "/b"]}, {}, None),
         ({}, {"paths": ["/a", "/b"]}, "run R did not include /b of tape_paths"),
         ({}, {"excludes": ["*.o"]}, None),
-        ({"excludes": ["*.o"]}, {}, "run R left out *.o, which is not in tape_excludes any more"),
+        ({"excludes": ["*.o"]}, {}, LEFT_OUT % "*.o"),
+        ({"excludes": ["*.o", "and 9 more"]}, {"excludes": ["and 9 more"]}, LEFT_OUT % "*.o"),
+        ({"excludes": ["and 9 more"]}, {"excludes": ["and 9 more"]}, MANY),  # as older versions have recorded it
+        ({"excludes": ["and 9 more"], "excludes_sha256": "a"}, {"excludes": ["*.x"], "excludes_sha256": "a"}, None),
+        ({"excludes": ["and 9 more"], "excludes_sha256": "a"}, {"excludes": ["x"], "excludes_sha256": "b"}, MANY),
+        ({"excludes": ["*.o"], "excludes_sha256": "a"}, {"excludes": [], "excludes_sha256": "b"}, LEFT_OUT % "*.o"),
         ({"one_file_system": False}, {}, None),
         ({}, {"one_file_system": False}, "run R left out other file systems, and tape_one_file_system is false now"),
     ],

@@ -28,9 +28,11 @@ def test_a_report_makes_an_archive_good(tape_host: Maker) -> None:
     host = tape_host(lease=0)
     host.backup("R0", "h1")
     host.sink("R1", "h1", DATA)
-    said = host.commit("R1", "h1", DATA, level=1, base="R0", tar=1, warnings=["tar: it changed"], warning_count=1)
+    told = {"warnings": ["tar: it changed"], "warning_count": 1, "left_out": {"tape_excludes: *.o": 3}}
+    said = host.commit("R1", "h1", DATA, level=1, base="R0", tar=1, **told)
     kept = host.tape()["archives"][1]
-    assert said.answer == {**kept, "tape": "A", "paths": [], "mounted": 0}  # which may be long
+    more = {"left_out": told["left_out"]}  # which the catalog does not need
+    assert said.answer == {**kept, "tape": "A", "paths": [], "mounted": 0, **more}  # which may be long
     assert (kept["state"], kept["level"], kept["base"], kept["tar"], kept["files"]) == ("good", 1, "R0", 1, 2)
     listing = (host.catalog_dir / "lists" / "R1" / "all,h1.gz").read_bytes()
     assert gzip.decompress(listing) == b"./etc/\n./etc/hosts\n"
@@ -80,6 +82,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"machine_id": 5}, UNREADABLE),
     ({"incomplete": "no"}, UNREADABLE),
     ({"level_problem": None}, UNREADABLE),
+    ({"left_out": []}, UNREADABLE),
+    ({"left_out": {"x": -1}}, UNREADABLE),
+    ({"left_out": {"x": "1"}}, UNREADABLE),
+    ({"left_out": {"x": True}}, UNREADABLE),
     ({"files": 3}, NOT_WHOLE),
     ({"listing": b""}, NOT_WHOLE),
     ({"listing": b"garbage"}, NOT_WHOLE),

@@ -241,6 +241,7 @@ if TYPE_CHECKING:
         tape: str
         file: int
         files: int
+        left_out: "dict[str, int]"  # files and directories by rule
 
     class OnTape(TypedDict):
         """An archive and its place."""

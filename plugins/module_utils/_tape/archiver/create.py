@@ -13,12 +13,13 @@ from ..common import filters, names
 from ..common.gnutar import Tar
 from ..common.names import shown
 from ..common.problem import SETTINGS, Problem
+from . import excludes
 from .crew import Child, Crew, pipe
 from .filenames import List
 from .gnutar import TarSays, checksum_argv, complaint
 from .hooks import Hooks
 from .machine import machine_id, same_machine
-from .plan import Plan, other_file_systems, tar_argv
+from .plan import Plan, named, other_file_systems, tar_argv
 from .settings import Settings
 from .state import SEAL, States, private
 
@@ -90,6 +91,7 @@ class Creation:
                 "tar reports that it wrote %d bytes, which is not a multiple of the block size %d" % (total, block_size)
             )
         states.finish(self.run, ".list.gz")
+        excludes.count(plan.rules, snapshot, named(plan.settings))
         if status == INCOMPLETE:  # it cannot be a base: no archive would contain the files that could not be read today
             os.unlink(snapshot)
         else:
@@ -163,6 +165,7 @@ class Creation:
             "warning_count": self.says.count,
             "other_file_systems": other_file_systems(self.plan, self.says.elsewhere),
             "files": self.listing.count,
+            "left_out": excludes.report(self.plan.settings, self.plan.rules, self.says.tagged),
             "elapsed": round(time.time() - self.plan.started, 3),
             "filters": self.plan.settings.filters,
         }
@@ -202,7 +205,7 @@ def sealed(facts: "dict[str, Any]", path: bytes) -> "dict[str, Any]":
     clear = {key: facts[key] for key in ("bytes", "sha256")}
     facts = dict(facts, bytes=behind["bytes"], sha256=behind["sha256"], clear=clear)
     if filters.encrypted(facts["filters"]):
-        facts.update(unlisted=True, warnings=[])
+        facts.update(unlisted=True, warnings=[], left_out=excludes.by_option(facts["left_out"]))
     return facts
 
 

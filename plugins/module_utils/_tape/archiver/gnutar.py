@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .crew import Child
 
 OTHER_FILE_SYSTEM = re.compile(r"tar: (.*?)/?: (?:file|directory) is on a different filesystem; not dumped\Z")
+TAGGED = re.compile(r"tar: .*: contains a cache directory tag (.*); contents not dumped\Z")
 TOTAL = re.compile(r"Total bytes (?:written|read): (\d+) ")
 AT_THE_END = "tar: Exiting with failure status due to previous errors"
 NOT_FOUND = ": Not found in archive"
@@ -33,6 +34,7 @@ class TarSays(Lines):
         self.links: "list[tuple[bytes, str]]" = []  # if only some are requested: links that failed, and why
         self.unlinked = 0  # the number of those
         self.elsewhere: "list[str]" = []
+        self.tagged: "dict[bytes, int]" = {}  # {tag: directories whose contents are left out because of it}
 
     def add(self, line: str) -> None:
         total, elsewhere, unlinked = TOTAL.match(line), OTHER_FILE_SYSTEM.match(line), UNLINKED.match(line)
@@ -41,6 +43,9 @@ class TarSays(Lines):
         elif elsewhere:
             if elsewhere.group(1) not in self.elsewhere and len(self.elsewhere) < 100:
                 self.elsewhere.append(elsewhere.group(1))
+        elif TAGGED.match(line):
+            tag = unescaped(TAGGED.sub(r"\1", line).encode())
+            self.tagged[tag] = self.tagged.get(tag, 0) + 1
         elif unlinked:
             self.links.append((unescaped(unlinked.group(1).encode()), line))
         elif line.endswith(NOT_FOUND):

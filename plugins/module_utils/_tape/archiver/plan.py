@@ -3,13 +3,12 @@
 """The checked request for an archive or its estimate, and the command line of tar for it."""
 
 import os
-import re
 import time
 
 from ..common import names
 from ..common.names import shown
 from ..common.problem import NO_BASE, SETTINGS, Problem
-from . import mounts
+from . import excludes, mounts
 from .settings import Settings
 from .state import States
 
@@ -39,18 +38,21 @@ class Plan:
                 "level %d %s a --base" % (self.level, "needs" if self.level else "does not take"), kind=SETTINGS
             )
         self.ahead: int = words.ahead
-        self.block_size, self.excludes = settings.block_size, settings.excludes
+        self.block_size, self.rules = settings.block_size, excludes.rules_of(settings)
         self.started = time.time()
         self.now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started))
         self.states = states or States(settings.state_dir)
         self.file_systems = mounts.identify(settings.paths)
-        self.out_of_reach = mounts.out_of_reach(settings.paths, self.excludes, settings.one_file_system)
+        self.out_of_reach = mounts.out_of_reach(
+            settings.paths, [rule.pattern for rule in self.rules], settings.one_file_system
+        )
         self.level_problem = ""
         # the contents of the archive: an increment must not include more than its base
         self.wanted = {
             "host": getattr(words, "host", ""),  # an estimate has no name
             "paths": bounded([shown(path) for path in settings.paths]),
-            "excludes": bounded([shown(pattern) for pattern in self.excludes]),
+            "excludes": bounded([shown(rule.pattern) for rule in self.rules]),
+            "excludes_sha256": excludes.fingerprint(self.rules),
             "one_file_system": settings.one_file_system,
         }  # type: dict[str, Any]
 
@@ -88,29 +90,6 @@ def other_file_systems(plan: Plan, skipped: "list[str]") -> "list[str]":
     return bounded(mounts.with_files(sorted(found - set(map(shown, plan.settings.paths)))))
 
 
-def literal(name: bytes) -> bytes:
-    """A pattern that only this name matches."""
-    return re.sub(rb"[\\*?[]", rb"\\\g<0>", name)
-
-
-def exclude_options(states: States, settings: Settings, more: "list[bytes]") -> "list[bytes]":
-    """Options for the exclude patterns.  As in tar, a pattern with a leading / matches a whole path, any other its end.
-
-    ``more`` are absolute names.  Never use --wildcards: it also applies to the names to archive, and tar 1.34 then
-    omits all directories.
-    """
-    more = [literal(each) for each in more] + [literal(settings.state_top) + b"/*"]
-    whole = [b"." + each for each in more + settings.excludes if each.startswith(b"/")]
-    parts = [each for each in settings.excludes if not each.startswith(b"/")]
-    found = []
-    for option, patterns in ((b"--anchored", whole), (b"--no-anchored", parts)):
-        # tar would change these two if it read them from a file
-        words = [each for each in patterns if b"\n" in each or each[-1:].isspace()]
-        lines = [each + b"\n" for each in patterns if each not in words]
-        found += [option, b"--exclude-from=" + states.unnamed(lines)] + [b"--exclude=" + each for each in words]
-    return found
-
-
 def tar_argv(tar: "Tar", plan: Plan, snapshot: bytes, *words: "str | bytes") -> "list[bytes]":
     """The command line of tar, for an archive or for its estimate.
 
@@ -129,7 +108,7 @@ def tar_argv(tar: "Tar", plan: Plan, snapshot: bytes, *words: "str | bytes") -> 
         *words,
         *["--warning=no-" + each for each in SILENT],  # after --verbose, which turns them on
         *(["--one-file-system"] if settings.one_file_system else []),
-        *exclude_options(states, settings, plan.out_of_reach),
+        *excludes.options(states, settings, plan.rules, plan.out_of_reach),
         "--null",
         b"--files-from=" + states.unnamed(names),
     )

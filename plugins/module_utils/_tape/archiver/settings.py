@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DEFAULTS: "dict[str, Any]" = {
     "paths": [],
     "excludes": [],
+    "exclude_files": [],
+    "exclude_caches": False,
+    "exclude_tag": [],
     "one_file_system": True,
     "keep_incomplete": False,
     "set": "all",
@@ -55,6 +58,15 @@ class Settings(base.Settings):
         self.excludes = [encode(each).rstrip(b"/") for each in self.words("excludes")]
         if b"" in self.excludes:
             raise self.wrong("excludes", " contains an empty pattern, or /")
+        self.exclude_caches = self.flag("exclude_caches")
+        self.exclude_tag = [encode(each) for each in self.words("exclude_tag")]
+        for tag in self.exclude_tag:
+            if tag in (b"", b".", b"..") or b"/" in tag:
+                raise self.wrong("exclude_tag", " contains %r: it must be the name of a file, without /" % shown(tag))
+        self.exclude_files = [encode(each) for each in self.words("exclude_files")]
+        for path in self.exclude_files:
+            if not path.startswith(b"/"):
+                raise self.wrong("exclude_files", " contains %r: each path must begin with /" % shown(path))
 
     @property
     def paths(self) -> "list[bytes]":

@@ -20,7 +20,7 @@ from ..common.problem import NO_BASE, SETTINGS, Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Iterable
+    from typing import Any, BinaryIO, Iterable, Iterator
 
 REPORTED = ".reported"
 SEAL = ".seal"  # of an archive that passed through filters: what arrived behind them
@@ -31,6 +31,7 @@ CHUNK = 1024**2
 UNFINISHED = ".tmp"
 FORMAT_2 = re.compile(rb"(GNU tar-[^\n]*-2\n)(\d+)(\0\d+\0)")  # the manual's "Format 2" of snapshot files
 DIRECTORY = re.compile(rb"[01]\0-?\d+\0-?\d+\0\d+\0\d+\0[^\0]")  # NFS, seconds, nanoseconds, device, inode, path
+CUT = re.compile(r"and \d+ more\Z")  # the end of a list in a report, see plan.bounded()
 BETWEEN = b"\0\0\0"  # ends the record of a directory, and cannot occur inside one
 
 
@@ -195,11 +196,22 @@ def compare(run: str, before: "dict[str, Any]", wanted: "dict[str, Any]") -> Non
     paths = [each for each in wanted["paths"] if each not in before["paths"]]
     if paths:
         raise no_base("run %s did not include %s of tape_paths" % (run, paths[0]))
-    excludes = [each for each in before["excludes"] if each not in wanted["excludes"]]
-    if excludes:
-        raise no_base("run %s left out %s, which is not in tape_excludes any more" % (run, excludes[0]))
+    known = before.get("excludes_sha256")
+    if known is None or known != wanted["excludes_sha256"]:
+        compare_excludes(run, before["excludes"], wanted["excludes"])
     if before["one_file_system"] and not wanted["one_file_system"]:
         raise no_base("run %s left out other file systems, and tape_one_file_system is false now" % run)
+
+
+def compare_excludes(run: str, before: "list[str]", wanted: "list[str]") -> None:
+    """Raises Problem (NO_BASE) if a pattern is missing now, or if that is unknown because the list was cut."""
+    cut = before[-1:] if CUT.match("".join(before[-1:])) else []
+    missing = [each for each in before if each not in wanted and each not in cut]
+    if missing:
+        what = "run %s left out %s, which is in neither tape_excludes nor tape_exclude_files any more"
+        raise no_base(what % (run, missing[0]))
+    if cut:
+        raise no_base("run %s left out thousands of patterns, and they are not the same any more" % run)
 
 
 def reader_gone(out: int) -> bool:
@@ -223,11 +235,23 @@ def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
 
     ``ahead``: seconds by which the clock was ahead, subtracted from the time in the file so that tar misses no change.
     """
+    records = read_snapshot(source)
+    head = FORMAT_2.match(next(records))
+    if head:
+        target.write(b"%b%d%b" % (head.group(1), max(0, int(head.group(2)) - ahead), head.group(3)))
+    for record in records:
+        fields = record.split(b"\0", 4)
+        fields[3] = b"0"
+        target.write(b"\0".join(fields) + BETWEEN)
+
+
+def read_snapshot(source: "BinaryIO") -> "Iterator[bytes]":
+    """The head of a snapshot file, then the record of each directory; raises Problem."""
     rest = source.read(CHUNK)
     head = FORMAT_2.match(rest)
     if not head:
         raise no_base("the state of the base was not written by tar 1.16 or later")
-    target.write(b"%b%d%b" % (head.group(1), max(0, int(head.group(2)) - ahead), head.group(3)))
+    yield head.group()
     rest = rest[head.end() :]
     while True:
         chunk = source.read(CHUNK)
@@ -235,9 +259,7 @@ def copied(source: "BinaryIO", target: "BinaryIO", ahead: int = 0) -> None:
         for record in records:
             if not DIRECTORY.match(record):
                 raise no_base("the state of the base is damaged")
-            fields = record.split(b"\0", 4)
-            fields[3] = b"0"
-            target.write(b"\0".join(fields) + BETWEEN)
+            yield record
         if not chunk:
             break
     if rest:

@@ -61,7 +61,7 @@ def commit(session: "Session", args: "argparse.Namespace") -> "answers.Committed
         raise Problem("tape %s, file %d: %s" % (label, archive["file"], archive["problem"]), hint, kind=kind)
     told: "Any" = {"warnings": archive["warnings"][:1], "other_file_systems": archive["other_file_systems"][:3]}
     told = {**archive, **{key: [line[:MOST_CHARACTERS] for line in lines] for key, lines in told.items()}}
-    told.update(tape=label, paths=[], mounted=len(archive["other_file_systems"]))
+    told.update(tape=label, paths=[], mounted=len(archive["other_file_systems"]), left_out=said.get("left_out", {}))
     committed: "answers.Committed" = told
     return committed
 
@@ -159,6 +159,10 @@ def parse(line: bytes) -> "dict[str, Any]":
     for key in LISTS:
         if not isinstance(said[key], list) or not all(isinstance(each, str) for each in said[key]):
             raise ValueError("%s: %r" % (key, said[key]))
+    left_out = said.get("left_out", {})
+    numbers = list(left_out.values()) if isinstance(left_out, dict) else [left_out]
+    if any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in numbers):
+        raise ValueError("left_out: %r" % (left_out,))
     parse_time(str(said["time"]))
     check_filters(said)
     return dict(said)
