@@ -237,6 +237,7 @@ class ActionModule(TapeAction):
             "--delete": args["restore_delete"],
             "--into-existing": args["restore_into_existing"],
             "--allow-root": args["restore_allow_root"],
+            "--owners-by-name": not args["tape_numeric_owner"] and not args["restore_drill"],
         }.items():
             words += [flag] if given else []
         source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]

@@ -135,6 +135,13 @@ options:
       - Whether O(restore_to) may be V(/), which needs O(restore_into_existing) as well.
     type: bool
     default: false
+  tape_numeric_owner:
+    description:
+      - Whether files get the numbers of their owners and groups, as the archive has them. V(false) gives them to the
+        user and the group of the task's host that have the same names. If there is none of a name, the number is used.
+      - A drill always compares numbers.
+    type: bool
+    default: true
 seealso:
   - ref: Tape backups of a fleet <ansible_collections.plumbing.socketpipe.docsite.tape>
     description: From the first label to the restore drill.

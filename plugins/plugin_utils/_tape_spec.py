@@ -148,6 +148,7 @@ RESTORE: Spec = {
     "restore_delete": {"type": "bool", "default": False},
     "restore_into_existing": {"type": "bool", "default": False},
     "restore_allow_root": {"type": "bool", "default": False},
+    "tape_numeric_owner": {"type": "bool", "default": True},
 }
 LABEL: Spec = {
     **SITE,

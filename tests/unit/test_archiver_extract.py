@@ -346,13 +346,18 @@ def test_what_only_root_can_give_a_file(host: Host) -> None:
 
 
 @as_root
-def test_the_owner_is_a_number_and_not_a_name(host: Host) -> None:
+@pytest.mark.parametrize("some", [False, True])
+@pytest.mark.parametrize(
+    ("words", "name", "owner"),
+    [([], "root", 12345), (["--owners-by-name"], "root", 0), (["--owners-by-name"], "of another host 5", 12345)],
+)
+def test_the_owner_is_a_number_or_a_name(host: Host, words: list[str], name: str, owner: int, some: bool) -> None:
     """A user of this name may have another number on this host."""
     found = entry("./a")
-    found.uid, found.gid, found.uname, found.gname = 12345, 12346, "root", "root"
-    host.extract(packed((found, b"x")), host.top / "back")
+    found.uid, found.gid, found.uname, found.gname = 12345, 12345, name, name
+    done = host.extract(packed((found, b"x")), host.top / "back", *words, *(["--", "/a"] if some else []))
     at = (host.top / "back/a").stat()
-    assert (at.st_uid, at.st_gid) == (12345, 12346)
+    assert (at.st_uid, at.st_gid, done["files"], done["missing"]) == (owner, owner, 1, [])
 
 
 @as_root

@@ -47,7 +47,7 @@ class Extraction:
         return tar.argv(
             "--extract",
             "--preserve-permissions",
-            "--numeric-owner",
+            *([] if self.words.owners_by_name else ["--numeric-owner"]),
             "--no-wildcards",  # a path is a literal name; the matches of a pattern would differ between levels
             "--blocking-factor=%d" % ((factor if factor >= LEAST_READ_SIZE else READ_SIZE) // 512),
             "--verbose",

@@ -82,6 +82,9 @@ def add_extract(commands: "Any") -> None:
     extract.add_argument(
         "--drill", default="", metavar="ID", help="compare files with the archive; DIR must not exist, and is marked"
     )
+    extract.add_argument(
+        "--owners-by-name", action="store_true", help="the user and group of this host with the name in the archive"
+    )
     extract.add_argument("--into-existing", action="store_true", help="DIR may contain files")
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")
