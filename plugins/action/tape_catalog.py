@@ -44,7 +44,8 @@ class ActionModule(TapeAction):
         if mode == "copy":
             self.copy(result)
         elif mode == "import":
-            import_catalog(self, self.args["tape_catalog_from"], self.args["tape_copy_of"] or self.tape_host)
+            copy_of = self.args["tape_copy_of"] or self.tape_host
+            result["notes"] = import_catalog(self, self.args["tape_catalog_from"], copy_of)
             result["msg"] = f"imported the catalog from {self.args['tape_catalog_from']}"
         else:
             self.rebuild(result)

@@ -15,6 +15,7 @@ from ..plugin_utils._connections import HostError
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog
+from ..plugin_utils._tape_sources import set_of
 from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_run import one_line
 
@@ -58,12 +59,13 @@ class ActionModule(TapeAction):
         for row in self.rows.values():
             row["msg"] += f". To retry: {retry}" if retry and not row["ok"] else ""
         self.show([head or self.headline(totals, tapes), *self.table(), *self.advice(plan, retry, totals)])
+        head = head or self.headline(totals, tapes)
         result = {"summary": totals, "hosts": self.rows, "notes": self.warnings, "resume": retry}
         if not self._task.check_mode:
             told = {name: {key: row.get(key) for key in (*KEYS, "ok", "note")} for name, row in self.rows.items()}
-            data = {"tape_backup": {**totals, "hosts": told, "warnings": self.warnings, "resume": retry}}
-            result["ansible_stats"] = {"data": data, "per_host": False, "aggregate": False}
-        return {**result, "changed": bool(tapes), "msg": head or self.headline(totals, tapes)}
+            artifact = {**totals, "hosts": told, "warnings": self.warnings, "resume": retry}
+            result["ansible_stats"] = {"data": {"tape_backup": artifact}, "per_host": False, "aggregate": False}
+        return {**result, "changed": bool(tapes), "msg": head}
 
     # -- results
 
@@ -106,7 +108,7 @@ class ActionModule(TapeAction):
     def finish(self, plan: Plan) -> list[str]:
         """Write the catalog to the tapes and release them; returns their labels, with the percentage used."""
         try:
-            said: Finished = self.ask(["finish", f"--run={plan['run']}"])
+            said: Finished = self.ask(["finish", f"--run={plan['run']}"], {"tried": self.tried(plan)})
         except (Failure, HostError, AnsibleError) as exc:
             self.warnings.append(KEPT_FOR_IT + one_line(exc))
             return []
@@ -122,6 +124,23 @@ class ActionModule(TapeAction):
                 row["tape"], row["file"] = archive["tape"], archive["file"]
         full = said["full"]
         return [name + (f" ({full[name]} % full)" if full.get(name) is not None else "") for name in said["tapes"]]
+
+    def tried(self, plan: Plan) -> list[dict[str, Any]]:
+        """The results that count as attempts, for metrics: each host, and its sets."""
+        found = []
+        for name, row in self.rows.items():
+            if row["state"] not in ("good", "failed"):
+                continue
+            parts: list[Any] = row.get("sources", [])
+            sets = {
+                set_of(self.args["tape_set"], part["name"] if part["name"] != "paths" else ""): part for part in parts
+            }
+            of_plan: Any = plan["hosts"].get(name, {})
+            if not parts and not of_plan.get("sources"):
+                sets = {self.args["tape_set"]: row}
+            tried = {each: part["ok"] for each, part in sets.items() if part["state"] in ("good", "failed")}
+            found += [{"host": name, "sets": tried}] if tried or not parts else []
+        return found
 
     def fits(self, plan: Plan) -> str:
         """Whether the estimated sizes fit, as a sentence from the tape host."""

@@ -39,7 +39,7 @@ class ActionModule(TapeAction):
                 "notes": [],
             }
         made: Labelled = self.ask(words)
-        warnings = copy_catalog(self)
+        warnings = made.pop("warnings", []) + copy_catalog(self)
         msg = f"labelled {made['label']}, in blocks of {bytes_of(made['block_size'])}, at {made['labelled']}"
         self.show([f"LABEL {msg}", *(f"Warning {warning}" for warning in warnings)])
         return {**made, "changed": True, "msg": msg, "notes": warnings}

@@ -135,12 +135,11 @@ class ActionModule(TapeAction):
     def note(self, words: list[str]) -> list[str]:
         """Record the restore in the catalog; a failure is only a warning, because the files are there."""
         try:
-            self.ask(words)
+            warnings: list[str] = self.ask(words).get("warnings", [])
         except (Failure, HostError, AnsibleError) as exc:
-            warning = f"the restore was not recorded in the catalog: {one_line(exc)}"
-            self.show([f"Warning {warning}"])
-            return [warning]
-        return []
+            warnings = [f"the restore was not recorded in the catalog: {one_line(exc)}"]
+        self.show([f"Warning {each}" for each in warnings])
+        return warnings
 
     def feed(self, archive: ChainArchive) -> TaskResult:
         """Restore the output of a command with a command of the task; raises Failure."""

@@ -147,6 +147,19 @@ options:
     default: false
 """
 
+    METRICS = r"""
+options:
+  tape_metrics_file:
+    description:
+      - A file on the tape host that gets the state of the catalog as metrics for Prometheus. It is meant for the
+        textfile collector of C(node_exporter), so its name must end in C(.prom). The directory must exist.
+      - The file is replaced atomically, with mode C(0644), after the catalog has changed. A failure is reported in
+        RV(notes).
+      - A variable of this name on the tape host takes precedence.
+    type: str
+    default: ""
+"""
+
     PACKING = r"""
 options:
   tape_filter:

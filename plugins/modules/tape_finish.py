@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.tape
   - plumbing.socketpipe.tape.expiry
   - plumbing.socketpipe.tape.copies
+  - plumbing.socketpipe.tape.metrics
   - plumbing.socketpipe.tape.reuse
   - plumbing.socketpipe.tape.set
   - plumbing.socketpipe.tape.writing

@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.tape.packing
   - plumbing.socketpipe.tape.expiry
   - plumbing.socketpipe.tape.copies
+  - plumbing.socketpipe.tape.metrics
   - plumbing.socketpipe.tape.reuse
 attributes:
   action:

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.tape
   - plumbing.socketpipe.tape.packing
   - plumbing.socketpipe.tape.set
+  - plumbing.socketpipe.tape.metrics
   - plumbing.socketpipe.tape.stream
 attributes:
   action:

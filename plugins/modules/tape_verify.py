@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
   - plumbing.socketpipe.tape.copies
+  - plumbing.socketpipe.tape.metrics
 attributes:
   action:
     support: full

@@ -177,6 +177,7 @@ CHAIN_ARCHIVE = record(
     }
 )
 IGNORED = record({})  # of an answer that no action reads
+WARNED = with_optional({}, {"warnings": texts})
 
 # the answer of each subcommand of the two programs, if it has any
 ANSWERS: dict[str, Parser] = {
@@ -219,7 +220,9 @@ ANSWERS: dict[str, Parser] = {
             "warnings": texts,
         }
     ),
-    "label": record({"label": text, "id": text, "barcode": text, "block_size": count, "labelled": text}),
+    "label": with_optional(
+        {"label": text, "id": text, "barcode": text, "block_size": count, "labelled": text}, {"warnings": texts}
+    ),
     "info": with_optional(
         {},
         {
@@ -272,8 +275,8 @@ ANSWERS: dict[str, Parser] = {
         }
     ),
     "keep": IGNORED,
-    "restored": IGNORED,
-    "import": IGNORED,
+    "restored": WARNED,
+    "import": WARNED,
     "estimate": with_optional({**NOTED, "bytes": count, "level": count}, {"incomplete": flag, "mounted": count}),
     "discard": IGNORED,
     "awaits": record({"text": text}),

@@ -19,8 +19,8 @@ from ._task_run import one_line
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
 
-# arguments of tar that select the parts of a catalog for a copy
-OF_THE_HOST = ("locks", "queue", "leases", "runs", "positions", "clock.json")  # of no use on another host
+# arguments of tar that select the parts of a catalog for a copy; these are of no use on another host
+OF_THE_HOST = ("locks", "queue", "leases", "runs", "positions", "clock.json", "history.json")
 COPIED = ["--anchored", *(f"--exclude=./{name}" for name in OF_THE_HOST)]
 COPIED += ["--no-anchored", "--exclude=*.part"]
 
@@ -59,18 +59,19 @@ def copy_catalog_to(action: TapeAction, name: str) -> None:
     )
 
 
-def import_catalog(action: TapeAction, name: str, copy_of: str) -> None:
-    """Import the copy on a host into a tape host without a catalog; raises Failure."""
+def import_catalog(action: TapeAction, name: str, copy_of: str) -> list[str]:
+    """Import the copy on a host into a tape host without a catalog; returns warnings; raises Failure."""
     folder = action.args["tape_catalog_dir"]
     tar = command("the copy", ["tar", "--create", "--file=-", f"--directory={folder}-of-{copy_of}/", "."])
     sink = action.of_tape(["import"]).stage("the catalog")
-    stream(
+    done = stream(
         (action.another(name, "tape_catalog_from"), tar),
         (action.tape, sink),
         network_of_copies(action),
         "sink",
         "import",
     )
+    return list(done.answer.get("warnings", []))
 
 
 def network_of_copies(action: TapeAction) -> Network:

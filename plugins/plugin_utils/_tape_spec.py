@@ -19,6 +19,7 @@ OF_TAPE_HOST = (
     "tape_compression",
     "tape_buffer",
     "tape_catalog_dir",
+    "tape_metrics_file",
 )
 
 # all tape modules have these; module_defaults can set them for the group
@@ -47,6 +48,7 @@ COPIES: Spec = {
     "tape_catalog_hosts": {"type": "list", "elements": "str", "default": []},
     "tape_accept_catalog": {"type": "bool", "default": False},
 }
+METRICS: Spec = {"tape_metrics_file": {"type": "str", "default": ""}}
 SET: Spec = {"tape_set": {"type": "str", "default": "all"}}
 EXPIRY: Spec = {
     "tape_expire_last": {"type": "bool", "default": False},
@@ -85,6 +87,7 @@ SOURCES: Spec = {"tape_sources": {"type": "list", "elements": "raw", "default": 
 PLAN: Spec = {
     **SITE,
     **WRITING,
+    **METRICS,
     "hosts": {"type": "list", "elements": "raw", "required": True},
     "pattern": {"type": "str", "default": ""},
     "tape_resume": {"type": "str", "default": ""},
@@ -122,6 +125,7 @@ FINISH: Spec = {
     **SITE,
     **WRITING,
     **COPIES,
+    **METRICS,
     "tape_eject": {"type": "bool", "default": False},
     "plan": {"type": "dict", "required": True},
     "results": {"type": "list", "elements": "raw", "required": True},
@@ -131,13 +135,14 @@ FILTERS: Spec = {
     "tape_of_tape": {"type": "str", "default": ""},
     "tape_of_host": {"type": "str", "default": ""},
 }
-VERIFY: Spec = {**SITE, **COPIES, **FILTERS}
+VERIFY: Spec = {**SITE, **COPIES, **METRICS, **FILTERS}
 RESTORE: Spec = {
     **SITE,
     **SOURCES,
     **PACKING,
     **STREAM,
     **SET,
+    **METRICS,
     "restore_host": {"type": "str", "default": ""},
     "restore_drill": {"type": "bool", "default": False},
     "restore_as_of": {"type": "str", "default": ""},
@@ -155,6 +160,7 @@ LABEL: Spec = {
     **PACKING,
     **REUSE,
     **COPIES,
+    **METRICS,
     "tape_label": {"type": "str", "required": True},
     "tape_device": {"type": "str", "default": ""},
     "tape_barcode": {"type": "str", "default": ""},
@@ -163,6 +169,7 @@ LABEL: Spec = {
 MARK: Spec = {
     **SITE,
     **COPIES,
+    **METRICS,
     "tape_label": {"type": "str", "required": True},
     "tape_reason": {"type": "str", "default": ""},
     "tape_found": {"type": "bool", "default": False},
@@ -198,6 +205,7 @@ REPORT: Spec = {
 CATALOG: Spec = {
     **SITE,
     **COPIES,
+    **METRICS,
     "mode": {"type": "str", "required": True, "choices": ["copy", "import", "rebuild"]},
     "tape_catalog_from": {"type": "str", "default": ""},
     "tape_copy_of": {"type": "str", "default": ""},

@@ -59,8 +59,10 @@ def located(label: str, place: str) -> str:
 
 
 def where(row: Mapping[str, Any]) -> str:
-    """Such as WEEK01:3, tape file 3 of a tape."""
-    return f"{row['tape']}:{row['file']}" if row.get("tape") else NONE
+    """Such as WEEK01:3, tape file 3 of a tape; a host with several archives has no single file."""
+    if not row.get("tape"):
+        return NONE
+    return f"{row['tape']}:{row['file']}" if row.get("file") is not None else str(row["tape"])
 
 
 def notes_of(row: Mapping[str, Any]) -> list[str]:

@@ -83,18 +83,53 @@ def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.Monk
     """Neither in the table nor in the statistics."""
     good = {"host": "web1", "state": "good", "level": 0, "bytes": 5, "elapsed": 1.0, "rate": 5, "tape": "A", "file": 2}
     said = {"warnings": [], "archives": [good], "tapes": ["A"], "full": {"A": None}}
-    monkeypatch.setattr(ActionModule, "ask", lambda *_given: said)
+    asked: list[Any] = []
+
+    def ask(_action: ActionModule, _words: list[str], given: Any) -> Any:
+        asked.append(given)
+        return said
+
+    monkeypatch.setattr(ActionModule, "ask", ask)
     action = ActionModule.__new__(ActionModule)
-    action.args, action.warnings = {"results": []}, []
+    action.args, action.warnings = {"results": [], "tape_set": "all"}, []
     action.rows = action.rows_of({"run": "R", "order": ["web1", "db1"]})
     plan: Any = {"run": "R", "hosts": {"web1": {"sources": True}}}
     assert action.finish(plan) == ["A"]
     assert action.rows["web1"]["kind"] == "lost"  # of its sources only one may be good
     plan["hosts"]["web1"]["sources"] = False
     assert action.finish(plan) == ["A"]
-    note = {"msg": "ok", "note": "", "kind": None, "encryption": None}
+    note = {"msg": "ok", "note": "", "kind": None, "encryption": None, "left_out": None}
     assert action.rows["web1"] == {key: good[key] for key in good if key != "host"} | {"ok": True, **note}
     assert (action.rows["db1"]["ok"], action.rows["db1"]["kind"]) == (False, "lost")
+    # the tape host knows of which sets; for the second call they are those of the run
+    assert asked[0] == {"tried": [{"host": "web1", "sets": {}}, {"host": "db1", "sets": {"all": False}}]}
+    assert asked[1]["tried"][0] == {"host": "web1", "sets": {"all": False}}
+
+
+def test_what_counts_as_an_attempt() -> None:
+    """Each source is a set of its own; an archive of an earlier job of the run has been counted."""
+    action = ActionModule.__new__(ActionModule)
+    action.args = {"tape_set": "all"}
+    states = {"a": "good", "b": "failed", "c": "good before", "d": "left out", "e": "good", "f": "good"}
+    parts = {
+        "e": [("paths", "good before"), ("shop", "good"), ("wiki", "failed")],
+        "f": [("paths", "good before"), ("shop", "good before")],
+    }
+    rows: Any = {
+        name: {
+            "ok": state != "failed",
+            "state": state,
+            "sources": [{"name": part, "state": of, "ok": of != "failed"} for part, of in parts.get(name, [])],
+        }
+        for name, state in states.items()
+    }
+    action.rows = rows
+    plan: Any = {"hosts": {name: {"sources": name in parts} for name in states}}
+    assert action.tried(plan) == [
+        {"host": "a", "sets": {"all": True}},
+        {"host": "b", "sets": {"all": False}},
+        {"host": "e", "sets": {"all.shop": True, "all.wiki": False}},
+    ]
 
 
 RELAY = {"how": "relay", "cipher": "TLS_AES_256_GCM_SHA384", "records": 1}

@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         barcode: str
         block_size: int
         labelled: str
+        warnings: NotRequired["list[str]"]
 
     class HostKnown(Archive):
         """The newest good archive of a host and set, and when it was last tested."""

@@ -29,6 +29,9 @@ SOME_RUN = ("--run", {"default": ""})
 SOME_HOST = ("--host", {"default": ""})
 SOME_TAPE = ("--tape", {"default": ""})
 
+# these change what tape_metrics_file shows; a run has many archives, so it does that once, at its end
+CHANGES = ("finish", "label", "inventory", "verify", "mark", "restored", "import")
+
 # {subcommand: (module and function, options)}
 SUBCOMMANDS: "dict[str, Any]" = {
     "plan": ("plan.plan", []),
@@ -135,7 +138,10 @@ def main() -> int:
                 raise Problem("standard %s is closed" % name)
         check(subcommand, args)
         command = getattr(importlib.import_module("%s.commands.%s" % (__package__, module)), function)
-        answer = command(Session(Settings(call.settings()), ahead=call.ahead), args)
+        session = Session(Settings(call.settings()), ahead=call.ahead)
+        answer = command(session, args)
+        if subcommand in CHANGES and session.settings.metrics_file and not vars(args).get("dry"):
+            answer = with_metrics(session, answer)
         if answer is not None:
             call.answer(answer)
     except Problem as exc:
@@ -148,6 +154,18 @@ def main() -> int:
     else:
         return 0
     return 1
+
+
+def with_metrics(session: Session, answer: "Any") -> "Any":
+    """Write the metrics; the answer, with a warning if they cannot be written: the work is done all the same."""
+    from .catalog import metrics  # which takes time to load, and few use it
+
+    try:
+        metrics.write(session)
+    except (Problem, OSError) as exc:
+        why = say_error(exc) if isinstance(exc, OSError) else str(exc)
+        return {**answer, "warnings": [*answer.get("warnings", []), "metrics were not written: " + why]}
+    return answer
 
 
 def say_error(exc: OSError) -> str:

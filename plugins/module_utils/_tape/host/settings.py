@@ -28,6 +28,7 @@ DEFAULTS: "dict[str, Any]" = {
     "buffer": "",
     "wait": "1h",
     "max_age": "",
+    "metrics_file": "",
     "lease": "1h",
     "steal": False,
     "eject": False,
@@ -64,6 +65,7 @@ class Settings(base.Settings):
         self.buffer = self.parsed("buffer", parse_size)
         self.wait = self.parsed("wait", parse_duration)
         self.max_age = self.parsed("max_age", parse_duration)
+        self.metrics_file = self.file_of_metrics()
         self.lease = self.parsed("lease", parse_duration)
         self.steal = self.flag("steal")
         self.eject = self.flag("eject")
@@ -80,6 +82,14 @@ class Settings(base.Settings):
         self.filters, self.source = self.value["filters"], self.value["source"]
         self.set = self.name("set")
         self.check()
+
+    def file_of_metrics(self) -> str:
+        if not self.value["metrics_file"]:
+            return ""
+        path = names.path(self.folder("metrics_file"))
+        if not path.endswith(".prom"):
+            raise self.wrong("metrics_file", ": %s" % path, "its name must end in .prom: node_exporter reads no other")
+        return path
 
     def check(self) -> None:
         if not isinstance(self.encryption, dict):

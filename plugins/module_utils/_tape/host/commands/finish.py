@@ -8,7 +8,7 @@ import subprocess
 from ...common.problem import Problem
 from ...common.process import Children
 from ..catalog import catalog as catalogs
-from ..catalog import records, restores
+from ..catalog import history, records, restores
 from ..drives import changer, elements
 from ..reserve import leases, positions
 from ..reserve import reservation as reservations
@@ -44,7 +44,8 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
     catalog, session.run = session.catalog, args.run
     own = [archive for archive in catalog.archives() if archive["run"] == args.run]
     names = sorted({archive["tape"] for archive in own})
-    warnings = [] if not own else copy_to_tapes(session, names)
+    warnings = note(session, args.input["tried"]) if args.input else []
+    warnings += copy_to_tapes(session, names) if own else []
     warnings += eject(session, names) if session.settings.eject else []
     leases.drop(catalog, args.run)
     # the good archive of each host, whatever its clock, otherwise the last; killed ones are marked as failed by now
@@ -61,6 +62,16 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
         "archives": rows,
         "warnings": warnings + catalog.warnings(),
     }
+
+
+def note(session: "Session", tried: "list[history.Tried]") -> "list[str]":
+    """Record the result of each host, for metrics; returns warnings."""
+    settings = session.settings
+    try:
+        history.note_run(session.catalog, session.run, settings.set, tried, settings.expire_last)
+    except OSError as exc:
+        return ["%s: %s, so metrics do not count this run" % (history.path(session.catalog), exc.strerror or exc)]
+    return []
 
 
 def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":

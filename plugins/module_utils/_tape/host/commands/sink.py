@@ -10,7 +10,7 @@ from ...common import filters
 from ...common.problem import FAILED, FULL, TOO_LARGE, Problem
 from ...common.units import iso, say_size
 from ..catalog import catalog as catalogs
-from ..catalog import clock, records
+from ..catalog import clock, history, records
 from ..drives import hardware, writer
 from ..drives import label as labels
 from ..drives.virtual import VirtualTape
@@ -96,6 +96,8 @@ def check_alerts(held: "Reservation") -> None:
     """Record alerts of the drive, because reading may clear them; raises Problem if one is fatal."""
     found, _note = hardware.alerts(held.drive.path)
     held.alerts += [hardware.say(alert) for alert in found]
+    with contextlib.suppress(OSError):  # it is only counted there
+        history.note_alerts(held.catalog, held.drive.path, found)
     fatal = hardware.fatal(found)
     if fatal:
         what = ", ".join(hardware.say(alert) for alert in fatal)

@@ -1,0 +1,83 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who watches backups: metrics on the tape host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hosts import Fleet
+
+from . import taping
+from .conftest import make_fleet
+from .taping import Site
+
+SHOP = {"name": "shop", "cmd": "echo all of it"}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+
+
+@pytest.fixture
+def site(fleet: Fleet) -> Site:
+    site = taping.make_site(fleet)
+    site.label()
+    return site
+
+
+def metric(path: Path, name: str) -> dict[str, float]:
+    """{host and set, or another label: value} of the file; which parsers take it is in tests/unit."""
+    lines = re.findall(rf"^socketpipe_tape_{name}{{(.*)}} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {" ".join(re.findall(r'"([^"]*)"', labels)): float(value) for labels, value in lines}
+
+
+def test_metrics_of_a_fleet(site: Site) -> None:
+    """One host fails before tar, one has a source; then a verification and a drill change the file."""
+    path = site.top / "tape.prom"
+    own: dict[str, Any] = {
+        "tape1": {"tape_metrics_file": str(path)},
+        "h1": {"tape_sources": [SHOP]},
+        "h2": {"tape_paths": ["/no/such/place"]},
+    }
+    done = site.run("backup", rc=2, own=own)
+    assert taping.statistic(done)["warnings"] == []
+    assert [row[6] for row in taping.table(done, "HOST") if row[0].startswith("h1")] == [
+        "WEEK01",
+        "WEEK01:1",
+        "WEEK01:2",
+    ]
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert metric(path, "last_attempt_success") == {"h1 all": 1, "h1 all.shop": 1, "h2 all": 0}
+    assert metric(path, "failures_total") == {"h1 all": 0, "h1 all.shop": 0, "h2 all": 1}
+    last = metric(path, "last_success_timestamp_seconds")
+    assert last["h2 all"] == 0 < last["h1 all"] <= last["h1 all.shop"]
+    assert metric(path, "last_success_size_bytes")["h1 all"] == site.archives()[0]["bytes"]
+    assert metric(path, "last_verify_success") == {} and metric(path, "tapes")["append"] == 1
+    # h2 is down; that is an attempt, too
+    own["h2"] = {"ansible_port": 9}
+    site.run("backup", rc=2, own=own)
+    assert metric(path, "attempts_total") == {"h1 all": 2, "h1 all.shop": 2, "h2 all": 2}
+    assert metric(path, "failures_total")["h2 all"] == 2
+    site.run("verify", own=own)
+    assert set(metric(path, "last_verify_success").values()) == {1}
+    own["h2"] = {}
+    site.run("tape_drill", own=own, restore_target="h2", restore_to=str(site.top / "drill"))
+    assert metric(path, "last_drill_success") == {"h1 all": 1}
+    # a directory that is not there is a warning of each playbook, and harms nothing
+    own["tape1"]["tape_metrics_file"] = "/no/such/place/tape.prom"
+    others: list[tuple[str, dict[str, Any]]] = [
+        ("backup", {}),
+        ("verify", {}),
+        ("restore", {"restore_host": "h1", "restore_to": str(site.top / "restored"), "tape_hosts": "h2"}),
+        ("tape_location", {"tape_label": "WEEK01", "tape_location": "shelf"}),
+    ]
+    for name, more in others:
+        done = site.run(name, own=own, **more)
+        assert "Warning metrics were not written: /no/such/place: No such file or directory: create it" in done.stdout
