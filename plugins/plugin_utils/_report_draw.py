@@ -49,6 +49,8 @@ def drives(stretches: Sequence[Stretch]) -> Element:
     span = max(1.0, max(each.end for each in stretches) - begin)
     scale = (WIDTH - LEFT - 20) / span
     names = sorted({each.drive for each in stretches})
+    short = {name: name.rstrip("/").rpartition("/")[2] for name in names}  # /dev/tape/by-id would fill the line
+    short = short if len(set(short.values())) == len(names) else dict(zip(names, names))
     bottom = len(names) * (BAR + GAP)
     parts: list[Element] = []
     for at in ticks(begin, span):
@@ -57,11 +59,11 @@ def drives(stretches: Sequence[Stretch]) -> Element:
         parts.append(words(x, bottom + 20, clock(at, span), "dim", "middle"))
     for row, name in enumerate(names):
         y = row * (BAR + GAP) + GAP / 2
-        parts.append(words(0, y + 17, cut(name, LEFT - 12), "strong"))
+        parts.append(words(0, y + 17, cut(short[name], LEFT - 12), "strong"))
         own = sorted((each for each in stretches if each.drive == name), key=lambda each: each.begin)
         for number, each in enumerate(own):
             x, width = LEFT + (each.begin - begin) * scale, max(3.0, (each.end - each.begin) * scale - 1)
-            told = f"{each.title}: {clock(each.begin, 0)} to {clock(each.end, 0)} UTC"
+            told = f"{each.title} on {name}: {clock(each.begin, 0)} to {clock(each.end, 0)} UTC"
             bar = tag(
                 "rect",
                 tag("title", told),

@@ -64,7 +64,7 @@ def verdict(report: Report) -> tuple[str, str]:
     failed = len({failure.host for failure in report.failures})
     missing = [each for each in report.known if each.late]
     if failed:
-        return "bad", f"{table.count(failed, 'host')} failed"
+        return "bad", f"{failed} failed"
     if missing:
         return "warn", f"{table.count(len(missing), 'archive')} too old"
     return "good", "All good"

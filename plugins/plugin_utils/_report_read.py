@@ -63,12 +63,13 @@ def rank_of(result: Result) -> int:
 
 def read_other(report: Report, host: str, result: Result) -> None:
     """A task that did not get so far as to have a result of its module."""
-    state, name = streams.state_of(result), host or text(mapping(result.get("cause")).get("host")) or "?"
+    state, name = streams.state_of(result), host or text(mapping(result.get("cause")).get("host"))
     ok = state == "skipped"
-    report.rows.append(records.Row(name, state, ok, note=records.message(result) if ok else ""))
+    if name:
+        report.rows.append(records.Row(name, state, ok, note=records.message(result) if ok else ""))
     if not ok:
         report.retry.append(host)
-        streams.add_failure(report, name, result)
+        streams.add_failure(report, name or "a task", result)
 
 
 def finish(report: Report) -> None:

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """page: stores the report of a run in a directory of this host, and removes old ones.
 
-The request has its name, its text, the directory, the mode of the files, and how many to keep.  latest.html is a link
-to the newest.
+The request, from the module or standard input, has its name, its text, the directory, the mode of the files, and how
+many to keep.  latest.html is a link to the newest.
 """
 
 import contextlib
+import json
 import os
 import re
 import stat
+import sys
 import tempfile
 
 from ...common import files, names
@@ -29,7 +31,7 @@ LATEST = "latest.html"
 
 def page(session: "Session", args: "argparse.Namespace") -> "answers.Stored":
     """Returns the path of the file, and the names of those that it has removed; raises Problem."""
-    given = args.input
+    given = json.loads(sys.stdin.buffer.read().decode()) if args.input is None else args.input
     folder = given["folder"]
     if not folder.startswith("/") or "\0" in folder:
         raise Problem("tape_report_dir: %r is not a path" % folder, "it must begin with /", kind=SETTINGS)
