@@ -29,7 +29,7 @@ unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compi
 FIRST  := system tape sanity tls recipes unit integration molecule edges
 SECOND := hit nox galaxy package docs ee lint release-check
 
-.PHONY: help demo socketpipe install uninstall deb test quick units faults mutants bench clean matrix core address pictures messages changelog release $(FIRST) $(SECOND)
+.PHONY: help demo socketpipe install uninstall deb test quick units faults mutants bench clean matrix core address pictures recording messages changelog release $(FIRST) $(SECOND)
 
 help:   ## this list
 	@sed -n 's/^\([a-z-]*\):.*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -98,6 +98,9 @@ galaxy:   ## the tarball: what is in it, and that it works where it is installed
 
 pictures:   ## the SVG pictures of the documentation, from tests/workshop/pictures.py
 	$(PYTHON) -m tests.workshop.pictures
+
+recording: $(VENV)/demo $(TREE)   ## the recording of a terminal in README.md, from a real run on this machine
+	$(BIN)/python -m tests.workshop.recording
 
 messages:   ## the page of the documentation with every message of the tape modules, from their source
 	$(PYTHON) -m tests.workshop.messages
