@@ -47,13 +47,13 @@ def check_connection(name: str, connection: Any) -> None:
 def executor_for(
     action: ActionBase,
     name: str,
+    variables: Mapping[str, Any],
     task_vars: Mapping[str, Any],
     become: bool,
     become_user: str | None,
     become_method: str | None = None,
 ) -> Executor:
     """Runs commands on an inventory host, with its own variables; raises HostError.  Main thread only: it templates."""
-    variables = task_vars["hostvars"][name]
     connection = make_connection(action, name, variables, typed(action, task_vars))
     if become:
         set_become(connection, name, variables, become_user, become_method)

@@ -103,8 +103,9 @@ def of_task(action: ActionBase, name: str, task_vars: Mapping[str, Any]) -> Host
     variables = task_vars.get("ansible_delegated_vars", {}).get(delegate, {}) if delegate else task_vars
     if delegate and delegate in task_vars["hostvars"]:
         # a ChainMap, because a copy would template all variables of the host, and some may be undefined now
-        variables = ChainMap(cast(Any, variables), task_vars["hostvars"][delegate])
-        given = reachable(delegate, task_vars["hostvars"][delegate])
+        own = task_vars["hostvars"][delegate]
+        variables = ChainMap(cast(Any, variables), own)
+        given = reachable(delegate, own)
     else:
         given = reachable(name, variables, action._templar)
     pythons = interpreters(variables, action._templar)
@@ -155,11 +156,11 @@ def as_user(
     """
     if name not in task_vars["hostvars"]:
         raise HostError(f"there is no host {name!r} in the inventory", UNKNOWN)
-    variables = task_vars["hostvars"][name]
+    variables = task_vars["hostvars"][name]  # Ansible collects them anew for each look-up, which takes milliseconds
     become = boolean(variables.get("ansible_become", False)) if become is None else become
     if become_user and not become:
         raise HostError(f"a become user is given for {name}, which has no become", NO_BECOME)
-    executor = executor_for(action, name, task_vars, become, become_user, become_method)
+    executor = executor_for(action, name, variables, task_vars, become, become_user, become_method)
     pythons = interpreters(variables, action._templar)
     return Host(name, executor, pythons, str(executor._get_remote_addr({})), reachable(name, variables))
 

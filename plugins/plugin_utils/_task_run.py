@@ -66,7 +66,8 @@ def part(names: tuple[str, ...]) -> bytes:
 
 # made once, when Ansible's main process loads the action, for all workers; other parts are made by a worker
 PROGRAM = bootstrap.program(bootstrap.sources())
-for group in (bootstrap.LOOPBACK_MODULES, bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES):
+OFTEN = (bootstrap.LOOPBACK_MODULES, bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES, bootstrap.STATUS_MODULES)
+for group in OFTEN:
     part(tuple(group))
 
 

@@ -15,6 +15,7 @@ import sys
 import zlib
 
 from .._end.wire import MARK
+from .columns import without_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ HOME_MODULES = RUN_MODULES + [
 ]
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = RUN_MODULES + [
+    "_run.columns",
     "_run.bootstrap",
     "_command.addresses",
     "_command.values",
@@ -262,6 +264,7 @@ def part(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
     if not small:
         # without docstrings, which would be an eighth of it
         code = [(name, compile(text, "<socketpipe %s>" % name, "exec", optimize=2)) for name, text in modules]
+        code = [(name, without_columns(each)) for name, each in code]
         compiled = MAGIC_NUMBER + zlib.compress(marshal.dumps(code), LEVEL)
     return frame(compiled) + pack(modules)
 

@@ -59,11 +59,10 @@ def new_secret() -> str:
 
 def drawn(pool: "Sequence[int]", count: int) -> "list[int]":
     """So many different members of a pool, in random order."""
-    found: "list[int]" = []
-    rest = list(pool)
-    for _each in range(min(count, len(rest))):
-        found.append(rest.pop(int.from_bytes(os.urandom(8), "big") % len(rest)))
-    return found
+    places: "dict[int, None]" = {}  # an ordered set
+    while len(places) < min(count, len(pool)):
+        places[int.from_bytes(os.urandom(8), "big") % len(pool)] = None
+    return [pool[place] for place in places]
 
 
 class Plan:
