@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import catalog, command, copies, encryption, footprint, kernel, startup, throughput, topology
+from . import catalog, command, copies, encryption, fleet, footprint, kernel, startup, throughput, topology
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
@@ -32,6 +32,7 @@ TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "fans": topology.fans,
     "copies": copies.table,
     "catalog": catalog.table,
+    "fleet": fleet.table,
 }
 
 
@@ -45,9 +46,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         visible = [Path(sys.prefix)]
         hosts = [f"h{number}" for number in range(1, topology.MOST + 1)]
-        with Fleet.create(hosts, directory=Path(folder) / "fleet", visible=visible) as fleet:
+        with Fleet.create(hosts, directory=Path(folder) / "fleet", visible=visible) as made:
             for name in arguments or list(TABLES):
-                print(f"\n{name}, medians of {rounds}\n\n{TABLES[name](fleet, rounds)}", flush=True)
+                print(f"\n{name}, medians of {rounds}\n\n{TABLES[name](made, rounds)}", flush=True)
     return 0
 
 

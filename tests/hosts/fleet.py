@@ -19,14 +19,14 @@ from pathlib import Path
 
 from . import files, inventory, network
 from .host import Host
-from .layout import CONTROL_DIR, PRIVATE, SANE_PATH, TMPFS, FleetError, HostSpec, Json, Seat, hidden
+from .layout import CONTROL_DIR, MOST, PRIVATE, SANE_PATH, TMPFS, FleetError, HostSpec, Json, Seat, hidden
 from .needs import program
 from .process import Identity, boot_id
 from .state import SWITCH, State, registered, write_json
 
 CONTROLLER = "controller"
 PID1 = Path(__file__).with_name("pid1.py")
-BOOT_SECONDS = 20.0
+BOOT_SECONDS, EACH_SECONDS = 20.0, 0.3  # for all hosts, and more for each
 
 
 class Fleet:
@@ -73,8 +73,8 @@ class Fleet:
         specs = [HostSpec(host) if isinstance(host, str) else host for host in hosts]
         if CONTROLLER not in [spec.name for spec in specs]:
             specs.insert(0, HostSpec(CONTROLLER))
-        if len({spec.name for spec in specs}) != len(specs) or len(specs) > 200:
-            raise FleetError("host names must be different, and no more than 200")
+        if len({spec.name for spec in specs}) != len(specs) or len(specs) > MOST:
+            raise FleetError(f"host names must be different, and no more than {MOST}")
         state = State(
             directory=directory,
             token=secrets.token_hex(8),
@@ -167,7 +167,7 @@ class Fleet:
         """Starts the PID 1 of these hosts at once, then cables them."""
         running = {SWITCH: self._launch(SWITCH, None, creator)} if switch else {}
         running.update({seat.name: self._launch(seat.name, seat, creator) for seat in seats})
-        deadline = time.monotonic() + BOOT_SECONDS
+        deadline = time.monotonic() + BOOT_SECONDS + EACH_SECONDS * len(seats)
         errors = []
         for name, process in running.items():
             try:

@@ -13,7 +13,8 @@ from pathlib import Path
 # Debian's own directories only: a developer's PATH may have shims in it that behave differently on "another host".
 SANE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONTROL_DIR = "/run/cp"  # on every host, short enough for the names of ssh's control sockets
-NET4 = ipaddress.ip_network("10.203.0.0/24")
+NET4 = ipaddress.ip_network("10.203.0.0/22")
+MOST = 400  # hosts of a fleet
 NET6 = ipaddress.ip_network("fd53:5350::/64")
 SSH_PORT = 22
 USERS = {"backup1": 5001, "backup2": 5002}

@@ -83,7 +83,7 @@ def attach(switch: int, prefix: str, members: t.Sequence[tuple[Seat, int]]) -> N
     for seat, pid in members:
         name = port(prefix, seat)
         # The same hardware address after a reboot, as a real card has: neighbours remember it.
-        card = f"eth0 address 02:53:50:00:00:{seat.index:02x} netns {pid}"
+        card = f"eth0 address 02:53:50:00:{seat.index >> 8:02x}:{seat.index & 255:02x} netns {pid}"
         cables += [f"link add {name} type veth peer name {card}", f"link set {name} master br0 up"]
     finish_ip(start_ip(switch, cables))
     running = []
