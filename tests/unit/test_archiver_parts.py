@@ -148,11 +148,12 @@ def test_found_names_of_all() -> None:
 
 
 LINES = rb"""
+drwxr-xr-x            Creating directory: "./b"
 drwxr-xr-x 0/0         0 2026-11-26 09:17 "./a/"
 -rw-r--r-- 0/0         5 2026-11-26 09:17 "./a/x \"y\""
 hrw-r--r-- 0/0         0 2026-11-26 09:17 "./a/one" link to "./other/one"
 hrw-r--r-- 0/0         0 2026-11-26 09:17 "./a/two" link to "./a/one"
-lrwxrwxrwx 0/0         0 2026-11-26 09:17 "./a/link" -> "/etc"
+lrwxrwxrwx SHOP\\ann/domain users 0 2026-11-26 09:17 "./a/link" -> "/etc"
 V--------- 0/0               0 2026-11-26 09:17 "label"--Volume Header--
 """
 

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
-# a line of --verbose --verbose with --quoting-style=c: type, name, and the target of a link
-LONG = re.compile(rb'(.)\S{9,10} [^"]*"(\./(?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?\Z')
+# a line of --verbose --verbose with --quoting-style=c: type, owner/group, size, time, name, and the target of a link;
+# a line "Creating directory" has no owner
+LONG = re.compile(
+    rb'(.)\S{9,10} [^"]*/[^"]* [-+0-9:., ]+"(\./(?:[^"\\]|\\.)*)"(?: (?:->|link to) "((?:[^"\\]|\\.)*)")?\Z'
+)
 ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 LETTERS.update((each, each) for each in (b"\\", b'"', b"?", b" "))
