@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError
 
 from ..module_utils._run.answers import Failure
+from ..module_utils._run.plan import Plan as EnginePlan
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._tape_action import TapeAction, option
+from ..plugin_utils._tape_detach import Archive
 from ..plugin_utils._tape_filters import writing
 from ..plugin_utils._tape_run import HOST, ask
 from ..plugin_utils._tape_sources import Source, set_of, sources_of
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
+from ..plugin_utils._task_job import async_dir, leave_result
 from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
     from ..module_utils._tape.answers import Based, Committed, Estimate
-    from ..plugin_utils._tape_records import HostOfPlan, Plan, TaskResult
+    from ..plugin_utils._tape_records import HostOfPlan, Plan, TaskResult, Written
 
 NEXT_TAPE = "full"  # the kind of a failure after which the next tape is tried
 PAUSE = 1.0  # seconds before that
@@ -52,13 +55,18 @@ class ActionModule(TapeAction):
     """Archive and commit are one task.  If they were two, a killed job would lose all archives of the run."""
 
     SPEC = BACKUP
+    DETACHES = True
     source: Source | None = None  # the one that has its turn
 
     def outcome(self) -> TaskResult:
         result = super().outcome()
         plan = self._task.args.get("plan")
         run = plan.get("run") if isinstance(plan, dict) else None
-        return {"host": self.name, "run": run, "state": "failed", **result}
+        result = {"host": self.name, "run": run, "state": "failed", **result}
+        if self._task.async_val and not result.get("failed") and "ansible_job_id" not in result:
+            result.update(leave_result(self.own, EnginePlan({}), async_dir(self), result))  # ansible-core polls for it
+            result.setdefault("kind", "failed")
+        return result
 
     def failed(self, failure: Failure) -> TaskResult:
         return {**super().failed(failure), "note": failure.note(self.name)}
@@ -71,6 +79,8 @@ class ActionModule(TapeAction):
         self.args["tape_set"] = plan["tape_set"]
         if mine["out"]:
             return {"state": "left out", "msg": "the tape host, which has no tape_paths"}
+        if self.sources and self._task.async_val:
+            raise Failure("settings", "with async, a host has one archive: leave out tape_sources or async")
         if self.sources:
             return self.all_sources(plan, mine)
         return self.files(plan, mine)
@@ -163,36 +173,70 @@ class ActionModule(TapeAction):
 
     def archive(self, run: str, mine: HostOfPlan) -> TaskResult:
         """Write and commit the archive; each retry uses the next tape; raises Failure."""
+        if self._task.async_val:
+            result = Archive(self, run).start(*self.words(run, mine), self.behind(run))
+            return {"state": "started", "msg": "its archive is being written", **result}
         began = time.time()
+        left = self.left_by_another(run, mine)
+        if left:
+            try:
+                return self.commit(run, left, 0, began)
+            except Failure as exc:
+                self.show([f"{self.name}: the archive of an earlier job is written again: {exc.msg}"])
+                Archive(self, run).forget()
         for attempt in range(1, self.args["tape_retries"] + 2):
             self.tell_who_loads([f"--run={run}", f"--expect={mine['bytes'] or 0}"])
             try:
-                outcome = self.to_tape(
-                    self.create_words(run, mine), self.sink_words(run, mine), behind=self.behind(run)
-                )
+                written = self.write(run, mine)
                 break
             except Failure as exc:
                 if exc.kind != NEXT_TAPE or attempt > self.args["tape_retries"]:
                     raise
                 self.show([f"{self.name}: {exc.msg}"])
                 time.sleep(PAUSE)
+        return self.commit(run, written, attempt, began)
+
+    def write(self, run: str, mine: HostOfPlan) -> Written:
+        """Raises Failure."""
+        if self.args["tape_detach"]:
+            return Archive(self, run).write(*self.words(run, mine), self.behind(run))
+        outcome = self.to_tape(*self.words(run, mine), behind=self.behind(run))
+        link = outcome.link
+        return {
+            "slow": link["slow"],
+            "samples": link["samples"],
+            "device": outcome.answer["device"],
+            "encryption": link["encryption"],
+            "waited": outcome.answer["waited"],
+        }
+
+    def left_by_another(self, run: str, mine: HostOfPlan) -> Written | None:
+        """What an earlier job has left to be committed; waits until it is written; raises Failure."""
+        unseen: Written = {"slow": "", "samples": [], "device": None, "encryption": None, "waited": None}
+        found = Archive(self, run).left() if self.args["plan"].get("resumed") else None
+        return found or (unseen if mine.get("written") else None)
+
+    def commit(self, run: str, written: Written, attempts: int, began: float) -> TaskResult:
+        """The host reports, and its archive is good; raises Failure."""
         report = ["report", f"--run={run}"]
         commit = ["commit", f"--run={run}", f"--host={self.name}"]
         committed: Committed = self.to_tape(report, commit, progress=False).answer
+        if self.args["tape_detach"] or self.args["plan"].get("resumed"):
+            Archive(self, run).forget()
         return {
             "changed": True,
             "state": "good",
             "msg": "ok",
-            "attempts": attempt,
-            "slow": outcome.link["slow"],
-            "samples": outcome.link["samples"],
-            "device": outcome.answer["device"],
-            "encryption": outcome.link["encryption"],
+            "attempts": attempts,
+            **written,
             "tar_warnings": committed.get("warnings"),
-            "waited": outcome.answer["waited"],
             "total": round(time.time() - began, 1),
             **{key: committed.get(key) for key in KEPT + NOTED},
         }
+
+    def words(self, run: str, mine: HostOfPlan) -> tuple[list[str], list[str]]:
+        """The command lines for the host and for the tape host."""
+        return self.create_words(run, mine), self.sink_words(run, mine)
 
     def behind(self, run: str) -> list[Command]:
         """The stages of the filters, and the one that takes the checksum of what goes to the tape."""

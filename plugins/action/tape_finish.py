@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..plugin_utils._tape_records import Plan, Row, TaskResult, Totals
 
 GOOD = ("good", "good before")
+NOT_YET = ("started", "written")  # of tape_backup with async
 # fields of a host in the table and the statistics
 KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind", "left_out")
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
@@ -79,7 +80,7 @@ class ActionModule(TapeAction):
     def row(result: TaskResult) -> Row:
         notes = [] if result["state"] in ("good", "estimated") else [result.get("note") or result["msg"]]
         row: Row = {
-            "ok": result["state"] != "failed",
+            "ok": result["state"] not in ("failed", *NOT_YET),
             "state": result["state"],
             "msg": result["msg"],
             "note": "; ".join(notes + table.notes_of(result)),

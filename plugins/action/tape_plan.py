@@ -57,6 +57,7 @@ class ActionModule(TapeAction):
             parts[name] = {"out": True, "skip": False, "level": None, "bytes": None}
         plan: Plan = {
             "run": planned["run"],
+            "resumed": bool(args["tape_resume"]),
             "hosts": parts,
             # hosts without an archive come last, because the table lists them, too
             "order": list(dict.fromkeys([*planned["order"], *(each["host"] for each in hosts)])),

@@ -35,7 +35,12 @@ attributes:
   action:
     support: full
   async:
-    support: none
+    support: partial
+    details:
+      - The archive is written to its end without the controller. The result is then RV(state=written), and another task
+        with this module must commit it, whose M(plumbing.socketpipe.tape_plan) has
+        O(plumbing.socketpipe.tape_plan#module:tape_resume).
+      - Not with O(tape_sources). A tape that fills up ends the archive.
   become:
     support: full
     details:
@@ -149,6 +154,13 @@ options:
       - How often to write the archive again, on the next tape, if its tape fills up.
     type: int
     default: 1
+  tape_detach:
+    description:
+      - Whether the archive is written to its end if the task is killed meanwhile. Otherwise it ends with the task.
+      - It is then V(written), and becomes V(good) by this module in another job, whose M(plumbing.socketpipe.tape_plan)
+        has O(plumbing.socketpipe.tape_plan#module:tape_resume). If it is still being written, that job waits for it.
+    type: bool
+    default: false
 seealso:
   - ref: Tape backups of a fleet <ansible_collections.plumbing.socketpipe.docsite.tape>
     description: From the first label to the restore drill.
@@ -211,7 +223,9 @@ run:
   sample: 20261125T232035Z
 state:
   description:
-    - V(good) - wrote a good archive.
+    - V(good) - wrote a good archive, or committed the one that an earlier job has written.
+    - V(written) - with C(async). The archive is on tape, but not good before it is committed.
+    - V(started) - with C(async), while it is being written.
     - V(good before) - the run already had a good archive.
     - V(left out) - the tape host has no O(tape_paths).
     - V(estimated) - check mode.
@@ -246,7 +260,7 @@ sha256:
   sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 elapsed:
   description: Seconds it took to write the archive to tape.
-  returned: success, if it is RV(state=good)
+  returned: success, if it is RV(state=good) or RV(state=written)
   type: float
   sample: 0.5
 rate:
@@ -255,8 +269,8 @@ rate:
   type: int
   sample: 2097152
 waited:
-  description: Seconds spent waiting for a drive.
-  returned: success, if it is RV(state=good)
+  description: Seconds spent waiting for a drive. Null if that is not known.
+  returned: success, if it is RV(state=good) or RV(state=written)
   type: float
   sample: 0.1
 total:
@@ -265,7 +279,7 @@ total:
   type: float
   sample: 3.2
 attempts:
-  description: The number of attempts.
+  description: The number of attempts. 0 if an earlier job has written the archive.
   returned: success, if it is RV(state=good)
   type: int
   sample: 1

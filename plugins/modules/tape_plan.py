@@ -109,6 +109,11 @@ run:
   returned: success
   type: str
   sample: 20261125T232035Z
+resumed:
+  description: Whether O(tape_resume) names it.
+  returned: success
+  type: bool
+  sample: false
 began:
   description: When it was planned, in seconds since the epoch.
   returned: success

@@ -50,11 +50,12 @@ class TapeAction(ActionBase):
     """An action on a tape host and, perhaps, on the task's host."""
 
     TRANSFERS_FILES = False
-    _supports_async = False
+    _supports_async = True  # so that check_how() refuses it, with its own message
     _supports_check_mode = True
     _supports_diff = False
     SPEC: Spec = SITE
     NEEDS_DRIVES = True
+    DETACHES = False  # whether the action supports async
     CHANGES = True
     args: dict[str, Any]
     task_vars: dict[str, Any]
@@ -103,7 +104,7 @@ class TapeAction(ActionBase):
     def check_how(self) -> None:
         """Raises Failure if the task is asynchronous, or runs once for each host instead of once."""
         name = self._task.action.rpartition(".")[2]
-        if self._task.async_val:
+        if self._task.async_val and not self.DETACHES:
             raise Failure("settings", f"{name} does not support async: use the task's timeout to limit a long run")
         strategy = self.strategy()
         if self._task.run_once and strategy.rpartition(".")[2] in ONE_BY_ONE:

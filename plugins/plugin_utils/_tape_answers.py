@@ -127,6 +127,7 @@ DRIVE_OF_PLAN = record({**IN_DRIVE, "state": text, "free": maybe_whole, "file": 
 HOST_PLANNED = record(
     {
         "skip": flag,
+        "written": flag,
         "level": count,
         "bytes": maybe_count,
         "base": optional(text),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, NotRequired, TypedDict
 
     from ..module_utils._end.records import Encrypted
+    from ..module_utils._run.records import Point
     from ..module_utils._tape.answers import ChainArchive, DriveOfPlan
 
     TaskResult = dict[str, Any]  # the result for Ansible, documented in RETURN of each module
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
         problem: NotRequired[str]
         machine_id: NotRequired[str | None]
         sources: NotRequired[bool]  # whether it has any
+        written: NotRequired[bool]
 
     class Plan(TypedDict):
         """The result of tape_plan, and the option of tape_backup and tape_finish."""
 
         run: str
+        resumed: NotRequired[bool]  # an earlier job has begun it
         hosts: dict[str, HostOfPlan]
         order: list[str]
         drives: list[DriveOfPlan]
@@ -55,6 +58,15 @@ if TYPE_CHECKING:
         tape_host: str
         tape_set: str
         began: float  # seconds since 1970
+
+    class Written(TypedDict):
+        """An archive on tape, which is good once it is committed."""
+
+        slow: str
+        samples: list[Point]
+        device: str | None  # the drive; None if that is not known
+        encryption: Encrypted | None  # on its way
+        waited: float | None  # seconds for a drive; None if that is not known
 
     class Row(TypedDict):
         """One host in the table of a backup, and in its statistic."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run import answers
@@ -22,6 +22,7 @@ from ._task_run import encrypt
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
+    from ..module_utils._run.plan import Plan
     from ..module_utils._run.records import Advice, LinkResult, Options
 
 ARCHIVER, TAPE_HOST = "archiver", "host"  # the programs, by the names of their packages; both use common
@@ -125,24 +126,39 @@ def stream(
     ``progress_of``: the name in progress lines, "" for none; ``behind``: stages after the source, on its host;
     ``before``: stages before the sink, on its host.
     """
+    plan, hosts = joined(source, sink, network, tape_side, bool(progress_of), behind, before)
+    progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
+    verdict = execute(plan, hosts, progress, ADVICE)
+    names = {end: host.name for end, host in hosts.items()}
+    link = link_result(plan.links[len(behind)], names, verdict, network.rate_limit, LIMIT)
+    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand) if subcommand else None, link)
+
+
+def joined(
+    source: tuple[Host, Command],
+    sink: tuple[Host, Command],
+    network: Network,
+    tape_side: str,
+    progress: bool = False,
+    behind: Sequence[Command] = (),
+    before: Sequence[Command] = (),
+    detach: Callable[[Plan], None] = lambda plan: None,
+) -> tuple[Plan, dict[str, Host]]:
+    """The plan of such a run, and its hosts; ``detach``: makes it outlive the task; raises Failure."""
     other = "sink" if tape_side == "source" else "source"
     dialled = other if network.listen == "remote" else tape_side
     hosts = {"source": source[0], "sink": sink[0]}
     stages = [("source", stage) for stage in (source[1], *behind)] + [("sink", stage) for stage in (*before, sink[1])]
     listen = hosts if network.listen == "auto" else [dialled]
-    plan = plan_of_two(network.options(), hosts, stages, listen, bool(progress_of))
+    plan = plan_of_two(network.options(), hosts, stages, listen, progress)
+    detach(plan)
     encrypt(plan, network.encryption)
     try:
         reach(plan, hosts, dialled, network.address)
     except HostError as exc:
         advice = f": {network.no_address}" if exc.kind == NO_ADDRESS else ""
         raise Failure("settings", f"{exc}{advice}") from None
-    progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
-    verdict = execute(plan, hosts, progress, ADVICE)
-    names = {end: host.name for end, host in hosts.items()}
-    between = plan.links[len(behind)]
-    link = link_result(between, names, verdict, network.rate_limit, LIMIT)
-    return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand) if subcommand else None, link)
+    return plan, hosts
 
 
 def answer_of(verdict: Verdict, stage: str, host: str, subcommand: str) -> Any:

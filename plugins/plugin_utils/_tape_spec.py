@@ -120,6 +120,7 @@ BACKUP: Spec = {
     "tape_reclaim": {"type": "bool", "default": False},
     "tape_estimate": {"type": "bool", "default": False},
     "tape_retries": {"type": "int", "default": 1},
+    "tape_detach": {"type": "bool", "default": False},
 }
 FINISH: Spec = {
     **SITE,

@@ -19,6 +19,7 @@ from ..module_utils._run.marked import read_marked
 from ..module_utils._run.progress import line_of_job, without_figures
 from ..module_utils._run.report import parse_progress
 from ..module_utils._run.result import concluded
+from ..module_utils._run.taped import taped
 from ..module_utils._run.transferred import transferred
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError
@@ -28,9 +29,10 @@ from ._task_run import ExecLaunch, TaskRun, one_line
 if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
     from ..module_utils._run.plan import Plan
-    from ..module_utils._run.records import Advice, Job, JobAnswer, JobTask, TransferJob
+    from ..module_utils._run.records import Advice, Job, JobAnswer, JobTask, TapeJob, TransferJob
     from ._hosts import Host
 
+LONGEST = 7 * 24 * 3600.0  # seconds for a run of a task without async that outlives it nevertheless
 SAMPLE = 2.0  # seconds between the samples of the end that keeps the result
 MODULES = ("_end.lean", "_end.processes", "_end.wire", "_run.labels", "_run.job")
 ON_CONTROLLER = (
@@ -56,6 +58,7 @@ def job_of(
     advice: Advice | None = None,
     writes: Mapping[str, str] | None = None,
     transfer: TransferJob | None = None,
+    tape: TapeJob | None = None,
 ) -> Job:
     """What the host that keeps the result is told; ``names``: {end: name of its host}; ``writes``: {stage: path}."""
     task = action._task
@@ -67,10 +70,12 @@ def job_of(
         "writes": dict(writes or {}),
         "fact": fact,
         "no_log": bool(task.no_log),
-        "limit": float(task.async_val),
+        "limit": float(task.async_val or LONGEST),
     }
     if transfer:
         job["transfer"] = transfer
+    if tape:
+        job["tape"] = tape
     return job
 
 
@@ -103,9 +108,7 @@ def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str], unreach
     gone = verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]
     if gone and unreachable:
         raise AnsibleConnectionFailure(outcomes[plan.home]["error"])
-    elapsed = time.monotonic() - began
-    transfer = plan.job.get("transfer") if plan.job else None
-    result: Any = transferred(verdict, elapsed, transfer)[0] if transfer else concluded(plan, names, verdict, elapsed)
+    result = not_started(plan, names, verdict, time.monotonic() - began)
     # after a lost login the end may have detached, also if Ansible has logged in again
     if any(outcome["lost"] or (outcome["report"] or {}).get("detached") for outcome in outcomes.values()):
         for launch in run.launches.values():
@@ -113,6 +116,16 @@ def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str], unreach
                 launch.end_there()
         result["msg"] += MAY_RUN % plan.run
     return result
+
+
+def not_started(plan: Plan, names: dict[str, str], verdict: Verdict, elapsed: float) -> Any:
+    """The result of a run that has not started."""
+    job = cast("Job", plan.job)
+    if "transfer" in job:
+        return transferred(verdict, elapsed, job["transfer"])[0]
+    if "tape" in job:
+        return taped(verdict, job["tape"])
+    return concluded(plan, names, verdict, elapsed)
 
 
 @functools.cache

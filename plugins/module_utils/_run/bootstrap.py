@@ -109,6 +109,7 @@ HOME_MODULES = RUN_MODULES + [
     "_run.written",
     "_run.answers",
     "_run.transferred",
+    "_run.taped",
     "_run.job",
     "_run.home",
 ]

@@ -17,7 +17,8 @@ from .._end.processes import kill
 from .._end.watch import Cancelled
 from .._end.wire import bounded
 from . import result as results
-from . import sentences
+from . import sentences, taped
+from .answers import Failure
 from .heard import PipedLaunch
 from .job import JobFile, remove
 from .labels import BEAT
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from .records import Cause, Job, JobProgress, Result
 
 SAID = ("argv", "stderr", "stdout")  # what no_log hides of a stage
-BRIEF = ("changed", "failed", "skipped", "bytes", "run")  # with a message, where there is no room for more
+# with a message, where there is no room for more
+BRIEF = ("changed", "failed", "skipped", "bytes", "run", "host", "state", "kind", *taped.BRIEF)
 DYING = 5.0  # seconds between the end of a process's output and its own
 SHOWN = 5.0  # seconds between two states of the file while the job runs
 MSG_MOST = 1000  # characters of a message that is written where there is no room for more
@@ -259,6 +261,8 @@ class Home:
         elapsed = time.monotonic() - self.began
         if "transfer" in self.job:
             result, lost = transferred(verdict, elapsed, self.job["transfer"])
+        elif "tape" in self.job:
+            result, lost = taped.taped(verdict, self.job["tape"]), []
         else:
             result, lost = pipeline_result(self.plan, self.job["hosts"], verdict, elapsed, self.job["writes"])
         found = [each for report in verdict.reports.values() for each in report.get("warnings", ())]
@@ -271,6 +275,7 @@ class Home:
         if self.job["no_log"]:
             results.hide(final)
             final.pop("diff", None)
+            taped.hide(final)
             for stage in final.get("stages", ()):
                 for name in SAID:
                     stage.pop(name, None)
@@ -300,6 +305,9 @@ class Home:
         if not self.file.finished():
             host = self.job["hosts"][self.told["end"]]
             msg = "on %s: %s" % (host, why)
+            if "tape" in self.job:
+                self.finish(taped.failed(Failure("end", msg, host, started=True), self.job["tape"]), [])
+                return
             result: "Any" = failed("end", msg, host) if "transfer" in self.job else results.refused(msg, host)
             cause: "Cause" = {"kind": "end", "host": host, "msg": msg}
             result["cause"], result["run"], result["changed"] = cause, self.plan.run, True

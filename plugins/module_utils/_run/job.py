@@ -154,6 +154,27 @@ def look(told: "JobTask") -> "JobAnswer":
     return {"path": file.path, "finished": file.finished(), "progress": progress}
 
 
+def take(told: "JobTask") -> "JobAnswer":
+    """Say what is in the file of a job, if there is one, and whether anything still works on it."""
+    file = JobFile(told["directory"], told["run"])
+    found = len(labelled(["socketpipe:%s" % told["run"]]))  # before the file is read: the last one writes the result
+    try:
+        with open(file.path, encoding="utf-8") as text:
+            state = json.load(text)
+    except FileNotFoundError:
+        return {"path": file.path, "exists": False, "found": found}
+    except (OSError, ValueError) as exc:
+        return {"path": file.path, "exists": True, "found": found, "error": str(exc)}
+    return {"path": file.path, "exists": True, "found": found, "state": state}
+
+
+def forget(told: "JobTask") -> "JobAnswer":
+    """Remove the file of a job."""
+    file = JobFile(told["directory"], told["run"])
+    remove(file.path)
+    return {"path": file.path, "exists": os.path.exists(file.path)}
+
+
 def cancel(told: "JobTask") -> "JobAnswer":
     """Stop a job, and wait until its result is there."""
     file = JobFile(told["directory"], told["run"])
@@ -165,6 +186,7 @@ def cancel(told: "JobTask") -> "JobAnswer":
 
 
 def main(told: "JobTask") -> int:
-    answer = leave(told) if "result" in told else look(told) if "look" in told else cancel(told)
+    does = {"result": leave, "look": look, "take": take, "forget": forget}
+    answer = next((does[name] for name in does if name in told), cancel)(told)
     sys.stdout.write("\n%s%s\n" % (MARK, to_json(answer)))
     return 0

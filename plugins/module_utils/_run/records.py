@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         no_log: bool
         limit: float  # seconds, after which it is stopped
         transfer: NotRequired["TransferJob"]
+        tape: NotRequired["TapeJob"]
         plan: NotRequired[Account]
 
     class JobProgress(TypedDict):
@@ -114,13 +115,24 @@ if TYPE_CHECKING:
         diff: bool  # whether the result has one
         result: "Mapping[str, object]"  # that of a success, as far as it is known before
 
+    class TapeJob(TypedDict):
+        """What home needs for the result of an archive on tape."""
+
+        tape_end: str
+        sink: str  # the stage that writes it there
+        link: int  # the number of the link between the two hosts
+        limit_name: str  # the option that limits its rate
+        result: "Mapping[str, object]"  # as far as it is known before
+
     class JobTask(TypedDict):
-        """What a task does with a job: leaves a result, asks how far it is, or stops it."""
+        """What a task does with a job: leaves a result, asks for it, removes it, asks how far it is, or stops it."""
 
         directory: str
         run: str
         result: NotRequired["Mapping[str, object]"]
         look: NotRequired[bool]
+        take: NotRequired[bool]
+        forget: NotRequired[bool]
 
     class JobAnswer(TypedDict, total=False):
         path: str  # of the file
@@ -130,6 +142,7 @@ if TYPE_CHECKING:
         left: int  # those that could not be stopped
         finished: bool  # it has a result, or is gone
         progress: object  # as in the file
+        state: object  # all that is in the file
 
     class Labels(TypedDict):
         """The plan of the program that kills leftover processes."""

@@ -242,7 +242,7 @@ def hide(result: "Any") -> None:
     """Apply no_log: core 2.19 and later show the message of a failure despite it."""
     result["_ansible_no_log"] = True
     result["censored"] = CENSORED
-    cause = result["cause"]
+    cause = result.get("cause")
     if result.get("failed") and cause:
         result["msg"] = cause["msg"] = masked(cause)
 

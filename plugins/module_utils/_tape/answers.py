@@ -175,6 +175,7 @@ if TYPE_CHECKING:
         """The plan of the tape host for one host."""
 
         skip: bool  # it has a good archive of this run
+        written: bool  # an earlier job has written its archive, and has not seen that
         level: int
         bytes: "int | None"  # expected
         base: "str | None"

@@ -60,12 +60,17 @@ def create(settings: Settings, words: "argparse.Namespace") -> None:
         states.forget(run)
         states.prune(kept)
         raise
-    states.save(run, facts)
+    states.save(run, attempted(facts, words.attempt))
     lines = [plan.level_problem] if plan.level_problem else []
     for line in lines + facts["warnings"]:
         sys.stderr.write(line + "\n")
     count = len(lines) + facts["warning_count"]
     sys.stderr.write("%d files, %d bytes, %d warnings\n" % (facts["files"], facts["bytes"], count))
+
+
+def attempted(facts: "dict[str, Any]", attempt: str) -> "dict[str, Any]":
+    """The facts of an archive with the name of the attempt, if it has one: a commit compares it with the tape's."""
+    return {**facts, "attempt": attempt} if attempt else facts
 
 
 class Creation:

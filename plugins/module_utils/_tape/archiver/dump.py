@@ -7,6 +7,7 @@ import time
 
 from ..common import names
 from ..common.problem import SETTINGS, Problem
+from .create import attempted
 from .hooks import Hooks
 from .machine import machine_id, same_machine
 from .seal import Passage
@@ -33,7 +34,7 @@ def dump(settings: "Settings", words: "argparse.Namespace") -> None:
     states.prune([run])
     with Hooks(states, settings).around():
         passed = Passage(settings.source["run"]).run()
-    states.save(run, facts(settings, run, host, started, passed))
+    states.save(run, attempted(facts(settings, run, host, started, passed), words.attempt))
     sys.stderr.write("%d bytes\n" % passed["bytes"])
 
 

@@ -32,6 +32,7 @@ def arguments() -> argparse.ArgumentParser:
     for command in (create, dump):
         command.add_argument("--run", required=True, help="the run of this archive")
         command.add_argument("--host", required=True, help="this host's name in the inventory")
+        command.add_argument("--attempt", default="", help="the name of this attempt, which the tape host knows, too")
         command.add_argument("--machine", default="", help="the machine-id that this host must have, if it has one")
     create.add_argument("--keep", default="", help="comma-separated runs whose state to keep")
 

@@ -42,6 +42,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
             HOST,
             ("--level", {"type": int, "default": 0}),
             ("--base", {"default": None}),
+            ("--attempt", {"default": ""}),
             ("--expect", {"type": int, "default": 0}),
         ],
     ),

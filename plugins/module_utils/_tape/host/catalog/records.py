@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         filters: NotRequired["list[dict[str, Any]]"]  # see common.filters
         clear: NotRequired["dict[str, Any]"]  # bytes and sha256 before them
         unlisted: NotRequired[bool]  # it has no list of files: it is encrypted, or the output of a command
+        attempt: NotRequired[str]  # of a job that may have ended before: the report of the host must name it, too
         source: NotRequired["dict[str, Any]"]  # of the output of a command: its name, and the command that restores it
 
     class Retired(TypedDict):
@@ -158,6 +159,7 @@ ARCHIVE_MAY: "dict[str, set[type]]" = {
     "clear": {dict},
     "unlisted": {bool},
     "source": {dict},
+    "attempt": {str},
 }
 LATEST = 2**41  # seconds since 1970; archives known only from their tape are kept until 2**40
 # a time in the form of iso(), on a day that exists in each month

@@ -56,6 +56,9 @@ class Bases:
         entry["skip"] = resume and any(
             archive["run"] == self.run and archive["state"] == records.GOOD for archive in own
         )
+        attempts = [archive for archive in own if archive["run"] == self.run]
+        last = attempts[-1] if attempts else None
+        entry["written"] = bool(last and last["state"] == records.WRITTEN and last.get("attempt"))
         return entry
 
     def entry(self, host: str, wish: "dict[str, Any]", own: "list[Archive]") -> "answers.HostPlanned":
@@ -76,6 +79,7 @@ class Bases:
         size = wish["bytes"] or (last["bytes"] if last else None)
         entry: "answers.HostPlanned" = {
             "skip": False,
+            "written": False,
             "machine_id": None,
             "level": level,
             "base": base["run"] if base else None,

@@ -109,6 +109,12 @@ def written(tape: "records.Tape", said: "dict[str, Any]") -> "records.Archive":
         raise Problem(
             "the archive of %s in run %s is no longer on tape %s" % (said["host"], said["run"], tape["label"])
         )
+    if archive.get("attempt", "") != said.get("attempt", ""):
+        raise Problem(
+            "tape %s, file %d: the archive of %s is of another attempt than its report"
+            % (tape["label"], archive["file"], said["host"]),
+            "run the backup again",
+        )
     same = (archive["bytes"], archive["sha256"]) == (said["bytes"], said["sha256"])
     if archive["state"] == records.GOOD and not same:
         raise Problem(

@@ -47,6 +47,8 @@ def sink(session: "Session", args: "argparse.Namespace") -> "answers.Sunk":
         with opened_for_writing(held):
             held.renew_lease()
             archive = new_archive(session, args.level, args.base)
+            if args.attempt:
+                archive["attempt"] = args.attempt
             if session.settings.filters:
                 archive["filters"] = session.settings.filters
             if session.settings.source:
