@@ -55,6 +55,24 @@ def test_the_file_of_a_job_from_its_start_to_its_result(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == [RUN]
 
 
+def test_what_a_later_task_learns_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether there is a file, what is in it, and whether anything still works on it."""
+    told: Any = {"directory": str(tmp_path), "run": RUN, "take": True}
+    file = JobFile(str(tmp_path), RUN)
+    running: dict[int, int] = {}
+    monkeypatch.setattr(job_module, "labelled", lambda labels: running if labels == [f"socketpipe:{RUN}"] else {})
+    assert job_module.take(told) == {"path": file.path, "exists": False, "found": 0}
+    file.create()
+    running[5] = 1
+    found = job_module.take(told)
+    assert (found["exists"], found["found"], found["state"]) == (True, 1, read(file.path))
+    running.clear()
+    Path(file.path).write_text("{", encoding="ascii")
+    found = job_module.take(told)
+    assert (found["exists"], found["found"]) == (True, 0) and "state" not in found and found["error"]
+    assert job_module.forget(told) == {"path": file.path, "exists": False} == job_module.forget(told)
+
+
 def test_a_second_run_of_the_same_job_and_a_planted_link_are_refused(tmp_path: Path) -> None:
     file = JobFile(str(tmp_path), RUN)
     (tmp_path / "victim").write_text("precious")

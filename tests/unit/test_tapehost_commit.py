@@ -124,6 +124,26 @@ def test_other_bytes_than_on_the_tape(tape_host: Maker) -> None:
     assert host.commit("R1", "h1", DATA).said.startswith("run R1 has no complete archive of h1 in the catalog ")
 
 
+def test_a_report_of_another_attempt_does_no_harm(tape_host: Maker) -> None:
+    """An archive that outlived its job is committed by the next one, and the host may have made another since."""
+    host = tape_host()
+    words = ("--run", "R1", "--host", "h1", "--level", 0)
+    assert host.run("sink", *words, "--attempt", "a1", data=DATA).status == 0
+    assert host.run("base", *words).answer["planned"]["written"]
+    sentence = "tape A, file 1: the archive of h1 is of another attempt than its report: run the backup again"
+    for attempt in ({}, {"attempt": "a2"}):
+        assert host.fails(*WORDS, data=report("R1", "h1", DATA, **attempt)) == sentence
+    assert host.states() == [(1, "h1", "written")]
+    assert host.commit("R1", "h1", DATA, attempt="a1").answer["state"] == "good"
+    assert not host.run("base", *words).answer["planned"]["written"]
+    # of one that a job has seen written, or of another attempt that followed, nothing is said
+    host.sink("R2", "h1", DATA)
+    host.run("sink", "--run", "R3", "--host", "h1", "--attempt", "a3", data=DATA)
+    host.sink("R3", "h1", DATA)
+    for run in ("R2", "R3"):
+        assert not host.run("base", "--run", run, *words[2:]).answer["planned"]["written"]
+
+
 def test_a_report_of_another_archive_does_no_harm(tape_host: Maker) -> None:
     host = tape_host()
     host.backup("R1", "h1", data=DATA)
