@@ -18,7 +18,16 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_d
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_detach import Archive, line, result_in
 
 TOLD: Any = {"result": {"host": "h1", "run": "R1"}}
-WRITTEN = {"finished": True, "state": "written", "waited": 0.5, "slow": "", "encryption": None, "more": 1}
+WRITTEN = {
+    "finished": True,
+    "state": "written",
+    "waited": 0.5,
+    "slow": "",
+    "samples": [[1.0, 5, None, 0, 0.5]],
+    "device": "/dev/nst0",
+    "encryption": None,
+    "more": 1,
+}
 FULL = {"finished": True, "state": "failed", "kind": "full", "msg": "tape1: why", "note": "tape1: why", "changed": True}
 DIED = {
     "state": "failed",
@@ -55,9 +64,10 @@ def test_the_result_of_a_job(answer: Any, result: Any) -> None:
         ({**WRITTEN, "state": "good"}, "state"),
         ({**WRITTEN, "state": None}, "state"),
         ({**WRITTEN, "waited": "long"}, "result.waited"),
+        ({**WRITTEN, "samples": [[1.0, 5]]}, "result.samples[0]"),
         ({**WRITTEN, "encryption": {"how": "rot13"}}, "result.encryption.cipher"),
         ({**FULL, "msg": 5}, "result.msg"),
-        ({key: FULL[key] for key in FULL if key != "note"}, "result.note"),
+        ({key: FULL[key] for key in FULL if key != "kind"}, "result.kind"),
     ],
 )
 def test_an_invalid_result(state: Any, where: str) -> None:
@@ -128,8 +138,14 @@ def test_what_an_earlier_job_has_left(
     monkeypatch.setattr(_tape_detach, "PAUSES", (0.0, 0.0))
     archive = Patient(answers)
     left = archive.left()
-    assert left == ({"slow": "", "encryption": None, "waited": 0.5} if found else None)
+    assert left == ({k: WRITTEN[k] for k in WRITTEN if k not in ("finished", "state", "more")} if found else None)
     assert (archive.shown, archive.forgotten, answers) == (shown, forgotten, [])
+
+
+def test_a_short_result_as_on_a_full_disk_is_enough() -> None:
+    brief = {key: WRITTEN[key] for key in (*taped.BRIEF, "state") if key in WRITTEN}
+    assert taped.parsed(brief) == {**brief, "slow": "", "samples": [], "encryption": None}
+    assert taped.parsed({key: FULL[key] for key in FULL if key != "note"})["note"] == FULL["msg"]
 
 
 def test_a_host_that_answers_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
