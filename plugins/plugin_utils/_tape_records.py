@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from typing import Any, NotRequired, TypedDict
 
     from ..module_utils._end.records import Encrypted
-    from ..module_utils._run.records import Point
     from ..module_utils._tape.answers import ChainArchive, DriveOfPlan
 
     TaskResult = dict[str, Any]  # the result for Ansible, documented in RETURN of each module
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
         """An archive on tape, which is good once it is committed."""
 
         slow: str
-        samples: list[Point]
+        samples: list[list[Any]]  # points of _run.records
         device: str | None  # the drive; None if that is not known
         encryption: Encrypted | None  # on its way
         waited: float | None  # seconds for a drive; None if that is not known

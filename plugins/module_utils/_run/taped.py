@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WRITTEN, FAILED = "written", "failed"  # states of an archive, as in _tape/host/catalog/records.py
 MOST = 2**63
 BRIEF = ("tape", "file", "device", "waited")  # fields for which there is always room
-LACKING: "dict[str, Any]" = {"slow": "", "samples": [], "encryption": None}  # in place of others
+LACKING: "Any" = {"slow": "", "samples": [], "encryption": None}  # in place of others
 NEXT = "on tape %s, but it is good only after its host has reported it: resume the run (tape_resume=%s)"
 text, count = brief(2000), within(0, MOST)
 
