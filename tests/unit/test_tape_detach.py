@@ -29,7 +29,7 @@ WRITTEN = {
     "more": 1,
 }
 FULL = {"finished": True, "state": "failed", "kind": "full", "msg": "tape1: why", "note": "tape1: why", "changed": True}
-DIED = {
+DIED: dict[str, Any] = {
     "state": "failed",
     "kind": "end",
     "msg": "h1: the run that wrote its archive has ended without a result, as after a restart of the host",
