@@ -87,7 +87,7 @@ def tiles(report: Report) -> Element:
         found.append((table.rate_of(max(rates)), "fastest host" if len(rates) > 1 else "rate"))
     ages = [each.age for each in report.known if each.age is not None]
     if ages:
-        found.append((table.age(max(ages)), "age of the oldest last good archive"))
+        found.append((old(max(ages)), "age of the oldest last good archive"))
     if report.tapes:
         found.append((str(len(report.tapes)), "tapes" if len(report.tapes) > 1 else "tape"))
     return tag(
@@ -147,8 +147,12 @@ def badge_of(row: Row) -> Element:
     return badge(row.state, "plain" if row.state in ("left out", "unchanged") else kind)
 
 
+def old(age: int) -> str:
+    return table.age(age) if age >= 3600 else "under 1 h"
+
+
 def age_of(age: int | None, late: bool) -> Any:
-    return "" if age is None else tag("span", table.age(age), " late" if late else "", class_="late" if late else None)
+    return "" if age is None else tag("span", old(age), " late" if late else "", class_="late" if late else None)
 
 
 def hosts(rows: Sequence[Row]) -> Element:
@@ -176,7 +180,7 @@ def known(entries: Sequence[Known]) -> Element:
         ("Host", "name", lambda each: each.host),
         ("Set", "t", lambda each: each.set),
         ("Age", "n", lambda each: age_of(each.age, each.late)),
-        ("Written", "t", lambda each: each.time.replace("T", " ").rstrip("Z")),
+        ("Written", "t", lambda each: each.time[:16].replace("T", " ")),
         ("Level", "n", lambda each: each.level),
         ("Size", "n", lambda each: table.bytes_of(each.size)),
         ("Tape", "t", lambda each: each.place),

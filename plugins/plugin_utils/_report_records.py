@@ -13,6 +13,7 @@ from typing import Any
 from ..module_utils._run.words import printable
 
 LONGEST = 4000  # characters of a text in the report
+LEAST = 5  # samples of a curve: fewer show nothing
 HIDDEN = "no_log hides the message"
 
 
@@ -198,4 +199,4 @@ def curve_of(link: Mapping[str, Any], title: str) -> Curve | None:
         at, count = number(sample[0]), number(sample[1])
         if at is not None and count is not None and at > points[-1][0] and count >= points[-1][1]:
             points.append((at, count))
-    return Curve(title, points, text(link.get("slow"))) if len(points) > 2 else None
+    return Curve(title, points, text(link.get("slow"))) if len(points) > LEAST else None

@@ -12,7 +12,7 @@ STYLE = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;
 font-variant-numeric:tabular-nums}
-main{max-width:1180px;margin:0 auto;padding:28px 20px 40px}
+main{max-width:1240px;margin:0 auto;padding:28px 20px 40px}
 header{display:flex;flex-wrap:wrap;gap:8px 20px;align-items:center;margin-bottom:18px}
 h1{font-size:26px;line-height:1.2;margin:0;overflow-wrap:anywhere}
 h2{font-size:17px;margin:0 0 12px}
@@ -34,9 +34,10 @@ section{padding:18px 20px;margin-bottom:16px}
 .lead{color:var(--dim);margin:-6px 0 12px}
 table{border-collapse:collapse;width:100%}
 th{text-align:left;font-size:12px;font-weight:600;color:var(--dim);text-transform:uppercase;letter-spacing:.04em}
-th,td{padding:7px 14px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
+th,td{padding:7px 12px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
 tr:last-child td{border-bottom:0}
 th.n,td.n{text-align:right;white-space:nowrap}
+th:last-child,td:last-child{padding-right:0}
 td.t{white-space:nowrap}
 td.name{font-weight:600;overflow-wrap:break-word}
 tr.part td.name{font-weight:400;padding-left:18px}
@@ -55,7 +56,7 @@ white-space:pre-wrap;overflow-wrap:anywhere}
 .notes{margin:0;padding-left:20px}
 .notes li{overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
-.scroll svg{min-width:640px}
+.scroll>svg{min-width:640px}
 .curves svg{max-width:360px}
 svg{display:block;width:100%;height:auto}
 svg text{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
@@ -77,7 +78,7 @@ svg .curve{fill:none;stroke:var(--data);stroke-width:2;stroke-linejoin:round}
 svg .track{fill:var(--line)}
 svg .used{fill:var(--data)}
 svg .used.bad{fill:var(--bad)}
-.fill{width:110px}
+.fill{display:block;width:110px}
 .curves{display:grid;grid-template-columns:repeat(auto-fill,minmax(270px,1fr));gap:18px}
 figure{margin:0}
 figcaption{font-weight:600;overflow-wrap:anywhere}
@@ -85,7 +86,7 @@ figcaption span{display:block;color:var(--dim);font-weight:400;font-size:13px}
 .chain{margin-bottom:14px}
 .chain svg{width:auto;max-width:100%;min-width:0}
 footer{color:var(--dim);font-size:13px;text-align:center}
-@media(max-width:700px){
+@media screen and (max-width:700px){
 main{padding:16px 12px 30px}
 h1{font-size:22px}
 section{padding:14px}
@@ -108,7 +109,16 @@ td.name::before,td.empty{display:none}
 --bad-back:#fbeaea;--warn:#6b4500;--warn-back:#faf0d8;--data:#0b57ad;--data-back:#dce9f9;--other:#5a48b5}
 body{font-size:11px;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 main{max-width:none;padding:0}
-section,.tile{border-radius:4px;padding:10px 12px}
+section,.tile{border-radius:4px;padding:8px 10px;margin-bottom:10px}
+h1{font-size:20px}
+h2{font-size:13px;margin-bottom:6px}
+th,.tile span,figcaption span,.failure span,footer{font-size:9px}
+.tiles{grid-template-columns:repeat(6,1fr);gap:6px;margin:0}
+.tile b{font-size:14px}
+th,td{padding:3px 8px 3px 0}
+td.wide{min-width:0;overflow-wrap:anywhere}
+.state,pre,code{font-size:10px}
+.curves{grid-template-columns:repeat(3,1fr)}
 tr,figure,.failure,.chain,.tile{break-inside:avoid}
 h2{break-after:avoid}
 .scroll{overflow:visible}

@@ -4,7 +4,8 @@
 
 Needs nothing but this machine: the hosts and the tape host are this machine too,
 through Ansible's local connection, and no root.  The tape is a directory.  What
-came back is compared with what was there.
+came back is compared with what was there.  A link to the report of the backup is
+at the end.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+REPORTS = Path.cwd() / ".build" / "demo"  # of the backup, for people; they stay
 FLEET = ("db1", "web1", "web2")
 QUIET = {"ANSIBLE_NOCOWS": "1", "ANSIBLE_DEPRECATION_WARNINGS": "false", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"}
 
@@ -60,10 +62,11 @@ def hosts(root: Path) -> dict[str, object]:
     """The inventory: what a real one has, too, but for the connection and the directories."""
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     fleet = {name: {"tape_paths": [str(root / name)]} for name in FLEET}
+    report = {"tape_report_dir": str(REPORTS), "tape_max_age": "2d"}
     tape = {"tape_devices": [str(root / "tape")], "tape_catalog_dir": str(root / "catalog"), "tape_capacity": "1G"}
     return {
         "all": {
-            "vars": {**local, "tape_state_dir": str(root / "state" / "{{ inventory_hostname }}")},
+            "vars": {**local, **report, "tape_state_dir": str(root / "state" / "{{ inventory_hostname }}")},
             "children": {"fleet": {"hosts": fleet}},
             "hosts": {"tape1": tape},
         }
@@ -117,6 +120,7 @@ def main() -> int:
             print(problem, file=sys.stderr)
             return 1
         print("\nThe lost file is back, and the restored trees are the same as the source, file by file.")
+        print(f"The report of the backup, for a browser: {(REPORTS / 'latest.html').as_uri()}")
     return 0
 
 

@@ -266,10 +266,10 @@ def test_no_log_leaves_out_what_hosts_say() -> None:
 
 
 def test_the_rate_between_samples() -> None:
-    link = {"samples": [[1, 100], [2, 50], "x", [2, 300], [4.0, 300], [5, None]], "slow": ""}
-    curve = records.curve_of(link, "x")
-    assert curve and draw.rates(curve) == [(0.0, 1, 100.0), (1, 2, 200.0), (2, 4.0, 0.0)]
-    assert records.curve_of({"samples": [[1, 100]]}, "x") is None and records.curve_of({}, "x") is None
+    samples: list[Any] = [[1, 100], [2, 50], "x", [2, 300], [4.0, 300], [5, None], [6, 300], [7, 301]]
+    curve = records.curve_of({"samples": samples, "slow": ""}, "x")
+    assert curve and draw.rates(curve) == [(0, 1, 100), (1, 2, 200), (2, 4, 0), (4, 6, 0), (6, 7, 1)]
+    assert records.curve_of({"samples": samples[:-1]}, "x") is None and records.curve_of({}, "x") is None
 
 
 @pytest.mark.parametrize(("begin", "span", "times"), [
