@@ -15,6 +15,7 @@ from ..plugin_utils._connections import HostError
 from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog
+from ..plugin_utils._tape_notify import KEYS, notification_of
 from ..plugin_utils._tape_sources import set_of
 from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_run import one_line
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 GOOD = ("good", "good before")
 NOT_YET = ("started", "written")  # of tape_backup with async
-# fields of a host in the table and the statistics
-KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind", "left_out")
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
 # how archives crossed the network, for people
 WAYS = {"kernel": "encrypted by the kernels", "relay": "encrypted by relays", "none": "in clear"}
@@ -65,8 +64,18 @@ class ActionModule(TapeAction):
         if not self._task.check_mode:
             told = {name: {key: row.get(key) for key in (*KEYS, "ok", "note")} for name, row in self.rows.items()}
             artifact = {**totals, "hosts": told, "warnings": self.warnings, "resume": retry}
+            self.notify(artifact, head)
             result["ansible_stats"] = {"data": {"tape_backup": artifact}, "per_host": False, "aggregate": False}
         return {**result, "changed": bool(tapes), "msg": head}
+
+    def notify(self, artifact: dict[str, Any], head: str) -> None:
+        """Run tape_notify_command, whose failure is one more warning."""
+        try:
+            found = notification_of(self.args).send(artifact, head)
+        except Failure as exc:
+            found = [exc.text]
+        self.show([f"Warning {each}" for each in found])
+        self.warnings += found
 
     # -- results
 

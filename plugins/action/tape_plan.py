@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ansible.plugins.loader import lookup_loader
 
 from ..module_utils._run.answers import Failure
+from ..plugin_utils import _tape_notify as notify
 from ..plugin_utils._tape_action import TapeAction, validated
 from ..plugin_utils._tape_spec import PLAN, PLANNED
 
@@ -25,8 +26,24 @@ class ActionModule(TapeAction):
     SPEC = PLAN
     CHANGES = False
 
+    def failed(self, failure: Failure) -> TaskResult:
+        """A run that fails before it begins is a failure of all its hosts, and nobody else notifies of it."""
+        result = super().failed(failure)
+        notification = None if self._task.check_mode else notify.of_task(self._task.args, validated)
+        if notification:
+            hosts = [str(each.get("host", "") if isinstance(each, Mapping) else each) for each in self.hosts() if each]
+            artifact = notify.without_plan(hosts, str(self._task.args.get("tape_resume") or ""), result)
+            problems = notification.send(artifact, f"BACKUP not started: {result['msg']}")
+            self.show([f"Warning {each}" for each in problems])
+        return result
+
+    def hosts(self) -> list[Any]:
+        given = self._task.args.get("hosts")
+        return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
+
     def work(self) -> TaskResult:
         args = self.args
+        notify.notification_of(args)  # which tape_finish needs: its problems are found before any archive is written
         self.check_pattern(args["pattern"])
         hosts = [self.host(each) for each in args["hosts"]]
         self.check_places(hosts)

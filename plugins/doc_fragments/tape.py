@@ -160,6 +160,32 @@ options:
     default: ""
 """
 
+    NOTIFY = r"""
+options:
+  tape_notify_command:
+    description:
+      - A command that runs on the controller when a run ends, or when it could not be planned. It gets the statistic
+        C(tape_backup) as JSON on its standard input. If it fails, that is a warning, and the run is no worse for it.
+      - A list of words, or a string that is split into words. No shell runs it. Besides the environment of
+        C(ansible-playbook), it has C(TAPE_RESULT) (V(success) or V(failure)), C(TAPE_RUN) and C(TAPE_SUMMARY), one line
+        for people.
+      - It does not run in check mode.
+    type: raw
+    default: []
+  tape_notify_on:
+    description:
+      - The results for which O(tape_notify_command) runs. A run with a host without a good archive is a V(failure).
+    type: list
+    elements: str
+    choices: [success, failure]
+    default: [success, failure]
+  tape_notify_timeout:
+    description:
+      - Seconds after which O(tape_notify_command) is ended.
+    type: int
+    default: 30
+"""
+
     PACKING = r"""
 options:
   tape_filter:

@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.tape.reuse
   - plumbing.socketpipe.tape.set
   - plumbing.socketpipe.tape.writing
+  - plumbing.socketpipe.tape.notify
 attributes:
   action:
     support: full

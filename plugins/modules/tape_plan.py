@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.tape.reuse
   - plumbing.socketpipe.tape.set
   - plumbing.socketpipe.tape.writing
+  - plumbing.socketpipe.tape.notify
   - plumbing.socketpipe.tape.metrics
 attributes:
   action:

@@ -49,6 +49,16 @@ COPIES: Spec = {
     "tape_accept_catalog": {"type": "bool", "default": False},
 }
 METRICS: Spec = {"tape_metrics_file": {"type": "str", "default": ""}}
+NOTIFY: Spec = {
+    "tape_notify_command": {"type": "raw", "default": []},
+    "tape_notify_on": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["success", "failure"],
+        "default": ["success", "failure"],
+    },
+    "tape_notify_timeout": {"type": "int", "default": 30},
+}
 SET: Spec = {"tape_set": {"type": "str", "default": "all"}}
 EXPIRY: Spec = {
     "tape_expire_last": {"type": "bool", "default": False},
@@ -88,6 +98,7 @@ PLAN: Spec = {
     **SITE,
     **WRITING,
     **METRICS,
+    **NOTIFY,
     "hosts": {"type": "list", "elements": "raw", "required": True},
     "pattern": {"type": "str", "default": ""},
     "tape_resume": {"type": "str", "default": ""},
@@ -127,6 +138,7 @@ FINISH: Spec = {
     **WRITING,
     **COPIES,
     **METRICS,
+    **NOTIFY,
     "tape_eject": {"type": "bool", "default": False},
     "plan": {"type": "dict", "required": True},
     "results": {"type": "list", "elements": "raw", "required": True},

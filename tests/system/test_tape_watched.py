@@ -1,9 +1,10 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who watches backups: metrics on the tape host."""
+"""Who watches backups: metrics on the tape host, and the command that gets the result of a run."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,12 @@ def metric(path: Path, name: str) -> dict[str, float]:
     """{host and set, or another label: value} of the file; which parsers take it is in tests/unit."""
     lines = re.findall(rf"^socketpipe_tape_{name}{{(.*)}} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {" ".join(re.findall(r'"([^"]*)"', labels)): float(value) for labels, value in lines}
+
+
+def written_by(folder: Path) -> list[str]:
+    """A command that keeps what it gets."""
+    words = 'cat >"$0/$TAPE_RESULT.json"; printf "%s|%s" "$TAPE_RUN" "$TAPE_SUMMARY" >"$0/words"'
+    return ["sh", "-c", words, str(folder)]
 
 
 def test_metrics_of_a_fleet(site: Site) -> None:
@@ -81,3 +88,50 @@ def test_metrics_of_a_fleet(site: Site) -> None:
     for name, more in others:
         done = site.run(name, own=own, **more)
         assert "Warning metrics were not written: /no/such/place: No such file or directory: create it" in done.stdout
+
+
+def test_notification_of_a_run(site: Site) -> None:
+    """The command gets the statistic, whatever the result; it runs where ansible-playbook runs."""
+    folder = site.top / "notified"
+    folder.mkdir(exist_ok=True)
+    own: dict[str, Any] = {"h2": {"tape_paths": ["/no/such/place"]}}
+    own["all"] = {"tape_notify_command": written_by(folder)}
+    done = site.run("backup", rc=2, own=own)
+    told = json.loads((folder / "failure.json").read_text(encoding="ascii"))
+    assert told == taping.statistic(done) and told["hosts"]["h2"]["kind"]
+    (head,) = [line for line in done.stdout.splitlines() if line.startswith("BACKUP ")]
+    assert (folder / "words").read_text(encoding="utf-8") == f"{told['run']}|{' '.join(head.split())}"
+    assert sorted(path.name for path in folder.iterdir()) == ["failure.json", "words"]
+    # not for this result, and not in check mode
+    own["all"]["tape_notify_on"] = ["failure"]
+    del own["h2"]
+    site.run("backup", own=own)
+    site.run("backup", own=own, args=["--check"])
+    assert not (folder / "success.json").exists()
+    # its failure is a warning; the archives are good
+    own["all"] = {"tape_notify_command": ["sh", "-c", "echo no relay >&2; exit 75"]}
+    done = site.run("backup", own=own)
+    warning = "tape_notify_command (sh) on the controller failed with exit status 75: no relay"
+    assert taping.statistic(done)["warnings"] == [warning] and f"Warning {warning}" in done.stdout
+
+
+def test_notification_of_a_run_that_cannot_be_planned(site: Site) -> None:
+    """Nobody else would notice that the tape host is down, or that a setting is wrong."""
+    folder = site.top / "notified"
+    folder.mkdir(exist_ok=True)
+    own: dict[str, Any] = {"all": {"tape_notify_command": written_by(folder)}, "tape1": {"ansible_port": 9}}
+    done = site.run("backup", rc=2, own=own)
+    told = json.loads((folder / "failure.json").read_text(encoding="ascii"))
+    why = taping.result(done, "Plan")["msg"]
+    assert (told["good"], told["failed"]) == (0, 3) and set(told["hosts"]) == {"h1", "h2", "tape1"}
+    assert {host["kind"] for host in told["hosts"].values()} == {"unreachable"}
+    assert {host["note"] for host in told["hosts"].values()} == {why}
+    assert (folder / "words").read_text(encoding="utf-8").startswith("|BACKUP not started: ")
+    # what would fail at the end is found at the beginning
+    for name, value, problem in (
+        ("tape_notify_command", "mail ops | logger", "no shell runs '|': give a list such as"),
+        ("tape_metrics_file", "/tmp/metrics", "/tmp/metrics: its name must end in .prom"),
+    ):
+        done = site.run("backup", rc=2, own={"all": {name: value}})
+        assert f"{name}: {problem}" in taping.result(done, "Plan")["msg"]
+    assert site.archives() == []
