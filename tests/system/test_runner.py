@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
@@ -15,14 +14,12 @@ from typing import Any
 import pytest
 
 from plugins.module_utils._run.progress import QUIET, Progress
-from tests.hosts import Fleet, HostProcess
+from tests.hosts import Fleet
 
-from . import playbook
 from .conftest import make_fleet
+from .jobs import Job, need_runner, start
 from .traces import SCRATCH, leaves_nothing
 
-VENV = playbook.REPOSITORY / ".build" / "venvs" / "runner"
-JOB = Path(__file__).with_name("job.py")
 HOSTS_OF_A_JOB = 50
 TEN_HOURS = 36_000
 EVENTS_OF_A_JOB = 60_000
@@ -92,71 +89,10 @@ LONG = """---
 """
 
 
-@dataclasses.dataclass
-class Job:
-    """A private data directory, and the runner in it."""
-
-    folder: Path
-    process: HostProcess
-
-    def events(self) -> list[dict[str, Any]]:
-        """What AWX would get, in order."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in self.files()]
-
-    def files(self) -> list[Path]:
-        """The files of the events, without those that the runner has not completed."""
-        found = self.folder.glob("artifacts/1/job_events/[0-9]*.json")
-        whole = [path for path in found if not path.name.endswith("-partial.json")]
-        return sorted(whole, key=lambda path: int(path.name.split("-")[0]))
-
-    def of(self, kind: str, task: str = "") -> list[dict[str, Any]]:
-        return [event["event_data"] for event in self.events() if event["event"] == kind and task in json.dumps(event)]
-
-    def finish(self, timeout: float = 90) -> str:
-        """The job's status, when the runner has ended."""
-        said = self.process.communicate(timeout=timeout)[0]
-        status = self.folder / "status"
-        assert status.exists(), said
-        return status.read_text(encoding="ascii")
-
-
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    if not (VENV / "made").exists():
-        pytest.skip(f"there is no ansible-runner: make {VENV.relative_to(playbook.REPOSITORY)}/made")
+    need_runner()
     yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
-
-
-def start(fleet: Fleet, folder: Path, project: str, idle: int = 0, **variables: Any) -> Job:
-    """As AWX lays it out: project, inventory, env; artifacts come.  ``idle``: seconds without a line that end it."""
-    inventory = json.loads(fleet.inventory().read_text(encoding="utf-8"))
-    inventory["all"]["hosts"] = {}  # the controller of a job is in no inventory
-    files = {
-        "project/job.yml": project,
-        "inventory/hosts.yml": json.dumps(inventory),
-        "env/extravars": json.dumps(variables),
-        "env/settings": json.dumps(
-            {"job_timeout": 300, "idle_timeout": idle or None, "fact_cache": "facts", "fact_cache_type": "jsonfile"}
-        ),
-        "env/envvars": json.dumps(
-            {
-                "ANSIBLE_COLLECTIONS_PATH": str(playbook.collections()),
-                "ANSIBLE_HOME": str(folder / "home"),
-                "ANSIBLE_FORKS": "5",
-            }
-        ),
-    }
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    process = fleet.controller.popen(
-        [VENV / "bin" / "python", JOB, folder, "job.yml"],
-        env={"PATH": f"{VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-        stdout=-1,
-        stderr=-2,
-    )
-    return Job(folder, process)
 
 
 def test_an_archive_as_a_job(fleet: Fleet, work: Path) -> None:
@@ -237,7 +173,7 @@ def silences(fleet: Fleet) -> dict[str, tuple[str, list[str]]]:
     jobs = {}
     with leaves_nothing(fleet):
         for number, (name, (peer, first, limit)) in enumerate(SILENCES.items()):
-            variables = {"the_peer": peer, "the_first": first, "the_async": limit}
+            variables: dict[str, Any] = {"the_peer": peer, "the_first": first, "the_async": limit}
             variables["ansible_async_dir"] = str(fleet.directory / "async")
             project = SILENT.format(seconds=IDLE + 10)
             jobs[name] = start(fleet, fleet.directory / f"silence{number}", project, IDLE, **variables)
