@@ -8,6 +8,7 @@ All sshds have OpenSSH's own limits (MaxStartups 10:30:100, MaxSessions 10).
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ from tests.system import playbook
 
 from .copies import SYNCHRONIZE, absent
 from .shaping import Peak
+from .shaping import seconds as cpu_seconds
 from .throughput import spread
 
 COUNTS = tuple(int(count) for count in os.environ.get("FLEET_HOSTS", "10,50,100,300").split(","))
@@ -30,13 +32,14 @@ FILE = "/dev/shm/bench.file"
 LATE = 3600  # seconds
 SOURCE = f"dd if=/dev/zero bs={BLOCK} count={BLOCKS} status=none"
 SINK = f"dd of=/dev/null bs={BLOCK} status=none"
+SLOWEST, ENOUGH = "synchronize", 100  # it is not tried with more hosts
 TO_PEER, TO_CONTROLLER, COMMAND = "pipe, to one peer", "pipe, to the controller", "command"
 TASKS: dict[str, dict[str, Any]] = {
     TO_PEER: playbook.pipe(remote=SOURCE, output=SINK, peer=PEER),
     TO_CONTROLLER: playbook.pipe(remote=SOURCE, output=SINK),
     "raw": {"ansible.builtin.raw": f"{SOURCE} > /dev/null"},
     COMMAND: {"ansible.builtin.command": f"{SOURCE} of=/dev/null"},
-    "synchronize": {
+    SLOWEST: {
         SYNCHRONIZE: {
             "mode": "pull",
             "src": FILE,
@@ -82,11 +85,33 @@ def measure(fleet: Fleet, names: list[str], count: int, rounds: int) -> dict[str
     return {name: times[number + len(names) :: len(names)] for number, name in enumerate(names)}
 
 
-def memory(fleet: Fleet, name: str, count: int) -> float:
-    """MB, the most that all processes of the controller have at one time."""
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """``cpu``: seconds on all hosts and the controller; ``memory``: MB, the most on the controller."""
+
+    cpu: float
+    memory: float
+
+
+def cost(fleet: Fleet, names: list[str], count: int) -> Cost:
+    """Of a whole play with these tasks, with the start of Ansible and the opening of connections."""
+    before = cpu_seconds(fleet)
     with Peak(fleet.controller) as peak:
-        play(fleet, [TASKS[name]], count)
-    return peak.most
+        play(fleet, [TASKS[name] for name in names], count)
+    return Cost(cpu_seconds(fleet) - before, peak.most)
+
+
+def costs(fleet: Fleet, names: list[str], count: int) -> list[str]:
+    """A table of what each task adds to a play without it."""
+    bare = cost(fleet, [], count)
+    found = {name: cost(fleet, [name], count) for name in names}
+    added = {name: (each.cpu - bare.cpu) / count for name, each in found.items()}
+    lines = [f"| {count} hosts at once | CPU ms a host | it : {COMMAND} | peak MB | MB a host |", "| --- " * 5 + "|"]
+    for name, each in found.items():
+        ratio = added[name] / added[COMMAND]
+        cells = f"{added[name] * 1000:.0f} | {ratio:.2f} | {each.memory:.0f} | {each.memory / count:.1f}"
+        lines.append(f"| {name} | {cells} |")
+    return lines
 
 
 def table(_fleet: Fleet, rounds: int) -> str:
@@ -102,18 +127,16 @@ def table(_fleet: Fleet, rounds: int) -> str:
         Fleet.create(hosts, directory=Path(folder) / "fleet", visible=visible) as fleet,
     ):
         for count in COUNTS:
-            times = measure(fleet, names, count, rounds)
+            used = [name for name in names if name != SLOWEST or count <= ENOUGH]
+            times = measure(fleet, used, count, rounds)
             medians[count] = statistics.median(times[TO_PEER])
             ratios = [
                 [mine / other for mine, other in zip(times[one], times[two], strict=True)]
                 for one, two in ((TO_PEER, COMMAND), (TO_CONTROLLER, COMMAND), (TO_PEER, "raw"))
             ]
-            cells = [f"{statistics.median(times[name]):.1f}" for name in names]
+            cells = [f"{statistics.median(times[name]):.1f}" if name in used else "" for name in names]
             lines.append(f"| {count} | " + " | ".join([*cells, *map(spread, ratios)]) + " |")
-        count = min(FORKS, COUNTS[-1])
-        peaks = {name: memory(fleet, name, count) for name in names}
-    lines += ["", f"| {count} hosts at once | controller's peak MB | MB a host |", "| --- | --- | --- |"]
-    lines += [f"| {name} | {peak:.0f} | {peak / count:.1f} |" for name, peak in peaks.items()]
+        lines += ["", *costs(fleet, names, min(FORKS, COUNTS[-1]))]
     lines += ["", *(f"{name}: {reason}" for name, reason in absent().items() if name in TASKS)]
     lines += [f"{most} : {least} hosts, to one peer: {medians[most] / medians[least]:.2f}" for least, most in pairs()]
     return "\n".join(lines)
