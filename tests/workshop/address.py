@@ -24,10 +24,6 @@ FOLLOW = {
         ("issues: ", "/issues"),
         ("documentation: ", "/tree/main/docs"),
     ],
-    "docs/docsite/links.yml": [
-        ("description: Issues\n    url: ", "/issues"),
-        ("description: Source\n    url: ", ""),
-    ],
     "CONTRIBUTING.md": [("Report bugs and ask for features at ", "/issues")],
     "SECURITY.md": [("privately at ", "/security/advisories/new")],
 }
