@@ -15,6 +15,7 @@ description:
     other host of the inventory.
     O(remote) reads the output of O(input), and O(output) reads the output of O(remote), as if a shell ran
     C(input | remote | output) across two hosts.
+  - Most tasks need only O(remote), O(input) or O(output), O(peer) and O(peer_become).
   - Ansible's connection only starts the commands.
     The data goes over a separate TCP connection, straight from one host to the other.
     The socket itself is the standard output of the one process and the standard input of the other.

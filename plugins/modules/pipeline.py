@@ -13,6 +13,7 @@ version_added: 0.1.0
 description:
   - Runs a chain of commands on any hosts of the inventory. Each reads the output of the one before it, as if a shell
     ran C(first | second | third) across these hosts.
+  - Most tasks need only O(stages), and in each stage C(host), C(cmd) or C(path), and C(become).
   - It works as M(plumbing.socketpipe.pipe) does, which joins two hosts. Ansible's connections only start the commands.
     The data goes over one TCP connection, called a I(link), from each host straight to the next.
     The socket itself is the standard output of the one command and the standard input of the next one.

@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Runs C(tar) on the task's host. The archive goes straight to the tape host over one TCP connection and is written to
     tape there. It counts as good only after the host has reported its length and checksum, which is part of this task.
+  - Most tasks need only O(plan), O(tape_paths), O(tape_host), O(tape_devices) and O(tape_become). The playbook
+    C(plumbing.socketpipe.backup) has all tasks of a backup.
   - If the tape fills up, the archive is written again on the next tape.
   - If the host is unreachable, the task fails with RV(kind=unreachable), and the host stays in the play. Set
     C(failed_when=false) to continue with the other hosts. M(plumbing.socketpipe.tape_finish) then reports each result.

@@ -14,6 +14,7 @@ description:
   - Copies one file between the task's host and its I(peer), which is the controller or any other host of the inventory.
     The data goes straight from one host to the other, as with M(plumbing.socketpipe.pipe).
     Memory use is constant on all hosts, whatever the size of the file, also with C(become).
+  - Most tasks need only O(src), O(dest), O(peer), O(direction) and O(mode).
   - B(Comparing.) First, both hosts examine their files. If they are the same (see O(checksum)), no data is sent. Only
     O(owner), O(group) and O(mode) are changed if they differ.
     Obstacles are reported now, before any data is sent. These include a missing source or directory, a device, a

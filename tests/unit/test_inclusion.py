@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -198,3 +199,16 @@ def test_what_a_release_lacks_is_named(project: Path) -> None:
     assert address.missing(project) == [maintainers_lack]
     replace(project / address.MAINTAINERS, "| --- | --- | --- |\n", "| --- | --- | --- |\n| Ann | ann | 2027 |\n")
     assert address.missing(project) == []
+
+
+# -- documentation that leads with what matters
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipeline", "transfer", "tape_backup"])
+def test_a_page_leads_with_the_options_that_matter(name: str) -> None:
+    module = importlib.import_module(f"ansible_collections.plumbing.socketpipe.plugins.modules.{name}")
+    options = yaml.safe_load(module.DOCUMENTATION)["options"]
+    [lead] = [text for text in yaml.safe_load(module.DOCUMENTATION)["description"][:2] if "need only" in text]
+    assert 1 <= len(re.findall(r"O\((\w+)\)", lead)) <= 5
+    required = [option for option, said in options.items() if said.get("required")]
+    assert set(required) <= set(re.findall(r"O\((\w+)\)", lead))
