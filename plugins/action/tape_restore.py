@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ..plugin_utils._tape_records import ReadArchive, TaskResult
 
 NO_HOST = "restore_host is required; to restore to another host, set restore_target as well"
+FOR_PATHS = "tape_early_exit is for restore_paths: a restore of everything%s needs all of each archive"
+UP_TO = "read up to the last requested file, not verified"
+NOT_VERIFIED = "not verified: reading ended with the last requested file, so no checksum was compared (tape_early_exit)"
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
 BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"
 
@@ -54,10 +57,13 @@ class ActionModule(TapeAction):
         elif not args["restore_host"]:
             raise Failure("settings", NO_HOST)
         host = args["restore_host"]
+        if args["tape_early_exit"] and (not args["restore_paths"] or args["restore_delete"]):
+            raise Failure("settings", FOR_PATHS % (", or with restore_delete," if args["restore_delete"] else ""))
         args["tape_set"] = set_of(args["tape_set"], args["restore_source"])
         words = ["chain", f"--host={host}", *option("as-of", args["restore_as_of"])]
         if not args["restore_delete"]:
             words += [f"--path={path}" for path in args["restore_paths"]]
+        words += ["--early-exit"] if args["tape_early_exit"] else []
         said: Chain = self.ask(words)
         chain = said["archives"]
         if chain[-1]["source"]:
@@ -73,7 +79,7 @@ class ActionModule(TapeAction):
         skipped = table.count(said["skipped"], "earlier archive") if said["skipped"] else ""
         notes = [f"Not needed: {skipped}, because later ones have the files whole"] if skipped else []
         self.show([*self.beginning(chain, to, places), *notes, *(f"Warning {each}" for each in said["warnings"])])
-        read: list[ReadArchive] = [{**archive, "encryption": None} for archive in chain]
+        read: list[ReadArchive] = [{**archive, "encryption": None, "compared": False} for archive in chain]
         result: TaskResult = {"to": to, "tapes": tapes, "archives": read}
         undo = [reading(each, self.filters, args["restore_identity"], environment_of(self)) for each in chain]
         if self._task.check_mode:
@@ -81,7 +87,7 @@ class ActionModule(TapeAction):
         if args["restore_drill"]:
             return {**result, **self.drill(read, to, undo)}
         result.update(self.ending(to, *self.read(read, to, undo)))
-        if not result.get("failed"):
+        if not result.get("failed") and result["verified"]:
             result["notes"] = self.note(["restored", f"--host={host}"])
         return result
 
@@ -97,6 +103,7 @@ class ActionModule(TapeAction):
             more = number < len(read) - 1
             self.tell_who_loads([f"--tape={archive['tape']}"])
             part = self.extract(archive, to, undo[number], number, more)
+            archive["compared"] = part["whole"]
             missing = [path for path in missing if path in part["missing"]]
             missing += [path for path in part["gone"] if path not in missing]
             done.append(part)
@@ -156,7 +163,11 @@ class ActionModule(TapeAction):
         clear = archive["unfiltered"] or archive
         words = ["check", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
         undo = reading(archive, self.filters, args["restore_identity"], environment)
-        result: TaskResult = {"to": "", "tapes": [archive["tape"]], "archives": [{**archive, "encryption": None}]}
+        result: TaskResult = {
+            "to": "",
+            "tapes": [archive["tape"]],
+            "archives": [{**archive, "encryption": None, "compared": True}],
+        }
         head = f"RESTORE {name} of {archive['host']} as of {archive['time']}, from tape {archive['tape']}"
         self.show([f"{head}, with {own[0].restore[0]} on {self.own.name}"])
         msg = f"{table.bytes_of(clear['bytes'])} of {name} to {own[0].restore[0]} of {self.own.name}"
@@ -168,7 +179,7 @@ class ActionModule(TapeAction):
         result["archives"][0]["encryption"] = outcome.link["encryption"]
         self.show([f"RESTORED {msg}"])
         result["notes"] = self.note(["restored", f"--host={archive['host']}"])
-        return {**result, "changed": True, "files": 0, "msg": msg}
+        return {**result, "changed": True, "files": 0, "verified": True, "msg": msg}
 
     def ending(self, to: str, missing: list[str], done: list[Extracted]) -> TaskResult:
         """The result of all archives; also shows it."""
@@ -179,7 +190,8 @@ class ActionModule(TapeAction):
         failed = sum(each["error_count"] for each in done)
         errors = [error for each in done for error in each["errors"]]
         warnings = [warning for each in done for warning in each["warnings"]]
-        msg = f"{table.count(files, 'file')} in {to} of {self.own.name}"
+        verified = all(each["whole"] for each in done)
+        msg = f"{table.count(files, 'file')} in {to} of {self.own.name}" + ("" if verified else f", {NOT_VERIFIED}")
         lines = [f"RESTORED {msg}", *(f"Warning {warning}" for warning in warnings)]
         if removed:
             lines.append(f"REMOVED {table.count(removed, 'file')}: {table.few(names, removed)}")
@@ -191,6 +203,8 @@ class ActionModule(TapeAction):
             "removed": {"count": removed, "names": names},
             "errors": errors,
             "tar_warnings": warnings,
+            "verified": verified,
+            "notes": [],
             "msg": msg,
         }
         if failed:
@@ -209,7 +223,8 @@ class ActionModule(TapeAction):
         for archive in chain:
             verified = archive["verified"] or {"ok": True}
             bad = "" if verified["ok"] else BAD % verified["time"]
-            note = "; ".join(filter(None, [note_of(archive["filters"]), bad]))
+            part = UP_TO if archive["requested"] is not None else ""
+            note = "; ".join(filter(None, [note_of(archive["filters"]), bad, part]))
             rows.append(
                 [archive["level"], table.bytes_of(archive["bytes"]), archive["time"], table.where(archive), note]
             )
@@ -239,9 +254,12 @@ class ActionModule(TapeAction):
             "--owners-by-name": not args["tape_numeric_owner"] and not args["restore_drill"],
         }.items():
             words += [flag] if given else []
+        # the second pass is for names that the lists do not show
+        early_exit = archive["requested"] is not None and not again
+        words += [f"--early-exit={archive['requested']}"] if early_exit else []
         source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         try:
-            outcome = self.from_tape(source, [*words, "--", *args["restore_paths"]], undo)
+            outcome = self.from_tape(source, [*words, "--", *args["restore_paths"]], undo, early_exit)
         except Failure as exc:
             exc.text += ". This restore is incomplete: start again with another restore_to"
             raise

@@ -143,6 +143,16 @@ options:
       - A drill always compares numbers.
     type: bool
     default: true
+  tape_early_exit:
+    description:
+      - Whether to stop reading each archive after the last of O(restore_paths) in it, as its list of files in the
+        catalog shows it. Its checksum cannot be compared then. RV(verified) is false, and the catalog does not record
+        the restore.
+      - Each requested file must have arrived as a whole, or the task fails.
+      - An archive whose names are not in the catalog (C(tape_recipients)) is read to its end. So is one that has the
+        data of a requested file under another name.
+    type: bool
+    default: false
 seealso:
   - ref: Tape backups of a fleet <ansible_collections.plumbing.socketpipe.docsite.tape>
     description: From the first label to the restore drill.
@@ -255,11 +265,23 @@ archives:
     verified:
       description: The time and the result of its last verification.
       type: dict
+    compared:
+      description: Whether its checksum was compared. See RV(verified).
+      type: bool
+    requested:
+      description:
+        - With O(tape_early_exit), the number of its entries that were requested. Null if it is read to its end.
+      type: int
     encryption:
       description:
         - How it was encrypted on its way from the tape host (O(tape_link_encryption)), as
           RV(plumbing.socketpipe.pipe#module:links[].encryption). Null if it was not encrypted, and in check mode.
       type: dict
+verified:
+  description: Whether the checksum of each archive was compared with the catalog. False only with O(tape_early_exit).
+  returned: success, not in check mode
+  type: bool
+  sample: true
 files:
   description: The number of files extracted.
   returned: success

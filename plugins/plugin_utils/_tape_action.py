@@ -266,13 +266,17 @@ class TapeAction(ActionBase):
         progress_of = self.name if progress else ""
         return stream(source, sink, self.network, "sink", tape_words[0], progress_of, behind=behind)
 
-    def from_tape(self, tape_words: list[str], host_words: list[str], before: Sequence[Command] = ()) -> Outcome:
+    def from_tape(
+        self, tape_words: list[str], host_words: list[str], before: Sequence[Command] = (), early_exit: bool = False
+    ) -> Outcome:
         """Stream from the tape host's program to the archiver on the task's host; raises Failure.
 
-        ``before``: stages that the data passes through first, on the task's host.
+        ``before``: stages that the data passes through first, on the task's host; ``early_exit``: whether the archiver
+        may stop before the end of the data.
         """
         source = self.tape, self.of_tape(tape_words).stage(TAPE)
-        sink = self.own, self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
+        stage = self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
+        sink: tuple[hosts_of.Host, Command] = self.own, {**stage, "early_exit": early_exit}
         return stream(source, sink, self.network, "source", host_words[0], self.name, before=before)
 
     def from_tape_to(self, tape_words: list[str], sink: Command, before: Sequence[Command]) -> Outcome:

@@ -175,6 +175,7 @@ CHAIN_ARCHIVE = record(
         "unfiltered": optional(record({"bytes": count, "sha256": text})),
         "files": maybe_count,
         "source": optional(record({"name": text, "restore": texts})),
+        "requested": maybe_count,
     }
 )
 IGNORED = record({})  # of an answer that no action reads
@@ -293,6 +294,7 @@ ANSWERS: dict[str, Parser] = {
             "errors": texts,
             "error_count": count,
             "again": flag,
+            "whole": flag,
         },
         {"compared": count, "differences": texts, "difference_count": count, "absent": count},
     ),

@@ -105,3 +105,4 @@ if TYPE_CHECKING:
         """One of them in the result of a restore."""
 
         encryption: Encrypted | None  # on its way; None if it was not encrypted, or not read yet
+        compared: bool  # whether its checksum was compared; False with tape_early_exit, and if it was not read

@@ -167,6 +167,7 @@ RESTORE: Spec = {
     "restore_into_existing": {"type": "bool", "default": False},
     "restore_allow_root": {"type": "bool", "default": False},
     "tape_numeric_owner": {"type": "bool", "default": True},
+    "tape_early_exit": {"type": "bool", "default": False},
 }
 LABEL: Spec = {
     **SITE,

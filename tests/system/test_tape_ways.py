@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -192,3 +193,50 @@ def test_thousands_of_excludes_and_of_paths(site: Site) -> None:
     result = taping.result(done, "Restore")
     assert len(result.get("missing", ())) == 1001, result["msg"]
     assert len(list((site.top / "many" / str(top)[1:]).iterdir())) == 29
+
+
+def restore_one(site: Site, host: str, number: int, rc: int = 0, **more: str) -> playbook.Done:
+    """Of one file, to a directory of its own."""
+    to = str(site.top / f"{host}-{number}")
+    words = strings(restore_host=host, restore_paths=str(site.data(host) / "a"), restore_to=to, **more)
+    return site.run("restore", rc=rc, args=words)
+
+
+def test_reading_ends_with_the_last_requested_file(site: Site) -> None:
+    """The rest of the tape may even be gone; what was requested may not."""
+    own: dict[str, dict[str, Any]] = {"h2": {"tape_filter": {"write": "gzip -1", "read": "gzip -d"}}}
+    for host in ("h1", "h2"):
+        site.fill(host, a="first", z=os.urandom(8 << 20).hex())
+    site.run("backup", own=own)
+    restores = site.catalog / "restores.json"
+    for host in ("h1", "h2"):
+        path = site.data(host) / "a"
+        (archive,) = [each for each in site.archives() if each["host"] == host]
+        tape_file = site.tape() / f"{archive['file']:06}"
+        data = tape_file.read_bytes()
+
+        with open(tape_file, "r+b") as tape:
+            tape.truncate(len(data) // 2)
+        assert taping.failures(restore_one(site, host, 1, rc=2), "Restore") != {}
+        done = restore_one(site, host, 2, tape_early_exit="yes")
+        result = taping.result(done, "Restore")
+        (read,) = result["archives"]
+        assert (result["verified"], result["files"], read["compared"], read["requested"]) == (False, 1, False, 1)
+        assert result["msg"].endswith(
+            ", not verified: reading ended with the last requested file, so no checksum was compared (tape_early_exit)"
+        )
+        assert result["msg"] in done.stdout
+        assert taping.table(done, "RESTORE")[2][-1].endswith("read up to the last requested file, not verified")
+        assert (site.top / f"{host}-2" / str(path)[1:]).read_text() == "first"
+        assert not restores.exists(), "the catalog records no restore that was not verified"
+        tape_file.write_bytes(data[:1024])
+        failed = taping.failures(restore_one(site, host, 3, rc=2, tape_early_exit="yes"), "Restore")
+        assert failed != {}
+        tape_file.write_bytes(data)
+        result = taping.result(restore_one(site, host, 4), "Restore")
+        assert (result["verified"], result["archives"][0]["compared"]) == (True, True)
+        assert restores.exists()
+        restores.unlink()
+    done = site.run("restore", rc=2, args=strings(restore_host="h1", tape_early_exit="yes"))
+    why = "tape_early_exit is for restore_paths: a restore of everything needs all of each archive"
+    assert taping.failures(done, "Restore") == {"h1": why}

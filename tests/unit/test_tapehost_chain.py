@@ -298,3 +298,26 @@ def test_archives_that_a_file_does_not_need(tape_host: Maker) -> None:
         assert needed(path) == needed("/etc/motd", path) == ["R1", "R2", "R3"], path
     (host.catalog_dir / "lists" / "R3" / "all,h1.gz").write_bytes(b"")
     assert needed("/etc/motd") == ["R1", "R2", "R3"], "the list cannot be read"
+
+
+def test_how_much_of_an_archive_was_requested(tape_host: Maker) -> None:
+    """A name may be in an archive twice; None: it has to be read to its end."""
+    host = tape_host(lease=0)
+    names = [b"./etc/", b"./etc/dir/", b"./etc/dir/one", b"./etc/b\\303\\244", b"./etc/hosts", b"./etc/hosts"]
+    host.backup("R1", "h1", names=names)
+    host.backup("R2", "h1", 1, "R1", names=[b"./etc/", b"./etc/dir/"])
+
+    def requested(*paths: str) -> list[int | None]:
+        told = host.ok("chain", "--host", "h1", "--early-exit", *[f"--path={path}" for path in paths])
+        return [each["requested"] for each in told["archives"]]
+
+    assert requested("/etc/hosts") == [2, 0]
+    assert requested("etc//hosts", "/etc/./b\u00e4") == [3, 0]
+    assert requested("/etc/dir/", "/etc/dir") == [2, 1]
+    assert requested("/etc") == [6, 2]
+    assert requested("/host", "/etc/hos") == [0, 0]
+    assert requested("/") == requested("/", "/etc") == requested() == [None, None]
+    told = host.ok("chain", "--host", "h1", "--path=/etc/hosts")
+    assert [each["requested"] for each in told["archives"]] == [None, None]
+    (host.catalog_dir / "lists" / "R2" / "all,h1.gz").write_bytes(b"")
+    assert requested("/etc") == [6, None]

@@ -328,6 +328,7 @@ if TYPE_CHECKING:
         unfiltered: "Clear | None"  # None without filters
         files: "int | None"  # names in its list
         source: "Source | None"  # of the output of a command
+        requested: "int | None"  # entries of the requested paths, if it is to be read only up to the last of them
 
     class Chain(TypedDict):
         archives: "list[ChainArchive]"
@@ -348,6 +349,7 @@ if TYPE_CHECKING:
         errors: "list[str]"  # the first
         error_count: int
         again: bool  # the same archive must be read once more
+        whole: bool  # it was read to its end, and its checksum compared
         compared: NotRequired[int]  # files, in a drill, as the next ones
         differences: NotRequired["list[str]"]  # the first
         difference_count: NotRequired[int]

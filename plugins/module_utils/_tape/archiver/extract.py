@@ -7,6 +7,7 @@ import os
 from ..common.names import encode
 from ..common.problem import SETTINGS, Problem
 from . import links
+from .beginning import Beginning
 from .compare import Listing
 from .extraction import Extraction
 from .filenames import Found
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 # the default answer
-NOTHING: "dict[str, Any]" = {"files": 0, "deleted": 0, "again": False}
+NOTHING: "dict[str, Any]" = {"files": 0, "deleted": 0, "again": False, "whole": True}
 NOTHING.update((key, []) for key in ("deleted_names", "kept_links", "missing", "gone", "warnings"))
 
 
@@ -41,6 +42,8 @@ def extract(settings: Settings, words: "argparse.Namespace") -> "answers.Extract
     if words.bytes <= 0 or len(words.sha256) != 64:
         raise Problem("--bytes and --sha256 must be those of the archive in the catalog", kind=SETTINGS)
     members = [] if b"." in asked else list(asked)
+    if words.early_exit is not None and (not members or words.delete or words.drill or words.again):
+        raise Problem("--early-exit needs PATHs, and excludes --delete, --drill and --again", kind=SETTINGS)
     target = Target(words)
     done = False
     try:
@@ -74,8 +77,9 @@ def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]")
     listing = Listing(record) if words.drill else None
     found = Found(members, recorded, listing)
     extraction = Extraction(words, target, members)
+    beginning = None if words.early_exit is None else Beginning(Selection(members), words.early_exit)
     try:
-        extraction.read(found, target.real, gate)
+        extraction.read(found, target.real, gate, beginning)
     finally:
         if recorded:
             recorded.close()
@@ -97,4 +101,5 @@ def restore(words: "argparse.Namespace", target: Target, members: "list[bytes]")
         "errors": errors,
         "error_count": says.count if errors else 0,
         "again": again,
+        "whole": beginning is None,
     }

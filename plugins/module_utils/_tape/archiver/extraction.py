@@ -9,6 +9,7 @@ import tempfile
 
 from ..common.gnutar import Tar
 from ..common.problem import Problem
+from .beginning import Beginning  # pylint: disable=unused-import  # a type
 from .crew import Child, Crew, pipe
 from .filenames import Found
 from .gate import Gate  # pylint: disable=unused-import  # a type
@@ -37,9 +38,10 @@ class Extraction:
         self.digest = bytearray()
         self.answer = bytearray()
         self.status = 0
+        size = math.gcd(words.bytes, READ_SIZE)
+        self.record = size if size >= LEAST_READ_SIZE else READ_SIZE
 
     def argv(self, tar: Tar, index: int, judged: bool) -> "list[bytes]":
-        factor = math.gcd(self.words.bytes, READ_SIZE)
         as_root = os.geteuid() == 0
         # to find links to other members, or to compare everything
         some = ["--verbose", "--quoting-style=c"] if self.asked or self.words.drill else []
@@ -49,7 +51,7 @@ class Extraction:
             "--preserve-permissions",
             *([] if self.words.owners_by_name else ["--numeric-owner"]),
             "--no-wildcards",  # a path is a literal name; the matches of a pattern would differ between levels
-            "--blocking-factor=%d" % ((factor if factor >= LEAST_READ_SIZE else READ_SIZE) // 512),
+            "--blocking-factor=%d" % (self.record // 512),
             "--verbose",
             *some,
             *["--warning=no-" + each for each in SILENT],
@@ -63,16 +65,16 @@ class Extraction:
             "--file=-",
         )
 
-    def read(self, found: Found, to: bytes, gate: "Gate | None") -> None:
-        """standard input | tee >(checksum) | tar; raises Problem unless the whole archive was read and is intact."""
-        checksum = checksum_argv()
+    def read(self, found: Found, to: bytes, gate: "Gate | None", beginning: "Beginning | None" = None) -> None:
+        """standard input | tee >(checksum) | tar; raises Problem unless the whole archive was read and is intact.
+
+        With a ``beginning`` only that is read, and takes the place of tee.
+        """
         with Crew() as crew, tempfile.TemporaryFile(dir=to) as listed:
             listed.write(b"".join(name + b"\0" for name in self.asked))
             listed.flush()
             archive, archive_in = pipe()
-            branch, branch_in = pipe()
-            index, sum_out = crew.listen(found), crew.listen(self.digest.extend)
-            summer = crew.start("the checksum program", checksum, stdin=branch, stdout=sum_out)
+            index = crew.listen(found)
             argv = self.argv(Tar(), index, gate is not None)
             fds: "tuple[int, ...]" = (index,)
             if self.asked:
@@ -81,8 +83,11 @@ class Extraction:
             # 2: a member may be missing, or some files failed; the rest of the archive is still useful
             # it runs in DIR: with --directory, tar 1.34 would create it elsewhere if somebody swaps the names
             tar = crew.start("tar", argv, archive, fds=fds, ok=(0, 1, 2), says=self.says, cwd=to)
-            tee = self.start_tee(crew, gate, archive_in, branch_in)
-            for fd in (archive_in, branch, branch_in, index, sum_out):
+            if beginning:
+                tee, summer = self.start_beginning(crew, beginning, gate, archive_in), None
+            else:
+                tee, summer = self.start_tee(crew, gate, archive_in)
+            for fd in (archive_in, index):
                 os.close(fd)
 
             def drain() -> None:
@@ -97,12 +102,26 @@ class Extraction:
         self.says.resolve_links(found.links)
         self.judge(tar, tee, summer)
 
-    def start_tee(self, crew: Crew, gate: "Gate | None", out: int, branch: int) -> Child:
-        if gate is None:
-            return crew.start("tee", [b"tee", b"/proc/self/fd/%d" % branch], 0, out, fds=(branch,))
-        passing, answer = gate, crew.listen(self.answer.extend)
+    def start_tee(self, crew: Crew, gate: "Gate | None", out: int) -> "tuple[Child, Child]":
+        """tee, after the gate, and the checksum program."""
+        branch, branch_in = pipe()
+        sum_out, answer = crew.listen(self.digest.extend), crew.listen(self.answer.extend)
         try:
-            return crew.fork("tee", lambda: passing.run(branch, answer), 0, out, (branch, answer))
+            summer = crew.start("the checksum program", checksum_argv(), stdin=branch, stdout=sum_out)
+            if gate is None:
+                argv = [b"tee", b"/proc/self/fd/%d" % branch_in]
+                return crew.start("tee", argv, 0, out, fds=(branch_in,)), summer
+            passing = gate
+            tee = crew.fork("tee", lambda: passing.run(branch_in, answer), 0, out, (branch_in, answer))
+            return tee, summer
+        finally:
+            for fd in (branch, branch_in, sum_out, answer):
+                os.close(fd)
+
+    def start_beginning(self, crew: Crew, beginning: "Beginning", gate: "Gate | None", out: int) -> Child:
+        answer = crew.listen(self.answer.extend)
+        try:
+            return crew.fork("tee", lambda: beginning.run(gate, answer, self.record), 0, out, (answer,))
         finally:
             os.close(answer)
 
@@ -113,7 +132,7 @@ class Extraction:
         except ValueError:  # no gate ran, or it was killed
             return {"gone": [], "later": [], "kept": [], "count": 0, "deleted": []}
 
-    def judge(self, tar: Child, tee: Child, summer: Child) -> None:
+    def judge(self, tar: Child, tee: Child, summer: "Child | None") -> None:
         """Raises Problem with the cause: a cut stream, wrong data, or errors of tar."""
         words = self.words
         untrusted = "; do not trust the files in %s" % words.to
@@ -122,10 +141,19 @@ class Extraction:
             raise Problem("%s: remove it, or choose another directory%s" % (refused, untrusted))
         if tee.failed and not tee.by_pipe and not tee.killed:
             raise Problem("the archive was cut off: %s%s" % (" ".join(tee.says.last) or "tee " + tee.how(), untrusted))
-        if summer.failed and not summer.killed:
+        if summer and summer.failed and not summer.killed:
             raise Problem("the checksum program %s: %s%s" % (summer.how(), " ".join(summer.says.last), untrusted))
         if tee.by_pipe or tee.killed:  # tar did not read to the end
             raise Problem(complaint(tar) + untrusted, output=self.says.last[:-1])
+        if summer:
+            self.compare(tar, untrusted)
+        if self.status not in (0, 1, 2) or (self.has_errors and not words.keep_going):
+            intact = "; the archive itself is intact" if summer else ""
+            raise Problem(complaint(tar) + intact, output=self.says.last[:-1])
+
+    def compare(self, tar: Child, untrusted: str) -> None:
+        """Raises Problem unless the archive has the expected checksum."""
+        words = self.words
         digest = self.digest[:64].decode("ascii")
         if digest == EMPTY:
             raise Problem(
@@ -138,8 +166,6 @@ class Extraction:
                 "these are not the %d bytes in the catalog%s: their SHA-256 is %s, not %s%s%s"
                 % (words.bytes, short, digest, words.sha256.lower(), untrusted, tars)
             )
-        if self.status not in (0, 1, 2) or (self.has_errors and not words.keep_going):
-            raise Problem(complaint(tar) + "; the archive itself is intact", output=self.says.last[:-1])
 
     @property
     def has_errors(self) -> bool:

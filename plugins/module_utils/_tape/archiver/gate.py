@@ -22,7 +22,7 @@ from .record import HIDDEN, Record  # pylint: disable=unused-import  # a type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 MOST_NAMES = 100  # names in an answer
 EXPECTED = 100  # names that identify the first file
@@ -63,18 +63,22 @@ class Gate:
 
     def run(self, branch: int, answer: int) -> None:
         """Copy standard input to standard output and ``branch``; write the findings to ``answer``."""
+        mover = Mover(1, branch)
+        self.watched(lambda: self.pass_on(mover), answer)
+        os.set_inheritable(branch, True)
+        os.execvpe("tee", ["tee", "/proc/self/fd/%d" % branch], environment())
+
+    def watched(self, work: "Callable[[], Any]", answer: int) -> None:
+        """Write the findings of some work to ``answer``."""
         sys.setrecursionlimit(DEEP)
-        mover = Mover((1, branch))
         try:
-            self.pass_on(mover)
+            work()
         except Problem as exc:
             self.say(answer, {"refused": str(exc)})
             raise
         later = [name for name in self.later if not self.is_shared(name)]
         kept = [told(name) for name in sorted(self.kept)[:MOST_NAMES]]
         self.say(answer, {"gone": names(self.gone), "later": names(later), "kept": kept})
-        os.set_inheritable(branch, True)
-        os.execvpe("tee", ["tee", "/proc/self/fd/%d" % branch], environment())
 
     def say(self, answer: int, more: "dict[str, Any]") -> None:
         with os.fdopen(answer, "w") as text:
@@ -85,25 +89,31 @@ class Gate:
         headers = header.Headers(mover.take)
         while True:
             member = headers.next()
-            if member is not None and b".." not in member.name.split(b"/"):
+            if member is not None:
                 self.judge(member)
             mover.give(headers.raw)
-            if member is None or (not member.is_directory and member.name in self.expected):
+            if member is None or self.is_past(member):
                 return
             mover.move(member.size)
 
+    def is_past(self, member: header.Member) -> bool:
+        """Whether all directories come before this one, which is the first file."""
+        return not member.is_directory and member.name in self.expected
+
     def judge(self, member: header.Member) -> None:
         name = member.name
+        if b".." in name.split(b"/"):
+            return
         if not member.is_directory:
             name = name.rpartition(b"/")[0]
+        if member.is_directory and member.dumpdir is not None and len(self.expected) < EXPECTED:
+            listed = [each[1:] for each in member.dumpdir.split(b"\0") if each[:1] == b"Y"]
+            self.expected.update(name + b"/" + each for each in listed[:EXPECTED])
         if name not in self.selection.steps and not self.selection.covers(name):
             return
         self.place(name)
         if member.is_directory and member.dumpdir is not None:
             entries = {each[1:]: each[:1] for each in member.dumpdir.split(b"\0") if each[:1] in (b"Y", b"N", b"D")}
-            for entry, letter in entries.items():
-                if letter == b"Y" and len(self.expected) < EXPECTED:
-                    self.expected.add(name + b"/" + entry)
             self.compare(name, entries)
 
     def place(self, name: bytes) -> None:

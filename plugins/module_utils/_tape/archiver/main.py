@@ -88,6 +88,12 @@ def add_extract(commands: "Any") -> None:
     )
     extract.add_argument("--into-existing", action="store_true", help="DIR may contain files")
     extract.add_argument("--allow-root", action="store_true", help="DIR may be /")
+    extract.add_argument(
+        "--early-exit",
+        type=int,
+        metavar="NUMBER",
+        help="read only up to the last entry of the PATHs, of which the archive has NUMBER; no checksum is compared",
+    )
     extract.add_argument("--strict-paths", action="store_true", help="fail if a PATH is not in this archive")
     extract.add_argument("paths", nargs="*", metavar="PATH", help="restore only these paths, as named on their host")
 

@@ -1,6 +1,6 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copies a given number of bytes from standard input to two pipes, as tee does, but inside the kernel."""
+"""Copies a given number of bytes from standard input to one or two pipes, as tee does, but inside the kernel."""
 
 import ctypes
 import errno
@@ -17,9 +17,10 @@ splice, tee = c_library.splice, c_library.tee
 
 
 class Mover:
-    def __init__(self, outputs: "tuple[int, int]"):
+    def __init__(self, *outputs: int):
         self.outputs = outputs
-        self.pipe = pipe()
+        self.pipe = pipe() if len(outputs) > 1 else (-1, outputs[0])
+        self.count = 0  # bytes that each output got
 
     def take(self, count: int) -> bytes:
         """Read this many bytes, fewer only at the end; pass them to ``give``."""
@@ -33,30 +34,36 @@ class Mover:
         return b"".join(found)
 
     def give(self, data: bytes) -> None:
+        self.count += len(data)
         for output in self.outputs:
             rest = memoryview(data)
             while rest:
                 rest = rest[os.write(output, rest) :]
 
-    def move(self, count: int) -> None:
-        """Move this many bytes from the input to both outputs; fewer only at the end."""
+    def move(self, count: int) -> bool:
+        """Move this many bytes from the input to the outputs; returns whether there were as many."""
         while count:
             try:
                 found = called(splice, 0, None, self.pipe[1], None, min(count, PIPE_SIZE), 0)
             except OSError as exc:
                 if exc.errno != errno.EINVAL:  # the input is neither a socket nor a pipe and cannot be spliced
                     raise
-                self.give(self.take(min(count, PIPE_SIZE)))
-                count -= min(count, PIPE_SIZE)
+                data = self.take(min(count, PIPE_SIZE))
+                self.give(data)
+                count -= len(data)
+                if not data:
+                    return False
                 continue
             if not found:
-                return
+                return False
             count -= found
-            while found:
+            self.count += found
+            while found and len(self.outputs) > 1:
                 copied = called(tee, self.pipe[0], self.outputs[1], found, 0)
                 found -= copied
                 while copied:
                     copied -= called(splice, self.pipe[0], None, self.outputs[0], None, copied, 0)
+        return True
 
 
 def called(function: "Callable[..., int]", *arguments: "int | None") -> int:

@@ -160,6 +160,7 @@ class Forked:
             status = 0
         except BaseException as exc:
             said = exc.strerror if isinstance(exc, OSError) and exc.strerror else "%s: %s" % (type(exc).__name__, exc)
+            said = str(exc) if isinstance(exc, Problem) else said
             os.write(2, (said + "\n").encode("utf-8", "backslashreplace"))
         finally:
             os._exit(status)

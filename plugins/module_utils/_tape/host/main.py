@@ -66,7 +66,12 @@ SUBCOMMANDS: "dict[str, Any]" = {
     "find": ("find.find", [("--path", {"required": True}), SOME_HOST]),
     "chain": (
         "chain.chain",
-        [HOST, ("--as-of", {"default": ""}), ("--path", {"action": "append", "default": []})],
+        [
+            HOST,
+            ("--as-of", {"default": ""}),
+            ("--path", {"action": "append", "default": []}),
+            ("--early-exit", {"action": "store_true"}),
+        ],
     ),
     "source": ("source.source", [("--tape", {"required": True}), ("--file", {"type": int, "required": True})]),
     "verify": ("source.verify", [SOME_RUN, SOME_TAPE, SOME_HOST]),

@@ -93,6 +93,21 @@ def has_file(catalog: "Catalog", archive: "Archive", wanted: bytes) -> bool:
     return found
 
 
+def count_below(catalog: "Catalog", archive: "Archive", wanted: "set[bytes]") -> int:
+    """The number of entries of the archive that are one of these paths or below one; raises the errors of pieces().
+
+    A path may occur more than once.
+    """
+    count = 0
+    for piece in pieces(catalog, archive):
+        for line in piece.splitlines():
+            name = path_of(line)
+            while name and name not in wanted:
+                name = name.rpartition(b"/")[0]
+            count += bool(name)
+    return count
+
+
 def literal_of(wanted: bytes) -> bytes:
     """The longest literal part of a pattern, which every matching line contains, as tar writes it."""
     parts: "list[bytes]" = PLAIN.findall(wanted.split(b"[", 1)[0])

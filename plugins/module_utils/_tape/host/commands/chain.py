@@ -65,7 +65,12 @@ def chain(session: "Session", args: "argparse.Namespace") -> "answers.Chain":
         raise lost(catalog, archives, increments.complete(good))
     # in Jinja, "clear" would be the method of a dict
     told: "list[Any]" = [
-        {**{key: archive.get(key) for key in KEYS}, "unfiltered": archive.get("clear")} for archive in archives
+        {
+            **{key: archive.get(key) for key in KEYS},
+            "unfiltered": archive.get("clear"),
+            "requested": requested(catalog, archive, args.path) if args.early_exit else None,
+        }
+        for archive in archives
     ]
     return {
         "archives": told,
@@ -84,10 +89,26 @@ def first_needed(catalog: "Catalog", archives: "list[Archive]", paths: "list[str
     """
     first = len(archives) - 1
     for path in paths:
-        wanted = names.encode(posixpath.normpath("/" + path.lstrip("/"))).strip(b"/")
+        wanted = inside(path)
         while first and not listed(catalog, archives[first], wanted):
             first -= 1
     return first if paths else 0
+
+
+def requested(catalog: "Catalog", archive: "Archive", paths: "list[str]") -> "int | None":
+    """How many entries of the archive are these paths or below them; None if that is unknown, or for everything."""
+    wanted = {inside(path) for path in paths}
+    if archive.get("unlisted") or not wanted or b"" in wanted:
+        return None
+    try:
+        return lists.count_below(catalog, archive, wanted)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def inside(path: str) -> bytes:
+    """A path from the user as the lists have it."""
+    return names.encode(posixpath.normpath("/" + path.lstrip("/"))).strip(b"/")
 
 
 def listed(catalog: "Catalog", archive: "Archive", wanted: bytes) -> bool:
