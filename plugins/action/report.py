@@ -59,7 +59,8 @@ class ActionModule(TapeAction):
             self.store(found, render(now), now, result)
         failed = len({failure.host for failure in found.failures})
         where = " and ".join(filter(None, [result["dest"], result["report_file"]]))
-        result["msg"] = f"report on {count(len(found.rows) or len(found.known), 'host')}, {failed} failed: {where}"
+        hosts = {row.host for row in found.rows if not row.part} or {known.host for known in found.known}
+        result["msg"] = f"report on {count(len(hosts), 'host')}, {failed} failed: {where}"
         return result
 
     def render(self, found: Report, made: str) -> str:
