@@ -64,7 +64,7 @@ def drives(stretches: Sequence[Stretch]) -> Element:
         for number, each in enumerate(own):
             x, width = LEFT + (each.begin - begin) * scale, max(3.0, (each.end - each.begin) * scale - 1)
             told = f"{each.title} on {name}: {clock(each.begin, 0)} to {clock(each.end, 0)} UTC"
-            bar = tag(
+            block = tag(
                 "rect",
                 tag("title", told),
                 class_="bar odd" if number % 2 else "bar",
@@ -74,7 +74,7 @@ def drives(stretches: Sequence[Stretch]) -> Element:
                 height=f"{BAR}",
                 rx="3",
             )
-            parts.append(bar)
+            parts.append(block)
             if width > len(each.title) * LETTER + 10:
                 parts.append(words(x + 6, y + 16, each.title, "inside"))
     return svg(WIDTH, bottom + 28, f"When each of {table.count(len(names), 'drive')} wrote which archive", parts)
