@@ -173,9 +173,6 @@ class ActionModule(TapeAction):
 
     def archive(self, run: str, mine: HostOfPlan) -> TaskResult:
         """Write and commit the archive; each retry uses the next tape; raises Failure."""
-        if self._task.async_val:
-            result = Archive(self, run).start(*self.words(run, mine), self.behind(run))
-            return {"state": "started", "msg": "its archive is being written", **result}
         began = time.time()
         left = self.left_by_another(run, mine)
         if left:
@@ -184,6 +181,9 @@ class ActionModule(TapeAction):
             except Failure as exc:
                 self.show([f"{self.name}: the archive of an earlier job is written again: {exc.msg}"])
                 Archive(self, run).forget()
+        if self._task.async_val:
+            result = Archive(self, run).start(*self.words(run, mine), self.behind(run))
+            return {"state": "started", "msg": "its archive is being written", **result}
         for attempt in range(1, self.args["tape_retries"] + 2):
             self.tell_who_loads([f"--run={run}", f"--expect={mine['bytes'] or 0}"])
             try:

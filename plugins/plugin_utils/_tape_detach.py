@@ -98,6 +98,9 @@ class Archive:
         if isinstance(answer, str) or not (answer.get("exists") or answer.get("found")):
             return None
         result = result_in(answer, self.action.own.name)
+        if result is None and self.action._task.async_val:
+            why = f"an earlier job is writing its archive ({self.id}): wait for that one, or leave out async"
+            raise Failure("busy", why, self.action.own.name, named=True)
         if result is None:
             self.action.show([f"{self.action.name}: an earlier job is writing its archive, so this one waits"])
             result = self.wait()

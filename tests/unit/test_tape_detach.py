@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.action import tape_finish
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import taped
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.catalog import records
@@ -105,7 +106,9 @@ class Patient(Archive):
 
     def __init__(self, answers: list[Any]) -> None:
         self.answers, self.forgotten, self.shown = answers, 0, []  # type: ignore[var-annotated]
-        self.action: Any = SimpleNamespace(name="h1", own=SimpleNamespace(name="h1"), show=self.shown.extend)
+        task, own = SimpleNamespace(async_val=0), SimpleNamespace(name="h1")
+        self.action: Any = SimpleNamespace(name="h1", own=own, show=self.shown.extend, _task=task)
+        self.id = "0" * 32
 
     def look(self) -> Any:
         return self.answers.pop(0)
@@ -140,6 +143,22 @@ def test_what_an_earlier_job_has_left(
     left = archive.left()
     assert left == ({k: WRITTEN[k] for k in WRITTEN if k not in ("finished", "state", "more")} if found else None)
     assert (archive.shown, archive.forgotten, answers) == (shown, forgotten, [])
+
+
+def test_with_async_nobody_waits_for_an_earlier_job() -> None:
+    archive = Patient([RUNNING, ENDED])
+    archive.action._task.async_val = 60
+    with pytest.raises(Failure) as caught:
+        archive.left()
+    why = f"h1: an earlier job is writing its archive ({archive.id}): wait for that one, or leave out async"
+    assert (caught.value.kind, caught.value.msg, archive.shown) == ("busy", why, [])
+    assert archive.left()
+
+
+@pytest.mark.parametrize("state", ["started", "written"])
+def test_an_archive_that_nobody_has_committed_is_not_good(state: str) -> None:
+    row = tape_finish.ActionModule.row({"state": state, "msg": "why"})
+    assert (row["ok"], row["note"]) == (False, "why")
 
 
 def test_a_short_result_as_on_a_full_disk_is_enough() -> None:
