@@ -132,7 +132,7 @@ tape: $(VENV)/test $(TREE)   ## the tape role on the kernel's own drivers, in a 
 tls: $(VENV)/test $(TREE)   ## links that the kernel encrypts, in a machine whose kernel can (needs root; else skipped by name)
 	@$(PYTEST) $(AGAIN) -n 2 --dist loadfile tests/tls
 
-recipes: $(VENV)/test $(TREE)   ## the recipes of the documentation, with the real programs (needs root; else skipped by name)
+recipes: $(VENV)/test $(VENVS)/community/made $(TREE)   ## the recipes of the documentation, with the real programs (needs root; else skipped by name)
 	@$(PYTEST) $(AGAIN) -n 2 --dist loadfile tests/recipes
 
 matrix: $(VENV)/test $(TREE)   ## every ansible-core and every target Python that is here; prints a table

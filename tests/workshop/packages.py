@@ -29,6 +29,7 @@ PACKAGES = {
     "btrfs-progs": "btrfs",
     "bzip2": "bzip2",
     "chromium": "chromium",
+    "curl": "curl",
     "e2fsprogs": "mkfs.ext4",
     "git": "git",
     "groff-base": "groff",
