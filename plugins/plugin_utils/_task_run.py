@@ -52,7 +52,7 @@ REMOVAL = 5.0  # seconds for Ansible to remove its temporary directory on a host
 EACH, SPARE = 3, 64  # descriptors for each end, and for the rest, such as programs that start
 TOO_MANY = (
     "%d hosts need %d open files on the controller, and its limit is %d: raise it (ulimit -Hn, LimitNOFILE), or use "
-    "fewer hosts in one task"
+    "fewer forks, or fewer hosts in one task"
 )
 # sudo's requiretty, in any language; ssh requests a terminal only without data on standard input
 TTY = re.compile(r"\btty\b", re.I)
