@@ -43,14 +43,15 @@ options:
     description:
       - The drives of the tape host. Use no-rewind devices, such as those in C(/dev/tape/by-id) that end in C(-nst).
         A directory is a virtual tape.
+      - V({serial: HU1234567A}) is the drive with this serial number, whatever its device. Quote a number of digits.
       - A variable of this name on the tape host takes precedence.
     type: list
-    elements: str
+    elements: raw
     default: []
   tape_changer:
     description:
-      - The device of the tape changer, which is controlled with C(mtx). O(tape_devices) must list its drives in the
-        changer's order.
+      - The device of the tape changer, which is controlled with C(mtx). If it does not report the serial numbers of its
+        drives, O(tape_devices) must list them in the changer's order.
       - A variable of this name on the tape host takes precedence.
     type: str
     default: ""

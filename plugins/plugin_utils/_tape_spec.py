@@ -28,7 +28,7 @@ SITE: Spec = {
     "tape_host_variables": {"type": "dict", "default": {}},
     "tape_become": {"type": "bool", "default": False},
     "tape_catalog_dir": {"type": "str", "default": "/var/lib/socketpipe/tape"},
-    "tape_devices": {"type": "list", "elements": "str", "default": []},
+    "tape_devices": {"type": "list", "elements": "raw", "default": []},
     "tape_changer": {"type": "str", "default": ""},
     "tape_barcodes": {"type": "list", "elements": "raw", "default": []},
     "tape_next_command": {"type": "str", "default": ""},

@@ -22,7 +22,7 @@ class Role:
     def __init__(self, site: Site, top: Path) -> None:
         self.site = site
         self.top = top
-        device = site.tape1.library.devices[0]
+        device = {"serial": site.tape1.library.drives[0].serial}
         self.variables: dict[str, dict[str, t.Any]] = {
             "all": {"tape_state_dir": str(top / "state" / "{{ inventory_hostname }}"), "tape_wait": 0},
             "tape1": {"tape_devices": [device], "tape_catalog_dir": "/var/lib/socketpipe/tape"},

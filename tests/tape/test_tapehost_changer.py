@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .drive import Drive
 from .guest import Guest
 from .library import Library
 from .medium import NOT_READY, Tape, sense
@@ -66,19 +67,33 @@ def crossed(tapehost: TapeHost, library: Library) -> tuple[Tape, dict[str, t.Any
     return tape, settings
 
 
-def test_drives_that_are_not_in_the_changer_s_order(tapehost: TapeHost, library: Library) -> None:
-    """Nothing is moved, and no drive is told to let go of its tape."""
+@pytest.mark.parametrize("by_serial", [False, True])
+def test_drives_that_are_not_in_the_changer_s_order(tapehost: TapeHost, library: Library, by_serial: bool) -> None:
+    """The changer and the kernel know their serial numbers, so the tape gets into the drive that was emptied for it."""
     tape, settings = crossed(tapehost, library)
     other = library.tape("X00009L6", drive=0)
     other.records += [bytes(512), None]
-    refusal = tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1), **settings)
-    assert "drive 1 of changer /dev/sg2 has the serial number SOCKETPIUltrium 6-SCSI DRIVE00000" in refusal
-    assert "the changer's order is: tape_devices: [/dev/nst1, /dev/nst0]" in refusal
-    assert (library.changer.moves, library.drives[0].ejected, library.changer.slots[0]) == ([], False, tape)
-    settings["devices"] = library.devices[::-1]
+    if by_serial:
+        settings["devices"] = [{"serial": drive.serial} for drive in library.drives]
+        refusal = tapehost.refused("label", "--label", "TWO", devices=[{"serial": "NONE"}])
+        assert refusal == (
+            "there is no drive with the serial number NONE on this host: its drives have: DRIVE00000, DRIVE00001"
+        )
     assert tapehost.sink("R1", "h1", blocks(2), **settings)["tape"] == "ONE"
     assert library.drives[1].tape is tape
-    assert library.drives[0].tape is other
+    assert library.drives[0].tape is other and not library.drives[0].ejected
+
+
+def test_a_drive_of_another_library(tapehost: TapeHost, library: Library) -> None:
+    """Nothing is moved, and no drive is told to let go of its tape."""
+    tape, settings = crossed(tapehost, library)
+    stranger = Drive("STRANGER")
+    library.changer.in_order = [stranger, stranger]
+    refusal = tapehost.refused("sink", "--run", "R1", "--host", "h1", input=blocks(1), **settings)
+    assert "changer /dev/sg2 has no drive with the serial number of /dev/nst" in refusal
+    assert "the drives of the changer are 0: SOCKETPIUltrium 6-SCSI STRANGER; 1: " in refusal
+    assert (library.changer.moves, library.changer.slots[0]) == ([], tape)
+    assert not any(drive.ejected for drive in library.drives)
 
 
 @pytest.mark.parametrize("first", [True, False])

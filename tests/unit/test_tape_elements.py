@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import problem as problems
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import elements, hardware, mtio
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.drives import (
+    detect,
+    elements,
+    hardware,
+    mtio,
+    serials,
+)
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import mount
 
 Problem = problems.Problem
@@ -66,50 +72,106 @@ def test_what_a_changer_may_say(data: bytes, expected: dict[int, str]) -> None:
 
 def test_the_serial_number_of_a_device(tmp_path: Path) -> None:
     page = tmp_path / "dev" / "char" / "1:3" / "device" / "vpd_pg80"
-    assert elements.serial("/dev/null", str(tmp_path)) == ""
+    assert serials.serial("/dev/null", str(tmp_path)) == ""
     page.parent.mkdir(parents=True)
     page.write_bytes(b"\1\x80\0\x0c" + b"HU1234567A \0")
-    assert elements.serial("/dev/null", str(tmp_path)) == "HU1234567A"
-    assert elements.serial("/no/such", str(tmp_path)) == ""
+    assert serials.serial("/dev/null", str(tmp_path)) == "HU1234567A"
+    assert serials.serial("/no/such", str(tmp_path)) == ""
+
+
+class Machine:
+    """Names of drives, and what the kernel knows of them: by the numbers of devices that every machine has."""
+
+    DEVICES = {"null": "1:3", "zero": "1:5", "full": "1:7"}
+
+    def __init__(self, top: Path) -> None:
+        self.dev, self.sysfs = top / "dev", top / "sys"
+        (self.dev / "tape/by-id").mkdir(parents=True)
+
+    def drive(self, device: str, own: str, *names: str) -> None:
+        if own:
+            page = self.sysfs / "dev/char" / self.DEVICES[device] / "device/vpd_pg80"
+            page.parent.mkdir(parents=True)
+            page.write_bytes(b"\1\x80\0\x0a" + own.encode())
+        for name in names:
+            (self.dev / name).symlink_to(f"/dev/{device}")
+
+    def find(self, serial: Any) -> str:
+        found = serials.device_of({"serial": serial}, str(self.dev), str(self.sysfs))
+        return found.removeprefix(f"{self.dev}/")
+
+    def missing(self, serial: str) -> str:
+        return str(serials.missing(self.find(serial), str(self.dev), str(self.sysfs)))
+
+
+def test_drives_by_their_serial_numbers(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.drive("null", "HU1", "nst0", "tape/by-id/scsi-HU1-nst", "tape/by-id/scsi-HU1")
+    machine.drive("zero", "HU12", "nst1", "st1", "tape/by-id/scsi-35000e111c5a3b001-nst")
+    machine.drive("full", "", "nst2", "tape/by-id/usb-HU3-nst")
+    assert machine.find("HU1") == machine.find(" HU1 ") == "tape/by-id/scsi-HU1-nst"
+    assert machine.find("HU12") == machine.find("35000e111c5a3b001") == "tape/by-id/scsi-35000e111c5a3b001-nst"
+    assert machine.find("HU3") == "tape/by-id/usb-HU3-nst"
+    assert (machine.find("HU"), machine.find("U1")) == ("serial HU", "serial U1")
+    text = "there is no drive with the serial number HU on this host: its drives have: HU1, HU12"
+    assert machine.missing("HU") == text
+
+
+def test_drives_without_links_of_udev(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    nothing = "it has no drive at all: lsscsi -g lists drives"
+    assert machine.missing("A") == f"there is no drive with the serial number A on this host: {nothing}"
+    machine.drive("null", "A1", "nst0", "st0", "nst0a", "sg0")
+    machine.drive("zero", "A2", "nst1", "st1")
+    assert (machine.find("A2"), machine.find("A3")) == ("nst1", "serial A3")
+
+
+def test_a_drive_that_is_not_there_is_named(tmp_path: Path) -> None:
+    wanted = serials.device_of({"serial": "NONE"}, str(tmp_path))
+    with pytest.raises(Problem, match="^there is no drive with the serial number NONE on this host: "):
+        detect.drive_at(wanted)
 
 
 def held(index: int, loaded: bool = True, barcode: str = "") -> Any:
     status = SimpleNamespace(loaded=loaded)
-    drive = SimpleNamespace(path="/dev/nst0", status=lambda: status, eject="eject")
+    drive = SimpleNamespace(path="/dev/nst0", status=lambda: status)
     settings = SimpleNamespace(changer="/dev/sg2", devices=["/dev/nst0", "/dev/nst1"])
     return SimpleNamespace(index=index, drive=drive, label={"barcode": barcode}, settings=settings)
 
 
+BY_ORDER = -1
+FOREIGN = (
+    "changer /dev/sg2 has no drive with the serial number of /dev/nst0, A1: is it another library's? "
+    "the drives of the changer are 0: vendor A2; 1: vendor A3"
+)
+
+
 @pytest.mark.parametrize(
-    ("known", "own", "index", "problem"),
+    ("known", "own", "index", "number"),
     [
-        ({0: "vendor A1", 1: "vendor A2"}, "A1", 0, ""),
-        (
-            {0: "vendor A1", 1: "vendor A2"},
-            "A1",
-            1,
-            "drive 1 of changer /dev/sg2 has the serial number vendor A2, but the one in its place in tape_devices, "
-            "/dev/nst0, has A1",
-        ),
-        ({}, "A1", 0, "asked by what is full"),
-        ({0: "vendor A1"}, "A1", 1, "asked by what is full"),
-        ({0: "vendor A1"}, "", 0, "asked by what is full"),
+        ({0: "vendor A1", 1: "vendor A2"}, "A1", 0, 0),
+        ({0: "vendor A2", 1: "vendor A1"}, "A1", 0, 1),
+        ({0: "vendorA2", 1: "vendorA1"}, "A1", 0, 1),
+        ({0: "vendor BA1", 1: "vendor A1"}, "A1", 0, 1),
+        ({0: "A1", 3: "A2"}, "A2", 1, 3),
+        ({0: "vendor A2", 1: "vendor A3"}, "A1", 1, FOREIGN),
+        ({}, "A1", 0, BY_ORDER),
+        ({0: "vendor A2"}, "A1", 1, BY_ORDER),
+        ({0: "vendor A1"}, "", 0, BY_ORDER),
+        ({0: "BA1", 1: "CA1"}, "A1", 5, BY_ORDER),
     ],
 )
-def test_a_drive_is_known_by_its_serial_number(
-    known: dict[int, str], own: str, index: int, problem: str, monkeypatch: pytest.MonkeyPatch
+def test_a_drive_has_the_number_of_its_serial_number(
+    known: dict[int, str], own: str, index: int, number: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serials = {"/dev/nst0": own, "/dev/nst1": "A2"}
+    """Whatever its place in tape_devices."""
     monkeypatch.setattr(elements, "identifiers", lambda _changer: known)
-    monkeypatch.setattr(elements, "serial", serials.__getitem__)
-    monkeypatch.setattr(elements, "by_what_is_full", lambda *_given: "asked by what is full")
+    monkeypatch.setattr(elements, "serial", {"/dev/nst0": own}.__getitem__)
+    monkeypatch.setattr(elements, "by_what_is_full", lambda *_given: BY_ORDER)
     try:
-        found: Any = elements.ejector(held(index), {"drives": {}})
+        assert elements.number_of(held(index), {"drives": {}, "slots": {}}) == number
     except Problem as exc:
-        assert str(exc).startswith(problem) and exc.kind == problems.SETTINGS
-        assert str(exc).endswith("the changer's order is: tape_devices: [/dev/nst0, /dev/nst1]")
-    else:
-        assert found == (problem or "eject")
+        assert (str(exc), exc.kind) == (number, problems.SETTINGS)
 
 
 FULL, OTHER, EMPTIED = ({"full": full, "barcode": code} for full, code in ((True, "A"), (True, "B"), (False, "")))
@@ -136,7 +198,7 @@ def test_a_drive_is_known_by_what_is_full(drives: Any, loaded: bool, barcode: st
     except Problem as exc:
         assert problem and str(exc).startswith(problem) and exc.kind == problems.SETTINGS
     else:
-        assert found == "eject" and not problem
+        assert found == 0 and not problem
 
 
 class Clock:

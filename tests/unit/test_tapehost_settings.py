@@ -110,6 +110,7 @@ def test_no_time(text: str) -> None:
 
 
 LIST = "it must be a list of words"
+DRIVE = "it must be a path, or a mapping such as {serial: HU1234567A}; quote a serial number of digits"
 QUOTES = 'quote each one ("042142"): otherwise YAML reads it as a number, with a leading 0 as an octal one'
 YES = "it must be true or false"
 SIZE = "write it as 256K, 2G or 2.5T"
@@ -117,16 +118,22 @@ DURATION = "write it as 28d, 12h, 90m or 30s, and at most 1000 years"
 RETENTION = "it needs a unit of days or more, such as 28d, 4w, 6mo or 1y, and is at most 1000 years"
 BLOCK = "it must be a multiple of 512, and at most 4M"
 WRONG = [
-    ({"devices": 5}, "tape_devices: 5 is not a list: " + LIST),
-    ({"devices": {"a": 1}}, "tape_devices: {'a': 1} is not a list: " + LIST),
-    ({"devices": ["a", ["b"]]}, "tape_devices: ['a', ['b']] is not a list: " + LIST),
-    ({"devices": False}, "tape_devices: False is not a list: " + LIST),
+    ({"devices": 5}, "tape_devices: 5 is not a list: it must be a list of drives"),
+    ({"devices": {"serial": "A"}}, "tape_devices: {'serial': 'A'} is not a list: it must be a list of drives"),
+    ({"devices": False}, "tape_devices: False is not a list: it must be a list of drives"),
+    ({"devices": ["a", ["b"]]}, "tape_devices: ['b'] is no drive: " + DRIVE),
+    ({"devices": [5]}, "tape_devices: 5 is no drive: " + DRIVE),
+    ({"devices": [{"serial": 1234}]}, "tape_devices: {'serial': 1234} is no drive: " + DRIVE),
+    ({"devices": [{"serial": " "}]}, "tape_devices: {'serial': ' '} is no drive: " + DRIVE),
+    ({"devices": [{"serial": "a/b"}]}, "tape_devices: {'serial': 'a/b'} is no drive: " + DRIVE),
+    ({"devices": [{"serial": "A", "path": "/x"}]}, "tape_devices: {'serial': 'A', 'path': '/x'} is no drive: " + DRIVE),
+    ({"devices": [""]}, "tape_devices: '' is no drive: " + DRIVE),
     ({"barcodes": [None]}, "tape_barcodes: [None] is not a list: " + LIST),
     ({"barcodes": ["A00001L6", 17506]}, "tape_barcodes: ['A00001L6', 17506] contains a number: " + QUOTES),
     ({"labels": [17506]}, "tape_labels: [17506] contains a number: " + QUOTES),
     ({"labels": 1.5}, "tape_labels: 1.5 is not a list: " + LIST),
     ({"paths": True}, "tape_paths: True is not a list: " + LIST),
-    ({"devices": ["a\0b"]}, "tape_devices: ['a\\x00b'] is not a list: " + LIST),
+    ({"devices": ["a\0b"]}, "tape_devices: 'a\\x00b' is no drive: " + DRIVE),
     ({"block_size": "4k4"}, "tape_block_size: '4k4' is not a size: " + SIZE),
     ({"block_size": 0}, "tape_block_size: 0 bytes: " + BLOCK),
     ({"block_size": 1000}, "tape_block_size: 1000 bytes: " + BLOCK),

@@ -5,7 +5,7 @@
 from ..common import names
 from ..common import settings as base
 from ..common.units import parse_duration, parse_retention, parse_size, say_size
-from .drives import encryption
+from .drives import encryption, serials
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Settings(base.Settings):
 
     def __init__(self, given: "dict[str, Any]"):
         super().__init__(given)
-        self.devices = [names.path(each) for each in self.words("devices")]
+        self.devices = self.drives()
         self.catalog_dir = names.path(self.folder("catalog_dir"))
         self.block_size = self.size_of_blocks()
         self.retention = self.parsed("retention", parse_retention)
@@ -90,6 +90,18 @@ class Settings(base.Settings):
         if not path.endswith(".prom"):
             raise self.wrong("metrics_file", ": %s" % path, "its name must end in .prom: node_exporter reads no other")
         return path
+
+    def drives(self) -> "list[str]":
+        """The devices of tape_devices."""
+        value = self.value["devices"]
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list):
+            raise self.wrong("devices", ": %r is not a list" % (value,), "it must be a list of drives")
+        try:
+            return [serials.device_of(each) for each in value]
+        except ValueError as exc:
+            hint = "it must be a path, or a mapping such as {serial: HU1234567A}; quote a serial number of digits"
+            raise self.wrong("devices", ": %s" % exc, hint) from None
 
     def check(self) -> None:
         if not isinstance(self.encryption, dict):

@@ -127,7 +127,7 @@ def eject_one(held: "Reservation") -> None:
         held.drive.eject()
         return
     library = changer.Changer(settings.changer, held.catalog.locks, settings.wait)
-    library.unload(held.index, elements.ejector(held, library.inventory()))
+    library.unload(elements.number_of(held, library.inventory()), held.drive.eject)
 
 
 def append(held: "Reservation") -> None:

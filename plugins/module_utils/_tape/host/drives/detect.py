@@ -6,6 +6,7 @@ import os
 import stat
 
 from ...common.problem import Problem
+from . import serials
 from .drive import Drive
 from .virtual import VirtualTape
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 def drive_at(path: str) -> "AnyDrive":
     """The drive of a device, or the virtual tape of a directory; raises Problem."""
+    if path.startswith(serials.NO_DRIVE):
+        raise serials.missing(path)
     try:
         mode = os.stat(path).st_mode
     except OSError as exc:

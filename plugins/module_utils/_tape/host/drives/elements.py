@@ -1,26 +1,25 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks that a drive in tape_devices has the same number in the changer.
+"""Finds the number that a drive in tape_devices has in the changer.
 
-If not, the changer would load another drive than the one that was ejected.  The changer reports the serial numbers of
-its drives (READ ELEMENT STATUS with the bit DVCID, SMC-3), and the kernel knows that of each device.  A changer that
-does not report them must at least agree with the drives on which of them are full.
+With a wrong one, the changer would load another drive than the one that was ejected.  The changer reports the serial
+numbers of its drives (READ ELEMENT STATUS with the bit DVCID, SMC-3), and the kernel knows that of each device.  If a
+changer does not report them, the drives must be in its order, and agree with it on which of them are full.
 """
 
-import os
 import re
 
 from ...common import tools
 from ...common.problem import SETTINGS, Problem
 from ...common.process import Missing
 from . import hardware
+from .serials import serial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any
 
     from ..reserve.reservation import Reservation
-    from ..settings import Settings
     from .changer import Inventory
 
 # READ ELEMENT STATUS for up to 255 data transfer elements, without volume tags, with the identifiers of drives
@@ -30,28 +29,35 @@ DRIVES = 4  # the type of element
 DUMP = re.compile(r"^ *[0-9a-f]+ {2,}((?:[0-9a-f]{2}[ -]{1,2}){1,16})", re.MULTILINE)  # a line in the output of sg_raw
 
 
-def ejector(held: "Reservation", found: "Inventory") -> "Callable[[], None]":
-    """The function that ejects the tape for the changer; raises Problem if the drive has another number there."""
+def number_of(held: "Reservation", found: "Inventory") -> int:
+    """The number of a drive in the changer; raises Problem if it has none, or if that is unknown."""
     settings = held.settings
     known = identifiers(settings.changer)
     own = serial(held.drive.path)
+    numbers = [number for number, text in known.items() if own and text.endswith(own)]
+    exact = [number for number in numbers if text_of(known[number]) == own]
+    if len(exact or numbers) == 1:
+        return (exact or numbers)[0]
     if own and held.index in known:
-        if known[held.index].endswith(own):
-            return held.drive.eject
+        drives = "; ".join("%d: %s" % each for each in sorted(known.items()))
         raise Problem(
-            "drive %d of changer %s has the serial number %s, but the one in its place in tape_devices, %s, has %s"
-            % (held.index, settings.changer, known[held.index], held.drive.path, own),
-            say_order(settings, known),
+            "changer %s has no drive with the serial number of %s, %s" % (settings.changer, held.drive.path, own),
+            "is it another library's? the drives of the changer are %s" % drives,
             kind=SETTINGS,
         )
     return by_what_is_full(settings.changer, held, found["drives"])
 
 
-def by_what_is_full(changer: str, held: "Reservation", drives: "dict[int, dict[str, Any]]") -> "Callable[[], None]":
-    """ejector() for a changer that does not report the identifiers of its drives."""
+def text_of(identifier: str) -> str:
+    """The serial number, if vendor and model come before it."""
+    return identifier.rpartition(" ")[2]
+
+
+def by_what_is_full(changer: str, held: "Reservation", drives: "dict[int, dict[str, Any]]") -> int:
+    """number_of() for a changer that does not report the identifiers of its drives: they are in its order."""
     there = drives.get(held.index)
     if there is None or len(drives) == 1:
-        return held.drive.eject
+        return held.index
     if held.drive.status().loaded != there["full"]:
         raise Problem(
             "changer %s reports that its drive %d is %s, but %s is not"
@@ -69,27 +75,7 @@ def by_what_is_full(changer: str, held: "Reservation", drives: "dict[int, dict[s
             % (changer, held.index),
             kind=SETTINGS,
         )
-    return held.drive.eject
-
-
-def say_order(settings: "Settings", known: "dict[int, str]") -> str:
-    """A hint with the correct tape_devices, as far as it is known."""
-    serials = {path: serial(path) for path in settings.devices}
-    order = [[path for path, own in serials.items() if own and known[number].endswith(own)] for number in sorted(known)]
-    if not all(order):
-        return "tape_devices must name the drives in the changer's order"
-    return "the changer's order is: tape_devices: [%s]" % ", ".join(paths[0] for paths in order)
-
-
-def serial(device: str, sysfs: str = "/sys") -> str:
-    """The serial number of a drive (SPC: vital product data, page 80h), "" if unknown to the kernel."""
-    try:
-        number = os.stat(device).st_rdev
-        path = "dev/char/%d:%d/device/vpd_pg80" % (os.major(number), os.minor(number))
-        with open(os.path.join(sysfs, path), "rb") as page:
-            return page.read()[4:].decode("ascii", "replace").strip("\0 ")
-    except OSError:
-        return ""
+    return held.index
 
 
 def identifiers(changer: str) -> "dict[int, str]":

@@ -43,8 +43,8 @@ def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
             tried.add(barcode)
             sys.stderr.write("loading %s into %s\n" % (barcode, path))
             library = changer.Changer(settings.changer, session.catalog.locks, settings.wait)
-            eject = elements.ejector(held, library.inventory())
-            library.load(barcode, held.index, eject, lambda: wait_ready(held))
+            number = elements.number_of(held, library.inventory())
+            library.load(barcode, number, held.drive.eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
             why = "restore" if request.label else "full"

@@ -31,7 +31,7 @@ class Reservation:
         self.settings, self.catalog, self.run = session.settings, session.catalog, session.run
         self.drive = drive
         self.lock = lock
-        self.index = index  # its index in tape_devices and in the changer
+        self.index = index  # its index in tape_devices
         self.label: "dict[str, Any]" = {}
         self.tape: "Tape | None" = None
         self.left_by = ""  # the run that wrote up to the current position
