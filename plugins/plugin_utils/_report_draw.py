@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Sequence
 
 from . import _tape_table as table
 from ._report_html import Element, tag
-from ._report_records import Chain, Curve, Link, Stage, Stretch
+from ._report_records import Curve, Stretch
 
 WIDTH = 1100  # of the drives, in the units of the drawing
 LEFT = 170  # of that, for the names of the drives
 BAR, GAP = 24, 12
 LETTER = 7.2  # the width of one, about
-BOX, BETWEEN, LINE = 170, 190, 62  # the width of a host, the length of an arrow, the height of a row
 CURVE = (300, 84)
 NEARLY_FULL = 95  # percent
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800)
@@ -142,102 +140,3 @@ def fill(percent: int) -> Element:
     )
     track = tag("rect", class_="track", x="0", y="0", width="100", height="8", rx="4")
     return svg(100, 8, f"{percent} % full", track, used)
-
-
-# -- who talked to whom
-
-
-def chain(one: Chain) -> Element:
-    """Hosts from left to right, joined by their links; a row for each branch."""
-    boxes = merged(one)
-    places: dict[str, tuple[int, int]] = {}
-    free = itertools.count()
-    for box in boxes:  # only the first, unless a link is missing
-        if box[0].name not in places:
-            place(box, 0, free, boxes, one.links, places)
-    columns, rows = (max(spot[axis] for spot in places.values()) + 1 for axis in (0, 1))
-    parts: list[Element] = []
-    for box in boxes:
-        for link in leaving(box, one.links):
-            target = next((each for each in boxes if link.destination in names_of(each)), None)
-            if target is not None and target is not box:
-                parts += arrow(places[box[0].name], places[target[0].name], link, one.ok)
-    for box in boxes:
-        parts += host(places[box[0].name], box)
-    what = f"{' → '.join(dict.fromkeys(stage.host for stage in one.stages))}"
-    return svg(columns * (BOX + BETWEEN) - BETWEEN + 2, rows * LINE, what, parts)
-
-
-Box = list[Stage]  # neighbours on one host
-
-
-def names_of(box: Box) -> set[str]:
-    return {stage.name for stage in box}
-
-
-def merged(one: Chain) -> list[Box]:
-    """The stages, with those that follow each other on one host together, unless the stream forks there."""
-    boxes: list[Box] = []
-    for stage in one.stages:
-        into = [link.source for link in one.links if link.destination == stage.name]
-        before = next((box for box in boxes if box[-1].name in into and box[-1].host == stage.host), None)
-        forks = before and sum(link.source == before[-1].name for link in one.links) > 1
-        if before is not None and not forks:
-            before.append(stage)
-        else:
-            boxes.append([stage])
-    return boxes
-
-
-def leaving(box: Box, links: Sequence[Link]) -> list[Link]:
-    own = names_of(box)
-    return [link for link in links if link.source in own and link.destination not in own]
-
-
-def place(
-    box: Box,
-    column: int,
-    free: itertools.count[int],
-    boxes: list[Box],
-    links: Sequence[Link],
-    places: dict[str, tuple[int, int]],
-) -> None:
-    """The column and the row of a box and of those behind it; each branch has a row of its own."""
-    next_ones = [other for link in leaving(box, links) for other in boxes if link.destination in names_of(other)]
-    next_ones = [other for other in next_ones if other[0].name not in places]
-    if not next_ones:
-        places[box[0].name] = (column, next(free))
-        return
-    places[box[0].name] = (column, 0)  # so that a loop, which no run has, ends
-    for other in next_ones:
-        place(other, column + 1, free, boxes, links, places)
-    places[box[0].name] = (column, min(places[other[0].name][1] for other in next_ones))
-
-
-def host(spot: tuple[int, int], box: Box) -> list[Element]:
-    x, y = spot[0] * (BOX + BETWEEN) + 1, spot[1] * LINE + 4
-    bad = any(stage.ok is False for stage in box)
-    programs = " | ".join(stage.program or stage.name for stage in box)
-    return [
-        tag("rect", class_="box bad" if bad else "box", x=f"{x}", y=f"{y}", width=f"{BOX}", height="52", rx="6"),
-        words(x + BOX / 2, y + 22, cut(box[0].host, BOX - 16), "strong", "middle"),
-        words(x + BOX / 2, y + 40, cut(programs, BOX - 16), "code", "middle"),
-    ]
-
-
-def arrow(begin: tuple[int, int], end: tuple[int, int], link: Link, ok: bool) -> list[Element]:
-    x1, x2 = begin[0] * (BOX + BETWEEN) + BOX + 4, end[0] * (BOX + BETWEEN) - 3
-    y1, y2 = begin[1] * LINE + 30, end[1] * LINE + 30
-    bad = "" if ok else " bad"
-    head = f"{x2},{y2} {x2 - 11},{y2 - 6} {x2 - 11},{y2 + 6}"
-    bend = x1 + 24 if y1 != y2 else x1
-    path = f"{x1},{y1} {bend},{y2} {x2 - 8},{y2}"
-    middle = (bend + x2) / 2
-    figures = " at ".join(filter(None, [table.bytes_of(link.size), table.rate_of(link.rate) if link.rate else ""]))
-    way = "encrypted" if link.encrypted else ""
-    return [
-        tag("polyline", class_=f"arrow{bad}", points=path, fill="none"),
-        tag("polygon", class_=f"head{bad}", points=head),
-        words(middle, y2 - 9, figures if link.size is not None else "", "dim", "middle"),
-        words(middle, y2 + 20, way, "dim", "middle"),
-    ]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import _report_draw as draw
+from . import _report_picture as picture
 from . import _tape_table as table
 from ._report_html import Element, document, tag
 from ._report_records import Failure, Known, Report, Row, Tape
@@ -231,7 +232,8 @@ def pictures(report: Report) -> Element | None:
     shown = sorted(report.chains, key=lambda one: one.ok)[:MOST_CHAINS]
     more = len(report.chains) - len(shown)
     rest = tag("p", f"and {more} more", class_="lead") if more else None
-    return section("Who talked to whom", [tag("div", draw.chain(one), class_="chain") for one in shown], rest)
+    drawn = [tag("div", picture.chain(one), class_="chain") for one in picture.gathered(shown)]
+    return section("Who talked to whom", drawn, rest)
 
 
 def timeline(report: Report) -> Element | None:

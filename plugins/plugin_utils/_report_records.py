@@ -59,6 +59,7 @@ class Link:
     size: int | None
     rate: float | None
     encrypted: bool
+    ok: bool = True  # whether its run was
 
 
 @dataclasses.dataclass(frozen=True)

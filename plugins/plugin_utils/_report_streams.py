@@ -65,7 +65,7 @@ def read_stream(report: Report, host: str, result: Mapping[str, Any]) -> None:
         add_failure(report, host, result, "" if censored(result) else quoted(result))
     ran = any(stage.ok is not None for stage in stages)
     if ran and len(stages) <= MOST_STAGES:
-        report.chains.append(records.Chain(host, ok, stages, [link_of(each) for each in links]))
+        report.chains.append(records.Chain(host, ok, stages, [link_of(each, ok) for each in links]))
     for link in links:
         ends = [text(link.get(f"{side}_host")) for side in ("source", "destination")]
         curve = records.curve_of(link, " → ".join(ends))
@@ -79,13 +79,14 @@ def stage_of(stage: Mapping[str, Any], failed: Any, hidden: bool) -> records.Sta
     return records.Stage(name, text(stage.get("host")), program, None if stage.get("rc") is None else name != failed)
 
 
-def link_of(link: Mapping[str, Any]) -> records.Link:
+def link_of(link: Mapping[str, Any], ok: bool) -> records.Link:
     return records.Link(
         source=text(link.get("source")),
         destination=text(link.get("destination")),
         size=whole(link.get("bytes")),
         rate=number(link.get("rate")),
         encrypted=bool(link.get("encryption")),
+        ok=ok,
     )
 
 

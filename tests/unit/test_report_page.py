@@ -15,6 +15,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _report_draw as draw
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _report_html
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _report_picture as picture
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _report_records as records
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._report_page import page
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._report_read import read
@@ -88,7 +89,7 @@ def test_the_report_of_pipes() -> None:
     assert "dd: writing '/dev/nst0': No space left on device" in found.text
     assert "ansible-playbook plumbing.socketpipe.backup" in found.text, "without a limit: the host of one is not known"
     boxes = [attributes["class"] for tag, attributes in found.elements if tag == "rect"]
-    assert boxes.count("box bad") == 1 and len(boxes) == 2 + 2 + 2 + 4
+    assert boxes.count("box bad") == 1 and len(boxes) == 3 + 1 + 4, "all three go to the same host"
     arrows = [
         attributes["class"] for tag, attributes in found.elements if tag == "polygon" and "head" in str(attributes)
     ]
@@ -285,7 +286,25 @@ def test_stages_of_one_host_share_a_box() -> None:
     first, second, last = (reports.stage(name, host, "x") for name, host in (("a", "h1"), ("b", "h1"), ("c", "h2")))
     links = [reports.link(first, second, 5), reports.link(second, last, 5)]
     (chain,) = read([("h1", reports.stream([first, second, last], links))]).chains
-    assert [[stage.name for stage in box] for box in draw.merged(chain)] == [["a", "b"], ["c"]]
+    assert [[stage.name for stage in box] for box in picture.merged(chain)] == [["a", "b"], ["c"]]
+
+
+def test_hosts_that_share_one_are_in_one_picture() -> None:
+    """From many to one, and from one to many; what is alone, or has more hosts, is by itself."""
+    given = [("", reports.pipe("h1")), ("", reports.fork()), ("", reports.broken("h2", "no"))]
+    for name in ("h3", "h4"):
+        first, last = reports.stage("input", "image1", "cat"), reports.stage("remote", name, "dd")
+        given.append(("", reports.stream([first, last], [reports.link(first, last, 5)])))
+    into, out, alone = picture.gathered(read(given).chains)
+    assert [stage.host for stage in into.stages] == ["h1", "h2", "tape1"] and len(into.links) == 2
+    assert [link.ok for link in into.links] == [True, False] and [stage.ok for stage in into.stages][-1] is False
+    assert [stage.host for stage in out.stages] == ["image1", "h3", "h4"] and len(alone.stages) == 4
+    assert picture.places_of(picture.merged(into), into.links) == {
+        "first 0": (0, 0),
+        "first 1": (0, 1),
+        "shared": (1, 0.5),
+    }
+    assert picture.places_of(picture.merged(out), out.links) == {"last 0": (1, 0), "last 1": (1, 1), "shared": (0, 0.5)}
 
 
 # -- in a browser
