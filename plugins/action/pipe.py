@@ -13,7 +13,6 @@ from ansible.utils.display import Display
 
 from ..module_utils._run import sentences
 from ..module_utils._run.plan import Plan
-from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import concluded, hide, refused, summary
 from ..module_utils._run.verdict import Verdict
 from ..plugin_utils import _hosts as hosts_of
@@ -25,10 +24,9 @@ from ..plugin_utils._task_job import (
     cancel_job,
     check_detachable,
     check_name,
-    follow_job,
     job_of,
     leave_result,
-    start_job,
+    run_job,
 )
 from ..plugin_utils._task_options import (
     PIPE_SPEC,
@@ -39,7 +37,7 @@ from ..plugin_utils._task_options import (
     parse_stages,
     settings,
 )
-from ..plugin_utils._task_progress import lines_of
+from ..plugin_utils._task_progress import lines_of, progress_of
 from ..plugin_utils._task_refusal import about_host
 from ..plugin_utils._task_result import not_run, preflight
 from ..plugin_utils._task_run import TaskRun, encrypt
@@ -105,9 +103,7 @@ class ActionModule(ActionBase):
             if self._task.async_val:
                 result = leave_result(hosts[REMOTE], plan, async_dir(self), result)
         elif self._task.async_val:
-            result = start_job(plan, hosts, names, unreachable=True)
-            if result.get("ansible_job_id") and self._task.poll:
-                follow_job(hosts[REMOTE], async_dir(self), plan.run, args["progress"], args["progress_quiet"])
+            result = run_job(self, plan, hosts, True, args["progress"], args["progress_quiet"])
         else:
             result = self._execute(plan, hosts, names, args)
             result["peer"] = names[PEER]
@@ -164,14 +160,7 @@ class ActionModule(ActionBase):
     def _execute(self, plan: Plan, hosts: dict[str, hosts_of.Host], names: dict[str, str], args: PipeArgs) -> Result:
         """Run the plan; returns the result."""
         began = time.monotonic()
-        progress = Progress(
-            names[REMOTE],
-            args["progress"],
-            plan.neighbours(),
-            plan.options["rate_limit"],
-            expected=plan.expectation(),
-            quiet=args["progress_quiet"],
-        )
+        progress = progress_of(plan, names[REMOTE], args["progress"], args["progress_quiet"])
         with lines_of(progress, plan, hosts) as lines:
             outcomes = TaskRun(plan, hosts, lines).outcomes()
         verdict = Verdict(plan, outcomes, names)

@@ -11,7 +11,6 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import hide, refused, summary
 from ..module_utils._run.written import pipeline_result
 from ..plugin_utils import _hosts as hosts_of
@@ -22,8 +21,9 @@ from ..plugin_utils._pipeline_run import ADVICE, Ends, about_address, make_plan
 from ..plugin_utils._program_run import conclude
 from ..plugin_utils._survey import from_texts
 from ..plugin_utils._task_expect import parse_expectation
-from ..plugin_utils._task_job import async_dir, check_detachable, follow_job, job_of, leave_result, start_job
+from ..plugin_utils._task_job import async_dir, check_detachable, job_of, leave_result, run_job
 from ..plugin_utils._task_options import OptionError, check_given, fact_name, settings
+from ..plugin_utils._task_progress import progress_of
 from ..plugin_utils._task_result import not_run, preflight
 from ..plugin_utils._task_run import encrypt
 from ..plugin_utils._task_script import script_reader
@@ -89,10 +89,7 @@ class ActionModule(ActionBase):
             environment = hosts_of.environment_of(self) if source.name == ends.own.name else {}
             plan.expected = expectation.ask(source, environment, self._task.no_log)
         if detaches:
-            job = start_job(plan, ends.hosts, names, unreachable=False)
-            if job.get("ansible_job_id") and self._task.poll:
-                follow_job(ends.own, async_dir(self), plan.run, args["progress"], args["progress_quiet"])
-            return job
+            return run_job(self, plan, ends.hosts, False, args["progress"], args["progress_quiet"])
         result = self._execute(plan, ends, names, args, writes)
         if fact and not (result.get("failed") or result.get("skipped") or args["preflight"] or self._task.no_log):
             result["ansible_facts"] = {fact: summary(result)}
@@ -102,14 +99,7 @@ class ActionModule(ActionBase):
         self, plan: Plan, ends: Ends, names: dict[str, str], args: PipelineArgs, writes: dict[str, str]
     ) -> Result:
         began = time.monotonic()
-        progress = Progress(
-            ends.own.name,
-            args["progress"],
-            plan.neighbours(),
-            plan.options["rate_limit"],
-            expected=plan.expectation(),
-            quiet=args["progress_quiet"],
-        )
+        progress = progress_of(plan, ends.own.name, args["progress"], args["progress_quiet"])
         # an unreachable host fails the task, also if it is the task's own: core would take that host, and with
         # run_once all hosts, out of the play
         verdict = conclude(plan, ends.hosts, progress, ADVICE)

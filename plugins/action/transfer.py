@@ -25,7 +25,7 @@ from ..plugin_utils import _transfer_hosts as many
 from ..plugin_utils import _transfer_tree as tree
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._survey import from_texts
-from ..plugin_utils._task_job import async_dir, job_of, leave_result, start_job
+from ..plugin_utils._task_job import async_dir, job_of, leave_result, run_job
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
 from ..plugin_utils._task_refusal import about_host
 from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
@@ -183,7 +183,7 @@ class ActionModule(ActionBase):
             "result": {**result, "peer": self._peer},
         }
         plan.detach(self._home(args), job_of(self, names, "", peer=self._peer or "", advice=ADVICE, transfer=told))
-        return {**start_job(plan, dict(transfer.hosts), names, unreachable=True)}
+        return {**run_job(self, plan, dict(transfer.hosts), True, network.progress, network.quiet)}
 
     @staticmethod
     def _home(args: TransferArgs) -> str:

@@ -83,7 +83,7 @@ class Archive:
             )
 
         plan, hosts = joined(source, sink, action.network, "sink", behind=behind, detach=detach)
-        return start_job(plan, hosts, {end: host.name for end, host in hosts.items()}, unreachable=False)
+        return start_job(plan, hosts, unreachable=False)
 
     def write(self, host_words: list[str], tape_words: list[str], behind: Sequence[Command]) -> Written:
         """Start it, and wait for it; raises Failure."""

@@ -89,11 +89,23 @@ def started(run: str, path: str) -> Any:
     return {"changed": True, "started": True, "finished": False, "ansible_job_id": run, "results_file": path}
 
 
-def start_job(plan: Plan, hosts: dict[str, Host], names: dict[str, str], unreachable: bool) -> Any:
+def run_job(action: ActionBase, plan: Plan, hosts: dict[str, Host], unreachable: bool, first: int, quiet: int) -> Any:
+    """Start the run, and show its progress lines if ansible-core will poll for its result; see start_job.
+
+    ``first``, ``quiet``: seconds, as the options progress and progress_quiet.
+    """
+    result = start_job(plan, hosts, unreachable)
+    if result.get("ansible_job_id") and action._task.poll:
+        follow_job(hosts[plan.home], async_dir(action), plan.run, first, quiet)
+    return result
+
+
+def start_job(plan: Plan, hosts: dict[str, Host], unreachable: bool) -> Any:
     """Start the run; returns the result for ansible-core, which then polls, or why the run has not started.
 
     ``unreachable``: whether the task's host is unreachable if no login is possible there, and not only the task failed.
     """
+    names = {end: host.name for end, host in hosts.items()}
     if any(host.on_controller for end, host in hosts.items() if end != plan.home):
         display.warning(ON_CONTROLLER)
     running = [plan.home, *plan.ends]
@@ -146,10 +158,7 @@ def ask(host: Host, told: JobTask) -> JobAnswer | str:
 
 
 def follow_job(host: Host, directory: str, run: str, first: int, quiet: int) -> None:
-    """Show progress lines while ansible-core polls in this worker, by a thread that ends with it.
-
-    ``first``, ``quiet``: seconds, as the options progress and progress_quiet.
-    """
+    """Show progress lines while ansible-core polls in this worker, by a thread that ends with it."""
     other, silence = beside(host), Quiet(quiet)
 
     def look(must: bool) -> list[str] | None:

@@ -66,6 +66,15 @@ class Quiet:
         struct.pack_into("d", SHOWN, 0, time.monotonic())
 
 
+def progress_of(plan: Plan, host: str, first: float, quiet: int, limit_name: str = "") -> Progress:
+    """The lines of a run of this plan; ``host``: the name with which they begin; ``first``, ``quiet``: seconds.
+
+    ``limit_name``: the option that limits the rate, if it is another than that of pipe.
+    """
+    limit = plan.options.get("rate_limit", 0)
+    return Progress(host, first, plan.neighbours(), limit, limit_name, plan.expectation(), quiet)
+
+
 def show(line: str) -> None:
     Quiet.end()
     display.display(line)

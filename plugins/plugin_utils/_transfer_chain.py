@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..module_utils._run.answers import Failure, failure_of, reported
 from ..module_utils._run.disagreement import link_cause
 from ..module_utils._run.plan import LATER_STALL, Plan
-from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
 from ..module_utils._run.transferred import DESTINATION, REPLACED, SOURCE, after_failure
 from ..module_utils._run.verdict import Verdict
@@ -19,6 +18,7 @@ from ._connections import HostError
 from ._host_variables import ADDRESS, LISTEN
 from ._hosts import Host, follow_variables, reach_one
 from ._program_run import SAMPLE, conclude, plan_of_one
+from ._task_progress import progress_of
 from ._task_run import TaskRun, encrypt
 from ._transfer_run import ADVICE, STOPPED, Moved, Network, Transfer
 
@@ -112,10 +112,7 @@ class Chain(Transfer):
         plan = self.chained(network, stages)
         hosts = {end: self.hosts[end] for end in stages}
         plan.expected = send["source"]["size"]
-        limit = plan.options.get("rate_limit", 0)
-        progress = Progress(
-            name, network.progress, plan.neighbours(), limit, expected=plan.expectation(), quiet=network.quiet
-        )
+        progress = progress_of(plan, name, network.progress, network.quiet)
         verdict = conclude(plan, hosts, progress, ADVICE, Along)
         found = self.results(verdict, {end: request["path"] for end, request in receive.items()})
         return found, failure_of(verdict, verdict.cause) if verdict.cause else None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run.answers import Failure, answer_of, failure_of
 from ..module_utils._run.plan import Plan
-from ..module_utils._run.progress import Progress
 from ..module_utils._run.report import Misfit, each, optional, record
 from ..module_utils._run.result import link_result
 from ..module_utils._run.transferred import DESTINATION, FACTS, MOVED, SOURCE, after_failure, moment, path
@@ -18,6 +17,7 @@ from ..module_utils._run.verdict import Verdict
 from ._hosts import Host, reach
 from ._program_run import conclude, execute, pack, plan_of_one, plan_of_two, program_stage
 from ._tape_answers import count, text, with_optional
+from ._task_progress import progress_of
 from ._task_run import encrypt
 
 if TYPE_CHECKING:
@@ -189,10 +189,7 @@ class Transfer:
         ``size``: the bytes to come, if they are known.
         """
         plan = self.joined(network, sender, receive, size)
-        limit = plan.options.get("rate_limit", 0)
-        progress = Progress(
-            name, network.progress, plan.neighbours(), limit, expected=plan.expectation(), quiet=network.quiet
-        )
+        progress = progress_of(plan, name, network.progress, network.quiet)
         return conclude(plan, dict(self.hosts), progress, ADVICE)
 
     def moved(self, verdict: Verdict, command: str) -> Moved:

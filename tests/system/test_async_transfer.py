@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_ansible_polls_and_a_second_task_changes_nothing(jobs: Transfers, direct
     assert first["destination_host"] == {"push": "h1", "pull": "h2"}[direction]
     assert not second["changed"] and second["finished"] and second["run"] is None and second["size"] == first["size"]
     assert not list(jobs.folder.iterdir())
+
+
+def test_its_progress_is_shown_while_ansible_polls(jobs: Transfers) -> None:
+    """In percent, because the size is known.  Then it is stopped."""
+    play = playbook.start(jobs.fleet, jobs.task(poll=1, rate_limit=SLOW, progress=1), hosts="h1")
+    line = play.wait_for_line(" %), ").rstrip("\n")
+    (job,) = [path.name for path in jobs.folder.iterdir() if not path.suffix]
+    playbook.run(jobs.fleet, pipe(cancel=job, _vars=jobs.vars), hosts="h1")
+    assert play.wait().rc == 2
+    assert re.match(r"h1: [\d.]+ (KiB|bytes) of 2\.9 MiB \(\d+ %\), [\d.]+ (KiB|bytes)/s", line), line
 
 
 def test_a_directory(jobs: Transfers) -> None:
