@@ -163,7 +163,7 @@ class ActionModule(TapeAction):
     def estimate(self, mine: HostOfPlan) -> TaskResult:
         """The expected size of the archive, without reading any file; raises Failure."""
         words = ["estimate", f"--level={mine['level']}", *self.base_words(mine)]
-        found: Estimate = ask(self.own, self.of_host(words))
+        found: Estimate = ask(self.own, self.of_host(words), self.pace)
         room = mine.get("room")
         if room is not None and found["bytes"] > room and not self.filters:  # they may compress it
             size = f"{self.name} has {bytes_of(found['bytes'])}"
@@ -182,7 +182,7 @@ class ActionModule(TapeAction):
                 self.show([f"{self.name}: the archive of an earlier job is written again: {exc.msg}"])
                 Archive(self, run).forget()
         if self._task.async_val:
-            result = Archive(self, run).start(*self.words(run, mine), self.behind(run))
+            result = Archive(self, run).start(*self.words(run, mine), self.behind(run), mine["bytes"])
             return {"state": "started", "msg": "its archive is being written", **result}
         for attempt in range(1, self.args["tape_retries"] + 2):
             self.tell_who_loads([f"--run={run}", f"--expect={mine['bytes'] or 0}"])
@@ -199,8 +199,8 @@ class ActionModule(TapeAction):
     def write(self, run: str, mine: HostOfPlan) -> Written:
         """Raises Failure."""
         if self.args["tape_detach"]:
-            return Archive(self, run).write(*self.words(run, mine), self.behind(run))
-        outcome = self.to_tape(*self.words(run, mine), behind=self.behind(run))
+            return Archive(self, run).write(*self.words(run, mine), self.behind(run), mine["bytes"])
+        outcome = self.to_tape(*self.words(run, mine), behind=self.behind(run), expected=mine["bytes"])
         link = outcome.link
         return {
             "slow": link["slow"],
@@ -220,7 +220,7 @@ class ActionModule(TapeAction):
         """The host reports, and its archive is good; raises Failure."""
         report = ["report", f"--run={run}"]
         commit = ["commit", f"--run={run}", f"--host={self.name}"]
-        committed: Committed = self.to_tape(report, commit, progress=False).answer
+        committed: Committed = self.to_tape(report, commit).answer
         if self.args["tape_detach"] or self.args["plan"].get("resumed"):
             Archive(self, run).forget()
         return {

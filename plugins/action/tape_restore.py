@@ -175,7 +175,8 @@ class ActionModule(TapeAction):
             return {**result, "changed": True, "msg": f"would restore {msg}"}
         tape_words = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         stages = [*undo, self.of_host(words).stage(HOST, environment)]
-        outcome = self.from_tape_to(tape_words, command(name, own[0].restore, environment), stages)
+        sink = command(name, own[0].restore, environment)
+        outcome = self.from_tape_to(tape_words, sink, stages, archive["bytes"])
         result["archives"][0]["encryption"] = outcome.link["encryption"]
         self.show([f"RESTORED {msg}"])
         result["notes"] = self.note(["restored", f"--host={archive['host']}"])
@@ -259,7 +260,8 @@ class ActionModule(TapeAction):
         words += [f"--early-exit={archive['requested']}"] if early_exit else []
         source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         try:
-            outcome = self.from_tape(source, [*words, "--", *args["restore_paths"]], undo, early_exit)
+            restored = [*words, "--", *args["restore_paths"]]
+            outcome = self.from_tape(source, restored, undo, archive["bytes"], early_exit)
         except Failure as exc:
             exc.text += ". This restore is incomplete: start again with another restore_to"
             raise

@@ -132,6 +132,18 @@ options:
     default: 0
 """
 
+    LINES = r"""
+options:
+  tape_progress_quiet:
+    description:
+      - Seconds without a progress line of any host, after which there is one, so that a timer that ends silent jobs
+        does not end this one. See O(plumbing.socketpipe.pipe#module:progress_quiet). Set to V(0) to have no such lines.
+      - A line has the bytes and the rate, percentage and time left if the size is known, and what a host waits for,
+        such as a drive.
+    type: int
+    default: 60
+"""
+
     COPIES = r"""
 options:
   tape_catalog_hosts:

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.facts
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
+  - plumbing.socketpipe.tape.lines
   - plumbing.socketpipe.tape.packing
   - plumbing.socketpipe.tape.expiry
   - plumbing.socketpipe.tape.reuse

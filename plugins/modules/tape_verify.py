@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - plumbing.socketpipe.attributes.facts
   - plumbing.socketpipe.attributes.flow
   - plumbing.socketpipe.tape
+  - plumbing.socketpipe.tape.lines
   - plumbing.socketpipe.tape.copies
   - plumbing.socketpipe.tape.metrics
 attributes:

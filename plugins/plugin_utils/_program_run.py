@@ -97,10 +97,10 @@ def program_stage(
     }
 
 
-def plan_of_one(end: str, stage: Command) -> Plan:
+def plan_of_one(end: str, stage: Command, sample: float = 0.0) -> Plan:
     """One host without a link: only Ansible's connection is used."""
     plan = Plan({})
-    plan.add_end(end, listen=False)
+    plan.add_end(end, listen=False, sample=sample)
     plan.add_stage(end, stage)
     return plan
 

@@ -16,13 +16,14 @@ from ansible.utils.display import Display
 
 from ..module_utils._run.answers import Failure
 from ..module_utils._run.plan import parse_ports
+from ..module_utils._run.progress import QUIET
 from ..module_utils._run.result import CENSORED
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
 from ._survey import from_texts
 from ._tape_filters import filters_of
-from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, TAR, Network, Outcome, Request, ask, stream
+from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, TAR, Network, Outcome, Pace, Request, ask, stream
 from ._tape_spec import OF_TAPE_HOST, PACKING, SITE, Spec
 from ._task_options import OptionError, check_given
 from ._task_run import one_line
@@ -238,7 +239,7 @@ class TapeAction(ActionBase):
 
     def ask(self, words: list[str], given: Mapping[str, Any] | None = None) -> Any:
         """Run the tape host's program; returns its answer; raises Failure."""
-        return ask(self.tape, self.of_tape(words, given))
+        return ask(self.tape, self.of_tape(words, given), self.pace)
 
     def tell_who_loads(self, words: list[str]) -> None:
         """Show which tape a person must load now, if any; if this fails, the next step reports why."""
@@ -249,40 +250,58 @@ class TapeAction(ActionBase):
             self.show([f"{self.name}: {text}"] if text else [])
 
     def of_tape(self, words: list[str], given: Mapping[str, Any] | None = None) -> Request:
-        return Request(TAPE_HOST, words, self.settings, given)
+        return Request(TAPE_HOST, words, self.settings, given, not self._task.no_log)
 
     def of_host(self, words: list[str]) -> Request:
-        return Request(ARCHIVER, words, self.settings)
+        return Request(ARCHIVER, words, self.settings, None, not self._task.no_log)
+
+    @property
+    def pace(self) -> Pace:
+        """Of progress lines; raises Failure."""
+        quiet = self.args.get("tape_progress_quiet", QUIET)
+        if quiet < 0:
+            raise Failure("settings", "tape_progress_quiet must be at least 0 seconds")
+        return Pace(self.name, quiet)
 
     def to_tape(
-        self, host_words: list[str], tape_words: list[str], progress: bool = True, behind: Sequence[Command] = ()
+        self,
+        host_words: list[str],
+        tape_words: list[str],
+        behind: Sequence[Command] = (),
+        expected: int | None = None,
     ) -> Outcome:
         """Stream from the archiver on the task's host to the tape host's program; raises Failure.
 
-        ``behind``: stages that the data passes through on the task's host.
+        ``behind``: stages that the data passes through on the task's host; ``expected``: the bytes to come.
         """
         source = self.own, self.of_host(host_words).stage(TAR if behind else HOST, hosts_of.environment_of(self))
         sink = self.tape, self.of_tape(tape_words).stage(TAPE)
-        progress_of = self.name if progress else ""
-        return stream(source, sink, self.network, "sink", tape_words[0], progress_of, behind=behind)
+        return stream(source, sink, self.network, "sink", tape_words[0], self.pace, behind=behind, expected=expected)
 
     def from_tape(
-        self, tape_words: list[str], host_words: list[str], before: Sequence[Command] = (), early_exit: bool = False
+        self,
+        tape_words: list[str],
+        host_words: list[str],
+        before: Sequence[Command] = (),
+        expected: int | None = None,
+        early_exit: bool = False,
     ) -> Outcome:
         """Stream from the tape host's program to the archiver on the task's host; raises Failure.
 
-        ``before``: stages that the data passes through first, on the task's host; ``early_exit``: whether the archiver
-        may stop before the end of the data.
+        ``before``: stages that the data passes through first, on the task's host; ``expected``: the bytes to come;
+        ``early_exit``: whether the archiver may stop before the end of the data.
         """
         source = self.tape, self.of_tape(tape_words).stage(TAPE)
         stage = self.of_host(host_words).stage(HOST, hosts_of.environment_of(self))
         sink: tuple[hosts_of.Host, Command] = self.own, {**stage, "early_exit": early_exit}
-        return stream(source, sink, self.network, "source", host_words[0], self.name, before=before)
+        return stream(source, sink, self.network, "source", host_words[0], self.pace, before=before, expected=expected)
 
-    def from_tape_to(self, tape_words: list[str], sink: Command, before: Sequence[Command]) -> Outcome:
+    def from_tape_to(
+        self, tape_words: list[str], sink: Command, before: Sequence[Command], expected: int | None
+    ) -> Outcome:
         """The same to a command of the user."""
         source = self.tape, self.of_tape(tape_words).stage(TAPE)
-        return stream(source, (self.own, sink), self.network, "source", "", self.name, before=before)
+        return stream(source, (self.own, sink), self.network, "source", "", self.pace, before=before, expected=expected)
 
 
 def validated(spec: Spec, given: Mapping[str, Any], what: str) -> Any:

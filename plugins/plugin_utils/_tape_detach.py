@@ -20,11 +20,11 @@ from ansible.errors import AnsibleError
 
 from ..module_utils._run import taped
 from ..module_utils._run.answers import Failure
-from ..module_utils._run.progress import LATER, QUIET, line_of_job, without_figures
+from ..module_utils._run.progress import LATER, line_of_job, without_figures
 from ..module_utils._run.report import Misfit, parse_progress
 from ._hosts import environment_of
 from ._tape_run import ADVICE, HOST, LIMIT, PROGRESS, TAPE, TAR, joined
-from ._task_job import ask, async_dir, job_of, start_job
+from ._task_job import ask, async_dir, job_of, run_job
 from ._task_progress import Quiet, show
 from ._task_run import one_line
 
@@ -54,7 +54,9 @@ class Archive:
     def directory(self) -> str:
         return async_dir(self.action)
 
-    def start(self, host_words: list[str], tape_words: list[str], behind: Sequence[Command]) -> Any:
+    def start(
+        self, host_words: list[str], tape_words: list[str], behind: Sequence[Command], expected: int | None
+    ) -> Any:
         """Start it; returns the result with which ansible-core begins to poll, or that of a failure; raises Failure."""
         action, attempt = self.action, [f"--attempt={os.urandom(8).hex()}"]
         request = action.of_host(host_words + attempt)
@@ -62,7 +64,7 @@ class Archive:
         sink = action.tape, action.of_tape(tape_words + attempt).stage(TAPE)
 
         def detach(plan: Plan) -> None:
-            plan.run = self.id
+            plan.run, plan.expected = self.id, expected
             names = {HOME: action.own.name, TAPE_END: action.tape.name}
             told = {"host": action.name, "run": self.tape_run}
             plan.detach(
@@ -83,11 +85,13 @@ class Archive:
             )
 
         plan, hosts = joined(source, sink, action.network, "sink", behind=behind, detach=detach)
-        return start_job(plan, hosts, unreachable=False)
+        return run_job(action, plan, hosts, False, PROGRESS, action.pace.quiet)
 
-    def write(self, host_words: list[str], tape_words: list[str], behind: Sequence[Command]) -> Written:
+    def write(
+        self, host_words: list[str], tape_words: list[str], behind: Sequence[Command], expected: int | None
+    ) -> Written:
         """Start it, and wait for it; raises Failure."""
-        started = self.start(host_words, tape_words, behind)
+        started = self.start(host_words, tape_words, behind, expected)
         if started.get("failed"):
             raise taped.failure_in(started, self.action.name)
         return self.concluded(self.wait())
@@ -141,7 +145,7 @@ class Archive:
         If ansible-playbook or this worker is killed, the run goes on.
         """
         name, parent = self.action.name, os.getppid()
-        quiet, due, shown, pause, heard = Quiet(QUIET), float(PROGRESS), 0, PAUSES[0], 0.0
+        quiet, due, shown, pause, heard = Quiet(self.action.pace.quiet), float(PROGRESS), 0, PAUSES[0], 0.0
         while True:
             if os.getppid() != parent:
                 os._exit(1)

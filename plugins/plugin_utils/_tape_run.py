@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..module_utils._run import answers
 from ..module_utils._run.answers import Failure
-from ..module_utils._run.progress import Progress
 from ..module_utils._run.result import link_result
 from ..module_utils._run.verdict import Verdict
 from . import _program_run
 from ._connections import NO_ADDRESS, HostError
 from ._hosts import Host, reach
-from ._program_run import execute, plan_of_one, plan_of_two, program_stage
+from ._program_run import SAMPLE, execute, plan_of_one, plan_of_two, program_stage
 from ._tape_answers import ANSWERS
+from ._task_progress import progress_of
 from ._task_run import encrypt
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
     from ..module_utils._run.plan import Plan
+    from ..module_utils._run.progress import Progress
     from ..module_utils._run.records import Advice, LinkResult, Options
 
 ARCHIVER, TAPE_HOST = "archiver", "host"  # the programs, by the names of their packages; both use common
@@ -85,13 +86,17 @@ class Request:
     words: list[str]
     settings: Mapping[str, Any]
     given: Mapping[str, Any] | None = None
+    tells: bool = True  # whether progress lines may have its words
 
     def stage(self, name: str, environment: Mapping[str, str] | None = None) -> Command:
         request = {"words": self.words, "settings": self.settings, "input": self.given}
-        return {
+        stage: Command = {
             **program_stage(name, SHOWN[self.program], PROGRAMS[self.program], request, environment),
             "blocks": self.words[0] == "sink",  # its dd or mbuffer needs whole blocks and does not poll
         }
+        if self.tells:
+            stage["tells"] = True
+        return stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,10 +107,22 @@ class Outcome:
     link: LinkResult
 
 
-def ask(host: Host, request: Request) -> Any:
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """The name with which progress lines begin, and how many seconds there may be none."""
+
+    name: str
+    quiet: int
+
+    def of(self, plan: Plan) -> Progress:
+        return progress_of(plan, self.name, PROGRESS, self.quiet, LIMIT)
+
+
+def ask(host: Host, request: Request, pace: Pace | None = None) -> Any:
     """Run one program on one host, without a link; only Ansible's connection is used.  Returns its answer."""
-    plan = plan_of_one("alone", request.stage(TAPE if request.program == TAPE_HOST else HOST))
-    verdict = execute(plan, {"alone": host}, None, ADVICE)
+    sample = SAMPLE if pace and host.executor is None else 0.0
+    plan = plan_of_one("alone", request.stage(TAPE if request.program == TAPE_HOST else HOST), sample)
+    verdict = execute(plan, {"alone": host}, pace.of(plan) if pace else None, ADVICE)
     return answer_of(verdict, plan.ends["alone"]["stages"][0]["name"], host.name, request.words[0])
 
 
@@ -115,20 +132,21 @@ def stream(
     network: Network,
     tape_side: str,
     subcommand: str,
-    progress_of: str = "",
+    pace: Pace | None = None,
     behind: Sequence[Command] = (),
     before: Sequence[Command] = (),
+    expected: int | None = None,
 ) -> Outcome:
     """Stream from a stage on one host to a stage on another, over one link; raises Failure.
 
     ``tape_side``: "source" or "sink", the side of the tape host; ``subcommand``: that of the sink, which answers, ""
     for a command without an answer;
-    ``progress_of``: the name in progress lines, "" for none; ``behind``: stages after the source, on its host;
-    ``before``: stages before the sink, on its host.
+    ``behind``: stages after the source, on its host; ``before``: stages before the sink, on its host; ``expected``: the
+    bytes between the hosts.
     """
-    plan, hosts = joined(source, sink, network, tape_side, bool(progress_of), behind, before)
-    progress = Progress(progress_of, PROGRESS, plan.neighbours(), network.rate_limit, LIMIT) if progress_of else None
-    verdict = execute(plan, hosts, progress, ADVICE)
+    plan, hosts = joined(source, sink, network, tape_side, bool(pace), behind, before)
+    plan.expected = expected
+    verdict = execute(plan, hosts, pace.of(plan) if pace else None, ADVICE)
     names = {end: host.name for end, host in hosts.items()}
     link = link_result(plan.links[len(behind)], names, verdict, network.rate_limit, LIMIT)
     return Outcome(answer_of(verdict, sink[1]["name"], sink[0].name, subcommand) if subcommand else None, link)

@@ -40,9 +40,11 @@ SITE: Spec = {
     "tape_connect_timeout": {"type": "int", "default": 30},
     "tape_link_encryption": {"type": "str", "default": "none", "choices": ["none", "required", "kernel", "relay"]},
 }
+LINES: Spec = {"tape_progress_quiet": {"type": "int", "default": 60}}
 STREAM: Spec = {
     "tape_rate_limit": {"type": "str", "default": ""},
     "tape_stall_timeout": {"type": "int", "default": 0},
+    **LINES,
 }
 COPIES: Spec = {
     "tape_catalog_hosts": {"type": "list", "elements": "str", "default": []},
@@ -148,7 +150,7 @@ FILTERS: Spec = {
     "tape_of_tape": {"type": "str", "default": ""},
     "tape_of_host": {"type": "str", "default": ""},
 }
-VERIFY: Spec = {**SITE, **COPIES, **METRICS, **FILTERS}
+VERIFY: Spec = {**SITE, **LINES, **COPIES, **METRICS, **FILTERS}
 RESTORE: Spec = {
     **SITE,
     **SOURCES,

@@ -95,7 +95,7 @@ def run_job(action: ActionBase, plan: Plan, hosts: dict[str, Host], unreachable:
     ``first``, ``quiet``: seconds, as the options progress and progress_quiet.
     """
     result = start_job(plan, hosts, unreachable)
-    if result.get("ansible_job_id") and action._task.poll:
+    if result.get("ansible_job_id") and action._task.async_val and action._task.poll:
         follow_job(hosts[plan.home], async_dir(action), plan.run, first, quiet)
     return result
 

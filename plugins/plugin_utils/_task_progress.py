@@ -15,7 +15,7 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -94,21 +94,26 @@ class Asking:
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self) -> None:
-        while not self.stopped.wait(TICK):
-            silent = self.quiet.is_over()
-            if self.quiet.elapsed < self.next_at and not silent:
-                continue
-            if silent:
-                Quiet.end()
-            try:
-                lines = self.ask(silent)
-            except Exception as exc:  # a connection plugin may raise anything
-                lines = [without_figures(self.name, self.quiet.elapsed, one_line(exc))]
-            if lines is None or self.stopped.is_set():
-                return
-            for line in lines:
-                show(line)
-            self.plan_next(bool(lines))
+        while not self.stopped.wait(TICK) and self.step():
+            pass
+
+    def step(self) -> bool:
+        """Show lines if they are due; False when there will be no more."""
+        silent = self.quiet.is_over()
+        if self.quiet.elapsed < self.next_at and not silent:
+            return True
+        if silent:
+            Quiet.end()
+        try:
+            lines = self.ask(silent)
+        except Exception as exc:  # a connection plugin may raise anything
+            lines = [without_figures(self.name, self.quiet.elapsed, one_line(exc))]
+        if lines is None or self.stopped.is_set():
+            return False
+        for line in lines:
+            show(line)
+        self.plan_next(bool(lines))
+        return True
 
     def plan_next(self, shown: bool) -> None:
         """The next line is due later each time, and without figures this one is tried again."""
@@ -142,21 +147,21 @@ class Lines:
 
     def __init__(self, progress: Progress, plan: Plan, hosts: dict[str, Host]) -> None:
         self.progress, self.quiet = progress, Quiet(progress.quiet)
-        self.sample: Sample = {"sample": [], "at": 0.0}
+        self.sample: Sample = {"sample": [], "at": 0.0, "told": {}}
         self.asking: Asking | None = None
-        if not any(end["sample"] for end in plan.ends.values()):
-            plan.asked = end_to_ask(plan)
-            plan.ends[plan.asked]["sample"] = SAMPLE
-            self.told = plan.for_end(plan.asked)
-            self.launch = ExecLaunch(beside(hosts[plan.asked]), self.told, lambda: None)
-            self.label = f"{self.launch.label}:status"
+        self.reports = any(end["sample"] for end in plan.ends.values())
+        plan.asked = ends_to_ask(plan)
+        for end in plan.asked:
+            plan.ends[end]["sample"] = SAMPLE
+        self.launches = [ExecLaunch(beside(hosts[end]), plan.for_end(end), lambda: None) for end in plan.asked]
+        if self.launches:
             self.asking = Asking(progress.first, self.quiet, self.ask, progress.host)
             self.asking.thread.start()
 
     def feed(self, sample: Sample) -> None:
         """Of an end on the controller."""
         self.sample = sample
-        for line in self.progress.feed(sample["sample"], sample["at"]):
+        for line in self.progress.feed(sample["sample"], sample["at"], told=sample["told"].values()):
             show(line)
 
     def beat(self) -> None:
@@ -164,16 +169,25 @@ class Lines:
         if self.quiet.is_over(LATE if self.asking else 0.0):
             show(self.line())
 
-    def line(self) -> str:
-        lines = self.progress.feed(self.sample["sample"], self.sample["at"], due=True)
+    def line(self, told: Iterable[str] = ()) -> str:
+        """``told``: by ends that were just asked."""
+        told = [*self.sample["told"].values(), *told]
+        lines = self.progress.feed(self.sample["sample"], self.sample["at"], due=True, told=told)
         return lines[0] if lines else without_figures(self.progress.host, self.quiet.elapsed)
 
     def ask(self, must: bool) -> list[str]:
-        told = cast("EndPlan", {"run": self.told["run"], "end": self.told["end"]})
-        said = self.launch._execute(self.label, program(), told)
-        sample = parse_sample(read_marked(said["stdout"]) or {}, self.told)
-        self.sample = sample or self.sample
-        return [self.line()] if must or self.sample["sample"] else []
+        found: list[Sample] = []
+        for launch in self.launches:
+            whom = cast("EndPlan", {"run": launch.plan["run"], "end": launch.plan["end"]})
+            said = launch._execute(label_of(launch), program(), whom)
+            sample = parse_sample(read_marked(said["stdout"]) or {}, launch.plan)
+            found += [sample] if sample else []
+        told = [text for sample in found for text in sample["told"].values() if text]
+        # one end is over before the other, which has the rest of the data
+        figures = next((sample for sample in found if sample["sample"]), None)
+        if figures and not self.reports:
+            self.sample = {**figures, "told": {}}  # the next line asks again
+        return [self.line(told)] if must or told or self.sample["sample"] and not self.reports else []
 
     def close(self) -> None:
         """Nobody waits for an answer that does not come."""
@@ -181,11 +195,24 @@ class Lines:
             self.asking.stopped.set()
             self.asking.thread.join(PARTING)
             if self.asking.thread.is_alive():
-                kill(with_word(self.label), signal.SIGKILL)
+                kill([pid for launch in self.launches for pid in with_word(label_of(launch))], signal.SIGKILL)
 
 
-def end_to_ask(plan: Plan) -> str:
-    """The end with the most links to other ends."""
+def label_of(launch: ExecLaunch) -> str:
+    """Of the program that asks this end."""
+    return f"{launch.label}:status"
+
+
+def ends_to_ask(plan: Plan) -> list[str]:
+    """First the one that knows most figures, if none reports them by itself; and those whose stages tell something."""
+    reporting = {end for end, told in plan.ends.items() if told["sample"]}
+    telling = [end for end, told in plan.ends.items() if any("tells" in stage for stage in told["stages"])]
+    found = telling if reporting else [end_with_most_links(plan), *telling]
+    return [end for end in dict.fromkeys(found) if end not in reporting]
+
+
+def end_with_most_links(plan: Plan) -> str:
+    """To other ends."""
     between = [link for link in plan.links if link["writer"] != link["reader"]]
     return max(plan.ends, key=lambda end: sum(end in (link["writer"], link["reader"]) for link in between))
 

@@ -158,6 +158,8 @@ def ten_hours(moves: Callable[[int, bool], bool]) -> list[str]:
     return said
 
 
+# a command whose output goes to a tape
+TAPED = ["sh", "-c", f"echo x; sleep {IDLE + 10}; echo y"]
 # {name: (the peer, when the first line is due by itself, the time limit of a run that outlives its controller)}
 SILENCES = {
     "an end here reports by itself": ("localhost", 1000, 0),
@@ -165,6 +167,28 @@ SILENCES = {
     "the file of the job is asked": ("h2", 1000, 600),
     "no lines": ("h2", 0, 0),
 }
+
+
+# {name: the option tape_progress_quiet}
+TAPES = {"a backup to tape": 10, "a backup to tape, no lines": 0}
+
+
+def start_taping(fleet: Fleet, name: str, quiet: int) -> Job:
+    """A backup of h1 to a tape of h2, of the output of a command that says nothing for a while."""
+    folder = fleet.directory / name
+    (folder / "tape").mkdir(parents=True)
+    tape: dict[str, Any] = {
+        "tape_host": "h2",
+        "tape_hosts": "h1",
+        "tape_devices": [str(folder / "tape")],
+        "tape_catalog_dir": str(folder / "catalog"),
+        "tape_state_dir": str(folder / "state"),
+        "tape_sources": [{"name": "dump", "cmd": TAPED, "restore": "cat"}],
+        "tape_progress_quiet": quiet,
+    }
+    label = start(fleet, folder / "label", BACKUP.replace("backup", "tape_label"), tape_label="WEEK01", **tape)
+    assert label.finish() == "successful"
+    return start(fleet, folder / "job", BACKUP, IDLE, **tape)
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +201,20 @@ def silences(fleet: Fleet) -> dict[str, tuple[str, list[str]]]:
             variables["ansible_async_dir"] = str(fleet.directory / "async")
             project = SILENT.format(seconds=IDLE + 10)
             jobs[name] = start(fleet, fleet.directory / f"silence{number}", project, IDLE, **variables)
+        for name, quiet in TAPES.items():
+            jobs[name] = start_taping(fleet, name, quiet)
         return {name: (job.finish(300), lines(job)) for name, job in jobs.items()}
 
 
-@pytest.mark.parametrize("name", SILENCES)
+@pytest.mark.parametrize("name", [*SILENCES, *TAPES])
 def test_a_job_is_not_idle(silences: dict[str, tuple[str, list[str]]], name: str) -> None:
     """Nor does it end for that, unless its lines are off."""
     status, said = silences[name]
-    if name == "no lines":
+    if name.endswith("no lines"):
         assert (status, said) == ("timeout", [])
+        return
+    if name in TAPES:
+        assert status == "successful" and any(line.startswith("h1: the host → the tape ") for line in said), said
         return
     assert status == "successful" and len(said) >= IDLE / 5
     start_of_line = "h1: 2 bytes, " if "job" in name else "h1: remote → output 2 bytes, "

@@ -67,6 +67,7 @@ def test_every_module_of_the_engine_is_in_it_but_the_one_that_makes_it() -> None
     unused = {"_run.progress", "_end.records", "_run.records"}  # lines of a task's result; for type checkers
     unused |= {"_run.forecast", *bootstrap.PREFLIGHT_MODULES}  # of a task's preflight
     unused |= {"_command.installed"}  # where it is a package of Python
+    unused |= {*bootstrap.TELLING_MODULES}  # of programs of tasks
     unused |= {"_end.status", "_run.ask"}  # the figures of a run between two other hosts
     unused |= {*bootstrap.BARRIER_MODULES}  # of more than two ends
     unused |= {*bootstrap.ASK_MODULES} - {*MODULES}  # of a task whose ends say how far they are

@@ -33,6 +33,7 @@ GROUPS = [
     bootstrap.BARRIER_MODULES,
     bootstrap.FAN_MODULES,
     bootstrap.CONGESTION_MODULES,
+    bootstrap.TELLING_MODULES,
 ]
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
@@ -110,15 +111,16 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         *bootstrap.CONGESTION_MODULES,
         *bootstrap.DETACH_MODULES,
         *bootstrap.STATUS_MODULES,
+        *bootstrap.TELLING_MODULES,
     }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
     ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("barrier", "answers")]
-    ways += [("congestion",), ("barrier", "congestion")]
+    ways += [("congestion",), ("barrier", "congestion"), ("tells",), ("tells", "detach")]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
         named = "reno" if "congestion" in way else ""
         links = [{"encryption": None, "barrier": "barrier" in way, "congestion_control": named}]
-        stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{}]
+        stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{"tells": True}] if "tells" in way else [{}]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
         plan.update({"detach": "detach" in way, "job": {"run": ""} if "home" in way else None})
         plan.update({"answers": True} if "answers" in way else {})
@@ -129,6 +131,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.KERNEL_MODULES if "kernel" in way else []),
             *(bootstrap.RELAY_MODULES if "relay" in way else []),
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
+            *(bootstrap.TELLING_MODULES if "tells" in way else []),
             *(bootstrap.CONGESTION_MODULES if named else []),
             *(bootstrap.FAN_MODULES if "fan" in way else []),
             *(bootstrap.DETACH_MODULES if "detach" in way else []),

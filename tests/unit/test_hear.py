@@ -61,7 +61,7 @@ def fed(launch: ProcessLaunch, chunks: list[bytes]) -> list[dict[str, Any]]:
 
 
 def sample(at: float) -> dict[str, Any]:
-    return {"sample": real()["ok"]["remote"]["links"], "at": at}
+    return {"sample": real()["ok"]["remote"]["links"], "at": at, "told": {}}
 
 
 NOISE = [b"", b"\r", MARK.encode(), MARK.encode() + b"[" * 5000, b"\xff\xfe", b"x" * 5000, b"say " + MARK.encode()]

@@ -93,6 +93,17 @@ def test_percent_and_time_left() -> None:
     assert line == "tape1: input → remote 0 bytes of 5 bytes (0 %), 0 bytes/s"
 
 
+def test_what_a_host_waits_for_is_on_the_same_line() -> None:
+    """Also if no link is counted, or there is none; then nothing is stalled."""
+    shown = progress()
+    shown.feed([side(0)], 1)
+    (line,) = shown.feed([side(0)], 30, told=["", "waiting for a drive"])
+    assert line == "tape1: stalled, input → remote 0 bytes, 0 bytes/s; waiting for a drive"
+    shown = progress()
+    assert [shown.feed([], at, told=["verifying"]) for at in (10, 30, 60)] == [[], ["tape1: verifying"], []]
+    assert shown.feed([], 61, due=True, told=[""]) == []
+
+
 def test_two_links_one_line() -> None:
     shown = progress()
     sample = [side(MEGA, busy=30.0), side(2 * MEGA, "remote → output", writer=False, unread=1024)]

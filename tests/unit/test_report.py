@@ -63,9 +63,27 @@ def test_a_sample_has_at_most_both_sides_of_each_link(count: int, taken: int) ->
     """That is a link within a host."""
     (link,) = PLAN.for_end("remote")["links"]
     (side,) = [each for each in real()["ok"]["remote"]["links"] if each["id"] == link["id"]]
-    sample = {"sample": [side] * count, "at": 1.0}
+    sample = {"sample": [side] * count, "at": 1.0, "told": {}}
     parsed = parse_sample(sample, {**PLAN.for_end("remote"), "links": [link]})
     assert parsed and len(parsed["sample"]) == taken
+
+
+@pytest.mark.parametrize(
+    ("told", "taken"),
+    [
+        ({"sink": "waiting\x1b for a drive", "other": "x"}, {"sink": "waiting\\x1b for a drive"}),
+        ({"source": "a command of the user"}, {}),
+        ({"sink": "x" * 500}, {"sink": "x" * 400}),
+        ({"sink": 5}, None),
+        (["sink"], None),
+        (None, None),
+    ],
+)
+def test_only_programs_of_this_collection_tell_what_they_do(told: Any, taken: dict[str, str] | None) -> None:
+    """A progress line then has their words, and not those of commands."""
+    plan: Any = {"stages": [{"name": "source"}, {"name": "sink", "tells": True}], "links": []}
+    parsed = parse_sample({"sample": [], "at": 1.0, "told": told}, plan)
+    assert (parsed and parsed["told"]) == taken
 
 
 def test_real_reports_are_taken() -> None:

@@ -35,7 +35,7 @@ def waiting(go: Path) -> Plan:
     """A run that has moved six bytes, and goes on when this file is there."""
     source = sh("input", f"echo hello; while [ ! -e {go} ]; do sleep 0.02; done; echo again")
     plan = make_plan(("a", source), ("b", stage("output", ["cat"])))
-    plan.asked = "a"
+    plan.asked = ["a"]
     plan.ends["a"]["sample"] = 0.05
     return plan
 
@@ -68,6 +68,24 @@ def test_an_end_answers(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     ends.wait().ok()
     assert "sample" not in ends.output["a"], "they are not in the output, too"
+
+
+def test_it_has_what_a_program_tells(launch: Launch, tmp_path: Path) -> None:
+    """The last of it, until there is nothing to tell; and not what other programs say."""
+    go, end = tmp_path / "go", tmp_path / "end"
+    wait = "while [ ! -e {} ]; do sleep 0.02; done".format
+    said = "echo 'now: loading' >&2; echo 'now: waiting for a drive' >&2; echo other >&2"
+    source: Any = sh("input", f"{said}; {wait(go)}; echo 'now: ' >&2; {wait(end)}; echo x")
+    other = sh("filter", "echo 'now: not a program of this collection' >&2; cat")
+    plan = make_plan(("a", {**source, "tells": True}), ("a", other), ("b", stage("output", ["cat"])))
+    plan.asked, plan.ends["a"]["sample"] = ["a"], 0.05
+    ends = launch(plan)
+    for text, file in (("waiting for a drive", go), ("", end)):
+        eventually(
+            lambda text=text: (ask(plan.run, "a")[0] or missing())["told"] == {"input": text} or missing(), "no text"
+        )
+        file.touch()
+    ends.wait().ok()
 
 
 def missing() -> dict[str, Any]:

@@ -24,7 +24,7 @@ HOSTS = ["tape1", "h1", "h2"]
 
 def action(mode: str, *hosts: str) -> Any:
     made: Any = ActionModule.__new__(ActionModule)
-    made._task = SimpleNamespace(check_mode=False)
+    made._task = SimpleNamespace(check_mode=False, no_log=False)
     made.task_vars, made.tape_host = {"hostvars": {}}, "tape1"
     made.args = {"mode": mode, "tape_catalog_hosts": list(hosts), "tape_become": False, "tape_catalog_dir": "/c"}
     made.args.update(tape_catalog_from="nowhere", tape_copy_of="", tape_devices=[])

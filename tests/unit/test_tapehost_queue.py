@@ -22,6 +22,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.archives import archive
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost, kill, wait_for
 
 Maker = Callable[..., TapeHost]
+LIMIT = "; for up to 0:01:00 (tape_wait)\n"
 BELONGS = "its tape A belongs to run R1 until 20"
 
 
@@ -71,8 +72,8 @@ def test_first_come_first_served(tape_host: Maker) -> None:
     assert host.said(started[1]).startswith(
         "waiting for a drive: drive %s is in use for the archive of h1 in run R1, since 20" % host.tapes[0]
     )
-    assert host.said(started[1]).endswith("(process %d)\n" % started[0].pid)
-    assert host.said(started[3]) == "waiting for a drive: others have been waiting for longer\n"
+    assert host.said(started[1]).endswith("(process %d)%s" % (started[0].pid, LIMIT))
+    assert host.said(started[3]) == "waiting for a drive: others have been waiting for longer" + LIMIT
     for name, process in list(zip(names, started))[::-1]:  # their data comes in another order
         if name != "h1":
             assert process.stdin
@@ -120,7 +121,7 @@ def test_writing_waits_for_a_person(tape_host: Maker) -> None:
     settings = {"labels": ["A", "B"], "devices": [str(slot), str(host.tapes[2])]}
     waits = host.start("sink", "--run", "R1", "--host", "h1", wait=60, **settings)
     wait_for(lambda: "waiting for a tape: " in host.said(waits))
-    assert host.said(waits).endswith("its tape C is not one of tape_labels (A, B); writable tapes: B\n")
+    assert host.said(waits).endswith("its tape C is not one of tape_labels (A, B); writable tapes: B" + LIMIT)
     assert host.sink("R2", "x1", labels=["C"], wait=60, devices=settings["devices"]).answer["tape"] == "C"
     slot.unlink()
     slot.symlink_to(host.tapes[1])

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import mmap
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,12 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import QUIET, Progress, line_of_job
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import STATE
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _task_progress as product
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
+from ansible_collections.plumbing.socketpipe.tests.unit.said import real
 
 LINK = "input \u2192 remote"
 HOSTS, TEN_HOURS, STEP = 50, 36_000, 5
@@ -49,13 +53,17 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def lines_of(host: str = "h1", first: int = 1000, quiet: int = QUIET) -> product.Lines:
     """Of a run with an end on the controller."""
-    plan: Any = SimpleNamespace(ends={"peer": {"sample": 1.0}})
+    plan: Any = SimpleNamespace(ends={"peer": {"sample": 1.0, "stages": []}})
     return product.Lines(Progress(host, first, {LINK: ("input", "remote")}, quiet=quiet), plan, {})
 
 
-def sample(count: int, at: float) -> Any:
+def sample(count: int, at: float, told: str = "") -> Any:
     waited = dict.fromkeys(("receiver", "buffer", "busy"))
-    return {"sample": [{"id": LINK, "side": "W", "bytes": count, "unread": None, "waited": waited}], "at": at}
+    return {
+        "sample": [{"id": LINK, "side": "W", "bytes": count, "unread": None, "waited": waited}],
+        "at": at,
+        "told": {"sink": told} if told else {},
+    }
 
 
 def test_a_line_whenever_it_has_been_quiet(clock: Clock, shown: list[str]) -> None:
@@ -103,8 +111,41 @@ def test_ten_hours_of_a_fleet(clock: Clock, shown: list[str]) -> None:
         for each in fleet:
             each.feed(sample(count, float(second)))
             each.beat()
+    fits(shown)
+
+
+def fits(shown: list[str]) -> None:
     assert 0.9 * TEN_HOURS / QUIET < len(shown) < EVENTS_MOST
     assert sum(2000 + len(line) for line in shown) < 10 * 1024 * 1024
+
+
+def test_ten_hours_of_a_fleet_that_waits(clock: Clock, shown: list[str]) -> None:
+    """For one drive, each with the longest text; the end is on the controller, and says so with each sample."""
+    fleet = [lines_of(f"a-host-{number}.of.some.example", first=30) for number in range(HOSTS)]
+    for second in range(0, TEN_HOURS, STEP):
+        clock.now += STEP
+        for each in fleet:
+            each.feed(sample(0, float(second), "x" * STATE))
+            each.beat()
+    fits(shown)
+
+
+def test_ten_hours_of_a_fleet_that_is_asked(clock: Clock, shown: list[str]) -> None:
+    """The same, if the ends are on other hosts."""
+    threads = []
+    for number in range(HOSTS):
+        name = f"a-host-{number}.of.some.example"
+        progress = Progress(name, 30, {LINK: ("input", "remote")})
+
+        def ask(must: bool, progress: Progress = progress) -> list[str]:
+            return progress.feed(sample(0, clock.now)["sample"], clock.now, due=True, told=["x" * STATE])
+
+        threads.append(product.Asking(30, product.Quiet(QUIET), ask, name))
+    for _second in range(0, TEN_HOURS, STEP):
+        clock.now += STEP
+        for thread in threads:
+            thread.step()
+    fits(shown)
 
 
 def asking(answers: list[Any], clock: Clock, first: float, quiet: int) -> list[bool]:
@@ -169,9 +210,67 @@ def test_a_connection_of_its_own() -> None:
     assert other.name == "h1" and other.executor._connection is not host.executor._connection
 
 
-def test_the_end_with_most_links_is_asked() -> None:
+@pytest.mark.parametrize(
+    ("reporting", "telling", "asked"),
+    [("", "", "b"), ("", "c", "bc"), ("", "ab", "ba"), ("a", "", ""), ("a", "ac", "c"), ("ac", "ac", "")],
+)
+def test_who_is_asked(reporting: str, telling: str, asked: str) -> None:
+    """The end with most links, unless one reports by itself; and all that tell something, but do not report it."""
     plan = make_plan(*[(end, stage(name, ["cat"])) for end, name in zip("aabc", "stuv")])
-    assert product.end_to_ask(plan) == "b"
+    for end in reporting:
+        plan.ends[end]["sample"] = 1.0
+    for end in telling:
+        plan.ends[end]["stages"][0]["tells"] = True
+    assert product.ends_to_ask(plan) == list(asked)
+
+
+class Answers:
+    """In place of the login to an end."""
+
+    def __init__(self, _host: Any, plan: Any, _wake: Any) -> None:
+        self.plan, self.label, self.answer = plan, plan["end"], ""
+
+    def _execute(self, label: str, _program: bytes, whom: dict[str, str]) -> dict[str, str]:
+        assert (label, whom["end"]) == (f"{self.label}:status", self.label)
+        return {"stdout": self.answer}
+
+    def tell(self, text: str, sides: Any = ()) -> None:
+        told = {stage["name"]: text for stage in self.plan["stages"]}
+        self.answer = MARK + json.dumps({"sample": [*sides], "at": 5.0, "told": told})
+
+
+def test_whoever_waits_is_asked_each_time(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another end reports the figures.  A line comes only if there is something to tell, or if it must."""
+    monkeypatch.setattr(product, "ExecLaunch", Answers)
+    monkeypatch.setattr(product, "beside", lambda host: host)
+    source: Any = {**stage("input", ["cat"]), "tells": True}
+    plan = make_plan(("a", source), ("b", stage("output", ["cat"])))
+    plan.ends["b"]["sample"] = 1.0
+    lines = product.Lines(Progress("h1", 1000, {LINK: ("input", "output")}), plan, {"a": Any, "b": Any})
+    launches: Any = lines.launches
+    assert [launch.label for launch in launches] == ["a"]
+    launches[0].tell("waiting for a drive")
+    assert lines.ask(False) == ["h1: waiting for a drive"]
+    launches[0].tell("")
+    assert lines.ask(False) == []
+    assert lines.ask(True) == ["h1: no figures yet, 0:00:00 after the start"]
+    lines.close()
+
+
+def test_an_end_that_is_over_leaves_the_figures_to_others(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All data is on its way to the tape, which is waited for."""
+    monkeypatch.setattr(product, "ExecLaunch", Answers)
+    monkeypatch.setattr(product, "beside", lambda host: host)
+    plan = make_plan(*((end, {**stage(end, ["cat"]), "tells": True}) for end in ("input", "output")))
+    progress = Progress("h1", 1000, plan.neighbours())
+    lines = product.Lines(progress, plan, {"input": Any, "output": Any})
+    launches: Any = lines.launches
+    (side,) = real()["ok"]["remote"]["links"]
+    launches[1].tell("waiting", [{**side, "id": plan.links[0]["id"], "bytes": 1024}])
+    assert lines.ask(False)[0].startswith("h1: input \u2192 output 1.0 KiB, ")
+    launches[0].tell("", [{**side, "id": plan.links[0]["id"], "bytes": 2048, "side": "W"}])
+    assert lines.ask(True)[0].startswith("h1: input \u2192 output 2.0 KiB, ")
+    lines.close()
 
 
 @pytest.mark.parametrize(

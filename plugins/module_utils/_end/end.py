@@ -29,6 +29,10 @@ POINTS, LINKS = 100, 8  # in a report, at most so many for each of so many links
 
 
 def make_stage(spec: "StageSpec", sides: "dict[tuple[str, bool], Side]") -> Stage:
+    if spec.get("tells"):
+        from .telling import Telling  # shipped only then
+
+        return Telling(spec, sides)
     if "fan" not in spec:
         return Stage(spec, sides)
     from .fan import Fan, Passing  # shipped only then
@@ -196,7 +200,8 @@ class End:
             self.sample_at = now + self.plan["sample"]
             if self.over() or self.rules.waiting():
                 return  # no byte moves
-            self.watch.say({"sample": self.side_reports(), "at": now - self.began})
+            told = {stage.name: stage.doing for stage in self.stages if "tells" in stage.spec}
+            self.watch.say({"sample": self.side_reports(), "at": now - self.began, "told": told})
 
     def clear_up(self) -> None:
         """Kill everything after a failure.  After a success, processes without a link may live on, and are reported."""

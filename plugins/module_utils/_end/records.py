@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         keep: NotRequired[int]  # bytes of standard output in the report
         blocks: NotRequired[bool]  # it needs whole blocks and does not poll; by default this depends on argv
         inherit: NotRequired["dict[str, int]"]  # {its descriptor: the end's}
+        tells: NotRequired[bool]  # it says on standard error what it waits for, see _tape/common/now.py
         fan: NotRequired["FanSpec"]
         own_session: NotRequired[bool]
         others: NotRequired[bool]  # whether it inherits all inherited descriptors of the end
@@ -530,3 +531,4 @@ if TYPE_CHECKING:
 
         sample: "list[SideReport]"
         at: float  # seconds since all links were made
+        told: "dict[str, str]"  # {stage: what it waits for or does now}, of those that tell

@@ -75,6 +75,7 @@ class Kept:
 class Stage:
     """A command of the plan and its outcome."""
 
+    doing = ""  # see telling
     relay: "Relay | None" = None  # itself, if this is the relay of an encrypted link instead of a command of the plan
 
     def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):

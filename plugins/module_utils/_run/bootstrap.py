@@ -82,9 +82,10 @@ CONGESTION_MODULES = ["_end.congestion"]
 DETACH_MODULES = ["_end.control", "_end.detach"]
 # further modules of an end that others ask how far it is, and all of the program that asks
 STATUS_MODULES = ["_end.status"]
+TELLING_MODULES = ["_end.telling"]  # of an end with a program of this collection that tells what it waits for
 ASK_MODULES = ["_end.lean", "_end.kernel", "_end.wire", "_end.watch", "_end.status", "_run.ask"]
 MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES + STATUS_MODULES
-MORE_MODULES += CONGESTION_MODULES
+MORE_MODULES += CONGESTION_MODULES + TELLING_MODULES
 # further modules of both ends of the command, which it sends before it knows its options
 OF_COMMAND = ENCRYPTION_MODULES + CONGESTION_MODULES
 # modules of the controller's side of a run
@@ -212,6 +213,8 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
     found += congestion
     if any("fan" in stage for stage in plan["stages"]):
         found.append(FAN_MODULES)
+    if any(stage.get("tells") for stage in plan["stages"]):
+        found.append(TELLING_MODULES)
     if plan["detach"]:
         found.append(DETACH_MODULES)
     if plan.get("answers"):

@@ -84,7 +84,7 @@ class Plan:
         self.certify: "Callable[[], Certificate] | None" = None  # makes certificates, if links are to be encrypted
         self.home = ""  # the end that keeps the result of such a run
         self.job: "Job | None" = None
-        self.asked = ""  # the end that others ask how far the run is
+        self.asked: "list[str]" = []  # the ends that others ask how far the run is
         self.expected: "int | None" = None  # bytes that should cross the first link between two ends
 
     def add_end(self, name: str, listen: bool = True, sample: float = 0.0, connect_timeout: float = 0.0) -> None:
@@ -325,7 +325,7 @@ class Plan:
             "patience": checked(options.get("patience", {})),
             "detach": bool(self.home),
         }
-        if name == self.asked:
+        if name in self.asked:
             told["answers"] = True
         if name == self.home and self.job:
             told["job"] = {**self.job, "plan": self.account()}

@@ -6,6 +6,8 @@ from .words import clock, forecast, size, speed, who_is_slow
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterable
+
     from .._end.records import SideReport, Waited
     from .records import Flow, JobProgress
 
@@ -44,13 +46,16 @@ class Progress:
         self.before: "dict[str, SideReport]" = {}
         self.before_at = 0.0
 
-    def feed(self, sample: "list[SideReport]", at: float, due: bool = False) -> "list[str]":
-        """Take a sample, ``at`` seconds into the run; returns the lines to show now, usually none but if ``due``."""
+    def feed(self, sample: "list[SideReport]", at: float, due: bool = False, told: "Iterable[str]" = ()) -> "list[str]":
+        """Take a sample, ``at`` seconds into the run; returns the lines to show now, usually none but if ``due``.
+
+        ``told``: what stages wait for or do now, "" for nothing.
+        """
         sides = {side["id"]: side for side in sample if side["bytes"] is not None}
         total = sum(side["bytes"] or 0 for side in sides.values())
         if total != self.total:
             self.total, self.moved_at = total, at
-        stalled = at - self.moved_at >= self.patience
+        stalled = bool(sides) and at - self.moved_at >= self.patience
         changed = stalled != self.stalled
         self.stalled = stalled
         if changed and not stalled:
@@ -61,7 +66,7 @@ class Progress:
             self.next_at = at + LATER[min(self.said, len(LATER) - 1)]
             self.said += 1
         state = "" if not changed else "stalled, " if stalled else "resumed, "
-        texts = [self._text(side, at, stalled) for side in sides.values()]
+        texts = [*(self._text(side, at, stalled) for side in sides.values()), *filter(None, told)]
         self.before, self.before_at = sides, at
         return ["%s: %s%s" % (self.host, state, "; ".join(texts))] if texts else []
 

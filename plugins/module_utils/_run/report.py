@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # limits for the texts (characters) and lists (entries) of a report; a correct end stays below them
 WORD = 256
 SENTENCE = 2000
+STATE = 400  # in a progress line, of which a job may have thousands
 FEW = 100
 DIALLED_MOST = 4096
 STATES = (link.OPEN, link.COMMITTED, link.DONE, link.EOF, link.READ, link.LEFT, link.RESET, link.ABORTED)
@@ -145,7 +146,7 @@ def variant(fields: "dict[str, dict[str, Parser]]") -> "Parser":
     return parse
 
 
-word, sentence = brief(WORD), brief(SENTENCE)
+word, sentence, state = brief(WORD), brief(SENTENCE), brief(STATE)
 whole = within(1 - 2**63, 2**63 - 1)
 figure, count = optional(number), optional(whole)  # None where a kernel does not count
 PROCESS = record({"pid": whole, "name": word})
@@ -336,10 +337,23 @@ def parse_progress(told: "Any") -> "JobProgress | None":
     return progress
 
 
+def told_by(told: "EndPlan") -> "Parser":
+    """What stages of this plan tell; anything else is dropped."""
+    names = [stage["name"] for stage in told["stages"] if "tells" in stage]
+
+    def parse(value: "Any", where: str) -> "dict[str, str]":
+        if not isinstance(value, dict):
+            raise Misfit(where)
+        return {name: state(value[name], where) for name in names if name in value}
+
+    return parse
+
+
 def parse_sample(message: "Message", told: "EndPlan") -> "Sample | None":
     """The sample in a message, None if it is not a valid one."""
+    fields = {"sample": each(SIDE, 2 * len(told["links"])), "at": number, "told": told_by(told)}
     try:
-        sample: "Sample" = record({"sample": each(SIDE, 2 * len(told["links"])), "at": number})(message, "")
+        sample: "Sample" = record(fields)(message, "")
     except Misfit:
         return None
     known = {spec["id"] for spec in told["links"]}

@@ -12,6 +12,7 @@ from subprocess import DEVNULL
 from ..common import filters, names
 from ..common.gnutar import Tar
 from ..common.names import shown
+from ..common.now import tell
 from ..common.problem import SETTINGS, Problem
 from . import excludes
 from .crew import Child, Crew, pipe
@@ -219,6 +220,7 @@ def estimate(settings: Settings, words: "argparse.Namespace") -> "answers.Estima
     tar = Tar()
     plan = Plan(settings, words)
     says = TarSays()
+    tell("reading the directories for the estimate")
     with plan.states.scratch() as snapshot, Crew() as crew:
         plan.write_snapshot(snapshot)
         snapshot.flush()

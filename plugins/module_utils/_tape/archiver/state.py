@@ -10,12 +10,12 @@ import json
 import os
 import re
 import select
-import sys
 import tempfile
 import time
 
 from ..common.files import sync_folder
 from ..common.names import shown
+from ..common.now import tell
 from ..common.problem import NO_BASE, SETTINGS, Problem
 
 TYPE_CHECKING = False
@@ -57,14 +57,14 @@ class States:
         os.chmod(self.folder, 0o700)
         self.lock = os.open(os.path.join(self.folder, b"lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not self.locked():
-            sys.stderr.write(
-                "waiting for process %s, another backup of this set on this host (it holds %s/lock)\n"
+            tell(
+                "waiting for process %s, another backup of this set on this host (it holds %s/lock)"
                 % (os.read(self.lock, 20).decode("ascii", "replace") or "?", shown(self.folder))
             )
-            sys.stderr.flush()
             while not self.locked():
                 if reader_gone(out):
                     raise Problem("the reader of the archive has gone before it was begun: another backup was running")
+            tell("")
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, b"%d" % os.getpid(), 0)
 

@@ -14,6 +14,7 @@ import sys
 import time
 import zlib
 
+from . import now
 from .problem import FAILED, SETTINGS, Problem
 from .process import Ended
 
@@ -31,6 +32,7 @@ class Call:
     def __init__(self) -> None:
         self.request = load()
         self.by_module = self.request is not None
+        now.Reader.mark = now.MARK if self.by_module else ""
         request = self.request or {}
         self.words: "list[str]" = request.get("words", sys.argv[1:])
         self.input: "dict[str, Any] | None" = request.get("input")

@@ -9,9 +9,10 @@ import tempfile
 import time
 from subprocess import DEVNULL, PIPE
 
+from ...common.now import tell
 from ...common.problem import NO_TOOL, Problem
 from ...common.process import Children
-from ...common.units import now_iso
+from ...common.units import now_iso, say_duration, say_size
 from ..catalog import catalog as catalogs
 from ..catalog import records
 from ..drives import encryption, writer
@@ -104,9 +105,10 @@ def verify(session: "Session", args: "argparse.Namespace") -> "answers.Checked":
     ]
     warnings = session.catalog.warnings()
     there = scan.loaded(session) if wanted else set()
+    progress = Progress(wanted)
     for archive in sorted(wanted, key=lambda each: (each["tape"] not in there, each["tape"], each["file"])):
         entry: "Any" = {key: archive[key] for key in ("run", "host", "set", "level", "tape", "file", "bytes")}
-        outcome, more = verified(session, archive, absent)
+        outcome, more = verified(session, archive, absent, progress)
         entry.update(more)
         found[outcome].append(entry)
     return {
@@ -117,7 +119,31 @@ def verify(session: "Session", args: "argparse.Namespace") -> "answers.Checked":
     }
 
 
-def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -> "tuple[str, dict[str, Any]]":
+class Progress:
+    """How much of the archives to verify has been read."""
+
+    def __init__(self, wanted: "list[Archive]"):
+        self.began = time.monotonic()
+        self.total = sum(archive["bytes"] or 0 for archive in wanted)
+        self.archives = len(wanted)
+        self.count = self.bytes = 0  # those that have been read
+
+    def tell(self, archive: "Archive") -> None:
+        """Tell that this one is read now."""
+        text = "verifying tape %s, file %d: " % (archive["tape"], archive["file"])
+        text += "%d of %d archives were read before, %s" % (self.count, self.archives, say_size(self.bytes))
+        if self.bytes:
+            left = (time.monotonic() - self.began) * (self.total - self.bytes) / self.bytes
+            percent = 100 * self.bytes // self.total
+            text += " of %s (%d %%), %s left" % (say_size(self.total), percent, say_duration(left))
+        tell(text)
+        self.count += 1
+        self.bytes += archive["bytes"] or 0
+
+
+def verified(
+    session: "Session", archive: "Archive", absent: "dict[str, str]", progress: Progress
+) -> "tuple[str, dict[str, Any]]":
     """The outcome of one archive, and its details."""
     if archive["tape"] in absent:
         return "not_verified", {"problem": absent[archive["tape"]]}
@@ -127,6 +153,7 @@ def verified(session: "Session", archive: "Archive", absent: "dict[str, str]") -
     try:
         with reserved(session, archive["tape"], archive, "verifying the archive") as held:
             loaded = True
+            progress.tell(archive)
             found = verify_one(held, archive)
     except Problem as exc:
         if not loaded:

@@ -9,6 +9,7 @@ import re
 import time
 
 from ...common import tools
+from ...common.now import tell
 from ...common.problem import BUSY, FAILED, Problem
 from ...common.process import Missing
 from ...common.units import say_duration
@@ -231,7 +232,7 @@ class Changer:
     def _locked(self, why: str) -> "Iterator[None]":
         os.makedirs(os.path.dirname(self.lock), mode=0o700, exist_ok=True)
         fd = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        until = time.monotonic() + self.wait
+        until, told = time.monotonic() + self.wait, False
         try:
             while True:
                 try:
@@ -246,6 +247,11 @@ class Changer:
                             say_duration(self.wait),
                         )
                         raise Problem(what, "is a tape stuck?", kind=BUSY) from None
+                    if not told:
+                        holder = os.pread(fd, 200, 0).decode("utf-8", "replace") or "another process"
+                        limit = say_duration(self.wait)
+                        tell("waiting for changer %s: %s; for up to %s (tape_wait)" % (self.device, holder, limit))
+                        told = True
                     time.sleep(min(BUSY_POLL, 0.2))
             os.ftruncate(fd, 0)
             os.pwrite(fd, ("process %d %s" % (os.getpid(), why)).encode(), 0)

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mounts the next tape, with a changer or tape_next_command."""
 
-import sys
 import time
 
+from ...common.now import tell
 from ...common.problem import Problem
 from ...common.units import say_duration
 from ..drives import changer, elements
@@ -41,13 +41,14 @@ def mount(session: "Session", request: "Request", tried: "set[str]") -> bool:
         path = held.drive.path
         if settings.changer:
             tried.add(barcode)
-            sys.stderr.write("loading %s into %s\n" % (barcode, path))
+            tell("loading %s into %s" % (barcode, path))
             library = changer.Changer(settings.changer, session.catalog.locks, settings.wait)
             number = elements.number_of(held, library.inventory())
             library.load(barcode, number, held.drive.eject, lambda: wait_ready(held))
         else:
             tried.add("command %d" % len(tried))
             why = "restore" if request.label else "full"
+            tell("tape_next_command loads a tape into %s" % path)
             held.drive.close()  # for the command; the lock file still keeps out others with this catalog
             limit = max(settings.wait, READY)
             changer.next_command(settings.next_command, path, request.label, why, limit, wanted(session, request))
@@ -133,7 +134,6 @@ def wait_ready(held: "Reservation") -> None:
             raise Problem(what, "check its panel; is tape_devices in the changer's order?")
         if waited >= READY and not said:
             said = True
-            text = "drive %s is getting its tape ready: %s; waiting for up to %s\n"
-            sys.stderr.write(text % (held.drive.path, reservations.GETTING_READY, say_duration(CALIBRATION)))
-            sys.stderr.flush()
+            text = "drive %s is getting its tape ready: %s; waiting for up to %s"
+            tell(text % (held.drive.path, reservations.GETTING_READY, say_duration(CALIBRATION)))
         time.sleep(READY_POLL)

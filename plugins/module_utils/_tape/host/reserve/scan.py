@@ -3,10 +3,10 @@
 """Selects a drive: the queue of waiting jobs, the best tape in a drive, and what to do if there is none."""
 
 import contextlib
-import sys
 import time
 
 from ...common import files
+from ...common.now import tell
 from ...common.problem import ABSENT, BUSY, CONFIRM, LOADING, NO_TAPE, SETTINGS, Problem
 from ...common.units import say_duration, some
 from ..catalog import catalog as catalogs
@@ -63,9 +63,12 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
         if ticket.first(of_run=not request.label and bool(leases.of_run(session.catalog, ticket.run))):
             held, reasons, busy = scan(session, request.rate_loaded, request.what)
             if held:
+                if said:
+                    tell("")
                 return held
             if not busy:
                 if mount.mount(session, request, tried):
+                    said = "a tape was loaded"
                     continue
                 pause = SCAN_POLL
                 ticket.drop()  # a job that waits for an operator must not delay jobs that have a tape
@@ -75,8 +78,7 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
             raise too_late(session, limit, request, text, busy)
         if text != said:
             wanted = "tape " + named(session, request.label) if request.label else "a drive" if busy else "a tape"
-            sys.stderr.write("waiting for %s: %s\n" % (wanted, text))
-            sys.stderr.flush()
+            tell("waiting for %s: %s; for up to %s (tape_wait)" % (wanted, text, say_duration(limit)))
             said = text
         time.sleep(pause)
         if not busy:
