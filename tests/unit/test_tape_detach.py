@@ -106,8 +106,8 @@ class Patient(Archive):
 
     def __init__(self, answers: list[Any]) -> None:
         self.answers, self.forgotten, self.shown = answers, 0, []  # type: ignore[var-annotated]
-        task, own = SimpleNamespace(async_val=0), SimpleNamespace(name="h1")
-        self.action: Any = SimpleNamespace(name="h1", own=own, show=self.shown.extend, _task=task)
+        task, own, pace = SimpleNamespace(async_val=0), SimpleNamespace(name="h1"), SimpleNamespace(quiet=60)
+        self.action: Any = SimpleNamespace(name="h1", own=own, show=self.shown.extend, _task=task, pace=pace)
         self.id = "0" * 32
 
     def look(self) -> Any:
