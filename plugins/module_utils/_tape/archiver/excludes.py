@@ -159,7 +159,7 @@ def left_out(matcher: Matcher, snapshot: bytes, paths: "list[bytes]") -> "Iterat
         yield from [number for name in above for number in matcher.rule_of(name)][:1]
     with open(snapshot, "rb") as source:
         records = read_snapshot(source)
-        next(records)
+        next(records, b"")  # the head
         for record in records:
             name, *entries = record.split(b"\0")[5:]
             for entry in entries:
