@@ -184,6 +184,17 @@ def test_a_message_is_one_that_awx_takes(event: str) -> None:
 OWN = {"- name: Fail if a host was written slowly", "tape_host: tape1", "localhost:"}
 
 
+NOT_OF_A_JOB = {"estimated", "written", "started"}  # in check mode, and of a task with async
+
+
+def test_the_states_of_the_artifact_are_those_of_the_module() -> None:
+    source = (playbook.REPOSITORY / "plugins" / "modules" / "tape_backup.py").read_text(encoding="utf-8")
+    returned = yaml.safe_load(source.partition('RETURN = r"""')[2].partition('"""')[0])["state"]["description"]
+    states = {text.removeprefix("V(").partition(")")[0] for text in returned}
+    row = GUIDE.read_text(encoding="utf-8").partition("``hosts.HOST.state``")[2].partition("   * -")[0]
+    assert set(re.findall(r"``([a-z ]+)``", row)) == states - NOT_OF_A_JOB
+
+
 def blocks() -> list[list[str]]:
     """The code of the guide, as lines."""
     text = GUIDE.read_text(encoding="utf-8")
