@@ -19,7 +19,8 @@ from .taping import Site
 
 TASKS = Path(__file__).resolve().parents[2] / "roles" / "tape" / "tasks"
 ENTRY = "plumbing.socketpipe.tape"
-MODULES = "plumbing.socketpipe.tape_"
+MODULES = ("plumbing.socketpipe.tape_", "plumbing.socketpipe.report")
+REPORT = ("Read the catalog for the report", "Write the report")
 DOWN = 9  # discard: nobody listens there
 
 
@@ -99,6 +100,7 @@ def test_the_tape_host_is_down(site: Site) -> None:
     defaults = yaml.safe_load((TASKS.parent / "defaults" / "main.yml").read_text(encoding="utf-8"))
     own = site.variables()
     own["all"] = {**defaults, **own["all"], "tape_compression": "", "tape_host": "tape1", "tape_connect_timeout": 5}
+    own["all"]["tape_report_dir"] = str(site.top / "reports")
     for name in ("Back up", "Finish the run"):
         done = playbook.run(site.fleet, broken_before(name), rc=None, hosts="h1,h2", inventory=own)
         told = {each.task: each for each in done.outcomes if each.host == "h1"}
@@ -115,7 +117,10 @@ def test_the_tape_host_is_down(site: Site) -> None:
             "skipped",
             "failed",
         )
-        seen.add(name)
+        for task in REPORT:  # which changes nothing for the hosts
+            assert told[task].status == "failed" and told[task].ignored
+            check(told[task].result["msg"])
+        seen.update((name, *REPORT))
     assert seen == tasks_of_the_role()
 
 
