@@ -26,7 +26,7 @@ h2{font-size:17px;margin:0 0 12px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin-bottom:16px}
 .tile,section{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tile{padding:12px 16px}
-.tile b{display:block;font-size:22px;font-weight:650;line-height:1.25;overflow-wrap:anywhere}
+.tile b{display:block;font-size:20px;font-weight:650;line-height:1.25;overflow-wrap:anywhere}
 .tile span{color:var(--dim);font-size:13px}
 .tile b span{font-size:inherit}
 .tile b .bad{color:var(--bad)}

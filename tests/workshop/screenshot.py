@@ -14,7 +14,7 @@ from pathlib import Path
 from .pictures import FOLDER
 from .venvs import BUILD
 
-SIZE = "1000,1240"
+SIZE = "1120,1376"
 
 
 def main() -> int:
