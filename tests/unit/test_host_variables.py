@@ -121,15 +121,35 @@ def test_somebody_has_to() -> None:
     assert str(caught.value) == "neither of peer and remote may listen: set socketpipe_listen to true for one of them"
 
 
-def chain_of(said: dict[str, Reachable]) -> Plan:
-    """A plan with a link from each host to the next."""
+@pytest.mark.parametrize(("b", "text"), [
+    (Reachable(["b.said"]), ""),
+    (Reachable(["b.said"], listens=False), "neither of home and b may listen: set socketpipe_listen to true for one of "
+                                            "them"),
+])  # fmt: skip
+def test_home_and_each_end_must_meet(b: Reachable, text: str) -> None:
+    """It has no stage, and no link: a run that outlives its task needs a connection all the same."""
+    said = {"a": Reachable(["a.said"]), "b": b, "home": Reachable(["home.said"], listens=False)}
+    if text:
+        with pytest.raises(HostError) as caught:
+            chain_of(said, "home")
+        assert str(caught.value) == text
+        return
+    plan = chain_of(said, "home")
+    assert plan.dial["home", "a"]["addresses"] == ["a.said"] and plan.dial["home", "b"]["addresses"] == ["b.said"]
+
+
+def chain_of(said: dict[str, Reachable], home: str = "") -> Plan:
+    """A plan with a link from each host to the next; ``home`` has no stage, and keeps the result."""
     plan = Plan({})
     hosts = {}
     for end, each in said.items():
         plan.add_end(end)
         hosts[end] = Host(end, None, [], end, each)
         hosts[end].on_controller, hosts[end].addresses = False, [f"{end}.detected"]
-    plan.chain([(end, sh(end, "")) for end in said])
+    plan.chain([(end, sh(end, "")) for end in said if end != home])
+    if home:
+        job: Any = {}
+        plan.detach(home, job)
     reach(plan, hosts)
     return plan
 

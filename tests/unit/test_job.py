@@ -304,6 +304,19 @@ def test_branches(launch: Launch, tmp_path: Path, required: int) -> None:
     assert told == [True] * (2 - required)
 
 
+def test_no_log_hides_a_branch_that_may_fail(launch: Launch, tmp_path: Path) -> None:
+    """There is no warning, which would have what its command has said."""
+    plan = make_plan(("a", sh("source", "echo x")))
+    fork(plan, "source", [[("a", stage("good", ["cat"]))], [("a", sh("bad", "echo secret >&2; exit 3"))]], 1)
+    detach(plan, tmp_path, "a")
+    assert plan.job
+    plan.job["no_log"] = True
+    launch(plan).wait()
+    result = finish(plan, tmp_path)
+    assert [branch["ok"] for branch in result["branches"]] == [True, False] and result["msg"] == "ok"
+    assert "warnings" not in result and "secret" not in str(result)
+
+
 @pytest.mark.parametrize("first", ["encrypt", "detach"])
 def test_control_connections_are_encrypted_if_links_are(tmp_path: Path, first: str) -> None:
     plan = make_plan(("a", sh("one", "x")), ("b", sh("two", "y")))
@@ -387,6 +400,24 @@ def test_a_file_that_cannot_be_made_is_the_cause_for_all(launch: Launch, tmp_pat
     assert (cause["kind"], cause["host"]) == ("refused", "host-b")
     assert cause["msg"].startswith(f"host-b: the file of the job, {tmp_path}/jobs/{plan.run}, cannot be made: ")
     assert ends.report("a")["refused"] == {"kind": "not detached", "end": "b"} and not (tmp_path / "began").exists()
+
+
+def test_the_same_plan_is_not_run_twice(launch: Launch, tmp_path: Path) -> None:
+    """As if ssh had logged in again: the file of the job is there, and the first run goes on as if nothing happened."""
+    go = tmp_path / "go"
+    source = f"echo x >>{tmp_path}/began; while [ ! -e {go} ]; do sleep 0.02; done; echo done"
+    plan = detached(tmp_path, "b", ("a", sh("input", source)), ("b", stage("output", ["cat"])))
+    launch(plan).wait()
+    eventually(lambda: (tmp_path / "began").stat(), "it has not begun")
+    again = launch(plan).wait()
+    cause = again.cause()
+    assert (cause["kind"], cause["host"]) == ("refused", "host-b")
+    assert cause["msg"].endswith(f"{plan.run}, cannot be made: File exists (async_dir)")
+    assert not read(tmp_path / "jobs" / plan.run)["finished"]
+    go.touch()
+    result = finish(plan, tmp_path)
+    assert (result["msg"], result["stages"][-1]["stdout"]) == ("ok", "done\n")
+    assert (tmp_path / "began").read_text(encoding="utf-8") == "x\n"
 
 
 def test_a_login_that_is_lost_before_the_start_ends_the_run(launch: Launch, tmp_path: Path) -> None:
