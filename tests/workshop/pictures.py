@@ -125,6 +125,23 @@ PICTURES: dict[str, str] = {
         640,
         206,
     ),
+    "workflow": svg(
+        "Backup is followed by verify if it succeeds, and by retry if it fails. "
+        "Retry is followed by verify in any case.",
+        [
+            Box(10, 10, "backup", "backup.yml"),
+            Box(410, 10, "verify", "verify.yml"),
+            Box(210, 110, "retry", "retry.yml"),
+            Arrow(144, 38, 406, 38, "control"),
+            Words(275, 28, "on success"),
+            Arrow(100, 68, 206, 138, "control"),
+            Words(110, 122, "on failure"),
+            Arrow(344, 138, 450, 70, "control"),
+            Words(430, 122, "always"),
+        ],
+        550,
+        176,
+    ),
     "chain": svg(
         "pg_dump on db1, zstd on fast1 and dd on tapehost, each joined to the next by one TCP connection.",
         row(10, ("db1", "pg_dump"), ("fast1", "zstd"), ("tapehost", "dd")),
