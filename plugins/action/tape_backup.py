@@ -19,6 +19,7 @@ from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_detach import Archive
 from ..plugin_utils._tape_filters import writing
+from ..plugin_utils._tape_last import PATHS
 from ..plugin_utils._tape_run import HOST, ask
 from ..plugin_utils._tape_sources import Source, set_of, sources_of
 from ..plugin_utils._tape_spec import BACKUP
@@ -113,7 +114,7 @@ class ActionModule(TapeAction):
 
     def all_sources(self, plan: Plan, mine: HostOfPlan) -> TaskResult:
         """One archive after the other; one that fails does not stop the others."""
-        parts = [self.part("paths", lambda: self.files(plan, mine))] if self.args["tape_paths"] else []
+        parts = [self.part(PATHS, lambda: self.files(plan, mine))] if self.args["tape_paths"] else []
         for source in self.sources:
             parts.append(self.part(source.name, lambda one=source: self.of_source(plan, one)))  # type: ignore[misc]
         states = list(dict.fromkeys(part["state"] for part in parts))

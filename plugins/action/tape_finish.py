@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError
 
 from ..module_utils._run.answers import Failure
+from ..plugin_utils import _tape_last as last
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._tape_action import TapeAction
@@ -102,6 +103,7 @@ class ActionModule(TapeAction):
             "encryption": result.get("encryption"),
             "kind": result.get("kind"),
             "left_out": result.get("left_out"),
+            "last_good": None,
         }
         if result.get("sources"):
             row["sources"] = [{**each, "note": note_of_part(each)} for each in result["sources"]]
@@ -118,7 +120,8 @@ class ActionModule(TapeAction):
     def finish(self, plan: Plan) -> list[str]:
         """Write the catalog to the tapes and release them; returns their labels, with the percentage used."""
         try:
-            said: Finished = self.ask(["finish", f"--run={plan['run']}"], {"tried": self.tried(plan)})
+            given = {"tried": self.tried(plan), "hosts": plan["order"]}
+            said: Finished = self.ask(["finish", f"--run={plan['run']}"], given)
         except (Failure, HostError, AnsibleError) as exc:
             self.warnings.append(KEPT_FOR_IT + one_line(exc))
             return []
@@ -132,6 +135,7 @@ class ActionModule(TapeAction):
                 row["state"], row["level"], row["bytes"] = archive["state"], archive["level"], archive["bytes"]
                 row["elapsed"], row["rate"] = archive["elapsed"], archive["rate"]
                 row["tape"], row["file"] = archive["tape"], archive["file"]
+        self.warnings += last.add_to_rows(self.rows, plan, said["last"])
         full = said["full"]
         return [name + (f" ({full[name]} % full)" if full.get(name) is not None else "") for name in said["tapes"]]
 

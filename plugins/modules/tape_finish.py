@@ -69,6 +69,12 @@ options:
       - Whether to eject the tapes of the run. A changer moves each to its slot. A failure is a warning in RV(notes).
     type: bool
     default: false
+  tape_max_age:
+    description:
+      - The greatest age of the last good archive of a host, such as V(2d). An older one is C(late) in C(last_good) of
+        RV(hosts), with a warning in RV(notes). If empty, there is no limit.
+    type: str
+    default: ""
   plan:
     description:
       - The result of M(plumbing.socketpipe.tape_plan).
@@ -136,12 +142,16 @@ hosts:
     - C(encryption) is RV(plumbing.socketpipe.tape_backup#module:encryption). It is null, too, if this job has not
       written the archive, or has lost the host before the result came.
     - C(left_out) is RV(plumbing.socketpipe.tape_backup#module:left_out). It is null in the same cases.
+    - C(last_good) is the last good archive of the host, of this run or an earlier one, with its C(time), its C(age) in
+      seconds, and whether it is C(late). It is null if there is none. With sources, it is the oldest of theirs, and
+      null if one has none.
   returned: success
   type: dict
   sample:
     db1:
       {ok: true, msg: ok, state: good, level: 0, bytes: 1048576, elapsed: 0.5, rate: 2097152, tape: WEEK01, file: 1,
-       encryption: null, kind: null, left_out: {"tape_excludes: *.tmp": 12}, note: ""}
+       encryption: null, kind: null, left_out: {"tape_excludes: *.tmp": 12}, note: "",
+       last_good: {time: "2026-11-23T01:46:56Z", age: 2, late: false}}
 resume:
   description: The command to retry the failed hosts. Empty if none failed.
   returned: success

@@ -219,6 +219,7 @@ ANSWERS: dict[str, Parser] = {
             "tapes": texts,
             "full": mapping(maybe_count),
             "archives": each(FINISHED_ARCHIVE, MOST),
+            "last": each(record({"host": text, "set": text, "time": text, "age": count, "late": text}), MOST),
             "warnings": texts,
         }
     ),

@@ -67,6 +67,13 @@ if TYPE_CHECKING:
         encryption: Encrypted | None  # on its way
         waited: float | None  # seconds for a drive; None if that is not known
 
+    class Last(TypedDict):
+        """The newest good archive of a host and set."""
+
+        time: str
+        age: int  # seconds
+        late: bool  # past tape_max_age
+
     class Row(TypedDict):
         """One host in the table of a backup, and in its statistic."""
 
@@ -83,6 +90,7 @@ if TYPE_CHECKING:
         encryption: Encrypted | None  # on its way; None if it was not encrypted, or if that is not known
         kind: str | None  # of a failure
         left_out: dict[str, int] | None  # files and directories by rule; None if that is not known
+        last_good: Last | None  # the oldest of those of its sources; None if there is none, or if that is not known
         sources: NotRequired[list[TaskResult]]
 
     class Totals(TypedDict):

@@ -82,7 +82,7 @@ def test_a_failure_in_the_row_of_its_host_does_not_name_it_again() -> None:
 def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in the table nor in the statistics."""
     good = {"host": "web1", "state": "good", "level": 0, "bytes": 5, "elapsed": 1.0, "rate": 5, "tape": "A", "file": 2}
-    said = {"warnings": [], "archives": [good], "tapes": ["A"], "full": {"A": None}}
+    said = {"warnings": [], "archives": [good], "tapes": ["A"], "full": {"A": None}, "last": []}
     asked: list[Any] = []
 
     def ask(_action: ActionModule, _words: list[str], given: Any) -> Any:
@@ -93,16 +93,17 @@ def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.Monk
     action = ActionModule.__new__(ActionModule)
     action.args, action.warnings = {"results": [], "tape_set": "all"}, []
     action.rows = action.rows_of({"run": "R", "order": ["web1", "db1"]})
-    plan: Any = {"run": "R", "hosts": {"web1": {"sources": True}}}
+    plan: Any = {"run": "R", "order": [], "tape_set": "all", "hosts": {"web1": {"sources": True}}}
     assert action.finish(plan) == ["A"]
     assert action.rows["web1"]["kind"] == "lost"  # of its sources only one may be good
     plan["hosts"]["web1"]["sources"] = False
     assert action.finish(plan) == ["A"]
-    note = {"msg": "ok", "note": "", "kind": None, "encryption": None, "left_out": None}
+    note = {"msg": "ok", "note": "", "kind": None, "encryption": None, "left_out": None, "last_good": None}
     assert action.rows["web1"] == {key: good[key] for key in good if key != "host"} | {"ok": True, **note}
     assert (action.rows["db1"]["ok"], action.rows["db1"]["kind"]) == (False, "lost")
     # the tape host knows of which sets; for the second call they are those of the run
-    assert asked[0] == {"tried": [{"host": "web1", "sets": {}}, {"host": "db1", "sets": {"all": False}}]}
+    tried = [{"host": "web1", "sets": {}}, {"host": "db1", "sets": {"all": False}}]
+    assert asked[0] == {"tried": tried, "hosts": []}
     assert asked[1]["tried"][0] == {"host": "web1", "sets": {"all": False}}
 
 

@@ -263,11 +263,21 @@ if TYPE_CHECKING:
         warning_count: "int | None"
         incomplete: "bool | None"
 
+    class LastGood(TypedDict):
+        """The newest good archive of a host and set."""
+
+        host: str
+        set: str
+        time: str
+        age: int  # seconds
+        late: str  # a warning that it is older than tape_max_age, or ""
+
     class Finished(TypedDict):
         run: str
         tapes: "list[str]"
         full: "dict[str, int | None]"  # percent of each tape
         archives: "list[FinishedArchive]"
+        last: "list[LastGood]"
         warnings: "list[str]"
 
     # -- reading archives again

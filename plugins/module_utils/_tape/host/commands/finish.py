@@ -12,7 +12,7 @@ from ..catalog import history, records, restores
 from ..drives import changer, elements
 from ..reserve import leases, positions
 from ..reserve import reservation as reservations
-from . import sink
+from . import info, sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == records.GOOD)}
     rows: "list[Any]" = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
+    wanted = None if args.input is None else set(args.input["hosts"])
     full = {name: catalogs.percent(catalog.tape(name), session.settings.capacity) for name in names}
     return {
         "run": args.run,
         "tapes": names,
         "full": full,
         "archives": rows,
+        "last": last_good(session, wanted),
         "warnings": warnings + catalog.warnings(),
     }
 
@@ -72,6 +74,26 @@ def note(session: "Session", tried: "list[history.Tried]") -> "list[str]":
     except OSError as exc:
         return ["%s: %s, so metrics do not count this run" % (history.path(session.catalog), exc.strerror or exc)]
     return []
+
+
+def last_good(session: "Session", hosts: "set[str] | None") -> "list[answers.LastGood]":
+    """The newest good archive of each host, in this set and in those of its sources; ``hosts``: None for all."""
+    name = session.settings.set
+    own = [
+        archive
+        for archive in session.catalog.archives()
+        if (hosts is None or archive["host"] in hosts) and (archive["set"] + ".").startswith(name + ".")
+    ]
+    return [
+        {
+            "host": each["host"],
+            "set": each["set"],
+            "time": each["time"],
+            "age": each["age"],
+            "late": info.late(session, each) if each["late"] else "",
+        }
+        for each in info.hosts(session, own)
+    ]
 
 
 def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
