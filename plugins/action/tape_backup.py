@@ -186,7 +186,10 @@ class ActionModule(TapeAction):
             result = Archive(self, run).start(*self.words(run, mine), self.behind(run), mine["bytes"])
             return {"state": "started", "msg": "its archive is being written", **result}
         for attempt in range(1, self.args["tape_retries"] + 2):
-            self.tell_who_loads([f"--run={run}", f"--expect={mine['bytes'] or 0}"])
+            request = [f"--run={run}", f"--expect={mine['bytes'] or 0}"]
+            self.tell_who_loads(request)
+            if self.source and self.source.hooked:  # before a snapshot is made
+                self.ask(["turn", f"--host={self.name}", *request])
             try:
                 written = self.write(run, mine)
                 break

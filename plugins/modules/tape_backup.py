@@ -76,7 +76,8 @@ options:
         or C(paths). One that fails does not stop the others.
       - C(cmd) runs without a shell, as C(become_user) if given. C(restore) is the command that reads its output again.
       - C(before) and C(after) are commands around the archive, each for at most C(hook_timeout) seconds. If one fails,
-        there is no archive. C(after) also runs if the archive fails, or at the next backup of this source.
+        there is no archive. C(before) runs when a drive has a tape for the archive. C(after) also runs if the archive
+        fails or the job is killed. If it fails then, or could not run, it runs at the next backup of this source.
       - C(level) and C(retention) are used instead of those of the host. A command always has level 0.
     type: list
     elements: raw

@@ -138,7 +138,7 @@ def conclude(
     names = {end: host.name for end, host in hosts.items()}
     with lines_of(progress, plan, hosts) as lines:
         verdict = Verdict(plan, run(plan, hosts, lines).outcomes(), names, advice)
-    for report in verdict.reports.values():
+    for end, report in verdict.reports.items():
         for warning in report.get("warnings", ()):
-            display.warning(sentences.warning(warning))
+            display.warning(f"{names[end]}: {sentences.warning(warning)}")
     return verdict

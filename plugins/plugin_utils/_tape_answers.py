@@ -283,6 +283,7 @@ ANSWERS: dict[str, Parser] = {
     "estimate": with_optional({**NOTED, "bytes": count, "level": count}, {"incomplete": flag, "mounted": count}),
     "discard": IGNORED,
     "awaits": record({"text": text}),
+    "turn": IGNORED,
     "drill": record({"host": text, "last": VERIFIED}),
     "extract": with_optional(
         {

@@ -33,6 +33,8 @@ PROGRESS = 30  # seconds until the first progress line
 # names of the stages in messages, because users do not know the programs
 HOST, TAPE = "the host", "the tape"
 TAR = "tar"  # the first stage on a host whose archive passes through filters
+HOOKED = ("create", "dump")  # subcommands that run the commands around an archive
+SPARE = 10.0  # seconds for the program that runs one of them
 SHOWN = {ARCHIVER: "archiver", TAPE_HOST: "tape host"}
 ADVICE: Advice = {
     "timeout": "tape_connect_timeout",
@@ -89,13 +91,17 @@ class Request:
     tells: bool = True  # whether progress lines may have its words
 
     def stage(self, name: str, environment: Mapping[str, str] | None = None) -> Command:
-        request = {"words": self.words, "settings": self.settings, "input": self.given}
+        undone = bool(self.settings.get("after")) and self.words[0] in HOOKED
+        settings = {**self.settings, "undone": undone} if self.program == ARCHIVER else self.settings
+        request = {"words": self.words, "settings": settings, "input": self.given}
         stage: Command = {
             **program_stage(name, SHOWN[self.program], PROGRAMS[self.program], request, environment),
             "blocks": self.words[0] == "sink",  # its dd or mbuffer needs whole blocks and does not poll
         }
         if self.tells:
             stage["tells"] = True
+        if undone:  # after a failure, when nothing else of it runs any more
+            stage["afterwards"] = {"words": ["undo"], "limit": self.settings["hook_timeout"] + SPARE}
         return stage
 
 

@@ -35,6 +35,10 @@ class Source:
     level: int | None  # None: that of the host
     retention: str  # "": that of the host
 
+    @property
+    def hooked(self) -> bool:
+        return bool(self.before or self.after)
+
     def settings(self) -> dict[str, Any]:
         """For the two programs."""
         found: dict[str, Any] = {"before": self.before, "after": self.after, "hook_timeout": self.hook_timeout}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.hosts import Fleet, Host
 from tests.recipes.site import PATIENCE, missing, wait_until
 from tests.recipes.test_postgresql import CLUSTER, HOME, ROWS, SETTINGS, SHOP, sql
 
-from . import taping
+from . import playbook, taping
 from .conftest import make_fleet
 from .taping import Site
 
@@ -114,6 +115,43 @@ def test_sources_that_fail_and_those_that_do_not(site: Site) -> None:
     options = {**options, "restore_source": "files", "restore_to": str(site.top / "files")}
     site.run("restore", **options)
     assert taping.read(site.top / "files" / site.data("h2").relative_to("/")) == {"one": "h2 one", "two": "h2 two"}
+
+
+def archiver_of(host: Host) -> int:
+    """The process that runs the commands of the source below: the parent of its dump."""
+    return next(each.ppid for each in host.processes() if each.cmdline.startswith("sleep 4711"))
+
+
+@pytest.mark.parametrize("victim", ["ansible-playbook", "the archiver"])
+def test_the_last_command_of_a_killed_backup(site: Site, victim: str) -> None:
+    """It runs when nothing else of the archive is left, and not again with the next backup."""
+    log = site.top / "data" / "hooks"
+    log.write_text("", encoding="utf-8")
+    there = "ps -eo args | grep -c '^sleep 4711' >> %s" % log
+    source = {
+        "name": "slow",
+        "cmd": ["sh", "-c", "echo; exec sleep 4711"],
+        "before": ["sh", "-c", f"echo before >> {log}"],
+        "after": ["sh", "-c", f"sleep 2; {there}; echo after >> {log}"],
+    }
+    own: dict[str, Any] = {"h1": {"tape_sources": [source], "tape_paths": []}}
+    done = site.run("backup", rc=2, own=own, args=["--limit", "h1"], tape_labels=["NONE"], tape_wait=0)
+    assert log.read_text(encoding="utf-8") == "", "no tape, no snapshot"
+    started = site.start("backup", own=own, args=["--limit", "h1"])
+    host = site.fleet["h1"]
+    wait_until(lambda: any(each.cmdline.startswith("sleep 4711") for each in host.processes()), "a dump that hangs")
+    if victim == "ansible-playbook":
+        started.kill()
+        started.wait()
+        shutil.rmtree(playbook.ansible_home(site.fleet) / "tmp")  # a killed Ansible leaves its own temporary directory
+    else:
+        host.run(["kill", "-KILL", str(archiver_of(host))])
+        done = started.wait()
+        assert done.rc == 2 and "was killed by SIGKILL" in taping.failures(done, FAILED)["h1"]
+    wait_until(lambda: log.read_text(encoding="utf-8").split() == ["before", "0", "after"], "the last command")
+    own["h1"]["tape_sources"] = [{**source, "cmd": "echo x"}]
+    site.run("backup", own=own, args=["--limit", "h1"], tape_steal=True)
+    assert log.read_text(encoding="utf-8").split() == ["before", "0", "after"] * 2
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 SHIPPED = bootstrap.end_modules(bootstrap.MORE_MODULES)
 SOURCES = dict(bootstrap.sources(SHIPPED))
-SIZE = 118_500  # bytes a host gets for its part of a run, before the plan; each login pays for it
+SIZE = 119_000  # bytes a host gets for its part of a run, before the plan; each login pays for it
 LABEL = "socketpipe:run:end"
 GROUPS = [
     bootstrap.LOOPBACK_MODULES,
@@ -112,15 +112,16 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         *bootstrap.DETACH_MODULES,
         *bootstrap.STATUS_MODULES,
         *bootstrap.TELLING_MODULES,
+        *bootstrap.AFTERWARDS_MODULES,
     }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
     ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("barrier", "answers")]
-    ways += [("congestion",), ("barrier", "congestion"), ("tells",), ("tells", "detach")]
+    ways += [("congestion",), ("barrier", "congestion"), ("tells",), ("tells", "detach"), ("afterwards",)]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
         named = "reno" if "congestion" in way else ""
         links = [{"encryption": None, "barrier": "barrier" in way, "congestion_control": named}]
-        stages: list[dict[str, Any]] = [{"fan": {}}] if "fan" in way else [{"tells": True}] if "tells" in way else [{}]
+        stages: list[dict[str, Any]] = [{each: {"": 0} for each in ("fan", "tells", "afterwards") if each in way}]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
         plan.update({"detach": "detach" in way, "job": {"run": ""} if "home" in way else None})
         plan.update({"answers": True} if "answers" in way else {})
@@ -133,6 +134,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
             *(bootstrap.TELLING_MODULES if "tells" in way else []),
             *(bootstrap.CONGESTION_MODULES if named else []),
+            *(bootstrap.AFTERWARDS_MODULES if "afterwards" in way else []),
             *(bootstrap.FAN_MODULES if "fan" in way else []),
             *(bootstrap.DETACH_MODULES if "detach" in way else []),
             *(bootstrap.STATUS_MODULES if "answers" in way else []),

@@ -193,6 +193,11 @@ CUT, CHANGED = "cut on the way", "changed on the way"
             {"kind": "small packets", "address": "a", "peer": "b", "segment": 500},
             "between a and b large packets get lost, so this link uses small ones (500 bytes): check the MTU",
         ),
+        (
+            "warning",
+            {"kind": "afterwards", "stage": "tar", "error": "x"},
+            "tar has failed, and what it had begun is not undone: x",
+        ),
         ("listed", {"pid": 5, "name": "sleep"}, "5 sleep"),
         ("listed", {"pid": 5, "name": ""}, "5 a process of another user"),
         ("listed", {"pid": 0, "name": "sleep"}, "sleep"),

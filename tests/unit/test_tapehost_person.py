@@ -43,6 +43,18 @@ def test_a_tape_to_write(tape_host: Maker) -> None:
     assert awaits(host, "--run", "R1", labels=["C"]).endswith("; writable tapes: C")
 
 
+def test_the_turn_of_a_host(tape_host: Maker) -> None:
+    """It waits for a tape, which then belongs to the run, and holds no drive."""
+    host = tape_host(2, lease="1h")
+    host.settings["devices"] = [str(host.tapes[0])]
+    words = ("turn", "--run", "R1", "--host", "h1")
+    assert host.ok(*words) == {"tape": "A"}
+    assert "belongs to run R1" in host.fails("turn", "--run", "R2", "--host", "h1")
+    assert host.states() == [] and host.sink("R1", "h1").status == 0
+    host.edit("A", lambda tape: tape.update(full=True))
+    assert "its tape A is full" in host.fails(*words)
+
+
 def test_a_drive_that_is_in_use_needs_nobody(tape_host: Maker) -> None:
     host = tape_host(lease=0)
     sink = host.start("sink", "--run", "R1", "--host", "h1", wait="60s")

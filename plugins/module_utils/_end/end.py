@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .barrier import Barrier
     from .link import Side
-    from .records import EndPlan, LinkPoint, Report, SideReport, StageSpec
+    from .records import EndPlan, EndWarning, LinkPoint, Report, SideReport, StageSpec
     from .watch import Watch
 
 POINTS, LINKS = 100, 8  # in a report, at most so many for each of so many links
@@ -63,6 +63,7 @@ class End:
         self.patience = Patience(plan["patience"])
         self.rules = Rules(self.stages, self.patience, barrier)
         self.left: "dict[int, str]" = {}  # {pid: name} of processes that outlive the run
+        self.warnings: "list[EndWarning]" = []
         self.began = time.monotonic()  # all times of the report count from here
         self.tick_at = self.began
         self.sample_at = self.began + plan["sample"] if plan["sample"] else None
@@ -215,6 +216,11 @@ class End:
                     break  # we may not signal any of them
                 time.sleep(0.05)
                 self.reap()
+            undo = [stage.spec for stage in self.stages if stage.pid and "afterwards" in stage.spec]
+            if undo:
+                from .afterwards import run_all  # shipped only then
+
+                self.warnings += run_all(undo, self.watch)
         self.left = self.alive()
 
     def alive(self) -> "dict[int, str]":
@@ -246,7 +252,7 @@ class End:
             "stages": [stage.report(self.began) for stage in self.stages if not stage.relay],
             "links": self.side_reports(),
             "points": [*self.points, self.point()],
-            "warnings": [warning for side in self.sides for warning in side.warnings],
+            "warnings": [warning for side in self.sides for warning in side.warnings] + self.warnings,
             "killed": listed({pid: name for pid, name in self.rules.killed.items() if pid not in self.left}),
             "left": listed(self.left),
         }

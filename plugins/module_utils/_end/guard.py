@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .patience import Patience
-    from .records import Death, Report
+    from .records import Death, Report, StageSpec
     from .transport import Transport
     from .watch import Watch
 
@@ -35,8 +35,13 @@ class NotForked(Exception):
     """The system cannot start another process; the text gives the reason."""
 
 
-def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patience") -> "socket.socket | None":
-    """Fork.  Returns the channel to the guard in the end, and None in the guard after everything has ended."""
+def split(
+    name: str, links: "list[Transport]", watch: "Watch", patience: "Patience", undo: "list[StageSpec]"
+) -> "socket.socket | None":
+    """Fork.  Returns the channel to the guard in the end, and None in the guard after everything has ended.
+
+    ``undo``: the stages whose programs run again after a failed run.
+    """
     try:
         become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -55,6 +60,10 @@ def split(name: str, links: "list[Transport]", watch: "Watch", patience: "Patien
     said = attend(end, ours, guarded, watch, patience.stop)
     if said != DONE:
         report = clean_up(name, end, guarded, said.decode("utf-8", "replace"), patience.gone)
+        if undo:
+            from .afterwards import run_all  # shipped only then
+
+            report["warnings"] = run_all(undo, watch)
         try:
             watch.say(report)
             watch.finish()

@@ -170,8 +170,13 @@ def connect_and_run(plan: "EndPlan", watch: Watch, home: "Home | None") -> "tupl
     sides, refused = make_sides(plan, made, meeting.patience.tls)
     if refused:
         return {"refused": refused}, None
+    undo = [spec for spec in plan["stages"] if "afterwards" in spec]
+    if undo:
+        from .afterwards import limit  # shipped only then
+
+        meeting.patience.stop += limit(undo)
     try:
-        channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience)
+        channel = split(plan["end"], [side.transport for side in sides], watch, meeting.patience, undo)
     except NotForked as exc:
         return {"refused": {"kind": "no fork", "error": str(exc)}}, None
     if channel is None:

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
         required: int  # outputs that must not fail; 0 for a stage that has another purpose than to pass data on
         leaving: "list[int]"  # descriptors of outputs whose readers may stop early, which is no failure
 
+    class Afterwards(TypedDict):
+        """To run a program again at the end of a failed run in which it was started (see afterwards)."""
+
+        words: "list[str]"  # of its command line, in place of those in argv
+        limit: float  # seconds until it is killed
+
     class Command(TypedDict):
         """One command, as a front-end describes it."""
 
@@ -53,6 +59,7 @@ if TYPE_CHECKING:
         inherit: NotRequired["dict[str, int]"]  # {its descriptor: the end's}
         tells: NotRequired[bool]  # it says on standard error what it waits for, see _tape/common/now.py
         fan: NotRequired["FanSpec"]
+        afterwards: NotRequired["Afterwards"]
         own_session: NotRequired[bool]
         others: NotRequired[bool]  # whether it inherits all inherited descriptors of the end
 
@@ -382,7 +389,14 @@ if TYPE_CHECKING:
         peer: str
         segment: int
 
-    EndWarning = Union[ShortReads, SmallPackets]
+    class NotUndone(TypedDict):
+        """A stage of a failed run could not undo what it had begun."""
+
+        kind: Literal["afterwards"]
+        stage: str
+        error: str
+
+    EndWarning = Union[ShortReads, SmallPackets, NotUndone]
 
     class StageReport(TypedDict):
         """The last state of a stage.  Times count from the moment at which all links were made."""

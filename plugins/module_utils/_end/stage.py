@@ -76,6 +76,7 @@ class Stage:
     """A command of the plan and its outcome."""
 
     doing = ""  # see telling
+    orphaned = int(signal.SIGKILL)  # what it gets when its end dies, as from the guard, which may have died as well
     relay: "Relay | None" = None  # itself, if this is the relay of an encrypted link instead of a command of the plan
 
     def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):
@@ -138,7 +139,7 @@ class Stage:
                 self.spec.get("chdir"),
                 targets,
                 own_session,
-                orphaned=signal.SIGKILL,  # as the guard does, which may have died as well
+                orphaned=self.orphaned,
                 others=others,
             )
             self.started_at = now

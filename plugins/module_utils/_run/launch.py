@@ -77,6 +77,9 @@ class Launch:
         self.begun = True  # whether an end may be running; False only for launches that report the beginning
         self.ending = Ending()
         self.give_up_at = float("inf")  # when the run stops it, because another end has failed
+        # seconds that its stages may take to undo what they have begun
+        self.undoing = sum(stage["afterwards"]["limit"] for stage in plan["stages"] if "afterwards" in stage)
+        self.late = LATE + self.undoing
 
     def start(self) -> None:
         raise NotImplementedError
@@ -256,9 +259,10 @@ class Run:
             if launch.ready:
                 others = [other for other in self.launches.values() if other is not launch]
                 never = launch.never_began()
-                self.give_up(self.launches if never else self.depending(end), now + self.patience(launch, others))
-            elif now > self.last_contact(launch) + LATE:  # a dead login, which ssh does not notice for hours
-                launch.silent = "no report within %d s after its connections closed" % LATE
+                patience = self.patience(launch, others)
+                self.give_up(self.launches if never else self.depending(end), now + patience, patience >= AFTER)
+            elif now > self.last_contact(launch) + launch.late:  # a dead login, which ssh does not notice for hours
+                launch.silent = "no report within %d s after its connections closed" % launch.late
                 self.give_up(self.depending(end), now)
         waiting = [launch for launch in self.launches.values() if not launch.ready]
         over = 0
@@ -271,10 +275,10 @@ class Run:
                 over += len(late) if now >= at + OVER else gone
         return over == len(waiting)
 
-    def give_up(self, ends: "Iterable[str]", at: float) -> None:
-        """Limit the time of these ends."""
-        for name in ends:
-            self.launches[name].give_up_at = min(self.launches[name].give_up_at, at)
+    def give_up(self, ends: "Iterable[str]", at: float, begun: bool = False) -> None:
+        """Limit the time of these ends; ``begun``: their stages may have to undo something first."""
+        for launch in [self.launches[name] for name in ends]:
+            launch.give_up_at = min(launch.give_up_at, at + launch.undoing * begun)
 
     def last_contact(self, launch: "Launch") -> float:
         """When the last end with a link to this one finished; infinite while one is running."""

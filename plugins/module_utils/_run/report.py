@@ -195,6 +195,7 @@ KINDS: "dict[str, dict[str, dict[str, Parser]]]" = {
     "EndWarning": {
         "full reads": {"granted": whole, "asked": whole},
         "small packets": {"address": word, "peer": word, "segment": whole},
+        "afterwards": {"stage": word, "error": sentence},
     },
 }
 STAGE = record(

@@ -52,6 +52,7 @@ CONTROL = "the control connection to %s cannot be encrypted: %s"
 NOT_DETACHED = "%s did not leave its login, so nothing was started"
 INCOMPLETE_PYTHON = "the Python here, %s, is incomplete (%s); set another one"
 SMALL_PACKETS = "between %s and %s large packets get lost, so this link uses small ones (%d bytes): check the MTU"
+NOT_UNDONE = "%s has failed, and what it had begun is not undone: %s"
 FULL_READS = "full_reads: the kernel grants reads of %d bytes, not %d (net.ipv4.tcp_rmem)"
 USED_UP = (
     "one key of %s may encrypt no more, and a link that the kernel encrypts has only one: use relays, which change "
@@ -269,6 +270,8 @@ def on_the_way(problem: "OnTheWay") -> str:
 def warning(found: "EndWarning") -> str:
     if found["kind"] == "full reads":
         return FULL_READS % (found["granted"], found["asked"])
+    if found["kind"] == "afterwards":
+        return NOT_UNDONE % (found["stage"], found["error"])
     return SMALL_PACKETS % (found["address"], found["peer"], found["segment"])
 
 

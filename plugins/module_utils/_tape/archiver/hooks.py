@@ -12,38 +12,46 @@ from ..common.files import sync_folder
 from ..common.names import shown
 from ..common.problem import Problem
 from ..common.process import Missing
-from .state import private
+from .state import States, private
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from typing import Any, Iterator
 
     from .settings import Settings
-    from .state import States
 
 PENDING = b"after"  # in the folder of the states: the command that must still run
 OTHERS = 0o022  # write permission of group and others
 
 
 class Hooks:
-    """The hooks of one archive.  ``after`` runs whatever happens, and at the next start if this process is killed."""
+    """The hooks of one archive.  ``after`` runs whatever happens, and once.
+
+    After a good archive, this process runs it, because its status decides.  After anything else, undo() does, when
+    nothing of the backup runs any more; without it (a person has started this program), this process does.  If there
+    was no time for that, after a power failure, for example, the next backup runs it first.
+    """
 
     def __init__(self, states: "States", settings: "Settings"):
         self.folder = states.folder
         self.path = os.path.join(states.folder, PENDING)
         self.before, self.after, self.limit = settings.before, settings.after, settings.hook_timeout
+        self.undone = settings.undone
 
     @contextlib.contextmanager
     def around(self) -> "Iterator[None]":
         """Run them around the block, with the states locked; raises Problem if one fails."""
         self.overdue()
         if self.after:
-            self.remember()
+            self.remember(self.after, self.limit)
         try:
             if self.before:
                 run("before", self.before, self.limit)
             yield
         except BaseException as exc:
+            if self.undone:
+                raise
             try:
                 self.finish()
             except Problem as other:
@@ -53,9 +61,10 @@ class Hooks:
             raise
         self.finish()
 
-    def remember(self) -> None:
+    def remember(self, after: "list[str]", limit: float, tried: bool = False) -> None:
+        """Save what must still run; ``tried``: only the next backup tries it again."""
         with open(self.path + b".tmp", "w", encoding="ascii", opener=private) as text:
-            json.dump({"after": self.after, "limit": self.limit}, text)
+            json.dump({"after": after, "limit": limit, "tried": tried}, text)
             text.flush()
             os.fsync(text.fileno())
         os.rename(self.path + b".tmp", self.path)
@@ -63,22 +72,45 @@ class Hooks:
 
     def finish(self) -> None:
         if self.after:
-            run("after", self.after, self.limit)
+            try:
+                run("after", self.after, self.limit)
+            except Problem:
+                self.remember(self.after, self.limit, tried=True)
+                raise
             os.unlink(self.path)
 
     def overdue(self) -> None:
         """Run the command that a killed process, or one before a power failure, left undone."""
+        found = self.pending()
+        if found:
+            sys.stderr.write("the backup before was killed: its command after the archive runs now\n")
+            run("after, left from a killed backup,", found["after"], found["limit"])
+            os.unlink(self.path)
+
+    def pending(self) -> "dict[str, Any] | None":
+        """The command that must still run; raises Problem if another user could have written it."""
         try:
             with open(self.path, encoding="ascii", opener=no_link) as text:
                 facts = os.fstat(text.fileno())
                 found = json.load(text)
         except FileNotFoundError:
-            return
+            return None
         if facts.st_uid != os.geteuid() or facts.st_mode & OTHERS:
             raise Problem("another user could have written the command in %s" % shown(self.path), "check and remove it")
-        sys.stderr.write("the backup before was killed: its command after the archive runs now\n")
-        run("after, left from a killed backup,", found["after"], found["limit"])
-        os.unlink(self.path)
+        return dict(found)
+
+
+def undo(settings: "Settings", _words: "argparse.Namespace") -> None:
+    """After a failed backup whose processes are gone: run the command after the archive, unless that has been tried."""
+    states = States(settings.state_dir)
+    hooks = Hooks(states, settings)
+    if not states.free():  # another backup has begun, and runs it first
+        return
+    found = hooks.pending()
+    if found and not found.get("tried"):
+        hooks.remember(found["after"], found["limit"], tried=True)  # so that nobody does it again if this is killed
+        run("after", found["after"], found["limit"])
+        os.unlink(hooks.path)
 
 
 def no_link(path: "Any", flags: int) -> int:

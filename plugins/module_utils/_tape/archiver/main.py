@@ -23,7 +23,7 @@ LEVELS = range(names.HIGHEST + 1)
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="archiver", description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(
-        dest="command", metavar="create | dump | seal | report | estimate | extract | discard | check"
+        dest="command", metavar="create | dump | seal | report | estimate | extract | discard | check | undo"
     )
     commands.required = True  # an argument of add_subparsers only since Python 3.7
 
@@ -51,6 +51,7 @@ def arguments() -> argparse.ArgumentParser:
         command.add_argument(
             "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead at that run"
         )
+    commands.add_parser("undo", help="run the command after an archive, if a failed backup has left it")
     add_extract(commands)
     discard = commands.add_parser("discard", help="remove the directory of a drill")
     discard.add_argument("--to", required=True, metavar="DIR")
@@ -100,7 +101,7 @@ def add_extract(commands: "Any") -> None:
 
 def run(call: Call, words: argparse.Namespace) -> None:
     # imported here, after the signal handlers are set
-    from . import create, discard, dump, extract, seal
+    from . import create, discard, dump, extract, hooks, seal
     from .settings import Settings
 
     settings = Settings(call.settings())
@@ -113,6 +114,7 @@ def run(call: Call, words: argparse.Namespace) -> None:
         "extract": extract.extract,
         "discard": discard.discard,
         "check": dump.check,
+        "undo": hooks.undo,
     }
     result = commands[words.command](settings, words)
     if result is not None:

@@ -30,6 +30,7 @@ DEFAULTS: "dict[str, Any]" = {
     "before": [],
     "after": [],
     "hook_timeout": 60,
+    "undone": False,
 }
 
 
@@ -54,6 +55,7 @@ class Settings(base.Settings):
         self.filters = self.value["filters"]
         self.source, self.before, self.after = (self.value[name] for name in ("source", "before", "after"))
         self.hook_timeout: float = self.value["hook_timeout"]
+        self.undone = self.flag("undone")  # whether undo runs after a failure
         # patterns without a trailing slash, which would never match in tar
         self.excludes = [encode(each).rstrip(b"/") for each in self.words("excludes")]
         if b"" in self.excludes:

@@ -68,6 +68,14 @@ class States:
         os.ftruncate(self.lock, 0)
         os.pwrite(self.lock, b"%d" % os.getpid(), 0)
 
+    def free(self) -> bool:
+        """Lock the folder if it exists and nobody else has."""
+        try:
+            self.lock = os.open(os.path.join(self.folder, b"lock"), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        return self.locked()
+
     def locked(self) -> bool:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

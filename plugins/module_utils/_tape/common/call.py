@@ -31,10 +31,11 @@ class Call:
 
     def __init__(self) -> None:
         self.request = load()
-        self.by_module = self.request is not None
+        self.by_module = self.request is not None and not sys.argv[1:]
         now.Reader.mark = now.MARK if self.by_module else ""
         request = self.request or {}
-        self.words: "list[str]" = request.get("words", sys.argv[1:])
+        # an end that runs it once more gives other words
+        self.words: "list[str]" = sys.argv[1:] or request.get("words", [])
         self.input: "dict[str, Any] | None" = request.get("input")
         self.ahead = ahead(request.get("controller"))
 

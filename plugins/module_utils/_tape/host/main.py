@@ -79,6 +79,7 @@ SUBCOMMANDS: "dict[str, Any]" = {
         "awaits.awaits",
         [SOME_TAPE, SOME_RUN, ("--expect", {"type": int, "default": 0})],
     ),
+    "turn": ("awaits.turn", [RUN, HOST, ("--expect", {"type": int, "default": 0})]),
     "mark": (
         "mark.mark",
         [
@@ -120,9 +121,9 @@ def check(subcommand: str, args: "argparse.Namespace") -> None:
     """Check the arguments that become part of a path or a name; raises Problem."""
     given = vars(args)
     for name in ("tape", "run"):
-        if given.get(name) or subcommand in ("sink", "commit", "finish", "source") and name in given:
+        if given.get(name) or subcommand in ("sink", "commit", "finish", "source", "turn") and name in given:
             names.checked(name, given[name])
-    if given.get("host") or subcommand in ("sink", "commit"):
+    if given.get("host") or subcommand in ("sink", "commit", "turn"):
         names.host(args.host)
     if not 0 <= given.get("level", 0) <= names.HIGHEST:
         raise Problem("level %d" % args.level, "it must be from 0 (everything) to %d" % names.HIGHEST)

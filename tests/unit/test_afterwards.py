@@ -1,0 +1,107 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stage whose program runs once more after a failed run, to undo what it has begun, whoever was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import parse
+from ansible_collections.plumbing.socketpipe.tests.unit.ends import HASTY, Ends, eventually, make_plan, sh
+
+Launch = Callable[..., Ends]
+LIMIT = 50.0
+READ = "cat > /dev/null"
+
+
+def source(folder: Path, script: str, undo: str = "", limit: float = LIMIT) -> dict[str, Any]:
+    undo = undo or f"echo undone >> {folder}/log"
+    return sh("input", f"touch {folder}/begun; {script}", afterwards={"words": ["-c", undo], "limit": limit})
+
+
+def plan_of(stage: dict[str, Any], reader: str = READ) -> Plan:
+    return make_plan(("h1", stage), ("h2", sh("output", reader)))
+
+
+def log(folder: Path) -> list[str]:
+    return (folder / "log").read_text(encoding="utf-8").split()
+
+
+def kill_stage(ends: Ends, folder: Path) -> None:
+    os.kill(int((folder / "pid").read_text(encoding="utf-8")), signal.SIGKILL)
+
+
+def lose_controller(ends: Ends, _folder: Path) -> None:
+    out = ends.processes["h1"].stdout
+    assert out is not None
+    out.close()
+
+
+VICTIMS: dict[str, Callable[[Ends, Path], None]] = {
+    "the stage": kill_stage,
+    "the end": lambda ends, _folder: os.kill(ends.end("h1"), signal.SIGKILL),
+    "the guard": lambda ends, _folder: os.kill(ends.guard("h1"), signal.SIGKILL),
+    "the end, gently": lambda ends, _folder: os.kill(ends.end("h1"), signal.SIGTERM),
+    "the controller": lose_controller,
+}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_it_runs_once_whoever_is_killed(launch: Launch, tmp_path: Path, victim: str) -> None:
+    """When nothing of the stage runs any more; and nothing is left."""
+    script = f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 600"
+    alive = f"kill -0 $(cat {tmp_path}/pid) 2> /dev/null && echo early >> {tmp_path}/log; echo undone >> {tmp_path}/log"
+    ends = launch(plan_of(source(tmp_path, script, alive)), patience=HASTY)
+    eventually((tmp_path / "pid").read_text, "the stage has not started")
+    end = ends.end("h1")
+    VICTIMS[victim](ends, tmp_path)
+    ends.wait()
+    eventually(lambda: not Path(f"/proc/{end}").exists(), "the end is still there")
+    eventually(lambda: log(tmp_path), "it has not run")
+    ends.gone()
+    assert log(tmp_path) == ["undone"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_only_after_a_failure(launch: Launch, tmp_path: Path, fails: bool) -> None:
+    """That of a reader, too."""
+    plan = plan_of(source(tmp_path, "head -c 1000000 /dev/zero"), "exit 7" if fails else READ)
+    ends = launch(plan, patience=HASTY).wait()
+    assert (tmp_path / "begun").exists() and (tmp_path / "log").exists() is fails
+    assert ends.verdict().ok is not fails
+
+
+@pytest.mark.parametrize(
+    ("undo", "limit", "error"),
+    [
+        ("echo one >&2; echo two >&2; exit 5", LIMIT, "two"),
+        ("exit 5", LIMIT, "exit status 5"),
+        ("sleep 600", 0.1, "exit status -9"),
+    ],
+)
+def test_a_failure_of_its_own_is_a_warning(launch: Launch, tmp_path: Path, undo: str, limit: float, error: str) -> None:
+    """It changes nothing of the cause."""
+    ends = launch(plan_of(source(tmp_path, "exit 3", undo, limit)), patience=HASTY).wait()
+    assert ends.cause()["stage"] == "input"
+    report, wrong = parse(ends.report("h1"), ends.plan.for_end("h1"))
+    assert not wrong
+    (warning,) = report["warnings"]
+    assert warning == {"kind": "afterwards", "stage": "input", "error": error}
+    assert sentences.warning(warning) == f"input has failed, and what it had begun is not undone: {error}"
+    ends.gone()
+
+
+def test_a_killed_end_whose_guard_warns(launch: Launch, tmp_path: Path) -> None:
+    ends = launch(plan_of(source(tmp_path, "exec sleep 600", "exit 6")), patience=HASTY)
+    eventually(lambda: (tmp_path / "begun").exists(), "the stage has not started")
+    os.kill(ends.end("h1"), signal.SIGKILL)
+    report, wrong = parse(ends.wait().report("h1"), ends.plan.for_end("h1"))
+    assert not wrong and report["died"]["kind"] == "signal"
+    assert report["warnings"] == [{"kind": "afterwards", "stage": "input", "error": "exit status 6"}]
