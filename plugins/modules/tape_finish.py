@@ -66,9 +66,19 @@ attributes:
 options:
   tape_eject:
     description:
-      - Whether to eject the tapes of the run. A changer moves each to its slot. A failure is a warning in RV(notes).
+      - Whether to eject the tapes of the run. A changer moves each to its slot, or to O(tape_eject_to). A failure is a
+        warning in RV(notes).
     type: bool
     default: false
+  tape_eject_to:
+    description:
+      - Where a changer moves an ejected tape.
+      - V(slot) - to its slot.
+      - V(mail_slot) - to a free import/export slot, from where a person takes it. If there is none, it goes to its
+        slot, with a warning.
+    type: str
+    choices: [slot, mail_slot]
+    default: slot
   tape_max_age:
     description:
       - The greatest age of the last good archive of a host, such as V(2d). An older one is C(late) in C(last_good) of

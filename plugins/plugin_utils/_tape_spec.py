@@ -142,6 +142,7 @@ FINISH: Spec = {
     **METRICS,
     **NOTIFY,
     "tape_eject": {"type": "bool", "default": False},
+    "tape_eject_to": {"type": "str", "choices": ["slot", "mail_slot"], "default": "slot"},
     "tape_max_age": {"type": "str", "default": ""},
     "plan": {"type": "dict", "required": True},
     "results": {"type": "list", "elements": "raw", "required": True},

@@ -12,7 +12,7 @@ from .drive import Drive
 from .medium import ILLEGAL_REQUEST, NO_SENSE, NOT_READY, UNIT_ATTENTION, Tape, sense
 
 ROBOT, SLOT, DOOR, DRIVE = 1, 2, 3, 4  # types of elements
-FIRST = {ROBOT: 0, DRIVE: 256, SLOT: 4096}  # where their addresses begin
+FIRST = {ROBOT: 0, DOOR: 16, DRIVE: 256, SLOT: 4096}  # where their addresses begin
 
 
 class Changer:
@@ -26,6 +26,7 @@ class Changer:
 
     def clear(self) -> None:
         self.slots[:] = [None] * len(self.slots)
+        self.doors: list[Tape | None] = []  # import/export slots; mtx counts them after the others
         self.in_order = self.drives  # as it numbers them
         self.identifies = True  # it says which drives it serves
         self.unloads = True  # a tape that is still loaded is unloaded before it is moved, as most libraries do
@@ -56,12 +57,12 @@ class Changer:
         return sense(ILLEGAL_REQUEST, 0x2000)
 
     def _counts(self) -> dict[int, int]:
-        return {ROBOT: 1, SLOT: len(self.slots), DRIVE: len(self.drives)}
+        return {ROBOT: 1, SLOT: len(self.slots), DOOR: len(self.doors), DRIVE: len(self.drives)}
 
     def _addresses(self) -> Answer:
         page = b"\x1d\x12"
         for kind in (ROBOT, SLOT, DOOR, DRIVE):
-            page += struct.pack(">HH", FIRST.get(kind, 0), self._counts().get(kind, 0))
+            page += struct.pack(">HH", FIRST[kind], self._counts()[kind])
         return Answer(bytes([3 + len(page) + 2, 0, 0, 0]) + page + b"\0\0")
 
     def _status(self, cdb: bytes) -> Answer:
@@ -70,7 +71,7 @@ class Changer:
         start, count = struct.unpack_from(">HH", cdb, 2)
         pages = b""
         first, number = 0xFFFF, 0
-        for kind in (ROBOT, SLOT, DRIVE):
+        for kind in (ROBOT, SLOT, DOOR, DRIVE):
             if wanted not in (0, kind):
                 continue
             elements = b""
@@ -101,16 +102,20 @@ class Changer:
     def _at(self, address: int) -> Tape | None:
         if address >= FIRST[SLOT]:
             return self.slots[address - FIRST[SLOT]]
-        return self.in_order[address - FIRST[DRIVE]].tape if address >= FIRST[DRIVE] else None
+        if address >= FIRST[DRIVE]:
+            return self.in_order[address - FIRST[DRIVE]].tape
+        return self.doors[address - FIRST[DOOR]] if address >= FIRST[DOOR] else None
 
     def _put(self, address: int, tape: Tape | None) -> None:
         if address >= FIRST[SLOT]:
             self.slots[address - FIRST[SLOT]] = tape
+        elif address < FIRST[DRIVE]:
+            self.doors[address - FIRST[DOOR]] = tape
         else:
             self.in_order[address - FIRST[DRIVE]].insert(tape)
 
     def _move(self, source: int, target: int) -> Answer:
-        known = [range(FIRST[kind], FIRST[kind] + self._counts()[kind]) for kind in (SLOT, DRIVE)]
+        known = [range(FIRST[kind], FIRST[kind] + self._counts()[kind]) for kind in (SLOT, DOOR, DRIVE)]
         if not all(any(address in each for each in known) for address in (source, target)):
             return sense(ILLEGAL_REQUEST, 0x2101)
         tape = self._at(source)
@@ -118,12 +123,16 @@ class Changer:
             return sense(ILLEGAL_REQUEST, 0x3B0E)
         if self._at(target) is not None:
             return sense(ILLEGAL_REQUEST, 0x3B0D)
-        if source < FIRST[SLOT] and not self.unloads and not self.in_order[source - FIRST[DRIVE]].ejected:
+        if (
+            FIRST[DRIVE] <= source < FIRST[SLOT]
+            and not self.unloads
+            and not self.in_order[source - FIRST[DRIVE]].ejected
+        ):
             return sense(NOT_READY, 0x5302)
         self.moves.append((source, target))
         self._put(source, None)
         self._put(target, tape)
         self._from.pop(source, None)
-        if target < FIRST[SLOT]:
+        if FIRST[DRIVE] <= target < FIRST[SLOT]:
             self._from[target] = source
         return Answer()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -39,6 +40,30 @@ def test_the_next_tape_of_the_changer(tapehost: TapeHost, library: Library) -> N
     back = tapehost.run("source", "--tape", "ONE", "--file", "1", **settings).stdout
     assert back.encode() == blocks(2)
     assert library.drives[0].tape is first
+
+
+@pytest.mark.parametrize("to", ["hand", "slot", "mail_slot", "no mail_slot"])
+def test_the_tape_of_a_run_leaves_the_drive_at_its_end(tapehost: TapeHost, library: Library, to: str) -> None:
+    """After the copy of the catalog; the archives are good whatever the changer does."""
+    tape = library.tape("A00001L6", drive=0 if to == "hand" else None, slot=None if to == "hand" else 1)
+    settings: dict[str, t.Any] = {"eject": True}
+    if to != "hand":
+        settings.update(changer=library.robot, eject_to=to.rpartition(" ")[2])
+        tapehost.guest.mtx("load", "1", "0")
+        library.changer.doors = [library.tape("B00002L6"), None][: 1 if to == "no mail_slot" else 2]
+    tapehost.label("ONE", "--barcode", tape.barcode)
+    tapehost.sink("R1", "h1", blocks(2))
+    tapehost.commit("R1", "h1", blocks(2))
+    told = tapehost.ask("finish", "--run", "R1", **settings)
+    assert (told["tapes"], [each["state"] for each in told["archives"]]) == (["ONE"], ["good"])
+    assert [len(file) for file in tape.files()][:2] == [1, 2] and len(tape.files()) >= 3, "with the catalog"
+    if to == "hand":
+        assert library.drives[0].ejected and not told["warnings"]
+        return
+    assert library.drives[0].tape is None
+    assert (library.changer.slots[0], library.changer.doors[-1]) == ((None, tape) if to == "mail_slot" else (tape, ANY))
+    full = "tape ONE is in slot 1 of changer /dev/sg2: the changer has no mail slot, or none is free"
+    assert told["warnings"] == ([full] if to == "no mail_slot" else [])
 
 
 def test_the_site_s_own_way_to_the_next_tape(tapehost: TapeHost, library: Library, scratch: Path) -> None:

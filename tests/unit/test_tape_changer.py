@@ -435,7 +435,7 @@ def test_load(library: Library) -> None:
         "barcode": "ABC002L6",
         "slot": 2,
         "moved": True,
-        "unloaded": {"barcode": "ABC001L6", "slot": 1},
+        "unloaded": {"barcode": "ABC001L6", "slot": 1, "port": False},
     }
     assert library.moves() == ["unload 1 0", "load 2 0"] and ready == ["ready"]
     assert library.ejected == [[]]  # before the first move
@@ -464,9 +464,23 @@ def test_load_what_is_there(library: Library) -> None:
 )
 def test_where_it_goes(library: Library, home: int, slots: list[str | None], to: int) -> None:
     library.set(drives=[["ABC001L6", home]], slots=slots, ports=4)
-    assert library.open().unload(0, library.eject) == {"barcode": "ABC001L6", "slot": to}
+    assert library.open().unload(0, library.eject) == {"barcode": "ABC001L6", "slot": to, "port": False}
     assert library.moves() == ["unload %d 0" % to]
     assert library.open().unload(0, library.eject) is None
+
+
+@pytest.mark.parametrize(
+    ("slots", "to"),
+    [
+        ([None, None, None, None], 4),
+        (["ABC009L6", "ABC008L6", "ABC007L6", None], 4),  # no other slot is free
+        ([None, None, None, "ABC009L6"], 1),
+    ],
+)
+def test_a_port_on_request(library: Library, slots: list[str | None], to: int) -> None:
+    library.set(drives=[["ABC001L6", 1]], slots=slots, ports=4)
+    moved = library.open().unload(0, library.eject, to_port=True)
+    assert moved == {"barcode": "ABC001L6", "slot": to, "port": to == 4} and library.moves() == ["unload %d 0" % to]
 
 
 def test_lock(library: Library) -> None:

@@ -127,6 +127,16 @@ def test_the_changer_takes_it_back(tape_host: Maker) -> None:
     done = host.run("finish", "--run", "R1", before=ejected(host), eject=True, changer="/dev/sg0")
     assert done.answer["warnings"] == []
     assert moves.read_text() == "-f /dev/sg0 unload 2 0\n" and (host.folder / "ejected").read_text() == "A\n"
+    options = {"eject": True, "eject_to": "mail_slot", "changer": "/dev/sg0"}
+    for number, (port, slot) in enumerate((("Empty", 3), ("Full", 2)), 5):
+        (host.folder / "status").write_text(status + f"      Storage Element 3 IMPORT/EXPORT:{port}\n")
+        moves.unlink()
+        host.backup(f"R{number}", "h1")
+        warnings = host.run("finish", "--run", f"R{number}", before=ejected(host), **options).answer["warnings"]
+        assert moves.read_text() == f"-f /dev/sg0 unload {slot} 0\n"
+        text = "tape A is in slot 2 of changer /dev/sg0: the changer has no mail slot, or none is free"
+        assert warnings == ([text] if port == "Full" else [])
+    assert "tape_eject_to: 'shelf'" in host.fails("finish", "--run", "R6", eject_to="shelf")
     host.tool("mtx", "echo jammed >&2; exit 1")
     host.backup("R2", "h1")
     (warning,) = host.run("finish", "--run", "R2", eject=True, changer="/dev/sg0").answer["warnings"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 REUSE = ("never", "scratch", "expired")
+EJECT_TO = ("slot", "mail_slot")  # of a changer
 NUMBERS = 'quote each one ("042142"): otherwise YAML reads it as a number, with a leading 0 as an octal one'
 LEAST_BUFFER = 10  # blocks; mbuffer requires 5
 DEFAULTS: "dict[str, Any]" = {
@@ -32,6 +33,7 @@ DEFAULTS: "dict[str, Any]" = {
     "lease": "1h",
     "steal": False,
     "eject": False,
+    "eject_to": "slot",
     "reclaim": False,
     "expire_last": False,
     "accept_clock": False,
@@ -69,6 +71,7 @@ class Settings(base.Settings):
         self.lease = self.parsed("lease", parse_duration)
         self.steal = self.flag("steal")
         self.eject = self.flag("eject")
+        self.eject_to = self.value["eject_to"]
         self.reclaim = self.flag("reclaim")
         self.expire_last = self.flag("expire_last")
         self.accept_clock = self.flag("accept_clock")
@@ -118,5 +121,7 @@ class Settings(base.Settings):
                 ": " + say_size(self.buffer),
                 "it must be at least %d blocks of tape_block_size, or empty" % LEAST_BUFFER,
             )
+        if self.eject_to not in EJECT_TO:
+            raise self.wrong("eject_to", ": %r" % (self.eject_to,), "it must be one of " + ", ".join(EJECT_TO))
         if self.reuse not in REUSE:
             raise self.wrong("reuse", ": %r" % (self.reuse,), "it must be one of " + ", ".join(REUSE))

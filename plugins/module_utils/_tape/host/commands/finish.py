@@ -123,7 +123,7 @@ def copy_to_tapes(session: "Session", names: "list[str]") -> "list[str]":
 
 
 def eject(session: "Session", names: "list[str]") -> "list[str]":
-    """Eject those of these tapes that are in a drive; a changer moves them to their slots.  Returns warnings."""
+    """Eject those of these tapes that are in a drive; a changer moves them to slots.  Returns warnings."""
     warnings = []
     for path in session.settings.devices:
         try:
@@ -134,7 +134,7 @@ def eject(session: "Session", names: "list[str]") -> "list[str]":
         try:
             if held.drive.status().loaded and not held.identify() and held.label.get("label") in names:
                 positions.forget(held)
-                eject_one(held)
+                warnings += eject_one(held)
         except Problem as exc:
             warnings.append("the tape in %s was not ejected: %s" % (path, exc))
         finally:
@@ -142,14 +142,19 @@ def eject(session: "Session", names: "list[str]") -> "list[str]":
     return warnings
 
 
-def eject_one(held: "Reservation") -> None:
-    """Raises Problem."""
+def eject_one(held: "Reservation") -> "list[str]":
+    """Returns warnings; raises Problem."""
     settings = held.settings
     if not settings.changer:
         held.drive.eject()
-        return
+        return []
     library = changer.Changer(settings.changer, held.catalog.locks, settings.wait)
-    library.unload(elements.number_of(held, library.inventory()), held.drive.eject)
+    to_port = settings.eject_to == "mail_slot"
+    done = library.unload(elements.number_of(held, library.inventory()), held.drive.eject, to_port)
+    if not to_port or done is None or done["port"]:
+        return []
+    text = "tape %s is in slot %d of changer %s: the changer has no mail slot, or none is free"
+    return [text % (held.label["label"], done["slot"], settings.changer)]
 
 
 def append(held: "Reservation") -> None:

@@ -134,11 +134,14 @@ class Changer:
             wait_ready()
         return result
 
-    def unload(self, drive: int, eject: "Callable[[], Any]") -> "dict[str, Any] | None":
-        """Unload a drive; returns {"barcode", "slot"} of its tape, None if it was empty."""
+    def unload(self, drive: int, eject: "Callable[[], Any]", to_port: bool = False) -> "dict[str, Any] | None":
+        """Unload a drive; returns {"barcode", "slot", "port"} of its tape, None if it was empty.
+
+        ``to_port``: into a free import/export slot, if there is one.
+        """
         with self._locked("to unload drive %d" % drive):
             found = self.inventory()
-            return self._unload(found, drive, eject) if self._drive(found, drive)["full"] else None
+            return self._unload(found, drive, eject, to_port) if self._drive(found, drive)["full"] else None
 
     def _drive(self, found: "Inventory", drive: int) -> "dict[str, Any]":
         if drive not in found["drives"]:
@@ -167,17 +170,20 @@ class Changer:
             "insert it, or correct tape_barcodes",
         )
 
-    def _unload(self, found: "Inventory", drive: int, eject: "Callable[[], Any]") -> "dict[str, Any]":
+    def _unload(
+        self, found: "Inventory", drive: int, eject: "Callable[[], Any]", to_port: bool = False
+    ) -> "dict[str, Any]":
         """Unload this drive.
 
         The home slot may be full, if the changer lost it in a power failure or mtx guessed it.  Import/export slots are
-        not used, because tapes there get taken out of the library.
+        used only on request, because tapes there get taken out of the library.
         """
         there, slots = found["drives"][drive], found["slots"]
         home = there["slot"]
         free = [number for number, slot in sorted(slots.items()) if not slot["full"]]
         inside = [number for number in free if not slots[number]["import_export"]]
-        if home not in free and not inside:
+        doors = [number for number in free if slots[number]["import_export"]] if to_port else []
+        if home not in free and not inside and not doors:
             ports = ", ".join(str(number) for number in free)
             raise Problem(
                 "drive %d of changer %s has tape %s in it, but no slot is free"
@@ -185,12 +191,12 @@ class Changer:
                 "remove a tape"
                 + (" (import/export slot %s is free, but is not used for this)" % ports if ports else ""),
             )
-        slot = home if home in free else inside[0]
+        slot = doors[0] if doors else home if home in free else inside[0]
         eject()  # mtx(1): some changers grab a tape that is still in the drive
         self._mtx("unload", str(slot), str(drive))
         there["full"] = False
         slots[slot].update(full=True, barcode=there["barcode"])
-        return {"barcode": there["barcode"], "slot": slot}
+        return {"barcode": there["barcode"], "slot": slot, "port": bool(doors)}
 
     def _check(self, barcode: str, drive: int) -> None:
         """Check that the tape is really in the drive, because mtx trusts the changer; raises Problem."""
