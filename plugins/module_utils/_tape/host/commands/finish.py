@@ -54,7 +54,7 @@ def finish(session: "Session", args: "argparse.Namespace") -> "answers.Finished"
     now = [archive for archive in catalog.archives() if (archive["run"], archive["set"]) == whose]
     best = {archive["host"]: archive for archive in sorted(now, key=lambda each: each["state"] == records.GOOD)}
     rows: "list[Any]" = [{key: archive.get(key) for key in SHOWN} for archive in best.values()]
-    wanted = None if args.input is None else set(args.input["hosts"])
+    wanted = set(args.input["hosts"]) if args.input and "hosts" in args.input else None
     full = {name: catalogs.percent(catalog.tape(name), session.settings.capacity) for name in names}
     return {
         "run": args.run,
