@@ -24,7 +24,7 @@ from ._tape_filters import command_words
 from ._tape_spec import NOTIFY
 
 # fields of a host in the statistic, besides ok and note
-KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind", "left_out")
+KEYS = ("state", "level", "bytes", "elapsed", "rate", "tape", "file", "encryption", "kind", "left_out", "last_good")
 SUCCESS, FAILURE = "success", "failure"
 GRACE = 5  # seconds from SIGTERM to SIGKILL
 LATE = 124  # the exit status of timeout(1)
