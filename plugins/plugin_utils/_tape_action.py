@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ..module_utils._run.answers import Failure
 from ..module_utils._run.plan import parse_ports
@@ -21,6 +20,7 @@ from ..module_utils._run.result import CENSORED
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
+from ._lines import show as show_line
 from ._survey import from_texts
 from ._tape_filters import filters_of
 from ._tape_run import ARCHIVER, HOST, TAPE, TAPE_HOST, TAR, Network, Outcome, Pace, Request, ask, stream
@@ -43,8 +43,6 @@ A_NUMBER = (
     "with a letter"
 )
 NOBODY = "no host of the inventory has tape_devices: set it in the variables of the host with the drives"
-
-display = Display()
 
 
 class TapeAction(ActionBase):
@@ -98,7 +96,7 @@ class TapeAction(ActionBase):
     def show(self, lines: list[str]) -> None:
         """Show lines on the terminal and in the events of a runner, whatever the settings of the callback."""
         for line in lines:
-            display.display(line)
+            show_line(line)
 
     # -- arguments
 

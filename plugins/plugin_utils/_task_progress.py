@@ -19,13 +19,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from ansible.utils.display import Display
-
 from ..module_utils._end.processes import kill
 from ..module_utils._run import bootstrap
 from ..module_utils._run.marked import read_marked
 from ..module_utils._run.progress import LATER, NEAR, Progress, without_figures
 from ..module_utils._run.report import parse_sample
+from ._lines import show as show_line
 from ._task_run import ExecLaunch, one_line, with_word
 
 if TYPE_CHECKING:
@@ -41,8 +40,6 @@ PARTING = 2.0  # seconds for an answer that is on its way when the run ends
 
 # when any worker of this ansible-playbook last showed a line: its main process loads this module, so they share it
 SHOWN = mmap.mmap(-1, 8)
-
-display = Display()
 
 
 class Quiet:
@@ -77,7 +74,7 @@ def progress_of(plan: Plan, host: str, first: float, quiet: int, limit_name: str
 
 def show(line: str) -> None:
     Quiet.end()
-    display.display(line)
+    show_line(line)
 
 
 class Asking:
