@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ TASKS: dict[str, dict[str, Any]] = {
         SYNCHRONIZE: {
             "mode": "pull",
             "src": FILE,
-            "dest": "/dev/shm/{{ inventory_hostname }}",
+            "dest": "/dev/shm/{{ inventory_hostname }}/",  # tasks that share one fail by chance (--delay-updates)
             "rsync_opts": ["--whole-file", "--ignore-times"],
         },
     },
@@ -136,6 +137,7 @@ def table(_fleet: Fleet, rounds: int) -> str:
             ]
             cells = [f"{statistics.median(times[name]):.1f}" if name in used else "" for name in names]
             lines.append(f"| {count} | " + " | ".join([*cells, *map(spread, ratios)]) + " |")
+            print(lines[-1], file=sys.stderr, flush=True)  # the rest takes long
         lines += ["", *costs(fleet, names, min(FORKS, COUNTS[-1]))]
     lines += ["", *(f"{name}: {reason}" for name, reason in absent().items() if name in TASKS)]
     lines += [f"{most} : {least} hosts, to one peer: {medians[most] / medians[least]:.2f}" for least, most in pairs()]
