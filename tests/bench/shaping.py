@@ -32,12 +32,12 @@ def shaped(fleet: Fleet, on: bool) -> Iterator[None]:
             host.run(["tc", "qdisc", "del", "dev", "eth0", "root"])
 
 
-def pids(host: Host) -> list[str]:
-    """Of all its processes, as seen from outside."""
-    inside, found = os.readlink(f"/proc/{host.pid}/ns/pid"), []
+def pids(*hosts: Host) -> list[str]:
+    """Of all their processes, as seen from outside."""
+    inside, found = {os.readlink(f"/proc/{host.pid}/ns/pid") for host in hosts}, []
     for entry in os.listdir("/proc"):
         with contextlib.suppress(OSError):
-            if entry.isdigit() and os.readlink(f"/proc/{entry}/ns/pid") == inside:
+            if entry.isdigit() and os.readlink(f"/proc/{entry}/ns/pid") in inside:
                 found.append(entry)
     return found
 
@@ -46,11 +46,10 @@ def seconds(fleet: Fleet) -> float:
     """Of processor time on all hosts so far: what runs, and what was waited for there or here."""
     ours = resource.getrusage(resource.RUSAGE_CHILDREN)
     total = ours.ru_utime + ours.ru_stime
-    for host in (fleet.controller, *fleet):
-        for pid in pids(host):
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-                total += sum(map(int, fields.split()[11:15])) / TICK  # utime, stime, cutime, cstime (proc_pid_stat(5))
+    for pid in pids(fleet.controller, *fleet):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+            total += sum(map(int, fields.split()[11:15])) / TICK  # utime, stime, cutime, cstime (proc_pid_stat(5))
     return total
 
 
