@@ -147,7 +147,7 @@ def program() -> bytes:
 
 def ask(host: Host, told: JobTask) -> JobAnswer | str:
     """Run the program for jobs on a host, as the user of the task; returns the answer, or why there is none."""
-    plan = cast("EndPlan", {"run": told["run"], "end": "job"})
+    plan = cast("EndPlan", {"run": told["run"], "end": "job", "stages": []})
     launch = ExecLaunch(host, plan, lambda: None)
     # a label of another form: the program must not take itself for a process of the job
     said = launch._execute("socketpipe-job:%s" % told["run"], program(), cast("Any", told))
