@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import catalog, command, copies, encryption, fleet, footprint, kernel, startup, throughput, topology
+from . import catalog, command, copies, encryption, fleet, footprint, kernel, startup, tape, throughput, topology
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
@@ -33,6 +33,7 @@ TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "copies": copies.table,
     "catalog": catalog.table,
     "fleet": fleet.table,
+    "tape": tape.table,
 }
 
 

@@ -45,8 +45,13 @@ def pids(*hosts: Host) -> list[str]:
 def seconds(fleet: Fleet) -> float:
     """Of processor time on all hosts so far: what runs, and what was waited for there or here."""
     ours = resource.getrusage(resource.RUSAGE_CHILDREN)
-    total = ours.ru_utime + ours.ru_stime
-    for pid in pids(fleet.controller, *fleet):
+    return ours.ru_utime + ours.ru_stime + of_host(fleet.controller, *fleet)
+
+
+def of_host(*hosts: Host) -> float:
+    """Of processor time on these hosts so far, by what their own processes have started, such as logins."""
+    total = 0.0
+    for pid in pids(*hosts):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
             total += sum(map(int, fields.split()[11:15])) / TICK  # utime, stime, cutime, cstime (proc_pid_stat(5))
