@@ -408,7 +408,7 @@ def test_the_same_plan_is_not_run_twice(launch: Launch, tmp_path: Path) -> None:
     source = f"echo x >>{tmp_path}/began; while [ ! -e {go} ]; do sleep 0.02; done; echo done"
     plan = detached(tmp_path, "b", ("a", sh("input", source)), ("b", stage("output", ["cat"])))
     launch(plan).wait()
-    eventually(lambda: (tmp_path / "began").stat(), "it has not begun")
+    eventually((tmp_path / "began").stat, "it has not begun")
     again = launch(plan).wait()
     cause = again.cause()
     assert (cause["kind"], cause["host"]) == ("refused", "host-b")
