@@ -53,7 +53,7 @@ class Sink:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        wait_until(lambda: (folder / "ports").exists(), "the servers")
+        wait_until((folder / "ports").exists, "the servers")
         self.web, self.relay = json.loads((folder / "ports").read_text(encoding="ascii"))
 
     def posted(self) -> list[Any]:

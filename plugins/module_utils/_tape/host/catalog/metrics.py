@@ -19,14 +19,14 @@ from .catalog import used
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Tuple
+    from typing import Any, Dict, List, Tuple, Union
 
     from ..session import Session
     from .catalog import Catalog
     from .history import History
     from .records import Archive, Tape
 
-    Sample = Tuple[Dict[str, str], float | None]  # labels and value; None: there is no value
+    Sample = Tuple[Dict[str, str], Union[float, None]]  # labels and value; None: there is no value
     Samples = Dict[str, List[Sample]]
 
 PREFIX = "socketpipe_tape_"
