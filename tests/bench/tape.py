@@ -92,7 +92,8 @@ class Bench:
             folder = self.top / "small" / f"{number // IN_FOLDER:04}"
             if number % IN_FOLDER == 0:
                 folder.mkdir(parents=True)
-            (folder / f"{number:06}").write_bytes(block[number % 1000 :][:EACH])
+            begin = number % IN_FOLDER
+            (folder / f"{number:06}").write_bytes(block[begin : begin + EACH])
         (self.top / "start").mkdir()
         (self.top / "start" / "file").write_bytes(b"x")
         return {"large": SIZE, "small": FILES * EACH, "start": 0}
