@@ -83,16 +83,17 @@ class ActionModule(TapeAction):
         if not names:
             return []
         found: list[Named] = []
-        seen: set[str] = set()
+        seen: set[object] = set()
         for host in self.task_vars["ansible_play_hosts_all"]:
             variables = self.task_vars["hostvars"].raw_get(host)
             own = [variables[name] for name in names if isinstance(variables.get(name), Mapping)]
             for result in own:
-                # a task with run_once registers the same result for all hosts
+                # a task with run_once registers the same result for all hosts; those of a backup have the same run
                 run = str(result.get("run") or "")
-                if not run or run not in seen:
+                key: object = (run, str(result.get("host") or "")) if run else id(result)
+                if key not in seen:
                     found.append((host, result))
-                seen.add(run)
+                seen.add(key)
             if not own:
                 found.append((host, {"failed": True, "kind": "lost", "msg": LOST}))
         return found

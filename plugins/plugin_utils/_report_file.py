@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from ..module_utils._run.answers import Failure
 
 MADE = re.compile(rb'<meta name="date" content="([0-9TZ:-]{1,30})">')
 HEAD = 4096  # bytes, in which that is
+NO_FILE = "dest: %s on the controller is no regular file: give the name of a file to write"
 
 
 def write(dest: str, mode: int, render: Callable[[str], str], now: str, check: bool) -> bool:
@@ -45,9 +47,14 @@ def contents(path: str) -> bytes:
 
 
 def made_before(path: str, mode: int) -> str:
-    """The time in the report that is there, "" if there is none, or if its mode is not the wanted one."""
+    """The time in the report that is there, "" if there is none, or if its mode is not the wanted one.
+
+    A device would be replaced, and a named pipe would wait for a writer for ever: raises Failure.
+    """
     try:
-        with open(path, "rb") as source:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as source:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise Failure("settings", NO_FILE % path)
             found = MADE.search(source.read(HEAD))
             wanted = os.fstat(source.fileno()).st_mode & 0o7777 == mode
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from ..module_utils._run.words import printable
 
 LONGEST = 4000  # characters of a text in the report
 LEAST = 5  # samples of a curve: fewer show nothing
+LATEST = 253402300800  # the end of the year 9999, in seconds since 1970: strftime and gmtime know no later time
 HIDDEN = "no_log hides the message"
 
 

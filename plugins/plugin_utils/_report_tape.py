@@ -85,7 +85,7 @@ def read_backup(report: Report, _host: str, result: Mapping[str, Any]) -> None:
         name = f"{host}: {text(part.get('name'))}" if part.get("name") else host
         begin, elapsed = moment(part.get("time")), number(part.get("elapsed"))
         drive = text(part.get("device")) or text(part.get("tape"))
-        if begin is not None and elapsed is not None and drive:
+        if begin is not None and elapsed is not None and begin + elapsed < records.LATEST and drive:
             report.stretches.append(records.Stretch(drive, name, begin, begin + elapsed))
         curve = records.curve_of({**part, "slow": ""} if censored(result) else part, name)
         report.curves += [curve] if curve else []

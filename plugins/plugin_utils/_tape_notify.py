@@ -29,6 +29,7 @@ SUCCESS, FAILURE = "success", "failure"
 GRACE = 5  # seconds from SIGTERM to SIGKILL
 LATE = 124  # the exit status of timeout(1)
 SHOWN = 300  # characters of the output
+LINE = 2000  # characters of the summary; the kernel refuses an environment with too long a text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Notification:
         outcome = FAILURE if artifact["failed"] else SUCCESS
         if not self.command or outcome not in self.on:
             return []
-        line = " ".join(printable(summary).split())  # it becomes the subject of a mail
+        line = " ".join(printable(summary).split())[:LINE]  # it becomes the subject of a mail
         environment = {"TAPE_RESULT": outcome, "TAPE_RUN": str(artifact["run"]), "TAPE_SUMMARY": line}
         problem = self.run({**os.environ, **environment}, json.dumps(artifact, indent=2) + "\n")
         return [f"tape_notify_command ({printable(self.command[0])}) on the controller {problem}"] if problem else []
@@ -64,7 +65,7 @@ class Notification:
             given.seek(0)
             try:
                 process = subprocess.Popen(words, stdin=given, stdout=output, stderr=subprocess.STDOUT, env=environment)
-            except OSError as exc:
+            except (OSError, ValueError) as exc:  # ValueError: no process can have such words
                 return f"was not started: {exc}"
             try:
                 status = process.wait()

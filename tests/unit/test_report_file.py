@@ -76,6 +76,22 @@ def test_a_place_that_cannot_be(dest: str, msg: str, check: bool, tmp_path: Path
     assert (caught.value.kind, caught.value.msg) == ("settings", msg.format(tmp_path))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("check", [True, False])
+def test_what_is_no_file_is_neither_read_nor_replaced(kind: str, check: bool, tmp_path: Path) -> None:
+    """Nor what a link leads to: /dev/stdout is one."""
+    path = tmp_path / "report.html"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    with pytest.raises(Failure) as caught:
+        _report_file.write(str(path), 0o600, renderer(), FIRST, check)
+    msg = f"dest: {path} on the controller is no regular file: give the name of a file to write"
+    assert (caught.value.kind, caught.value.msg) == ("settings", msg)
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"] and not path.is_file()
+
+
 def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("old", encoding="utf-8")
@@ -132,6 +148,14 @@ def test_what_another_user_has_put_there_is_not_followed(tape_host: Callable[...
     store(host, "R1", tmp_path)
     assert target.read_text(encoding="utf-8") == "precious" and not (tmp_path / "report-R1.html").is_symlink()
     assert (tmp_path / "latest.html").read_text(encoding="utf-8") == "mine"
+
+
+def test_another_run_removes_files_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its temporary ones, and old reports."""
+    (tmp_path / "report-R1.html").touch()
+    there = ["report-R0.html", ".latest.x", ".report-R3.html.x", "report-R1.html", "report-R2.html"]
+    monkeypatch.setattr(os, "listdir", lambda _folder: there)
+    assert pages.expire(str(tmp_path), "report-R2.html", 1) == ["report-R1.html"]
 
 
 @pytest.mark.parametrize(("given", "said"), [
@@ -222,6 +246,17 @@ def test_the_variables_of_all_hosts(tmp_path: Path) -> None:
     ]
     assert made.work()["msg"].startswith("report on 3 hosts, 2 failed: ")
     assert LOST in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_each_host_of_a_run_counts_and_each_result_once(tmp_path: Path) -> None:
+    """All archives of a backup have the run in common; the results of tape_finish and tape_info have no run."""
+    done: dict[str, Any] = {each["host"]: {"done": each} for each in reports.backups()}
+    done["db2"]["done"] = {**done["db2"]["done"], "state": "failed", "failed": True, "msg": "db2: no"}
+    made = action(hosts=done, registered=["done"], dest=str(tmp_path / "report.html"))
+    assert [host for host, _result in made.registered()] == list(done)
+    assert made.work()["msg"].startswith("report on 5 hosts, 1 failed: ")
+    once = {"ended": reports.finished(), "known": reports.catalog()}
+    assert len(action(hosts=dict.fromkeys(done, once), registered=["ended", "known"]).registered()) == 2
 
 
 def test_no_log_of_the_task_itself(tmp_path: Path) -> None:

@@ -166,7 +166,22 @@ def test_what_fits_nowhere_is_counted() -> None:
 
 # -- anything may be in a result
 
-ODD: list[Any] = [None, True, -1, 10**400, float("nan"), "", "x\ud800\x1b[2J", [], [None], [[]], {}, {"a": None}]
+ODD: list[Any] = [
+    None,
+    True,
+    -1,
+    2**62,
+    10**400,
+    5e-324,
+    float("nan"),
+    "",
+    "x\ud800\x1b[2J",
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": None},
+]
 
 
 def mutants(value: Any) -> Any:

@@ -66,6 +66,12 @@ def test_on_success_and_on_failure(on: Any, wanted: tuple[bool, bool], tmp_path:
     assert tuple(seen) == wanted
 
 
+def test_a_long_summary_is_cut(tmp_path: Path) -> None:
+    """The kernel starts no program with it."""
+    assert shell(f'printf %s "$TAPE_SUMMARY" >{tmp_path}/line').send(GOOD, "x" * 300_000) == []
+    assert (tmp_path / "line").read_text() == "x" * notify.LINE
+
+
 @pytest.mark.parametrize("command", [None, "", []])
 def test_no_command(command: Any) -> None:
     assert made(command).send(GOOD, "") == []
@@ -82,6 +88,8 @@ def test_no_command(command: Any) -> None:
             ["sh", "-c", "echo one; echo 'two \x1b' >&2; exit 3"],
             "sh) on the controller failed with exit status 3: two \\x1b",
         ),
+        (["sh", "a\0b"], "sh) on the controller was not started: embedded null byte"),
+        (["sh", "\ud800"], "surrogates not allowed"),
         ("false", "false) on the controller failed with exit status 1: no output"),
         (["sh", "-c", "kill -USR1 $$"], "sh) on the controller was killed by signal 10: no output"),
         (["sh", "-c", "exit 124"], "sh) on the controller failed with exit status 124: no output"),

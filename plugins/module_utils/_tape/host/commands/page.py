@@ -77,9 +77,12 @@ def expire(folder: str, name: str, keep: int) -> "list[str]":
     """Remove the oldest reports, but never that one; ``keep``: 0 for all.  Returns the names of the removed ones."""
     found = []
     for each in os.listdir(folder):
-        known = os.lstat(os.path.join(folder, each))
-        if each != name and OURS.match(each) and stat.S_ISREG(known.st_mode):
-            found.append((known.st_mtime, each))
+        if each == name or not OURS.match(each):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # another run has removed it meanwhile
+            known = os.lstat(os.path.join(folder, each))
+            if stat.S_ISREG(known.st_mode):
+                found.append((known.st_mtime, each))
     removed = []
     for _time, each in sorted(found, reverse=True)[keep - 1 :] if keep else []:
         with contextlib.suppress(FileNotFoundError):
