@@ -28,6 +28,8 @@ unexport PYTHONDONTWRITEBYTECODE  # what is started some thousand times is compi
 # The longest first. hit waits half of its time, and must not wait for a processor: beside it is what gives way to it.
 FIRST  := system tape sanity tls recipes unit integration molecule edges
 SECOND := hit nox galaxy package docs ee lint release-check
+# make takes up a target whose prerequisites were not there only after all others: those of system come before
+READY  := $(VENV)/test $(VENVS)/runner/made $(VENVS)/community/made $(TREE)
 
 .PHONY: help demo socketpipe install uninstall deb test quick units faults mutants bench clean matrix core address pictures recording messages changelog release $(FIRST) $(SECOND)
 
@@ -41,6 +43,7 @@ quick: lint unit   ## for daily work: linters, types, and the tests that need no
 
 test:   ## everything, JOBS at a time, whatever fails; as root on Debian it first installs what is missing; the last line is that of system
 	@$(PYTHON) -m tests.workshop.packages
+	-@$(MAKE) --no-print-directory $(READY)
 	@failed=; for round in "$(FIRST)" "$(SECOND)"; do \
 	  $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$round || failed=1; done; \
 	  tail -n 1 .build/system.log; $(PYTHON) -m tests.workshop.packages --missing || failed=1; test -z "$$failed"
@@ -71,7 +74,7 @@ unit: $(VENV)/test $(TREE)   ## tests that need no root, over loopback
 edges: $(VENV)/test $(TREE)   ## the pipe task with the oldest and the newest ansible-core that run here
 	@$(BIN)/python -m tests.workshop.matrix --edges --workers $(WORKERS)
 
-system: $(VENV)/test $(VENVS)/runner/made $(VENVS)/community/made $(TREE)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
+system: $(READY)   ## tasks over real ssh between network namespaces (needs root; else skipped by name)
 	$(PYTEST) $(AGAIN) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/hosts tests/system | tee .build/system.log
 
 sanity:   ## ansible-test sanity on the oldest and the newest ansible-core that run here
