@@ -13,7 +13,7 @@ from ..module_utils._run.answers import Failure
 from ..plugin_utils import _tape_last as last
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
-from ..plugin_utils._tape_action import TapeAction
+from ..plugin_utils._tape_action import NO_MORE, TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_notify import KEYS, notification_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..plugin_utils._tape_records import Plan, Row, TaskResult, Totals
 
 GOOD = ("good", "good before")
+TEXTS = ("note", "level_problem", "base_problem", "mounted", "other_file_systems", "tar_warnings", "slow", "left_out")
 NOT_YET = ("started", "written")  # of tape_backup with async
 HEADS = ("HOST", "RESULT", "LEVEL", "SIZE", "TIME", "RATE", "TAPE:FILE", "NOTE")
 # how archives crossed the network, for people
@@ -44,7 +45,7 @@ class ActionModule(TapeAction):
         self.args["tape_set"] = plan["tape_set"]
         self.rows = self.rows_of(plan)
         self.ways = self.ways_of(self.rows)
-        self.warnings = list(plan["notes"])
+        self.warnings = [] if plan.get("censored") else list(plan["notes"])
         tapes: list[str] = []
         if self._task.check_mode:
             head = f"CHECK {plan['run']}  {self.fits(plan)}"
@@ -65,6 +66,8 @@ class ActionModule(TapeAction):
         if not self._task.check_mode:
             told = {name: {key: row.get(key) for key in (*KEYS, "ok", "note")} for name, row in self.rows.items()}
             artifact = {**totals, "hosts": told, "warnings": self.warnings, "resume": retry}
+            if self._task.no_log:
+                artifact["warnings"] = [NO_MORE % table.count(len(self.warnings), "warning")] if self.warnings else []
             self.notify(artifact, head)
             result["ansible_stats"] = {"data": {"tape_backup": artifact}, "per_host": False, "aggregate": False}
         return {**result, "changed": bool(tapes), "msg": head}
@@ -84,10 +87,12 @@ class ActionModule(TapeAction):
         """One row for each host of the plan, in its order, from the results of tape_backup."""
         results = {r["host"]: r for r in self.args["results"] if isinstance(r, dict) and r.get("run") == plan["run"]}
         lost = {"state": "failed", "kind": "lost", "msg": "the play lost this host before its archive was started"}
-        return {name: self.row(results.get(name, lost)) for name in plan["order"]}
+        found = {name: results.get(name, lost) for name in plan["order"]}
+        return {name: self.row(censored(each) if self._task.no_log else each) for name, each in found.items()}
 
     @staticmethod
     def row(result: TaskResult) -> Row:
+        result = censored(result) if result.get("censored") else result
         notes = [] if result["state"] in ("good", "estimated") else [result.get("note") or result["msg"]]
         row: Row = {
             "ok": result["state"] not in ("failed", *NOT_YET),
@@ -219,6 +224,16 @@ class ActionModule(TapeAction):
         if totals["bytes"]:
             found.append(f"Verify  {again('plumbing.socketpipe.verify', {'tape_of_run': plan['run']})}")
         return found
+
+
+def censored(result: TaskResult) -> TaskResult:
+    """That of a task with no_log: its figures, and no text that the table and the statistics would show."""
+    shown = {key: value for key, value in result.items() if key not in TEXTS}
+    if result["state"] == "failed":
+        shown["msg"] = NO_MORE % result.get("kind")
+    if result.get("sources"):
+        shown["sources"] = [censored(each) for each in result["sources"]]
+    return shown
 
 
 def note_of_part(part: TaskResult) -> str:

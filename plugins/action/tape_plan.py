@@ -12,7 +12,7 @@ from ansible.plugins.loader import lookup_loader
 
 from ..module_utils._run.answers import Failure
 from ..plugin_utils import _tape_notify as notify
-from ..plugin_utils._tape_action import TapeAction, validated
+from ..plugin_utils._tape_action import NO_MORE, TapeAction, validated
 from ..plugin_utils._tape_spec import PLAN, PLANNED
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class ActionModule(TapeAction):
         notification = None if self._task.check_mode else notify.of_task(self._task.args, validated)
         if notification:
             hosts = [str(each.get("host", "") if isinstance(each, Mapping) else each) for each in self.hosts() if each]
-            artifact = notify.without_plan(hosts, str(self._task.args.get("tape_resume") or ""), result)
-            problems = notification.send(artifact, f"BACKUP not started: {result['msg']}")
+            told = {**result, "msg": NO_MORE % result["kind"]} if self._task.no_log else result
+            artifact = notify.without_plan(hosts, str(self._task.args.get("tape_resume") or ""), told)
+            problems = notification.send(artifact, f"BACKUP not started: {told['msg']}")
             self.show([f"Warning {each}" for each in problems])
         return result
 

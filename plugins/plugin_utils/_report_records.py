@@ -191,6 +191,10 @@ def message(result: Mapping[str, Any]) -> str:
     return HIDDEN if censored(result) else text(result.get("msg"))
 
 
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    return [] if censored(result) else texts(result.get("notes"))
+
+
 def curve_of(link: Mapping[str, Any], title: str) -> Curve | None:
     """None if there are too few samples to draw anything."""
     samples = link.get("samples")

@@ -135,7 +135,7 @@ def row_of_copy(report: Report, host: str, result: Mapping[str, Any], source: st
     cause = result.get("cause")
     ok = not result.get("failed") and not cause
     state = ("copied" if result.get("changed") else "unchanged") if ok else "failed"
-    note = text(mapping(result.get("link")).get("slow"))
+    note = "" if censored(result) else text(mapping(result.get("link")).get("slow"))
     report.rows.append(records.Row(host, state, ok, place=f"{source} → {host}", note=note, **(figures if ok else {})))
     if not ok:
         told = {"msg": mapping(cause).get("msg"), **result}

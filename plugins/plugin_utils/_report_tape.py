@@ -49,11 +49,12 @@ def read_finished(report: Report, _host: str, result: Mapping[str, Any]) -> None
         host, row = text(name), mapping(row)
         add_row(report, row_of(host, {**row, "censored": censored(result)}))
         for part in mappings(row.get("sources")):
-            add_row(report, row_of(f"{host}: {text(part.get('name'))}", {**row, **part, "kind": None}, part=True))
+            told = {**row, **part, "kind": None, "censored": censored(result)}
+            add_row(report, row_of(f"{host}: {text(part.get('name'))}", told, part=True))
         if not row.get("ok"):
             told = {"kind": row.get("kind"), "msg": row.get("note") or row.get("msg")}
             add_failure(report, host, {"censored": censored(result), **told})
-    report.notes += texts(result.get("notes"))
+    report.notes += records.remarks(result)
     command = text(result.get("resume"))
     report.commands += [("Back up the failed hosts again, in the same run", command)] if command else []
 
@@ -115,13 +116,13 @@ def read_verified(report: Report, _host: str, result: Mapping[str, Any]) -> None
     for state, archives in (("verified", "verified"), ("damaged", "damaged"), ("not read", "not_verified")):
         for archive in mappings(result[archives]):
             host, ok = text(archive.get("host")), state == "verified"
-            row = row_of(host, {**archive, "ok": True, "state": state})
+            row = row_of(host, {**archive, "ok": True, "state": state, "censored": censored(result)})
             row.ok, row.rate = ok, row.size / row.elapsed if row.size and row.elapsed else None
             report.rows.append(row)
             if not ok:
                 told = {"kind": state, "msg": archive.get("problem"), "censored": censored(result)}
                 add_failure(report, host, told)
-    report.notes += texts(result.get("notes"))
+    report.notes += records.remarks(result)
     if damaged:
         hosts = ",".join(dict.fromkeys(text(each.get("host")) for each in damaged))
         report.commands.append(("Back up these hosts again, in full", again(BACKUP, {"tape_level": "0"}, hosts)))
@@ -137,13 +138,13 @@ def read_restored(report: Report, host: str, result: Mapping[str, Any]) -> None:
         word = "compared" if drill else "read"
         row = row_of(text(archive.get("host")), {**archive, "ok": True, "state": "failed" if failed else word})
         row.ok = not failed
-        row.note = "" if drill or not result.get("to") else f"restored to {text(result['to'])}"
+        row.note = "" if drill or not result.get("to") or censored(result) else f"restored to {text(result['to'])}"
         report.rows.append(row)
     hosts = [text(archive.get("host")) for archive in mappings(result["archives"])] or [host or "?"]
     if failed:
         report.retry.append(host)
         add_failure(report, hosts[-1], result)
-    report.notes += texts(result.get("notes"))
+    report.notes += records.remarks(result)
 
 
 # -- the catalog
@@ -151,22 +152,23 @@ def read_restored(report: Report, host: str, result: Mapping[str, Any]) -> None:
 
 def read_catalog(report: Report, _host: str, result: Mapping[str, Any]) -> None:
     """All that tape_info has of tapes and of the last good archives."""
-    report.tapes += [tape_of(tape) for tape in mappings(result.get("tapes"))]
+    report.tapes += [tape_of(tape, censored(result)) for tape in mappings(result.get("tapes"))]
     report.known += [known_of(host) for host in mappings(result.get("hosts"))]
     wanted = [
         table.located(text(each.get("label")), text(each.get("location"))) for each in mappings(result.get("wanted"))
     ]
     report.wanted = table.few(wanted, most=5)
-    report.notes += texts(result.get("notes"))
+    report.notes += records.remarks(result)
     late = [host.host for host in report.known if host.late] + texts(result.get("missing"))
     if late:
         why = "Back up the hosts whose last good archive is missing or too old"
         report.commands.append((why, again(BACKUP, {}, ",".join(dict.fromkeys(late)))))
 
 
-def tape_of(tape: Mapping[str, Any]) -> records.Tape:
+def tape_of(tape: Mapping[str, Any], hidden: bool = False) -> records.Tape:
     retired = mapping(tape.get("retired"))
-    states = [f"retired {text(retired.get('time'))[:10]}: {text(retired.get('reason'))}" if retired else ""]
+    reason = records.HIDDEN if hidden else text(retired.get("reason"))
+    states = [f"retired {text(retired.get('time'))[:10]}: {reason}" if retired else ""]
     states += [f"in use by run {text(tape['run'])}" if tape.get("run") else ""]
     states += [name for name in ("full", "expired") if tape.get(name)]
     state = ", ".join(filter(None, states)) or ("appendable" if tape.get("archives") else "empty")

@@ -37,6 +37,7 @@ ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once f
 NO_DRIVES = (
     "%s has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a virtual tape"
 )
+NO_MORE = "%s (no_log hides the rest)"
 NUMBERED = ("tape_label", "tape_barcode")  # often digits, of which YAML makes another number
 A_NUMBER = (
     "%s: %s is a number, which may have lost zeros: put it in quotes, or, if it comes from a survey of AWX, use a name "
@@ -67,7 +68,7 @@ class TapeAction(ActionBase):
             result["_ansible_no_log"] = True
             result["censored"] = CENSORED
             if result.get("failed"):  # core 2.19 and later show the message of a failure despite no_log
-                result["msg"] = f"{result['kind']} (no_log hides the rest)"
+                result["msg"] = NO_MORE % result["kind"]
                 if "note" in result:
                     result["note"] = result["msg"]
         return result
@@ -94,8 +95,11 @@ class TapeAction(ActionBase):
         raise NotImplementedError
 
     def show(self, lines: list[str]) -> None:
-        """Show lines on the terminal and in the events of a runner, whatever the settings of the callback."""
-        for line in lines:
+        """Show lines on the terminal and in the events of a runner, whatever the settings of the callback.
+
+        With no_log, none: they quote hosts and settings.
+        """
+        for line in () if self._task.no_log else lines:
             show_line(line)
 
     # -- arguments
@@ -245,7 +249,8 @@ class TapeAction(ActionBase):
             return
         with contextlib.suppress(Failure, HostError, AnsibleError):
             text = self.ask(["awaits", *words])["text"]
-            self.show([f"{self.name}: {text}"] if text else [])
+            if text:  # also with no_log, because the run waits for that person
+                show_line(f"{self.name}: {text}")
 
     def of_tape(self, words: list[str], given: Mapping[str, Any] | None = None) -> Request:
         return Request(TAPE_HOST, words, self.settings, given, not self._task.no_log)

@@ -82,4 +82,18 @@ def hide(name: str, value: Any) -> Any:
         return HIDDEN
     if isinstance(value, dict):
         return {key: hide(key, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [hide(name, each) for each in value]
+    if isinstance(value, str) and value.lstrip().startswith(("{", "[")):  # a survey of AWX has only texts
+        return hide_in_text(name, value)
     return value
+
+
+def hide_in_text(name: str, text: str) -> str:
+    """The same for a mapping or a list that is JSON, or looks as if it were."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return HIDDEN if SECRET.search(text) else text
+    hidden = hide(name, found)
+    return text if hidden == found else json.dumps(hidden)

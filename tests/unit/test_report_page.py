@@ -273,7 +273,21 @@ def test_no_log_leaves_out_what_hosts_say() -> None:
         found = render(given)
         assert secret not in found.text and "no_log" in found.text
     assert secret in render([("", {**pipe, "censored": ""})]).text
-    for result in (reports.broken("h1", secret), good, {"failed": True, "msg": secret}, reports.finished(note=secret)):
+    part = {"name": "db", "ok": True, "state": "good", "note": secret}
+    with_parts = reports.finished(notes=[secret])
+    with_parts["hosts"]["db1"]["sources"] = [part]
+    archive = {"host": "db1", "level": 0, "tape": "WEEK01", "file": 1}
+    first, last = reports.stage("source", "h1", "cat"), reports.stage("destination", "h2", "cat")
+    copied = {"src": "/a", "dest": "/b", "source_host": "h1", "archivers": None, "destination_host": "h2"}
+    retired = reports.tape("WEEK01", 5, retired={"time": reports.stamp(reports.BEGIN), "reason": secret})
+    for result in (
+        *(reports.broken("h1", secret), good, {"failed": True, "msg": secret}, reports.finished(note=secret)),
+        *(with_parts, reports.finished(notes=[secret]), reports.catalog(notes=[secret])),
+        *(reports.catalog(tapes=[retired]), {"to": secret, "archives": [archive]}),
+        {"to": "", "archives": [archive], "notes": [secret]},
+        {"verified": [archive], "damaged": [], "not_verified": [], "notes": [secret]},
+        {**copied, "link": {**reports.link(first, last, 5), "slow": secret}},
+    ):
         assert secret in render([("", result)]).text
         assert secret not in render([("", result)], hide=True).text
 

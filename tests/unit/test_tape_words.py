@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible import context
 from ansible.module_utils.common.collections import ImmutableDict
+from ansible_collections.plumbing.socketpipe.plugins.action import tape_finish, tape_plan
 from ansible_collections.plumbing.socketpipe.plugins.action.tape_finish import ActionModule
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _tape_again, _tape_table
@@ -91,6 +94,7 @@ def test_a_lost_host_with_a_good_archive_has_not_failed(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(ActionModule, "ask", ask)
     action = ActionModule.__new__(ActionModule)
+    action._task = SimpleNamespace(no_log=False)
     action.args, action.warnings = {"results": [], "tape_set": "all"}, []
     action.rows = action.rows_of({"run": "R", "order": ["web1", "db1"]})
     plan: Any = {"run": "R", "order": [], "tape_set": "all", "hosts": {"web1": {"sources": True}}}
@@ -157,6 +161,7 @@ KERNEL = {"how": "kernel", "cipher": "chacha20-poly1305", "records": 1}
 def test_a_run_says_how_its_archives_were_encrypted(asked: str, found: Any, ways: Any, line: list[str]) -> None:
     """Each of them, and all together; one that this job has not written counts in no way."""
     action = ActionModule.__new__(ActionModule)
+    action._task = SimpleNamespace(no_log=False)
     good = {"run": "R", "state": "good", "msg": "ok"}
     results = [{**good, "host": f"h{n}", "encryption": each} for n, each in enumerate(found)]
     results += [{**good, "host": f"h{n}", "state": each} for n, each in enumerate(found) if isinstance(each, str)]
@@ -170,6 +175,51 @@ def test_a_run_says_how_its_archives_were_encrypted(asked: str, found: Any, ways
     totals = action.totals(plan)
     assert totals["encryption"] == ways
     assert action.advice(plan, "", totals) == [f"Links   {each}" for each in line]
+
+
+# -- no_log
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_log_of_a_task_is_kept_by_the_end_of_its_run(
+    whole: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In the table, the statistics and the notification; ``whole``: of tape_finish, else of those before it."""
+    own: dict[str, Any] = {} if whole else {"censored": "no_log: true"}
+    texts = {"slow": "s3cret", "tar_warnings": ["s3cret"], "warning_count": 1, "left_out": {"s3cret": 1}}
+    part = {"name": "db", "ok": False, "state": "failed", "kind": "full", "msg": "s3cret", "note": "s3cret"}
+    bad = {"run": "R", "state": "failed", "kind": "full", "msg": "s3cret", "note": "s3cret", **own}
+    results = [
+        {"host": "h1", "run": "R", "state": "good", "msg": "ok", "bytes": 5, **texts, **own},
+        {"host": "h2", **bad},
+        {"host": "h3", **bad, "sources": [part]},
+    ]
+    plan: Any = {"run": "R", "began": 0.0, "order": ["h1", "h2", "h3"], "tape_set": "all", "notes": ["s3cret"], **own}
+    plan["hosts"] = {name: {} for name in plan["order"]}
+    said = {"warnings": ["s3cret"] if whole else [], "archives": [], "tapes": ["A"], "full": {"A": None}, "last": []}
+    monkeypatch.setattr(ActionModule, "ask", lambda _action, _words, _given: said)
+    monkeypatch.setattr(tape_finish, "copy_catalog", lambda _action: [])
+    typed(monkeypatch)
+    action: Any = ActionModule.__new__(ActionModule)
+    action._task = SimpleNamespace(no_log=whole, check_mode=False)
+    defaults = {name: details.get("default") for name, details in ActionModule.SPEC.items()}
+    command = ["sh", "-c", f'cat >{tmp_path}/told; echo "$TAPE_SUMMARY" >>{tmp_path}/told']
+    action.args = {**defaults, "plan": plan, "results": results, "tape_notify_command": command}
+    result = action.work()
+    shown = "".join(capfd.readouterr())
+    assert bool(shown) is not whole and "s3cret" not in shown
+    told = (tmp_path / "told").read_text(encoding="utf-8")
+    assert "s3cret" not in told and "full (no_log hides the rest)" in told and "1 good, 2 failed" in told
+    assert "s3cret" not in str(result["ansible_stats"]) and "s3cret" not in str(result["hosts"])
+
+
+def test_no_log_of_a_plan_that_fails(tmp_path: Path) -> None:
+    action: Any = tape_plan.ActionModule.__new__(tape_plan.ActionModule)
+    given = {"tape_notify_command": ["sh", "-c", f'(cat; echo "$TAPE_SUMMARY") >{tmp_path}/told'], "hosts": ["h1"]}
+    action._task = SimpleNamespace(no_log=True, check_mode=False, args=given)
+    action.failed(Failure("settings", "s3cret"))
+    told = (tmp_path / "told").read_text(encoding="utf-8")
+    assert "s3cret" not in told and told.endswith("BACKUP not started: settings (no_log hides the rest)\n")
 
 
 # -- another run
@@ -212,6 +262,10 @@ def test_the_command_has_all_that_was_given(monkeypatch: pytest.MonkeyPatch) -> 
         "ansible_become_password=hunter2",
         '{"vault": {"api_token": "hunter2"}}',
         '{"SecretKey": "hunter2"}',
+        '{"tape_sources": [{"name": "db", "environment": {"PGPASSWORD": "hunter2"}}]}',
+        '{"tape_host_variables": "{\\"ansible_password\\": \\"hunter2\\"}"}',
+        """tape_host_variables='{"ansible_password": "hunter2"}'""",
+        """tape_host_variables='{ansible_password: hunter2}'""",
         "{a: {password: hunter2}}",
         "password='hunter2",
     ],
