@@ -93,8 +93,8 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Problem) as raised:
         detect.drive_at(str(tmp_path / "nst0"))
     assert str(raised.value) == (
-        "drive %s: No such file or directory: check tape_devices of this host; ls -l /dev/tape/by-id shows its drives"
-        % (tmp_path / "nst0")
+        "drive %s: No such file or directory: check tape_devices of this host; "
+        "ls -l /dev/tape/by-id shows its drives, and mkdir makes a virtual tape" % (tmp_path / "nst0")
     )
     assert detect.drive_at(str(tmp_path)).kind == "virtual"
 

@@ -294,7 +294,7 @@ def test_each_drive_has_its_own_message(tape_host: Maker) -> None:
     drives = plan(host, devices=[ten, one], wait=60)["drives"]
     assert {each["device"]: each["message"] for each in drives} == {
         path: "drive %s: No such file or directory: check tape_devices of this host; "
-        "ls -l /dev/tape/by-id shows its drives" % path
+        "ls -l /dev/tape/by-id shows its drives, and mkdir makes a virtual tape" % path
         for path in (ten, one)
     }
 

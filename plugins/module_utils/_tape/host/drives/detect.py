@@ -24,6 +24,6 @@ def drive_at(path: str) -> "AnyDrive":
     try:
         mode = os.stat(path).st_mode
     except OSError as exc:
-        hint = "check tape_devices of this host; ls -l /dev/tape/by-id shows its drives"
+        hint = "check tape_devices of this host; ls -l /dev/tape/by-id shows its drives, and mkdir makes a virtual tape"
         raise Problem("drive %s: %s" % (path, exc.strerror), hint) from None
     return VirtualTape(path) if stat.S_ISDIR(mode) else Drive(path)
