@@ -60,6 +60,12 @@ def test_a_link_to_another_file(tmp_path: Path) -> None:
     assert not ran.exists()
 
 
+def test_on_a_full_disk_the_failure_is_that_of_the_command(tmp_path: Path) -> None:
+    hooks, _ran = hooks_of(tmp_path / "none")
+    with pytest.raises(Problem, match="the command after .touch. failed with status 1"):
+        hooks.finish()
+
+
 # -- the program itself: with undo, as an end starts it after a failure, or for a person, without
 
 
@@ -117,6 +123,24 @@ def test_undo_runs_what_a_failed_archive_has_left(tmp_path: Path) -> None:
     host.last(6)
     assert "the command after, left from a killed backup, (sh) failed with status 5" in host.said(*host.words())
     assert host.lines == ["0", "5", "5"]
+
+
+def test_a_full_disk_does_not_keep_undo_from_it(tmp_path: Path) -> None:
+    """The command may remove what has filled the disk."""
+    host = Hooked(tmp_path)
+    host.fail()
+    (host.state_dir / "after.tmp").mkdir()  # now nothing can be noted
+    host.undo()
+    assert host.lines == ["0"] and not (host.state_dir / "after").exists()
+
+
+def test_a_left_command_that_fails_before_a_backup_runs_once(tmp_path: Path) -> None:
+    host = Hooked(tmp_path)
+    host.last(5)
+    host.fail()  # as before a power failure: nobody has run it
+    assert "the command after, left from a killed backup, (sh) failed with status 5" in host.said(*host.words())
+    host.undo()
+    assert host.lines == ["5"]
 
 
 def test_undo_leaves_it_to_a_backup_that_has_begun(tmp_path: Path) -> None:

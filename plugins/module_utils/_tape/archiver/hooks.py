@@ -70,12 +70,17 @@ class Hooks:
         os.rename(self.path + b".tmp", self.path)
         sync_folder(self.folder)
 
+    def tried(self, after: "list[str]", limit: float) -> None:
+        """Leave it to the next backup, unless the disk is full: the command itself may make room."""
+        with contextlib.suppress(OSError):
+            self.remember(after, limit, tried=True)
+
     def finish(self) -> None:
         if self.after:
             try:
                 run("after", self.after, self.limit)
             except Problem:
-                self.remember(self.after, self.limit, tried=True)
+                self.tried(self.after, self.limit)
                 raise
             os.unlink(self.path)
 
@@ -84,6 +89,7 @@ class Hooks:
         found = self.pending()
         if found:
             sys.stderr.write("the backup before was killed: its command after the archive runs now\n")
+            self.tried(found["after"], found["limit"])
             run("after, left from a killed backup,", found["after"], found["limit"])
             os.unlink(self.path)
 
@@ -108,7 +114,7 @@ def undo(settings: "Settings", _words: "argparse.Namespace") -> None:
         return
     found = hooks.pending()
     if found and not found.get("tried"):
-        hooks.remember(found["after"], found["limit"], tried=True)  # so that nobody does it again if this is killed
+        hooks.tried(found["after"], found["limit"])  # so that nobody does it again if this is killed
         run("after", found["after"], found["limit"])
         os.unlink(hooks.path)
 
