@@ -17,7 +17,7 @@ from ..module_utils._run.plan import Plan as EnginePlan
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._tape_action import TapeAction, option
-from ..plugin_utils._tape_detach import Archive
+from ..plugin_utils._tape_detach import Archive, unseen
 from ..plugin_utils._tape_filters import writing
 from ..plugin_utils._tape_last import PATHS
 from ..plugin_utils._tape_run import HOST, ask
@@ -216,9 +216,8 @@ class ActionModule(TapeAction):
 
     def left_by_another(self, run: str, mine: HostOfPlan) -> Written | None:
         """What an earlier job has left to be committed; waits until it is written; raises Failure."""
-        unseen: Written = {"slow": "", "samples": [], "device": None, "encryption": None, "waited": None}
         found = Archive(self, run).left() if self.args["plan"].get("resumed") else None
-        return found or (unseen if mine.get("written") else None)
+        return found or (unseen() if mine.get("written") else None)
 
     def commit(self, run: str, written: Written, attempts: int, began: float) -> TaskResult:
         """The host reports, and its archive is good; raises Failure."""
@@ -258,7 +257,8 @@ class ActionModule(TapeAction):
 
     @staticmethod
     def base_words(mine: HostOfPlan) -> list[str]:
-        return option("base", mine["base"]) + option("ahead", mine.get("ahead") or None)
+        words = option("base", mine["base"]) + option("base-sha256", mine.get("base_sha256"))
+        return words + option("ahead", mine.get("ahead") or None)
 
     def sink_words(self, run: str, mine: HostOfPlan) -> list[str]:
         words = ["sink", f"--run={run}", f"--host={self.name}", f"--level={mine['level']}"]

@@ -131,6 +131,7 @@ HOST_PLANNED = record(
         "level": count,
         "bytes": maybe_count,
         "base": optional(text),
+        "base_sha256": optional(text),
         "keep": texts,
         "elapsed": optional(seconds),
         "ahead": count,

@@ -39,6 +39,7 @@ HOME, TAPE_END = "source", "sink"  # ends
 PAUSES = 0.25, 5.0  # seconds between two looks, first and last
 LONGER = 1.5
 SILENT = 600.0  # seconds without an answer of the host, after which nobody waits for it any more
+TAKEN = "taken"  # in place of the state of a result
 ENDED = "the run that wrote its archive has ended without a result, as after a restart of the host"
 
 
@@ -116,6 +117,8 @@ class Archive:
 
     def concluded(self, result: Any) -> Written:
         """Raises Failure if it is not written."""
+        if result["state"] == TAKEN:
+            return unseen()
         if result["state"] == taped.WRITTEN:
             return {
                 "slow": result["slow"],
@@ -176,7 +179,14 @@ def result_in(answer: JobAnswer, host: str) -> Any:
         raise Failure("answer", f"invalid answer (invalid value in {exc})", host, True, named=True) from None
     if answer.get("found"):
         return None
+    if not answer.get("exists"):  # another task, of a job that has resumed the run, has committed the archive
+        return {"state": TAKEN}
     return {"state": taped.FAILED, "kind": "end", "msg": f"{host}: {ENDED}", "note": ENDED, "changed": True}
+
+
+def unseen() -> Written:
+    """What is known of an archive whose result was not seen here; whether it is good, its two hosts decide."""
+    return {"slow": "", "samples": [], "device": None, "encryption": None, "waited": None}
 
 
 def line(name: str, elapsed: float, answer: JobAnswer | str) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         level: int | None
         bytes: int | None
         base: NotRequired[str | None]
+        base_sha256: NotRequired[str | None]
         keep: NotRequired[list[str]]
         elapsed: NotRequired[float | None]
         ahead: NotRequired[int]

@@ -192,6 +192,25 @@ def test_a_base_that_is_not_here(host: Host, missing: str) -> None:
     assert host.create("R2", 1, "R1").facts["level"] == 1
 
 
+def test_a_base_that_was_written_again_after_the_one_on_tape(host: Host) -> None:
+    """As by two jobs that have resumed the same run: no archive on tape has what changed between the two."""
+    host.file("a", "x")
+    on_tape = host.create("R0")
+    host.file("a", "changed")
+    again = host.create("R0")
+    host.file("b", "x")
+    known = ["--base-sha256", on_tape.facts["sha256"]]
+    said = host.run(*host.words("R1", 1, "R0", keep="R0"), *known)
+    problem = (
+        "level 0 instead of 1: this host wrote run R0 again later, and its state is not that of the archive on tape"
+    )
+    assert_full(host, Archive(said.stdout, *host.report("R1")), problem)
+    assert json.loads(host.run("estimate", "--level", "1", "--base", "R0", *known).stdout)["level_problem"] == problem
+    known[-1] = again.facts["sha256"]
+    host.run(*host.words("R2", 1, "R0", keep="R0"), *known)
+    assert host.report("R2")[0]["level"] == 1
+
+
 def assert_full(host: Host, archive: Archive, problem: str) -> None:
     """It has everything, says so wherever its level stands, and why."""
     facts = archive.facts

@@ -51,7 +51,7 @@ DIED: dict[str, Any] = {
         ({"exists": False, "found": 3}, None),
         ({"exists": True, "found": 0, "state": {"finished": False}}, DIED),
         ({"exists": True, "found": 0, "error": "cannot be read"}, DIED),
-        ({"exists": False, "found": 0}, DIED),
+        ({"exists": False, "found": 0}, {"state": "taken"}),
         ({"exists": True, "found": 0, "state": 5}, DIED),
     ],
 )
@@ -120,28 +120,30 @@ class Patient(Archive):
 RUNNING = {"exists": True, "found": 2, "state": {"finished": False}}
 ENDED = {"exists": True, "found": 0, "state": WRITTEN}
 WAITS = "h1: an earlier job is writing its archive, so this one waits"
+LEFT = {k: WRITTEN[k] for k in WRITTEN if k not in ("finished", "state", "more")}
+UNSEEN = {**LEFT, "samples": [], "device": None, "waited": None}
 AGAIN = "h1: the archive of an earlier job is written again: "
 
 
 @pytest.mark.parametrize(
     ("answers", "found", "shown", "forgotten"),
     [
-        ([{"exists": False, "found": 0}], False, [], 0),
-        (["no answer"], False, [], 0),
-        ([ENDED], True, [], 0),
-        ([RUNNING, RUNNING, "no answer", RUNNING, ENDED], True, [WAITS], 0),
-        ([RUNNING, {**ENDED, "state": FULL}], False, [WAITS, AGAIN + "tape1: why"], 1),
-        ([{**ENDED, "state": FULL}], False, [AGAIN + "tape1: why"], 1),
-        ([{**RUNNING, "found": 0}], False, [AGAIN + DIED["msg"]], 1),
+        ([RUNNING, RUNNING, {"exists": False, "found": 0}], UNSEEN, [WAITS], 0),  # another job has committed it
+        ([{"exists": False, "found": 0}], None, [], 0),
+        (["no answer"], None, [], 0),
+        ([ENDED], LEFT, [], 0),
+        ([RUNNING, RUNNING, "no answer", RUNNING, ENDED], LEFT, [WAITS], 0),
+        ([RUNNING, {**ENDED, "state": FULL}], None, [WAITS, AGAIN + "tape1: why"], 1),
+        ([{**ENDED, "state": FULL}], None, [AGAIN + "tape1: why"], 1),
+        ([{**RUNNING, "found": 0}], None, [AGAIN + DIED["msg"]], 1),
     ],
 )
 def test_what_an_earlier_job_has_left(
-    answers: list[Any], found: bool, shown: list[str], forgotten: int, monkeypatch: pytest.MonkeyPatch
+    answers: list[Any], found: Any, shown: list[str], forgotten: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_tape_detach, "PAUSES", (0.0, 0.0))
     archive = Patient(answers)
-    left = archive.left()
-    assert left == ({k: WRITTEN[k] for k in WRITTEN if k not in ("finished", "state", "more")} if found else None)
+    assert archive.left() == found
     assert (archive.shown, archive.forgotten, answers) == (shown, forgotten, [])
 
 

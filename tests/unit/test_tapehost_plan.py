@@ -82,6 +82,22 @@ def test_a_base_whose_host_had_a_clock_that_was_ahead(host_time: str | None, ahe
     assert [(hosts[name]["base"], hosts[name]["ahead"]) for name in ("h1", "h2")] == [("R1", ahead), (None, 0)]
 
 
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({}, "f" * 64),
+        ({"filters": [{"kind": "zstd"}], "clear": {"bytes": 1, "sha256": "a" * 64}}, "a" * 64),
+        ({"filters": [{"kind": "zstd"}]}, None),  # it was found on its tape
+    ],
+)
+def test_a_host_is_told_which_archive_its_base_is(change: dict[str, Any], wanted: str | None, tape_host: Maker) -> None:
+    host = tape_host(lease=0)
+    host.backup("R1", "h1")
+    host.edit("A", lambda tape: tape["archives"][0].update({"sha256": "f" * 64, **change}))
+    hosts = plan(host, hosts={"h1": {"level": 1}, "h2": {"level": 1}})["hosts"]
+    assert [hosts[name]["base_sha256"] for name in ("h1", "h2")] == [wanted, None]
+
+
 def test_a_base_that_may_be_gone_before_the_run_ends(tape_host: Maker) -> None:
     """With tape_reuse expired an archive of this very run may be written over it."""
     host = tape_host(lease=0, expire_last=True)

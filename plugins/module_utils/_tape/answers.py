@@ -179,6 +179,7 @@ if TYPE_CHECKING:
         level: int
         bytes: "int | None"  # expected
         base: "str | None"
+        base_sha256: "str | None"  # before filters
         keep: "list[str]"  # runs whose state the host must keep
         elapsed: "float | None"  # last time
         ahead: int  # seconds by which its clock was ahead when the base was made

@@ -48,6 +48,7 @@ def arguments() -> argparse.ArgumentParser:
     for command in (create, estimate):
         command.add_argument("--level", type=int, choices=LEVELS, required=True, help="0 is everything")
         command.add_argument("--base", help="the run on which a level above 0 is based")
+        command.add_argument("--base-sha256", help="that of the archive of the base")
         command.add_argument(
             "--ahead", type=int, default=0, help="seconds by which this host's clock was ahead at that run"
         )

@@ -37,6 +37,7 @@ class Plan:
             raise Problem(
                 "level %d %s a --base" % (self.level, "needs" if self.level else "does not take"), kind=SETTINGS
             )
+        self.base_sha256: "str | None" = words.base_sha256
         self.ahead: int = words.ahead
         self.block_size, self.rules = settings.block_size, excludes.rules_of(settings)
         self.started = time.time()
@@ -61,7 +62,7 @@ class Plan:
         if self.base is None:
             return
         try:
-            self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted)
+            self.states.check(self.base, self.level, self.now, self.file_systems, self.wanted, self.base_sha256)
             self.states.copy(self.base, target, self.ahead)
         except Problem as exc:
             if exc.kind != NO_BASE:

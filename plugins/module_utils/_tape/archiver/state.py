@@ -118,10 +118,19 @@ class States:
         with open(self.path(run, ".json"), encoding="utf-8") as text:
             return dict(json.load(text))
 
-    def check(self, run: str, level: int, now: str, systems: "dict[str, str]", wanted: "dict[str, Any]") -> None:
+    def check(
+        self,
+        run: str,
+        level: int,
+        now: str,
+        systems: "dict[str, str]",
+        wanted: "dict[str, Any]",
+        sha256: "str | None" = None,
+    ) -> None:
         """Raises Problem (NO_BASE) if this run cannot be the base of an increment.
 
-        ``wanted``: the facts of the new archive that describe its contents.
+        ``wanted``: the facts of the new archive that describe its contents; ``sha256``: of the archive on tape.  If two
+        jobs have resumed a run, the state here may be that of a later archive, which is not on tape.
         """
         try:
             facts = self.facts(run)
@@ -129,6 +138,10 @@ class States:
             if facts.get("incomplete"):
                 raise no_base("the archive of run %s has errors" % run)
             os.stat(self.path(run, ".snar"))
+            if sha256 and facts["sha256"] != sha256:
+                raise no_base(
+                    "this host wrote run %s again later, and its state is not that of the archive on tape" % run
+                )
             compare(run, facts, wanted)
         except (OSError, ValueError, KeyError, TypeError):
             raise no_base(

@@ -83,6 +83,7 @@ class Bases:
             "machine_id": None,
             "level": level,
             "base": base["run"] if base else None,
+            "base_sha256": before_filters(base) if base else None,
             "keep": sorted(set(newest.values()) | unreported(own, self.run)),
             "bytes": size,
             "elapsed": last.get("elapsed") if last else None,
@@ -126,6 +127,12 @@ def unreported(own: "list[Archive]", run: str) -> "set[str]":
     since = iso(time.time() - 2 * SOON)
     open_states = (records.WRITING, records.WRITTEN)
     return {each["run"] for each in own if each["state"] in open_states and each["time"] > since} - {run}
+
+
+def before_filters(archive: "Archive") -> "str | None":
+    """The SHA-256 of an archive before its filters, which its host has recorded, too; None if it is unknown."""
+    known: "str | None" = archive.get("clear", {}).get("sha256") if archive.get("filters") else archive["sha256"]
+    return known
 
 
 def ahead(base: "Archive") -> int:
