@@ -68,6 +68,7 @@ options:
         M(plumbing.socketpipe.transfer), M(plumbing.socketpipe.tape_finish), M(plumbing.socketpipe.tape_backup),
         M(plumbing.socketpipe.tape_verify), M(plumbing.socketpipe.tape_restore) and M(plumbing.socketpipe.tape_info), in
         any order. A result of a loop counts as the results in it.
+      - O(results) or O(registered) is required.
       - The results of M(plumbing.socketpipe.tape_backup) add the drives and the rates over time to that of
         M(plumbing.socketpipe.tape_finish), and that of M(plumbing.socketpipe.tape_info) adds the catalog.
       - Other results are left out, and their number is in RV(notes). Those that failed or were skipped are reported.
@@ -88,12 +89,12 @@ options:
     default: ""
   dest:
     description:
-      - The file to write on the controller. Its directory must exist.
+      - The file to write on the controller. Its directory must exist. O(dest) or O(tape_report_dir) is required.
     type: str
     default: ""
   mode:
     description:
-      - The permissions of the file. With V(0644), a web server can show it.
+      - The permissions of each file. With V(0644), a web server can show it.
     type: str
     choices: ["0600", "0640", "0644"]
     default: "0600"

@@ -150,6 +150,7 @@ options:
         catalog shows it. Its checksum cannot be compared then. RV(verified) is false, and the catalog does not record
         the restore.
       - Each requested file must have arrived as a whole, or the task fails.
+      - Needs O(restore_paths), and cannot be combined with O(restore_delete).
       - An archive whose names are not in the catalog (C(tape_recipients)) is read to its end. So is one that has the
         data of a requested file under another name.
     type: bool
@@ -204,7 +205,9 @@ drill:
       description: Its duration in seconds.
       type: float
 to:
-  description: The directory with the restored files.
+  description:
+    - The directory with the restored files. A drill removes it. Empty if the archive is the output of a command
+      (O(restore_source)).
   returned: success
   type: str
   sample: /srv/restored
@@ -280,23 +283,23 @@ archives:
       type: dict
 verified:
   description: Whether the checksum of each archive was compared with the catalog. False only with O(tape_early_exit).
-  returned: success, not in check mode
+  returned: success, not in check mode or for a drill
   type: bool
   sample: true
 files:
-  description: The number of files extracted.
-  returned: success
+  description: The number of files extracted. 0 for the output of a command.
+  returned: success, not in check mode or for a drill
   type: int
   sample: 230
 missing:
   description: The O(restore_paths) that no archive has. If there are any, the task fails.
-  returned: success
+  returned: when files were restored
   type: list
   elements: str
   sample: []
 removed:
   description: The files that were deleted.
-  returned: success
+  returned: when files were restored
   type: dict
   contains:
     count:
@@ -310,13 +313,13 @@ removed:
       sample: []
 errors:
   description: Some of the files that could not be restored as they were. If there are any, the task fails.
-  returned: success
+  returned: when files were restored
   type: list
   elements: str
   sample: []
 tar_warnings:
   description: The warnings of C(tar).
-  returned: success
+  returned: when files were restored
   type: list
   elements: str
   sample: []
