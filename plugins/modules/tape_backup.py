@@ -74,7 +74,8 @@ options:
     description:
       - More archives of the host, each a mapping with C(name) and either C(cmd), a command whose output is the archive,
         or C(paths). One that fails does not stop the others.
-      - C(cmd) runs without a shell, as C(become_user) if given. C(restore) is the command that reads its output again.
+      - C(cmd) runs without a shell, as C(become_user) if given. C(restore) is the command that reads its output again,
+        as the same user.
       - C(before) and C(after) are commands around the archive, each for at most C(hook_timeout) seconds. If one fails,
         there is no archive. C(before) runs when a drive has a tape for the archive. C(after) also runs if the archive
         fails or the job is killed. If it fails then, or could not run, it runs at the next backup of this source.
