@@ -20,6 +20,7 @@ from typing import Any
 
 from ..module_utils._run.answers import Failure
 from ..module_utils._run.words import printable
+from ._survey import from_json, is_empty
 from ._tape_filters import command_words
 from ._tape_spec import NOTIFY
 
@@ -85,8 +86,10 @@ class Notification:
 def notification_of(args: Mapping[str, Any]) -> Notification:
     """The options of a task; raises Failure."""
     command, timeout = args["tape_notify_command"], args["tape_notify_timeout"]
+    listed = from_json(command)  # a survey of AWX has no lists
+    command = listed if isinstance(listed, list) else command
     words: list[str] = []
-    if command not in (None, "", []):
+    if command != [] and not is_empty(command):
         words, shell = command_words("tape_notify_command", command, wrong)
         if shell and isinstance(command, str):
             hint = "give a list such as [sh, -c, 'mail -s \"$TAPE_SUMMARY\" ops']"

@@ -72,7 +72,7 @@ def test_a_long_summary_is_cut(tmp_path: Path) -> None:
     assert (tmp_path / "line").read_text() == "x" * notify.LINE
 
 
-@pytest.mark.parametrize("command", [None, "", []])
+@pytest.mark.parametrize("command", [None, "", " \n", [], "[]"])
 def test_no_command(command: Any) -> None:
     assert made(command).send(GOOD, "") == []
 
@@ -153,6 +153,11 @@ def test_settings_that_are_wrong(given: dict[str, Any], problem: str) -> None:
         notify.notification_of(validated(notify.NOTIFY, given, "notify"))
     assert str(caught.value) == problem
     assert notify.of_task({"hosts": [], **given}, validated) is None
+
+
+def test_a_survey_gives_a_list_as_a_text() -> None:
+    assert made('["sh", "-c", "cat | cat"]').command == ["sh", "-c", "cat | cat"]
+    assert made("[ -e x ]").command == ["[", "-e", "x", "]"]
 
 
 def test_a_pipe_in_a_list_is_for_the_shell_in_it() -> None:
