@@ -43,7 +43,8 @@ options:
     description:
       - The drives of the tape host. Use no-rewind devices, such as those in C(/dev/tape/by-id) that end in C(-nst).
         A directory is a virtual tape.
-      - V({serial: HU1234567A}) is the drive with this serial number, whatever its device. Quote a number of digits.
+      - >-
+        V({serial: HU1234567A}) is the drive with this serial number, whatever its device. Quote a number of digits.
       - A variable of this name on the tape host takes precedence.
     type: list
     elements: raw

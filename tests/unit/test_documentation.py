@@ -69,6 +69,39 @@ def test_every_choice_of_listen_is_described(choice: str) -> None:
     assert any(text.startswith(f"V({choice})") for text in DOCUMENTATION["options"]["listen"]["description"])
 
 
+# -- of all modules, fragments and roles
+
+TEXTS = ("description", "details", "short_description")
+
+
+def documented() -> Iterator[Any]:
+    """The contents of each DOCUMENTATION, fragment, RETURN and argument specification."""
+    for path in [*(ROOT / "plugins" / "modules").glob("*.py"), *(ROOT / "plugins" / "doc_fragments").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                [name] = node.targets
+                if isinstance(name, ast.Name) and name.id.isupper() and name.id != "EXAMPLES":
+                    yield yaml.safe_load(str(node.value.value))
+    for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"):
+        yield yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def no_texts(value: Any) -> Iterator[Any]:
+    """What stands where ansible-doc expects a text."""
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        if key in TEXTS and not (isinstance(each, dict) and "description" in each):  # an option may have such a name
+            yield from (line for line in (each if isinstance(each, list) else [each]) if not isinstance(line, str))
+        else:
+            yield from no_texts(each)
+
+
+def test_every_description_is_a_text() -> None:
+    """A colon in a line makes it a mapping, and ansible-doc then refuses the whole page."""
+    found = list(documented())
+    assert len(found) > 30
+    assert list(no_texts(found)) == []
+
+
 # -- attributes
 
 
