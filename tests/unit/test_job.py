@@ -470,6 +470,22 @@ def test_the_guard_stays_until_there_is_a_result(tmp_path: Path) -> None:
     assert result["cause"]["kind"] == "end" and result["failed"]
 
 
+def test_a_file_that_a_later_run_has_made_is_not_touched_by_the_guard_of_the_first(tmp_path: Path) -> None:
+    """An archive that does not fit on its tape is written again under the same name."""
+    told: Any = detached(tmp_path, "b", ("a", sh("input", "true")), ("b", stage("output", ["cat"]))).for_end("b")
+    first, second = Home(told, told["job"]), Home(told, told["job"])
+    assert first.prepare() is None
+    first.last_word("its own end")
+    assert read(first.file.path)["msg"] == "on host-b: its own end"
+    first.forget()
+    assert second.prepare() is None
+    first.last_word("killed")
+    assert not second.file.finished()
+    second.file.running({"bytes": 5})
+    first.last_word("killed")
+    assert read(second.file.path)["progress"] == {"bytes": 5}
+
+
 def test_the_time_limit(launch: Launch, tmp_path: Path) -> None:
     plan = detached(tmp_path, "b", ("a", sh("input", "sleep 600")), ("b", stage("output", ["cat"])), limit=0.5)
     launch(plan).wait()

@@ -214,7 +214,7 @@ class Home:
     def __init__(self, told: "EndPlan", job: "Job"):
         self.told, self.job = told, job
         self.plan = Plan.restored(job["plan"])
-        self.file = JobFile(job["directory"], self.plan.run)
+        self.file = JobFile(job["directory"], self.plan.run, os.urandom(8).hex())
         self.began = time.monotonic()
         self.keeper = 0  # pid of the process that keeps the job
 

@@ -38,9 +38,10 @@ def expanded(path: str) -> str:
 
 
 class JobFile:
-    """The file of one job."""
+    """The file of one job; ``mark``: of the one run that makes it, as a later one may have the same name."""
 
-    def __init__(self, directory: str, run: str):
+    def __init__(self, directory: str, run: str, mark: str = ""):
+        self.unfinished = {"finished": False, "mark": mark} if mark else {"finished": False}
         self.directory = expanded(directory)
         self.run = run
         self.path = os.path.join(self.directory, run)
@@ -52,7 +53,7 @@ class JobFile:
     def create(self) -> None:
         """Make it, for a job that runs; raises OSError, also if it exists."""
         os.makedirs(self.directory, 0o700, exist_ok=True)
-        self.write(self.path, {"finished": False})
+        self.write(self.path, self.unfinished)
 
     def write(self, path: str, state: "Mapping[str, object]") -> None:
         """Write a new file; raises OSError, and leaves nothing then."""
@@ -75,7 +76,7 @@ class JobFile:
         """Show how far the job is, unless somebody has removed the file."""
         if os.path.exists(self.path):
             try:
-                self.replace({"finished": False, "progress": progress})
+                self.replace({**self.unfinished, "progress": progress})
             except OSError:
                 pass  # the disk is full, for example; the job goes on
 
@@ -91,10 +92,11 @@ class JobFile:
                 os.close(fd)
 
     def finished(self) -> bool:
-        """Whether it has a result, or is gone."""
+        """Whether it has a result, or is gone, or is that of a later run."""
         try:
             with open(self.path, encoding="utf-8") as file:
-                return bool(json.load(file)["finished"])
+                state = json.load(file)
+                return bool(state["finished"]) or "mark" in self.unfinished and state["mark"] != self.unfinished["mark"]
         except FileNotFoundError:
             return True
         except (OSError, ValueError, KeyError, TypeError):
