@@ -19,7 +19,7 @@ description:
     of hosts are escaped. It can be read on wide and narrow screens, light and dark, and printed.
   - The file is replaced atomically. It names hosts and quotes error messages, so only its owner may read it unless
     O(mode) says otherwise.
-  - Messages, remarks and commands of tasks with C(no_log) are left out. If the task of the report itself has C(no_log),
+  - Messages, notes and commands of tasks with C(no_log) are left out. If the task of the report itself has C(no_log),
     those of all tasks are left out. Ansible does not record C(no_log) in the results of other modules, so set it there
     if you report on such results.
 author:

@@ -15,7 +15,7 @@ description:
     O(tape_catalog_hosts).
   - Prints a table of all hosts, whatever the callback's display settings, and the command to retry the failed hosts.
     The command omits values of extra variables that look like secrets. With C(no_log), nothing is printed. Of the
-    results of tasks with C(no_log), the table, the statistic and the notification have no messages and no remarks.
+    results of tasks with C(no_log), the table, the statistic and the notification have no messages and no notes.
   - Sets the statistic C(tape_backup), in AWX an artifact for the next job of a workflow.
   - Never fails because of an error on another host. Such errors are reported in RV(notes).
 author:

@@ -44,8 +44,8 @@ HEADS = (
     "direction",
     f"{ROLE}: MiB/s; CPU s/GiB host, tape host",
     f"{SSH}: the same",
-    "rate",
-    "CPU, both hosts",
+    "rate, role : it",
+    "CPU of both hosts, role : it",
 )
 CHECKSUMS = {
     "openssl dgst": ["openssl", "dgst", "-sha256", "-r"],
