@@ -115,10 +115,15 @@ def advice(found: Info, without: list[str]) -> list[str]:
     elif found.get("tapes"):
         shown.append(f"No tape is writable: label another one{soonest(found['tapes'])}")
     for word, keys in (("verified", ["last_verified"]), ("restored", ["last_restored", "last_drilled"])):
-        never = [host["host"] for host in found.get("hosts", ()) if not any(host[key] for key in keys)]  # type: ignore[literal-required]
+        never = [of_set(host) for host in found.get("hosts", ()) if not any(host[key] for key in keys)]  # type: ignore[literal-required]
         never = list(dict.fromkeys([*never, *without]))
         shown += [f"Never {word}: {table.few(never, most=10)}"] if never else []
     return shown
+
+
+def of_set(host: HostKnown) -> str:
+    """The host, with the set unless that is the one of most hosts."""
+    return host["host"] if host["set"] == "all" else f"{host['host']} (set {host['set']})"
 
 
 def soonest(tapes: list[Tape]) -> str:

@@ -17,6 +17,7 @@ from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_last import add_to_rows
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._tape_list import advice
 
 DAY = 86400
 
@@ -83,3 +84,18 @@ def test_the_end_of_a_run_tells_it(tape_host: Callable[..., TapeHost]) -> None:
     )
     told = last_good(Session(Settings(dict(host.settings))), {"h2", "h3"})
     assert [(each["host"], each["late"]) for each in told] == [("h2", "")]
+
+
+def test_the_list_names_the_set_that_was_never_tested() -> None:
+    """A host whose own files were verified may have a source that was not."""
+    times: dict[str, Any] = {"last_verified": {}, "last_restored": None, "last_drilled": None}
+    done = {**times, "last_verified": {"ok": True}, "last_drilled": {"ok": True}}
+    hosts = [
+        {"host": "db1", "set": "all", **done},
+        {"host": "db1", "set": "all.shop", **times},
+        {"host": "web1", "set": "all", **times},
+    ]
+    found: Any = {"hosts": hosts}
+    assert advice(found, ["new1"]) == [
+        f"Never {word}: db1 (set all.shop), web1, new1" for word in ("verified", "restored")
+    ]

@@ -268,7 +268,9 @@ def test_an_increment_to_what_is_not_known(tape_host: Maker) -> None:
     request = json.dumps({"run": "R3", "hosts": {"h1": {"level": 1}}}).encode()
     answer = host.ok("plan", data=request)
     assert answer["hosts"]["h1"]["level"] == 0
-    assert answer["warnings"] == ["h1: level 0 instead of 1, because there is no archive to base it on"]
+    why = "level 0 instead of 1, because there is no archive to base it on"
+    assert answer["warnings"] == [f"h1: {why}"]
+    assert host.ok("plan", data=request, set="all.shop")["warnings"] == [f"h1 (set all.shop): {why}"]
 
 
 def test_an_archive_with_errors_is_no_base(tape_host: Maker) -> None:

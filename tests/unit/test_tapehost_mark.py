@@ -67,7 +67,7 @@ def test_a_retired_tape_counts_no_more(host: TapeHost) -> None:
     assert chain(host, "--as-of", "R1") == ["R1"]
     said = host.fails("chain", "--host", "h2")
     assert said.startswith("there is no good archive of h2 (set all): ")
-    assert "; its archives on the retired tapes A count no more" in said
+    assert "; its archives on the retired tape A count no more" in said
     # nor is it written, read or expired
     refused = host.sink("R4", "h1", labels=["A"], reuse="expired", accept_clock=True)
     assert refused.status == 1 and f"its tape A was retired {TODAY} (water damage)" in refused.said

@@ -112,7 +112,8 @@ class Bases:
         if level and base is None:
             why = "because there is no archive to base it on"
             why += " without the retired %s" % ", ".join(lost) if lost else ""
-            self.warnings.append("%s: level 0 instead of %d, %s" % (host, level, why))
+            named = host if self.settings.set == "all" else "%s (set %s)" % (host, self.settings.set)
+            self.warnings.append("%s: level 0 instead of %d, %s" % (named, level, why))
             level = 0
         return level, base if level else None
 

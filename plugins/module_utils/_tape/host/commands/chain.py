@@ -156,7 +156,8 @@ def nothing_good(session: "Session", args: "argparse.Namespace") -> Problem:
     hints = ["the catalog %s has archives of: %s" % (catalog.folder, ", ".join(others) or "no host")]
     gone = sorted({each["tape"] for each in archives if each["host"] == args.host and each["state"] == records.LOST})
     if gone:
-        hints.append("its archives on the retired tapes %s count no more" % ", ".join(gone))
+        tapes = "tape" if len(gone) == 1 else "tapes"
+        hints.append("its archives on the retired %s %s count no more" % (tapes, ", ".join(gone)))
     if unsure:
         hints.append(
             "%s has %s to be verified first: run verify with tape_of_host=%s"
