@@ -524,9 +524,10 @@ def test_an_estimate_reads_no_data_and_leaves_nothing(host: Host) -> None:
 
 def test_an_estimate_of_what_cannot_be_read(host: Host) -> None:
     host.program("tar", "case $* in *--create*) echo 'tar: ./x: Cannot open: No' >&2; exit 2;; esac; exec REAL \"$@\"")
-    assert host.said("estimate", "--level", "0") == (
-        "archiver estimate: tar failed with status 2: ./x: Cannot open: No"
-    )
+    assert host.said("estimate", "--level", "0").splitlines() == [
+        "reading the directories for the estimate",
+        "archiver estimate: tar failed with status 2: ./x: Cannot open: No",
+    ]
 
 
 def test_it_does_not_write_an_archive_to_a_terminal(host: Host) -> None:

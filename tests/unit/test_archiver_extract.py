@@ -65,6 +65,7 @@ def test_everything_into_a_new_directory(host: Host, archive: Archive) -> None:
         "errors": [],
         "error_count": 0,
         "again": False,
+        "whole": True,
     }
     assert tree(host.restored_as(to)) == tree(host.root)
     assert stat.S_IMODE(to.stat().st_mode) == 0o700

@@ -79,7 +79,9 @@ class Counting(launch_module.Run):
 def many(count: int) -> dict[str, Silent]:
     Silent.started = []
     ends = ["e%d" % number for number in range(count - 1)] + ["last"]
-    plans: list[Any] = [{"run": uuid.uuid4().hex, "end": end, "links": [], "connect_timeout": 30} for end in ends]
+    plans: list[Any] = [
+        {"run": uuid.uuid4().hex, "end": end, "links": [], "stages": [], "connect_timeout": 30} for end in ends
+    ]
     return {plan["end"]: Silent(plan, ["python3"]) for plan in plans}
 
 

@@ -481,7 +481,7 @@ def session_of(catalog: catalogs.Catalog) -> Any:
     [("", [2]), ("R1", [1]), ("R2", [2]), ("2026-11-01T01:59:59Z", [1]), ("2026-11-01T02:00:00Z", [2])],
 )
 def test_an_archive_to_restore(catalog: catalogs.Catalog, as_of: str, found: list[int]) -> None:
-    args: Any = SimpleNamespace(host="h1", as_of=as_of, path=[])
+    args: Any = SimpleNamespace(host="h1", as_of=as_of, path=[], early_exit=False)
     made = chain.chain(session_of(catalog), args)
     assert (runs(made["archives"]), made["tapes"], made["warnings"]) == (found, ["A"], [])
 
@@ -504,7 +504,7 @@ def test_no_archive_to_restore(catalog: catalogs.Catalog) -> None:
         tapes["A"] = new_tape("A")
     for as_of, count in (("", "2 archives"), ("2026-11-01T05:00:00Z", "1 archive")):
         with pytest.raises(Problem) as caught:
-            chain.chain(session_of(catalog), SimpleNamespace(host="h1", as_of=as_of, path=[]))
+            chain.chain(session_of(catalog), SimpleNamespace(host="h1", as_of=as_of, path=[], early_exit=False))
         unsure = f"h1 has {count} to be verified first: run verify with tape_of_host=h1"
         assert caught.value.hint == f"the catalog {catalog.folder} has archives of: no host; {unsure}"
 

@@ -357,6 +357,7 @@ def test_the_end_once_more_is_harmless(tape_host: Maker) -> None:
     host.backup("R1", "h1")
     first = host.ok("finish", "--run", "R1")
     again = host.ok("finish", "--run", "R1")
+    assert first["last"][0].pop("age") <= again["last"][0].pop("age")
     assert again == first
     assert host.ok("inventory")["tapes"][0]["good"] == 1
     nothing = host.ok("finish", "--run", "R7")

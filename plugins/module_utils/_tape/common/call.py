@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "request.json"
 VARIABLE = "SOCKETPIPE_TAPE"
+UNDO = ["undo"]  # the words with which an end runs the program once more, see _end/afterwards.py
 
 
 class Call:
@@ -31,11 +32,11 @@ class Call:
 
     def __init__(self) -> None:
         self.request = load()
-        self.by_module = self.request is not None and not sys.argv[1:]
+        again = sys.argv[1:] == UNDO
+        self.by_module = self.request is not None and not again
         now.Reader.mark = now.MARK if self.by_module else ""
         request = self.request or {}
-        # an end that runs it once more gives other words
-        self.words: "list[str]" = sys.argv[1:] or request.get("words", [])
+        self.words: "list[str]" = UNDO if again else request.get("words", sys.argv[1:])
         self.input: "dict[str, Any] | None" = request.get("input")
         self.ahead = ahead(request.get("controller"))
 
