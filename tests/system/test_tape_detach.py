@@ -131,6 +131,28 @@ def test_the_next_job_waits_for_an_archive_that_is_being_written(gated: Gated) -
     assert taping.statistic(done)["good"] == 1 and not files_of(gated.jobs)
 
 
+def test_two_jobs_wait_for_the_same_archive(gated: Gated) -> None:
+    """The first was not dead, only slow: the second has committed the archive before it looks again."""
+    site = gated.site
+    first = gated.start(tape_detach=True)
+    run = gated.half()
+    stopped = [each.pid for each in processes(*everyone(site.fleet)) if each.name == "ansible-playboo"]
+    assert len(stopped) > 1
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        second = gated.start(tape_resume=run)
+        second.wait_for_line("h1: an earlier job is writing its archive, so this one waits")
+        gated.go.touch()
+        jobs = [second.wait()]
+    finally:
+        for pid in (*stopped, first.process.pid):  # nsenter stops with its child
+            os.kill(pid, signal.SIGCONT)
+    for done in (*jobs, first.wait()):
+        assert done.rc == 0 and taping.statistic(done)["good"] == 1, done.output
+    assert site.states() == [("h1", 0, "good")] and not files_of(gated.jobs)
+
+
 def test_an_archive_that_had_no_room_is_failed_and_written_again(gated: Gated) -> None:
     site = gated.site
     site.label("WEEK02", "B")
