@@ -100,7 +100,7 @@ def test_a_failure_of_its_own_is_a_warning(launch: Launch, tmp_path: Path, undo:
 
 def test_a_killed_end_whose_guard_warns(launch: Launch, tmp_path: Path) -> None:
     ends = launch(plan_of(source(tmp_path, "exec sleep 600", "exit 6")), patience=HASTY)
-    eventually(lambda: (tmp_path / "begun").exists(), "the stage has not started")
+    eventually((tmp_path / "begun").exists, "the stage has not started")
     os.kill(ends.end("h1"), signal.SIGKILL)
     report, wrong = parse(ends.wait().report("h1"), ends.plan.for_end("h1"))
     assert not wrong and report["died"]["kind"] == "signal"

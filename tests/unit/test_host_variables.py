@@ -121,11 +121,16 @@ def test_somebody_has_to() -> None:
     assert str(caught.value) == "neither of peer and remote may listen: set socketpipe_listen to true for one of them"
 
 
-@pytest.mark.parametrize(("b", "text"), [
-    (Reachable(["b.said"]), ""),
-    (Reachable(["b.said"], listens=False), "neither of home and b may listen: set socketpipe_listen to true for one of "
-                                            "them"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("b", "text"),
+    [
+        (Reachable(["b.said"]), ""),
+        (
+            Reachable(["b.said"], listens=False),
+            "neither of home and b may listen: set socketpipe_listen to true for one of them",
+        ),
+    ],
+)
 def test_home_and_each_end_must_meet(b: Reachable, text: str) -> None:
     """It has no stage, and no link: a run that outlives its task needs a connection all the same."""
     said = {"a": Reachable(["a.said"]), "b": b, "home": Reachable(["home.said"], listens=False)}

@@ -39,6 +39,8 @@ SETTLED = "settled"
 ALIVE = (RUNNING, STOPPING, TERMINATED, KILLED)
 EXITED = (ENDED, HELD, DRAINING)
 
+KILL = int(signal.SIGKILL)  # Stage has a signal of its own
+
 
 class Kept:
     """The read end of a pipe from a stage, and a limited part of its data."""
@@ -76,7 +78,7 @@ class Stage:
     """A command of the plan and its outcome."""
 
     doing = ""  # see telling
-    orphaned = int(signal.SIGKILL)  # what it gets when its end dies, as from the guard, which may have died as well
+    orphaned = KILL  # what it gets when its end dies, as from the guard, which may have died as well
     relay: "Relay | None" = None  # itself, if this is the relay of an encrypted link instead of a command of the plan
 
     def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):
