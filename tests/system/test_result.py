@@ -26,7 +26,7 @@ _spec.loader.exec_module(DOCUMENTATION)
 
 DOCUMENTED = yaml.safe_load(DOCUMENTATION.RETURN)
 OF_A_JOB = {"ansible_job_id", "results_file", "progress"}  # with async only
-RESULT = (set(DOCUMENTED) | {"changed"}) - {"preflight", "encryption", "ansible_facts"} - OF_A_JOB
+RESULT = (set(DOCUMENTED) | {"changed"}) - {"preflight", "encryption", "ansible_facts", "censored"} - OF_A_JOB
 LAST_STAGE = set(DOCUMENTED["stages"]["contains"])
 STAGE = LAST_STAGE - {"stdout", "stdout_truncated"}
 LINK = set(DOCUMENTED["links"]["contains"])
