@@ -41,7 +41,7 @@ LATE_LINGER = (
 LATER = ("stream", "last")
 OF_SOURCE = ("source exits 1", "source kills itself", "kill source")
 NO_KILL = (
-    ("stage", "orphaned=signal.SIGKILL,", "orphaned=0,"),
+    ("stage", "orphaned=self.orphaned,", "orphaned=0,"),
     ("processes", "            os.kill(pid, number)\n", "            pass\n"),
     ("processes", "            os.killpg(group, number)\n", "            pass\n"),
     ("watch", "        if seen & HANGUP:\n", "        if seen & 0:\n"),
