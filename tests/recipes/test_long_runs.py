@@ -87,7 +87,7 @@ def test_a_killed_playbook_and_another_one(site: Site) -> None:
         shutil.rmtree(left)  # it had no time for that
     wait_until(lambda: "progress" in json.loads(site.sh("db1", f"cat {FOLDER}/{job}")), "the progress in the file")
     state = json.loads(site.sh("db1", f"cat {FOLDER}/{job}"))
-    assert set(state) == {"started", "finished", "ansible_job_id", "progress"} and not state["finished"]
+    assert set(state) == {"started", "finished", "ansible_job_id", "progress", "mark"} and not state["finished"]
     assert site.run(soon(STOP, job)).result["changed"]
     done = site.run(soon(ASK, job), rc=2)
     assert done.result["cause"]["kind"] == "stopped"
