@@ -17,6 +17,7 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.action.report import LOST, ActionModule
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import files
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.commands import page as pages
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _report_file
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._report_page import page
@@ -179,7 +180,7 @@ def test_half_of_a_report_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(KeyboardInterrupt):
-        pages.write(str(tmp_path), "report-R1.html", b"new", 0o600)
+        files.publish(str(tmp_path / "report-R1.html"), b"new", 0o600)
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("report-R1.html", b"old")]
 
 

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 import time
 
 TYPE_CHECKING = False
@@ -52,6 +53,26 @@ def write_whole(path: str, data: bytes) -> None:
             exc.filename = path  # which open(2) sets, but write(2) does not
         raise
     sync_folder(folder)
+
+
+def publish(path: str, data: bytes, mode: int) -> None:
+    """Replace a file atomically in a directory to which others may write; raises OSError.
+
+    Its temporary file has a name that nobody can create first, and no link is followed.
+    """
+    folder, name = os.path.split(path)
+    fd, part = tempfile.mkstemp(prefix=".%s." % name, suffix=".part", dir=folder)
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fchmod(out.fileno(), mode)
+            os.fsync(out.fileno())
+        os.rename(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def write_json(path: str, value: "Any") -> None:

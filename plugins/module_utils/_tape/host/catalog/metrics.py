@@ -7,8 +7,6 @@ catalog, so it has times and no ages: a rule compares them with its own clock.  
 time 0, so that a rule on its age sees it, too.
 """
 
-import binascii
-import contextlib
 import os
 
 from ...common import files, names
@@ -70,7 +68,7 @@ def write(session: "Session") -> None:
     with files.locked(os.path.join(session.catalog.locks, "metrics")):
         data = text(samples(session)).encode("utf-8", "replace")
         try:
-            replace(path, data)
+            files.publish(path, data, 0o644)  # everybody may read it
         except OSError as exc:
             folder, where = os.path.dirname(path), path
             hint = "check the directory and tape_metrics_file, or set tape_become"
@@ -78,26 +76,6 @@ def write(session: "Session") -> None:
                 hint = "create it, or set tape_metrics_file to a file of node_exporter's --collector.textfile.directory"
                 where = folder
             raise Problem("%s: %s" % (where, exc.strerror or exc), hint) from None
-
-
-def replace(path: str, data: bytes) -> None:
-    """Replace the file atomically, and let everybody read it; raises OSError.
-
-    The directory may belong to somebody else, so its temporary file has a name that nobody can create first.
-    """
-    part = "%s.%s.part" % (path, binascii.hexlify(os.urandom(8)).decode())
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fchmod(out.fileno(), 0o644)
-            os.fsync(out.fileno())
-        os.rename(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
 
 
 def text(found: "Samples") -> str:

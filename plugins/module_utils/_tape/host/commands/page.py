@@ -39,27 +39,11 @@ def page(session: "Session", args: "argparse.Namespace") -> "answers.Stored":
     mode = int(given["mode"], 8)
     name = NAME % names.checked("run", given["name"])
     os.makedirs(folder, mode=0o700 | (mode & 0o044) | (mode & 0o044) >> 2, exist_ok=True)
-    write(folder, name, given["text"].encode("utf-8", "backslashreplace"), mode)
+    files.publish(os.path.join(folder, name), given["text"].encode("utf-8", "backslashreplace"), mode)
     link(folder, name)
     removed = expire(folder, name, given["keep"])
     files.sync_folder(folder)
     return {"path": os.path.join(folder, name), "removed": removed}
-
-
-def write(folder: str, name: str, data: bytes, mode: int) -> None:
-    """Replace a file atomically, by a new one that follows no link, because others may write to the directory."""
-    fd, part = tempfile.mkstemp(prefix=".%s." % name, dir=folder)
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fchmod(out.fileno(), mode)
-            os.fsync(out.fileno())
-        os.rename(part, os.path.join(folder, name))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
 
 
 def link(folder: str, name: str) -> None:
