@@ -17,7 +17,6 @@ from ..plugin_utils._tape_action import NO_MORE, TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_notify import KEYS, notification_of
-from ..plugin_utils._tape_sources import set_of
 from ..plugin_utils._tape_spec import FINISH
 from ..plugin_utils._task_run import one_line
 
@@ -60,8 +59,8 @@ class ActionModule(TapeAction):
         )
         for row in self.rows.values():
             row["msg"] += f". To retry: {retry}" if retry and not row["ok"] else ""
-        self.show([head or self.headline(totals, tapes), *self.table(), *self.advice(plan, retry, totals)])
         head = head or self.headline(totals, tapes)
+        self.show([head, *self.table(), *self.advice(plan, retry, totals)])
         result = {"summary": totals, "hosts": self.rows, "notes": self.warnings, "resume": retry}
         if not self._task.check_mode:
             told = {name: {key: row.get(key) for key in (*KEYS, "ok", "note")} for name, row in self.rows.items()}
@@ -151,9 +150,7 @@ class ActionModule(TapeAction):
             if row["state"] not in ("good", "failed"):
                 continue
             parts: list[Any] = row.get("sources", [])
-            sets = {
-                set_of(self.args["tape_set"], part["name"] if part["name"] != "paths" else ""): part for part in parts
-            }
+            sets = {last.set_of_part(self.args["tape_set"], part): part for part in parts}
             of_plan: Any = plan["hosts"].get(name, {})
             if not parts and not of_plan.get("sources"):
                 sets = {self.args["tape_set"]: row}

@@ -50,12 +50,13 @@ def section(title: str, *content: Any, lead: str = "") -> Element:
 
 
 def head(title: str, made: str, report: Report) -> Element:
+    kind, told = verdict(report)
     runs = ", ".join(report.runs)
     when = f"{made[:10]} {made[11:16]} UTC"
     return tag(
         "header",
         tag("h1", title),
-        tag("span", *verdict(report)[1:], class_=f"verdict {verdict(report)[0]}"),
+        tag("span", told, class_=f"verdict {kind}"),
         tag("p", f"Run {runs}, reported {when}" if runs else when, class_="sub"),
     )
 

@@ -40,8 +40,13 @@ def sets(row: Row, plan: Plan, of_host: dict[str, Any]) -> list[str]:
     """Those that the host should have an archive in."""
     name = plan["tape_set"]
     if row.get("sources"):
-        return [set_of(name, "" if part["name"] == PATHS else part["name"]) for part in row["sources"]]
+        return [set_of_part(name, part) for part in row["sources"]]
     return [name] if name in of_host else sorted(of_host) or [name]  # a lost host with sources
+
+
+def set_of_part(name: str, part: Any) -> str:
+    """The set of one archive of a host with sources; ``name``: that of the run."""
+    return set_of(name, "" if part["name"] == PATHS else part["name"])
 
 
 def short(last: LastGood | None) -> Last | None:

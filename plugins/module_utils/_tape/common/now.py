@@ -4,7 +4,7 @@
 
 import sys
 
-MARK = "now: "  # begins each line for a module, as in _end/stage.py
+MARK = "now: "  # begins each line for a module, as in _end/telling.py
 MOST = 1500  # characters: a line that a pipe takes as a whole
 
 
