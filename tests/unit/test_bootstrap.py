@@ -243,6 +243,16 @@ def test_a_program_is_extended_without_being_made_again() -> None:
     assert result.stdout == b"['a']\n", result
 
 
+@pytest.mark.parametrize("version", pythons.TARGETS)
+def test_modules_are_not_searched_for_garbage(version: str) -> None:
+    """Neither while they are loaded, nor later, where Python can leave them out; what an end makes itself is."""
+    code = "import gc\nloading = gc.isenabled()\ndef main(plan): print(loading, gc.isenabled(), frozen(), end='')\n"
+    code += "def frozen(): return gc.get_freeze_count() > 0 if hasattr(gc, 'freeze') else None\n"
+    own = bootstrap.program([("_end.main", code)])
+    result = run(bootstrap.command([pythons.needed(version)], LABEL), bootstrap.stream(own, {}))
+    assert result.stdout.decode() == f"False True {None if version == '3.6' else True}", result
+
+
 def test_the_source_is_used_where_the_byte_code_is_not_ours() -> None:
     """As on any other Python than the controller's."""
     loader, compiled, source = split(program())
