@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import textwrap
 from typing import Any
 
 import yaml
 
 from tests.system.playbook import REPOSITORY
-
-GUIDES = REPOSITORY / "docs" / "docsite" / "rst"
-BLOCK = re.compile(r"^\.\. code-block:: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+from tests.workshop import guides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,22 +26,13 @@ class Recipe:
 
 def recipe(title: str, guide: str = "recipes") -> Recipe:
     """The section with this title."""
-    blocks = BLOCK.findall(sections(guide)[title])
-    plays = [play for kind, text in blocks if kind == "yaml+jinja" for play in yaml.safe_load(textwrap.dedent(text))]
-    messages = [same(text) for kind, text in blocks if kind == "text"]
+    text = guides.sections(guide)[title]
     return Recipe(
         title,
-        plays,
-        messages,
-        [line[6:] for _kind, text in blocks for line in text.splitlines() if line.startswith("    $ ")],
+        [play for block in guides.blocks(text, "yaml+jinja") for play in yaml.safe_load(block.text)],
+        [same(block.text) for block in guides.blocks(text, "text")],
+        [command for block in guides.blocks(text, "console") for command, _shown in block.typed()],
     )
-
-
-def sections(guide: str) -> dict[str, str]:
-    text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
-    titles = list(re.finditer(r"^(.+)\n-+\n", text, re.MULTILINE))
-    ends = [title.start() for title in titles[1:]] + [len(text)]
-    return {title[1]: text[title.end() : end] for title, end in zip(titles, ends, strict=True)}
 
 
 def same(message: str) -> str:
@@ -63,7 +51,7 @@ class Section:
 
     def typed(self) -> list[tuple[str, str]]:
         """Each command, and what is shown after it."""
-        return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(self.blocks("console")), re.MULTILINE)
+        return guides.Block("console", "".join(self.blocks("console"))).typed()
 
 
 def readme(title: str) -> Section:

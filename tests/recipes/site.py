@@ -1,11 +1,12 @@
 # Copyright: the plumbing.socketpipe contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts with the names that a recipe gives them."""
+"""Hosts with the names that a recipe gives them; and a folder where the commands of a page are typed."""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import shutil
 import time
@@ -67,6 +68,39 @@ class Site:
         """The only such process there."""
         [pid] = self.pids(name, command)
         self[name].run(["kill", "-KILL", str(pid)])
+
+
+class Desk:
+    """A folder on the controller with the inventory of a page, whose hosts are those of the fleet with these names."""
+
+    def __init__(self, fleet: Fleet, name: str, inventory: dict[str, Any]) -> None:
+        self.fleet, self.folder = fleet, playbook.directory(fleet) / name
+        ours = json.loads(fleet.inventory().read_text(encoding="utf-8"))["all"]
+        every = inventory["all"]
+        for group in (every, *every.get("children", {}).values()):
+            for host in group.get("hosts", {}):
+                group["hosts"][host] = {**(group["hosts"][host] or {}), "ansible_host": fleet[host].address}
+        every["vars"].update(ours["vars"])
+        self.folder.mkdir()
+        (self.folder / "ansible.cfg").touch()  # so that the machine's own does not count
+        self.write("inventory.yml", inventory)
+
+    def write(self, name: str, content: Any) -> None:
+        (self.folder / name).write_text(json.dumps(content), encoding="utf-8")
+
+    def type(self, command: str) -> str:
+        """Its standard output. It has succeeded."""
+        environment = {
+            "ANSIBLE_COLLECTIONS_PATH": str(playbook.collections()),
+            "ANSIBLE_HOME": str(playbook.ansible_home(self.fleet)),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
+            "PATH": f"{playbook.ansible_playbook().parent}:{os.environ['PATH']}",
+        }
+        words = ["bash", "-ec", command]
+        done = self.fleet.controller.run(words, cwd=str(self.folder), env=environment, timeout=300, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
 
 def wait_until(true: Callable[[], object], what: str) -> None:

@@ -11,7 +11,6 @@ import json
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -24,8 +23,8 @@ from tests.hosts import Fleet
 from tests.system import community, playbook, taping
 from tests.system.conftest import make_fleet
 from tests.system.taping import Site
+from tests.workshop import guides
 
-from .page import BLOCK, sections
 from .site import wait_until
 
 sys.path.insert(0, str(playbook.collections()))
@@ -38,8 +37,8 @@ SUMMARY = 'BACKUP 20261123T014656Z  1 good, 1 failed; "quoted" $(touch /tmp/x)'
 
 
 def blocks(kind: str) -> list[str]:
-    found = BLOCK.findall(sections("monitoring")["Notification of each run"])
-    return [textwrap.dedent(text) for of, text in found if of == kind]
+    section = guides.sections("monitoring")["Notification of each run"]
+    return [block.text for block in guides.blocks(section, kind)]
 
 
 MAIL_PROGRAM, CURL, NOTIFY_PY = (yaml.safe_load(text)["tape_notify_command"] for text in blocks("yaml"))

@@ -4,21 +4,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.hosts import Fleet
-from tests.system import playbook
 from tests.system.conftest import make_fleet
 
 from .page import readme
+from .site import Desk
 
 FLEET = readme("A fleet to tape, in four commands")
 HOSTS = ("db1", "web1", "web2")
@@ -32,21 +29,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def folder(fleet: Fleet, tmp_path: Path) -> Path:
-    """The inventory of the page, and how its hosts are reached, beside each other."""
-    ours = json.loads(fleet.inventory().read_text(encoding="utf-8"))["all"]
-    addresses = {name: {"ansible_host": fleet[name].address} for name in ("tape1", *HOSTS)}
+def desk(fleet: Fleet, tmp_path: Path) -> Desk:
     [page] = FLEET.blocks("yaml")
-    content: dict[str, Any] = yaml.safe_load(page)
-    for name, variables in content["all"]["hosts"].items():
-        variables.update(addresses.pop(name))
-    assert not addresses
-    content["all"]["vars"].update(ours["vars"])
-    folder = playbook.directory(fleet) / tmp_path.name
-    folder.mkdir()
-    (folder / "ansible.cfg").touch()  # so that the machine's own does not count
-    (folder / "inventory.yml").write_text(json.dumps(content), encoding="utf-8")
-    return folder
+    return Desk(fleet, tmp_path.name, yaml.safe_load(page))
 
 
 def said(text: str) -> list[str]:
@@ -55,7 +40,7 @@ def said(text: str) -> list[str]:
     return [re.sub(r"(?<=Z)-[0-9a-f]{8}\b|\d+(\.\d+)?|\b[KMG]?i?B(/s)?(?!\w)", "N", line) for line in lines]
 
 
-def test_the_fleet(fleet: Fleet, folder: Path) -> None:
+def test_the_fleet(fleet: Fleet, desk: Desk) -> None:
     for name in ("tape1", *HOSTS):
         for place in ("/srv", "/var/lib"):  # those of the machine are not ours
             fleet[name].run(["mount", "-t", "tmpfs", "none", place])
@@ -63,20 +48,13 @@ def test_the_fleet(fleet: Fleet, folder: Path) -> None:
     for name in HOSTS:
         fleet[name].run(["sh", "-ec", "head -c 3000000 /dev/urandom >/srv/data"])
     fleet["db1"].run(["sh", "-ec", "echo plan >/srv/plan.txt"])
-    environment = {
-        "ANSIBLE_COLLECTIONS_PATH": str(playbook.collections()),
-        "ANSIBLE_HOME": str(playbook.ansible_home(fleet)),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
-        "PATH": f"{playbook.ansible_playbook().parent}:{os.environ['PATH']}",
-    }
     commands = FLEET.typed()
     assert [len(shown.splitlines()) for _command, shown in commands] == [1, 6, 2, 4]
     for command, shown in commands:
-        done = fleet.controller.run(["bash", "-ec", command], cwd=str(folder), env=environment, timeout=300)
-        lines = said(done.stdout)
+        output = desk.type(command)
+        lines = said(output)
         for line in said(shown):
-            assert line in lines, f"{line}\n{done.stdout}"
+            assert line in lines, f"{line}\n{output}"
             lines = lines[lines.index(line) + 1 :]  # in this order
-    restored = re.findall(r"^RESTORED 1 file in (\S+) of db1$", done.stdout, re.MULTILINE)
+    restored = re.findall(r"^RESTORED 1 file in (\S+) of db1$", output, re.MULTILINE)
     assert fleet["db1"].run(["cat", f"{restored[0]}/srv/plan.txt"]).stdout == "plan\n"

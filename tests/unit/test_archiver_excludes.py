@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Archive, Host, tree
 
+from tests.workshop import guides
+
 SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n"
 TAG = "CACHEDIR.TAG"
 
@@ -130,6 +132,26 @@ def test_a_path_of_its_own_that_a_pattern_leaves_out(host: Host) -> None:
     found = host.create()
     assert short(host, found) == ["keep"]
     assert found.facts["left_out"] == {"tape_excludes: cache": 1}
+
+
+def rows_of_the_guide() -> list[tuple[str, str]]:
+    """Each pattern, and what it leaves out."""
+    (table,) = [block for block in guides.blocks(guides.read("tape"), "text") if block.text.startswith("PATTERN ")]
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in table.text.splitlines()[1:]]
+
+
+def test_the_table_of_the_guide(host: Host) -> None:
+    """In place of /srv there is the directory of the test."""
+    for name in ("a.tmp", "d/b.tmp", "d/cache/x", "cache/y"):
+        host.file(name)
+    every = set(short(host, host.create()))
+    rows = rows_of_the_guide()
+    assert len(rows) > 8
+    for number, (pattern, told) in enumerate(rows, start=1):
+        host.settings["excludes"] = [pattern.replace("/srv", str(host.root))]
+        left = every - set(short(host, host.create(f"R{number}")))
+        below = {name for name in left for top in left if top.endswith("/") and name.startswith(top) and name != top}
+        assert left - below == (set() if told == "nothing" else set(told.split(", "))), pattern
 
 
 def test_patterns_of_files(host: Host) -> None:
