@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Each way to install the command without Ansible: python -m tests.workshop.package VENV
 
-The wheel and the source distribution in a virtual environment each, make install in a folder, and the Debian package,
-unpacked and checked by lintian. Each must run a pipe, and have the manual page. VENV has the program build.
+The wheel and the source distribution in a virtual environment each, pipx and uv from the checkout, make install in a
+folder, and the Debian package, unpacked and checked by lintian. Each must run a pipe, and have the manual page. VENV
+has the programs build, pipx and uv.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 from . import deb, venvs
@@ -23,6 +25,7 @@ sys.path.insert(0, str(venvs.ROOT / "plugins"))
 from module_utils._command import manual
 
 PIPE = ["-i", "{", "seq", "1000", "}", "-l", "{", "env", "}", "-r", "{", "cat", "}", "-o", "{", "cat", "}"]
+PAGE = "share/man/man1/socketpipe.1"
 NUMBERS = "".join(f"{number}\n" for number in range(1, 1001))
 
 
@@ -49,7 +52,34 @@ def check_python(build: Path, scratch: Path) -> None:
         venv = scratch / way.replace(" ", "-")
         run([sys.executable, "-m", "venv", "--without-pip", venv])
         run([pip, "-m", "pip", "--python", venv / "bin" / "python", "install", "--quiet", "--no-cache-dir", found])
-        check(way, venv / "bin" / "socketpipe", (venv / "share/man/man1/socketpipe.1").read_text("utf-8"), scratch)
+        check(way, venv / "bin" / "socketpipe", (venv / PAGE).read_text("utf-8"), scratch)
+
+
+def check_tools(tools: Path, scratch: Path) -> None:
+    """What they build with comes from pip, which knows where packages are; uv has settings of its own for that."""
+    pip, wheels = venvs.ensure("pip", ["pip"], with_pip=True) / "bin" / "python", scratch / "wheels"
+    project = tomllib.loads((venvs.ROOT / "pyproject.toml").read_text("utf-8"))
+    needed = project["build-system"]["requires"]
+    run([pip, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", wheels, *needed])
+    offline = ["--no-index", f"--find-links={wheels}"]
+    pipx, uv = scratch / "pipx", scratch / "uv"
+    words: list[str | Path] = ["install", "--python", sys.executable, f"--pip-args={' '.join(offline)}", venvs.ROOT]
+    man = str(pipx / "share/man")
+    run([tools / "bin" / "pipx", *words], PIPX_HOME=str(pipx), PIPX_BIN_DIR=str(pipx / "bin"), PIPX_MAN_DIR=man)
+    check("pipx install", pipx / "bin" / "socketpipe", (pipx / PAGE).read_text("utf-8"), scratch)
+    words = ["tool", "install", "--python", sys.executable, *offline, venvs.ROOT]
+    cache, folder = str(uv / "cache"), str(uv / "bin")
+    run(
+        [tools / "bin" / "uv", *words],
+        UV_TOOL_DIR=str(uv),
+        UV_TOOL_BIN_DIR=folder,
+        UV_CACHE_DIR=cache,
+        UV_NO_CONFIG="1",
+    )
+    check("uv tool install", uv / "bin" / "socketpipe", (uv / "socketpipe" / PAGE).read_text("utf-8"), scratch)
+
+
+def check_checkout() -> None:
     left = run(["git", "-C", venvs.ROOT, "status", "--porcelain", "--ignored", "build", "dist", "socketpipe.egg-info"])
     if left.strip():
         raise Wrong(f"building has left something in the checkout: {left}")
@@ -60,7 +90,7 @@ def check_make(scratch: Path) -> None:
     top = scratch / "dest dir/opt/x"
     for interpreter in ("python3", sys.executable):
         run([*words, "install", f"INTERPRETER={interpreter}"], MAKEFLAGS="")
-        page = (top / "share/man/man1/socketpipe.1").read_text("utf-8")
+        page = (top / PAGE).read_text("utf-8")
         check(f"make install INTERPRETER={interpreter}", top / "bin/socketpipe", page, scratch)
     run([*words, "uninstall"], MAKEFLAGS="")
     if any(path.is_file() for path in top.rglob("*")):
@@ -94,7 +124,10 @@ def main() -> int:
             scratch = Path(folder).resolve()
             check_make(scratch)
             check_deb(scratch)
-            check_python(Path(sys.argv[1]).resolve(), scratch)
+            tools = Path(sys.argv[1]).resolve()
+            check_python(tools, scratch)
+            check_tools(tools, scratch)
+            check_checkout()
     except Wrong as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
