@@ -68,6 +68,13 @@ def test_every_rule_has_a_state_and_evidence() -> None:
     assert [row[0] for row in rows if row[2] == "open"][:2] == ["a public git repository", "maintainers who answer"]
 
 
+def test_the_idempotent_modules_are_named() -> None:
+    [row] = re.findall(r"^\| idempotency \| (.*)", (ROOT / "docs/inclusion.md").read_text(encoding="utf-8"), re.M)
+    named = re.findall(r"`(\w+)`", row.partition("met by ")[2].partition(", as far")[0])
+    support = {module.stem: block(module, "DOCUMENTATION")["attributes"]["idempotent"]["support"] for module in MODULES}
+    assert named == [name for name in support if support[name] != "none"]
+
+
 def test_the_directories_of_plugins() -> None:
     assert {path.name for path in PLUGINS.iterdir() if path.name != "__pycache__"} == DIRECTORIES
 
