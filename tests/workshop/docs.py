@@ -18,6 +18,12 @@ SITE = BUILD / "docs"
 # labels of Ansible's own documentation: their inventory cannot be fetched without a network
 THEIRS = re.compile(r"undefined label: '(ansible_collections\.ansible\.|ansible_|action_plugins|common_return_values)")
 
+# a table in columns, or YAML, must not be wrapped; a long name must be
+STYLE = """
+div[class*=highlight-]:not(.highlight-console) pre { white-space: pre; overflow-x: auto }
+.rst-content code { white-space: normal; overflow-wrap: anywhere }
+"""
+
 
 def pages() -> list[str]:
     """The pages that have to be there."""
@@ -45,8 +51,11 @@ def build(path: str) -> list[str]:
     look += ["--copyright", f"the {NAME} contributors"]
     kind = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--lenient"]
     run(["antsibull-docs", "sphinx-init", *kind, *look, "--dest-dir", SITE, NAME], PATH=path)
+    (SITE / "own").mkdir()
+    (SITE / "own" / "own.css").write_text(STYLE, encoding="utf-8")
     with open(SITE / "conf.py", "a", encoding="utf-8") as settings:
         settings.write("\nintersphinx_mapping = {}  # would be fetched\n")
+        settings.write('html_static_path = ["own"]\nhtml_css_files = ["own.css"]\n')
     copy_pictures(SITE / "build.sh")
     said = run(["./build.sh"], SITE, PATH=path)
     (SITE / "build.log").write_text(said, encoding="utf-8")
