@@ -41,12 +41,13 @@ demo: $(VENV)/demo $(TREE)   ## back up three hosts to a virtual tape, restore a
 
 quick: lint unit   ## for daily work: linters, types, and the tests that need no root; under two minutes
 
-test:   ## everything, JOBS at a time, whatever fails; as root on Debian it first installs what is missing; the last line is that of system
+test:   ## everything, JOBS at a time, whatever fails; as root on Debian it first installs what is missing; at its end what failed, and the last line of system
 	@$(PYTHON) -m tests.workshop.packages
 	-@$(MAKE) --no-print-directory $(READY)
-	@failed=; for round in "$(FIRST)" "$(SECOND)"; do \
-	  $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$round || failed=1; done; \
-	  tail -n 1 .build/system.log; $(PYTHON) -m tests.workshop.packages --missing || failed=1; test -z "$$failed"
+	@failed=; rm -f .build/test.log; for round in "$(FIRST)" "$(SECOND)"; do \
+	  $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target $$round 2>&1 | tee -a .build/test.log || failed=1; done; \
+	  $(PYTHON) -m tests.workshop.packages --missing || failed=1; \
+	  test -z "$$failed" || grep -E '^(FAILED|ERROR|E  |make.*\*\*\*) ' .build/test.log | tail -n 40; tail -n 1 .build/system.log; test -z "$$failed"
 
 socketpipe:   ## the command as one file, .build/socketpipe, and its manual page
 	mkdir -p .build
