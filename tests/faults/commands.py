@@ -102,7 +102,8 @@ class Commands:
         self.payload = work / "payload.tar"
         self.reads = run.sink if shutil.which(run.sink) or run.sink == "noerror" else "cat"
         waits = "held" in run.fault.kinds or run.fault.victim in RELAYS
-        waits = waits or (run.moment == "last" and run.fault in GROUPS)
+        # until all runs of its batch are there, or one after the other is hit: of jobs that takes longer
+        waits = waits or (run.moment == "last" and (run.fault in GROUPS or run.kind == "async"))
         if waits and self.reads == "tar":
             self.reads = "cat"  # tar stops by itself at the end of the archive, so soon that it may be blamed instead
         self.odd = run.fault.name in ODD  # the sink does something else
