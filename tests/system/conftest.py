@@ -14,9 +14,10 @@ import pytest
 
 from tests.hosts import Fleet, HostSpec, requirements
 
-from . import playbook
+from . import playbook, taping
 from .playbook import Done
 from .shell import Shell
+from .taping import Site
 from .together import MARK, Shared
 from .traces import SCRATCH, Traces, everyone
 
@@ -50,9 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Two hosts, h1 and h2, and a controller; skipped by name where they cannot be made."""
-    yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
+def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """The file's FLEET or two hosts, h1 and h2, and a controller; skipped by name where they cannot be made."""
+    hosts = getattr(request.module, "FLEET", ["h1", "h2"])
+    yield from make_fleet(hosts, tmp_path_factory.mktemp("fleet"))
 
 
 def make_fleet(hosts: Sequence[str | HostSpec], directory: Path) -> Iterator[Fleet]:
@@ -89,6 +91,14 @@ def shared(fleet: Fleet, request: pytest.FixtureRequest) -> Shared:
 def done(shared: Shared, request: pytest.FixtureRequest) -> Done:
     """What the play of a test marked with @together came to."""
     return shared.of(request.node)
+
+
+@pytest.fixture
+def site(fleet: Fleet) -> Site:
+    """The role tape on a FLEET that is taping.HOSTS, with a labelled tape."""
+    made = taping.make_site(fleet)
+    made.label()
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,13 @@ import pytest
 from tests.hosts import Fleet
 
 from . import playbook
-from .conftest import make_fleet
 from .playbook import pipe
 from .test_async import LINES, Jobs, kill
 
 PIPELINE = "plumbing.socketpipe.pipeline"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(["h1", "h2", "h3"], tmp_path_factory.mktemp("fleet"))
+FLEET = ["h1", "h2", "h3"]
 
 
 class Pipelines(Jobs):

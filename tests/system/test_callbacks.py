@@ -43,13 +43,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
 
 
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
-
-
 def run(fleet: Fleet, tasks: Any, env: dict[str, str], *args: str) -> playbook.Done:
     where = f"{playbook.collections()}:{community.collections()}"
     return playbook.run(fleet, tasks, env={"ANSIBLE_COLLECTIONS_PATH": where, **env}, args=args)

@@ -20,7 +20,6 @@ from tests.hosts import Fleet
 from . import batch
 from .batch import Case
 from .between import proxying, sniffing
-from .conftest import make_fleet
 from .playbook import Outcome, pipe
 from .shell import Shell
 from .traces import leaves_nothing
@@ -34,10 +33,7 @@ SOURCE = "head -c 5000000 /dev/urandom"
 RECORD = "sh -c 'cat > /dev/null && echo whole >> {0} || echo broken >> {0}'"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """h3 is where somebody else is."""
-    yield from make_fleet(["h1", "h2", "h3"], tmp_path_factory.mktemp("fleet"))
+FLEET = ["h1", "h2", "h3"]  # h3 is where somebody else is
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,7 +16,7 @@ import yaml
 from tests.hosts import Fleet
 
 from . import playbook
-from .conftest import SCRATCH, make_fleet
+from .conftest import SCRATCH
 from .playbook import REPOSITORY, Done
 
 HERE = "tapehost"  # the peer of the examples
@@ -59,9 +59,7 @@ def names(tasks: list[dict[str, Any]]) -> Iterator[str]:
             yield from names(task.get(part, []))
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(["h1", HERE], tmp_path_factory.mktemp("fleet"))
+FLEET = ["h1", HERE]
 
 
 @pytest.fixture

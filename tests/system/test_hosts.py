@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.hosts import Fleet, Host, HostSpec
 
 from . import playbook
-from .conftest import make_fleet
 from .playbook import Done, pipe
 from .together import At, Play, alone, together
 from .traces import SCRATCH
@@ -24,10 +20,7 @@ MIB = 1024 * 1024
 WHO = {"shell": "cat; hostname"}
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """h2 can also be reached at a port of its own."""
-    yield from make_fleet(["h1", HostSpec("h2", sshd_config=("Port 2222",))], tmp_path_factory.mktemp("fleet"))
+FLEET = ["h1", HostSpec("h2", sshd_config=("Port 2222",))]  # h2 can also be reached at a port of its own
 
 
 def carried(host: Host) -> int:

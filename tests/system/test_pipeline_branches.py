@@ -4,15 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.hosts import Fleet
-
-from .conftest import make_fleet
 from .playbook import Done
 from .together import At, Play, together
 
@@ -21,10 +15,7 @@ OLD = "the old file\n"
 SIZE = 6_000_000
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Four hosts and a controller."""
-    yield from make_fleet(["h1", "h2", "h3", "h4"], tmp_path_factory.mktemp("fleet"))
+FLEET = ["h1", "h2", "h3", "h4"]
 
 
 def forked(source: Any, *branches: Any, required: Any = "all", **options: Any) -> dict[str, Any]:

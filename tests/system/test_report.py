@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.hosts import Fleet
 
 from . import playbook, taping
-from .conftest import make_fleet
 from .playbook import pipe
 from .taping import Site
 
@@ -23,9 +19,7 @@ EVIL = "<script>alert(1)</script>"
 REPORT = "plumbing.socketpipe.report"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+FLEET = taping.HOSTS
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -61,13 +55,6 @@ def test_pipes_of_a_fleet(fleet: Fleet, work: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert html.escape(EVIL, quote=False) in text and "s3cret" not in text and "no_log hides the details" in text
     assert re.search(r"ansible-playbook -i \S+ \S+\.yml --limit h2<", text)
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
 
 
 def test_a_report_of_each_backup(site: Site) -> None:

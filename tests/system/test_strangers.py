@@ -16,7 +16,6 @@ import pytest
 from tests.hosts import Fleet, HostProcess
 
 from . import playbook
-from .conftest import make_fleet
 from .playbook import pipe
 
 PORT = 23002
@@ -114,11 +113,6 @@ say({"called": len(calls)})
 for line in sys.stdin:
     say(press() if line == "press\\n" else gone(30))
 """
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(["h1", "h2"], tmp_path_factory.mktemp("fleet"))
 
 
 @pytest.fixture(scope="module")

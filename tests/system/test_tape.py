@@ -6,30 +6,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import Fleet
-
 from . import taping
-from .conftest import make_fleet
 from .taping import Site
 
 FAILED = "Fail if there is no good archive"
 RESTORE = "Restore"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
+FLEET = taping.HOSTS
 
 
 def test_a_host_that_fails_and_the_run_that_is_resumed(site: Site) -> None:

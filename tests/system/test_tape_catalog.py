@@ -6,20 +6,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 
 import pytest
 
 from tests.hosts import Fleet
 
 from . import playbook, taping
-from .conftest import make_fleet
 from .taping import Site
 
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+FLEET = taping.HOSTS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from tests.hosts import Fleet
 
 from . import playbook, taping
 from .anatomy import processes
-from .conftest import make_fleet
 from .taping import BLOCK, Site
 from .traces import everyone
 
@@ -27,9 +26,7 @@ PLAN, BACKUP = "plumbing.socketpipe.tape_plan", "plumbing.socketpipe.tape_backup
 FAILED = "Fail if there is no good archive"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+FLEET = taping.HOSTS
 
 
 class Gated:

@@ -12,12 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.hosts import Fleet
-
 from . import taping
-from .conftest import make_fleet
 from .playbook import Started
 from .taping import Site
 
@@ -27,16 +22,7 @@ HOLDER = {"what": "the archive", "host": "db1", "run": "R0", "pid": 7, "since": 
 BUSY = r"drive \S+/A is in use for the archive of db1 in run R0, since a while \(process 7\)"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
+FLEET = taping.HOSTS
 
 
 def test_a_backup_waits_for_a_tape_of_another_run(site: Site) -> None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,15 +12,12 @@ import pytest
 from tests.hosts import Fleet
 
 from . import playbook, taping
-from .conftest import make_fleet
 from .taping import Site
 
 ENTRY = "plumbing.socketpipe.tape"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+FLEET = taping.HOSTS
 
 
 @pytest.fixture

@@ -5,30 +5,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.hosts import Fleet
-
 from . import taping
-from .conftest import make_fleet
 from .taping import BLOCK, Site
 
 FAILED = "Fail if there is no good archive"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
+FLEET = taping.HOSTS
 
 
 def two(site: Site, **more: object) -> dict[str, dict[str, object]]:

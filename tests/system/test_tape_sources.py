@@ -11,28 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.hosts import Fleet, Host
+from tests.hosts import Host
 from tests.recipes.site import PATIENCE, missing, wait_until
 from tests.recipes.test_postgresql import CLUSTER, HOME, ROWS, SETTINGS, SHOP, sql
 
 from . import playbook, taping
-from .conftest import make_fleet
 from .taping import Site
 
 FAILED = "Fail if there is no good archive"
 RESTORE = "Restore"
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
+FLEET = taping.HOSTS
 
 
 def sets(site: Site) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import yaml
 from tests.hosts import Fleet
 
 from . import playbook, taping
-from .conftest import make_fleet
 from .taping import Site
 
 TASKS = Path(__file__).resolve().parents[2] / "roles" / "tape" / "tasks"
@@ -24,9 +22,7 @@ REPORT = ("Read the catalog for the report", "Write the report")
 DOWN = 9  # discard: nobody listens there
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
+FLEET = taping.HOSTS
 
 
 @pytest.fixture

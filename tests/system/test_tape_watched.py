@@ -6,31 +6,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.hosts import Fleet
-
 from . import taping
-from .conftest import make_fleet
 from .taping import Site
 
 SHOP = {"name": "shop", "cmd": "echo all of it"}
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
+FLEET = taping.HOSTS
 
 
 def metric(path: Path, name: str) -> dict[str, float]:

@@ -7,31 +7,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.hosts import Fleet
-
 from . import playbook, taping
-from .conftest import make_fleet
 from .taping import Site
 
 ENTRY = "plumbing.socketpipe.tape"
 ROLE = {"name": ENTRY, "tasks_from": "backup"}
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(taping.HOSTS, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture
-def site(fleet: Fleet) -> Site:
-    site = taping.make_site(fleet)
-    site.label()
-    return site
+FLEET = taping.HOSTS
 
 
 def play(name: str, **variables: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,6 @@ import pytest
 from tests.hosts import Fleet, Host
 
 from . import anatomy, playbook
-from .conftest import make_fleet
 from .playbook import Done
 from .test_hosts import carried
 from .test_transfer import OLD, WHEN, source, transfer
@@ -30,9 +29,7 @@ GONE = {"gone": {"of": "h2", "ansible_port": 9}}
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    yield from make_fleet(["h1", *NAMES], tmp_path_factory.mktemp("fleet"))
+FLEET = ["h1", *NAMES]
 
 
 @pytest.fixture
