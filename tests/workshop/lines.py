@@ -26,6 +26,7 @@ from .venvs import BUILD
 
 KEPT = BUILD / "lines.json"
 TESTS = "tests/unit"
+BATCH = 25  # files of tests
 HIT = re.compile(r"^(\S+\.py) (\d+)$", re.M)  # a process may be killed while it writes one
 HOOK = "\nfrom . import _tracer\n"
 
@@ -86,12 +87,14 @@ def records(sources: Path, workers: int) -> list[Record]:
     now = fingerprints(sources)
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     same = kept["files"] if kept and kept["files"][""] == now[""] else {}
-    changed = [name for name in now if name and same.get(name) != now[name]]
+    changed = sorted(name for name in now if name and same.get(name) != now[name])
     found = [Record(**each) for each in kept.get("tests", ())]
     found = [each for each in found if each.file in now and each.file not in changed]
-    if changed:
-        found += run(sources, sorted(changed), workers)
-        told = {"files": now, "tests": [dataclasses.asdict(each) for each in found]}
+    for start in range(0, len(changed), BATCH):
+        found += run(sources, changed[start : start + BATCH], workers)
+        # an interrupted run goes on after the last batch
+        ran = {name: value for name, value in now.items() if name not in changed[start + BATCH :]}
+        told = {"files": ran, "tests": [dataclasses.asdict(each) for each in found]}
         KEPT.write_text(json.dumps(told), encoding="utf-8")
     return found
 

@@ -13,14 +13,15 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any
 
 HITS = b"SOCKETPIPE_HITS_OF_TEST"  # in the environment: the file for the lines of the test that runs
 FOLDERS = ("plugins/module_utils/_", "plugins/plugin_utils/_", "/_end/", "/_run/", "/_command/", "/_tape/")
 
 file = posix.environ.get(HITS)  # bytes; None if no test runs
-seen: set[tuple[str, int]] = set()
+# {id of a code object: (itself, because an id may be used again; its lines that this test has not executed)}
+left: dict[int, tuple[CodeType, set[int]]] = {}
 paths: dict[str, str] = {}
 
 
@@ -39,13 +40,19 @@ def begin(new: bytes | None) -> None:
     """From now on the lines are those of another test."""
     global file
     file = new
-    seen.clear()
+    left.clear()
+
+
+def left_of(code: CodeType) -> set[int]:
+    found = left.get(id(code))
+    if found is None:
+        found = left[id(code)] = (code, {line for _start, _end, line in code.co_lines() if line is not None})
+    return found[1]
 
 
 def note(path: str, line: int) -> None:
-    if file is None or (path, line) in seen:
+    if file is None:
         return
-    seen.add((path, line))
     try:
         descriptor = posix.open(file, posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC, 0o666)
         try:
@@ -66,13 +73,19 @@ def trace(frame: FrameType, event: str, argument: Any) -> Any:
     threading = sys.modules.get("threading")
     if threading is not None and getattr(threading, "_trace_hook", trace) is None:
         threading.settrace(trace)
-    note(path, frame.f_lineno)
+    lines = left_of(frame.f_code)
+    if not lines:
+        return None  # nothing new: most of the time that tracing costs
 
     def local(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line":
+        if event == "line" and frame.f_lineno in lines:
+            lines.discard(frame.f_lineno)
             note(path, frame.f_lineno)
         return local
 
+    if frame.f_lineno in lines:
+        lines.discard(frame.f_lineno)
+        note(path, frame.f_lineno)
     return local
 
 
