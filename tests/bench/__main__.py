@@ -17,7 +17,21 @@ from pathlib import Path
 
 from tests.hosts import Fleet, requirements
 
-from . import catalog, command, copies, encryption, fleet, footprint, kernel, startup, tape, throughput, topology
+from . import (
+    buffer,
+    catalog,
+    command,
+    copies,
+    encryption,
+    fleet,
+    footprint,
+    kernel,
+    original,
+    startup,
+    tape,
+    throughput,
+    topology,
+)
 
 TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "throughput": throughput.table,
@@ -28,12 +42,14 @@ TABLES: dict[str, Callable[[Fleet, int], str]] = {
     "footprint": footprint.table,
     "command-startup": command.startup,
     "command-throughput": command.throughput,
+    "original": original.table,
     "chains": topology.chains,
     "fans": topology.fans,
     "copies": copies.table,
     "catalog": catalog.table,
     "fleet": fleet.table,
     "tape": tape.table,
+    "buffer": buffer.table,
 }
 
 

@@ -28,12 +28,12 @@ class TapeHost:
         self.path = ""  # the PATH of the program, if it is not the machine's
         self.settings = {"devices": guest.library.devices[:1], "catalog_dir": str(self.catalog), "wait": 0, **settings}
 
-    def _env(self, settings: dict[str, t.Any]) -> dict[str, str]:
+    def environment(self, settings: dict[str, t.Any]) -> dict[str, str]:
         known = json.dumps({**self.settings, **settings})
         return {"SOCKETPIPE_TAPE": known, **({"PATH": self.path} if self.path else {})}
 
     def run(self, *words: str, input: bytes | None = None, check: bool = True, **settings: t.Any) -> Run:
-        return self.guest.run([*self.program, *words], input=input, check=check, env=self._env(settings))
+        return self.guest.run([*self.program, *words], input=input, check=check, env=self.environment(settings))
 
     def ask(self, *words: str, input: bytes | None = None, **settings: t.Any) -> dict[str, t.Any]:
         return dict(json.loads(self.run(*words, input=input, **settings).stdout))
@@ -53,7 +53,7 @@ class TapeHost:
 
     def start_sink(self, run: str, host: str, data: bytes, **settings: t.Any) -> Command:
         argv = [*self.program, "sink", "--run", run, "--host", host]
-        return self.guest.start(argv, input=data, env=self._env(settings))
+        return self.guest.start(argv, input=data, env=self.environment(settings))
 
     def commit(self, run: str, host: str, data: bytes) -> dict[str, t.Any]:
         """What the archiver of the host would report of this archive."""
