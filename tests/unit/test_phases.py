@@ -130,24 +130,32 @@ def test_cancelled(sent: list[int], phase: str, until: float | None, after: str)
 
 
 @pytest.mark.parametrize(
-    ("found", "cases", "kind"),
+    ("found", "cases", "spilled", "unread"),
     [
-        ([None, None, True], [(0.0, DRAINING, []), (7.9, DRAINING, []), (7.95, SETTLED, [])], ""),
-        ([None, None], [(0.0, DRAINING, []), (8.0, SETTLED, [])], "stopped reading"),
-        ([False], [(0.0, SETTLED, [])], "stopped reading"),
+        ([None, None, True], [(0.0, DRAINING, []), (7.9, DRAINING, []), (7.95, SETTLED, [])], 0, None),
+        ([None, None], [(0.0, DRAINING, []), (8.0, SETTLED, [])], 0, 5),
+        ([False], [(0.0, SETTLED, [])], 1, 5),
+        ([None, False], [(0.0, DRAINING, []), (7.9, SETTLED, [])], 9, 12),
     ],
-    ids=["only padding", "no end", "more than padding"],
+    ids=["only padding", "no end", "more than padding", "more comes"],
 )
 def test_an_input_that_was_not_read_to_its_end(
-    sent: list[int], monkeypatch: pytest.MonkeyPatch, found: list[bool | None], cases: list[Case], kind: str
+    sent: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    found: list[bool | None],
+    cases: list[Case],
+    spilled: int,
+    unread: int | None,
 ) -> None:
     monkeypatch.setattr(rules, "holders", lambda inodes, others: {})
     reads = side(writer=False, unread=lambda: 5, bytes=lambda: 10, drain=lambda most: found.pop(0), leave=lambda: None)
+    reads.padding, reads.spilled = 3, spilled
     writes = side()
     made = stage(ENDED, reads=reads, writes=writes)
     follow(made, Rules([made], PATIENCE), sent, cases)
-    assert (made.problem or {"kind": ""})["kind"] == kind
-    assert writes.state == (link.ABORTED if kind else link.COMMITTED)
+    failed = {"kind": "stopped reading", "consumed": 5, "unread": unread}
+    assert made.problem == (None if unread is None else failed)
+    assert writes.state == (link.COMMITTED if unread is None else link.ABORTED)
 
 
 def test_what_it_has_left_running_has_its_time_for_each_link(sent: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

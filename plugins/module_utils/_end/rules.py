@@ -205,7 +205,9 @@ class Rules:
         if at_end is None and not stage.is_due(now):
             return False
         if side.state != link.RESET:
-            stage.fail({"kind": "stopped reading", "consumed": stage.consumed, "unread": stage.left_unread})
+            came = side.padding + side.spilled if at_end is False else 0  # some of it since the stage ended
+            unread = max(stage.left_unread, came)
+            stage.fail({"kind": "stopped reading", "consumed": stage.consumed, "unread": unread})
         return True
 
     def held(self, stage: Stage, sides: "Iterable[Side]", now: float) -> bool:
