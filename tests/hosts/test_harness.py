@@ -401,8 +401,9 @@ def test_dead_creator(tmp_path: Path) -> None:
     assert len(find_token(token)) == 4
     assert tmp_path not in Fleet.sweep()  # it lives
     state = State.load(tmp_path)
+    # the PID 1 of each, the sshd of each, a sleep that may still be on its way
+    assert until(lambda: len(inhabitants(state)) == 4 + 3 + 1)
     processes = inhabitants(state)
-    assert len(processes) == 4 + 3 + 1  # the PID 1 of each, the sshd of each, a sleep
     creator.kill()
     creator.communicate()
     # The hosts end by themselves; their files are left to down, sweep or the next create.
