@@ -3,8 +3,8 @@
 """tape_buffer against none, with a drive that stops when its memory is empty, in the machine of tests/tape.
 
 The drive is small, as everything there: it writes RATE bytes in a second from a memory of MEMORY bytes and, if that
-runs empty before the end, needs REPOSITION seconds to stop, go back and start.  The source sends BURST bytes at
-once, and SHARE of the drive's rate in the mean.
+runs empty before the end, needs REPOSITION seconds to stop, go back and start.  The source prepares BURST bytes, in the
+time in which the drive writes them divided by SHARE, and then sends them at once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tests.tape.needs import requirements
 from tests.tape.tapehost import TapeHost
 
 MIB = 1024**2
-SIZE, BURST = 192 * MIB, 4 * MIB
+SIZE, BURST = 128 * MIB, 4 * MIB
 RATE, MEMORY, REPOSITION, SHARE = 24 * MIB, 2 * MIB, 1.5, 0.6
 BUFFERS = ("", "64M", "128M")
 WRITE, MARKS = 0x0A, 0x10  # operation codes
 SOURCE = f"""import sys, time
-burst, began = bytes({BURST}), time.monotonic()
-for number in range({SIZE // BURST}):
-    time.sleep(max(0.0, began + number * {BURST / RATE / SHARE} - time.monotonic()))
+burst = bytes({BURST})
+for _number in range({SIZE // BURST}):
+    time.sleep({BURST / RATE / SHARE})
     sys.stdout.buffer.write(burst)
     sys.stdout.buffer.flush()
 """
