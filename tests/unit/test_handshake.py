@@ -415,6 +415,7 @@ def test_messages_may_come_in_pieces() -> None:
             sock.setblocking(False)
         listener = Connection(far, listen(finder(READER, key())), None)
         listener.start()
+        assert far.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1  # nor do they wait for each other
         dialler = Talker(dial(key(), WRITER))
         said = b""
         while not listener.done:

@@ -220,10 +220,6 @@ def make_ready(spec: "LinkSpec", connection: "Connection") -> Tcp:
     """Prepare an authenticated connection for its command.  Unless it is committed, it gets reset."""
     sock, writer = connection.sock, spec["side"] == "W"
     sock.setblocking(True)  # shared through the open file description: a stage would fail with EAGAIN
-    # for a TLS handshake the option remains, too: the first message would wait for an acknowledgement of the last one
-    # of ours, which the other host may delay by 40 ms
-    if not spec["barrier"] and (connection.cipher or not spec["encryption"]):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
     if spec.get("dead_peer"):
         keep_alive(sock, spec["dead_peer"])
     if writer:
