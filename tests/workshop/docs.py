@@ -18,10 +18,13 @@ SITE = BUILD / "docs"
 # labels of Ansible's own documentation: their inventory cannot be fetched without a network
 THEIRS = re.compile(r"undefined label: '(ansible_collections\.ansible\.|ansible_|action_plugins|common_return_values)")
 
-# a table in columns, or YAML, must not be wrapped; a long name must be
+# a table in columns, or YAML, must not be wrapped; messages, long names and the cells of tables must be
 STYLE = """
 div[class*=highlight-]:not(.highlight-console) pre { white-space: pre; overflow-x: auto }
+#recipes .highlight-text pre { white-space: pre-wrap }
 .rst-content code { white-space: normal; overflow-wrap: anywhere }
+.rst-content .wy-table-responsive table.docutils :is(td, th) { white-space: normal; min-width: 8em }
+.rst-content .wy-table-responsive code { overflow-wrap: normal }
 """
 
 
