@@ -28,6 +28,8 @@ from ..plugin_utils._survey import from_texts
 from ..plugin_utils._task_job import async_dir, job_of, leave_result, run_job
 from ..plugin_utils._task_options import OptionError, check_given, link_settings
 from ..plugin_utils._task_refusal import about_host
+from ..plugin_utils._task_run import one_line
+from ..plugin_utils._transfer_chain import HOME, Home
 from ..plugin_utils._transfer_options import TRANSFER_SPEC, parse_mode
 from ..plugin_utils._transfer_result import shape
 from ..plugin_utils._transfer_resume import part_of
@@ -91,16 +93,16 @@ class ActionModule(ActionBase):
             if not args[option] or "\0" in args[option]:
                 raise OptionError(f"{option}: {args[option]!r} is not a path")
         if args["hosts"] is not None:
-            if self._task.async_val:
-                raise OptionError("hosts: a transfer to many hosts cannot outlive its task, so leave out async")
             return self._to_hosts(network, mode, name, args, task_vars)
         transfer = self._sides(name, args, task_vars)
         result = self._between(transfer, network, mode, name, args)
-        # nothing is to be moved, but ansible-core polls
-        if self._task.async_val and "cause" in result and not result.get("failed"):
-            host = transfer.hosts[self._home(args)]
-            return {**leave_result(host, Plan({}), async_dir(self), {**result, "peer": self._peer})}
-        return result
+        return self._left(transfer.hosts[self._home(args)], result)
+
+    def _left(self, host: hosts_of.Host, result: dict[str, Any]) -> dict[str, Any]:
+        """With async, a job with this result if nothing was to be started, because ansible-core polls for one."""
+        if not self._task.async_val or "cause" not in result or result.get("failed"):
+            return result
+        return {**leave_result(host, Plan({}), async_dir(self), {**result, "peer": self._peer})}
 
     def _between(
         self, transfer: Transfer, network: Network, mode: int | str | None, name: str, args: TransferArgs
@@ -161,7 +163,20 @@ class ActionModule(ActionBase):
         peer = hosts_of.other(self, args["peer"], task_vars, args["peer_become"], args["peer_become_user"])
         self._peer = peer.name
         chain = many.chain_of(self, peer, args["hosts"] or [], task_vars)
-        return many.ToHosts(chain, network, args, mode).run(name, self._task.check_mode, self._task.diff)
+        to_hosts = many.ToHosts(chain, network, args, mode)
+        if not self._task.async_val:
+            return to_hosts.run(name, self._task.check_mode, self._task.diff)
+        own = hosts_of.of_task(self, name, task_vars)
+        names = {end: host.name for end, host in [*chain.hosts.items(), (HOME, own)]}
+        job = job_of(self, names, "", peer=peer.name, advice=ADVICE)
+        # a host that is unreachable fails the task, as without async: core would take it, or all hosts, out of the play
+        start = functools.partial(run_job, self, unreachable=False, first=network.progress, quiet=network.quiet)
+        result = to_hosts.run(name, self._task.check_mode, self._task.diff, Home(own, job, start))
+        try:
+            return self._left(own, result)
+        except AnsibleConnectionFailure as exc:
+            msg = f"{own.name} is unreachable, and cannot keep the result: {one_line(exc)}"
+            return {**result, **failed("unreachable", msg, own.name, result["changed"]), "hosts": result["hosts"]}
 
     def _start(
         self,

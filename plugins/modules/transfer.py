@@ -51,7 +51,10 @@ attributes:
       - If nothing is to be copied, the job is finished already.
       - A side on the controller lives as long as the controller.
       - With O(encryption), the reports of the other host to the task's host are encrypted, too.
-      - It is not possible with O(hosts).
+      - With O(hosts), the task's host keeps the result of all of them, and must be able to connect with each, in either
+        direction. It need not be one of them. If it is one of them, or the peer, it listens on two ports of O(ports).
+        Owners, groups and modes on hosts that have the file already are changed before the copy starts, by the task
+        itself.
       - To stop such a copy, use O(plumbing.socketpipe.pipe#module:cancel) in a task for the same host and user. The old
         file stays.
   become:
@@ -74,7 +77,7 @@ attributes:
     details:
       - C(delegate_to) replaces the task's host, not the peer. In M(ansible.posix.synchronize) it replaces the other
         side.
-      - With O(hosts), C(delegate_to) has no effect.
+      - With O(hosts), C(delegate_to) has no effect, except that with C(async) that host keeps the result.
   diff_mode:
     support: full
     details:
@@ -407,7 +410,8 @@ cause:
         - V(validation), V(no tool) - O(validate) failed, or there is no such program.
         - V(incomplete), V(answer) - the stream or the answer of a host is invalid, or a directory could not be
           extracted completely.
-        - V(stopped) - with O(hosts), another host failed, which is RV(cause.host).
+        - V(stopped) - with O(hosts), another host failed, which is RV(cause.host). Or a run with C(async) was
+          cancelled, or took too long.
         - Any other kind is one of RV(plumbing.socketpipe.pipe#module:cause.kind).
       returned: always
       type: str

@@ -131,13 +131,11 @@ def execute(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advic
     return verdict
 
 
-def conclude(
-    plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice, run: type[TaskRun] = TaskRun
-) -> Verdict:
+def conclude(plan: Plan, hosts: dict[str, Host], progress: Progress | None, advice: Advice) -> Verdict:
     """Run a plan to its verdict, which may be a failure."""
     names = {end: host.name for end, host in hosts.items()}
     with lines_of(progress, plan, hosts) as lines:
-        verdict = Verdict(plan, run(plan, hosts, lines).outcomes(), names, advice)
+        verdict = Verdict(plan, TaskRun(plan, hosts, lines).outcomes(), names, advice)
     for end, report in verdict.reports.items():
         for warning in report.get("warnings", ()):
             display.warning(f"{names[end]}: {sentences.warning(warning)}")

@@ -15,12 +15,10 @@ from ansible.utils.display import Display
 
 from ..module_utils._run import bootstrap
 from ..module_utils._run.job import is_name
+from ..module_utils._run.kept import result_of
 from ..module_utils._run.marked import read_marked
 from ..module_utils._run.progress import line_of_job, without_figures
 from ..module_utils._run.report import parse_progress
-from ..module_utils._run.result import concluded
-from ..module_utils._run.taped import taped
-from ..module_utils._run.transferred import transferred
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError
 from ._task_progress import Asking, Quiet, beside
@@ -120,7 +118,7 @@ def start_job(plan: Plan, hosts: dict[str, Host], unreachable: bool) -> Any:
     gone = verdict.cause and verdict.cause["kind"] == "unreachable" and verdict.cause["host"] == names[plan.home]
     if gone and unreachable:
         raise AnsibleConnectionFailure(outcomes[plan.home]["error"])
-    result = not_started(plan, names, verdict, time.monotonic() - began)
+    result, _warnings = result_of(cast("Job", plan.job), verdict, time.monotonic() - began)
     # after a lost login the end may have detached, also if Ansible has logged in again
     if any(outcome["lost"] or (outcome["report"] or {}).get("detached") for outcome in outcomes.values()):
         for launch in run.launches.values():
@@ -128,16 +126,6 @@ def start_job(plan: Plan, hosts: dict[str, Host], unreachable: bool) -> Any:
                 launch.end_there()
         result["msg"] += MAY_RUN % plan.run
     return result
-
-
-def not_started(plan: Plan, names: dict[str, str], verdict: Verdict, elapsed: float) -> Any:
-    """The result of a run that has not started."""
-    job = cast("Job", plan.job)
-    if "transfer" in job:
-        return transferred(verdict, elapsed, job["transfer"])[0]
-    if "tape" in job:
-        return taped(verdict, job["tape"])
-    return concluded(plan, names, verdict, elapsed)
 
 
 @functools.cache

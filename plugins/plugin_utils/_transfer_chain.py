@@ -4,31 +4,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._run.answers import Failure, failure_of, reported
-from ..module_utils._run.disagreement import link_cause
-from ..module_utils._run.plan import LATER_STALL, Plan
-from ..module_utils._run.result import link_result
-from ..module_utils._run.transferred import DESTINATION, REPLACED, SOURCE, after_failure
+from ..module_utils._run.answers import Failure, failure_of
+from ..module_utils._run.chained import ChainPlan
+from ..module_utils._run.plan import Plan
+from ..module_utils._run.transferred import DESTINATION, SOURCE
 from ..module_utils._run.verdict import Verdict
 from ._connections import HostError
 from ._host_variables import ADDRESS, LISTEN
-from ._hosts import Host, follow_variables, reach_one
+from ._hosts import Host, follow_variables, reach_one, same_machine
 from ._program_run import SAMPLE, conclude, plan_of_one
 from ._task_progress import progress_of
 from ._task_run import TaskRun, encrypt
-from ._transfer_run import ADVICE, STOPPED, Moved, Network, Transfer
+from ._transfer_run import ADVICE, Network, Transfer
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
     from ..module_utils._run.launch import Launch
-    from ..module_utils._run.records import Cause, Joint
+    from ..module_utils._run.records import Job
 
 NEXT = 5  # the descriptor of the stream to the next host, as in _transfer/chain.py
-NOT_ARRIVED = "the file did not arrive, because %s failed"
+HOME = "home"  # the end of the task's host, if that keeps the result
 SET = f"set {ADDRESS} or {LISTEN} for one of them"
 Found = Any  # an answer, or a Failure
 
@@ -41,20 +41,16 @@ class Apart(TaskRun):
         return float("inf")
 
 
-class Along(TaskRun):
-    """A run along a chain; the failure of an end stops those behind it, not those before it."""
+@dataclasses.dataclass(frozen=True)
+class Home:
+    """The task's host, which keeps the result of a transfer that outlives its task, in an end of its own.
 
-    def depending(self, end: str) -> set[str]:
-        ends = [*self.plan.ends]
-        return {*ends[ends.index(end) :]}
+    It may also be the source or one of the destinations.  That is another end, perhaps of another user.
+    """
 
-
-class ChainPlan(Plan):
-    """A plan in which each host notices a stall later than those behind it, and so drops them rather than stops."""
-
-    def stall_timeout(self, link: Joint) -> int:
-        seconds: int = super().stall_timeout(link)
-        return seconds + LATER_STALL * (len(self.links) - 1 - link["index"]) if seconds else 0
+    host: Host
+    job: Job
+    start: Callable[[Plan, dict[str, Host]], Any]  # returns the result of the task
 
 
 class Chain(Transfer):
@@ -82,26 +78,35 @@ class Chain(Transfer):
                 found[end] = exc
         return found
 
-    def chained(self, network: Network, stages: Mapping[str, Command]) -> Plan:
+    def chained(self, network: Network, stages: Mapping[str, Command], home: Home | None = None) -> Plan:
         """The plan for these stages, each of which writes to the next; raises HostError."""
         plan = ChainPlan(network.options)
+        hosts = {end: self.hosts[end] for end in stages}
+        if home:
+            plan.add_end(HOME)
+            hosts[HOME] = home.host
         for end, stage in stages.items():
-            sample = SAMPLE if network.progress and self.hosts[end].executor is None else 0.0
+            sample = SAMPLE if network.progress and self.hosts[end].executor is None and not home else 0.0
             plan.add_end(end, sample=sample)
             plan.add_stage(end, stage)
         for writer, reader in itertools.pairwise(stages):
             plan.connect(writer, reader, 1 if writer == SOURCE else NEXT)
         encrypt(plan, network.encryption)
-        reach_along(plan, {end: self.hosts[end] for end in stages}, network)
+        if home:
+            plan.detach(HOME, home.job)
+        reach_along(plan, hosts, network)
+        if home:
+            reach_home(plan, hosts, network)
         return plan
 
-    def move_along(
-        self, network: Network, send: Mapping[str, Any], receive: Mapping[str, Mapping[str, Any]], name: str
-    ) -> tuple[dict[str, Found], Failure | None]:
-        """Send the file to these ends, {end: request}; raises HostError.
-
-        Returns the results, see there, and the first failure of all.
-        """
+    def planned(
+        self,
+        network: Network,
+        send: Mapping[str, Any],
+        receive: Mapping[str, Mapping[str, Any]],
+        home: Home | None = None,
+    ) -> Plan:
+        """The plan that sends the file to these ends, {end: request}; raises HostError."""
         stages = {SOURCE: self.stage(SOURCE, "send", send)}
         last = [*receive][-1]
         for end, request in receive.items():
@@ -109,70 +114,19 @@ class Chain(Transfer):
             stages[end]["blocks"] = True  # it reads all that it asks for, and does not poll
             if end != last:
                 stages[end]["fan"] = {"required": 0, "leaving": []}  # it goes on without the next host
-        plan = self.chained(network, stages)
-        hosts = {end: self.hosts[end] for end in stages}
+        plan = self.chained(network, stages, home)
         plan.expected = send["source"]["size"]
+        return plan
+
+    def move_along(self, network: Network, plan: Plan, name: str) -> Verdict:
+        """``name``: for progress lines."""
         progress = progress_of(plan, name, network.progress, network.quiet)
-        verdict = conclude(plan, hosts, progress, ADVICE, Along)
-        found = self.results(verdict, {end: request["path"] for end, request in receive.items()})
-        return found, failure_of(verdict, verdict.cause) if verdict.cause else None
+        return conclude(plan, self.hosts_of(plan), progress, ADVICE)
 
-    def results(self, verdict: Verdict, paths: Mapping[str, str]) -> dict[str, Found]:
-        """What came of each end, a Moved or a Failure."""
-        found: dict[str, Found] = {}
-        for link in verdict.plan.links:
-            try:
-                found[link["reader"]] = self.arrived(verdict, link, paths[link["reader"]])
-            except Failure as exc:
-                found[link["reader"]] = exc
-        if verdict.cause:
-            blame(verdict, verdict.cause, found)
-        return found
-
-    def arrived(self, verdict: Verdict, link: Joint, dest: str) -> Moved:
-        """The file at the reader of this link; raises Failure, of the kind STOPPED if others may be the cause."""
-        end = link["reader"]
-        host, stage = self.hosts[end].name, verdict.stages.get(end)
-        if stage is None or stage["rc"] != 0:
-            kind, text = reported(stage) if stage else ("", "")
-            lost = Failure(STOPPED, "") if kind in ("", STOPPED) else Failure(kind, text, host, named=True)
-            raise after_failure(verdict, lost, dest, link)
-        try:
-            answer = self.parsed(verdict, end, "receive-along")
-            disagreement = link_cause(verdict, link)
-            if disagreement:
-                raise Failure(disagreement["kind"], disagreement["msg"], disagreement["host"])
-        except Failure as exc:
-            raise after_failure(verdict, exc, dest, link) from None
-        problem = answer["problem"]
-        if problem or not answer["file"]:
-            kind, text = (problem["kind"], problem["msg"]) if problem else ("answer", "invalid answer")
-            raise Failure(kind, text, host, kind == REPLACED, named=True)
-        names = {each: found.name for each, found in self.hosts.items()}
-        limit = verdict.plan.options.get("rate_limit", 0)
-        return Moved(answer["file"], link_result(link, names, verdict, limit), verdict.plan.run)
-
-
-def blame(verdict: Verdict, cause: Cause, found: dict[str, Found]) -> None:
-    """Give the cause of the run to the host that failed first, and name that host for those that only stopped."""
-    failure = failure_of(verdict, cause)
-    stopped = {end: each for end, each in found.items() if isinstance(each, Failure) and each.kind == STOPPED}
-    culprit = culprit_of(verdict, cause, [*stopped])
-    who = verdict.hosts[culprit] if culprit else cause["host"]
-    for end, each in stopped.items():
-        if end == culprit:
-            text = failure.text + each.text
-            found[end] = Failure(failure.kind, text, failure.host, each.started, failure.named)
-        else:
-            found[end] = Failure(STOPPED, NOT_ARRIVED % who + each.text, who, each.started)
-
-
-def culprit_of(verdict: Verdict, cause: Cause, stopped: list[str]) -> str:
-    """Which of these ends the cause is about: its host, or the one that reads its link; "" for none."""
-    for link in verdict.plan.links:
-        if link["id"] == cause.get("link"):
-            return link["reader"] if link["reader"] in stopped else ""
-    return next((end for end in stopped if verdict.hosts[end] == cause["host"]), "")
+    def hosts_of(self, plan: Plan, home: Home | None = None) -> dict[str, Host]:
+        """The hosts of the ends of a plan."""
+        known = {**self.hosts, HOME: home.host} if home else self.hosts
+        return {end: known[end] for end in plan.ends}
 
 
 def reach_along(plan: Plan, hosts: Mapping[str, Host], network: Network) -> None:
@@ -188,10 +142,31 @@ def reach_along(plan: Plan, hosts: Mapping[str, Host], network: Network) -> None
     elif DESTINATION not in network.listen:
         plan.ends[SOURCE]["listen"] = True
     for link in plan.links:
-        pairs = [*itertools.permutations((link["writer"], link["reader"]))]
+        pairs = [(link["writer"], link["reader"]), (link["reader"], link["writer"])]
         if DESTINATION not in network.listen and link["writer"] == SOURCE:
             pairs = [(first, SOURCE)]
-        possible = [reach_one(plan, hosts, pair, SOURCE, network.address) for pair in pairs]
-        if not any(possible):
-            names = f"{hosts[link['writer']].name} and {hosts[link['reader']].name}"
-            raise HostError(f"neither of {names} listens at an address that the other could dial: {SET}")
+        reach_any(plan, hosts, pairs, network)
+
+
+def reach_home(plan: Plan, hosts: Mapping[str, Host], network: Network) -> None:
+    """The same for the control connections; raises HostError.
+
+    An end on the task's host always reaches home, even if no other host can dial that.
+    """
+    home = hosts[HOME]
+    near = {end for end, host in hosts.items() if end != HOME and same_machine(host, home)}
+    dialled = plan.ends[HOME]["listen"]
+    plan.ends[HOME]["listen"] = dialled or bool(near)
+    for end in [end for end in hosts if end != HOME]:
+        pairs = [(HOME, end)]
+        if dialled or end in near:
+            pairs.append((end, HOME))
+        reach_any(plan, hosts, pairs, network)
+
+
+def reach_any(plan: Plan, hosts: Mapping[str, Host], pairs: list[tuple[str, str]], network: Network) -> None:
+    """Raises HostError if no end of these pairs can dial the other."""
+    possible = [reach_one(plan, hosts, pair, SOURCE, network.address) for pair in pairs]
+    if not any(possible):
+        names = " and ".join(hosts[end].name for end in pairs[0])
+        raise HostError(f"neither of {names} listens at an address that the other could dial: {SET}")

@@ -28,7 +28,6 @@ ENTRY = "from socketpipe._transfer.main import main\n\nraise SystemExit(main())\
 # made once, when Ansible's main process loads the action, for all workers
 PROGRAM = pack(ENTRY, ["_tape/common", "_transfer"], top="socketpipe")
 SHOWN = "transfer"
-STOPPED = "stopped"  # the kind of a failure that only follows another, as in _transfer/files.py
 ADVICE: Advice = {
     "timeout": "connect_timeout",
     "stalled": "stall_timeout",
@@ -82,12 +81,6 @@ ANSWERS = {
     ),
     "checksum": record({"sha256": text}),
     **MOVED,
-    "receive-along": record(
-        {
-            "file": optional(record({**FACTS, "backup": path})),
-            "problem": optional(record({"kind": text, "msg": text})),
-        }
-    ),
     "settle": record({**FACTS, "backup": path}),
 }
 

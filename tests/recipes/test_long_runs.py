@@ -22,16 +22,19 @@ from .page import recipe
 from .site import Site, slowly, wait_until
 
 NAMES = {"db1": "h1", "backup1": "h2"}
+MORE = {"image1": "h1", "kvm1": "h2"}  # the same hosts
 FOLDER = "/srv/jobs"
 [WAIT] = recipe("Wait for the result", "long_runs").plays
 START, ASK = recipe("Start now, ask later", "long_runs").plays
+[COPY] = recipe("One file for many hosts", "long_runs").plays
 [STOP] = recipe("Stop a run", "long_runs").plays
 [SHOWN] = guides.blocks(guides.read("long_runs"), "json")
 
 
 @pytest.fixture(scope="module")
 def made(fleet: Fleet) -> Site:
-    site = Site(fleet, NAMES)
+    site = Site(fleet, {**NAMES, **MORE})
+    site.group("hypervisors", ["kvm1"])
     for name in NAMES:
         site.sh(name, "mount -t tmpfs none /srv && mkdir /srv/shop && head -c 4M /dev/urandom >/srv/shop/goods")
     return site
@@ -68,6 +71,16 @@ def is_whole(site: Site) -> bool:
 def test_wait_for_the_result(site: Site) -> None:
     result = site.run(soon(WAIT)).result
     assert result["finished"] and result["msg"] == "ok" and is_whole(site)
+
+
+def test_one_file_for_many_hosts(site: Site) -> None:
+    for name in MORE:
+        site.sh(name, "mkdir /srv/images")
+    site.sh("image1", "head -c 4M /dev/urandom >/srv/images/gold.qcow2")
+    result = site.run(soon(COPY)).result
+    assert (result["finished"], result["msg"], list(result["hosts"])) == (True, "ok", ["kvm1"])
+    sums = [site.sh(name, "sha256sum </srv/images/gold.qcow2") for name in MORE]
+    assert sums[0] == sums[1]
 
 
 def test_start_now_and_ask_later(site: Site) -> None:

@@ -19,7 +19,7 @@ from tests.hosts import Fleet
 from . import playbook
 from .anatomy import RELAYS, processes
 from .between import sniffing
-from .playbook import pipe
+from .playbook import Started, pipe
 from .traces import everyone
 
 LINES = "sh -c 'echo one; while [ ! -e {go} ]; do sleep 0.05; done; echo two'"
@@ -108,6 +108,14 @@ def test_it_outlives_the_playbook_and_its_logins(jobs: Jobs) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     (job,) = [path.name for path in jobs.folder.iterdir()]
+    cut_off(fleet, play)
+    jobs.go.touch()
+    result = jobs.result(job)
+    assert result["stages"][-1]["stdout"] == f"{2 * size}\n" and result["bytes"] == 2 * size and result["msg"] == "ok"
+
+
+def cut_off(fleet: Fleet, play: Started) -> None:
+    """Kill a playbook, and all logins."""
     for each in processes(*everyone(fleet)):
         if each.host == fleet.controller.name and each.name in ("ansible-playboo", "ssh", "python3"):
             kill(each.pid)
@@ -117,9 +125,6 @@ def test_it_outlives_the_playbook_and_its_logins(jobs: Jobs) -> None:
     for each in processes(*everyone(fleet)):
         if each.name == "sshd" and "@" in each.argv[0] or each.name.startswith("sshd-session"):
             kill(each.pid)
-    jobs.go.touch()
-    result = jobs.result(job)
-    assert result["stages"][-1]["stdout"] == f"{2 * size}\n" and result["bytes"] == 2 * size and result["msg"] == "ok"
 
 
 def kill(pid: int) -> None:

@@ -97,6 +97,14 @@ def recorded(path: Path) -> dict[str, Any]:
     return dict(json.loads(eventually(path.read_text, "nothing was recorded in %s" % path.name)))
 
 
+def union(programs: list[list[str]]) -> tuple[str, ...]:
+    """The modules of all these programs, for one of all ends."""
+    found = max(programs, key=len)
+    more = dict.fromkeys(name for program in programs for name in program if name not in found)
+    last = found.index("_end.main")
+    return (*found[:last], *more, *found[last:])
+
+
 def make_plan(*stages: tuple[str, dict[str, Any]], **options: Any) -> Plan:
     """A chain of (end, stage), all ends on loopback; encrypted if this pass of the tests is."""
     plan = Plan({"connect_timeout": 30, "kernel_tls": KERNEL_TLS, **options})
@@ -137,7 +145,7 @@ class Ends:
         ``inside``: the words of a command that makes a surrounding and runs the end in its own place.
         """
         each = [bootstrap.of_plan(plan.for_end(name)) for name in plan.ends]
-        modules = max(map(tuple, each), key=len, default=None)
+        modules = union(each) if each else None
         self.plan, self.program, self.told, self.user = plan, program(tuple(changes), modules), told, user
         self.inside = list(inside)
         if patience:

@@ -115,7 +115,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         *bootstrap.AFTERWARDS_MODULES,
     }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
-    ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("barrier", "answers")]
+    ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("detach", "home", "chain"), ("barrier", "answers")]
     ways += [("congestion",), ("barrier", "congestion"), ("tells",), ("tells", "detach"), ("afterwards",)]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
@@ -123,7 +123,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         links = [{"encryption": None, "barrier": "barrier" in way, "congestion_control": named}]
         stages: list[dict[str, Any]] = [{each: {"": 0} for each in ("fan", "tells", "afterwards") if each in way}]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
-        plan.update({"detach": "detach" in way, "job": {"run": ""} if "home" in way else None})
+        plan.update({"detach": "detach" in way, "job": {each: {} for each in way} if "home" in way else None})
         plan.update({"answers": True} if "answers" in way else {})
         if "relay" in way:
             plan["links"].append({"encryption": {"how": "relay"}, "barrier": False})
@@ -140,6 +140,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.STATUS_MODULES if "answers" in way else []),
         ]
         last = bootstrap.HOME_MODULES if "home" in way else []
+        last = last + (bootstrap.CHAIN_MODULES if "chain" in way else [])
         assert bootstrap.of_plan(plan) == [*bootstrap.MODULES[:-1], *wanted, "_end.main", *last]
     assert SHIPPED[-1] == "_end.main", "the loader calls the main of the last one"
 

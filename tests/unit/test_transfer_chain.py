@@ -7,10 +7,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,18 +24,15 @@ pytest.importorskip("ansible", reason="ansible-core is not installed")
 
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import fan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import full_reads, wake_readers
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import transferred
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import chained, transferred
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.answers import Failure
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.chained import ChainPlan, Copies, Copy
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.home import Home
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import Problem
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.process import ENDING
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer import chain, sink
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._transfer.frames import HEAD
-from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import (
-    _transfer_chain,
-    _transfer_hosts,
-    _transfer_run,
-)
+from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _transfer_chain, _transfer_run
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._program_run import program_stage
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
 from ansible_collections.plumbing.socketpipe.tests.unit.transfers import OLD, STREAM, request, source
@@ -257,11 +256,11 @@ def test_the_file_is_ready_before_the_end_of_the_stream(tmp_path: Path, dest: Pa
 # -- real ends
 
 
-def plan_of(tmp_path: Path, validate: dict[str, str | None], encryption: str) -> Plan:
+def plan_of(tmp_path: Path, validate: dict[str, str | None], encryption: str) -> ChainPlan:
     """A source and these destinations, each with a directory of its own; all ends are on loopback."""
     told, _stream = large(tmp_path)
     ends = ["source", *validate]
-    plan = Plan({"connect_timeout": 30, "kernel_tls": ends_module.KERNEL_TLS})
+    plan = ChainPlan({"connect_timeout": 30, "kernel_tls": ends_module.KERNEL_TLS})
     for end in ends:
         plan.add_end(end)
     send = {"path": told["path"], "source": told}
@@ -294,14 +293,17 @@ KILLED = "sh -c 'kill -9 $PPID' %s"
 FALSE = "false %s"
 
 
-@pytest.mark.parametrize("encryption", ["none", "relay"])
-@pytest.mark.parametrize(("validate", "kinds"), [
+CHAINS: list[tuple[list[str | None], list[str]]] = [
     ([None, None, None], ["", "", ""]),
     ([None, KILLED, None], ["", "failed", "stopped"]),
     ([KILLED, None, None], ["failed", "stopped", "stopped"]),
     ([None, None, KILLED], ["", "", "failed"]),
     ([FALSE, None, FALSE], ["validation", "", "validation"]),
-])  # fmt: skip
+]
+
+
+@pytest.mark.parametrize("encryption", ["none", "relay"])
+@pytest.mark.parametrize(("validate", "kinds"), CHAINS)
 def test_a_chain_of_real_ends(
     launch: Callable[..., Any], tmp_path: Path, validate: list[str | None], kinds: list[str], encryption: str
 ) -> None:
@@ -310,8 +312,7 @@ def test_a_chain_of_real_ends(
     plan = plan_of(tmp_path, dict(zip(names, validate)), encryption)
     ends = launch(plan).wait()
     verdict = ends.verdict()
-    hosts: Any = {end: SimpleNamespace(name=verdict.hosts[end]) for end in plan.ends}
-    found = _transfer_chain.Chain(hosts, {}).results(verdict, dict.fromkeys(names, "/dest"))
+    found = chained.results(verdict, dict.fromkeys(names, "/dest"))
     assert [getattr(found[name], "kind", "") for name in names] == kinds
     assert (verdict.cause is None) == (set(kinds) <= {"", "validation"} and kinds[-1] == "")
     for name, kind in zip(names, kinds):
@@ -321,6 +322,113 @@ def test_a_chain_of_real_ends(
         # what a killed program leaves is removed by the next one
         assert left == ["dest"] or kind == "failed" and len(left) == 2
     ends.gone()
+
+
+# how fast the run was, and over which of its ports
+OF_A_RUN = ("elapsed", "rate", "rtt", "retransmits", "waited", "samples", "source_address", "destination_address")
+
+
+def copies_of(plan: ChainPlan, tmp_path: Path) -> Copies:
+    """A host that had the file, one that cannot be reached, and those of the plan."""
+    copies = Copies({end: Copy(f"host-{end}") for end in ("same", "gone", *plan.ends) if end != "source"})
+    copies.source = {"src": "/source", "size": 5, "peer": "host-source"}
+    current = {"size": 3, "mtime": 0, "owner": "root", "group": "root", "mode": 0o640}
+    for end, each in copies.hosts.items():
+        path = str(tmp_path / end / "dest")
+        each.looked({"do": "move", "path": path, "current": current, "after": current})
+    copies.hosts["same"].looked({"do": "nothing", "path": "/dest", "current": current, "after": current})
+    copies.hosts["gone"] = Copy("host-gone")
+    copies.hosts["gone"].fail(Failure("unreachable", "why", "host-gone"))
+    return copies
+
+
+def detach(plan: ChainPlan, tmp_path: Path, copies: Copies, **more: Any) -> None:
+    """The result is to be kept in an end of its own."""
+    hosts = {end: f"host-{end}" for end in ("home", *plan.ends)}
+    plan.ends = {"home": cast(Any, None), **plan.ends}  # the first one, as the action has it
+    plan.add_end("home")
+    for end in [end for end in plan.ends if end != "home"]:
+        plan.reach("home", end, ["127.0.0.1"])
+    job: Any = {"directory": str(tmp_path / "jobs"), "hosts": hosts, "peer": "host-source", "advice": None}
+    job.update(writes={}, fact="", no_log=False, limit=LONG, chain=copies.told(True), **more)
+    plan.detach("home", job)
+
+
+def kept(plan: ChainPlan, tmp_path: Path) -> dict[str, Any]:
+    return dict(json.loads((tmp_path / "jobs" / plan.run).read_text(encoding="utf-8")))
+
+
+def finished(plan: ChainPlan, tmp_path: Path) -> bool:
+    return bool(kept(plan, tmp_path)["finished"])
+
+
+def comparable(result: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Without what differs from run to run, such as whether a program was killed before the end of its input."""
+    found = json.loads(re.sub(chained.MAYBE % "[^ ]*", "", json.dumps(result).replace(str(folder), "")))
+    for each in found["hosts"].values():
+        if each["cause"] and each["cause"]["kind"] == "failed":
+            del each["changed"]
+            found.pop("changed", None)
+    for name in ("run", "elapsed", "started", "finished", "ansible_job_id", "peer"):
+        found.pop(name, None)
+    for name in OF_A_RUN if found["link"] else ():
+        found["link"].pop(name)
+    for shown in found["diff"]:
+        shown["after"] = shown["after"].partition("mtime")[0]
+    return dict(found)
+
+
+@pytest.mark.parametrize(("validate", "kinds"), CHAINS)
+def test_home_says_the_same_as_the_controller(
+    launch: Callable[..., Any], tmp_path: Path, validate: list[str | None], kinds: list[str]
+) -> None:
+    """Of a chain that outlives its controller, with the hosts that had the file before, or could not have it."""
+    found = []
+    for way in ("attached", "detached"):
+        folder = tmp_path / way
+        folder.mkdir()
+        plan = plan_of(folder, dict(zip(["d1", "d2", "d3"], validate)), "none")
+        copies = copies_of(plan, folder)
+        if way == "attached":
+            copies.arrive(launch(plan).wait().verdict())
+            found.append(comparable(copies.result(True), folder))
+            continue
+        detach(plan, folder, copies)
+        launch(plan).wait()
+        ends_module.eventually(partial(finished, plan, folder), "it does not end")
+        result = kept(plan, folder)
+        assert (result["run"], result["ansible_job_id"], result["peer"]) == (plan.run, plan.run, "host-source")
+        found.append(comparable(result, folder))
+    assert found[0] == found[1]
+    told = {name: (each["cause"] or {}).get("kind", "") for name, each in found[1]["hosts"].items()}
+    assert told == {"host-same": "", "host-gone": "unreachable", **dict(zip(["host-d1", "host-d2", "host-d3"], kinds))}
+
+
+def test_a_job_whose_keeper_was_killed_says_what_may_be_there(tmp_path: Path) -> None:
+    """On hosts to which the file was on its way; of the others it is known.  With no_log, no message has a path."""
+    for hidden in (False, True):
+        folder = tmp_path / str(hidden)
+        folder.mkdir()
+        plan = plan_of(folder, dict.fromkeys(["d1", "d2"]), "none")
+        detach(plan, folder, copies_of(plan, folder))
+        told: Any = plan.for_end("home")
+        told["job"]["no_log"] = hidden
+        home = Home(told, told["job"])
+        assert isinstance(home.plan, ChainPlan) and home.prepare() is None
+        home.last_word("killed")
+        result = kept(plan, folder)
+        told_of = {name: (each["ok"], each["changed"]) for name, each in result["hosts"].items()}
+        moved = dict.fromkeys(["host-d1", "host-d2"], (False, True))
+        assert told_of == {"host-same": (True, False), "host-gone": (False, False), **moved}
+        assert (result["run"], result["changed"], result["failed"]) == (plan.run, True, True)
+        assert (result["cause"]["kind"], result["cause"]["host"]) == ("end", "host-home")
+        assert (str(folder) in json.dumps(result)) is not hidden
+        if not hidden:
+            assert result["msg"].endswith("host-d1 (end), host-d2 (end): on host-home: killed")
+            assert result["hosts"]["host-d2"]["cause"]["msg"] == (
+                f"on host-home: killed. {folder}/d2/dest may have been replaced: it is the old or the new file, "
+                "and complete"
+            )
 
 
 # -- the controller
@@ -348,11 +456,35 @@ def test_who_is_to_blame(cause: dict[str, Any], stopped: list[str], expected: di
     cause["msg"] = "why"
     found: dict[str, Any] = {end: Failure("stopped", ". And more", started=True) for end in stopped}
     found["d9"] = Failure("no room", "full", "h9")
-    _transfer_chain.blame(verdict_of(cause), cast(Any, cause), found)
+    chained.blame(verdict_of(cause), cast(Any, cause), found)
     assert (found.pop("d9").kind, {end: (each.kind, each.host) for end, each in found.items()}) == ("no room", expected)
     for each in found.values():
         text = f"the file did not arrive, because {each.host} failed" if each.kind == "stopped" else "why"
         assert (each.msg, each.started) == (text + ". And more", True)
+
+
+def test_nobody_is_to_blame_if_the_job_was_stopped() -> None:
+    """Though home is also one of the hosts; and that is said before what else has failed."""
+    cause: Any = {"kind": "stopped", "host": "h2", "msg": "on h2: the job was stopped"}
+    copies = Copies({end: Copy(HOSTS[end]) for end in ENDS}, {"src": "/source"})
+    for each in copies.hosts.values():
+        each.looked({"do": "move", "path": "/dest", "current": None, "after": None})
+    copies.hosts["d1"].do = ""
+    copies.hosts["d1"].fail(Failure("no room", "full", "h1"))
+    verdict = verdict_of(cause)
+    links = [{**each, "source": each["writer"], "destination": each["reader"]} for each in verdict.plan.links]
+    verdict.plan.links = links[1:]
+    said = json.dumps({"problem": {"kind": "failed", "msg": "ended by SIGTERM"}})
+    verdict.stages = {end: {"rc": 1, "signal": None, "stderr": said, "blame": ["a link"]} for end in ENDS[1:]}
+    verdict.reports = {end: {"cancelled": {"kind": "controller"}} for end in ENDS}
+    copies.arrive(verdict)
+    result = copies.failed()
+    assert {name: (each["cause"]["kind"], each["cause"]["msg"]) for name, each in result["hosts"].items()} == {
+        "h1": ("no room", "full"),
+        **dict.fromkeys(["h2", "h3", "h4"], ("stopped", cause["msg"])),
+    }
+    assert (result["cause"], result["changed"]) == ({"kind": "stopped", "host": "h2", "msg": cause["msg"]}, False)
+    assert result["msg"].endswith(f"h4 (stopped): {cause['msg']}")
 
 
 @pytest.mark.parametrize(("count", "sentence"), [
@@ -361,16 +493,14 @@ def test_who_is_to_blame(cause: dict[str, Any], stopped: list[str], expected: di
     (300, "h0 (no room), h1 (no room), h2 (no room), h3 (no room), h4 (no room) and 295 more"),
 ])  # fmt: skip
 def test_a_message_names_five_hosts_at_most(count: int, sentence: str) -> None:
-    assert _transfer_hosts.named({f"h{number}": Failure("no room", "full") for number in range(count)}) == sentence
+    assert chained.named({f"h{number}": Failure("no room", "full") for number in range(count)}) == sentence
 
 
 def test_a_result_of_many_hosts_is_small() -> None:
     """Below 200 KB, though an event of ansible-runner has it twice."""
     names = [f"host{number}" for number in range(300)]
-    hosts: Any = {"source": SimpleNamespace(name="h0"), **{name: SimpleNamespace(name=name) for name in names}}
-    many = _transfer_hosts.ToHosts(_transfer_chain.Chain(hosts, {}), cast(Any, None), cast(Any, None), None)
-    many.source = {"path": "/source"}
-    for each in many.outcomes.values():
+    many = Copies({name: Copy(name) for name in names}, {"src": "/source"})
+    for each in many.hosts.values():
         each.fail(Failure("unreachable", 'no "end" could be started: ' + "x" * 4000, each.name))
     result = many.failed()
     assert len(json.dumps(json.dumps(result))) + len(json.dumps(result)) < 200_000
@@ -381,13 +511,15 @@ def test_a_result_of_many_hosts_is_small() -> None:
 
 @pytest.mark.parametrize(("end", "expected"), [("source", ["source", *ENDS]), ("d1", ENDS), ("d3", ["d3", "d4"])])
 def test_which_ends_a_failure_stops(end: str, expected: list[str]) -> None:
-    along = object.__new__(_transfer_chain.Along)
-    along.plan = cast(Any, SimpleNamespace(ends=dict.fromkeys(["source", *ENDS])))
-    assert along.depending(end) == set(expected)
+    plan = ChainPlan({})
+    for each in ["source", *ENDS]:
+        plan.add_end(each)
+    restored = ChainPlan.restored(json.loads(json.dumps(plan.account())))
+    assert plan.depending(end) == restored.depending(end) == set(expected)
 
 
 def test_who_notices_a_stall_first() -> None:
-    plan = _transfer_chain.ChainPlan({"stall_timeout": 60})
+    plan = ChainPlan({"stall_timeout": 60})
     plan.links = [cast(Any, {"index": number, "destination": "d"}) for number in range(3)]
     assert [plan.stall_timeout(link) for link in plan.links] == [70, 65, 60]
     plan.options = {}

@@ -142,7 +142,8 @@ def test_a_failure_before_anything_runs() -> None:
 
 
 def test_what_both_sides_know() -> None:
-    assert (transferred.REPLACED, _transfer_run.STOPPED) == (files.REPLACED, files.STOPPED)
+    assert (transferred.REPLACED, transferred.STOPPED) == (files.REPLACED, files.STOPPED)
+    assert transferred.FAILED == problem.FAILED
 
 
 def test_it_is_in_the_action_group() -> None:

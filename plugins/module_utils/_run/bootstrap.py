@@ -113,9 +113,12 @@ HOME_MODULES = RUN_MODULES + [
     "_run.answers",
     "_run.transferred",
     "_run.taped",
+    "_run.kept",
     "_run.job",
     "_run.home",
 ]
+# and if it is that of a transfer to many hosts
+CHAIN_MODULES = ["_run.chained"]
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = RUN_MODULES + [
     "_run.columns",
@@ -231,14 +234,15 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
         found.append(STATUS_MODULES)
     if plan.get("job"):
         found.append(HOME_MODULES)
+        found += [CHAIN_MODULES] if "chain" in plan["job"] else []
     return found
 
 
 def of_plan(plan: "EndPlan") -> "list[str]":
     """The modules of an end with this plan."""
     groups = more_of_plan(plan)
-    after = groups.pop() if plan.get("job") else []
-    return end_modules(sum(groups, [])) + after
+    last = groups.index(HOME_MODULES) if HOME_MODULES in groups else len(groups)
+    return end_modules(sum(groups[:last], [])) + sum(groups[last:], [])
 
 
 def sources(names: "Iterable[str] | None" = None) -> "list[tuple[str, str]]":

@@ -16,19 +16,16 @@ from .._end.lean import signal, socket
 from .._end.processes import kill
 from .._end.watch import Cancelled
 from .._end.wire import bounded
+from . import kept, sentences, taped
 from . import result as results
-from . import sentences, taped
 from .answers import Failure
 from .heard import PipedLaunch
 from .job import JobFile, remove
 from .labels import BEAT
 from .launch import Launch, Run
 from .marked import read_marked
-from .plan import Plan
-from .transferred import failed, transferred
 from .verdict import Verdict
 from .words import forecast, who_is_slow
-from .written import pipeline_result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +34,9 @@ if TYPE_CHECKING:
     from .._end.control import Control
     from .._end.records import EndPlan, Refusal, Report, Sample
     from .._end.watch import Watch
-    from .records import Cause, Job, JobProgress, Result
+    from .plan import Plan
+    from .records import Job, JobProgress, Result
 
-SAID = ("argv", "stderr", "stdout")  # what no_log hides of a stage
 # with a message, where there is no room for more
 BRIEF = ("changed", "failed", "skipped", "bytes", "run", "host", "state", "kind", *taped.BRIEF)
 DYING = 5.0  # seconds between the end of a process's output and its own
@@ -213,7 +210,7 @@ class Home:
 
     def __init__(self, told: "EndPlan", job: "Job"):
         self.told, self.job = told, job
-        self.plan = Plan.restored(job["plan"])
+        self.plan = kept.plan_of(job)
         self.file = JobFile(job["directory"], self.plan.run, os.urandom(8).hex())
         self.began = time.monotonic()
         self.keeper = 0  # pid of the process that keeps the job
@@ -259,12 +256,7 @@ class Home:
         if run.why and verdict.cause:
             verdict.cause = {"kind": "stopped", "host": host, "msg": "on %s: %s" % (host, run.why)}
         elapsed = time.monotonic() - self.began
-        if "transfer" in self.job:
-            result, lost = transferred(verdict, elapsed, self.job["transfer"])
-        elif "tape" in self.job:
-            result, lost = taped.taped(verdict, self.job["tape"]), []
-        else:
-            result, lost = pipeline_result(self.plan, self.job["hosts"], verdict, elapsed, self.job["writes"])
+        result, lost = kept.result_of(self.job, verdict, elapsed)
         found = [each for report in verdict.reports.values() for each in report.get("warnings", ())]
         self.finish(result, lost + [sentences.warning(each) for each in found])
 
@@ -273,14 +265,7 @@ class Home:
             result["peer"] = self.job["peer"]
         final: "Any" = dict(result)
         if self.job["no_log"]:
-            results.hide(final)
-            final.pop("diff", None)
-            taped.hide(final)
-            for stage in final.get("stages", ()):
-                for name in SAID:
-                    stage.pop(name, None)
-            for branch in final.get("branches", ()):
-                branch["cause"] = branch["cause"] and {**branch["cause"], "msg": results.masked(branch["cause"])}
+            kept.hide(final)
         else:
             if warnings:
                 final["warnings"] = warnings
@@ -304,14 +289,8 @@ class Home:
     def last_word(self, why: str) -> None:
         if not self.file.finished():
             host = self.job["hosts"][self.told["end"]]
-            msg = "on %s: %s" % (host, why)
-            if "tape" in self.job:
-                self.finish(taped.failed(Failure("end", msg, host, started=True), self.job["tape"]), [])
-                return
-            result: "Any" = failed("end", msg, host) if "transfer" in self.job else results.refused(msg, host)
-            cause: "Cause" = {"kind": "end", "host": host, "msg": msg}
-            result["cause"], result["run"], result["changed"] = cause, self.plan.run, True
-            self.finish(result, [])
+            failure = Failure("end", "on %s: %s" % (host, why), host, started=True)
+            self.finish(kept.unknown(self.job, failure, self.plan.run), [])
 
 
 def main(plan: "EndPlan") -> "NoReturn":

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         no_log: bool
         limit: float  # seconds, after which it is stopped
         transfer: NotRequired["TransferJob"]
+        chain: NotRequired["ChainJob"]
         tape: NotRequired["TapeJob"]
         plan: NotRequired[Account]
 
@@ -114,6 +115,25 @@ if TYPE_CHECKING:
         current: "Mapping[str, object] | None"  # the old file
         diff: bool  # whether the result has one
         result: "Mapping[str, object]"  # that of a success, as far as it is known before
+
+    class CopyTold(TypedDict):
+        """One of many hosts that get a file."""
+
+        name: str
+        do: str  # what it needs: nothing, settle, move; "" if it cannot have the file
+        path: str  # the destination
+        current: "Mapping[str, object] | None"  # the old file
+        after: "Mapping[str, object] | None"  # the file as it is now
+        changed: bool
+        backup: str
+        failure: "list[Union[str, bool]] | None"  # the fields of a Failure
+
+    class ChainJob(TypedDict):
+        """What home needs for the result of a transfer to many hosts."""
+
+        hosts: "dict[str, CopyTold]"  # by end, in the order of the task
+        source: "Mapping[str, object]"  # fields of the result
+        diff: bool  # whether the result has them
 
     class TapeJob(TypedDict):
         """What home needs for the result of an archive on tape."""
@@ -191,6 +211,14 @@ if TYPE_CHECKING:
         not_connected: str
 
     # -- results
+
+    class CopyResult(TypedDict):
+        """One of many hosts that get a file."""
+
+        ok: bool
+        changed: bool
+        cause: "Cause | None"
+        backup_file: "str | None"
 
     class StageResult(TypedDict):
         name: str

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 SOURCE, DESTINATION = "source", "destination"
+FAILED = "failed"  # the kind of any other problem of a program, as in _tape/common/problem.py
 REPLACED = "replaced"  # the kind of a failure after the old file was replaced, as in _transfer/files.py
+STOPPED = "stopped"  # that of one that only follows another, as there; or the job was stopped
 CHANGED = "changed"
+MAYBE = ". %s may have been replaced: it is the old or the new file, and complete"
 PATH_MOST = 64 * 1024  # characters
 MOST = 2**63
 SECOND = 10**9
@@ -77,7 +80,7 @@ def after_failure(verdict: "Verdict", failure: "Failure", dest: str, link: "Join
     if found is not None and found["rc"] == 0:
         failure.text += ". But %s was complete, and has been replaced" % printable(dest)
     elif failure.started and failure.kind != REPLACED:
-        failure.text += ". %s may have been replaced: it is the old or the new file, and complete" % printable(dest)
+        failure.text += MAYBE % printable(dest)
     return failure
 
 
