@@ -82,6 +82,12 @@ class Host:
         return bool(connection.has_pipelining) and not asks_for_tty()
 
     @property
+    def has_login_shell(self) -> bool:
+        """Whether a command is run by the shell of a login; other connections may have no shell, such as podman."""
+        connection = self.executor._connection if self.executor is not None else None
+        return connection is not None and connection.transport == "ssh" and connection.become is None
+
+    @property
     def tells(self) -> bool:
         """Whether an end there notices by itself that the controller has died."""
         if self.executor is None:

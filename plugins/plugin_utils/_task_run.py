@@ -194,9 +194,12 @@ class ExecLaunch(Launch):
         """Run a program with its plan on the host."""
         executor = cast(ActionBase, self.host.executor)
         if self.host.takes_stdin:
+            command = bootstrap.command(self.host.interpreters, label)
             result: Executed = executor._low_level_execute_command(
-                bootstrap.command(self.host.interpreters, label),
+                command,
                 in_data=bootstrap.stream(program, plan),
+                # any login shell knows exec; otherwise Ansible starts /bin/sh as well, which takes 1 ms
+                executable=False if self.host.has_login_shell and command.startswith("exec ") else None,
             )
             if not wants_files(result, executor._connection.become):
                 return result

@@ -85,6 +85,32 @@ def test_a_terminal_is_in_between(rc: int, stdout: str, stderr: str, become: boo
     assert _task_run.wants_files(result, object() if become else None) is wanted
 
 
+@pytest.mark.parametrize(
+    ("transport", "become", "pythons", "shell"),
+    [
+        ("ssh", None, ["python3"], False),
+        ("ssh", None, ["python3", "python"], None),  # a loop
+        ("ssh", SimpleNamespace(name="sudo", get_option={"become_exe": None}.get), ["python3"], None),
+        ("podman", None, ["python3"], None),
+    ],
+)
+def test_a_login_runs_an_end_in_its_own_shell(transport: str, become: Any, pythons: list[str], shell: Any) -> None:
+    """Without another one, where that understands the command and there is one."""
+    given: list[dict[str, Any]] = []
+
+    def execute(_command: str, **options: Any) -> dict[str, Any]:
+        given.append(options)
+        return {"rc": 0, "stdout": "", "stderr": ""}
+
+    connection = SimpleNamespace(transport=transport, become=become, has_pipelining=True)
+    executor: Any = SimpleNamespace(_connection=connection, _low_level_execute_command=execute)
+    host = _hosts.Host("h1", executor, pythons, "127.0.0.1")
+    plan = Plan({})
+    plan.add_end("a")
+    _task_run.ExecLaunch(host, plan.for_end("a"), lambda: None)._execute("label", b"", {"labels": []})
+    assert [options["executable"] for options in given] == [shell]
+
+
 def test_errors_are_one_line() -> None:
     error = OSError("mux_client_request: x\n  ControlSocket y exists\nno\n  route: \x1b[1m")
     assert _task_run.one_line(error).startswith("no route: ") and "\x1b" not in _task_run.one_line(error)
