@@ -19,7 +19,7 @@ from tests.hosts import Fleet
 from . import playbook
 from .conftest import make_fleet
 from .playbook import Started, pipe
-from .test_async import Jobs, cut_off, kill
+from .test_async import Jobs, clear_up, cut_off, kill
 from .test_transfer import OLD, TRANSFER
 from .test_transfer_hosts import DEST, FOLDER, GONE, MIB, NEW, SAME, hold, inside, large, same, sinks, told
 from .together import Play, alone
@@ -45,7 +45,7 @@ class Chains(Jobs):
         for name in NAMES:
             fleet[name].run(["sh", "-c", f"mkdir -p {FOLDER}; printf %s '{OLD}' >{DEST}"])
 
-    def task(self, seconds: int = 120, poll: int = 0, **options: Any) -> dict[str, Any]:
+    def task(self, seconds: int = 600, poll: int = 0, **options: Any) -> dict[str, Any]:
         more = {key[1:]: value for key, value in options.items() if key.startswith("_")}
         given = {key: value for key, value in options.items() if not key.startswith("_")}
         given = {"src": str(self.path), "dest": DEST, "peer": "h1", "hosts": NAMES, **given}
@@ -158,7 +158,8 @@ def test_it_outlives_the_playbook_and_its_logins(jobs: Chains) -> None:
     (job,) = [path.name for path in jobs.folder.iterdir() if not path.suffix]
     cut_off(jobs.fleet, play)
     os.kill(sender, signal.SIGCONT)
-    result = jobs.result(job, 120)
+    result = jobs.result(job, 240)
+    clear_up(jobs.fleet)
     assert (result["msg"], told(result)) == ("ok", dict.fromkeys(NAMES, NEW)) and jobs.new(*NAMES)
     assert all(inside(jobs.fleet[name]) == ["dest"] for name in NAMES)
 
@@ -167,7 +168,7 @@ def test_what_keeps_the_job_is_killed(jobs: Chains) -> None:
     """All stop, and what is beside it writes the result."""
     job = jobs.start(rate_limit=SLOW)
     kill(jobs.processes(job, "home")[0])
-    result = jobs.result(job)
+    result = jobs.result(job, 240)
     assert told(result) == dict.fromkeys(NAMES, (False, True, "end"))
     assert result["cause"]["msg"] == "on h1: the process that keeps the job was killed" and result["changed"]
     deadline = time.monotonic() + 60
@@ -189,7 +190,7 @@ def test_pipe_cancels_it(jobs: Chains, home: str) -> None:
     assert progress["expected"] == 8 * MIB and progress["percent"] is not None and progress["bytes"]
     done = playbook.run(jobs.fleet, pipe(cancel=job, _vars=jobs.vars), hosts=home).result
     assert (done["changed"], done["msg"]) == (True, f"the job {job} on {home} was stopped")
-    result = jobs.result(job)
+    result = jobs.result(job, 240)
     assert told(result) == dict.fromkeys(NAMES, (False, False, "stopped"))
     assert (result["cause"]["kind"], result["cause"]["host"]) == ("stopped", home)
     assert result["cause"]["msg"].startswith(f"on {home}: the job was stopped by SIGTERM")

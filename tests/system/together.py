@@ -152,7 +152,7 @@ def run(fleet: Fleet, plays: Mapping[str, Play]) -> Run:
     inventory = batch.inventory(fleet, {}, more, some.every)
     with leaves_nothing(fleet):
         started = playbook.start(fleet, plays=content, inventory=inventory, args=some.args, env=some.env)
-        whole = started.wait(60 + 20 * len(plays))
+        whole = started.wait(60 + 20 * sum(len(play.tasks) + 1 for play in plays.values()))
     assert whole.rc in (0, 2, 4), whole.output
     return Run(started, whole)
 
