@@ -74,6 +74,7 @@ def test_every_module_of_the_engine_is_in_it_but_the_one_that_makes_it() -> None
     unused |= {*bootstrap.DETACH_MODULES, *bootstrap.HOME_MODULES} - {*bootstrap.RUN_MODULES}  # of a task with async
     unused |= {*bootstrap.CHAIN_MODULES}  # and of a transfer to many hosts
     unused |= {*bootstrap.AFTERWARDS_MODULES}  # of a tape backup with commands around an archive
+    unused |= {*bootstrap.LATER_MODULES}  # of a restore from tape with async
     unused |= {*bootstrap.FAN_MODULES, bootstrap.FAN_OUT, "_run.fork", OF_FORKS}  # of plans that fork
     assert here - set(IN_IT) == {"_command.archive", *unused}
     assert len(set(IN_IT)) == len(IN_IT)

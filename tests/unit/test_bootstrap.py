@@ -34,6 +34,7 @@ GROUPS = [
     bootstrap.FAN_MODULES,
     bootstrap.CONGESTION_MODULES,
     bootstrap.TELLING_MODULES,
+    bootstrap.LATER_MODULES,
 ]
 # an end that refuses at once: it needs nobody
 PLAN: dict[str, Any] = {
@@ -113,15 +114,19 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
         *bootstrap.STATUS_MODULES,
         *bootstrap.TELLING_MODULES,
         *bootstrap.AFTERWARDS_MODULES,
+        *bootstrap.LATER_MODULES,
     }
     ways: list[tuple[str, ...]] = [(), ("kernel",), ("relay",), ("kernel", "relay"), ("barrier",), ("relay", "barrier")]
     ways += [("barrier", "fan"), ("detach",), ("detach", "home"), ("detach", "home", "chain"), ("barrier", "answers")]
     ways += [("congestion",), ("barrier", "congestion"), ("tells",), ("tells", "detach"), ("afterwards",)]
+    ways += [("tells", "after")]
     for way in ways:
         kernel = "may" if "kernel" in way else ""
         named = "reno" if "congestion" in way else ""
         links = [{"encryption": None, "barrier": "barrier" in way, "congestion_control": named}]
-        stages: list[dict[str, Any]] = [{each: {"": 0} for each in ("fan", "tells", "afterwards") if each in way}]
+        stages: list[dict[str, Any]] = [
+            {each: {"": 0} for each in ("fan", "tells", "after", "afterwards") if each in way}
+        ]
         plan: Any = {"kernel_tls": kernel, "preflight": False, "links": links, "stages": stages}
         plan.update({"detach": "detach" in way, "job": {each: {} for each in way} if "home" in way else None})
         plan.update({"answers": True} if "answers" in way else {})
@@ -134,6 +139,7 @@ def test_what_encrypts_is_shipped_to_those_only_that_encrypt() -> None:
             *(bootstrap.BARRIER_MODULES if "barrier" in way else []),
             *(bootstrap.TELLING_MODULES if "tells" in way else []),
             *(bootstrap.CONGESTION_MODULES if named else []),
+            *(bootstrap.LATER_MODULES if "after" in way else []),
             *(bootstrap.AFTERWARDS_MODULES if "afterwards" in way else []),
             *(bootstrap.FAN_MODULES if "fan" in way else []),
             *(bootstrap.DETACH_MODULES if "detach" in way else []),

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 POINTS, LINKS = 100, 8  # in a report, at most so many for each of so many links
 
 
-def make_stage(spec: "StageSpec", sides: "dict[tuple[str, bool], Side]") -> Stage:
+def make_stage(spec: "StageSpec", sides: "dict[tuple[str, bool], Side]", others: "list[Stage]") -> Stage:
+    """``others``: those before it in the plan."""
+    if "after" in spec:
+        from .later import Later  # shipped only then
+
+        return Later(spec, sides, others)
     if spec.get("tells"):
         from .telling import Telling  # shipped only then
 
@@ -59,7 +64,8 @@ class End:
         by_key = {(side.id, side.writer): side for side in sides}
         # relays come first, because they know why a link is broken
         self.stages: "list[Stage]" = [side.relay for side in sides if side.relay]
-        self.stages += [make_stage(spec, by_key) for spec in plan["stages"]]
+        for spec in plan["stages"]:
+            self.stages.append(make_stage(spec, by_key, self.stages))
         self.patience = Patience(plan["patience"])
         self.rules = Rules(self.stages, self.patience, barrier)
         self.left: "dict[int, str]" = {}  # {pid: name} of processes that outlive the run
@@ -116,6 +122,7 @@ class End:
             wanted.update((kept.fd, select.POLLIN) for kept in stage.pipes())
             for side in stage.ins:
                 waits = stage.phase == WAITING and side.state == link.OPEN and not self.rules.waiting()
+                waits = waits and not stage.waits
                 if waits or stage.phase == DRAINING:
                     wanted[side.sock.fileno()] = (side.wanted() or 0) | select.POLLIN
         for fd in self.barrier.fds() if self.barrier else ():

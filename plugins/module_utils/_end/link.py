@@ -47,6 +47,7 @@ class Side:
         self.sock, self.writer, self.tcp, self.inode = transport.sock, transport.writer, transport.tcp, transport.inode
         self.twin: "Side | None" = None  # the other side of a link within this host
         self.relay: "Relay | None" = None  # between this side and the stage, if the link is encrypted by relays
+        self.rests = False  # whether no byte needs to move
         self.hidden = False  # whether it is between a relay and the stage
         self.faces = False  # reader: whether the stage itself reads from it
         self.handed_over: "Callable[[], int] | None" = None  # counts bytes of a relay, if the kernel cannot
@@ -141,7 +142,7 @@ class Side:
         if not self.tcp or not (self.state in (OPEN, COMMITTED) or self.lingers):
             return
         info = self.transport.info()
-        rests = self.spec.get("branch", False) and not (self.writer and self.transport.unsent())
+        rests = self.rests or self.spec.get("branch", False) and not (self.writer and self.transport.unsent())
         self.pulse.feel(self.bytes(info) or 0, info["segs_in"], now, rests)
         problem = self.pulse.problem(now, may_rest=self.lingers)
         if self.state == OPEN:

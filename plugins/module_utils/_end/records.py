@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         blocks: NotRequired[bool]  # it needs whole blocks and does not poll; by default this depends on argv
         inherit: NotRequired["dict[str, int]"]  # {its descriptor: the end's}
         tells: NotRequired[bool]  # it says on standard error what it waits for, see _tape/common/now.py
+        after: NotRequired[str]  # the stage on its host that must have settled well before it starts (see later)
         fan: NotRequired["FanSpec"]
         afterwards: NotRequired["Afterwards"]
         own_session: NotRequired[bool]

@@ -116,7 +116,7 @@ class Rules:
             stage.enter(SETTLED)
             return
         if not stage.relay:
-            if self.waiting():
+            if self.waiting() or stage.waits:
                 return
             if not all(side.readable() for side in stage.ins):
                 return

@@ -78,6 +78,7 @@ class Stage:
     """A command of the plan and its outcome."""
 
     doing = ""  # see telling
+    waits = False  # see later
     orphaned = KILL  # what it gets when its end dies, as from the guard, which may have died as well
     relay: "Relay | None" = None  # itself, if this is the relay of an encrypted link instead of a command of the plan
 

@@ -78,6 +78,8 @@ FAN_MODULES = ["_end.fan"]
 FAN_OUT = "_end.fan_out"
 # further modules of an end with a stage whose program undoes what it has begun
 AFTERWARDS_MODULES = ["_end.afterwards"]
+# further modules of an end with a stage that waits for another one there
+LATER_MODULES = ["_end.later"]
 # further modules of an end that sets the congestion control of TCP
 CONGESTION_MODULES = ["_end.congestion"]
 # further modules of an end whose run outlives its controller
@@ -87,7 +89,7 @@ STATUS_MODULES = ["_end.status"]
 TELLING_MODULES = ["_end.telling"]  # of an end with a program of this collection that tells what it waits for
 ASK_MODULES = ["_end.lean", "_end.kernel", "_end.wire", "_end.watch", "_end.status", "_run.ask"]
 MORE_MODULES = ENCRYPTION_MODULES + PREFLIGHT_MODULES + BARRIER_MODULES + FAN_MODULES + DETACH_MODULES + STATUS_MODULES
-MORE_MODULES += CONGESTION_MODULES + TELLING_MODULES + AFTERWARDS_MODULES
+MORE_MODULES += CONGESTION_MODULES + TELLING_MODULES + AFTERWARDS_MODULES + LATER_MODULES
 # further modules of both ends of the command, which it sends before it knows its options
 OF_COMMAND = ENCRYPTION_MODULES + CONGESTION_MODULES
 # modules of the controller's side of a run
@@ -226,6 +228,8 @@ def more_of_plan(plan: "EndPlan") -> "list[list[str]]":
         found.append(FAN_MODULES)
     if any(stage.get("tells") for stage in plan["stages"]):
         found.append(TELLING_MODULES)
+    if any("after" in stage for stage in plan["stages"]):
+        found.append(LATER_MODULES)
     if any("afterwards" in stage for stage in plan["stages"]):
         found.append(AFTERWARDS_MODULES)
     if plan["detach"]:
