@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError
 
 from ..module_utils._run.answers import Failure
-from ..module_utils._run.plan import Plan as EnginePlan
 from ..plugin_utils._connections import HostError
 from ..plugin_utils._hosts import environment_of
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_detach import Archive, unseen
 from ..plugin_utils._tape_filters import writing
+from ..plugin_utils._tape_jobs import finished
 from ..plugin_utils._tape_last import PATHS
 from ..plugin_utils._tape_run import HOST, ask
 from ..plugin_utils._tape_sources import Source, set_of, sources_of
 from ..plugin_utils._tape_spec import BACKUP
 from ..plugin_utils._tape_table import bytes_of
-from ..plugin_utils._task_job import async_dir, leave_result
 from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
@@ -63,11 +62,7 @@ class ActionModule(TapeAction):
         result = super().outcome()
         plan = self._task.args.get("plan")
         run = plan.get("run") if isinstance(plan, dict) else None
-        result = {"host": self.name, "run": run, "state": "failed", **result}
-        if self._task.async_val and not result.get("failed") and "ansible_job_id" not in result:
-            result.update(leave_result(self.own, EnginePlan({}), async_dir(self), result))  # ansible-core polls for it
-            result.setdefault("kind", "failed")
-        return result
+        return finished(self, {"host": self.name, "run": run, "state": "failed", **result})
 
     def failed(self, failure: Failure) -> TaskResult:
         return {**super().failed(failure), "note": failure.note(self.name)}

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError
 
 from ..module_utils._run.answers import Failure
+from ..module_utils._run.tape_jobs import NO_MORE
 from ..plugin_utils import _tape_last as last
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
-from ..plugin_utils._tape_action import NO_MORE, TapeAction
+from ..plugin_utils._tape_action import TapeAction
 from ..plugin_utils._tape_again import again
 from ..plugin_utils._tape_copies import copy_catalog
 from ..plugin_utils._tape_notify import KEYS, notification_of

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ansible.plugins.loader import lookup_loader
 
 from ..module_utils._run.answers import Failure
+from ..module_utils._run.tape_jobs import NO_MORE
 from ..plugin_utils import _tape_notify as notify
-from ..plugin_utils._tape_action import NO_MORE, TapeAction, validated
+from ..plugin_utils._tape_action import TapeAction, validated
 from ..plugin_utils._tape_spec import PLAN, PLANNED
 
 if TYPE_CHECKING:

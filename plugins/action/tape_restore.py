@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError
 
 from ..module_utils._run.answers import Failure
+from ..module_utils._run.restored import INCOMPLETE, NOT_RECORDED, ending, still_missing, summary
 from ..plugin_utils import _tape_drill as drills
 from ..plugin_utils import _tape_table as table
 from ..plugin_utils._connections import HostError
@@ -21,20 +22,22 @@ from ..plugin_utils._program_run import command
 from ..plugin_utils._tape_action import TapeAction, option
 from ..plugin_utils._tape_filters import note as note_of
 from ..plugin_utils._tape_filters import reading
-from ..plugin_utils._tape_run import HOST, ask
+from ..plugin_utils._tape_jobs import HOST_END, TAPE_END, finished, start_restore
+from ..plugin_utils._tape_run import HOST, TAPE, Stages, ask
 from ..plugin_utils._tape_sources import set_of, sources_of
 from ..plugin_utils._tape_spec import RESTORE
 from ..plugin_utils._task_run import one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import Command
+    from ..module_utils._run.records import RestoreAsked
     from ..module_utils._tape.answers import Chain, ChainArchive, Extracted
     from ..plugin_utils._tape_records import ReadArchive, TaskResult
 
 NO_HOST = "restore_host is required; to restore to another host, set restore_target as well"
 FOR_PATHS = "tape_early_exit is for restore_paths: a restore of everything%s needs all of each archive"
 UP_TO = "read up to the last requested file, not verified"
-NOT_VERIFIED = "not verified: reading ended with the last requested file, so no checksum was compared (tape_early_exit)"
+NO_DRILL = "restore_drill removes its files and records its date at its end, which takes this task: leave out async"
 HEADS = ("LEVEL", "SIZE", "WRITTEN", "TAPE:FILE", "NOTE")
 BAD = "was damaged when last verified (%s): the restore may fail; an earlier restore_as_of uses older archives"
 
@@ -43,6 +46,10 @@ class ActionModule(TapeAction):
     """Reads the last full archive before a time, then its increments in order."""
 
     SPEC = RESTORE
+    DETACHES = True
+
+    def outcome(self) -> TaskResult:
+        return finished(self, super().outcome())
 
     def arguments(self) -> dict[str, Any]:
         if not self._task.args.get("restore_host") and self._task.args.get("restore_drill") in (None, "", False):
@@ -52,6 +59,8 @@ class ActionModule(TapeAction):
     def work(self) -> TaskResult:
         args = self.args
         if args["restore_drill"]:
+            if self._task.async_val:
+                raise Failure("settings", NO_DRILL)
             drills.check(args)
             args["restore_host"] = args["restore_host"] or self.ask(["drill"])["host"]
         elif not args["restore_host"]:
@@ -86,7 +95,12 @@ class ActionModule(TapeAction):
             return {**result, "changed": True, "msg": f"would restore {table.count(len(chain), 'archive')} to {to}"}
         if args["restore_drill"]:
             return {**result, **self.drill(read, to, undo)}
-        result.update(self.ending(to, *self.read(read, to, undo)))
+        asked = self.asked(to)
+        if self._task.async_val:
+            return self.start(read, asked, undo, result)
+        missing, done = self.read(read, to, undo)
+        result.update(ending(asked, missing, done))
+        self.show(self.end(asked, result))
         if not result.get("failed") and result["verified"]:
             result["notes"] = self.note(["restored", f"--host={host}"])
         return result
@@ -104,8 +118,7 @@ class ActionModule(TapeAction):
             self.tell_who_loads([f"--tape={archive['tape']}"])
             part = self.extract(archive, to, undo[number], number, more)
             archive["compared"] = part["whole"]
-            missing = [path for path in missing if path in part["missing"]]
-            missing += [path for path in part["gone"] if path not in missing]
+            missing = still_missing(missing, part)
             done.append(part)
             if part["again"]:  # the data of a file with several names may be under a name that tar has already passed
                 done.append(self.extract(archive, to, undo[number], number, more, again=True))
@@ -176,47 +189,60 @@ class ActionModule(TapeAction):
         tape_words = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
         stages = [*undo, self.of_host(words).stage(HOST, environment)]
         sink = command(name, own[0].restore, environment)
+        if self._task.async_val:
+            result.update(changed=True, files=0, verified=True, msg=msg, notes=[NOT_RECORDED])
+            source = self.of_tape(tape_words).stage(TAPE)
+            chain: Stages = [(TAPE_END, source), *((HOST_END, stage) for stage in (*stages, sink))]
+            return dict(start_restore(self, [chain], [archive["bytes"] or 0], None, result))
         outcome = self.from_tape_to(tape_words, sink, stages, archive["bytes"])
         result["archives"][0]["encryption"] = outcome.link["encryption"]
         self.show([f"RESTORED {msg}"])
         result["notes"] = self.note(["restored", f"--host={archive['host']}"])
         return {**result, "changed": True, "files": 0, "verified": True, "msg": msg}
 
-    def ending(self, to: str, missing: list[str], done: list[Extracted]) -> TaskResult:
-        """The result of all archives; also shows it."""
-        host, as_of = self.args["restore_host"], self.args["restore_as_of"]
-        files = sum(each["files"] for each in done)
-        removed = sum(each["deleted"] for each in done)
-        names = [name for each in done for name in each["deleted_names"]]
-        failed = sum(each["error_count"] for each in done)
-        errors = [error for each in done for error in each["errors"]]
-        warnings = [warning for each in done for warning in each["warnings"]]
-        verified = all(each["whole"] for each in done)
-        msg = f"{table.count(files, 'file')} in {to} of {self.own.name}" + ("" if verified else f", {NOT_VERIFIED}")
-        lines = [f"RESTORED {msg}", *(f"Warning {warning}" for warning in warnings)]
-        if removed:
-            lines.append(f"REMOVED {table.count(removed, 'file')}: {table.few(names, removed)}")
-        self.show(lines)
-        result: TaskResult = {
-            "changed": True,
-            "files": files,
-            "missing": missing,
-            "removed": {"count": removed, "names": names},
-            "errors": errors,
-            "tar_warnings": warnings,
-            "verified": verified,
-            "notes": [],
-            "msg": msg,
+    def asked(self, to: str) -> RestoreAsked:
+        args = self.args
+        names: RestoreAsked = {
+            "host": args["restore_host"],
+            "as_of": args["restore_as_of"],
+            "paths": args["restore_paths"],
+            "to": to,
+            "target": self.own.name,
         }
-        if failed:
-            counted = table.count(failed, "file")
-            msg = f"{counted} could not be restored as they were; the rest is in {to}: {'; '.join(errors)}"
-            result.update(failed=True, kind="failed", msg=msg)
-        elif missing:
-            up_to = f" up to {as_of}" if as_of else ""
-            msg = f"not in the archives of {host}{up_to}: {', '.join(missing)}. The rest is in {to}. "
-            result.update(failed=True, kind="not found", msg=msg + "Find the archives of a path with tape_find")
-        return result
+        return names
+
+    @staticmethod
+    def end(asked: RestoreAsked, result: TaskResult) -> list[str]:
+        """Lines that say what was restored."""
+        lines = [f"RESTORED {summary(asked, result['files'], result['verified'])}"]
+        lines += [f"Warning {warning}" for warning in result["tar_warnings"]]
+        removed = result["removed"]
+        if removed["count"]:
+            names = table.few(removed["names"], removed["count"])
+            lines.append(f"REMOVED {table.count(removed['count'], 'file')}: {names}")
+        return lines
+
+    def start(
+        self, read: list[ReadArchive], asked: RestoreAsked, undo: list[list[Command]], result: TaskResult
+    ) -> TaskResult:
+        """Start a restore that outlives this task: one archive after the other, in one run; raises Failure."""
+        self.tell_who_loads([f"--tape={read[0]['tape']}"])
+        environment, before = environment_of(self), {TAPE_END: "", HOST_END: ""}
+        chains: list[Stages] = []
+        for number, archive in enumerate(read):
+            more = number < len(read) - 1
+            source = self.of_tape(self.source_words(archive)).stage(TAPE)
+            words = self.words(archive, asked["to"], number, more)
+            sink = self.of_host([*words, "--", *asked["paths"]]).stage(HOST, environment)
+            sink["early_exit"] = archive["requested"] is not None
+            chain: Stages = [(TAPE_END, source), *((HOST_END, stage) for stage in (*undo[number], sink))]
+            for _end, stage in chain if len(read) > 1 else ():
+                stage["name"] += f" (archive {number + 1})"
+            for end, stage in chain[:2] if number else ():
+                stage["after"] = before[end]
+            before = {TAPE_END: source["name"], HOST_END: sink["name"]}
+            chains.append(chain)
+        return dict(start_restore(self, chains, [each["bytes"] or 0 for each in read], asked, result))
 
     def beginning(self, chain: list[ChainArchive], to: str, tapes: list[str]) -> list[str]:
         """Lines that list the archives to read and the tapes they need."""
@@ -242,10 +268,29 @@ class ActionModule(TapeAction):
         Also records in ``archive`` how it was encrypted on its way.
         """
         args = self.args
-        clear = archive["unfiltered"] or archive
+        # the second pass is for names that the lists do not show
+        early_exit = archive["requested"] is not None and not again
+        words = [*self.words(archive, to, number, more, again), "--again" if again else "--may-repeat"]
+        try:
+            restored = [*words, "--", *args["restore_paths"]]
+            outcome = self.from_tape(self.source_words(archive), restored, undo, archive["bytes"], early_exit)
+        except Failure as exc:
+            exc.text += INCOMPLETE
+            raise
+        archive["encryption"] = outcome.link["encryption"]
+        answer: Extracted = outcome.answer
+        return answer
+
+    @staticmethod
+    def source_words(archive: ReadArchive) -> list[str]:
+        return ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
+
+    def words(self, archive: ReadArchive, to: str, number: int, more: bool, again: bool = False) -> list[str]:
+        """The command line for the host, without the paths; see extract."""
+        args, clear = self.args, archive["unfiltered"] or archive
         words = ["extract", f"--to={to}", f"--sha256={clear['sha256']}", f"--bytes={clear['bytes']}"]
         words += [f"--drill={self.drill_id}"] if args["restore_drill"] else []
-        words += ["--again" if again else "--may-repeat", "--keep-going"]
+        words += ["--keep-going"]
         for flag, given in {
             "--incremental": number > 0,
             "--more": more,
@@ -255,16 +300,5 @@ class ActionModule(TapeAction):
             "--owners-by-name": not args["tape_numeric_owner"] and not args["restore_drill"],
         }.items():
             words += [flag] if given else []
-        # the second pass is for names that the lists do not show
         early_exit = archive["requested"] is not None and not again
-        words += [f"--early-exit={archive['requested']}"] if early_exit else []
-        source = ["source", f"--tape={archive['tape']}", f"--file={archive['file']}"]
-        try:
-            restored = [*words, "--", *args["restore_paths"]]
-            outcome = self.from_tape(source, restored, undo, archive["bytes"], early_exit)
-        except Failure as exc:
-            exc.text += ". This restore is incomplete: start again with another restore_to"
-            raise
-        archive["encryption"] = outcome.link["encryption"]
-        answer: Extracted = outcome.answer
-        return answer
+        return words + ([f"--early-exit={archive['requested']}"] if early_exit else [])

@@ -31,7 +31,15 @@ attributes:
   action:
     support: full
   async:
-    support: none
+    support: partial
+    details:
+      - The restore goes on without the controller, through all of its archives, one after the other. The task's host
+        keeps the result. RV(verified) and the other fields are as without C(async).
+      - Not with O(restore_drill). The catalog does not record such a restore, as RV(notes) says.
+      - The data of a requested file may be in an archive under another name of it only. Without C(async) the archive is
+        then read again. With it, the task fails, and names the other name to request.
+      - Only the first tape is asked for on the screen. For the others, use O(tape_changer), O(tape_next_command) or
+        several drives.
   become:
     support: full
     details:
@@ -168,6 +176,15 @@ EXAMPLES = r"""
     tape_host: tape1
     restore_drill: true
   become: true
+
+- name: Restore everything, even if this job ends before
+  plumbing.socketpipe.tape_restore:
+    tape_host: tape1
+    restore_host: db1
+    restore_to: /srv/restored
+  become: true
+  async: 36000
+  poll: 30
 
 - name: Restore a file to another host
   plumbing.socketpipe.tape_restore:
@@ -324,7 +341,7 @@ tar_warnings:
   elements: str
   sample: []
 notes:
-  description: A warning if the restore could not be recorded in the catalog.
+  description: A warning if the restore was not recorded in the catalog.
   returned: success, not in check mode
   type: list
   elements: str

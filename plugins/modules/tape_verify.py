@@ -30,7 +30,11 @@ attributes:
   action:
     support: full
   async:
-    support: none
+    support: full
+    details:
+      - The verification goes on without the controller. The task's host keeps the result, and has a connection to the
+        tape host.
+      - The catalog is not copied to O(tape_catalog_hosts), as RV(notes) says.
   become:
     support: none
     details:

@@ -17,6 +17,7 @@ from ..module_utils._run.answers import Failure
 from ..module_utils._run.plan import parse_ports
 from ..module_utils._run.progress import QUIET
 from ..module_utils._run.result import CENSORED
+from ..module_utils._run.tape_jobs import NO_MORE
 from ..module_utils._run.words import parse_rate
 from . import _hosts as hosts_of
 from ._connections import UNKNOWN, HostError
@@ -37,7 +38,6 @@ ONE_BY_ONE = ("free", "host_pinned")  # strategies that run a task of run_once f
 NO_DRIVES = (
     "%s has no drives: set tape_devices in its variables: devices such as /dev/nst0, or a directory as a virtual tape"
 )
-NO_MORE = "%s (no_log hides the rest)"
 NUMBERED = ("tape_label", "tape_barcode")  # often digits, of which YAML makes another number
 A_NUMBER = (
     "%s: %s is a number, which may have lost zeros: put it in quotes, or, if it comes from a survey of AWX, use a name "

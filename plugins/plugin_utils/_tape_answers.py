@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..module_utils._run.report import Misfit, brief, each, flag, number, optional, record, within
+from ..module_utils._run.report import Misfit, brief, each, flag, optional, record, within
+from ..module_utils._run.restored import OF_EXTRACTED
+from ..module_utils._run.verified import CHECKED, seconds
 from ..module_utils._run.words import printable
 
 if TYPE_CHECKING:
@@ -20,13 +22,6 @@ MOST = 2**63  # of everything that another limit covers
 text, count = brief(MOST), within(0, MOST)
 texts = each(text, MOST)
 maybe_count, maybe_whole = optional(count), optional(within(-MOST, MOST))  # None if it is not known
-
-
-def seconds(value: Any, where: str) -> Any:
-    found = number(value, where)
-    if found < 0:
-        raise Misfit(where)
-    return found
 
 
 def mapping(parser: Parser) -> Parser:
@@ -141,9 +136,6 @@ HOST_PLANNED = record(
     }
 )
 NOTED = {"level_problem": text, "warnings": texts, "warning_count": count, "other_file_systems": texts}
-READ = {**NAMES, **PLACE, "level": count, "bytes": maybe_count}
-TIMED: dict[str, Parser] = {"elapsed": seconds}
-NOT_GOOD = with_optional({**READ, "problem": text}, TIMED)
 FINISHED_ARCHIVE = record(
     {
         **PLACE,
@@ -270,14 +262,7 @@ ANSWERS: dict[str, Parser] = {
             "warnings": texts,
         }
     ),
-    "verify": record(
-        {
-            "verified": each(with_optional(READ, TIMED), MOST),
-            "failed": each(NOT_GOOD, MOST),
-            "not_verified": each(NOT_GOOD, MOST),
-            "warnings": texts,
-        }
-    ),
+    "verify": CHECKED,
     "keep": IGNORED,
     "restored": WARNED,
     "import": WARNED,
@@ -287,18 +272,7 @@ ANSWERS: dict[str, Parser] = {
     "turn": IGNORED,
     "drill": record({"host": text, "last": VERIFIED}),
     "extract": with_optional(
-        {
-            "files": count,
-            "deleted": count,
-            "deleted_names": texts,
-            "missing": texts,
-            "gone": texts,
-            "warnings": texts,
-            "errors": texts,
-            "error_count": count,
-            "again": flag,
-            "whole": flag,
-        },
+        OF_EXTRACTED,
         {"compared": count, "differences": texts, "difference_count": count, "absent": count},
     ),
 }

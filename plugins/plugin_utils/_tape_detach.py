@@ -76,6 +76,7 @@ class Archive:
                     "",
                     advice=ADVICE,
                     tape={
+                        "does": "archive",
                         "tape_end": TAPE_END,
                         "sink": TAPE,
                         "link": len(behind),

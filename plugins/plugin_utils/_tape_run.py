@@ -57,6 +57,9 @@ def with_request(program: str, request: Mapping[str, Any]) -> bytes:
     return _program_run.with_request(PROGRAMS[program], request)
 
 
+Stages = list[tuple[str, "Command"]]  # [(end, stage), …], each of which writes to the next
+
+
 @dataclasses.dataclass(frozen=True)
 class Network:
     """The options of the connection between two hosts."""
@@ -169,20 +172,43 @@ def joined(
     detach: Callable[[Plan], None] = lambda plan: None,
 ) -> tuple[Plan, dict[str, Host]]:
     """The plan of such a run, and its hosts; ``detach``: makes it outlive the task; raises Failure."""
-    other = "sink" if tape_side == "source" else "source"
-    dialled = other if network.listen == "remote" else tape_side
     hosts = {"source": source[0], "sink": sink[0]}
     stages = [("source", stage) for stage in (source[1], *behind)] + [("sink", stage) for stage in (*before, sink[1])]
+    return between(hosts, [stages], network, tape_side, progress, detach), hosts
+
+
+def between(
+    hosts: dict[str, Host],
+    chains: Sequence[Stages],
+    network: Network,
+    tape_side: str,
+    progress: bool = False,
+    detach: Callable[[Plan], None] = lambda plan: None,
+) -> Plan:
+    """The plan of these chains between the ends "source" and "sink"; raises Failure."""
+    dialled = end_named(network.listen, tape_side, "sink" if tape_side == "source" else "source")
     listen = hosts if network.listen == "auto" else [dialled]
-    plan = plan_of_two(network.options(), hosts, stages, listen, progress)
+    plan = plan_of_two(network.options(), hosts, chains[0], listen, progress)
+    for chain in chains[1:]:
+        plan.chain(chain)
     detach(plan)
     encrypt(plan, network.encryption)
+    reached(plan, hosts, network, dialled)
+    return plan
+
+
+def end_named(listen: str, tape_end: str, other: str) -> str:
+    """The end at the addresses that the task gives, which listens alone unless ``listen`` is auto."""
+    return other if listen == "remote" else tape_end
+
+
+def reached(plan: Plan, hosts: dict[str, Host], network: Network, dialled: str) -> None:
+    """Put the addresses into a plan; raises Failure."""
     try:
         reach(plan, hosts, dialled, network.address)
     except HostError as exc:
         advice = f": {network.no_address}" if exc.kind == NO_ADDRESS else ""
         raise Failure("settings", f"{exc}{advice}") from None
-    return plan, hosts
 
 
 def answer_of(verdict: Verdict, stage: str, host: str, subcommand: str) -> Any:

@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..module_utils._run import counts
 from ..module_utils._run.words import size
 
 NONE = "-"
+count, few = counts.count, counts.few
 
 
 def bytes_of(count: Any) -> str:
@@ -33,17 +35,6 @@ def duration(seconds: Any) -> str:
 def age(seconds: int) -> str:
     """Such as 3 h or 2 d, rounded down; hours up to two days."""
     return f"{seconds // 86400} d" if seconds >= 2 * 86400 else f"{seconds // 3600} h"
-
-
-def count(number: int, one: str, several: str = "") -> str:
-    """Such as 1 file or 2 files."""
-    return f"{number} {one if number == 1 else several or one + 's'}"
-
-
-def few(names: Sequence[str], total: int | None = None, most: int = 3) -> str:
-    """The first names and the number of the others."""
-    more = (len(names) if total is None else total) - min(len(names), most)
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def lines(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:

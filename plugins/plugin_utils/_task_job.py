@@ -27,7 +27,7 @@ from ._task_run import ExecLaunch, TaskRun, one_line
 if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
     from ..module_utils._run.plan import Plan
-    from ..module_utils._run.records import Advice, Job, JobAnswer, JobTask, TapeJob, TransferJob
+    from ..module_utils._run.records import Advice, AnyTapeJob, Job, JobAnswer, JobTask, TransferJob
     from ._hosts import Host
 
 LONGEST = 7 * 24 * 3600.0  # seconds for a run of a task without async that outlives it nevertheless
@@ -56,7 +56,7 @@ def job_of(
     advice: Advice | None = None,
     writes: Mapping[str, str] | None = None,
     transfer: TransferJob | None = None,
-    tape: TapeJob | None = None,
+    tape: AnyTapeJob | None = None,
 ) -> Job:
     """What the host that keeps the result is told; ``names``: {end: name of its host}; ``writes``: {stage: path}."""
     task = action._task

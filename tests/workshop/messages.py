@@ -17,6 +17,7 @@ from .venvs import ROOT
 PAGE = ROOT / "docs" / "docsite" / "rst" / "tape_messages.rst"
 PLACES = [
     "module_utils/_tape/**/*.py",
+    *("module_utils/_run/restored.py", "module_utils/_run/verified.py"),
     *("plugin_utils/_tape*.py", "plugin_utils/_report*.py", "action/tape*.py", "action/report.py"),
 ]
 RAISED = {"Problem": 0, "Failure": 1}  # where its text is among the arguments; a Problem's hint is the next

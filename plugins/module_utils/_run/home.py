@@ -16,7 +16,7 @@ from .._end.lean import signal, socket
 from .._end.processes import kill
 from .._end.watch import Cancelled
 from .._end.wire import bounded
-from . import kept, sentences, taped
+from . import kept, sentences, tape_jobs, taped
 from . import result as results
 from .answers import Failure
 from .heard import PipedLaunch
@@ -135,6 +135,7 @@ class Keeping(Run):
         self.began = time.monotonic()
         self.limit_at = self.began + limit
         self.shown_at, self.shown_bytes = self.began, 0
+        self.parts: "set[str]" = set()  # links with the parts of one whole, whose bytes are added; {} for one link
         self.signal = 0
         self.why = ""  # it was stopped
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -164,7 +165,11 @@ class Keeping(Run):
         if now < self.shown_at + SHOWN:
             return
         sides = [side for side in sample["sample"] if side["bytes"] is not None]
+        if not sides:
+            return
         moved = max([side["bytes"] or 0 for side in sides], default=0)
+        if self.parts:
+            moved = sum(side["bytes"] or 0 for side in sides if side["id"] in self.parts)
         slow = ""
         for side in sides:
             if side["side"] == "W" and not slow:
@@ -190,7 +195,10 @@ class Keeping(Run):
             "slow": slow,
         }
         link, expected = self.plan.expectation() or ("", 0)
-        for count in [side["bytes"] or 0 for side in sides if side["id"] == link]:
+        ids = {link} if not self.parts or not link else self.parts
+        counts = [side["bytes"] or 0 for side in sides if side["id"] in ids]
+        if counts:
+            count = sum(counts)
             told["percent"], left = forecast(count, expected, sample["at"])
             told["left"] = results.rounded(left)
         self.file.running(told)
@@ -249,6 +257,8 @@ class Home:
         for name, control in controls.items():
             launches[name] = FarEnd(self.plan.for_end(name), control)
         run = Keeping(launches, self.plan, self.file, self.job["limit"])
+        if "tape" in self.job and self.job["tape"]["does"] == "restore":
+            run.parts = {self.plan.links[number]["id"] for number in self.job["tape"]["links"]}
         run.signal = run.signal or watch.signal or 0  # it may have come before its handler was there
         outcomes = run.outcomes()
         verdict = Verdict(self.plan, outcomes, self.job["hosts"], self.job["advice"])
@@ -266,6 +276,8 @@ class Home:
         final: "Any" = dict(result)
         if self.job["no_log"]:
             kept.hide(final)
+            if "tape" in self.job:
+                tape_jobs.hide(final, self.job["tape"])
         else:
             if warnings:
                 final["warnings"] = warnings

@@ -6,7 +6,7 @@ Home makes it, or the controller if the run does not start.
 """
 
 from . import result as results
-from . import taped
+from . import tape_jobs, taped
 from .plan import Plan
 from .transferred import failed, transferred
 from .written import pipeline_result
@@ -40,14 +40,14 @@ def result_of(job: "Job", verdict: "Verdict", elapsed: float) -> "tuple[Any, lis
 
         return chained(verdict, elapsed, job["chain"]), []
     if "tape" in job:
-        return taped.taped(verdict, job["tape"]), []
+        return tape_jobs.result(verdict, job["tape"]), []
     return pipeline_result(verdict.plan, verdict.hosts, verdict, elapsed, job["writes"])
 
 
 def unknown(job: "Job", failure: "Failure", run: str) -> "Any":
     """The result if nobody knows what came of the run."""
     if "tape" in job:
-        return taped.failed(failure, job["tape"])
+        return tape_jobs.failed(failure, job["tape"])
     if "chain" in job:
         from .chained import unknown as unknown_chain  # shipped only then
 

@@ -7,7 +7,7 @@ They are for type checkers only, like the records of an end.  Times are seconds,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Mapping, NotRequired, TypedDict, Union
+    from typing import Literal, Mapping, NotRequired, TypedDict, Union
 
     from .._end.records import Encrypted, Place, Report, StageSpec, Waited
 
@@ -87,7 +87,7 @@ if TYPE_CHECKING:
         limit: float  # seconds, after which it is stopped
         transfer: NotRequired["TransferJob"]
         chain: NotRequired["ChainJob"]
-        tape: NotRequired["TapeJob"]
+        tape: NotRequired["AnyTapeJob"]
         plan: NotRequired[Account]
 
     class JobProgress(TypedDict):
@@ -138,11 +138,41 @@ if TYPE_CHECKING:
     class TapeJob(TypedDict):
         """What home needs for the result of an archive on tape."""
 
+        does: Literal["archive"]
         tape_end: str
         sink: str  # the stage that writes it there
         link: int  # the number of the link between the two hosts
         limit_name: str  # the option that limits its rate
         result: "Mapping[str, object]"  # as far as it is known before
+
+    class RestoreAsked(TypedDict):
+        """What the task has asked for, as far as messages say it."""
+
+        host: str  # whose files are restored
+        as_of: str
+        paths: "list[str]"
+        to: str
+        target: str  # the host to which they are restored
+
+    class RestoreJob(TypedDict):
+        """What home needs for the result of a restore from tape."""
+
+        does: Literal["restore"]
+        stages: "list[str]"  # those that restore the archives, in order
+        links: "list[int]"  # of each archive, the number of the link between the two hosts
+        limit_name: str  # the option that limits their rate
+        asked: "RestoreAsked | None"  # None if a command of the user reads the archive
+        result: "Mapping[str, object]"  # as far as it is known before
+
+    class VerifyJob(TypedDict):
+        """What home needs for the result of verifying archives on tape."""
+
+        does: Literal["verify"]
+        tape_end: str
+        stage: str
+        copies: bool  # whether other hosts have copies of the catalog
+
+    AnyTapeJob = Union[TapeJob, RestoreJob, VerifyJob]
 
     class JobTask(TypedDict):
         """What a task does with a job: leaves a result, asks for it, removes it, asks how far it is, or stops it."""

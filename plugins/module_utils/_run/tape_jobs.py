@@ -1,0 +1,36 @@
+# Copyright: the plumbing.socketpipe contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The results of the runs of tape modules that outlive their tasks, each in a module of its own."""
+
+from . import restored, taped, verified
+from .answers import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .records import AnyTapeJob
+    from .verdict import Verdict
+
+NO_MORE = "%s (no_log hides the rest)"
+# what a run does: its result, that of a failure, and what no_log hides of them
+DOES: "dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any], Callable[[Any], None]]]" = {
+    "archive": (taped.taped, taped.failed, taped.hide),
+    "restore": (restored.restored, restored.failed, restored.hide),
+    "verify": (verified.verified, verified.failed, verified.hide),
+}
+
+
+def result(verdict: "Verdict", told: "AnyTapeJob") -> "Any":
+    return DOES[told["does"]][0](verdict, told)
+
+
+def failed(failure: Failure, told: "AnyTapeJob") -> "Any":
+    return DOES[told["does"]][1](failure, told)
+
+
+def hide(found: "Any", told: "AnyTapeJob") -> None:
+    """Apply no_log to a result."""
+    if found.get("failed") and "cause" not in found:  # core 2.19 and later show the message of a failure despite no_log
+        found["msg"] = NO_MORE % found["kind"]
+    DOES[told["does"]][2](found)
