@@ -298,7 +298,8 @@ class Run:
             return LOST if soon else UNAWARE
         if report.get("preflight") or report.get("detached"):
             return float("inf")
-        if report.get("not_connected"):
+        refused: "Mapping[str, object]" = report.get("refused") or {}
+        if report.get("not_connected") or refused.get("kind") == "not detached":  # another end says why
             return AFTER
         links = launch.links()
         if any(side["problem"] and side["problem"]["kind"] == "dead peer" for side in links):
