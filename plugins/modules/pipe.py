@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: pipe
 short_description: Join commands on two hosts with direct TCP connections
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs O(remote) on the task's host, and O(input), O(output) or both on its I(peer), which is the controller or any
     other host of the inventory.
@@ -273,7 +273,7 @@ options:
     type: str
     choices: [none, required, kernel, relay]
     default: none
-    version_added: 0.1.0
+    version_added: 1.0.0
   progress:
     description:
       - Seconds until the first progress line. It shows the bytes and the rate of each link, and the slow side.
@@ -293,7 +293,7 @@ options:
         none.
     type: int
     default: 60
-    version_added: 0.1.0
+    version_added: 1.0.0
   expect_bytes:
     description:
       - The number of bytes that the stream should have, such as V(12500M). Progress lines, and RV(progress) of a run
@@ -302,7 +302,7 @@ options:
         compresses on the way there.
       - It is only shown. A stream of another size is no failure.
     type: str
-    version_added: 0.1.0
+    version_added: 1.0.0
   expect:
     description:
       - A command whose output says that number, in place of O(expect_bytes). It runs on the host of the source before
@@ -311,7 +311,7 @@ options:
         C(blockdev --getsize64), C(stat -c %s) and C(wc -c) can be used as they are.
       - If it fails or says no number, a warning tells why, and the run goes on without a percentage.
     type: raw
-    version_added: 0.1.0
+    version_added: 1.0.0
   preflight:
     description:
       - Whether to check only the network and the encryption. Both ends start, listen, dial each other and prove
@@ -339,7 +339,7 @@ options:
         O(input) and O(output). It waits until all commands of the run have ended.
       - The run fails, and so does a task that polls for it.
     type: str
-    version_added: 0.1.0
+    version_added: 1.0.0
 notes:
   - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible. Nothing is left there.
   - Each link is one TCP connection, and carries data one way.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: pipeline
 short_description: Join commands on any hosts to a chain with direct TCP connections
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs a chain of commands on any hosts of the inventory. Each reads the output of the one before it, as if a shell
     ran C(first | second | third) across these hosts.
@@ -210,7 +210,7 @@ options:
     type: str
     choices: [none, required, kernel, relay]
     default: none
-    version_added: 0.1.0
+    version_added: 1.0.0
   progress:
     description:
       - Seconds until the first progress line. It shows the bytes and the rate of each link, and the slow side.
@@ -230,7 +230,7 @@ options:
         none.
     type: int
     default: 60
-    version_added: 0.1.0
+    version_added: 1.0.0
   expect_bytes:
     description:
       - The number of bytes that the stream should have, such as V(12500M). Progress lines then have a percentage and
@@ -239,7 +239,7 @@ options:
         compresses on the way there.
       - It is only shown. A stream of another size is no failure.
     type: str
-    version_added: 0.1.0
+    version_added: 1.0.0
   expect:
     description:
       - A command whose output says that number, in place of O(expect_bytes). It runs on the host of the source before
@@ -248,7 +248,7 @@ options:
         C(blockdev --getsize64), C(stat -c %s) and C(wc -c) can be used as they are.
       - If it fails or says no number, a warning tells why, and the run goes on without a percentage.
     type: raw
-    version_added: 0.1.0
+    version_added: 1.0.0
   preflight:
     description:
       - Whether to check only the network and the encryption. All ends start, and the two of each link listen, dial each

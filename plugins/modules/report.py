@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: report
 short_description: Write a report of a run as one HTML file
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes one HTML file from the results of tasks of this collection. It has a row for each host, and, as far as the
     results have them, the failures with their causes and the command to go on, a picture of who talked to whom, the

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_backup
 short_description: Put the archive of a host on tape
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs C(tar) on the task's host. The archive goes straight to the tape host over one TCP connection and is written to
     tape there. It counts as good only after the host has reported its length and checksum, which is part of this task.

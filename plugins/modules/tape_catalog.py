@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_catalog
 short_description: Copy, import or rebuild the catalog of tapes
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - The catalog is on the tape host. This module copies it to other hosts, imports such a copy, or rebuilds it from the
     tapes.

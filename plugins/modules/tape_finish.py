@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_finish
 short_description: Finish a run of tape backups
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Appends a copy of the catalog to each tape of the run, releases the tapes, and copies the catalog to
     O(tape_catalog_hosts).

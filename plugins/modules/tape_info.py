@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_info
 short_description: Show drives, tapes and archives, and find files
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns the tape in each drive, the tapes, runs and archives in the catalog, the last good archive of each host,
     when each archive expires, when each host was last verified and restored, and the tapes for the next backups.

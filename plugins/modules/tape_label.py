@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_label
 short_description: Label a tape
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes a label to the tape in a drive. Backups only write to labelled tapes in the catalog.
   - Refuses a tape with data. The message names the contents, and prints the value of O(tape_overwrite) that would

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_mark
 short_description: Retire a tape, or record where it lies
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Records in the catalog that a tape is lost or worn out, that it is there again, or where it lies. Needs no drive.
   - The archives of a retired tape count no more. They are neither restored nor verified, and nothing is written to the

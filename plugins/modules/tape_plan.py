@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_plan
 short_description: Plan a run of tape backups
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Checks the drives and their tapes, and chooses the level and the base of each host's archive. It writes nothing to a
     tape and does not start C(tar) on any host.

@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_restore
 short_description: Restore files of a host from tape
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Extracts the last full archive of O(restore_host) and its increments, one after the other, on the task's host.
   - Fails if the SHA-256 of an archive differs from the catalog's, or if no archive has a requested path.

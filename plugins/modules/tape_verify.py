@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: tape_verify
 short_description: Verify archives on tape
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads each archive from its tape, and compares its length and its SHA-256 with those that its host reported. C(tar)
     must be able to list it. The catalog records the result.

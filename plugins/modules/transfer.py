@@ -9,7 +9,7 @@
 DOCUMENTATION = r"""
 module: transfer
 short_description: Copy a file of any size, or a directory, from one host to another over a direct TCP connection
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Copies one file between the task's host and its I(peer), which is the controller or any other host of the inventory.
     The data goes straight from one host to the other, as with M(plumbing.socketpipe.pipe).
@@ -269,7 +269,7 @@ options:
         See O(plumbing.socketpipe.pipe#module:progress_quiet).
     type: int
     default: 60
-    version_added: 0.1.0
+    version_added: 1.0.0
 notes:
   - Both hosts need Linux and Python 3.6 or later, but no other software, not even Ansible.
   - A directory is archived and extracted by GNU tar 1.26 or later or, on a host that has no such program, by Python's

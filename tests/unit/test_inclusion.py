@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible_collections.plumbing.socketpipe.plugins.doc_fragments.attributes import ModuleDocFragment
 
-from tests.workshop import address, cores, pictures, recording, tree
+from tests.workshop import address, cores, pictures, recording, release, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
@@ -190,6 +190,12 @@ def test_no_other_file_has_the_address() -> None:
         if address.repository() in (ROOT / name).read_text(encoding="utf-8")
     ]
     assert quoted == sorted(address.FOLLOW)
+
+
+def test_a_candidate_comes_before_its_release() -> None:
+    order = ["0.9.10", "1.0.0-rc.1", "1.0.0-rc.10", "1.0.0", "1.0.1-rc.1", "1.2.0", "1.10.0"]
+    assert sorted(reversed(order), key=release.number) == order
+    assert release.number(release.galaxy_version()) >= release.number("1.0.0-rc.1")
 
 
 def test_what_a_release_lacks_is_named(project: Path) -> None:

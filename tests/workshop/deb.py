@@ -102,7 +102,7 @@ def build() -> Path:
     page = root / "usr/share/man/man1" / f"{NAME}.1"
     write(page.with_name(page.name + ".gz"), page.read_text(encoding="utf-8"), packed=True)
     page.unlink()
-    facts = {"name": NAME, "version": galaxy_version(), "maintainer": maintainer(), "date": date()}
+    facts = {"name": NAME, "version": galaxy_version().replace("-", "~"), "maintainer": maintainer(), "date": date()}
     documents = root / "usr/share/doc" / NAME
     write(documents / "copyright", COPYRIGHT)
     write(documents / "changelog.gz", CHANGELOG.format(**facts), packed=True)

@@ -10,6 +10,7 @@ release    the fragments become a release in changelogs/changelog.yaml, and are 
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -22,17 +23,20 @@ CHANGELOG = ROOT / "CHANGELOG.md"
 RELEASES = ROOT / "changelogs" / "changelog.yaml"
 FRAGMENTS = ROOT / "changelogs" / "fragments"
 COMMAND = "plugins/module_utils/_command/manual.py"  # what `socketpipe --version` says
+VERSION = r"\d+\.\d+\.\d+(?:-rc\.\d+)?"
 VERSION_ADDED = re.compile(r"^\s*version_added:\s*[\"']?([\d.]+)", re.M)
 
 
-def number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
+def number(version: str) -> tuple[float, ...]:
+    """To compare versions: 1.0.0-rc.1, a release candidate, comes before 1.0.0 (semver.org, 11)."""
+    numbers, _dash, candidate = version.partition("-rc.")
+    return (*map(int, numbers.split(".")), int(candidate) if candidate else math.inf)
 
 
 def galaxy_version() -> str:
-    found = re.search(r"^version:\s*(\d+\.\d+\.\d+)\s*$", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.M)
+    found = re.search(rf"^version:\s*({VERSION})\s*$", (ROOT / "galaxy.yml").read_text(encoding="utf-8"), re.M)
     if not found:
-        raise SystemExit("galaxy.yml has no version of three numbers")
+        raise SystemExit("galaxy.yml has no version like 1.2.3 or 1.2.3-rc.1")
     return found.group(1)
 
 
@@ -40,7 +44,7 @@ def released() -> list[str]:
     """All versions that have been released, as antsibull-changelog has written them down."""
     if not RELEASES.exists():
         return []
-    return re.findall(r"^  (\d+\.\d+\.\d+):", RELEASES.read_text(encoding="utf-8"), re.M)
+    return re.findall(rf"^  ({VERSION}):", RELEASES.read_text(encoding="utf-8"), re.M)
 
 
 def fragments() -> list[Path]:
@@ -85,7 +89,7 @@ def problems(venv: Path) -> list[str]:
             found += [
                 f"{name}: version_added {added}, but galaxy.yml says {version}"
                 for added in VERSION_ADDED.findall(text)
-                if number(added) > number(version)
+                if number(added)[:3] > number(version)[:3]
             ]
     if not found and CHANGELOG.read_text(encoding="utf-8") != rendered(venv):
         found.append("CHANGELOG.md is not what the fragments give: make changelog")

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
-VERSION = "0.1.0"  # as in galaxy.yml, which make release-check compares
+VERSION = "1.0.0-rc.1"  # as in galaxy.yml, which make release-check compares
 DATE = "2026-11-26"  # when the text last changed
 WIDTH = 79  # columns of the help
 COLUMN = 31  # where the descriptions begin
