@@ -193,8 +193,8 @@ def test_no_other_file_has_the_address() -> None:
 
 
 def test_a_candidate_comes_before_its_release() -> None:
-    order = ["0.9.10", "1.0.0-rc.1", "1.0.0-rc.10", "1.0.0", "1.0.1-rc.1", "1.2.0", "1.10.0"]
-    assert sorted(reversed(order), key=release.number) == order
+    newest_first = ["1.10.0", "1.2.0", "1.0.1-rc.1", "1.0.0", "1.0.0-rc.10", "1.0.0-rc.1", "0.9.10"]
+    assert sorted(newest_first, key=release.number) == newest_first[::-1]
     assert release.number(release.galaxy_version()) >= release.number("1.0.0-rc.1")
 
 
