@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import functools
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -13,16 +15,18 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._end.processes import kill
 from ..module_utils._run import bootstrap
 from ..module_utils._run.job import is_name
 from ..module_utils._run.kept import result_of
+from ..module_utils._run.labels import ENDS, labelled
 from ..module_utils._run.marked import read_marked
 from ..module_utils._run.progress import line_of_job, without_figures
 from ..module_utils._run.report import parse_progress
 from ..module_utils._run.verdict import Verdict
 from ._task_options import OptionError
 from ._task_progress import Asking, Quiet, beside
-from ._task_run import ExecLaunch, TaskRun, one_line
+from ._task_run import ExecLaunch, TaskRun, ending_label, one_line
 
 if TYPE_CHECKING:
     from ..module_utils._end.records import EndPlan
@@ -121,11 +125,22 @@ def start_job(plan: Plan, hosts: dict[str, Host], unreachable: bool) -> Any:
     result, _warnings = result_of(cast("Job", plan.job), verdict, time.monotonic() - began)
     # after a lost login the end may have detached, also if Ansible has logged in again
     if any(outcome["lost"] or (outcome["report"] or {}).get("detached") for outcome in outcomes.values()):
-        for launch in run.launches.values():
-            if isinstance(launch, ExecLaunch):
-                launch.end_there()
+        end_there(run)
         result["msg"] += MAY_RUN % plan.run
     return result
+
+
+def end_there(run: TaskRun) -> None:
+    """End on each host what may have left its login; a host that cannot be reached any more is not waited for."""
+    ends = [launch.end_there for launch in run.launches.values() if isinstance(launch, ExecLaunch)]
+    threads = [threading.Thread(target=end, daemon=True) for end in ends]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + ENDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in threads):
+        kill(labelled([ending_label(run.plan.run)]), signal.SIGTERM)  # such as ssh, which would wait for hours
 
 
 @functools.cache

@@ -132,6 +132,10 @@ class ProcessLaunch(PipedLaunch):
         return self.process.wait(), said
 
 
+def ending_label(run: str) -> str:
+    return f"socketpipe:{run}:ending"
+
+
 class ExecLaunch(Launch):
     """An end through Ansible's connection.  It uses a thread, because exec returns only at its end."""
 
@@ -186,7 +190,7 @@ class ExecLaunch(Launch):
     def end_there(self) -> None:
         """Kill the end on the host by its label; also called in the watcher's fork after this process was killed."""
         try:
-            self._execute(f"socketpipe:{self.plan['run']}:ending", ENDING, {"labels": [self.label]})
+            self._execute(ending_label(self.plan["run"]), ENDING, {"labels": [self.label]})
         except Exception:
             pass  # the host cannot be reached: nothing more can be done
 

@@ -296,6 +296,14 @@ class Jobs(Tasks):
         self.seconds.append(self.fleet["h1"].popen(["sh", "-c", command]))
         return True
 
+    def controllers(self, everything: list[Proc]) -> list[Proc]:
+        """The playbook may have come to its end before its jobs."""
+        return super().controllers(everything) if self.started.process.poll() is None else []
+
+    def resume(self) -> None:
+        if self.started.process.poll() is None:
+            super().resume()
+
     def hit_controllers(self, fault: Fault) -> None:
         if fault.name != HANG_UP:
             name = fault.name.removesuffix(" early")

@@ -100,6 +100,19 @@ def test_stages_on_several_hosts_without_links(stages: list[Any], patience: floa
     assert Run.patience(launch, []) == patience
 
 
+def test_an_end_that_stays_in_its_login_when_the_others_have_left() -> None:
+    """Its host has become unreachable, and no login notices that for hours."""
+    home: Any = LoginLaunch(plan(), ["login"], "python3", False)
+    peer: Any = LoginLaunch(plan(), ["login"], "python3", False)
+    run = Run({"there": home, "here": peer}, lambda sample: None)
+    peer.report, peer.ready, peer.ended = {"detached": True}, True, time.monotonic()
+    run.overdue()
+    assert not home.silent
+    peer.ended -= home.late
+    run.overdue()
+    assert home.silent == "no report within 30 s after the others left their logins"
+
+
 def test_an_end_on_this_host_is_stopped() -> None:
     """Until it is gone; one that was not started is gone at once."""
     launch = ForkLaunch(plan(), LoginLaunch(plan(), ["login"], "python3", False))

@@ -262,7 +262,8 @@ class Run:
                 patience = self.patience(launch, others)
                 self.give_up(self.launches if never else self.depending(end), now + patience, patience >= AFTER)
             elif now > self.last_contact(launch) + launch.late:  # a dead login, which ssh does not notice for hours
-                launch.silent = "no report within %d s after its connections closed" % launch.late
+                since = "the others left their logins" if self.all_left(launch) else "its connections closed"
+                launch.silent = "no report within %d s after %s" % (launch.late, since)
                 self.give_up(self.depending(end), now)
         waiting = [launch for launch in self.launches.values() if not launch.ready]
         over = 0
@@ -281,11 +282,18 @@ class Run:
             launch.give_up_at = min(launch.give_up_at, at + launch.undoing * begun)
 
     def last_contact(self, launch: "Launch") -> float:
-        """When the last end with a link to this one finished; infinite while one is running."""
+        """When the last end with a link to this one finished, or left its login; infinite while one is running."""
         names = {link["end"] for link in launch.plan["links"] if link["side"] != "local" and not link["control"]}
         others = [self.launches[name] for name in names]
         over = others and all(other.ready and other.report and other.report.get("links") for other in others)
-        return max(other.ended for other in others) if over else float("inf")
+        others = self.all_left(launch) or (others if over else [])
+        return max(other.ended for other in others) if others else float("inf")
+
+    def all_left(self, launch: "Launch") -> "list[Launch]":
+        """All other ends if they have left their logins, which this one then does at the same time; [] otherwise."""
+        others = [other for other in self.launches.values() if other is not launch]
+        left = all(other.ready and (other.report or {}).get("detached") for other in others)
+        return others if left else []
 
     @staticmethod
     def patience(launch: "Launch", others: "list[Launch]") -> float:
