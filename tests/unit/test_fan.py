@@ -135,7 +135,9 @@ def test_the_others_go_on_without_a_branch_that_fails(launch: Launch, tmp_path: 
         "bad",
         "failed",
     )
-    assert ends.stage("fan-out")["rc"] == 0 and "bad: " in ends.stage("fan-out")["stderr"]
+    fan_out = ends.stage("fan-out")
+    # on a link with relays, which take a part of the data, it may have sent everything before it could notice
+    assert fan_out["rc"] == 0 and ("bad: " in fan_out["stderr"] or plan.certify and not fan_out["stderr"])
     ends.gone()
 
 
