@@ -7,6 +7,7 @@ The controller makes the results, or home for a transfer that outlives its contr
 
 from .._end.wire import bounded
 from .answers import Failure, answer_of, failure_of, reported
+from .counts import few
 from .disagreement import link_cause
 from .plan import LATER_STALL, Plan
 from .report import optional, record
@@ -254,9 +255,7 @@ class Copies:
 
 def named(bad: "Mapping[str, Failure]") -> str:
     """ "web1 (unreachable), web2 (no room) and 3 more"."""
-    names = ["%s (%s)" % (name, each.kind) for name, each in bad.items()]
-    more = " and %d more" % (len(names) - NAMED) if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return few(["%s (%s)" % (name, each.kind) for name, each in bad.items()], most=NAMED)
 
 
 # -- a transfer that outlives its task

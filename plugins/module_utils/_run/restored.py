@@ -5,7 +5,7 @@
 The controller makes it, or home for a restore that outlives its task.
 """
 
-from .answers import Failure, answer_of, failure_of
+from .answers import answer_of
 from .counts import count
 from .report import brief, each, flag, record, within
 from .result import link_result
@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .answers import Failure
     from .records import RestoreAsked, RestoreJob
     from .report import Parser
     from .verdict import Verdict
@@ -40,18 +41,8 @@ OF_EXTRACTED: "dict[str, Parser]" = {
 EXTRACTED = record(OF_EXTRACTED)
 
 
-def restored(verdict: "Verdict", told: "RestoreJob") -> "Any":
-    """The result of a restore that outlives its task."""
-    try:
-        return succeeded(verdict, told)
-    except Failure as exc:
-        return failed(exc, told)
-
-
 def succeeded(verdict: "Verdict", told: "RestoreJob") -> "Any":
-    """Raises Failure."""
-    if verdict.cause:
-        raise failure_of(verdict, verdict.cause)
+    """The result of a restore that outlives its task, from a run that is ok; raises Failure."""
     plan, hosts, limit = verdict.plan, verdict.hosts, verdict.plan.options.get("rate_limit", 0)
     result: "Any" = dict(told["result"])
     for archive, link in zip(result["archives"], told["links"]):

@@ -3,7 +3,7 @@
 """The results of the runs of tape modules that outlive their tasks, each in a module of its own."""
 
 from . import restored, taped, verified
-from .answers import Failure
+from .answers import Failure, failure_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 NO_MORE = "%s (no_log hides the rest)"
-# what a run does: its result, that of a failure, and what no_log hides of them
+# what a run does: its result if all went well, which may raise Failure; that of a failure; what no_log hides of both
 DOES: "dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any], Callable[[Any], None]]]" = {
-    "archive": (taped.taped, taped.failed, taped.hide),
-    "restore": (restored.restored, restored.failed, restored.hide),
-    "verify": (verified.verified, verified.failed, verified.hide),
+    "archive": (taped.succeeded, taped.failed, taped.hide),
+    "restore": (restored.succeeded, restored.failed, restored.hide),
+    "verify": (verified.succeeded, verified.failed, verified.hide),
 }
 
 
 def result(verdict: "Verdict", told: "AnyTapeJob") -> "Any":
-    return DOES[told["does"]][0](verdict, told)
+    try:
+        if verdict.cause:
+            raise failure_of(verdict, verdict.cause)
+        return DOES[told["does"]][0](verdict, told)
+    except Failure as exc:
+        return failed(exc, told)
 
 
 def failed(failure: Failure, told: "AnyTapeJob") -> "Any":

@@ -6,7 +6,7 @@ Home makes it, or the controller if the run has not started.  It comes back to a
 a host, so that parses it again.
 """
 
-from .answers import Failure, answer_of, failure_of
+from .answers import Failure, answer_of
 from .report import brief, each, number, one_of, optional, record, row, within
 from .result import POINTS_MOST, link_result
 
@@ -52,18 +52,8 @@ USED = {
 }
 
 
-def taped(verdict: "Verdict", told: "TapeJob") -> "Any":
-    """The result: it is written, or why it is not."""
-    try:
-        return succeeded(verdict, told)
-    except Failure as exc:
-        return failed(exc, told)
-
-
 def succeeded(verdict: "Verdict", told: "TapeJob") -> "Any":
-    """Raises Failure."""
-    if verdict.cause:
-        raise failure_of(verdict, verdict.cause)
+    """The result of an archive that is written, from a run that is ok; raises Failure."""
     plan, hosts, limit = verdict.plan, verdict.hosts, verdict.plan.options.get("rate_limit", 0)
     sunk = answer_of(verdict, told["sink"], hosts[told["tape_end"]], lambda found: SUNK(found, "sink"))
     link = link_result(plan.links[told["link"]], hosts, verdict, limit, told["limit_name"])

@@ -5,7 +5,7 @@
 The controller makes it, or home for a run that outlives its task.
 """
 
-from .answers import Failure, answer_of, failure_of
+from .answers import Failure, answer_of
 from .counts import count
 from .report import Misfit, brief, each, number, optional, record, within
 from .words import size
@@ -55,16 +55,11 @@ CHECKED = record(
 )
 
 
-def verified(verdict: "Verdict", told: "VerifyJob") -> "Any":
-    """The result of a run that outlives its task."""
-    try:
-        if verdict.cause:
-            raise failure_of(verdict, verdict.cause)
-        host = verdict.hosts[told["tape_end"]]
-        said = answer_of(verdict, told["stage"], host, lambda found: CHECKED(found, "verify"))
-        return ending(said, said["warnings"] + ([NOT_COPIED] if told["copies"] else []))
-    except Failure as exc:
-        return failed(exc, told)
+def succeeded(verdict: "Verdict", told: "VerifyJob") -> "Any":
+    """The result of a verification that outlives its task, from a run that is ok; raises Failure."""
+    host = verdict.hosts[told["tape_end"]]
+    said = answer_of(verdict, told["stage"], host, lambda found: CHECKED(found, "verify"))
+    return ending(said, said["warnings"] + ([NOT_COPIED] if told["copies"] else []))
 
 
 def failed(failure: "Failure", _told: "VerifyJob") -> "Any":
