@@ -15,7 +15,7 @@ import time
 from tests.hosts import Fleet
 from tests.system import program
 
-from .throughput import BLOCKS, GIB, sink_rate, source, spread
+from .throughput import BLOCKS, GIB, ratios, sink_rate, source, spread
 
 MINE = "socketpipe"
 # {way: (what listens on port {port}, what calls port {port} of {host})}, for blocks of {block} bytes
@@ -96,8 +96,7 @@ def throughput(fleet: Fleet, rounds: int) -> str:
         for _round, way in itertools.product(range(rounds), ways):
             rates[way].append(rate(fleet, way, block))
         for way in ways:
-            ratios = [mine / other for mine, other in zip(rates[MINE], rates[way], strict=True)]
-            cells[way] += [spread(rates[way]), spread(ratios)]
+            cells[way] += [spread(rates[way]), spread(ratios(rates[MINE], rates[way]))]
     lines += [f"| {way} | " + " | ".join(found) + " |" for way, found in cells.items()]
     return "\n".join(
         [*lines, *(f"| {way} | {reason} |" + " |" * (2 * len(BLOCKS) - 1) for way, reason in missing.items())]

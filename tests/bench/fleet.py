@@ -22,7 +22,7 @@ from tests.system import playbook
 from .copies import SYNCHRONIZE, absent
 from .shaping import Peak
 from .shaping import seconds as cpu_seconds
-from .throughput import spread
+from .throughput import ratios, spread
 
 COUNTS = tuple(int(count) for count in os.environ.get("FLEET_HOSTS", "10,50,100,300").split(","))
 BLOCK = 256 * 1024
@@ -131,12 +131,10 @@ def table(_fleet: Fleet, rounds: int) -> str:
             used = [name for name in names if name != SLOWEST or count <= ENOUGH]
             times = measure(fleet, used, count, rounds)
             medians[count] = statistics.median(times[TO_PEER])
-            ratios = [
-                [mine / other for mine, other in zip(times[one], times[two], strict=True)]
-                for one, two in ((TO_PEER, COMMAND), (TO_CONTROLLER, COMMAND), (TO_PEER, "raw"))
-            ]
+            pairs_of = ((TO_PEER, COMMAND), (TO_CONTROLLER, COMMAND), (TO_PEER, "raw"))
+            beside = [spread(ratios(times[one], times[two])) for one, two in pairs_of]
             cells = [f"{statistics.median(times[name]):.1f}" if name in used else "" for name in names]
-            lines.append(f"| {count} | " + " | ".join([*cells, *map(spread, ratios)]) + " |")
+            lines.append(f"| {count} | " + " | ".join([*cells, *beside]) + " |")
             print(lines[-1], file=sys.stderr, flush=True)  # the rest takes long
         lines += ["", *costs(fleet, names, min(FORKS, COUNTS[-1]))]
     lines += ["", *(f"{name}: {reason}" for name, reason in absent().items() if name in TASKS)]

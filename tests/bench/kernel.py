@@ -21,7 +21,7 @@ from tests.tape.needs import requirements
 from tests.tls.machine import TLS
 
 from .encryption import CHACHA
-from .throughput import sink_rate, source, spread
+from .throughput import ratios, sink_rate, source, spread
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 128 << 20
@@ -66,8 +66,7 @@ def table(_fleet: Fleet, rounds: int) -> str:
                     rate, ciphers[way] = measure(guest, way, block)
                     rates[way].append(rate)
             for way, each in rates.items():
-                plain = [mine / other for mine, other in zip(each, rates["none"], strict=True)]
-                kernel = [mine / other for mine, other in zip(rates["kernel"], each, strict=True)]
+                plain, kernel = ratios(each, rates["none"]), ratios(rates["kernel"], each)
                 cells = [name, way, ciphers[way], f"{statistics.median(each):.3f}", spread(plain), spread(kernel)]
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

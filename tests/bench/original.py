@@ -15,7 +15,7 @@ from tests.hosts import Fleet
 from tests.system import program
 
 from .command import PATIENCE, PYTHON
-from .throughput import GIB, local, sink_rate, source, spread
+from .throughput import GIB, local, ratios, sink_rate, source, spread
 
 BLOCKS = {"4 KiB": 4 * 1024, "32 KiB": 32 * 1024, "256 KiB": 256 * 1024, "1 MiB": 1024 * 1024}
 TOTAL = {4 * 1024: GIB, 32 * 1024: 2 * GIB}  # bytes for these blocks; 4 GiB for larger ones
@@ -55,10 +55,6 @@ def table(fleet: Fleet, rounds: int) -> str:
         for _round, way in itertools.product(range(rounds), ways):
             rates[way].append(rate(fleet, way, direction, block))
         cells = [spread(values) for values in rates.values()]
-        cells += [spread(pairs(rates[MINE], rates[way])) for way in (THEIRS, LOCAL)]
+        cells += [spread(ratios(rates[MINE], rates[way])) for way in (THEIRS, LOCAL)]
         lines.append(f"| {name} | {direction} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def pairs(mine: list[float], others: list[float]) -> list[float]:
-    return [ours / other for ours, other in zip(mine, others, strict=True)]

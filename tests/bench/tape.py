@@ -26,7 +26,7 @@ from tests.system import taping
 from tests.system.taping import Site
 
 from .shaping import of_host
-from .throughput import GIB, spread
+from .throughput import GIB, ratios, spread
 
 MIB = 1024**2
 SIZE = int(os.environ.get("TAPE_MIB", "4096")) * MIB
@@ -185,7 +185,7 @@ def ways(bench: Bench, sizes: dict[str, int], rounds: int) -> str:
 
 def ratio(ours: list[float], theirs: list[float]) -> str:
     """Ours to theirs, pair by pair."""
-    return spread([mine / other for mine, other in zip(ours, theirs, strict=True)])
+    return spread(ratios(ours, theirs))
 
 
 def checksums(path: Path, rounds: int) -> str:

@@ -61,6 +61,11 @@ def ssh(fleet: Fleet, block: int) -> float:
 WAYS = {"pipe": pipe, "iperf3": iperf3, "local pipe": local, "dd over ssh": ssh}
 
 
+def ratios(mine: list[float], others: list[float]) -> list[float]:
+    """Pair by pair, of runs in turn."""
+    return [ours / other for ours, other in zip(mine, others, strict=True)]
+
+
 def spread(values: list[float]) -> str:
     """The median, and how far the others are from it: a local pipe, for one, has two speeds."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
@@ -76,9 +81,6 @@ def table(fleet: Fleet, rounds: int) -> str:
             for way, measure in WAYS.items():
                 rates[way].append(measure(fleet, block))
         medians = [spread(values) for values in rates.values()]
-        ratios = []
-        for way in list(WAYS)[1:]:
-            pairs = [mine / other for mine, other in zip(rates["pipe"], rates[way], strict=True)]
-            ratios.append(spread(pairs))
-        lines.append(f"| {name} | " + " | ".join(medians + ratios) + " |")
+        others = [spread(ratios(rates["pipe"], rates[way])) for way in list(WAYS)[1:]]
+        lines.append(f"| {name} | " + " | ".join(medians + others) + " |")
     return "\n".join(lines)
