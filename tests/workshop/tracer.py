@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 HITS = b"SOCKETPIPE_HITS_OF_TEST"  # in the environment: the file for the lines of the test that runs
+# a program that runs from a descriptor has no name: {the beginning of its docstring: its path}
+PROGRAMS = {"The fan-out: copies its": "plugins/module_utils/_end/fan_out.py"}
 FOLDERS = ("plugins/module_utils/_", "plugins/plugin_utils/_", "/_end/", "/_run/", "/_command/", "/_tape/")
 
 file = posix.environ.get(HITS)  # bytes; None if no test runs
@@ -25,8 +27,12 @@ left: dict[int, tuple[CodeType, set[int]]] = {}
 paths: dict[str, str] = {}
 
 
-def path_of(name: str) -> str:
+def path_of(code: CodeType) -> str:
     """The path in the repository of a file of code, wherever it comes from; "" if it is not the product's."""
+    name = code.co_filename
+    if name.startswith("/proc/self/fd/"):
+        said = str(code.co_consts[0])
+        return "".join(path for docstring, path in PROGRAMS.items() if said.startswith(docstring))
     if name.startswith("<socketpipe _"):  # <socketpipe _end.link>
         return "plugins/module_utils/%s.py" % name[len("<socketpipe ") : -1].replace(".", "/")
     for folder in FOLDERS:
@@ -67,7 +73,7 @@ def trace(frame: FrameType, event: str, argument: Any) -> Any:
     name = frame.f_code.co_filename
     path = paths.get(name)
     if path is None:
-        path = paths[name] = path_of(name)
+        path = paths[name] = path_of(frame.f_code)
     if not path:
         return None
     threading = sys.modules.get("threading")
