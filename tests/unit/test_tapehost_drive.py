@@ -100,9 +100,34 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86_64")
-def test_the_numbers_of_the_ioctls() -> None:
+def test_the_numbers_of_the_ioctls(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a compiler makes them of linux/mtio.h."""
-    assert (mtio.MTIOCTOP, mtio.MTIOCGET, mtio.MTIOCPOS) == (0x40086D01, 0x80306D02, 0x80086D03)
+    asked: list[tuple[int, int, bytes]] = []
+
+    def ioctl(fd: int, request: int, value: bytes) -> bytes:
+        asked.append((fd, request, value))
+        return struct.pack("@l", 5) + bytes(len(value) - 8)
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    operations = {
+        (1, 3): lambda: mtio.do(7, mtio.FSF, 3),
+        (3, 2): lambda: mtio.do(7, mtio.FSR, 2),
+        (5, 1): lambda: mtio.do(7, mtio.WEOF),
+        (6, 1): lambda: mtio.do(7, mtio.REW),
+        (7, 1): lambda: mtio.do(7, mtio.OFFL),
+        (12, 1): lambda: mtio.do(7, mtio.EOM),
+        (20, 0): lambda: mtio.do(7, mtio.SETBLK, 0),
+        (32, 1): lambda: mtio.do(7, mtio.COMPRESSION, 1),
+    }
+    for operation in operations.values():
+        operation()
+    assert mtio.position(7) == 5
+    mtio.status(7)
+    assert asked == [
+        *((7, 0x40086D01, struct.pack("@hi", *operation)) for operation in operations),
+        (7, 0x80086D03, bytes(8)),
+        (7, 0x80306D02, bytes(48)),
+    ]
 
 
 SAID = [
