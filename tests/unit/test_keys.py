@@ -102,15 +102,18 @@ def test_what_an_unknown_side_can_do_does_not_matter() -> None:
     assert keys.common(255, 255) is CHACHA20 and keys.common(keys.bits(CIPHERS), 252) is None
 
 
-def test_ciphers_are_found_by_their_names() -> None:
-    assert [keys.named(cipher.name) for cipher in CIPHERS] == list(CIPHERS)
+GCM_LIMIT = int(2**24.5)  # records that one key of AES-GCM may encrypt (RFC 8446, 5.5)
 
 
-@pytest.mark.parametrize(("cipher", "sizes"), [(CHACHA20, (54, 12, 32, 0)), (AES, (52, 8, 32, 4))])
-def test_ciphers_are_those_of_the_kernel(cipher: Cipher, sizes: tuple[int, ...]) -> None:
-    """linux/tls.h: the number, and the sizes of the initialization vector, the key and the salt."""
-    assert (cipher.number, cipher.iv, cipher.key, cipher.salt) == sizes
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [("chacha20-poly1305", (1, 54, 12, 32, 0, 0)), ("aes-256-gcm", (2, 52, 8, 32, 4, GCM_LIMIT - 2**20))],
+)
+def test_ciphers_are_those_of_the_kernel(name: str, facts: tuple[int, ...]) -> None:
+    """The own bit; linux/tls.h: number, sizes of the initialization vector, the key and the salt; and the limit.
 
-
-def test_capabilities_are_bits() -> None:
-    assert [cipher.bit for cipher in CIPHERS] == [1, 2]
+    It is lower by more records than a kernel encrypts between two looks at it.
+    """
+    cipher = keys.named(name)
+    assert cipher.name == name
+    assert (cipher.bit, cipher.number, cipher.iv, cipher.key, cipher.salt, cipher.most) == facts

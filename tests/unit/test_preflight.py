@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.dialler import Attempt
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import PARKED
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import FIN
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.preflight import Preflight
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import CHECKED, Plan
@@ -209,14 +214,180 @@ def test_what_would_skip_does_not_skip(launch: Launch, tmp_path: Path) -> None:
     assert set(outcomes(ends, "a").values()) == {"ok"} and not ends.verdict().skipped
 
 
-def test_attempts_become_rarer(tmp_path: Path) -> None:
+# -- without a connection
+
+
+@pytest.fixture
+def preflight(tmp_path: Path) -> Iterator[Preflight]:
+    """That of an end that dials two ports of another one, by a clock of the test's own."""
+    made = Preflight(plan_for(tmp_path, names="abb").for_end("a"))
+    assert len(made.attempts) == CHECKED == 2
+    yield made
+    made.close()
+
+
+def test_each_direction_is_checked_once(tmp_path: Path) -> None:
+    """There are two links from a to b, and one back."""
+    plan = plan_for(tmp_path, names="abab")
+    made = Preflight(plan.for_end("a"))
+    made.close()
+    assert len(made.attempts) == 2 * CHECKED and made.others == {"b"} and len(plan.links) == 3
+
+
+def test_attempts_become_rarer(preflight: Preflight) -> None:
     """As long as the other end may not be up; there is nothing to dial here."""
-    preflight = Preflight(plan_for(tmp_path).for_end("a"))
     preflight.attempts, now, waits = [], 100.0, []
     for _attempt in range(9):
         preflight.dial_all(now)
         waits.append(round(preflight.retry_at - now, 4))
         preflight.dial_all(preflight.retry_at - 0.01)
         now = preflight.retry_at
-    preflight.close()
     assert waits == [0.25, 0.3125, 0.3906, 0.4883, 0.6104, 0.7629, 0.9537, 1.0, 1.0]
+
+
+MET = 100.0  # when the other end was met, if it was
+
+
+@pytest.mark.parametrize(
+    ("state", "final", "dialled"),
+    [
+        ({}, False, True),
+        ({"outcome": "ok"}, False, False),
+        ({"outcome": "refused"}, False, True),
+        ({"sock": True, "started": MET}, False, False),
+        ({"talk": True}, False, False),
+        ({"lossy": True}, True, False),
+        ({"met": True, "started": MET}, False, True),
+        ({"met": True, "started": MET + 1}, True, False),
+        ({"met": True, "started": MET + 1, "sock": True}, False, False),
+        ({"met": True, "started": MET + 1, "talk": True}, False, False),
+    ],
+)
+def test_what_is_dialled_again(
+    preflight: Preflight, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any], final: bool, dialled: bool
+) -> None:
+    """What has no answer; and once more after the first contact with that end."""
+    preflight.met_at = {"b": MET} if state.pop("met", False) else {}
+    attempt, other = preflight.attempts
+    other.lossy = True
+    attempt.__dict__.update(state)
+    attempt.sock = socket.socket() if state.get("sock") else None
+    started: list[Attempt] = []
+    monkeypatch.setattr(Attempt, "start", lambda attempt: started.append(attempt))
+    assert preflight.is_final(attempt) is final
+    assert preflight.done() is (final or state.get("outcome") == "ok")
+    preflight.dial_all(MET)
+    assert started == [attempt] * dialled
+
+
+def test_an_attempt_that_the_kernel_refuses_is_over(preflight: Preflight, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(attempt: Attempt) -> None:
+        attempt.sock = socket.socket()
+        raise OSError(errno.ENETUNREACH, "no route")
+
+    monkeypatch.setattr(Attempt, "start", start)
+    preflight.dial_all(MET)
+    assert [(attempt.outcome, attempt.sock) for attempt in preflight.attempts] == [("no route", None)] * 2
+
+
+def test_an_attempt_without_an_answer_is_given_up(preflight: Preflight) -> None:
+    """And dialled again only when it is time for that."""
+    preflight.retry_at = 1000.0
+    preflight.patience.dial = 4.0
+    attempt = preflight.attempts[0]
+    attempt.started, attempt.sock = MET, socket.socket()
+    preflight.dial_all(MET + 4.0)
+    assert attempt.sock is not None
+    preflight.dial_all(MET + 4.5)
+    assert attempt.sock is None
+
+
+def test_of_two_outcomes_that_count_the_bad_one_is_told(preflight: Preflight) -> None:
+    good, bad = preflight.attempts
+    good.end_as("ok")
+    bad.end_as("refused")
+    assert preflight.last_word(good, bad) is preflight.last_word(bad, good) is bad
+
+
+class Talk:
+    """A connection."""
+
+    def __init__(self, attempt: Attempt | None = None, known: bool = False, done: bool = False) -> None:
+        self.attempt, self.known, self.done, self.link = attempt, known, done, "input \u2192 remote"
+        self.sock = socket.socketpair()[0]
+        self.phase = ""
+
+    def wanted(self) -> int:
+        return select.POLLOUT
+
+
+@pytest.mark.parametrize(
+    ("dialled", "known", "done", "over"),
+    [
+        (False, False, False, True),  # a stranger
+        (True, False, False, False),
+        (False, True, False, False),
+        (True, True, True, True),
+    ],
+)
+def test_it_goes_on_while_somebody_talks(
+    preflight: Preflight, dialled: bool, known: bool, done: bool, over: bool
+) -> None:
+    for attempt in preflight.attempts:
+        attempt.end_as("ok")
+    talk: Any = Talk(preflight.attempts[0] if dialled else None, known, done)
+    preflight.connections = [talk]
+    assert preflight.done() is over
+    assert preflight.proved() == [talk] * done
+
+
+def test_the_first_contact_is_noted(preflight: Preflight) -> None:
+    """Then all is dialled at once, and often again; and what came through is ok."""
+    stranger: Any = Talk()
+    known: Any = Talk(preflight.attempts[0], known=True)
+    done: Any = Talk(preflight.attempts[1], known=True, done=True)
+    preflight.connections, preflight.pause, preflight.retry_at = [stranger], 1.0, 200.0
+    preflight.note_known(MET)
+    assert preflight.met_at == {} and preflight.retry_at == 200.0
+    preflight.connections = [stranger, known]
+    preflight.note_known(MET)
+    assert (preflight.met_at, preflight.retry_at, preflight.pause) == ({"b": MET}, MET, 0.25)
+    assert [attempt.outcome for attempt in preflight.attempts] == ["not tried"] * 2
+    preflight.connections, preflight.retry_at = [known, done], 200.0
+    preflight.note_known(MET + 1)
+    assert (preflight.met_at, preflight.retry_at) == ({"b": MET}, 200.0)
+    assert [attempt.outcome for attempt in preflight.attempts] == ["not tried", "ok"]
+
+
+def test_goodbye_is_said_once_and_waited_for(preflight: Preflight) -> None:
+    """The other end may say it first."""
+    done: Any = Talk(done=True, known=True)
+    pending: Any = Talk(known=True)
+    preflight.connections = [done, pending]
+    assert preflight.fds() == {done.sock.fileno(): select.POLLIN | FIN, pending.sock.fileno(): select.POLLOUT}
+    for _again in range(2):
+        preflight.say_goodbye()
+        assert preflight.told == [done]
+    with pytest.raises(BrokenPipeError):
+        done.sock.send(b"x")
+    preflight._talk(done, lambda: None)
+    assert preflight.over == [done] and preflight.fds() == {pending.sock.fileno(): select.POLLOUT}
+    done.sock.close()
+    preflight.told = []
+    preflight.say_goodbye()
+    assert preflight.told == [done], "that it is gone is no error"
+
+
+def test_each_connection_that_is_proved_gets_chosen(preflight: Preflight) -> None:
+    did: list[str] = []
+    talk: Any = Talk(known=True)
+    talk.choose = lambda: did.append("chosen")
+    preflight.connections = [talk]
+    preflight._talk(talk, lambda: did.append("step"))
+    assert did == ["step"]
+    talk.phase = PARKED
+    preflight._talk(talk, lambda: did.append("step"))
+    assert did == ["step", "step", "chosen"]
+    preflight.connections = []
+    preflight._talk(talk, lambda: did.append("dropped"))
+    assert did == ["step", "step", "chosen", "dropped"]
