@@ -98,22 +98,28 @@ def test_the_kernel_s_answer_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) 
         message(RTM_NEWADDR, "192.0.2.2") + message(NLMSG_DONE, "192.0.2.3"),
     ]
 
-    class Netlink:
-        def __init__(self, *_kind: int) -> None:
-            pass
+    asked: list[bytes] = []
 
-        def settimeout(self, _seconds: float) -> None:
-            pass
+    class Netlink:
+        def __init__(self, *kind: int) -> None:
+            assert kind == (socket.AF_NETLINK, socket.SOCK_RAW, 0)
+
+        def settimeout(self, seconds: float) -> None:
+            assert seconds > 0
 
         def close(self) -> None:
             assert not parts, "not before its end"
 
-        def send(self, _data: object, *_flags: int) -> int:
+        def send(self, data: bytes) -> int:
+            asked.append(data)
             return 0
 
-        def recv(self, _size: int, *_flags: int) -> bytes:
+        def recv(self, size: int) -> bytes:
+            assert size == 2**20
             return parts.pop(0)
 
     monkeypatch.setattr(addresses.socket, "socket", Netlink)
     assert addresses.own_addresses() == ["192.0.2.1", "192.0.2.2", "127.0.0.1"]
     assert parts == []
+    # NLM_F_REQUEST | NLM_F_DUMP of RTM_GETADDR, for any family: struct nlmsghdr and struct ifaddrmsg
+    assert asked == [struct.pack("=IHHII", 24, 22, 0x301, 1, 0) + bytes(8)]

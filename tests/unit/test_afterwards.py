@@ -8,9 +8,15 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import afterwards as afterwards_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import stage as stage_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.afterwards import Again
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import NotStarted
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import Cancelled
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import sentences
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import parse
@@ -105,3 +111,96 @@ def test_a_killed_end_whose_guard_warns(launch: Launch, tmp_path: Path) -> None:
     report, wrong = parse(ends.wait().report("h1"), ends.plan.for_end("h1"))
     assert not wrong and report["died"]["kind"] == "signal"
     assert report["warnings"] == [{"kind": "afterwards", "stage": "input", "error": "exit status 6"}]
+
+
+# -- without a process
+
+
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch) -> Again:
+    """Its process ends at the third look, by the clock of the test; ``told`` is how it was started."""
+    spec: Any = source(Path("/folder"), "script", "undo")
+    spec.update(end="h1", fds={"1": "link"}, inherit={"1": 5}, fan=["x"], keep=10)
+    made: Any = Again(spec)
+    made.told, made.signals, made.status = [], [], 0
+    made.now, made.looks = 100.0, 0
+
+    def spawn(argv: list[str], *_words: Any, **more: Any) -> int:
+        made.told.append((argv, more["orphaned"]))
+        return 77
+
+    def wait4(pid: int, options: int) -> tuple[int, int, Any]:
+        assert (pid, options) == (77, os.WNOHANG)
+        made.looks += 1
+        made.now += 1.0
+        return (77 if made.looks == 3 else 0), made.status, SimpleNamespace(ru_utime=1.0, ru_stime=2.0)
+
+    monkeypatch.setattr(stage_module, "spawn", spawn)
+    monkeypatch.setattr(afterwards_module, "descendants", lambda pid: {pid + 1: "sleep"})
+    monkeypatch.setattr(afterwards_module, "kill_with_groups", lambda *words: made.signals.append(words))
+    monkeypatch.setattr(afterwards_module, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(afterwards_module, "os", SimpleNamespace(wait4=wait4, WNOHANG=os.WNOHANG))
+    return cast(Again, made)
+
+
+@pytest.mark.parametrize("stops", [True, False])
+@pytest.mark.parametrize(
+    ("status", "said", "error"),
+    [
+        (0, "lines", ""),
+        (256, "", "exit status 1"),
+        (256, "one\ntwo\n\n", "two"),
+        (256, "x" * 1000 + "y", "x" * 999 + "y"),
+    ],
+)
+def test_its_program_runs_with_other_words(again: Any, stops: bool, status: int, said: str, error: str) -> None:
+    """Without the links and the descriptors of the stage; and its end may be told to stop, or die."""
+    again.status = status
+    written: list[bytes] = [said.encode()]
+
+    class Watch:
+        def poll(self, fds: dict[int, int], timeout: float) -> None:
+            assert (fds, timeout) == ({}, afterwards_module.PAUSE)
+            again.stderr.data += written.pop() if written else b""
+            if stops:
+                raise Cancelled({"kind": "home"})
+
+    assert again.run(Watch()) == error
+    assert again.told == [(["/bin/sh", "-c", "undo"], 0)] and again.signals == []
+    assert (again.fds, again.spec["fds"], again.spec["keep"]) == ({}, {}, 10)
+    assert again.looks == 3 and again.cpu == 3.0 and "fan" not in again.spec and "inherit" not in again.spec
+
+
+@pytest.mark.parametrize(("limit", "kills"), [(3.0, 0), (2.0, 1), (1.5, 1), (1.0, 2), (0.5, 2)])
+def test_it_is_killed_at_its_limit(again: Any, limit: float, kills: int) -> None:
+    """With all that it has started, again and again."""
+    again.spec["afterwards"]["limit"] = limit
+    again.run(SimpleNamespace(poll=lambda *_words: None))
+    assert again.signals == [([78, 77], signal.SIGKILL)] * kills
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(NotStarted(2, "No such file or directory"), "No such file or directory"), (OSError(24, "x"), "[Errno 24] x")],
+)
+def test_one_that_cannot_be_started(again: Again, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+    def spawn(*_words: Any, **_more: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(stage_module, "spawn", spawn)
+    assert again.run(cast(Any, None)) == said
+
+
+def test_each_that_fails_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs: list[Any] = [
+        {"name": name, "afterwards": {"limit": limit}} for name, limit in (("a", 1), ("b", 20), ("c", 300))
+    ]
+    assert afterwards_module.limit(specs) == 321
+    errors = {"a": "", "b": "no", "c": "never"}
+    monkeypatch.setattr(
+        afterwards_module, "Again", lambda spec: SimpleNamespace(run=lambda watch: errors[spec["name"]] + watch)
+    )
+    assert afterwards_module.run_all(specs, cast(Any, "")) == [
+        {"kind": "afterwards", "stage": "b", "error": "no"},
+        {"kind": "afterwards", "stage": "c", "error": "never"},
+    ]

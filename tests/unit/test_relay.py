@@ -10,12 +10,14 @@ import mmap
 import os
 import random
 import re
+import select
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -588,3 +590,313 @@ def test_the_link_of_a_relay_has_room_for_a_block(writes: bool) -> None:
     assert sides[0].sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * min(tls.BUFFER, most)
     for side in sides:
         side.sock.close()
+
+
+# -- one relay without a process: between sessions and sockets that the test makes up
+
+
+class Session:
+    """Stands for Tls: ``did`` has what was sealed and sent, and where sessions have ended and begun."""
+
+    def __init__(self, *arrives: Any, server: bool = True, writes: int = tls.BUFFER) -> None:
+        self.did: list[Any] = []
+        self.arrives, self.server, self.writes = list(arrives), server, writes
+        self.view = memoryview(bytearray(tls.BUFFER))
+        self.session = self.leaving = self.link = self
+        self.sealed, self.rest = 0, b""
+        self.told: list[tuple[int, int]] = []
+
+    def count(self, total: int, records: int) -> None:
+        self.told.append((total, records))
+
+    # of the session, and of the buffer of what leaves
+
+    def write(self, data: Any) -> int:
+        size = min(len(data), self.writes)
+        self.sealed += size
+        return size
+
+    def read(self, most: int | None = None, into: Any = None) -> Any:
+        if most is None:
+            sealed, self.sealed = self.sealed, 0
+            return sealed
+        assert most == RECORD == 16384
+        item = self.arrives.pop(0) if self.arrives else b""
+        if isinstance(item, Exception):
+            raise item
+        into[: len(item)] = item
+        return len(item)
+
+    # of the link
+
+    def sendall(self, sealed: int) -> None:
+        self.did.append(sealed)
+
+    def recv(self, size: int) -> bytes:
+        assert size == 1
+        return self.rest
+
+    # of Tls
+
+    def end(self) -> None:
+        self.did.append("end")
+
+    def begin(self, again: bool) -> None:
+        assert again is True
+        self.did.append("begin")
+
+    def gather(self, on: bool) -> None:
+        assert on is False
+        self.did.append("gather")
+
+    def expect_nothing(self) -> None:
+        self.did.append("nothing")
+
+    def fill_much(self) -> None:
+        self.did.append("fill")
+
+
+class Source:
+    """A stage that has written so much at a time; ``asked``: how much was asked for."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes, self.asked = list(sizes), list[int]()
+
+    def recv_into(self, view: memoryview) -> int:
+        self.asked.append(len(view))
+        return min(self.sizes.pop(0), len(view)) if self.sizes else 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "did", "told"),
+    [
+        ([], ["end"], []),
+        ([1], [1, "end"], [(1, 1)]),
+        ([16384, 16385], [16384, 16385, "end"], [(16384, 1), (32769, 3)]),
+        ([49152], [49152, "end"], [(49152, 3)]),
+    ],
+)
+def test_what_is_sealed_is_counted_in_records(sizes: list[int], did: list[Any], told: list[Any]) -> None:
+    made: Any = Session()
+    relay.seal(made, cast(Any, Source(*sizes)), made.count, STEP, BUDGET)
+    assert made.did == did and made.told == told
+
+
+def test_a_session_that_takes_less_gets_the_rest() -> None:
+    made: Any = Session(writes=10)
+    relay.seal(made, cast(Any, Source(25, 20)), made.count, STEP, BUDGET)
+    assert made.did == [25, 20, "end"] and made.told == [(25, 1), (45, 2)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "step", "budget", "did", "asked"),
+    [
+        # blocks of AES: one for each 16 bytes, and two for each record
+        ([64, 64], 64, 6, [64, "end", "begin", 64, "end", "begin", "end"], [64, 64, 64]),
+        ([64, 64, 64], 64, 7, [64, 64, "end", "begin", 64, "end", "begin", "end"], [64] * 4),
+        ([40, 100, 20], 64, 7, [40, 24, "end", "begin", 20, "end"], [64, 24, 64, 44]),
+        ([40, 100, 20], 64, 8, [40, 24, 20, "end"], [64, 24, 64, 44]),
+        # it ends where another session may follow, so another one does
+        ([64], 64, 1000, [64, "end", "begin", "end"], [64, 64]),
+        ([64, 64], 64, 1000, [64, 64, "end", "begin", "end"], [64, 64, 64]),
+        ([63], 64, 0, [63, "end"], [64, 1]),
+        ([tls.BUFFER + 9, 9], tls.BUFFER * 4, 0, [tls.BUFFER, 9, "end"], [tls.BUFFER] * 3),
+    ],
+)
+def test_when_another_session_follows(
+    sizes: list[int], step: int, budget: int, did: list[Any], asked: list[int]
+) -> None:
+    """After a multiple of the step, when so much is sealed: no read goes beyond that place."""
+    made: Any = Session()
+    source = Source(*sizes)
+    relay.seal(made, cast(Any, source), made.count, step, budget)
+    assert (made.did, source.asked) == (did, asked)
+
+
+class Sink:
+    """A stage; ``takes``: how much at a time, 0 while it does not read."""
+
+    def __init__(self, *takes: int) -> None:
+        self.takes, self.data = list(takes), b""
+
+    def send(self, data: memoryview, flags: int) -> int:
+        assert flags == socket.MSG_DONTWAIT
+        size = self.takes.pop(0) if self.takes else len(data)
+        if not size:
+            raise BlockingIOError
+        self.data += data[:size]
+        return min(size, len(data))
+
+    def fileno(self) -> int:
+        return 7
+
+
+def ssl_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, "of OpenSSL")
+    error.reason = reason
+    return error
+
+
+WAIT = ssl.SSLWantReadError()
+ENDED = ssl.SSLZeroReturnError()
+FULL = bytes(RECORD)
+
+
+@pytest.mark.parametrize(
+    ("arrives", "step", "did", "told"),
+    [
+        ([], 64, ["gather", "nothing"], []),
+        ([b"abc", b"de", ENDED], 64, ["gather", "nothing"], [(5, 2)]),
+        ([b"abc", WAIT, b"de", WAIT, WAIT, b""], 64, ["fill", "fill", "fill", "gather", "nothing"], [(3, 1), (5, 2)]),
+        # where another session must follow
+        ([b"abcd", b""], 4, ["gather", "nothing", "begin", "gather", "nothing"], [(4, 1)]),
+        ([b"abcd", b"", b"efgh", b""], 4, ["gather", "nothing", "begin"] * 2 + ["gather", "nothing"], [(4, 1), (8, 2)]),
+        ([b"abcd", WAIT, b"ef", b""], 4, ["fill", "gather", "nothing"], [(4, 1), (6, 2)]),
+        # no more at once than the buffer has room for, with one record more
+        ([FULL] * 34, 1, ["gather", "nothing", "begin", "gather", "nothing"], [(33 * RECORD, 33), (34 * RECORD, 34)]),
+    ],
+)
+def test_what_is_opened_is_handed_over(arrives: list[Any], step: int, did: list[str], told: list[Any]) -> None:
+    made: Any = Session(*arrives)
+    sink = Sink()
+    relay.unseal(made, cast(Any, sink), made.count, step, BUDGET)
+    assert (made.did, made.told) == (did, told)
+    assert sink.data == b"".join(each for each in arrives if isinstance(each, bytes))
+
+
+@pytest.mark.parametrize(
+    ("arrives", "rest", "problem"),
+    [
+        ([b"abc", b""], b"x", (CHANGED, END, "")),
+        ([b"abc", ssl_error("BAD_RECORD_MAC")], b"", (CHANGED, "stream", "bad record mac")),
+    ],
+)
+def test_what_nobody_has_sealed_is_found(arrives: list[Any], rest: bytes, problem: tuple[str, str, str]) -> None:
+    made: Any = Session(*arrives)
+    made.rest = rest
+    with pytest.raises(tls.Failed) as caught:
+        relay.unseal(made, cast(Any, Sink()), made.count, STEP, BUDGET)
+    assert tuple(caught.value.problem.values()) == problem
+
+
+def test_a_stage_that_does_not_read_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only what it has got is counted."""
+    waited: list[Any] = []
+    monkeypatch.setattr(relay, "events", lambda *words: waited.append(words))
+    made, sink = Session(), Sink(3, 0, 2, 0, 5)
+    relay.deliver(cast(Any, sink), memoryview(b"0123456789"), 100, 7, made.count)
+    assert sink.data == b"0123456789" and waited == [({7: select.POLLOUT}, None)] * 2
+    assert made.told == [(103, 7), (105, 7), (110, 7)]
+
+
+# -- the process of one
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A relay whose work is over at once, and what it was made with."""
+    found = SimpleNamespace(made=[], worked=[], told=[], error=None, cipher=("C", "TLSv1.2", 256), version="TLSv1.3")
+
+    def make(*words: Any) -> Any:
+        found.made.append(words)
+        session = SimpleNamespace(cipher=lambda: found.cipher, version=lambda: found.version)
+        found.tls = SimpleNamespace(session=session, server=words[1])
+        return found.tls
+
+    def work(*words: Any) -> None:
+        found.worked.append(words)
+        if found.error:
+            raise found.error
+
+    def serve(role: str, spec: Any) -> int:
+        return relay.serve(role, cast(Any, "in"), cast(Any, "out"), spec, 5.0, found.made.append, found.told.append)
+
+    monkeypatch.setattr(relay, "Tls", make)
+    monkeypatch.setattr(relay, "ROLES", {"seal": work, "open": work})
+    found.serve = serve
+    return found
+
+
+@pytest.mark.parametrize("role", ["seal", "open"])
+@pytest.mark.parametrize(("spec", "limits"), [({}, (STEP, BUDGET)), ({"step": 5, "budget": 6}, (5, 6))])
+def test_each_role_has_its_side_of_the_link(served: Any, role: str, spec: Any, limits: tuple[int, int]) -> None:
+    assert served.serve(role, spec) == 0
+    link, plain = ("out", "in") if role == "seal" else ("in", "out")
+    assert served.made == [(link, role == "seal", spec, 5.0)]
+    assert served.worked == [(served.tls, plain, served.made.append, *limits)]
+    assert served.told == [{"cipher": "C", "version": "TLSv1.3"}]
+
+
+@pytest.mark.parametrize(
+    ("cipher", "version", "told"),
+    [
+        (None, None, {"cipher": "", "version": ""}),
+        (("C", "TLSv1.2", 1), None, {"cipher": "C", "version": "TLSv1.2"}),
+    ],
+)
+def test_a_session_that_does_not_say_what_it_is(served: Any, cipher: Any, version: Any, told: Any) -> None:
+    served.cipher, served.version = cipher, version
+    assert served.serve("seal", {}) == 0 and served.told == [told]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (tls.Failed(CUT, "time", "5"), {"kind": CUT, "where": "time", "error": "5"}),
+        (ssl_error("NO_CIPHER"), {"kind": "", "error": "no cipher"}),
+        (BrokenPipeError(32, "Broken pipe"), {"kind": "", "error": "[Errno 32] Broken pipe"}),
+        (AttributeError(), {"kind": "", "error": "AttributeError"}),
+    ],
+)
+def test_a_failure_is_told(served: Any, error: Exception, told: dict[str, str]) -> None:
+    served.error = error
+    assert served.serve("open", {}) == 1 and served.told[1:] == [told]
+
+
+def test_a_message_back_is_passed_before_the_data(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pass_back(session: Any, size: int, tell: Any) -> None:
+        assert served.worked == [] and session is served.tls
+        tell(size)
+
+    monkeypatch.setattr(relay, "pass_back", pass_back)
+    assert served.serve("open", {"back": 32}) == 0
+    assert served.told[1:] == [32] and len(served.worked) == 1
+
+
+@pytest.mark.parametrize(("kind", "told"), [(CUT, tls.GONE), (CHANGED, CHANGED)])
+def test_a_writer_tells_the_message_that_came_back(kind: str, told: str) -> None:
+    """An end that gives up closes its direction first, which is no cut of the stream."""
+    said: list[Any] = []
+    session: Any = SimpleNamespace(server=True, receive=lambda size: bytes(range(size)))
+    relay.pass_back(session, 4, said.append)
+    assert said == [{"back": "00010203"}]
+
+    def fail(_size: int) -> bytes:
+        raise tls.Failed(kind, "stream")
+
+    session.receive = fail
+    with pytest.raises(tls.Failed) as caught:
+        relay.pass_back(session, 4, said.append)
+    assert caught.value.problem["kind"] == told and len(said) == 1
+
+
+@pytest.mark.parametrize("message", [b"1234", b"123", b""])
+def test_a_reader_sends_the_message_of_its_end(monkeypatch: pytest.MonkeyPatch, message: bytes) -> None:
+    did: list[Any] = []
+    session: Any = SimpleNamespace(
+        server=False, session=SimpleNamespace(write=did.append), flush=lambda: did.append("flush")
+    )
+    source, target = os.pipe()
+    monkeypatch.setattr(relay, "BACK_FD", source)
+    os.write(target, message)
+    os.close(target)
+    try:
+        if len(message) == 4:
+            relay.pass_back(session, 4, did.append)
+            assert did == [b"1234", "flush"]
+        else:
+            with pytest.raises(BrokenPipeError):
+                relay.pass_back(session, 4, did.append)
+            assert did == []
+    finally:
+        os.close(source)
