@@ -10,11 +10,14 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import link
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import stage as stage_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.execute import (
     find_command,
     full_environment,
@@ -22,9 +25,13 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.execute i
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import NotStarted, in_memory, spawn
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import (
-    CHUNK,
+    ENDED,
     KEPT,
+    KEPT_MOST,
     PIPE_MOST,
+    RUNNING,
+    SETTLED,
+    WAITING,
     Kept,
     Stage,
     text_of,
@@ -80,19 +87,42 @@ def test_what_wait4_says(status: int | None, signal_: int | None, rc: int | None
     assert (Stage.signal.fget(stage), Stage.rc.fget(stage)) == (signal_, rc)
 
 
+def test_how_much_is_kept_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As much as a pipe can hold, in pieces of its usual size; a pipe without data holds nobody up."""
+    assert (KEPT, KEPT_MOST, PIPE_MOST) == (65536, 4194304, 1048576)
+    made, sizes = Kept(last=True), list[int]()
+    made.read()
+    assert made.open and (made.total, made.data) == (0, b"")
+
+    def read(fd: int, size: int) -> bytes:
+        sizes.append(size)
+        return b"x" * size
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage_module.os, "read", read)
+        made.read()
+    assert sizes == [65536] * 16 and (made.total, len(made.data)) == (PIPE_MOST, KEPT)
+    os.close(made.theirs)
+    made.read()
+    with pytest.raises(OSError):
+        os.fstat(made.fd)
+    made.read()  # its number may be that of something else by now
+    made.close()
+    assert not made.open and made.total == PIPE_MOST
+
+
 def test_nothing_kept_is_no_text() -> None:
     assert text_of(None) == ""
 
 
 def test_a_flood_is_taken_in_portions() -> None:
     """`yes >&2` is never at its end: the end must come back to its other work."""
-    assert PIPE_MOST >= CHUNK
     made = Kept(last=True)
     pid = os.fork()
     if pid == 0:
         try:
             while True:
-                os.write(made.theirs, b"x" * CHUNK)
+                os.write(made.theirs, b"x" * 65536)
         finally:
             os._exit(0)
     try:
@@ -273,3 +303,236 @@ def test_a_program_is_in_no_directory(monkeypatch: pytest.MonkeyPatch, old: bool
     with os.fdopen(fd, "rb") as program:
         assert os.fstat(fd).st_nlink == 0 and not os.get_inheritable(fd)
         assert program.read() == content
+
+
+# -- the stage of a plan
+
+
+def side(name: str, state: str = link.OPEN, writer: bool = True, **more: Any) -> Any:
+    made = SimpleNamespace(**{"id": name, "state": state, "writer": writer, "problem": None, "log": [], **more})
+    made.sock = SimpleNamespace(fileno=lambda: 50)
+    for call in ("abort", "commit"):
+        setattr(made, call, lambda call=call: made.log.append(call))
+    return made
+
+
+def stage_of(fds: dict[int, Any], **more: Any) -> Stage:
+    spec = {"name": "stage", "argv": ["cmd", "word"], "ok_rc": [0, 2], "environment": {"A": "b"}, **more}
+    spec["fds"] = {str(fd): each.id for fd, each in fds.items()}
+    return Stage(cast(Any, spec), {(each.id, each.writer): each for each in fds.values()})
+
+
+def test_a_new_stage() -> None:
+    reads, writes, more = side("in", writer=False), side("out"), side("more")
+    made = stage_of({0: reads, 1: writes, 3: more})
+    assert made.fds == {0: reads, 1: writes, 3: more} and (made.ins, made.outs) == ([reads], [writes, more])
+    assert (made.phase, made.until, made.pid, made.left_unread, made.waits) == (WAITING, None, 0, 0, False)
+    assert not made.settled and not made.pipes() and made.rc is None and not made.accepted()
+    made.enter(SETTLED)
+    assert made.settled is True
+
+
+@pytest.mark.parametrize(("until", "due"), [(None, False), (4.9, True), (5.0, True), (5.1, False)])
+def test_a_limit_of_time(until: float | None, due: bool) -> None:
+    made = stage_of({})
+    made.enter(RUNNING, until)
+    assert made.is_due(5.0) is due
+
+
+class Start:
+    """What a stage asks of ``spawn``, with the targets of its descriptors at that time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> None:
+        self.error = error
+        self.argv: list[str] = []
+        self.links: dict[int, str] = {}
+        self.targets: dict[int, int] = {}
+        self.rest: tuple[Any, ...] = ()
+        self.program = b""
+        monkeypatch.setattr(stage_module, "spawn", self.spawn)
+
+    def spawn(
+        self, argv: list[str], environment: Any, chdir: Any, targets: dict[int, int], *own: Any, **more: Any
+    ) -> int:
+        self.argv, self.targets, self.rest = argv, targets, (environment[b"A"], chdir, *own, more)
+        self.links = {fd: os.readlink("/proc/self/fd/%d" % ours) for fd, ours in targets.items() if ours != 50}
+        if 3 in targets:
+            self.program = os.pread(targets[3], 100, 0)
+        if self.error:
+            raise self.error
+        return 4321
+
+
+def kinds(links: dict[int, str]) -> dict[int, str]:
+    return {fd: text.partition(":")[0] for fd, text in links.items()}
+
+
+def opened() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+SHAPES: dict[str, tuple[Callable[[], dict[int, Any]], dict[int, str]]] = {
+    "source": (lambda: {1: side("out")}, {0: "/dev/null", 2: "pipe"}),
+    "middle": (lambda: {0: side("in", writer=False), 1: side("out")}, {2: "pipe"}),
+    "sink": (lambda: {0: side("in", writer=False)}, {1: "pipe", 2: "pipe"}),
+    "two outputs": (lambda: {0: side("in", writer=False), 1: side("out"), 2: side("other")}, {}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_descriptors_of_a_stage(monkeypatch: pytest.MonkeyPatch, shape: str, fails: bool) -> None:
+    """Its links; what it writes besides is kept; and nothing else stays open here, whether it starts or not."""
+    fds, others = SHAPES[shape][0](), SHAPES[shape][1]
+    before, made = opened(), stage_of(fds, keep=5)
+    asked = Start(monkeypatch, OSError(12, "no memory") if fails else None)
+    if fails:
+        with pytest.raises(OSError, match="no memory"):
+            made.start()
+        assert (made.pid, made.phase, made.started_at) == (0, WAITING, None) and made.ended_at
+    else:
+        made.start()
+        assert (made.pid, made.phase, made.ended_at) == (4321, RUNNING, None) and made.started_at
+    assert {fd: ours for fd, ours in asked.targets.items() if fd in fds} == dict.fromkeys(fds, 50)
+    assert kinds(asked.links) == others and set(asked.targets) == {*fds, *others}
+    assert (asked.argv, asked.rest) == (
+        ["cmd", "word"],
+        (b"b", None, True, {"orphaned": signal.SIGKILL, "others": False}),
+    )
+    assert (made.stderr is not None, made.stdout is not None) == (2 in others, 1 in others)
+    assert not made.stderr or (made.stderr.last, made.stderr.most) == (True, 65536)
+    assert not made.stdout or (made.stdout.last, made.stdout.most) == (False, 5)
+    for kept in made.pipes():
+        kept.read()  # its other side is closed
+        assert not kept.open
+    assert opened() == before
+
+
+def test_settings_of_a_stage_and_descriptors_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, asked = opened(), Start(monkeypatch)
+    given = os.open("/dev/zero", os.O_RDONLY)
+    more = {"inherit": {"0": given, "2": given}, "own_session": False, "others": True, "chdir": "/there"}
+    made = stage_of({}, **more)
+    made.start()
+    assert kinds(asked.links) == {0: "/dev/zero", 1: "pipe", 2: "/dev/zero"}
+    assert asked.rest == (b"b", "/there", False, {"orphaned": signal.SIGKILL, "others": True})
+    assert made.stdout and (made.stdout.most, made.report(0.0)["stderr"]) == (65536, None)
+    made.stdout.close()
+    os.close(given)
+    assert opened() == before
+
+
+def test_a_program_from_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is open as descriptor 3 in the stage alone; its launcher may be the Python of the end."""
+    before, asked = opened(), Start(monkeypatch)
+    text = base64.b64encode(b"print(1)").decode()
+    made = stage_of({0: side("in", writer=False), 1: side("out")}, program=text, launcher=[None, "-c", "run"])
+    made.start()
+    assert asked.argv == [sys.executable, "-c", "run", "word"] and b"print(1)" in asked.program
+    for kept in made.pipes():
+        kept.close()
+    assert opened() == before
+
+
+@pytest.mark.parametrize("out", [False, True])
+def test_a_stage_that_has_exited(out: bool) -> None:
+    made = stage_of({})
+    made.stderr, made.stdout = Kept(last=True), Kept(last=False) if out else None
+    for kept in made.pipes():
+        os.write(kept.theirs, b"the last words")
+        os.close(kept.theirs)
+    made.reaped(0x200, SimpleNamespace(ru_utime=1.5, ru_stime=0.25))
+    assert (made.phase, made.status, made.cpu, made.rc, made.accepted()) == (ENDED, 0x200, 1.75, 2, True)
+    assert made.ended_at and made.stderr.data == b"the last words" and (not out or made.stdout.data == made.stderr.data)
+    for kept in made.pipes():
+        kept.close()
+    made.status = 0x100
+    assert not made.accepted()
+
+
+def test_the_first_problem_and_what_was_broken_before_it() -> None:
+    made = stage_of({0: side("in", link.RESET, writer=False), 1: side("out")})
+    made.fail({"kind": "not killed", "pid": 5})
+    made.outs[0].state = link.RESET
+    made.fail({"kind": "failed", "signal": ""})
+    assert made.problem == {"kind": "not killed", "pid": 5} and made.blame == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes", "no_more", "breaks"),
+    [
+        (link.OPEN, link.OPEN, False, False),
+        (link.EOF, link.DONE, False, False),
+        (link.RESET, link.OPEN, True, True),
+        (link.ABORTED, link.OPEN, True, True),
+        (link.OPEN, link.RESET, True, False),
+        (link.OPEN, link.ABORTED, True, False),
+    ],
+)
+def test_the_links_of_a_stage(reads: str, writes: str, no_more: bool, breaks: bool) -> None:
+    made = stage_of({0: side("in", reads, writer=False), 1: side("out", writes)})
+    assert (made.fails_with_a_link(), made.breaks_its_outputs()) == (no_more, breaks)
+    made.abort_outputs()
+    assert [cast(Any, each).log for each in made.fds.values()] == [[], ["abort"]]
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "broken"),
+    [
+        (link.OPEN, None, False),
+        (link.ABORTED, None, False),
+        (link.RESET, None, True),
+        (link.ABORTED, {"kind": "stalled"}, True),
+        (link.RESET, {"kind": "stalled"}, True),
+    ],
+)
+def test_broken_links_that_explain_a_failure(state: str, problem: Any, broken: bool) -> None:
+    made = stage_of({0: side("in", writer=False), 1: side("out", state, problem=problem)})
+    assert made.broken_links() == (["out"] if broken else [])
+
+
+def test_all_outputs_are_committed_in_turn() -> None:
+    """As far as their data has left; a broken one stays broken."""
+    fits = {"one": True, "two": False, "three": True}
+    outs = {1: side("one"), 2: side("lost", link.RESET), 3: side("two"), 4: side("three")}
+    for each in outs.values():
+        each.flushed = lambda each=each: fits[each.id]
+    made = stage_of(outs)
+    assert made.commit() is False
+    assert [each.log for each in outs.values()] == [["commit"], [], [], []]
+    fits["two"] = True
+    assert made.commit() is True
+    assert [each.log for each in outs.values()] == [["commit", "commit"], [], ["commit"], ["commit"]]
+
+
+@pytest.mark.parametrize(
+    ("begun", "ended", "elapsed", "times"),
+    [
+        (None, None, None, (None, None)),
+        (None, 15.0, None, (None, 5.0)),
+        (12.0, None, 88.0, (2.0, None)),
+        (12.0, 15.0, 3.0, (2.0, 5.0)),
+    ],
+)
+def test_the_times_in_a_report(
+    monkeypatch: pytest.MonkeyPatch, begun: float | None, ended: float | None, elapsed: float | None, times: Any
+) -> None:
+    monkeypatch.setattr(stage_module, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    made = stage_of({})
+    made.started_at, made.ended_at, made.cpu, made.status = begun, ended, 1.5, 15
+    said = made.report(10.0)
+    assert (said["elapsed"], (said["started_at"], said["ended_at"])) == (elapsed, times)
+    assert (said["name"], said["rc"], said["signal"], said["cpu"]) == ("stage", -15, 15, 1.5)
+    assert (said["stderr"], said["stdout"], said["stdout_truncated"]) == ("", "", False)
+
+
+@pytest.mark.parametrize(("size", "truncated"), [(4, False), (5, False), (6, True)])
+def test_a_report_says_whether_the_output_is_whole(size: int, truncated: bool) -> None:
+    made = stage_of({})
+    made.stdout = Kept(False, 5)
+    os.write(made.stdout.theirs, b"abcdefgh"[:size])
+    os.close(made.stdout.theirs)
+    made.stdout.read()
+    made.stdout.close()
+    said = made.report(0.0)
+    assert (said["stdout"], said["stdout_truncated"]) == ("abcdefgh"[: min(size, 5)], truncated)
