@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.archiver import compare
 from ansible_collections.plumbing.socketpipe.tests.unit.archiving import Archive, Host
 
 ODD = ['with "quotes" -> and link to', "line\nbreak", "tab\tand \\", "gr\udcfcn", "Größe", " blanks ", "-dash", "{}"]
@@ -84,86 +82,6 @@ def test_levels(host: Host) -> None:
     first, second = drill(host, host.top / "to", full, increment)
     assert first["difference_count"] == second["difference_count"] == first["absent"] == 0
     assert second["absent"] == second["deleted"] == 3
-
-
-def test_what_is_not_as_it_was(host: Host) -> None:
-    """Each kind of difference, with its words."""
-    host.file("plain", "content")
-    host.file("time", "x")
-    host.file("mode", "x")
-    host.file("gone", "x")
-    host.file("kind", "x")
-    host.file("name", "x")
-    os.link(host.root / "name", host.root / "other")
-    (host.root / "link").symlink_to("here")
-    archive = host.create()
-    to = host.top / "to"
-    assert drill(host, to, archive)[0]["differences"] == []
-    lines = (to / ".socketpipe-restore" / "listing").read_bytes().splitlines()
-    root = host.restored_as(to)
-    (root / "plain").write_text("cont", encoding="utf-8")
-    os.utime(root / "time", (1, 1))
-    (root / "mode").chmod(0o4711)
-    (root / "gone").unlink()
-    (root / "kind").unlink()
-    (root / "kind").mkdir()
-    (root / "other").unlink()
-    (root / "other").write_text("x", encoding="utf-8")
-    (root / "link").unlink()
-    (root / "link").symlink_to("there")
-    found = {}
-    for line in lines:
-        name, _colon, text = compare.different(os.fsencode(to), line).partition(": ")
-        if text:
-            found[os.path.basename(name)] = text
-    mode = stat.S_IMODE((host.root / "mode").stat().st_mode)
-    assert "leads elsewhere" in found.pop("link")
-    assert found.pop("plain").startswith("has 4 bytes, not 7, has another time than 20")
-    assert found.pop("time").startswith("has another time than 20")
-    assert found.pop("mode") == f"has mode 4711, not {mode:04o}"
-    assert found.pop("gone") == "No such file or directory"
-    assert found.pop("kind") == "is of another type"
-    assert set(found) <= {host.root.name, "other", "name"} and found
-
-
-@pytest.mark.parametrize(
-    ("letters", "mode"),
-    [
-        (b"rwxr-xr-x", 0o755),
-        (b"---------", 0),
-        (b"rws--s--t", 0o7711),
-        (b"rwSr-Sr-T", 0o7644),
-    ],
-)
-def test_modes(letters: bytes, mode: int) -> None:
-    assert compare.mode_of(letters) == mode
-
-
-@pytest.mark.parametrize(
-    ("time", "found", "same"),
-    [
-        (b"2009-02-13 23:31:30.123456789", 1_234_567_890_123_456_789, True),
-        (b"2009-02-13 23:31:30.123456789", 1_234_567_890_123_456_000, True),  # a file system with microseconds
-        (b"2009-02-13 23:31:30.123456789", 1_234_567_890_000_000_000, True),  # with seconds
-        (b"2009-02-13 23:31:30.123456789", 1_234_567_890_123_400_000, False),
-        (b"2009-02-13 23:31:30", 1_234_567_890_000_000_000, True),
-        (b"2009-02-13 23:31:30", 1_234_567_891_000_000_000, False),
-        (b"1969-12-31 23:59:58.5", -1_500_000_000, True),
-        (b"1969-12-31 23:59:59.5", -1_500_000_000, True),  # as tar 1.34 lists it
-        (b"1969-12-31 23:59:57.5", -1_500_000_000, False),
-    ],
-)
-def test_times(time: bytes, found: int, same: bool) -> None:
-    entry = compare.ENTRY.match(b'-rw-r--r-- 0/0 1 %s "./x"' % time)
-    assert entry and compare.same_time(entry, found) is same
-
-
-def test_an_entry_that_is_not_understood(tmp_path: Path) -> None:
-    """It is a difference: what was not compared is not good."""
-    line = b'?rw-r--r-- 0/0 1 someday "./x"'
-    assert compare.different(os.fsencode(tmp_path), line) == (
-        '?rw-r--r-- 0/0 1 someday "./x": this entry of the archive cannot be compared'
-    )
 
 
 def test_its_own_directory(host: Host) -> None:
