@@ -231,6 +231,15 @@ def test_a_problem_of_its_own_if_there_is_no_next_host(tmp_path: Path, dest: Pat
     assert host.problem is not None and host.problem.kind == "validation"
 
 
+@pytest.mark.parametrize(("following", "given"), [(True, (0, 5, 4)), (False, (0,))])
+def test_the_descriptors_of_a_host(monkeypatch: pytest.MonkeyPatch, following: bool, given: tuple[int, ...]) -> None:
+    """The stream comes on its standard input; the last host has no other."""
+    monkeypatch.setattr(chain, "Passing", lambda *fds: fds)
+    monkeypatch.setattr(chain, "received_from", lambda asked, reader: (asked, reader))
+    asked = {"next": following}
+    assert chain.receive(asked) == (asked, given)
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_the_file_is_ready_before_the_end_of_the_stream(tmp_path: Path, dest: Path, last: bool) -> None:
     """With whole reads, which return no less than asked for before the end: so all hosts validate at the same time."""

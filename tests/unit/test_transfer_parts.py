@@ -339,3 +339,32 @@ def test_nothing_is_replaced_without_force(tmp_path: Path) -> None:
     with pytest.raises(Problem, match=" was created by another program after the look$"), opened(path) as made:
         made.commit(backup=False, force=False)
     assert os.listdir(tmp_path) == ["x"]
+
+
+class Feed:
+    """A stream of zeros in pieces of a mebibyte, which costs no memory."""
+
+    def __init__(self, *pieces: tuple[int, int]) -> None:
+        self.pieces = iter(pieces)
+        self.data = memoryview(bytes(1024 * 1024))
+
+    def head(self) -> tuple[int, int]:
+        return next(self.pieces)
+
+    def some(self, most: int) -> memoryview:
+        return self.data[:most]
+
+
+def test_how_often_data_is_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each 64 MiB that have come, wherever they are in the file."""
+    mib = 1024 * 1024
+    size = 1000 * mib
+    made = sink.Sink(b"/x", {"size": size}, keeps=True)
+    written = [0]
+    synced = []
+    monkeypatch.setattr(made, "write", lambda data, _place: written.append(written[-1] + len(data)))
+    monkeypatch.setattr(made, "sync", lambda: synced.append(written[-1] // mib))
+    monkeypatch.setattr(sink.os, "ftruncate", lambda *_given: None)
+    feed: Any = Feed((0, 63 * mib), (100 * mib, 100 * mib), (300 * mib, 28 * mib), (500 * mib, mib), (size, 0))
+    made.receive(feed)
+    assert (synced, written[-1] // mib, made.keeps) == ([64, 128, 192], 192, False)

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.words import (
+    clock,
     explanation,
+    parse_congestion_control,
+    parse_rate,
     parse_size,
     printable,
     share,
@@ -67,6 +70,7 @@ def test_speed(rate: float | None, text: str) -> None:
         ("10M", 10 * 1024**2),
         ("1.5G", 1536 * 1024**2),
         (" 2T ", 2 * 1024**4),
+        (str(2**62), 2**62),
     ],
 )
 def test_parse_size(text: str, count: int) -> None:
@@ -75,7 +79,7 @@ def test_parse_size(text: str, count: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "K", "B", "iB", "-1", "-1K", "ten", "1X", "1KM", "inf", "nan", "1e999", "0x10"]
+    [str(2**63), "", "K", "B", "iB", "-1", "-1K", "ten", "1X", "1KM", "inf", "nan", "1e999", "0x10"]
     + ["1e307T", "8388608T"],  # more than the kernel can count
 )
 def test_what_is_no_size(text: str) -> None:
@@ -194,9 +198,54 @@ def test_share(part: float | None, whole: float | None, result: float | None) ->
         (None, None, 10.0, ""),
         (0.0, 0.0, 0.0, ""),
         (12.0, 12.0, 10.0, "sink is slow (receive window full 100 % of the time)"),
+        (1.0, 10.0, 10.0, "sink is slow (receive window full 10 % of the time)"),
+        (0.99, 9.01, 10.0, "the network is slow"),
+        (4.0, 6.0, 10.0, "sink is slow (receive window full 40 % of the time)"),
+        (0.0, 1.0, 1.0, ""),
+        (0.0, 1.01, 1.01, "the network is slow"),
     ],
 )
 def test_who_is_slow(receiver: Any, busy: Any, elapsed: float, text: str) -> None:
     waited = {"receiver": receiver, "busy": busy, "buffer": 0.0}
     link = {"waited": waited, "elapsed": elapsed, "reader": "sink", "writer": "source"}
     assert who_is_slow(link) == text
+
+
+@pytest.mark.parametrize(
+    ("limit", "elapsed", "more", "text"),
+    [
+        (1024, 10.0, {}, "limited to 1.0 KiB/s by rate_limit"),
+        (1024, 10.0, {"limit_name": "tape_rate_limit"}, "limited to 1.0 KiB/s by tape_rate_limit"),
+        (1280, 10.0, {}, "the network is slow"),  # it has moved 0.8 of that
+        (0, 10.0, {}, "the network is slow"),
+        (1024, 0.0, {}, ""),
+    ],
+)
+def test_a_link_at_its_limit(limit: int, elapsed: float, more: dict[str, Any], text: str) -> None:
+    link: Any = {"waited": {"receiver": 0.0, "busy": elapsed}, "elapsed": elapsed, "moved": 10240, "limit": limit}
+    assert who_is_slow({**link, **more}) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00:00"), (59.9, "0:00:59"), (3599, "0:59:59"), (3723, "1:02:03"), (360000, "100:00:00")],
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_a_rate_is_refused_with_a_sentence() -> None:
+    assert parse_rate("1K") == 1024
+    with pytest.raises(ValueError, match="^'fast' is not a number of bytes a second, such as 500K, 10M or 1.5G$"):
+        parse_rate("fast")
+
+
+@pytest.mark.parametrize("text", ["", "bbr", "x_9" * 5])
+def test_congestion_control(text: str) -> None:
+    assert parse_congestion_control(text) == text
+
+
+@pytest.mark.parametrize("text", ["x" * 16, "BBR", "a b", "\u00e9"])
+def test_what_is_no_congestion_control(text: str) -> None:
+    with pytest.raises(ValueError, match=" is not the name of a congestion control, such as cubic, bbr or reno$"):
+        parse_congestion_control(text)
