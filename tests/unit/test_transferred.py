@@ -236,6 +236,22 @@ def test_a_file_that_has_come(diff: bool, backup: str, shown: Any) -> None:
     assert JOB["result"] == {"changed": True, "dest": "/to"}, "it is not changed"
 
 
+@pytest.mark.parametrize(("options", "limit"), [({}, 0), ({"rate_limit": 7}, 7)])
+def test_its_link(monkeypatch: pytest.MonkeyPatch, options: Any, limit: int) -> None:
+    verdict: Any = Done(ANSWER)
+    verdict.plan.options = options
+    given: list[Any] = []
+
+    def link_result(*words: Any) -> dict[str, Any]:
+        given.append(words)
+        return {"bytes": 9}
+
+    monkeypatch.setattr(transferred, "link_result", link_result)
+    result, _warnings = transferred.transferred(verdict, 1.0, JOB)
+    assert given == [(LINK, verdict.hosts, verdict, limit)]
+    assert (result["bytes"], result["link"]) == (9, {"bytes": 9})
+
+
 def test_a_directory_that_has_come() -> None:
     verdict: Any = Done({"warnings": ["odd\x07", "file"]})
     result, warnings = transferred.transferred(verdict, 1.0, {**JOB, "command": "receive-tree"})
