@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from ansible import constants as C
 from ansible import context as command_line
@@ -15,6 +15,8 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
+
+from ._sessions import share
 
 # kinds of errors to which a front-end adds the name of its option
 UNKNOWN, NO_BECOME, NO_ADDRESS = "unknown host", "no become", "no address"
@@ -30,6 +32,8 @@ class HostError(ValueError):
 
 class Executor(ActionBase):
     """Runs commands as an action does, but over the connection of another host than the task's."""
+
+    place: IO[bytes] | None = None  # see _sessions
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         raise NotImplementedError
@@ -55,9 +59,10 @@ def executor_for(
 ) -> Executor:
     """Runs commands on an inventory host, with its own variables; raises HostError.  Main thread only: it templates."""
     connection = make_connection(action, name, variables, typed(action, task_vars))
+    place = share(connection, name)
     if become:
         set_become(connection, name, variables, become_user, become_method)
-    return Executor(
+    executor = Executor(
         task=action._task,
         connection=connection,
         play_context=connection._play_context,
@@ -65,6 +70,8 @@ def executor_for(
         templar=action._templar,
         shared_loader_obj=action._shared_loader_obj,
     )
+    executor.place = place
+    return executor
 
 
 def typed(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, str]:

@@ -26,7 +26,8 @@ LATE = 300  # seconds
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    limited = [HostSpec(name, max_startups="10:30:100", max_sessions=10) for name in (*MACHINES, PEER)]
+    limited = [HostSpec(name, max_startups="10:30:100", max_sessions=10) for name in MACHINES]
+    limited.append(HostSpec(PEER, max_startups="10:30:100", max_sessions=10, sshd_config=("LogLevel VERBOSE",)))
     yield from make_fleet(limited, tmp_path_factory.mktemp("fleet"))
 
 
@@ -53,6 +54,9 @@ def test_no_task_fails_at_the_limits_of_sshd_and_with_three_ports(fleet: Fleet, 
     done = started.wait(LATE)
     assert done.rc == 0, done.output
     assert at_once == len(HOSTS), "not all ran at the same time: this proves nothing"
+    said = Path(fleet[PEER].log).read_text(errors="replace")
+    assert "Starting session" in said
+    assert "no more sessions" not in said, "further connections are shared, too"
     assert {outcome.host: outcome.result["bytes"] for outcome in done.outcomes} == dict.fromkeys(HOSTS, 6)
     links = [link for outcome in done.outcomes for link in outcome.result["links"]]
     assert {int(link["destination_address"].rpartition(":")[2]) for link in links} <= {*PORTS}
