@@ -75,20 +75,24 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def fingerprints(sources: Path) -> dict[str, str]:
-    """{file of tests: fingerprint}, and that of everything else that tests execute, as ""."""
+    """{file of tests, or of the product: fingerprint}; that of a file of tests includes what all of them share."""
     tests = set((sources / TESTS).glob("test_*.py"))
-    shared = {*(sources / "plugins").rglob("*.py"), *(sources / TESTS).glob("*.py")} - tests
+    shared = set((sources / TESTS).glob("*.py")) - tests
     shared |= {sources / "tests/workshop" / name for name in ("tracer.py", "tracing.py")}
-    return {"": fingerprint(shared), **{str(path.relative_to(sources)): fingerprint([path]) for path in tests}}
+    found = {path: fingerprint([path]) for path in (sources / "plugins").rglob("*.py")}
+    found |= {path: fingerprint([path, *shared]) for path in tests}
+    return {str(path.relative_to(sources)): value for path, value in found.items()}
 
 
 def records(sources: Path, workers: int) -> list[Record]:
-    """Those of all unit tests of a copy; only files that have changed run again, unless what they share has."""
+    """Those of all unit tests of a copy; only files run again that have changed, or that execute what has changed."""
     now = fingerprints(sources)
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    same = kept["files"] if kept and kept["files"][""] == now[""] else {}
-    changed = sorted(name for name in now if name and same.get(name) != now[name])
     found = [Record(**each) for each in kept.get("tests", ())]
+    before = kept.get("files", {})
+    stale = {each.file for each in found if any(before.get(path) != now.get(path) for path in each.lines)}
+    files = [name for name in now if name.startswith(TESTS)]
+    changed = sorted(name for name in files if name in stale or before.get(name) != now[name])
     found = [each for each in found if each.file in now and each.file not in changed]
     for start in range(0, len(changed), BATCH):
         found += run(sources, changed[start : start + BATCH], workers)
