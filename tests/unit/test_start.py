@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import installed, start
 
-OTHER = os.geteuid() + 5001  # a user
+US, OTHER = 5000, os.geteuid() + 5001  # users, none of them root
 KEY = b"the key\n"
 
 
@@ -45,14 +45,14 @@ def there(tmp_path: Path) -> Path:
 
 
 def changed(there: Path, monkeypatch: pytest.MonkeyPatch, **owners: int) -> None:
-    """These directories are another user's."""
+    """These directories belong to these users, the others to us, who are not root."""
 
     def lstat(path: str) -> Any:
         facts = os.lstat(path)
-        owner = owners.get(os.path.basename(path), os.geteuid())
+        owner = owners.get(os.path.basename(path), US)
         return SimpleNamespace(st_mode=facts.st_mode, st_uid=owner)
 
-    monkeypatch.setattr(start, "os", SimpleNamespace(**{**vars(os), "lstat": lstat}))
+    monkeypatch.setattr(start, "os", SimpleNamespace(**{**vars(os), "lstat": lstat, "geteuid": lambda: US}))
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ class System:
         self.did: list[Any] = []
         library = os.path.dirname(os.__file__)
         self.library = [library, f"{library}/lib-dynload"]
-        self.argv, self.path = argv, ["/x/socketpipe", "/other", *self.library, "/more"]
-        self.meta_path: list[Any] = []
+        self.argv, self.path = argv, ["/x/socketpipe", *self.library, "/other"]
+        self.meta_path: list[Any] = ["the others"]
         self.modules = sys.modules
         self.kept, self.status = kept, 7
         monkeypatch.setattr(start, "sys", self)
@@ -317,9 +317,10 @@ def test_what_a_start_does(
     start.start("package", "digest")
     assert system.did == [("interrupt",), *did]
     if kept is None:
-        assert system.meta_path == [] and system.path == ["/x/socketpipe", *system.library]
+        assert system.meta_path == ["the others"] and system.path == ["/x/socketpipe", *system.library]
     else:
-        (loader,) = system.meta_path
+        loader, *others = system.meta_path
+        assert others == ["the others"]
         assert (loader.archive, loader.package) == ("/x/socketpipe", "package") and system.path == system.library
 
 
