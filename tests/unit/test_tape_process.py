@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import process
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common.problem import NO_TOOL, Problem
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import within
 
 GET_PDEATHSIG = 2  # linux/prctl.h
 OPENED = "/proc/self/fd"
+LONG = 30.0  # seconds
 
 
 def status_of(work: Callable[[], int]) -> int:
@@ -215,6 +217,8 @@ def test_a_fork_that_is_killed(said: Any) -> None:
     assert made.poll() is None and made.returncode is None
     made.kill()
     assert made.wait() == made.poll() == -signal.SIGKILL
+    other = fork(lambda: None)
+    assert within(LONG, lambda: other.poll() == 0)
     slow = fork(lambda: os._exit(7 + subprocess.call(["sleep", "0.1"])))
     assert slow.wait() == slow.poll() == 7
 

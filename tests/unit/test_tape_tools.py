@@ -9,12 +9,12 @@ import os
 import select
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.common import process, tools
+from ansible_collections.plumbing.socketpipe.tests.unit.archiving import is_alive, within
 
 LONG = 30.0  # seconds
 
@@ -141,15 +141,8 @@ def test_a_guard_that_is_no_more(monkeypatch: pytest.MonkeyPatch, guards: list[i
 
 
 def test_what_a_tool_leaves_is_killed() -> None:
-    """Before its output is read, so that nothing is added."""
-    status, out, _err = tools.run(sh("sleep 600 & echo $!"), LONG)
-    assert status == 0
-    until = time.monotonic() + LONG
-    while os.path.exists(f"/proc/{out.strip()}") and time.monotonic() < until:
-        with open(f"/proc/{out.strip()}/stat", encoding="utf-8", errors="replace") as text:
-            if text.read().rpartition(")")[2].split()[0] in "ZX":
-                return
-    assert not os.path.exists(f"/proc/{out.strip()}")
+    _status, out, _err = tools.run(sh("sleep 600 & echo $!"), LONG)
+    assert within(LONG, lambda: not is_alive(int(out)))
 
 
 def test_sessions_of_their_own() -> None:
