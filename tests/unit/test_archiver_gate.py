@@ -314,9 +314,12 @@ def test_directories_are_passed_on(to: Path, monkeypatch: pytest.MonkeyPatch, wh
     stream: Any = Stream(*members)
     gate = gate_of(to, b"x")
     seen: list[object] = []
-    monkeypatch.setattr(
-        gate, "judge", lambda member: (seen.append((member, list(stream.done))), Gate.judge(gate, member))
-    )
+
+    def judge(member: header.Member) -> None:
+        seen.append((member, list(stream.done)))
+        Gate.judge(gate, member)
+
+    monkeypatch.setattr(gate, "judge", judge)
     monkeypatch.setattr(module.header, "Headers", lambda take: stream if take == stream.take else None)
     gate.pass_on(stream)
     assert stream.done == [b"./d", 0, b"./d/between", 1024, b"./d/x", *done]
