@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 HITS = b"SOCKETPIPE_HITS_OF_TEST"  # in the environment: the file for the lines of the test that runs
 # a program that runs from a descriptor has no name: {the beginning of its docstring: its path}
 PROGRAMS = {"The fan-out: copies its": "plugins/module_utils/_end/fan_out.py"}
-FOLDERS = ("plugins/module_utils/_", "plugins/plugin_utils/_", "/_end/", "/_run/", "/_command/", "/_tape/")
+FOLDERS = (
+    "plugins/module_utils/_",
+    "plugins/plugin_utils/_",
+    "/_end/",
+    "/_run/",
+    "/_command/",
+    "/_tape/",
+    "/_transfer/",
+)
 
 file = posix.environ.get(HITS)  # bytes; None if no test runs
 # {id of a code object: (itself, because an id may be used again; its lines that this test has not executed)}
@@ -30,7 +38,7 @@ paths: dict[str, str] = {}
 def path_of(code: CodeType) -> str:
     """The path in the repository of a file of code, wherever it comes from; "" if it is not the product's."""
     name = code.co_filename
-    if name.startswith("/proc/self/fd/"):
+    if name.startswith("/proc/self/fd/") and name.count("/") == 4:  # and no file in an archive that is open there
         said = str(code.co_consts[0])
         return "".join(path for docstring, path in PROGRAMS.items() if said.startswith(docstring))
     if name.startswith("<socketpipe _"):  # <socketpipe _end.link>
