@@ -87,7 +87,8 @@ def bound(statement: ast.stmt) -> set[str]:
 
 
 class Chooser:
-    def __init__(self, records: list[Record], sources: Mapping[str, str]):
+    def __init__(self, records: list[Record], sources: Mapping[str, str], tests: Mapping[str, str]):
+        """``sources``, ``tests``: {path: text} of the code and of the files of tests."""
         self.records = sorted(records, key=lambda record: record.seconds)
         self.inside: dict[str, set[int]] = {}  # {path: lines of functions}
         self.assigned: dict[
@@ -107,13 +108,16 @@ class Chooser:
                 for line in lines:
                     self.by_line.setdefault((path, line), []).append(number)
 
+        self.said = {file: set(re.findall(r"\w+", text)) for file, text in tests.items()}
+        self.named = {(file, name): words for file, text in tests.items() for name, words in functions(text)}
+
     def tests(self, path: str, place: Place) -> tuple[list[Record], list[Record]]:
         """(the tests to begin with; the tests for what they do not notice), each of them in their order."""
         if place.names is None:
             found = self.execute((path, line) for line in numbers(place.exact))
             found = found or self.execute((path, line) for line in numbers(place.lines))
         else:
-            found = self.execute(self.uses(place.names))
+            found = self.execute(self.uses(place.names)) | self.naming(path, place.names)
             found = found or self.execute(each for each in self.by_line if each[0] == path)
         chosen = [self.records[number] for number in sorted(found)]  # the fastest first
         stem = PurePath(path).stem.strip("_")
@@ -131,6 +135,17 @@ class Chooser:
     def execute(self, places: Iterable[tuple[str, int]]) -> set[int]:
         return {number for place in places for number in self.by_line.get(place, ())}
 
+    def naming(self, path: str, names: Iterable[str]) -> set[int]:
+        """Tests that name one of these of a module, such as a table, but perhaps execute nothing that uses it."""
+        stem, found = PurePath(path).stem, set()
+        for number, record in enumerate(self.records):
+            name = record.name.partition("::")[2].partition("[")[0]
+            if stem in self.said.get(record.file, ()) and not self.named.get((record.file, name), set()).isdisjoint(
+                names
+            ):
+                found.add(number)
+        return found
+
     def uses(self, names: Iterable[str]) -> set[tuple[str, int]]:
         """The lines of functions that mention one of these, or what is made of them."""
         todo, known, found = list(names), set(names), set()
@@ -143,6 +158,13 @@ class Chooser:
                 todo += made
                 known |= made
         return found
+
+
+def functions(text: str) -> Iterable[tuple[str, set[str]]]:
+    """(the name of each function outside of others, the words in it)."""
+    for each in ast.parse(text).body:
+        if isinstance(each, ast.FunctionDef):
+            yield each.name, set(re.findall(r"\w+", ast.unparse(each)))
 
 
 def inside(module: ast.Module) -> set[int]:

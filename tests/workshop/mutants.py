@@ -252,15 +252,17 @@ def main() -> int:
     every = [mutant for name in files for mutant in mutants(sources, name)]
     every = [each for each in every if any(part in f"{each.path}:{each.line}:" for part in options.only)]
     drawn = sorted(every, key=lambda mutant: mutant.rank(options.seed))[: options.count]
-    chooser = choice.Chooser(records, {name: (sources / name).read_text(encoding="utf-8") for name in files})
+    tests = {record.file for record in records}
+    texts = ({name: (sources / name).read_text(encoding="utf-8") for name in names} for names in (files, tests))
+    chooser = choice.Chooser(records, *texts)
     began, survivors = time.monotonic(), []
     judged = judgements.Judgements(BUILD / "judgements.jsonl", sources)
     with concurrent.futures.ProcessPoolExecutor(options.workers, initializer=prepare, initargs=(sources,)) as pool:
         trials = {}
         for mutant in drawn:
-            tests = chooser.tests(mutant.path, mutant.place)
+            chosen = chooser.tests(mutant.path, mutant.place)
             known = judged.find(mutant)
-            trials[mutant] = known if known is not None else pool.submit(run, mutant, *tests)
+            trials[mutant] = known if known is not None else pool.submit(run, mutant, *chosen)
         for number, (mutant, result) in enumerate(trials.items(), start=1):
             if isinstance(result, concurrent.futures.Future):
                 noticed = result.result()
