@@ -450,7 +450,10 @@ def starting(clock: Clock, count: int, threaded: str = "") -> tuple[Any, list[An
 def test_eight_logins_at_once(clock: Clock) -> None:
     """And each further one a little later; the first ones wait longer for the last."""
     run, log = starting(clock, 10, threaded="9")
+    done: list[str] = []
+    run.beat, run.overdue = (lambda: done.append("beat")), (lambda: done.append("overdue"))
     run.start()
+    assert done == ["beat", "overdue"] * 2
     assert log == [
         ("9", 0.0, 30.1),  # a thread first
         *((str(number), 0.0, 30.1) for number in range(7)),
