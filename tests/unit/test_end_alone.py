@@ -119,9 +119,9 @@ def calls(sides: Any, name: str) -> list[Any]:
 
 
 def test_the_kinds_of_stages() -> None:
-    plain = {"name": "x", "fds": {}, "argv": ["cat"], "ok_rc": [0]}
+    plain: dict[str, Any] = {"name": "x", "fds": {}, "argv": ["cat"], "ok_rc": [0]}
     first = Stage(cast(Any, {**plain, "name": "first"}), {})
-    kinds = [
+    kinds: list[tuple[Any, dict[str, Any]]] = [
         (Stage, {}),
         (Stage, {"tells": False}),
         (Telling, {"tells": True}),
