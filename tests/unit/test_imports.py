@@ -55,14 +55,14 @@ ENDS_MAY = {
     "json",
     "os",
     "select",
-    "struct",
     "sys",
     "termios",
     "time",
 }
 # the only one that imports private modules of the interpreter, and the public ones that it uses where those are missing
 LEAN = "module_utils/_end/lean.py"
-LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "ctypes", "hmac", "json", "signal", "socket"}
+LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "_struct"}
+LEAN_MAY |= {"ctypes", "hmac", "json", "signal", "socket", "struct"}
 # what is needed only where a link is encrypted
 OF_RELAYS = {
     "module_utils/_end/tls.py": {"ssl"},
@@ -83,6 +83,7 @@ OTHERS_MAY = ENDS_MAY | {
     "shlex",
     "socket",
     "stat",
+    "struct",
     "textwrap",
     "types",
     "zipfile",

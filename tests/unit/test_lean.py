@@ -12,6 +12,7 @@ import hmac
 import json.encoder
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def without(name, names=None, *rest):
 builtins.__import__ = without
 """
 TEXT, VALUE = '{"a": [1, -2.5e3, null, true, "\\u00e9"]} ', {"a": [1, -2500.0, None, True, "\u00e9"]}
-PRIVATE = ("_ctypes", "_json", "_operator", "_sha2", "_sha256", "_signal", "_socket")
+PRIVATE = ("_ctypes", "_json", "_operator", "_sha2", "_sha256", "_signal", "_socket", "_struct")
 
 
 def loaded(monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]) -> ModuleType:
@@ -60,10 +61,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]) -> ModuleT
 
 
 def test_the_private_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (lean.signal.__name__, lean.socket.__name__) == ("_signal", "_socket")
+    assert (lean.signal.__name__, lean.socket.__name__, lean.struct.__name__) == ("_signal", "_socket", "_struct")
     assert lean.compare_digest.__module__ in ("_operator", None)
     module = loaded(monkeypatch, PRIVATE)
-    assert (module.signal, module.socket) == (signal, socket)
+    assert (module.signal, module.socket, module.struct) == (signal, socket, struct)
     assert module.compare_digest is hmac.compare_digest
     assert module.json_string is json.encoder.encode_basestring_ascii
     assert module.sha256 is hashlib.sha256

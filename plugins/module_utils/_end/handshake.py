@@ -31,9 +31,8 @@ messages above.
 """
 
 import os
-import struct
 
-from .lean import compare_digest, sha256
+from .lean import compare_digest, sha256, struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ import errno
 import fcntl
 import os
 import select
-import struct
 import termios
 
-from .lean import c_function, get_errno, signal, socket
+from .lean import c_function, get_errno, signal, socket, struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

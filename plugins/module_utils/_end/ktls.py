@@ -8,10 +8,9 @@ same on every architecture.
 """
 
 import errno
-import struct
 
 from .kernel import TCP_CLOSE, tcp_info
-from .lean import socket
+from .lean import socket, struct
 from .transport import FORGED
 
 TYPE_CHECKING = False

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     import socket
+    import struct
     from typing import Any
 else:
     try:
@@ -22,6 +23,10 @@ else:
         import _socket as socket
     except ImportError:
         import socket
+    try:
+        import _struct as struct
+    except ImportError:
+        import struct
 try:
     from _operator import _compare_digest as compare_digest
 except ImportError:
@@ -77,4 +82,5 @@ def own_sha256() -> "Any":
 
 sha256 = own_sha256()
 
-__all__ = ["c_function", "compare_digest", "get_errno", "json_string", "json_value", "sha256", "signal", "socket"]
+__all__ = ["c_function", "compare_digest", "get_errno", "json_string", "json_value", "sha256"]
+__all__ += ["signal", "socket", "struct"]

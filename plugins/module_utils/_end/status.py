@@ -9,10 +9,9 @@ abstract socket, which only processes of the same host, and of the same user or 
 
 import os
 import select
-import struct
 
 from .kernel import accept
-from .lean import socket
+from .lean import socket, struct
 from .watch import Watch
 from .wire import MARK, to_json
 
