@@ -216,7 +216,7 @@ class ExecLaunch(Launch):
             join = executor._connection._shell.join_path
             source, plan = join(folder, "socketpipe.py"), join(folder, "plan.json")
             executor._transfer_data(source, bootstrap.file_program(program))
-            executor._transfer_data(plan, bootstrap.pack(told))
+            executor._transfer_data(plan, bootstrap.argument(told))
             executor._fixup_perms2((folder, source, plan), execute=False)
             command = bootstrap.command(self.host.interpreters, label, [source, plan])
             result: Executed = executor._low_level_execute_command(command)

@@ -349,6 +349,7 @@ def test_the_program_for_the_far_side_is_in_it(written: Path) -> None:
     names = {*bootstrap.MODULES, *bootstrap.OF_COMMAND, *bootstrap.COMMAND_MODULES}
     assert set(content["modules"]) == names
     assert {name for group in content["parts"] for name in group} == {
+        *bootstrap.LOADER_KEY,
         *bootstrap.MODULES,
         *bootstrap.OF_COMMAND,
     }

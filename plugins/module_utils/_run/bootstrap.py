@@ -4,8 +4,9 @@
 
 The stream contains the loader, the compiled modules, their source and the plan; all but the loader are compressed.
 Eight digits before each part give its length.  A Python with the same magic number of byte code uses the compiled
-modules, which saves 12 of 40 ms; any other compiles the source.  Nothing is written to a disk.  ``extended`` adds
-modules to a program that is already made, because compiling all of it takes longer than a whole task.
+modules, which saves 12 of 40 ms, and the compiled loader, which saves 1; any other compiles the source.  Nothing is
+written to a disk.  ``extended`` adds modules to a program that is already made, because compiling all of it takes
+longer than a whole task.
 """
 
 import binascii
@@ -156,6 +157,17 @@ START = (
 
 PROBE = "import sys; sys.exit(sys.version_info < (3, 6))"
 
+# the first part: it finds the loader that this Python can use, compiled or as source
+HEAD = """
+import marshal, sys
+compiled, source = r(int(r(8))), r(int(r(8)))
+magic = getattr(sys.modules.get("_frozen_importlib_external"), "MAGIC_NUMBER", b"none")
+exec(marshal.loads(compiled[len(magic):]) if compiled.startswith(magic) else source)
+"""
+# a terminal buffers 4096 bytes (n_tty(4)) before anything reads; lines of text there cause no signal
+HEAD = ("#" * 63 + "\n") * 64 + HEAD
+END = b"the plan"  # in place of a length, after the last part of the program
+
 # without the garbage collector, which would search the modules several times, for a tenth of the processor time of an
 # end; they stay, so gc.freeze (Python 3.7) leaves them out of later searches
 LOADER = """
@@ -177,8 +189,7 @@ else:
 if answer:
     sys.stdout.write("SOCKETPIPE %s\\n" % __import__("json").dumps({"refused": answer}))
     raise SystemExit(0)
-parts = [r(int(r(8))) for part in range(PARTS)]
-magic = sys.modules["_frozen_importlib_external"].MAGIC_NUMBER
+parts = [r(int(size)) for size in iter(lambda: r(8), END)]
 def load(compiled, source):
     if compiled.startswith(magic):
         return marshal.loads(zlib.decompress(compiled[len(magic):]))
@@ -192,7 +203,7 @@ def add(name):
     return module
 package = add("PACKAGE")
 package.source = parts[1]
-groups = [load(parts[at], parts[at + 1]) for at in range(0, PARTS - 1, 2)]
+groups = [load(parts[at], parts[at + 1]) for at in range(0, len(parts), 2)]
 for name, code in sum(groups, []):
     room = "PACKAGE." + name.split(".")[0]
     if room not in sys.modules:
@@ -203,10 +214,9 @@ main = [module.main for module in modules if callable(getattr(module, "main", No
 if hasattr(gc, "freeze"):
     gc.freeze()
 gc.enable()
-raise SystemExit(main(marshal.loads(zlib.decompress(parts[-1]))))
-""".replace("PACKAGE", PACKAGE)
-# a terminal buffers 4096 bytes (n_tty(4)) before anything reads; lines of text there cause no signal
-LOADER = ("#" * 63 + "\n") * 64 + LOADER
+raise SystemExit(main(marshal.loads(zlib.decompress(r(int(r(8)))))))
+""".replace("PACKAGE", PACKAGE).replace("END", repr(END))
+LOADER_KEY = ("",)  # of the loader among the parts in the cache of the command
 
 
 def end_modules(more: "list[str]") -> "list[str]":
@@ -279,9 +289,10 @@ def pack(value: "Any") -> bytes:
     return frame(zlib.compress(data, LEVEL))
 
 
-def loader(parts: int) -> bytes:
-    """LOADER for a stream with so many parts after it."""
-    return frame(LOADER.replace("PARTS", str(parts)).encode("ascii"))
+def loader(small: bool = False) -> bytes:
+    """HEAD and LOADER, compiled and as source; ``small`` omits the former."""
+    compiled = b"" if small else MAGIC_NUMBER + marshal.dumps(without_columns(compile(LOADER, "<socketpipe>", "exec")))
+    return frame(HEAD.encode("ascii")) + frame(compiled) + frame(LOADER.encode("ascii"))
 
 
 def part(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
@@ -297,7 +308,7 @@ def part(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
 
 def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
     """The loader and the modules, the same for every end; ``small`` omits the compiled modules."""
-    return loader(3) + part(modules, small)
+    return loader(small) + part(modules, small)
 
 
 def program_for(plan: "EndPlan") -> bytes:
@@ -305,17 +316,22 @@ def program_for(plan: "EndPlan") -> bytes:
     kept = getattr(globals().get("__loader__"), "parts", {})
     groups = [MODULES] + more_of_plan(plan)
     parts = [kept.get(tuple(group)) or part(sources(group)) for group in groups]
-    return loader(1 + 2 * len(parts)) + b"".join(parts)
+    return (kept.get(LOADER_KEY) or loader()) + b"".join(parts)
 
 
 def extended(program: bytes, parts: "list[bytes]") -> bytes:
     """A program and further parts, which are loaded after its own; ``main`` is that of the last module that has one."""
-    return loader(3 + 2 * len(parts)) + program[len(loader(3)) :] + b"".join(parts)
+    return program + b"".join(parts)
 
 
 def stream(program: bytes, plan: "Any") -> bytes:
     """The standard input of an end: the program, and the argument for ``main`` of its last module."""
-    return program + pack(plan)
+    return program + argument(plan)
+
+
+def argument(plan: "Any") -> bytes:
+    """The last part of a stream."""
+    return END + pack(plan)
 
 
 def as_text(data: bytes) -> str:
