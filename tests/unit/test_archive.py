@@ -10,11 +10,13 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import archive, manual
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.bare import bare
 from ansible_collections.plumbing.socketpipe.tests.unit import packages, pythons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +25,7 @@ SOURCES = dict(bootstrap.sources(MODULES))
 IN_IT = MODULES + archive.OWN
 OF_FORKS = "_run.branches"  # no plan of the command forks
 PACKAGES = [f"socketpipe/{package}__init__.py" for package in ("", "_end/", "_run/", "_command/")]
-SIZE = 174_800  # bytes: encrypted links, the first code twice, _run.columns, ends that call afterwards or stay
+SIZE = 176_500  # bytes: encrypted links, the first code twice, _run.columns, ends that call afterwards or stay
 
 
 def path_of(name: str) -> str:
@@ -128,11 +130,9 @@ def main(names):
 """
 
 
-def as_found() -> list[list[list[str]]]:
+def as_found(shown: Callable[[str], str] = str) -> list[list[list[str]]]:
     """What PROBE writes."""
-    found = json.loads(json.dumps([bootstrap.sources(MODULES), bootstrap.sources()]))
-    assert isinstance(found, list)
-    return found
+    return [[[name, shown(text)] for name, text in bootstrap.sources(names)] for names in (MODULES, None)]
 
 
 def test_an_archive_finds_its_own_sources(command: Path) -> None:
@@ -143,10 +143,11 @@ def test_an_archive_finds_its_own_sources(command: Path) -> None:
 
 @pytest.mark.parametrize("version", pythons.TARGETS)
 def test_a_nested_program_finds_its_own_sources(version: str) -> None:
+    """Without what only people read."""
     program = bootstrap.program([*bootstrap.sources(MODULES), ("_command.probe", PROBE)])
     data = bootstrap.stream(program, MODULES)
     done = run([pythons.needed(version), "-IS", "-c", bootstrap.START], data)
-    assert json.loads(done.stdout) == as_found(), done.stderr
+    assert json.loads(done.stdout) == as_found(bare), done.stderr
 
 
 def test_a_nested_program_is_the_command() -> None:

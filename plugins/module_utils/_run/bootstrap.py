@@ -16,6 +16,7 @@ import sys
 import zlib
 
 from .._end.wire import MARK
+from .bare import bare
 from .columns import without_columns
 
 TYPE_CHECKING = False
@@ -128,6 +129,7 @@ HOME_MODULES = RUN_MODULES + [
 CHAIN_MODULES = ["_run.chained"]
 # further modules of the command, here and where it is nested
 COMMAND_MODULES = RUN_MODULES + [
+    "_run.bare",
     "_run.columns",
     "_run.bootstrap",
     "_command.addresses",
@@ -297,9 +299,9 @@ def loader(small: bool = False) -> bytes:
 
 def part(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
     """The compiled modules and their source."""
+    modules = [(name, bare(text)) for name, text in modules]
     compiled = b""
     if not small:
-        # without docstrings, which would be an eighth of it
         code = [(name, compile(text, "<socketpipe %s>" % name, "exec", optimize=2)) for name, text in modules]
         code = [(name, without_columns(each)) for name, each in code]
         compiled = MAGIC_NUMBER + zlib.compress(marshal.dumps(code), LEVEL)
