@@ -14,7 +14,7 @@ from tests.hosts import Fleet, Host
 from . import playbook
 
 SCRATCH = "/var/tmp/scratch"  # on each host, for a test's own files; any user may write there, emptied after each test
-LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "ssh: ")  # logins, and ControlPersist's masters
+LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "sshd-auth: ", "ssh: ")  # logins, and ControlPersist's masters
 # Ansible itself makes these on a host whose commands need a temporary file, and leaves them
 LEFT_BY_ANSIBLE = (".ansible", ".ansible/tmp")
 # the command keeps these, complete, where it is installed

@@ -29,6 +29,7 @@ FINIT_MODULE = 313  # of x86_64
 MODULES = "/usr/lib/uml/modules/" + os.uname().release
 DRIVERS = ("st", "sg", "ch", "virtio_scsi")
 LINE = "/dev/ttyS0"
+SSHD = (b"sshd:", b"sshd-session:", b"sshd-auth:")  # since OpenSSH 9.8 a login's processes are programs of their own
 
 
 class Modules:
@@ -150,7 +151,7 @@ class Work:
                     words = line.read().replace(b"\0", b" ").strip()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if words and pid != "1" and not words.startswith(b"sshd:"):
+            if words and pid != "1" and not words.startswith(SSHD):
                 found.append(pid.encode() + b" " + words + b"\n")
         with open(f"{self.directory}/{number}.out", "wb") as out:
             out.writelines(found)
