@@ -315,7 +315,7 @@ class Jobs(Tasks):
         for proc in self.everything():
             if proc.name == "ssh":
                 anatomy.send(proc, signal.SIGTERM)  # as for ssh -O exit
-            elif proc.argv[0].startswith(("sshd: ", "sshd-session: ", "sshd-auth: ")) and "[listener]" not in proc.argv[0]:
+            elif proc.argv[0].startswith(("sshd: ", "sshd-session: ")) and "[listener]" not in proc.argv[0]:
                 anatomy.send(proc, fault.number)
 
     def workers(self) -> list[Proc]:
