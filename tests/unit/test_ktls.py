@@ -346,3 +346,121 @@ def test_the_real_trial_says_one_or_the_other() -> None:
     can, problem = ktls_trial.trial()
     assert os.listdir("/proc/self/fd") == before
     assert bool(can) == (problem is None)
+
+
+# -- one trial, step by step
+
+
+class Tried:
+    """Both sides of a connection, and what is done with them; ``fails``: at which call, by its number."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: int = 99) -> None:
+        self.did: list[Any] = []
+        self.fails, self.problem = fails, error(errno.EINVAL)
+        self.sides: Any = tuple(
+            SimpleNamespace(settimeout=self.noting(name, "limit"), close=self.noting(name, "close")) for name in "ab"
+        )
+        self.names = dict(zip(map(id, self.sides), "ab"))
+        monkeypatch.setattr(ktls, "attach", self.step("attach"))
+        monkeypatch.setattr(ktls, "put_keys", self.step("arm"))
+        monkeypatch.setattr(ktls_trial, "exchange", self.step("send"))
+        monkeypatch.setattr(ktls_trial, "count", self.step("count"))
+        monkeypatch.setattr(ktls_trial, "both", lambda _agreed, cipher, writer: (cipher, writer))
+
+    def noting(self, name: str, what: str) -> Any:
+        return lambda *words: self.did.append((what, name, *words))
+
+    def step(self, name: str) -> Any:
+        def do(sock: Any, *words: Any) -> None:
+            self.did.append((name, self.names[id(sock)], *(self.names.get(id(word), word) for word in words)))
+            if len([each for each in self.did if each[0] not in ("limit", "close")]) == self.fails:
+                raise self.problem
+
+        return do
+
+
+BEGIN, CLOSED = [("limit", "a", 5.0), ("limit", "b", 5.0)], [("close", "a"), ("close", "b")]
+STEPS = [
+    *[("attach", "a"), ("attach", "b")],
+    *[("arm", "a", AES, AES, True), ("arm", "b", AES, AES, False)],
+    *[("send", "a", "b"), ("send", "b", "a")],
+    *[("count", "a", "b", AES), ("count", "b", "a", AES)],
+]
+
+
+@pytest.mark.parametrize("fails", [1, 2, 3, 4, 5, 6, 7, 8, 99])
+def test_each_step_is_done_on_both_sides(monkeypatch: pytest.MonkeyPatch, fails: int) -> None:
+    """As writer and as reader; afterwards both are closed."""
+    made = Tried(monkeypatch, fails)
+    found = ktls_trial.attempt(AES, made.sides)
+    assert found == (None if fails == 99 else (STEPS[fails - 1][0], made.problem))
+    assert made.did == [*BEGIN, *STEPS[:fails], *CLOSED]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_word_must_come_as_it_was_sent(changed: bool) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        if not changed:
+            ktls_trial.exchange(one, other)
+            return
+        one.send(b"x")  # before it
+        with pytest.raises(OSError) as caught:
+            ktls_trial.exchange(one, other)
+        assert (caught.value.errno, caught.value.strerror) == (errno.EBADMSG, os.strerror(errno.EBADMSG))
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (0, 1), (1, 0), (2, 2), (1, 2)])
+def test_both_sides_must_count_one_record(monkeypatch: pytest.MonkeyPatch, counts: tuple[int, int]) -> None:
+    found = {("one", ktls.TLS_TX): counts[0], ("other", ktls.TLS_RX): counts[1]}
+    monkeypatch.setattr(ktls, "records", lambda sock, way, _cipher: found[sock, way])
+    sides: Any = ("one", "other")
+    if counts == (1, 1):
+        ktls_trial.count(*sides, AES)
+        return
+    with pytest.raises(OSError) as caught:
+        ktls_trial.count(*sides, AES)
+    assert (caught.value.errno, caught.value.strerror) == (errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "why"), [(errno.EACCES, "untried", os.strerror(errno.EACCES)), (0, "untried", "just words")]
+)
+def test_why_it_could_not_be_tried(monkeypatch: pytest.MonkeyPatch, code: int, kind: str, why: str) -> None:
+    def refuse(patience: float) -> Any:
+        assert patience == 5.0
+        raise error(code) if code else OSError("just words")
+
+    monkeypatch.setattr(ktls_trial, "pair", refuse)
+    assert ktls_trial.trial() == (0, {"kind": kind, "release": RELEASE, "error": why})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "there"),
+    [("", "", None), (LISTED, "", True), ("", LISTED, True), (UNLISTED, LISTED, False), ("", UNLISTED, False)],
+)
+def test_modules_may_be_in_two_places(files: dict[str, str], first: str, second: str, there: bool | None) -> None:
+    files["/lib/modules/6.1/modules.dep"] = first
+    files["/usr/lib/modules/6.1/modules.dep"] = second
+    assert ktls_trial.on_disk("6.1") is there
+
+
+@pytest.mark.parametrize(
+    ("status", "ids", "may"),
+    [
+        ("Name:\ta\nCapPrm:\t0\nCapEff:\t0000000000001000\nCapBnd:\t0\n", ALL, True),
+        ("CapPrm:\t0000000000001000\nCapEff:\tfffffffffffff0ff\n", ALL, True),
+        ("CapEff:\tffffffffffffefff\n", ALL, False),
+        ("CapEff:\t0000000000001000\n", MAPPED, False),
+        ("CapEff:\t0000000000001000\n", "", False),
+        ("", ALL, True),
+    ],
+)
+def test_who_may_load_modules(files: dict[str, str], status: str, ids: str, may: bool) -> None:
+    files.update({"/proc/self/status": status, "/proc/self/uid_map": ids})
+    assert ktls_trial.may_load() is may
+
+
+def test_a_file_that_is_not_there_has_nothing(tmp_path: Any) -> None:
+    (tmp_path / "file").write_bytes(b"text\xff")
+    assert ktls_trial.content(f"{tmp_path}/file") == "text\ufffd" and ktls_trial.content(f"{tmp_path}/none") == ""

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import watch as watch_module
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import FIN, HANGUP
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import Cancelled, Watch
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK, to_json
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
@@ -199,3 +201,144 @@ def test_what_is_said_has_lines_of_its_own(process: Any) -> None:
 
 def test_cancelled_is_not_swallowed_by_accident() -> None:
     assert not issubclass(Cancelled, (OSError, ValueError)) and watch_module.Watch is Watch
+
+
+# -- each look, without signals and pipes of this process
+
+
+class World:
+    """A watch whose events, signals and clock are the test's."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.found = 100.0, dict[int, int]()
+        self.asked: list[Any] = []
+        self.written = b""
+        self.takes, self.broken, self.empty = 1000, False, False
+        self.signals: dict[Any, Any] = {}
+        signals = {name: getattr(signal, name) for name in dir(signal) if name.startswith("SIG")}
+        fake = SimpleNamespace(
+            **signals,
+            set_wakeup_fd=lambda fd: self.signals.update(wakeup=fd),
+            pthread_sigmask=lambda *words: self.signals.update(mask=words),
+            getsignal=lambda number: signal.SIG_IGN if number == signal.SIGHUP else signal.SIG_DFL,
+            signal=lambda number, handler: self.signals.update({number: handler}),
+        )
+        monkeypatch.setattr(watch_module, "signal", fake)
+        monkeypatch.setattr(watch_module, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(watch_module, "events", self.events)
+        fakes = {"pipe": lambda: (31, 32), "set_blocking": lambda *words: self.asked.append(words)}
+        monkeypatch.setattr(
+            watch_module, "os", SimpleNamespace(**{**vars(os), **fakes, "read": self.read, "write": self.write})
+        )
+        self.watch = Watch(10.0, 5)
+
+    def events(self, wanted: dict[int, int], timeout: float) -> dict[int, int]:
+        self.asked.append((wanted, timeout))
+        return dict(self.found)
+
+    def read(self, fd: int, size: int) -> bytes:
+        assert fd == 31 and size > 0
+        self.asked.append("woken")
+        if self.empty:
+            raise BlockingIOError
+        return b"x"
+
+    def write(self, fd: int, data: bytes) -> int:
+        assert fd == self.watch.out
+        if self.broken:
+            raise BrokenPipeError
+        self.written += data[: self.takes]
+        return min(len(data), self.takes)
+
+    def poll(self, **found: int) -> Any:
+        """What a look at descriptor 7 finds, or why to stop."""
+        self.asked = []
+        self.found = {{"wake": 31, "out": 5, "seven": 7, "control": 9}[name]: value for name, value in found.items()}
+        try:
+            return self.watch.poll({7: 1}, 3.0)
+        except Cancelled as exc:
+            return exc.stop
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_signals_wake_it_and_those_that_are_ignored_stay_so(world: World) -> None:
+    assert world.asked == [(31, False), (32, False)]
+    assert world.signals.pop("wakeup") == 32
+    assert world.signals.pop("mask") == (
+        signal.SIG_UNBLOCK,
+        (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD),
+    )
+    child = world.signals.pop(signal.SIGCHLD)
+    assert child(signal.SIGCHLD, None) is None and world.watch.signal is None
+    assert set(world.signals) == {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+    world.signals[signal.SIGINT](signal.SIGINT, None)
+    world.signals[signal.SIGTERM](signal.SIGTERM, None)
+    assert world.watch.signal == signal.SIGINT
+
+
+def test_what_it_looks_at(world: World) -> None:
+    assert world.poll(seven=1) == {7: 1}
+    assert world.asked == [({7: 1, 31: 1, 5: 0}, 3.0)]
+    world.now = 108.0
+    assert world.poll(wake=1) == {} and world.asked == [({7: 1, 31: 1, 5: 0}, 2.0), "woken"]
+    world.empty = True
+    assert world.poll(wake=1, seven=4) == {7: 4}
+
+
+def test_a_signal_is_obeyed_once(world: World) -> None:
+    world.watch.signal = signal.SIGTERM
+    assert world.poll(wake=1) == {"kind": "signal", "signal": "SIGTERM"}
+    assert world.poll(wake=1, seven=1) == {7: 1}
+
+
+@pytest.mark.parametrize("events", [8, 16, 32, 24])
+def test_a_controller_is_lost_once(world: World, events: int) -> None:
+    """POLLERR, POLLHUP and POLLNVAL say so; then it is no longer looked at, nor written to."""
+    assert world.poll(out=4) == {}
+    assert world.poll(out=events) == {"kind": "controller"}
+    assert world.poll(out=events) == {} and world.asked == [({7: 1, 31: 1}, 3.0)]
+    world.watch.say({"a": 1})
+    assert world.written == b""
+
+
+def test_a_heartbeat_is_a_line_every_so_often(world: World) -> None:
+    for world.now, beats in ((109.5, 0), (110.0, 1), (110.5, 1), (119.5, 1), (120.5, 2), (140.0, 3)):
+        assert world.poll() == {}
+        assert world.written == b"\n" * beats
+    world.now = 200.0
+    world.poll()
+    assert world.asked[0][1] == 0.0, "it is late, so it does not wait"
+
+
+def test_a_controller_that_does_not_take_a_heartbeat_is_lost(world: World) -> None:
+    world.broken, world.now = True, 110.0
+    assert world.poll() == {"kind": "controller"}
+    assert world.poll() == {}
+    world.now = 130.0
+    assert world.poll() == {}
+
+
+def test_what_is_said_is_written_whole(world: World) -> None:
+    world.takes = 3
+    world.watch.say({"a": "\u00fc"})
+    assert world.written == b'\nSOCKETPIPE {"a": "\\u00fc"}\n'
+
+
+def test_a_control_connection_says_when_to_stop(world: World) -> None:
+    """By its end, once; and is lost by an error."""
+    ended: list[str] = []
+    control: Any = SimpleNamespace(sock=SimpleNamespace(fileno=lambda: 9), out=9, finish=lambda: ended.append("now"))
+    world.watch.finish()
+    assert ended == []
+    world.watch.attend(control)
+    assert world.poll() == {} and world.asked == [({7: 1, 31: 1, 9: FIN}, 3.0)]
+    assert world.poll(control=FIN) == {"kind": "home"}
+    assert world.poll() == {} and world.asked == [({7: 1, 31: 1, 9: 0}, 3.0)]
+    world.watch.finish()
+    assert ended == ["now"]
+    assert world.poll(control=HANGUP) == {"kind": "home"}
+    assert world.poll(control=HANGUP) == {} and world.asked == [({7: 1, 31: 1}, 3.0)]
