@@ -354,6 +354,30 @@ def test_others_are_given_up_after_a_failure(clock: Clock, report: Any, others: 
     assert b.give_up_at == clock.now + others + 5.0 * begun
 
 
+@pytest.mark.parametrize(("died", "threaded", "late"), [(3.0, True, UNAWARE), (3.0, False, LOST), (1.0, True, LOST)])
+def test_others_that_may_not_notice_a_death(clock: Clock, died: float, threaded: bool, late: float) -> None:
+    """Whose output comes only at their end: not that of the dead one."""
+    a, b = launch_of("a", "b"), launch_of("b", "a")
+    clock.now += died
+    ended(a, clock.now)
+    a.lost, a.threaded, b.threaded = True, not threaded, threaded
+    run_of(a, b).overdue()
+    assert b.give_up_at == clock.now + late
+
+
+@pytest.mark.parametrize(("report", "given_up"), [({"links": []}, "abc"), ({"died": {"kind": "unknown"}}, "b")])
+def test_who_is_given_up(clock: Clock, report: Any, given_up: str) -> None:
+    """Those that depend on it; all of them if it was never started."""
+    made = [launch_of(name) for name in "abc"]
+    run = run_of(*made)
+    run.depending = lambda end: {"a": ["b"]}[end]
+    ended(made[0], clock.now, **report)
+    for each in made:
+        each.cancel = lambda age: True
+    run.overdue()
+    assert "".join(each.plan["end"] for each in made if each.give_up_at < EVER) == given_up
+
+
 @pytest.mark.parametrize(
     ("age", "left", "over"),
     [
@@ -474,7 +498,18 @@ def test_a_run_that_fails_while_it_starts(clock: Clock) -> None:
     assert [name for name, _at, _timeout in log] == [str(number) for number in range(9)]
 
 
-def test_a_run_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_how_long_a_run_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second, unless somebody says so."""
+    asked: list[float] = []
+    poller = SimpleNamespace(register=lambda *_given: None, poll=lambda most: asked.append(most) or [])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(launches, "select", SimpleNamespace(poll=lambda: poller, POLLIN=1))
+    run = run_of(launch_of())
+    run.listen()
+    run.listen(0.05)
+    assert asked == [500.0, 50.0]
+
+
+def test_a_run_listens() -> None:
     """To each end that has something to say, to whoever wakes it up, and not for longer than asked."""
     out, into = os.pipe()
     heard: list[Any] = []
