@@ -234,7 +234,7 @@ def test_a_drive_that_is_where_it_was(
     """Its label is not read again; and that it is the place where a run has left it needs more than that."""
     made = held(Drive(block()), tape(), position, same)
     made.drive.resumes = resumes
-    assert made.identify(anew=anew) == ""
+    assert made.identify(**({"anew": True} if anew else {})) == ""
     assert (made.left_by, made.log) == (left_by, ["forget", "remember"] if read else [])
     assert made.drive.resumed == ([17] if not read and position["run"] and same else [])
 

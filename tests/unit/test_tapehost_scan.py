@@ -114,7 +114,13 @@ def test_a_scan_that_is_interrupted(site: Site) -> None:
 
 
 def test_a_host_without_drives(site: Site) -> None:
-    for what in (site.scan, lambda: scan.need(site.settings)):
+    """Before anything is made, such as the folder of the queue."""
+
+    def reserve() -> None:
+        with scan.reserve_for(site.session, site.request):
+            pass
+
+    for what in (site.scan, reserve, lambda: scan.need(site.settings)):
         with pytest.raises(Problem) as caught:
             what()
         assert (caught.value.what, caught.value.kind) == ("this host has no drives", SETTINGS)
