@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import later, link
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.later import Later
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import Side
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage import RUNNING, SETTLED, Stage
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import ends as ends_module
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import HASTY, Change, Ends, make_plan, sh
@@ -121,3 +124,62 @@ def test_the_tests_above_would_notice(launch: Launch, tmp_path: Path, change: st
     slow = f"{READ}; sleep 1; exit 3"
     ends = launch(plan_of(tmp_path, (MANY, slow), (MANY, READ)), (WITHOUT[change],), patience=HASTY).wait()
     assert ends.stage("output2")["started_at"] is not None
+
+
+# -- the stage alone
+
+
+def side(name: str, state: str = link.OPEN) -> Any:
+    return SimpleNamespace(id=name, writer=True, state=state, rests=False, pulse=SimpleNamespace(moved_at=0.0))
+
+
+def stage_of(name: str, **more: Any) -> Any:
+    return Stage(cast(Any, {"name": name, "fds": {}, "argv": ["cat"], "ok_rc": [0], **more}), {})
+
+
+def later_of(output: Any, *others: Any) -> Later:
+    spec = {"name": "next", "fds": {"1": output.id}, "argv": ["cat"], "ok_rc": [0], "after": "first"}
+    return Later(cast(Any, spec), {(output.id, True): output}, list(others))
+
+
+def test_its_links_rest_until_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That to its relay, and that of the relay; no other."""
+    own, beyond, foreign, started = side("link"), side("link"), side("other"), list[Any]()
+    relays = [SimpleNamespace(name="seal", relay=SimpleNamespace(link=each)) for each in (beyond, foreign)]
+    made = later_of(own, *relays, stage_of("zeroth"), stage_of("first"))
+    assert made.other.name == "first" and [each.rests for each in (own, beyond, foreign)] == [True, True, False]
+    monkeypatch.setattr(Stage, "start", lambda stage: started.append(stage))
+    monkeypatch.setattr(later, "time", SimpleNamespace(monotonic=lambda: 77.0))
+    made.start()
+    assert started == [made] and not own.rests and not beyond.rests
+    assert [each.pulse.moved_at for each in (own, beyond, foreign)] == [77.0, 77.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "blame", "pid", "reads", "follows"),
+    [
+        (0, None, [], 5, False, True),
+        (0, None, [], 5, True, True),
+        (0x100, None, [], 5, False, False),
+        (0, {"kind": "held"}, [], 5, False, False),
+        (None, None, [], 0, False, False),
+        (13, {"kind": "failed"}, ["link"], 5, False, True),  # a source whose reader has left
+        (0, None, ["link"], 5, False, True),
+        (0, None, ["link"], 5, True, False),
+        (None, None, ["link"], 0, False, False),  # it never ran
+    ],
+)
+def test_what_a_stage_may_follow(
+    status: int | None, problem: Any, blame: list[str], pid: int, reads: bool, follows: bool
+) -> None:
+    other = stage_of("first")
+    made = later_of(side("link"), other)
+    other.status, other.problem, other.blame, other.pid = status, problem, blame, pid
+    other.ins = [side("in")] if reads else []
+    other.phase = RUNNING
+    assert made.waits is True and made.fails_with_a_link() is False
+    other.phase = SETTLED
+    assert (made.waits, made.may_follow(), made.fails_with_a_link()) == (False, follows, not follows)
+    made.outs[0].state = link.RESET
+    other.phase = RUNNING
+    assert made.fails_with_a_link() is True

@@ -7,9 +7,10 @@ from __future__ import annotations
 import select
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import ANY
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import link
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import figures, link
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel import FIN
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.link import (
     ABORTED,
@@ -495,3 +496,47 @@ def test_whether_the_end_of_file_has_passed() -> None:
     assert [state for state, each in made.items() if each.fin] == [DONE, EOF]
     made[EOF]._settle(READ)
     assert made[EOF].fin is True
+
+
+# -- its report
+
+
+def counted() -> Any:
+    """What the kernel has counted; the rest of it is not known."""
+    made = side(True, tcp=True)
+    told = {"rtt": 1500, "retransmits": 3, "rwnd_limited": 250_000, "sndbuf_limited": None, "busy_time": 2_000_000}
+    made.transport.told["last_info"] = {"count": 10, **told}
+    made.transport.told["encrypted"] = "how"
+    made.since = 90.0
+    return made
+
+
+@pytest.mark.parametrize(("ended", "elapsed", "at"), [(None, 10.0, None), (95.0, 5.0, 15.0)])
+def test_a_report(monkeypatch: pytest.MonkeyPatch, ended: float | None, elapsed: float, at: float | None) -> None:
+    monkeypatch.setattr(figures, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    made = counted()
+    made.ended_at = ended
+    found = figures.report(made, 80.0)
+    assert (found["elapsed"], found["ended_at"], found["side"], found["unread"]) == (elapsed, at, "W", None)
+    assert (found["id"], found["state"], found["bytes"], found["ended"], found["padding"]) == (
+        "link",
+        OPEN,
+        10,
+        False,
+        0,
+    )
+    assert (found["rtt"], found["retransmits"]) == (0.0015, 3)
+    assert found["waited"] == {"receiver": 0.25, "buffer": None, "busy": 2.0}
+    assert (found["address"], found["peer"], found["encryption"]) == ("", "", "how")
+
+
+def test_the_report_of_a_reader_and_of_an_encrypted_link() -> None:
+    """A relay knows more of its link."""
+    made = side(False, unread=5)
+    made.transport.told["encrypted"] = None
+    made.spilled = 3
+    found = figures.report(made, 0.0)
+    assert (found["side"], found["unread"], found["rtt"]) == ("R", 8, None)
+    made.transport.unread = lambda: int("gone")
+    made.relay = SimpleNamespace(cover=lambda report: {**report, "covered": True})
+    assert figures.report(made, 0.0) == {**found, "unread": None, "covered": True, "elapsed": ANY}
