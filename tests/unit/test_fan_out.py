@@ -164,11 +164,14 @@ def test_an_output_that_breaks_while_it_is_waited_for(rig: Callable[..., Rig], m
     assert fits == {"one": [], "two": []}
 
 
-def test_an_output_that_breaks_as_it_is_written(rig: Callable[..., Rig], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_breaks_as_it_is_written(
+    rig: Callable[..., Rig], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = rig("one", "two")
     fan = made.open()
     one, two = fan.outputs
     made.readers["one"].close()
+    monkeypatch.setattr(fan, "wait", lambda reading, full: pytest.fail("there is nothing to wait for"))
     fan.write(memoryview(b"abc"))
     assert (one.error, one.written, two.error, two.written) == (BROKEN_PIPE, 0, "", 3)
     assert fan.alive() == [two] and one.sock.fileno() == -1
@@ -331,7 +334,12 @@ def test_each_broken_output_is_named_to_the_program_once(monkeypatch: pytest.Mon
     for _time in range(2):
         made.tell()
         assert written == [(0, b"1\n3\n4\n")]
+    assert not made.fails_with_a_link() and len(written) == 1
     made.outs[1].state = R
+    assert made.fails_with_a_link()
+    assert written[1:] == [(0, b"2\n")]
+    made.told.remove(2)
+    written.pop()
     made.abort_outputs()
     assert written[1:] == [(0, b"2\n")] and all(each.aborted for each in made.outs) and not made.ins[0].aborted
 

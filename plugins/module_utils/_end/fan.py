@@ -31,7 +31,7 @@ class Fan(Stage):
     def __init__(self, spec: "StageSpec", sides: "dict[tuple[str, bool], Side]"):
         super().__init__(spec, sides)
         self.required, self.leaving = spec["fan"]["required"], spec["fan"]["leaving"]
-        self.control = -1
+        self.control: "int | None" = None
         self.told: "set[int]" = set()  # outputs
         self.pause = 0.001
 
@@ -68,7 +68,7 @@ class Fan(Stage):
     def tell(self) -> None:
         """Tell the program which outputs are broken, because not every break shows at its descriptor."""
         broken = {fd for fd, side in self.fds.items() if side.writer and side.state in BROKEN}
-        if self.control < 0 or broken <= self.told:
+        if self.control is None or broken <= self.told:
             return
         try:
             os.write(self.control, b"".join(b"%d\n" % fd for fd in sorted(broken - self.told)))
@@ -96,7 +96,7 @@ class Fan(Stage):
     def check(self) -> None:
         """Break the outputs to which the program has not written everything."""
         found = parse(self.stdout.data if self.stdout else b"")
-        total, _error = found.get(0, (-1, ""))
+        total, _error = found.get(0, (None, ""))
         for fd, side in self.fds.items():
             written, error = found.get(fd, (0, ""))
             if side.writer and side.state == OPEN and (written != total or error):

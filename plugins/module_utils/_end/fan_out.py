@@ -32,7 +32,7 @@ class Output:
         number, _equals, self.name = word.partition("=")
         self.fd, self.written, self.error = int(number), 0, ""
         try:
-            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.fd)
+            self.sock = socket.socket(fileno=self.fd)
         except OSError as exc:  # it broke before the start
             self.error = exc.strerror or str(exc)
 
@@ -62,7 +62,7 @@ class EndLost(Exception):
 class FanOut:
     def __init__(self, outputs: "list[Output]"):
         self.outputs = outputs
-        self.source = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, INPUT)
+        self.source = socket.socket(fileno=INPUT)
         self.total = 0
 
     def alive(self) -> "list[Output]":
@@ -73,7 +73,7 @@ class FanOut:
         buffer = memoryview(bytearray(CHUNK))
         while self.alive():
             size = self.read(buffer)
-            if size <= 0:
+            if not size:
                 return bool(self.alive())
             self.total += size
             self.write(buffer[:size])
@@ -124,7 +124,7 @@ class FanOut:
         return set(found)
 
     def told(self) -> "list[int]":
-        said = os.read(CONTROL, 4096)
+        said = os.read(CONTROL, CHUNK)
         if not said:
             raise EndLost
         return [int(word) for word in said.split()]
