@@ -34,7 +34,8 @@ class Site:
         settings = SimpleNamespace(devices=["/dev/nst0", "/dev/nst1"])
         catalog = SimpleNamespace(locks=str(self.locks))
         self.session: Any = SimpleNamespace(settings=settings, catalog=catalog, run="R1", holder=lambda _what: HOLDER)
-        self.drive = SimpleNamespace(path="/dev/nst1", key="st1", fd=-1, open=self.open, close=lambda: None)
+        self.closed = 0
+        self.drive = SimpleNamespace(path="/dev/nst1", key="st1", fd=-1, open=self.open, close=self.close)
         patch.setattr(reservation.detect, "drive_at", lambda _path: self.drive)
         patch.setattr(reservation, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
 
@@ -42,6 +43,9 @@ class Site:
         self.opened += 1
         if self.problems:
             raise self.problems.pop(0)
+
+    def close(self) -> None:
+        self.closed += 1
 
     def sleep(self, seconds: float) -> None:
         assert self.free(), "it lets go of the drive before it waits"
@@ -73,7 +77,7 @@ def test_a_drive_is_held_until_it_is_released(site: Site, path: str, index: int)
     said = f"drive {path} is in use for the archive of h1 in run R1, since noon (process 7)"
     assert (str(caught.value), caught.value.kind) == (said, BUSY)
     held.release()
-    assert site.free()
+    assert site.free() and site.closed == 1
 
 
 def test_a_holder_that_has_said_nothing() -> None:
