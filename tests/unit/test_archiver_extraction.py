@@ -280,6 +280,7 @@ DEFAULT.update(deleted_names=[], missing=[], gone=[])
 def test_missing_paths_are_named_as_they_were_given(monkeypatch: pytest.MonkeyPatch) -> None:
     played = Played(monkeypatch, {"missing": [b"./b"], "gone": [b"./a"]})
     answer = played.run(paths=["a/", "b//"])
+    assert answer["again"] is False
     assert (answer["missing"], answer["gone"], played.done[0]) == (["b//"], ["a/"], [b"./a", b"./b"])
     with pytest.raises(Problem, match=r"^not in this archive: b//$"):
         played.run(paths=["a", "b//"], strict_paths=True)
@@ -312,6 +313,69 @@ def test_words_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, given: Any, text
     assert played.run(early_exit=1, paths=["a"])["missing"] == []
 
 
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(
+    ("is_new", "given", "gate", "recorded", "removed"),
+    [
+        (True, {}, False, False, False),
+        (True, {"incremental": True, "more": True, "delete": True}, True, True, False),
+        (False, {"may_repeat": True, "delete": True}, True, True, True),
+        (False, {}, True, False, False),
+        (True, {"drill": "7"}, False, True, False),
+    ],
+)
+def test_the_answer_of_one_pass(
+    monkeypatch: pytest.MonkeyPatch, is_new: bool, given: Any, gate: bool, recorded: bool, removed: bool, again: bool
+) -> None:
+    """What tar, the gate and the comparison have found, together."""
+    done: list[Any] = []
+    words = SimpleNamespace(**{**WORDS, "incremental": False, "may_repeat": False, **given})
+    words.early_exit = 1 if again else None
+
+    def start(everything: bool) -> Any:
+        done.append(("start", everything))
+        return SimpleNamespace(close=lambda: done.append("close"))
+
+    record = SimpleNamespace(start=start, mark=done.append)
+    to: Any = SimpleNamespace(is_new=is_new, real=b"/to", record=record)
+    found = SimpleNamespace(count=3, missing={b"./m"}, links={b"./l": b"./o"})
+    made = SimpleNamespace(count=2, deleted=["/late"], remove_now=done.append)
+    says = SimpleNamespace(first=["said"], count=9)
+    gate_says = {"count": 4, "deleted": ["/early"], "kept": ["/k"], "gone": ["./g"], "later": ["./x"]}
+    read: list[Any] = []
+    extraction = SimpleNamespace(
+        says=says, gate_says=gate_says, has_errors=again, status=2, read=lambda *a: read.extend(a)
+    )
+    monkeypatch.setattr(
+        extract, "Gate", lambda *a: made if a[0] == b"/to" and a[2:] == (record, words.delete) else None
+    )
+    monkeypatch.setattr(extract, "Found", lambda *a: found)
+    monkeypatch.setattr(extract, "Extraction", lambda *a: extraction if a == (words, to, [b"./a"]) else None)
+    monkeypatch.setattr(extract, "Beginning", lambda selection, wanted: (selection.asked, wanted))
+    monkeypatch.setattr(extract, "Listing", lambda _record: SimpleNamespace(compare=lambda *a: {"compared": a}))
+    monkeypatch.setattr(links, "remember", lambda *a: a == (words, to, found.links))
+    answer = extract.restore(words, to, [b"./a"])
+    assert answer == {
+        **({"compared": (b"/to", words.more)} if words.drill else {}),
+        "tar": 2,
+        "files": 3,
+        "deleted": 6 if gate else 4,
+        "deleted_names": ["/early", "/late"] if gate else ["/early"],
+        "kept_links": ["/k"],
+        "missing": {b"./m"},
+        "gone": [b"./g"],
+        "warnings": [] if again else ["said"],
+        "errors": ["said"] if again else [],
+        "error_count": 9 if again else 0,
+        "again": True,
+        "whole": not again,
+    }
+    assert read == [found, b"/to", made if gate else None, ({b"./a"}, 1) if again else None]
+    drilled = [words.drill] if words.drill else []
+    began = [("start", is_new), *drilled, "close"] if recorded else []
+    assert done == began + ([[b"./x"]] if removed else [])
+
+
 # -- the directory
 
 
@@ -322,6 +386,13 @@ def target_of(to: Path | str, **given: Any) -> target.Target:
 
 
 ROOT_TEXT = target.OVER_ROOT
+
+
+def test_a_directory_of_another_user(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "link").symlink_to("/nowhere")
+    with pytest.raises(Problem, match="/link is a symbolic link, in a world-writable directory: choose another"):
+        target_of(tmp_path / "link/new")
 
 
 @pytest.mark.parametrize(
@@ -378,11 +449,11 @@ def test_directories_that_will_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "free", "size", "text"),
     [
-        ({}, 5 * 2**30, 2**40, ""),
-        ({}, 5 * 2**30 - 1, 2**40, "5.0"),
+        ({}, 5 * 2**40, 2**50, ""),
+        ({}, 5 * 2**40 - 1, 2**40, "5120.0"),
         ({"paths": ["a"]}, 1, 1, ""),
-        ({"into_existing": True}, 1, 5 * 2**30, ""),
-        ({"into_existing": True}, 2**40, 2**30, "1.0"),
+        ({"into_existing": True}, 1, 5 * 2**40, ""),
+        ({"into_existing": True}, 2**50, 2**40, "1024.0"),
     ],
 )
 def test_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: Any, free: int, size: int, text: str) -> None:
@@ -391,12 +462,12 @@ def test_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: Any, free:
     to = tmp_path if "into_existing" in given else tmp_path / "new"
     (tmp_path / "file").touch()
     if not text:
-        assert target_of(to, bytes=5 * 2**30, **given).path == os.fsencode(to)
+        assert target_of(to, bytes=5 * 2**40, **given).path == os.fsencode(to)
         return
     with pytest.raises(Problem) as caught:
-        target_of(to, bytes=5 * 2**30, **given)
+        target_of(to, bytes=5 * 2**40, **given)
     assert str(caught.value) == (
-        f"the archive has 5.0 GiB, but {to} has room for only {text} GiB: choose another directory"
+        f"the archive has 5120.0 GiB, but {to} has room for only {text} GiB: choose another directory"
     )
     assert os.listdir(tmp_path) == ["file"]
 

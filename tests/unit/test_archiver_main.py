@@ -189,9 +189,12 @@ def test_the_facts_of_an_output(
     for name in ("old.json", "old.reported", "R.snar", "R.seal"):
         (folder / name).touch()
     words: Any = SimpleNamespace(run="R", host="h", machine="n", attempt="A")
+    outputs: list[int] = []
+    monkeypatch.setattr(dump.States, "open", lambda states, out: outputs.append(out))
     dump.dump(settings, words)
     facts = dump.States(settings.state_dir).facts("R")
-    assert sorted(os.listdir(folder)) == ["R.json", "lock"] and machines == [("h", "n")]
+    assert sorted(os.listdir(folder)) == ["R.json"] and machines == [("h", "n")]
+    assert outputs == [1]
     assert commands == [["dump"]] and capsys.readouterr().err == "5 bytes\n"
     assert facts == {
         "run": "R",
