@@ -165,6 +165,10 @@ def test_other_descriptors_are_closed() -> None:
     assert status_of(work) == 5
 
 
+def test_errors_of_the_c_library() -> None:
+    assert process.c_library.close(-1) == -1 and ctypes.get_errno() == errno.EBADF
+
+
 # -- forks
 
 

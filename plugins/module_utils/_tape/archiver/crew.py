@@ -192,10 +192,10 @@ class Crew:
         if out >= 0:
             poller.register(out, 0)  # the kernel reports when it has no reader any more
         found = dict(poller.poll(None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)))
-        if found.pop(out, 0) & (select.POLLERR | select.POLLHUP):
+        if found.pop(out, False):
             self.reader_gone = True
         if found.pop(self.wake, 0):
-            os.read(self.wake, 4096)
+            os.read(self.wake, CHUNK)
         for fd in found:
             self.read(fd)
         if found:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 READ_SIZE = 256 * 1024  # bytes of one read of tar, if the length of the archive is a multiple of it
-LEAST_READ_SIZE = 10240
+LEAST_READ_SIZE = 16384  # a power of two, as all sizes are that come into question
 # a slow clock and extensions of other programs are no errors
 SILENT = ("timestamp", "unknown-keyword")
 

@@ -109,8 +109,7 @@ class Lock:
             if exc.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             return False
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(holder).encode(), 0)
+        os.ftruncate(fd, os.pwrite(fd, json.dumps(holder).encode(), 0))
         self.fd = fd
         return True
 
@@ -122,7 +121,7 @@ class Lock:
             return {}
 
     def release(self) -> None:
-        if self.fd >= 0:
+        if self.fd != -1:
             os.ftruncate(self.fd, 0)
             os.close(self.fd)
             self.fd = -1

@@ -78,7 +78,7 @@ def die_with(parent: int) -> "Callable[[], Any]":
     """For a child before exec: have the kernel kill it when its parent dies, for any reason."""
 
     def ask() -> None:
-        c_library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        c_library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
         if os.getppid() != parent:
             os._exit(127)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # the program would inherit the blocked signals

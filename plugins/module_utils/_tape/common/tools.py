@@ -57,7 +57,7 @@ def run(argv: "Words", limit: float, env: "dict[str, str] | None" = None) -> "tu
             late = not poller.poll(limit * 1000)
         finally:
             os.close(alive)
-            word = os.read(told, 4096).decode("utf-8", "replace")
+            word = os.read(told, select.PIPE_BUF).decode("utf-8", "replace")
             os.close(told)
             os.waitpid(guard, 0)
         if late:
@@ -99,8 +99,8 @@ def _guard(argv: "Words", env: "dict[str, str]", outputs: "tuple[int, int]", hea
             signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which the program would inherit
     signal.set_wakeup_fd(-1)
     close_all_but(outputs + (heard, tell))  # a guard must keep no pipe, lock or tape open
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
+    nowhere = os.open(os.devnull, os.O_RDWR)  # 0, the first number that is free
+    for fd in (1, 2):
         os.dup2(nowhere, fd)
     try:
         child = start(argv, stdin=DEVNULL, stdout=outputs[0], stderr=outputs[1], env=env, start_new_session=True)
