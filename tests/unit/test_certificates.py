@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command import certificates as of_command
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import NotStarted
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _certificates as of_tasks
 from ansible_collections.plumbing.socketpipe.tests.unit.relays import Link, known
 from ansible_collections.plumbing.socketpipe.tests.unit.test_relay import Start, carried, link
@@ -127,3 +130,58 @@ def test_output_of_openssl_without_both_parts(monkeypatch: pytest.MonkeyPatch, k
 def test_a_certificate_that_is_none() -> None:
     with pytest.raises(of_command.NotMade, match="^openssl wrote a certificate without dates$"):
         of_command.begin_early("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+
+
+class Openssl:
+    """Stands for the program: what it writes and how it ends; ``fds`` are the descriptors that it got."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, text: bytes = b"", status: int = 0) -> None:
+        self.text, self.status, self.fds = text, status, dict[int, int]()
+        self.fails: Exception | None = None
+        self.config = b""
+        monkeypatch.setattr(of_command, "find_command", lambda *_words: None)
+        monkeypatch.setattr(of_command, "spawn", self.spawn)
+        fake = SimpleNamespace(**{**vars(os), "waitpid": lambda pid, options: (pid + options, self.status)})
+        monkeypatch.setattr(of_command, "os", fake)
+
+    def spawn(self, argv: list[str], environment: Any, chdir: Any, fds: dict[int, int], become: Any) -> int:
+        assert (argv, environment, chdir, become) == (of_command.OPENSSL, {}, None, of_command.start_openssl)
+        self.fds = fds
+        self.config = os.read(fds[0], 10_000)
+        os.write(fds[1], self.text)
+        assert os.path.samefile(f"/proc/self/fd/{fds[2]}", os.devnull)
+        if self.fails:
+            raise self.fails
+        return 77
+
+
+def test_the_output_of_openssl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that it got is closed afterwards, whatever has happened."""
+    before = os.listdir("/proc/self/fd")
+    made = Openssl(monkeypatch, b"text \xff")
+    assert of_command.output_of_openssl() == "text \ufffd" and made.config == of_command.CONFIG
+    made.status = 768
+    failed = "^openssl failed with exit status 3: openssl req -x509 -newkey ec$"
+    with pytest.raises(of_command.NotMade, match=failed):
+        of_command.output_of_openssl()
+    made.fails = NotStarted(13, "Permission denied")
+    with pytest.raises(of_command.NotMade, match="^openssl Permission denied$"):
+        of_command.output_of_openssl()
+    monkeypatch.setattr(
+        of_command, "find_command", lambda *_words: {"kind": "not found", "name": "openssl", "path": "/bin"}
+    )
+    with pytest.raises(of_command.NotMade, match="^there is no 'openssl' in PATH /bin$"):
+        of_command.output_of_openssl()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_certificate_is_encoded_as_before() -> None:
+    """But for its first time: lines of 64 characters, and the same frame."""
+    time, early = b"\x17\r261126091700Z", b"\x17\r500101000000Z"
+    der = b"0" * 100 + time + b"1" * 50 + time
+    frame = "-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
+    found = of_command.begin_early(frame % base64.encodebytes(der).decode().rstrip())
+    lines = found.splitlines()
+    assert [lines[0], lines[-1]] == frame.replace("%s\n", "").splitlines() and found.endswith("-\n")
+    assert [len(line) for line in lines[1:-2]] == [64] * (len(lines) - 3) and 0 < len(lines[-2]) <= 64
+    assert base64.b64decode("".join(lines[1:-1])) == b"0" * 100 + early + b"1" * 50 + time

@@ -12,10 +12,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import exchange
+from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import meeting as meeting_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.connect import Connection, listen_on
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.dialler import Attempt, Dialler, reason
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.handshake import (
@@ -830,3 +832,139 @@ def test_an_address_has_its_zone(name: tuple[object, ...], address: str) -> None
 
 def test_a_zone_outlives_the_resolver() -> None:
     assert numbers("fe80::1%lo") == ["fe80::1%lo"]
+
+
+# -- the choice of a connection, by a clock of the test's own
+
+
+class Talk:
+    """A connection of a link; ``did``: that it was chosen."""
+
+    def __init__(self, link: str, phase: str = PARKED, done: bool = False) -> None:
+        self.link, self.phase, self.done, self.known = link, phase, done, True
+        self.chosen_at, self.did = 0.0, list[str]()
+        self.sock: Any = socket.socketpair()[0]
+        self.attempt = None
+        self.born = 0.0
+
+    def choose(self) -> None:
+        self.did.append("chosen")
+        self.phase, self.chosen_at = "chosen", 100.0
+
+    def is_stuck(self, _seconds: float) -> bool:
+        return False
+
+
+@pytest.fixture
+def meeting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Of an end that listens for two links, at the time that ``now`` says."""
+    plan = plan_for(("a", "b"), ("a", "b"), silent=("b",))
+    made: Any = Meeting(plan.for_end("a"))
+    made.now, made.ids = 100.0, [link["id"] for link in plan.links]
+    monkeypatch.setattr(meeting_module, "time", SimpleNamespace(monotonic=lambda: made.now))
+    yield made
+    made.close()
+
+
+def test_one_connection_of_each_link_is_chosen(meeting: Any) -> None:
+    one, two = meeting.ids
+    talks = [Talk(one, "strange"), Talk(one), Talk(one), Talk(two)]
+    meeting.connections = list(talks)
+    for _again in range(2):
+        meeting.settle()
+        assert [talk.did for talk in talks] == [[], ["chosen"], [], ["chosen"]]
+    assert meeting.chosen == {one: talks[1], two: talks[3]}
+
+
+@pytest.mark.parametrize(("after", "dropped"), [(5.0, False), (5.5, True)])
+def test_a_choice_that_falls_silent_is_dropped_for_another(meeting: Any, after: float, dropped: bool) -> None:
+    one = meeting.ids[0]
+    talks = [Talk(one), Talk(one)]
+    meeting.connections = list(talks)
+    meeting.settle()
+    meeting.now += after
+    meeting.settle()
+    assert meeting.connections == talks[dropped:] and meeting.chosen == {one: talks[dropped]}
+    assert talks[1].did == ["chosen"] * dropped
+
+
+def test_a_choice_that_is_gone_is_not_dropped_again(meeting: Any) -> None:
+    """It has become the link."""
+    talk = Talk(meeting.ids[0])
+    meeting.chosen, meeting.connections, meeting.now = {talk.link: talk}, [], 1000.0
+    meeting.settle()
+    assert meeting.chosen == {talk.link: talk}
+
+
+def test_another_connection_is_dropped_without_a_choice(meeting: Any) -> None:
+    chosen, other = Talk(meeting.ids[0]), Talk(meeting.ids[0])
+    meeting.chosen, meeting.connections = {chosen.link: chosen}, [chosen, other]
+    meeting.drop(other, "silent")
+    assert meeting.chosen == {chosen.link: chosen} and meeting.connections == [chosen]
+    meeting.drop(chosen, "silent")
+    assert meeting.chosen == {} and meeting.connections == []
+
+
+def test_a_link_that_is_made_ends_its_other_connections(meeting: Any) -> None:
+    """Those of another link go on, and no caller is let in any more."""
+    one, two = meeting.ids
+    talks = [Talk(one), Talk(one), Talk(two)]
+    meeting.connections = list(talks)
+    dropped: list[str] = []
+    meeting.diallers = {name: [SimpleNamespace(drop=lambda name=name: dropped.append(name))] for name in (one, two)}
+    assert meeting.wants(one) and meeting.wants(two)
+    meeting._talk(talks[0], lambda: None)
+    assert meeting.made == {}
+    meeting._talk(talks[0], lambda: setattr(talks[0], "done", True))
+    assert meeting.made == {one: talks[0]} and meeting.connections == [talks[2]] and dropped == [one]
+    assert [talk.sock.fileno() < 0 for talk in talks] == [False, True, False]
+    assert not meeting.wants(one) and meeting.wants(two)
+    meeting.diallers = {}
+
+
+def test_a_meeting_ends_at_its_deadline(meeting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the very moment; and connections that lose large packets are counted."""
+    asked: list[Any] = []
+    stuck = Talk(meeting.ids[0])
+    monkeypatch.setattr(stuck, "is_stuck", lambda seconds: seconds == meeting.patience.stuck)
+    meeting.made = {meeting.ids[1]: "made"}
+    monkeypatch.setattr(meeting, "bind", lambda now: asked.append(now))
+    monkeypatch.setattr(meeting, "serve", lambda found, now: asked.append((found, now)))
+    monkeypatch.setattr(meeting, "fds", lambda: "fds")
+    monkeypatch.setattr(meeting, "settle", lambda: meeting.connections.append(stuck))
+
+    def poll(fds: Any, timeout: float) -> Any:
+        asked.append((fds, timeout))
+        meeting.now += 1.0
+        return "found"
+
+    with pytest.raises(NotConnected) as caught:
+        meeting.run_until(poll, 101.0)
+    assert caught.value.links == [meeting.ids[0]] and meeting.large == 2
+    assert asked == [100.0, ("fds", 0.2), ("found", 101.0), 101.0, ("fds", 0.2), ("found", 102.0)]
+    meeting.connections = []
+
+
+@pytest.mark.parametrize(("waits", "timeout"), [([0.1, 0.05], 0.05), ([0.3], 0.2), ([-1.0], 0.0)])
+def test_a_meeting_waits_for_its_next_call(
+    meeting: Any, monkeypatch: pytest.MonkeyPatch, waits: list[float], timeout: float
+) -> None:
+    """Those of links that are made no longer count."""
+    stepped: list[float] = []
+    one, two = meeting.ids
+    every = [SimpleNamespace(link=one, wait=lambda _now, wait=wait: wait, step=stepped.append) for wait in waits]
+    every.append(SimpleNamespace(link=two, wait=None, step=None))
+    meeting.made = {two: "made"}
+    monkeypatch.setattr(meeting, "all_diallers", lambda: every)
+    monkeypatch.setattr(meeting, "close", lambda: stepped.append(-1.0))
+    monkeypatch.setattr(meeting, "fds", dict)
+    asked: list[float] = []
+
+    def poll(_fds: Any, seconds: float) -> Any:
+        asked.append(seconds)
+        meeting.made[one] = "made, too"
+        return {}
+
+    assert meeting.run_until(poll, 200.0) == {one: "made, too", two: "made"}
+    assert asked == [timeout] and stepped == [100.0] * len(waits) + [-1.0]
+    monkeypatch.undo()
