@@ -37,6 +37,7 @@ def both() -> Iterator[tuple[Any, Any]]:
         far = server.accept()[0]
     own = _socket.socket(fileno=near.detach())
     own.setblocking(False)
+    far.settimeout(10)
     yield SimpleNamespace(sock=own, prove=prove, cipher=None), far
     own.close()
     far.close()

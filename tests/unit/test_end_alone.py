@@ -293,6 +293,7 @@ def test_events_reach_those_they_are_for(clock: Clock) -> None:
     stopped: list[Any] = []
     made.rules.cancel = lambda stop, now: stopped.append((stop, now))
     made.notice({GUARD: 1})
+    assert len(stopped) == 1
     made.rules.cancelled = {"kind": "signal"}
     made.notice({GUARD: 1})
     assert stopped == [({"kind": "guard"}, 100.0)]
