@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LONGEST = 7 * 24 * 3600.0  # seconds for a run of a task without async that outlives it nevertheless
 SAMPLE = 2.0  # seconds between the samples of the end that keeps the result
-MODULES = ("_end.lean", "_end.processes", "_end.wire", "_run.labels", "_run.job")
+MODULES = ("_end.lean", "_end.system", "_end.processes", "_end.wire", "_run.labels", "_run.job")
 ON_CONTROLLER = (
     "async: one side of this run is on the controller. If that is a container, as in AWX, it ends with the job, and "
     "the run fails then"

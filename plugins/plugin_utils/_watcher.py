@@ -19,7 +19,7 @@ from ..module_utils._run.labels import OVER
 # each run starts its watcher first, so it is a shell, which starts in 1 ms; Python starts only when needed
 WAIT = 'read -r word; exec "$0" -IS -c "$1"'
 # made once, when Ansible's main process loads the action, for all workers
-PROGRAM = bootstrap.program(bootstrap.sources(["_end.lean", "_end.processes", "_run.labels"]))
+PROGRAM = bootstrap.program(bootstrap.sources(["_end.lean", "_end.system", "_end.processes", "_run.labels"]))
 # the labels are in the encoded plan, so the watcher's own command line contains none of them
 START = "import binascii,io;r=io.BytesIO(binascii.a2b_base64('%s')).read;exec(r(int(r(8))))"
 

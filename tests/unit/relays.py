@@ -25,7 +25,7 @@ from ansible_collections.plumbing.socketpipe.plugins.plugin_utils._certificates 
 from .changes import Change, changed
 
 LONG = 60.0
-MODULES = ["_end.lean", "_end.kernel", "_end.wire", "_end.tls", "_end.relay"]
+MODULES = ["_end.lean", "_end.system", "_end.kernel", "_end.wire", "_end.tls", "_end.relay"]
 # the page that a relay shares with its end is a file of the test's here
 DRIVER = """
 import mmap, os

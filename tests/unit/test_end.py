@@ -75,7 +75,19 @@ def test_bytes_are_equal_and_counted(launch: Launch, tmp_path: Path, size: int) 
 
 def test_a_run_loads_little_of_the_standard_library(launch: Launch) -> None:
     """Every task pays on both hosts for each of these, also where Python itself loads it (the codec of a name)."""
-    dear = {"asyncio", "collections", "ctypes", "encodings.idna", "enum", "hashlib", "json", "random", "re", "socket"}
+    dear = {
+        "asyncio",
+        "collections",
+        "ctypes",
+        "encodings.idna",
+        "enum",
+        "hashlib",
+        "json",
+        "os",
+        "random",
+        "re",
+        "socket",
+    }
     line = '    report["connect"] = meeting.report()\n'
     told = ("main", line, line + '    report["loaded"] = sorted(sys.modules)\n')
     ends = launch(two(sh("input", "echo 1"), sh("output", "cat")), changes=[told]).wait().ok()

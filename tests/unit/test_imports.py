@@ -63,6 +63,7 @@ ENDS_MAY = {
 LEAN = "module_utils/_end/lean.py"
 LEAN_MAY = {"_ctypes", "_json", "_operator", "_signal", "_socket", "_struct"}
 LEAN_MAY |= {"ctypes", "hmac", "json", "signal", "socket", "struct"}
+SYSTEM = "module_utils/_end/system.py"  # the same for os
 # what is needed only where a link is encrypted
 OF_RELAYS = {
     "module_utils/_end/tls.py": {"ssl"},
@@ -163,6 +164,8 @@ def test_an_end_needs_little_of_the_standard_library(path: Path) -> None:
     of_python = {module for module in imported(path) if not module.startswith(OURS)} - {"__future__"}
     if name(path) == LEAN:
         assert of_python == LEAN_MAY | {"hashlib"}
+    elif name(path) == SYSTEM:
+        assert of_python == {"posix", "sys"}
     elif name(path) in OF_RELAYS:
         assert of_python - ENDS_MAY == OF_RELAYS[name(path)]
     else:

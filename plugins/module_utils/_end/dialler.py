@@ -3,12 +3,12 @@
 """Dialling: single attempts to connect, and all attempts at one address."""
 
 import errno
-import os
 import time
 
 from .kernel import set_linger
 from .lean import socket
 from .names import Undialable, is_number, socket_name
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

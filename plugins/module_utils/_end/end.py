@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The end: watches the stages and links of this host, applies the rules, and reports."""
 
-import os
 import select
 import time
 
@@ -14,6 +13,7 @@ from .patience import Patience
 from .processes import HIDDEN, blind, descendants, has_children, kill_with_groups, listed
 from .rules import Rules
 from .stage import ALIVE, DRAINING, HELD, KILLED, WAITING, Stage
+from .system import os
 from .watch import Cancelled
 
 TYPE_CHECKING = False

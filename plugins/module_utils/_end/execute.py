@@ -3,7 +3,8 @@
 """Finds a command on this host and its environment, and becomes it.  Whoever needs no more than this starts faster."""
 
 import errno
-import os
+
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

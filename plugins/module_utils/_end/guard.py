@@ -6,13 +6,13 @@ It is the parent of the end, so that orphans of the end become its children (PR_
 of each TCP link, and does nothing until the end has finished or died.
 """
 
-import os
 import select
 import time
 
 from .kernel import FIN, HANGUP, become_subreaper, events, signal_name
 from .lean import signal, socket
 from .processes import HIDDEN, blind, descendants, kill, kill_with_groups, listed
+from .system import os
 from .watch import SIGNALS, Cancelled, catch
 
 TYPE_CHECKING = False

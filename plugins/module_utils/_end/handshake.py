@@ -30,9 +30,8 @@ are exchanged only between ends that have proved themselves.  A stranger cannot 
 messages above.
 """
 
-import os
-
 from .lean import compare_digest, sha256, struct
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

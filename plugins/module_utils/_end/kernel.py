@@ -8,11 +8,11 @@ library lacks: prctl(2), and connect(2) to AF_UNSPEC.
 
 import errno
 import fcntl
-import os
 import select
 import termios
 
 from .lean import c_function, get_errno, signal, socket, struct
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sequence of an end from start to exit; the bootstrap calls ``main(plan)``."""
 
-import os
 import sys
 import time
 
@@ -13,6 +12,7 @@ from .meeting import Meeting, NotConnected
 from .processes import proc_is_ours
 from .sides import make_sides
 from .spawn import keep_out_of_dumps
+from .system import os
 from .watch import Cancelled, Watch
 
 TYPE_CHECKING = False

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """IP addresses as text: of sockets, with zones, of names, and the source of the ssh login."""
 
-import os
-
 from .lean import socket
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def numbers(address: str) -> "list[str]":
 def ssh_client() -> str:
     """The source address of the ssh login, from sshd's variable; sudo drops it, but the parents still have it."""
     pid = os.getpid()
-    text = os.environ.get("SSH_CONNECTION", "")
+    text = os.environb.get(b"SSH_CONNECTION", b"").decode("ascii", "replace")
     while not text and pid > 1:
         try:
             with open("/proc/%d/environ" % pid, "rb") as environ:

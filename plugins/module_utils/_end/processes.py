@@ -6,7 +6,7 @@ wait(2) is authoritative: end and guard are subreapers, so without a child there
 identifies them.  It may hide processes (of other users, or with hidepid), and a fork can be faster than a reader of it.
 """
 
-import os
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 """Starts a command with given descriptors."""
 
 import fcntl
-import os
 
 from .execute import encode, execute
 from .kernel import signal_on_death
 from .lean import signal
+from .system import os
 from .watch import SIGNALS
 
 TYPE_CHECKING = False

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One command on this host: its start, its output and its outcome."""
 
-import os
 import sys
 import time
 
@@ -11,6 +10,7 @@ from .kernel import exit_status
 from .lean import signal
 from .link import BROKEN, OPEN, RESET
 from .spawn import PROGRAM_FD, in_memory, spawn
+from .system import os
 from .wire import bounded
 
 TYPE_CHECKING = False

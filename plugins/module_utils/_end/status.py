@@ -7,11 +7,11 @@ its last sample, and a second login asks for it (see _run.ask).  Nothing is writ
 abstract socket, which only processes of the same host, and of the same user or of root, may ask.
 """
 
-import os
 import select
 
 from .kernel import accept
 from .lean import socket, struct
+from .system import os
 from .watch import Watch
 from .wire import MARK, to_json
 

@@ -9,8 +9,6 @@ Abort is the default: linger {1, 0}, set when the connection is made, turns any 
 ``commit`` makes an end of file.
 """
 
-import os
-
 from .kernel import (
     TCP_CLOSE,
     TCP_FIN_WAIT2,
@@ -27,6 +25,7 @@ from .kernel import (
     unsent,
 )
 from .lean import socket
+from .system import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ died, ansible-playbook was killed), poll(2) reports POLLERR at once, and everyth
 An end that has detached (see detach) writes to its control connection instead, or to the process that keeps the job.
 """
 
-import os
 import time
 
 from .kernel import FIN, HANGUP, events, signal_name
 from .lean import signal
+from .system import os
 from .wire import MARK, to_json
 
 TYPE_CHECKING = False
