@@ -177,15 +177,19 @@ class Tls:
         self.arrived.write(self.view[:count])
 
     def receive(self, size: int) -> bytes:
-        """Read exactly so many bytes of data."""
+        """Read exactly so many bytes of data; raises Failed, also if the session ends before."""
         found = b""
         while len(found) < size:
             try:
-                found += self.session.read(size - len(found))
+                chunk = self.session.read(size - len(found))
             except ssl.SSLWantReadError:
                 self.fill()
-            except ssl.SSLError as exc:  # among them the end of the session
+                continue
+            except ssl.SSLError as exc:
                 raise Failed(CHANGED, STREAM, reason(exc)) from None
+            if not chunk:
+                raise Failed(CUT, STREAM)
+            found += chunk
         return found
 
     def take(self, arrived: bytes) -> bytes:
