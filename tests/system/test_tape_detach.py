@@ -73,7 +73,6 @@ class Gated:
         # ansible-playbook had no time for that
         for left in (playbook.ansible_home(fleet) / "tmp").glob("ansible-local-*"):
             shutil.rmtree(left)
-        fleet.controller.run(["sh", "-c", "rm -rf /tmp/pymp-*"])  # of multiprocessing, in core 2.21
 
 
 def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -17,6 +17,7 @@ SCRATCH = "/var/tmp/scratch"  # on each host, for a test's own files; any user m
 LEFT_BY_SSH = ("sshd: ", "sshd-session: ", "sshd-auth: ", "ssh: ")  # logins, and ControlPersist's masters
 # Ansible itself makes these on a host whose commands need a temporary file, and leaves them
 LEFT_BY_ANSIBLE = (".ansible", ".ansible/tmp")
+NOT_OURS = ("/run/cp/", "/run/sudo", "/tmp/pymp-")  # the last: sockets of multiprocessing, when core 2.21 is killed
 # the command keeps these, complete, where it is installed
 KEPT_BY_COMMAND = re.compile(r"\.cache(/socketpipe(/cpython-\d+)?)?$")
 
@@ -45,7 +46,7 @@ class Traces:
     @staticmethod
     def counts(path: str) -> bool:
         below = path.removeprefix("/root/").split("/", 3)[-1] if path.startswith("/home/") else path[len("/root/") :]
-        if below in LEFT_BY_ANSIBLE or KEPT_BY_COMMAND.match(below) or path.startswith(("/run/cp/", "/run/sudo")):
+        if below in LEFT_BY_ANSIBLE or KEPT_BY_COMMAND.match(below) or path.startswith(NOT_OURS):
             return False
         return path != SCRATCH and not path.startswith(SCRATCH + "/")
 
