@@ -249,7 +249,10 @@ def test_how_often_a_guard_looks(monkeypatch: pytest.MonkeyPatch, gone: bool) ->
 def test_how_a_group_is_ended(monkeypatch: pytest.MonkeyPatch, gently: bool, count: int, done: list[Any]) -> None:
     """With some time to end by itself."""
     found: list[Any] = []
-    waited = lambda: round(0.05 * sum(each == 0.05 for each in found), 2)  # noqa: E731
+
+    def waited() -> float:
+        return round(0.05 * sum(each == 0.05 for each in found), 2)
+
     monkeypatch.setattr(tools, "time", type("", (), {"monotonic": staticmethod(waited), "sleep": found.append}))
     monkeypatch.setattr(os, "killpg", lambda group, number: found.append(number.name if group == 5 else group))
     monkeypatch.setattr(os, "waitid", Ends(count))
