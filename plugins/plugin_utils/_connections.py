@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from ansible import constants as C
 from ansible import context as command_line
@@ -33,7 +34,7 @@ class HostError(ValueError):
 class Executor(ActionBase):
     """Runs commands as an action does, but over the connection of another host than the task's."""
 
-    place: IO[bytes] | None = None  # see _sessions
+    place: socket.socket | None = None  # see _sessions
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         raise NotImplementedError
@@ -59,7 +60,7 @@ def executor_for(
 ) -> Executor:
     """Runs commands on an inventory host, with its own variables; raises HostError.  Main thread only: it templates."""
     connection = make_connection(action, name, variables, typed(action, task_vars))
-    place = share(connection, name)
+    place = share(connection)
     if become:
         set_become(connection, name, variables, become_user, become_method)
     executor = Executor(

@@ -9,53 +9,47 @@ they need, a few sessions in each.  ssh keeps these open as long as the first on
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import os
-from typing import IO, Any
+import socket
+from typing import Any
 
-from ansible import constants as C
 from ansible.errors import AnsibleError
 
 SESSIONS = 8  # in one connection; the rest of the ten are for what else this controller does on the host
 MOST = 512  # tasks to count
 
 
-def share(connection: Any, name: str) -> IO[bytes] | None:
-    """Choose a shared ssh connection to this host; returns the file that keeps a place among those who use it.
-
-    The place is free again when the file is closed, if only by the death of this process.
-    """
+def share(connection: Any) -> socket.socket | None:
+    """Choose a shared ssh connection to a host; returns the place among those who use it, which is free when closed."""
     try:
         if connection.get_option("control_path"):
             return None  # the user has chosen one
         login = [str(connection.get_option(option)) for option in ("host", "port", "remote_user")]
     except (KeyError, AnsibleError):  # it is not ssh
         return None
-    number, place = take(os.path.join(C.DEFAULT_LOCAL_TMP, "sessions"), name)
+    number, place = take(digest(str(os.getuid()), *login))
     if number >= SESSIONS:  # the first ones use the connection of all of Ansible's tasks
-        socket = digest(*login, str(number // SESSIONS))[:10]  # short, for the path of a socket has few characters
-        connection.set_option("control_path", f"%(directory)s/{socket}")
+        path = digest(*login, str(number // SESSIONS))[:10]  # short, for the path of a socket has few characters
+        connection.set_option("control_path", f"%(directory)s/{path}")
     return place
 
 
-def take(folder: str, name: str) -> tuple[int, IO[bytes] | None]:
-    """The first free place among those who use a host now, and the file that keeps it.
+def take(name: str) -> tuple[int, socket.socket | None]:
+    """The first free place of this name, and what keeps it: a socket with an abstract name, which leaves nothing.
 
-    ``folder``: one for all workers of this ansible-playbook.
+    Nobody can connect to it, for it does not listen (unix(7)).
     """
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        for number in range(MOST):
-            place = open(os.path.join(folder, f"{digest(name)[:16]}.{number}"), "wb", 0)
-            try:
-                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                place.close()
-            else:
-                return number, place
-    except OSError:  # a full disk, or a file system without locks: more logins are no failure
-        pass
+    for number in range(MOST):
+        place = socket.socket(socket.AF_UNIX)
+        try:
+            place.bind(f"\0socketpipe:sessions:{name[:16]}:{number}")
+            return number, place
+        except OSError as exc:
+            place.close()
+            if exc.errno != errno.EADDRINUSE:
+                break  # another system than Linux: more logins are no failure
     return 0, None
 
 
