@@ -44,7 +44,7 @@ def test_the_login_is_found_in_a_parent(
             raise text
         return BytesIO(text)
 
-    fake = SimpleNamespace(getpid=lambda: OWN, environ={"SSH_CONNECTION": own} if own else {})
+    fake = SimpleNamespace(getpid=lambda: OWN, environb={b"SSH_CONNECTION": own.encode()} if own else {})
     monkeypatch.setattr(names, "os", fake)
     monkeypatch.setattr(names, "open", read, raising=False)
     assert names.ssh_client() == found
