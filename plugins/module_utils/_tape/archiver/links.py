@@ -11,7 +11,7 @@ import os
 from ..common import tools
 from ..common.names import shown
 from ..common.problem import Problem
-from .crew import MOST_LINES
+from .crew import MOST_LINES, Lines
 from .extraction import Extraction
 from .filenames import Found
 from .gate import Gate, Selection
@@ -64,18 +64,20 @@ def fetch(words: "argparse.Namespace", target: Target) -> "dict[str, Any]":
     os.mkdir(scratch, 0o700)
     extraction = Extraction(words, target, members)
     extraction.read(Found(members), scratch, None)
-    errors = extraction.says.first if extraction.has_errors else []
+    said = extraction.says if extraction.has_errors else Lines()
+    wrong: "list[str]" = []
     placing = Placing(target.real, scratch)
     for name, other in sorted(links.items()):
         try:
             placing.place(name, other)
         except (OSError, Problem) as exc:
-            errors.append("%s: %s" % (shown(name[1:]), getattr(exc, "strerror", None) or exc))
+            wrong.append("%s: %s" % (shown(name[1:]), getattr(exc, "strerror", None) or exc))
     os.unlink(target.record.file(LINKS))
     tools.call([b"rm", b"-rf", b"--", scratch])
+    errors = said.first + wrong
     if errors and not words.keep_going:
         raise Problem("some files could not be restored: " + errors[0], output=errors[1:])
-    return {"tar": extraction.status, "errors": errors[:MOST_LINES], "error_count": len(errors)}
+    return {"tar": extraction.status, "errors": errors[:MOST_LINES], "error_count": said.count + len(wrong)}
 
 
 class Placing:
