@@ -153,10 +153,11 @@ def test_preflight_finds_it(work: Path, listen: str, done: Done) -> None:
 def test_the_command(shell: Shell, fleet: Fleet) -> None:
     """From h2's side of the hole to h1's, by the same path."""
     program = (fleet.controller.directory / "root" / "bin" / "socketpipe").read_bytes()
-    (fleet["h2"].directory / "root" / "socketpipe").write_bytes(program)
-    argv = ["python3", "/root/socketpipe", "-b", "-t", "20", "-h", ADDRESSES["h2"][0], "--stats"]
+    copy = fleet["h2"].directory / "root" / "the-command"  # not socketpipe: the repository may be there
+    copy.write_bytes(program)
+    argv = ["python3", "/root/the-command", "-b", "-t", "20", "-h", ADDRESSES["h2"][0], "--stats"]
     argv += ["-i", "{", "head", "-c", "5M", "/dev/zero", "}", "-l", "{", "ssh", "h1", "}", "-r", "{", "wc", "-c", "}"]
     ended = fleet["h2"].run([*argv, "-o", "{", "cat", "}"])
-    (fleet["h2"].directory / "root" / "socketpipe").unlink()
+    copy.unlink()
     assert ended.stdout == f"{5 * MIB}\n"
     assert json.loads(ended.stderr)["links"][0]["bytes"] == 5 * MIB
