@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ def collection_tree() -> Path:
 
 
 sys.path.insert(0, str(collection_tree()))
+
+# who starts tests in the background of a shell ignores these, and so would every program that a test starts
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 settings.register_profile("same", derandomize=True)  # who has changed nothing must not see a red test
 settings.load_profile("same")  # pytest --hypothesis-profile=default draws anew

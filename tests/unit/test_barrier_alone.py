@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import barrier as barrier_module
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end import link
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.barrier import GO, READY, SIZE, Barrier, Gate
+from ansible_collections.plumbing.socketpipe.tests.unit.fails import fail
 
 WRONG = {"kind": "changed on the way", "where": "start", "error": ""}
 
@@ -32,7 +33,7 @@ class Socket:
 
     def send(self, data: bytes, flags: int) -> int:
         if isinstance(self.takes, OSError):
-            raise self.takes
+            fail(self.takes)
         self.sent.append(data)
         return int(self.takes)
 

@@ -18,6 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.comma
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._command.login import DEAF, OBSTACLES, TERMINAL
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.spawn import PROGRAM_START
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap, result, verdict
+from ansible_collections.plumbing.socketpipe.tests.unit.fails import fail
 
 NEEDED, BOTH = "-l { ssh h1 } -r { cat }", "-i { a } -o { b }"
 
@@ -355,7 +356,7 @@ class Outcome:
 
     def attempt(self, options: Any, meter: Any) -> Any:
         if self.facts["error"]:
-            raise self.facts["error"]
+            fail(self.facts["error"])
         return "plan", SimpleNamespace(signal=self.facts["signal"]), "outcomes"
 
     def verdict(self, plan: str, outcomes: str, names: dict[str, str], advice: Any) -> Any:

@@ -130,7 +130,7 @@ def test_the_kinds_of_stages() -> None:
         (Passing, {"fan": {"required": 0, "leaving": []}}),
     ]
     for kind, more in kinds:
-        assert type(make_stage(cast(Any, {**plain, **more}), {}, [first])) is kind
+        assert make_stage(cast(Any, {**plain, **more}), {}, [first]).__class__ is kind
 
 
 def test_relays_come_before_the_stages_of_the_plan(clock: Clock) -> None:

@@ -153,7 +153,7 @@ def accepting(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> Any:
     monkeypatch.setattr(
         exchange, "listen", lambda find_key, port, can: ("listen", find_key == made.find_key, port, can)
     )
-    monkeypatch.setattr(made, "_make_room", lambda most: made.log.append(most))
+    monkeypatch.setattr(made, "_make_room", made.log.append)
     monkeypatch.setattr(made, "_begin", lambda *args: made.log.append(args))
     return made
 

@@ -43,6 +43,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch im
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.marked import read_marked
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.tests.unit import pythons
+from ansible_collections.plumbing.socketpipe.tests.unit.fails import fail
 
 SAYS = 'import sys;sys.stdout.write("%s %s" % (sys.argv[1], (sys.version_info > (3, 6))))'
 KEY = "0123456789abcdef" * 4
@@ -226,7 +227,7 @@ class Login:
         assert (chdir, orphaned, environment) == (None, signal.SIGTERM, login_module.full_environment({}))
         self.spawned = [argv, {fd: os.fstat(ours).st_ino for fd, ours in fds.items()}, batch, fds]
         if self.fails:
-            raise self.fails
+            fail(self.fails)
         return 77
 
 

@@ -928,7 +928,7 @@ def test_a_meeting_ends_at_its_deadline(meeting: Any, monkeypatch: pytest.Monkey
     stuck = Talk(meeting.ids[0])
     monkeypatch.setattr(stuck, "is_stuck", lambda seconds: seconds == meeting.patience.stuck)
     meeting.made = {meeting.ids[1]: "made"}
-    monkeypatch.setattr(meeting, "bind", lambda now: asked.append(now))
+    monkeypatch.setattr(meeting, "bind", asked.append)
     monkeypatch.setattr(meeting, "serve", lambda found, now: asked.append((found, now)))
     monkeypatch.setattr(meeting, "fds", lambda: "fds")
     monkeypatch.setattr(meeting, "settle", lambda: meeting.connections.append(stuck))

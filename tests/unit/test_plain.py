@@ -216,7 +216,7 @@ def test_the_end_of_the_output_of_the_far_side(world: World, closed: bool, unrea
 
 def test_a_close_is_an_event_of_its_own(monkeypatch: pytest.MonkeyPatch, world: World) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(plain, "events", lambda wanted: asked.append(wanted))
+    monkeypatch.setattr(plain, "events", asked.append)
     assert plain.has_closed(world.sock) is False and asked == [{7: FIN}]
 
 

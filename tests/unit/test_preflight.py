@@ -273,7 +273,7 @@ def test_what_is_dialled_again(
     attempt.__dict__.update(state)
     attempt.sock = socket.socket() if state.get("sock") else None
     started: list[Attempt] = []
-    monkeypatch.setattr(Attempt, "start", lambda attempt: started.append(attempt))
+    monkeypatch.setattr(Attempt, "start", started.append)
     assert preflight.is_final(attempt) is final
     assert preflight.done() is (final or state.get("outcome") == "ok")
     preflight.dial_all(MET)

@@ -37,7 +37,11 @@ def stat_text(pid: int, name: str = "sleep", state: str = "S", parent: int = 1, 
 class Proc:
     """Stands for the module os, and for open(): what it has not is not there; a list's items come one by one."""
 
-    path = SimpleNamespace(exists=lambda path: Proc.now.is_there(path))
+    class path:
+        @staticmethod
+        def exists(path: str) -> bool:
+            return Proc.now.is_there(path)
+
     P_ALL, WEXITED, WNOHANG, WNOWAIT = os.P_ALL, os.WEXITED, os.WNOHANG, os.WNOWAIT
     now: Proc
 

@@ -27,6 +27,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.kernel im
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.relay import BUDGET, RECORD, STEP
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.tls import CHANGED, CUT, END, NO_TLS, TIME
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import eventually
+from ansible_collections.plumbing.socketpipe.tests.unit.fails import fail
 from ansible_collections.plumbing.socketpipe.tests.unit.pythons import OWN, TARGETS, needed
 from ansible_collections.plumbing.socketpipe.tests.unit.relays import LONG, OTHER, READER, WRITER, Link, Mangle, known
 
@@ -623,7 +624,7 @@ class Session:
         assert most == RECORD == 16384
         item = self.arrives.pop(0) if self.arrives else b""
         if isinstance(item, Exception):
-            raise item
+            fail(item)
         into[: len(item)] = item
         return len(item)
 

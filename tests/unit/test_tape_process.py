@@ -217,7 +217,7 @@ def test_what_becomes_of_a_fork(said: Any, what: BaseException | None, text: str
 
 
 def test_a_fork_that_is_killed(said: Any) -> None:
-    made = fork(lambda: signal.pause())
+    made = fork(signal.pause)
     assert made.poll() is None and made.returncode is None
     made.kill()
     assert made.wait() == made.poll() == -signal.SIGKILL

@@ -45,7 +45,7 @@ class Site:
         catalog = SimpleNamespace(locks="/locks", tapes=lambda: self.known, tape=self.tape)
         self.session: Any = SimpleNamespace(settings=self.settings, catalog=catalog, run="R1")
         self.request: Any = SimpleNamespace(label="", what="the archive", refused=set(), rate=self.rate)
-        patch.setattr(mount, "tell", lambda text: self.log.append(text))
+        patch.setattr(mount, "tell", self.log.append)
         patch.setattr(mount.positions, "forget", lambda _held: self.log.append("forget"))
 
     def tape(self, label: str) -> Any:

@@ -274,5 +274,5 @@ def test_what_a_connection_gets_before_its_command(
     counted = {"bytes_acked": 7, "bytes_received": 8}
     made = transport.make_ready(spec, cast(Any, SimpleNamespace(sock=sock, counted=counted, cipher=cipher)))
     assert told == calls and os.get_blocking(sock.fileno())
-    assert type(made) is (KernelTls if cipher else Tcp) and made.sock is sock
+    assert made.__class__ is (KernelTls if cipher else Tcp) and made.sock is sock
     assert (made.writer, made.base) == ((True, 7) if spec["side"] == "W" else (False, 8))

@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     import os
     from typing import Any, AnyStr, Callable
 
-    Path = str | bytes
-
 KIND, DIRECTORY, FILE = 0o170000, 0o040000, 0o100000  # inode(7)
 
 
 class Paths:
     """What an end needs of os.path."""
 
-    def __init__(self, look: "Callable[[Path], Any]", look_at_links: "Callable[[Path], Any]") -> None:
+    def __init__(self, look: "Callable[[str | bytes], Any]", look_at_links: "Callable[[str | bytes], Any]") -> None:
         """Both are functions like stat(2)."""
         self.look, self.look_at_links = look, look_at_links
 
@@ -34,23 +32,23 @@ class Paths:
                 path += each if not path or path.endswith(slash) else slash + each
         return path
 
-    def kind(self, path: "Path") -> int:
+    def kind(self, path: "str | bytes") -> int:
         """0 if it does not exist."""
         try:
             return int(self.look(path).st_mode) & KIND
         except (OSError, ValueError):
             return 0
 
-    def exists(self, path: "Path") -> bool:
+    def exists(self, path: "str | bytes") -> bool:
         return self.kind(path) != 0
 
-    def isdir(self, path: "Path") -> bool:
+    def isdir(self, path: "str | bytes") -> bool:
         return self.kind(path) == DIRECTORY
 
-    def isfile(self, path: "Path") -> bool:
+    def isfile(self, path: "str | bytes") -> bool:
         return self.kind(path) == FILE
 
-    def lexists(self, path: "Path") -> bool:
+    def lexists(self, path: "str | bytes") -> bool:
         try:
             self.look_at_links(path)
         except (OSError, ValueError):
