@@ -148,7 +148,11 @@ def test_its_links_rest_until_it_starts(monkeypatch: pytest.MonkeyPatch) -> None
     relays = [SimpleNamespace(name="seal", relay=SimpleNamespace(link=each)) for each in (beyond, foreign)]
     made = later_of(own, *relays, stage_of("zeroth"), stage_of("first"))
     assert made.other.name == "first" and [each.rests for each in (own, beyond, foreign)] == [True, True, False]
-    monkeypatch.setattr(Stage, "start", started.append)
+
+    def start(stage: Any) -> None:
+        started.append(stage)
+
+    monkeypatch.setattr(Stage, "start", start)
     monkeypatch.setattr(later, "time", SimpleNamespace(monotonic=lambda: 77.0))
     made.start()
     assert started == [made] and not own.rests and not beyond.rests

@@ -273,7 +273,11 @@ def test_what_is_dialled_again(
     attempt.__dict__.update(state)
     attempt.sock = socket.socket() if state.get("sock") else None
     started: list[Attempt] = []
-    monkeypatch.setattr(Attempt, "start", started.append)
+
+    def start(attempt: Attempt) -> None:
+        started.append(attempt)
+
+    monkeypatch.setattr(Attempt, "start", start)
     assert preflight.is_final(attempt) is final
     assert preflight.done() is (final or state.get("outcome") == "ok")
     preflight.dial_all(MET)

@@ -117,7 +117,11 @@ def test_only_a_writer_waits_for_a_later_handshake(
     made = Tls.__new__(Tls)
     made.server, made.patience = server, 2.5
     asked: list[bool] = []
-    monkeypatch.setattr(made, "_begin", asked.append)
+
+    def begin(waits: bool) -> None:
+        asked.append(waits)
+
+    monkeypatch.setattr(made, "_begin", begin)
     made.begin(again)
     assert asked == [waits]
 
