@@ -167,5 +167,5 @@ def test_ctrl_c_before_it_has_begun_is_no_traceback(command: Path) -> None:
         "        if name == 'socketpipe._command.command': os.kill(os.getpid(), signal.SIGINT)\n"
     )
     # with its cache, it imports in another way
-    done = run([sys.executable, "-c", f"{finder}{slow}; runpy.run_path(sys.argv[0])"], XDG_CACHE_HOME="/nowhere")
+    done = run([sys.executable, "-c", f"{finder}{slow}; runpy.run_path(sys.argv[0])"], XDG_CACHE_HOME="/dev/null")
     assert (done.returncode, done.stderr) == (-2, b"")
