@@ -29,27 +29,15 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.stage imp
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.telling import Telling
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.watch import Cancelled
+from ansible_collections.plumbing.socketpipe.tests.unit.clock import Clock
 
 GUARD = 90  # its descriptor
 CALLS = ("abort", "begin", "part", "drained", "insist", "wake", "check", "notice", "stop_reading")
 
 
-class Clock:
-    """In place of the time: it goes on when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now = round(self.now + seconds, 6)
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+    made = Clock(100.0)
     monkeypatch.setattr(end_module, "time", made)
     return made
 

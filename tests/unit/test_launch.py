@@ -23,6 +23,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.launch im
     Launch,
     Run,
 )
+from ansible_collections.plumbing.socketpipe.tests.unit.clock import Clock
 
 EVER = float("inf")
 
@@ -37,20 +38,11 @@ def launch_of(name: str = "a", *others: str, **more: Any) -> Any:
     return Launch(plan_of(name, *others, **more), ["python3"])
 
 
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        patch.setattr(launches, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+    made = Clock(1000.0)
+    monkeypatch.setattr(launches, "time", made)
+    return made
 
 
 # -- one end

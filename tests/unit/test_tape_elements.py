@@ -18,6 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.dri
     serials,
 )
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._tape.host.reserve import mount
+from ansible_collections.plumbing.socketpipe.tests.unit.clock import Clock
 
 Problem = problems.Problem
 
@@ -201,17 +202,6 @@ def test_a_drive_is_known_by_what_is_full(drives: Any, loaded: bool, barcode: st
         assert found == 0 and not problem
 
 
-class Clock:
-    """Time that goes by when somebody sleeps."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        patch.setattr(mount, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def drive(clock: Clock, *states: tuple[float, bool, bool]) -> Any:
     """A drive that is (loaded, empty) from these seconds on."""
 
@@ -246,7 +236,8 @@ def test_how_long_a_tape_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    clock = Clock(monkeypatch)
+    clock = Clock(0.0)
+    monkeypatch.setattr(mount, "time", clock)
     try:
         mount.wait_ready(drive(clock, *states))
         text = ""

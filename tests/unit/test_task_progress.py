@@ -18,6 +18,7 @@ from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire impo
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.progress import QUIET, Progress, line_of_job
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.report import STATE
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _task_progress as product
+from ansible_collections.plumbing.socketpipe.tests.unit.clock import Clock
 from ansible_collections.plumbing.socketpipe.tests.unit.ends import make_plan, stage
 from ansible_collections.plumbing.socketpipe.tests.unit.said import real
 
@@ -26,19 +27,9 @@ HOSTS, TEN_HOURS, STEP = 50, 36_000, 5
 EVENTS_MOST = 60_000
 
 
-class Clock:
-    """In place of the time of the worker."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
+    made = Clock(1000.0)
     monkeypatch.setattr(product, "time", made)
     monkeypatch.setattr(product, "SHOWN", mmap.mmap(-1, 8))
     return made
