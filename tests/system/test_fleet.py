@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,8 +27,8 @@ LATE = 300  # seconds
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    limited = [HostSpec(name, max_startups="10:30:100", max_sessions=10) for name in MACHINES]
-    limited.append(HostSpec(PEER, max_startups="10:30:100", max_sessions=10, sshd_config=("LogLevel VERBOSE",)))
+    limits: dict[str, Any] = {"max_startups": "10:30:100", "max_sessions": 10, "sshd_config": ("LogLevel VERBOSE",)}
+    limited = [HostSpec(name, **limits) for name in (*MACHINES, PEER)]
     yield from make_fleet(limited, tmp_path_factory.mktemp("fleet"))
 
 

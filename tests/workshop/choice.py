@@ -137,12 +137,11 @@ class Chooser:
 
     def naming(self, path: str, names: Iterable[str]) -> set[int]:
         """Tests that name one of these of a module, such as a table, but perhaps execute nothing that uses it."""
-        stem, found = PurePath(path).stem, set()
+        stem, wanted = PurePath(path).stem, set(names)
+        found = set()
         for number, record in enumerate(self.records):
             name = record.name.partition("::")[2].partition("[")[0]
-            if stem in self.said.get(record.file, ()) and not self.named.get((record.file, name), set()).isdisjoint(
-                names
-            ):
+            if stem in self.said.get(record.file, ()) and wanted & self.named.get((record.file, name), set()):
                 found.add(number)
         return found
 
