@@ -348,11 +348,8 @@ def test_the_program_for_the_far_side_is_in_it(written: Path) -> None:
     assert content is not None
     names = {*bootstrap.MODULES, *bootstrap.OF_COMMAND, *bootstrap.COMMAND_MODULES}
     assert set(content["modules"]) == names
-    assert {name for group in content["parts"] for name in group} == {
-        *bootstrap.LOADER_KEY,
-        *bootstrap.MODULES,
-        *bootstrap.OF_COMMAND,
-    }
+    assert {name for group in content["parts"] for name in group} == {*bootstrap.MODULES, *bootstrap.OF_COMMAND}
+    assert content["loader"] == bootstrap.loader()
 
 
 def test_a_python_given_by_its_path_reads_no_archive(command: Path, home: Path, tmp_path: Path) -> None:

@@ -72,4 +72,4 @@ def content() -> "start.Kept":
     groups = [bootstrap.MODULES, bootstrap.LOOPBACK_MODULES, bootstrap.KERNEL_MODULES, bootstrap.RELAY_MODULES]
     groups.append(bootstrap.CONGESTION_MODULES)
     parts = {tuple(group): bootstrap.part(bootstrap.sources(group)) for group in groups}
-    return {"modules": modules, "parts": {bootstrap.LOADER_KEY: bootstrap.loader(), **parts}}
+    return {"modules": modules, "loader": bootstrap.loader(), "parts": parts}

@@ -102,11 +102,12 @@ def read(wanted: bytes) -> "Kept | None":
 
 
 class Loader:
-    """Imports the modules in a cache, as a finder and a loader.  ``parts``: of the program for the far side."""
+    """Imports the modules in a cache, as a finder and a loader.  ``loader``, ``parts``: of the program for the far side."""
 
     def __init__(self, archive: str, package: str, kept: "Kept") -> None:
         self.archive, self.package = archive, package
         self.modules: "dict[str, bytes]" = kept["modules"]
+        self.loader: bytes = kept["loader"]
         self.parts: "dict[tuple[str, ...], bytes]" = kept["parts"]
         self.rooms = {package} | {"%s.%s" % (package, name.partition(".")[0]) for name in self.modules}
 

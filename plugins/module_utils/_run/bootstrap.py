@@ -219,7 +219,6 @@ if hasattr(gc, "freeze"):
 gc.enable()
 raise SystemExit(main(marshal.loads(zlib.decompress(r(int(r(8)))))))
 """.replace("PACKAGE", PACKAGE).replace("END", repr(END))
-LOADER_KEY = ("",)  # of the loader among the parts in the cache of the command
 
 
 def end_modules(more: "list[str]") -> "list[str]":
@@ -316,10 +315,11 @@ def program(modules: "list[tuple[str, str]]", small: bool = False) -> bytes:
 
 def program_for(plan: "EndPlan") -> bytes:
     """The program of an end with this plan, of parts that the command may have in its cache."""
-    kept = getattr(globals().get("__loader__"), "parts", {})
+    own = globals().get("__loader__")
+    kept = getattr(own, "parts", {})
     groups = [MODULES] + more_of_plan(plan)
     parts = [kept.get(tuple(group)) or part(sources(group)) for group in groups]
-    return (kept.get(LOADER_KEY) or loader()) + b"".join(parts)
+    return (getattr(own, "loader", b"") or loader()) + b"".join(parts)
 
 
 def extended(program: bytes, parts: "list[bytes]") -> bytes:
