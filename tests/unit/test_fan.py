@@ -85,12 +85,13 @@ def test_on_every_python(launch: Launch, tmp_path: Path, version: str) -> None:
 
 # -- a branch is lost
 
-# writes a part, waits for a file, and writes the rest, which no buffer takes
+# writes a part, waits for a file, and writes the rest, which no buffer takes, and not before a failure is noticed
 HALVES = """
 import os, sys, time
 for half in range(2):
     for _piece in range(200 if half else 30):
         os.write(1, b"x" * 100_000)
+        time.sleep(0.002 * half)
     while half == 0 and not os.path.exists(sys.argv[1]):
         time.sleep(0.01)
 raise SystemExit(int(sys.argv[2]))
