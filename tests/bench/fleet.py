@@ -8,11 +8,13 @@ All sshds have OpenSSH's own limits (MaxStartups 10:30:100, MaxSessions 10).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,25 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 # a long play must not find the connections of its first task closed
 VARIABLES = {"ansible_pipelining": True, "ansible_ssh_args": "-C -o ControlMaster=auto -o ControlPersist=1h"}
+
+NEIGHBOURS = [Path(f"/proc/sys/net/ipv4/neigh/default/gc_thresh{number}") for number in (3, 2, 1)]  # arp(7)
+OF_EACH_HOST = 8  # entries: it and the peer, it and the controller, each in both directions, and as many to spare
+
+
+@contextlib.contextmanager
+def room_for_neighbours(hosts: int) -> Iterator[None]:
+    """All network namespaces share the kernel's table of neighbours, where real hosts have one each.
+
+    When it is full, packets wait for seconds.
+    """
+    before = {limit: limit.read_text(encoding="ascii") for limit in NEIGHBOURS}
+    try:
+        for limit, value in before.items():
+            limit.write_text(str(max(int(value), OF_EACH_HOST * hosts)), encoding="ascii")
+        yield
+    finally:
+        for limit, value in before.items():
+            limit.write_text(value, encoding="ascii")
 
 
 def play(fleet: Fleet, tasks: list[dict[str, Any]], count: int) -> list[list[playbook.Outcome]]:
@@ -124,6 +145,7 @@ def table(_fleet: Fleet, rounds: int) -> str:
     medians: dict[int, float] = {}
     visible = [playbook.ansible_playbook().parents[1]]
     with (
+        room_for_neighbours(len(hosts)),
         tempfile.TemporaryDirectory() as folder,
         Fleet.create(hosts, directory=Path(folder) / "fleet", visible=visible) as fleet,
     ):
