@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.plumbing.socketpipe.plugins.module_utils._run import bootstrap
 
 from tests.hosts import Fleet
 
@@ -270,7 +269,7 @@ def test_no_secret_is_in_a_command_line(fleet: Fleet, shell: Shell, work: Path, 
 
 def unpacked(data: bytes) -> Iterator[Any]:
     while data:
-        data = data.removeprefix(bootstrap.END)
+        data = data.removeprefix(b"the plan")  # in place of a length
         size = 8 + int(data[:8])
         with contextlib.suppress(zlib.error):
             yield marshal.loads(zlib.decompress(data[8:size]))

@@ -68,7 +68,11 @@ def plant(command: Path, home: Path) -> None:
     assert run(command, home) == TRUE
     data = kept(home).read_bytes()
     key = data[: data.index(b"\n") + 1]
-    content = {"modules": {"_command.command": marshal.dumps(compile(PROGRAM, "planted", "exec"))}, "parts": {}}
+    content = {
+        "modules": {"_command.command": marshal.dumps(compile(PROGRAM, "planted", "exec"))},
+        "loader": b"",
+        "parts": {},
+    }
     payload = marshal.dumps(content)
     kept(home).write_bytes(key + start.checksum(payload) + payload)
     assert run(command, home) == PLANTED, "else no test here could fail"

@@ -217,7 +217,7 @@ def loader(tmp_path: Path) -> Iterator[start.Loader]:
         "_one.first": code("from .._two import second\nVALUE = second.VALUE + 1\n"),
         "_two.second": code("VALUE = 5\n"),
     }
-    found = start.Loader(str(archive), "program", {"modules": modules, "parts": {("a",): b"part"}})
+    found = start.Loader(str(archive), "program", {"modules": modules, "loader": b"loader", "parts": {("a",): b"part"}})
     sys.meta_path.insert(0, found)
     yield found
     sys.meta_path.remove(found)
@@ -234,7 +234,7 @@ def test_modules_of_the_cache_import_each_other(loader: start.Loader) -> None:
     package = sys.modules["program._one"]
     assert package.__file__ == f"{archive}/program/_one/__init__.py" and hasattr(package, "__path__")
     assert sys.modules["program"].__file__ == f"{archive}/program/__init__.py"
-    assert loader.parts == {("a",): b"part"}
+    assert loader.loader == b"loader" and loader.parts == {("a",): b"part"}
     assert first.__loader__ is loader
 
 
@@ -286,7 +286,7 @@ class System:
         self.note("write", key)
 
 
-KEPT: Any = {"modules": {}, "parts": {}}
+KEPT: Any = {"modules": {}, "loader": b"", "parts": {}}
 READ, WRITE = ("read", b"/x/socketpipe digest\n", False), ("write", b"/x/socketpipe digest\n")
 
 
