@@ -102,7 +102,7 @@ def read(wanted: bytes) -> "Kept | None":
 
 
 class Loader:
-    """Imports the modules in a cache, as a finder and a loader.  ``loader``, ``parts``: of the program for the far side."""
+    """Imports the modules in a cache, as a finder and a loader.  ``loader``, ``parts``: of the far side's program."""
 
     def __init__(self, archive: str, package: str, kept: "Kept") -> None:
         self.archive, self.package = archive, package
