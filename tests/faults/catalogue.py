@@ -117,6 +117,12 @@ OF_TIMEOUT = (
     *(fault.name for fault in that_stop()),
 )
 
+
+def needs_timeout(fault: Fault) -> bool:
+    """Whether its task must have a time-out, which is short. On a busy machine one that ends by itself takes longer."""
+    return fault.name in OF_TIMEOUT and fault.outcome != "ok"
+
+
 # what hits all runs of a batch at once; a dead peer is also found by a login that fails
 LOST = ("dead peer", "link", *ENDED)
 GROUPS = [

@@ -11,7 +11,7 @@ from tests.system import batch
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import Case
 
-from .catalogue import BARRIER, OF_TIMEOUT, RUNNING
+from .catalogue import BARRIER, RUNNING, needs_timeout
 from .commands import OLD, Commands
 from .draw import CHAINS, FORKED, Run
 from .judge import Judged, of_the_rest
@@ -97,7 +97,7 @@ class Chains(Tasks):
             options["full_reads"] = run.moment not in ("first", "stream")
             encryption = "required" if run.encrypted else "none"
             task: dict[str, Any] = {PIPELINE: {**chain.options(), **options, "encryption": encryption}}
-            if run.fault.name in OF_TIMEOUT:
+            if needs_timeout(run.fault):
                 task["timeout"] = TIMEOUT
             found[name] = Case(task, variables={**self.login(run), "ansible_python_interpreter": chain.interpreter})
         return found

@@ -15,7 +15,7 @@ from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import OWN_LOGIN, Case
 from tests.system.playbook import pipe
 
-from .catalogue import OF_TIMEOUT, RELAYS, Fault
+from .catalogue import RELAYS, Fault, needs_timeout
 from .draw import Run
 from .machine import CLEAN, CONNECT_TIMEOUT, DEAD_PEER, LIMIT, Batch, Outcome
 
@@ -46,7 +46,7 @@ class Tasks(Batch):
             options = {"dead_peer": DEAD_PEER, "connect_timeout": CONNECT_TIMEOUT, "progress": 0, "peer": run.peer}
             encryption = "relay" if run.fault.victim in RELAYS else "required" if run.encrypted else "none"
             task = pipe(**commands.options(), **options, full_reads=whole, encryption=encryption)
-            if run.fault.name in OF_TIMEOUT:
+            if needs_timeout(run.fault):
                 task["timeout"] = TIMEOUT
             own = self.login(run)
             retried = {"ansible_ssh_retries": 2} if run.fault.name == "cut and retried" else {}

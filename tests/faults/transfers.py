@@ -14,7 +14,7 @@ from tests.system import batch
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import Case
 
-from .catalogue import OF_TIMEOUT, OF_TRANSFER, SENDING
+from .catalogue import OF_TIMEOUT, OF_TRANSFER, SENDING, needs_timeout
 from .draw import Run
 from .judge import Judged, of_the_rest
 from .machine import CONNECT_TIMEOUT, DEAD_PEER, Outcome
@@ -56,7 +56,7 @@ class Transfers(Tasks):
             task.update(BECOME)
             variables.update(USER)
         variables.update(self.login(run))
-        if run.fault.name in OF_TIMEOUT and python != PLAIN:
+        if needs_timeout(run.fault) and python != PLAIN:
             task["timeout"] = TIMEOUT
         return Case(task, variables=variables)
 
