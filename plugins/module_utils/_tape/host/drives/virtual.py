@@ -158,7 +158,7 @@ class VirtualTape:
             os.close(fd)
 
     def position(self, number: int) -> None:
-        """Remove a reclaimed archive and all files after it."""
+        """Nothing has to move: each tape file is a file of its own."""
 
     def read_first(self, number: int) -> bytes:
         """The beginning of a tape file, EMPTY for an empty one, b"" if it does not exist."""
