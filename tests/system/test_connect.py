@@ -447,7 +447,7 @@ def test_many_logins_at_once(fleet: Fleet) -> None:
     for outcome in done.values():
         assert_ok(outcome)
     log = fleet["busy"].log.read_text(encoding="utf-8", errors="replace")
-    assert "MaxStartups" in log or "past" in log, "sshd has turned away nobody: this proves nothing"
+    assert "maxstartups" in log.lower(), "sshd has turned away nobody: this proves nothing"
 
 
 @pytest.mark.parametrize("peer", PEERS)

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("ansible", reason="ansible-core is not installed")
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._end.wire import MARK
 from ansible_collections.plumbing.socketpipe.plugins.module_utils._run.plan import Plan
 from ansible_collections.plumbing.socketpipe.plugins.plugin_utils import _hosts, _program_run, _task_run
@@ -109,6 +110,42 @@ def test_a_login_runs_an_end_in_its_own_shell(transport: str, become: Any, pytho
     plan.add_end("a")
     _task_run.ExecLaunch(host, plan.for_end("a"), lambda: None)._execute("label", b"", {"labels": []})
     assert [options["executable"] for options in given] == [shell]
+
+
+VIA_SSH = 'Data could not be sent to remote host "h1". Make sure this host can be reached over ssh: '
+
+
+@pytest.mark.parametrize(
+    ("said", "tries"),
+    [
+        ("kex_exchange_identification: read: Connection reset by peer\nConnection reset by 192.0.2.1 port 22", 6),
+        ("Connection closed by 192.0.2.1 port 22", 6),
+        ("Warning: Permanently added 'h1' to the list of known hosts.\r\nConnection reset by fe80::1%eth0 port 22", 6),
+        ("Not allowed at this time", 6),
+        ("client_loop: send disconnect: Broken pipe", 6),
+        ("Connection to h1 closed by remote host.", 1),
+        ("ssh: connect to host h1 port 22: Connection refused", 1),
+        ("root@h1: Permission denied (publickey).", 1),
+    ],
+)
+def test_a_login_that_sshd_turns_away_is_tried_again(monkeypatch: pytest.MonkeyPatch, said: str, tries: int) -> None:
+    """What else goes wrong is not: another try would change nothing, or be the second run of a whole end."""
+    count: list[str] = []
+
+    def execute(*_words: Any, **_options: Any) -> Any:
+        count.append(said)
+        raise AnsibleConnectionFailure(VIA_SSH + said)
+
+    monkeypatch.setattr(_task_run.time, "sleep", lambda _seconds: None)
+    executor: Any = SimpleNamespace(_connection=SimpleNamespace(transport="ssh", become=None, has_pipelining=True))
+    executor._low_level_execute_command = execute
+    plan = Plan({})
+    plan.add_end("a")
+    launch = _task_run.ExecLaunch(
+        _hosts.Host("h1", executor, ["python3"], "192.0.2.1"), plan.for_end("a"), lambda: None
+    )
+    launch._run()
+    assert (len(count), launch.kind) == (tries, "unreachable") and launch.ready
 
 
 def test_errors_are_one_line() -> None:

@@ -142,6 +142,15 @@ data from undamaged sections of corrupted files.
         ("gzip: stdout: No space left on device\n", "gzip: stdout: No space left on device"),
         ('Traceback (most recent call last):\n  File "/x.py", line 5, in <module>\nKeyError: 1\n', "KeyError: 1"),
         (
+            'Traceback (most recent call last):\n  File "/x.py", line 5, in <module>\n    f(f)[1]\n    ~~~~^^^\n'
+            '  File "/x.py", line 1, in f\n    f(f)\n  [Previous line repeated 994 more times]\nKeyError: 1\n',
+            "KeyError: 1",
+        ),
+        (
+            '  File "/x.py", line 2\n    x = (\n        ^\nSyntaxError: never closed\n  see above',
+            "SyntaxError: never closed; see above",
+        ),
+        (
             "zstd: error 70 : Write error : cannot write block : No space left on device\n",
             "zstd: error 70 : Write error : cannot write block : No space left on device",
         ),

@@ -19,7 +19,7 @@ EPITAPHS = (
     r"\d+ bytes( \(.*\))? (copied|transferred)\b",
     r"\d+ truncated records?$",
     r"\S*cpio: \d+ blocks?$|\d+ blocks?$",
-    r"Traceback \(most recent call last\):$|File \"[^\"]*\", line \d+",  # Python; the exception follows
+    r"Traceback \(most recent call last\):$|\[Previous line repeated \d+",  # Python; the exception follows
     r"summary: .* in .* - average of |mbuffer: warning: No controlling terminal ",
     r"bzip2: (Success|Inappropriate ioctl for device)$|perhaps it is corrupted\?",
     r"It is possible that the compressed file\(s\) have become corrupted\.$",  # bzip2
@@ -29,6 +29,8 @@ EPITAPHS = (
     r"\S*xz: Exit status|\(stdin\): +[\d.]+ %",  # a progress line of xz
     r"\S* *: *[\d.]+% .*=>",  # a progress line of zstd
 )
+# in a traceback of Python: where it was, and below that, indented further, the line of code, marks, and values
+FRAME = r'(?m)^( *)File "[^"]*", line \d+.*\n?(?:\1 .*\n?)*'
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -108,7 +110,7 @@ def explanation(stderr: str) -> str:
     import re  # slow to load, and only needed after a failure
 
     epitaph = re.compile("|".join(EPITAPHS))
-    lines = [line.strip()[:LINE_MOST] for line in stderr.splitlines() if line.strip()]
+    lines = [line.strip()[:LINE_MOST] for line in re.sub(FRAME, "", stderr).splitlines() if line.strip()]
     told = list(dict.fromkeys(line for line in lines if not epitaph.match(line)))
     return "; ".join(told[-LINES_MOST:] or lines[-1:])
 
