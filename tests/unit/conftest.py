@@ -45,6 +45,11 @@ from ansible_collections.plumbing.socketpipe.tests.unit.ends import Ends  # noqa
 from ansible_collections.plumbing.socketpipe.tests.unit.tapehost import TapeHost  # noqa: E402
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # Python 3.12 and later; the threads are those of pytest-xdist
+    config.addinivalue_line("filterwarnings", "ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The command keeps what it has made here, and not in the home of who tests it."""
