@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Rate = Callable[[Reservation], "tuple[int, str]"]
 
 SCAN_POLL = 2.0  # seconds: polling interval for unsuitable drives
+TURN = 5.0  # seconds that also jobs that do not wait have for their turn: another job looks at the drives just then
 NO_DRIVES = (
     "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
     "virtual tape; if no host of the inventory has any, and tape_host is not set, the controller is the tape host"
@@ -73,7 +74,8 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
                 pause = SCAN_POLL
                 ticket.drop()  # a job that waits for an operator must not delay jobs that have a tape
         text = "; ".join(list(reasons.values()) + ([] if busy else suggestion(session, request)))
-        limit = max(settings.wait, mount.CALIBRATION) if busy == LOADING and settings.wait else settings.wait
+        least = mount.CALIBRATION if busy == LOADING and settings.wait else TURN if "" in reasons else 0
+        limit = max(settings.wait, least)
         if time.monotonic() >= began + limit:
             raise too_late(session, limit, request, text, busy)
         if text != said:
