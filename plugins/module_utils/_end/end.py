@@ -124,7 +124,7 @@ class End:
                 waits = stage.phase == WAITING and side.state == link.OPEN and not self.rules.waiting()
                 waits = waits and not stage.waits
                 if waits or stage.phase == DRAINING:
-                    wanted[side.sock.fileno()] = (side.wanted() or 0) | select.POLLIN
+                    wanted[side.sock.fileno()] = (side.wanted() or select.POLLIN) | select.POLLIN
         for fd in self.barrier.fds() if self.barrier else ():
             wanted[fd] = wanted.get(fd, 0) | select.POLLIN
         return wanted
