@@ -491,10 +491,10 @@ def test_a_peer_that_falls_silent_in_a_later_handshake(link: Start, silent: str)
 def test_a_reader_may_take_its_time_before_a_later_handshake(link: Start) -> None:
     """Its relay begins it when all before has been read; meanwhile the limit does not count."""
     limits = {"step": 2_097_152, "budget": 1}
-    each = link(seal=known(WRITER, READER, **limits), unseal=known(READER, WRITER, **limits), patience=0.5)
+    each = link(seal=known(WRITER, READER, **limits), unseal=known(READER, WRITER, **limits), patience=1.5)
     thread = feed(each)
     assert each.sink.recv(1)
-    time.sleep(1.5)  # the rest fills the buffers in between
+    time.sleep(2)  # the rest fills the buffers in between
     assert len(each.read()) == len(DATA) - 1
     thread.join()
     assert (each.seal.status, each.open.status) == (0, 0)
