@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from ._task_progress import Lines
 
 # sshd's MaxStartups closes connections before a login is tried.  If Ansible was writing to ssh at that moment, it only
-# reports a broken pipe.  "Connection closed" is all that a client of OpenSSH 10 may say; it has other words for what
-# ends after the login.  Launching an end of the same plan twice does no harm
+# reports a broken pipe.  A client of OpenSSH 10 may say no more than "Connection closed", as older ones do if sshd ends
+# a login for another reason; ssh has other words for what ends later.  Launching an end of the same plan twice does no
+# harm
 BUSY = re.compile(
     "kex_exchange_identification|ssh_exchange_identification|Exceeded MaxStartups|Not allowed at this time"
     "|Data could not be sent to remote host.*Broken pipe"
-    r"|(^|: )Connection (closed|reset) by \S+ port \d+",
+    r"|(^|: )Connection closed by \S+ port \d+",
     re.I | re.M | re.S,
 )
 BUSY_TRIES = 6

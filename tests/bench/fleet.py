@@ -60,9 +60,9 @@ OF_EACH_HOST = 8  # entries: it and the peer, it and the controller, each in bot
 
 @contextlib.contextmanager
 def room_for_neighbours(hosts: int) -> Iterator[None]:
-    """All network namespaces share the kernel's table of neighbours, where real hosts have one each.
+    """Raise the limits of the kernel's table of neighbours, which all network namespaces share.
 
-    When it is full, packets wait for seconds.
+    Real hosts have one each.  When it is full, packets are lost, and tasks take seconds longer.
     """
     before = {limit: limit.read_text(encoding="ascii") for limit in NEIGHBOURS}
     try:

@@ -119,7 +119,7 @@ OF_TIMEOUT = (
 
 
 def needs_timeout(fault: Fault) -> bool:
-    """Whether its task must have a time-out, which is short. On a busy machine one that ends by itself takes longer."""
+    """Whether its task needs a time-out; that is short, and a run that ends by itself may take longer."""
     return fault.name in OF_TIMEOUT and fault.outcome != "ok"
 
 

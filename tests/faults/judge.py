@@ -105,7 +105,7 @@ def of_the_outcome(run: Run, status: str, result: dict[str, Any]) -> list[str]:
     fault = run.fault
     if status == "lost":
         return [] if fault.lost else [f"there is no result of it: {result.get('msg')}"]
-    left = run.moment == "told" and fault.victim == "peer end"  # it goes on in another process just then
+    left = run.moment == "told" and fault.victim == "peer end"  # just then it goes on in another process
     if fault.outcome not in (status, "any") and not uncertain(run) and not left:
         return [f"it is {status}, not {fault.outcome}: {result.get('msg')}"]
     cause = result.get("cause") or {}

@@ -14,7 +14,7 @@ from tests.system import batch
 from tests.system.anatomy import Anatomy, Proc
 from tests.system.batch import Case
 
-from .catalogue import OF_TIMEOUT, OF_TRANSFER, SENDING, needs_timeout
+from .catalogue import OF_TRANSFER, SENDING, needs_timeout
 from .draw import Run
 from .judge import Judged, of_the_rest
 from .machine import CONNECT_TIMEOUT, DEAD_PEER, Outcome
@@ -154,7 +154,7 @@ def judge(batch: Transfers, name: str) -> Judged:
         problems += [f"{sink}: {problem}" for problem in said]
     if struck:
         problems += of_the_outcome(batch, run, outcome)
-    elif outcome.status != "ok" and run.fault.name not in OF_TIMEOUT:
+    elif outcome.status != "ok" and not needs_timeout(run.fault):
         problems.append(f"nothing has hit it, but it is {outcome.status}: {outcome.result.get('msg')}")
     verdict = outcome.status if struck else f"{outcome.status}, missed"
     return Judged(run.number, run.fault.name, run.moment, verdict, problems, str(outcome.result.get("msg", "")))

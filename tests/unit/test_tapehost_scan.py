@@ -285,6 +285,8 @@ def test_who_does_not_wait_has_time_for_its_turn(waiting: Wait, looks: int, serv
     waiting.site.settings.wait, waiting.ticket.others = 0.0, looks
     if served:
         assert waiting.run().path == "/a"
+        said = "waiting for a drive: others have been waiting for longer; for up to 0:00:05"
+        assert waiting.said == [said, ""]
         return
     with pytest.raises(Problem, match="no drive became free within 0:00:05: others have been waiting for longer"):
         waiting.run()

@@ -120,10 +120,12 @@ VIA_SSH = 'Data could not be sent to remote host "h1". Make sure this host can b
     [
         ("kex_exchange_identification: read: Connection reset by peer\nConnection reset by 192.0.2.1 port 22", 6),
         ("Connection closed by 192.0.2.1 port 22", 6),
-        ("Warning: Permanently added 'h1' to the list of known hosts.\r\nConnection reset by fe80::1%eth0 port 22", 6),
+        ("Warning: Permanently added 'h1' to the list of known hosts.\r\nConnection closed by fe80::1%eth0 port 22", 6),
         ("Not allowed at this time", 6),
         ("client_loop: send disconnect: Broken pipe", 6),
         ("Connection to h1 closed by remote host.", 1),
+        ("Connection reset by 192.0.2.1 port 22", 1),
+        ("scp: Connection closed", 1),
         ("ssh: connect to host h1 port 22: Connection refused", 1),
         ("root@h1: Permission denied (publickey).", 1),
     ],

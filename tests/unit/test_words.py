@@ -141,6 +141,21 @@ data from undamaged sections of corrupted files.
         ),
         ("gzip: stdout: No space left on device\n", "gzip: stdout: No space left on device"),
         ('Traceback (most recent call last):\n  File "/x.py", line 5, in <module>\nKeyError: 1\n', "KeyError: 1"),
+        ('File "/x.conf", line 3: unknown option\n  a hint\n', 'File "/x.conf", line 3: unknown option; a hint'),
+        (
+            '  + Exception Group Traceback (most recent call last):\n  |   File "/x.py", line 1, in <module>\n'
+            "  |     raise many\n  | ExceptionGroup: many (2 sub-exceptions)\n"
+            "  +-+---------------- 1 ----------------\n"
+            "    | ValueError: 1\n    +---------------- 2 ----------------\n    | ValueError: 2\n"
+            "    +------------------------------------\n",
+            "| ExceptionGroup: many (2 sub-exceptions); | ValueError: 1; | ValueError: 2",
+        ),
+        (
+            '"""\nTraceback (most recent call last):\n  File "/x.py", line 1, in f\nKeyError: 1\n"""\n\n'
+            "The above exception was the direct cause of the following exception:\n\n"
+            'Traceback (most recent call last):\n  File "/x.py", line 7, in <module>\nValueError: 2\n',
+            "KeyError: 1; ValueError: 2",
+        ),
         (
             'Traceback (most recent call last):\n  File "/x.py", line 5, in <module>\n    f(f)[1]\n    ~~~~^^^\n'
             '  File "/x.py", line 1, in f\n    f(f)\n  [Previous line repeated 994 more times]\nKeyError: 1\n',

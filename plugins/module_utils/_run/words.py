@@ -19,7 +19,10 @@ EPITAPHS = (
     r"\d+ bytes( \(.*\))? (copied|transferred)\b",
     r"\d+ truncated records?$",
     r"\S*cpio: \d+ blocks?$|\d+ blocks?$",
-    r"Traceback \(most recent call last\):$|\[Previous line repeated \d+",  # Python; the exception follows
+    # Python; the exception follows, or several of a group
+    r"[+| ]*(Exception Group )?Traceback \(most recent call last\):$|\[Previous line repeated \d+",
+    r"[+|][-+| ]*( \d+ -+)?$|\"\"\"$",
+    r"(The above exception was the direct cause of|During handling of the above exception, another)",
     r"summary: .* in .* - average of |mbuffer: warning: No controlling terminal ",
     r"bzip2: (Success|Inappropriate ioctl for device)$|perhaps it is corrupted\?",
     r"It is possible that the compressed file\(s\) have become corrupted\.$",  # bzip2
@@ -29,8 +32,8 @@ EPITAPHS = (
     r"\S*xz: Exit status|\(stdin\): +[\d.]+ %",  # a progress line of xz
     r"\S* *: *[\d.]+% .*=>",  # a progress line of zstd
 )
-# in a traceback of Python: where it was, and below that, indented further, the line of code, marks, and values
-FRAME = r'(?m)^( *)File "[^"]*", line \d+.*\n?(?:\1 .*\n?)*'
+# of a traceback of Python: a place, and the lines below it that are indented further (code, marks)
+FRAME = r'(?m)^([ |]*)File "[^"\n]*", line \d+(?:,? in .*)?\r?$\n?(?:\1 .*\n?)*'
 SUFFIXES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -106,7 +109,7 @@ def printable(text: str) -> str:
 
 
 def explanation(stderr: str) -> str:
-    """The lines of a standard error that give the reason of a failure: the last few that match none of EPITAPHS."""
+    """The lines of a standard error that give the reason: the last few that are no FRAME and match none of EPITAPHS."""
     import re  # slow to load, and only needed after a failure
 
     epitaph = re.compile("|".join(EPITAPHS))

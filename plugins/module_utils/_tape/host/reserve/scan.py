@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Rate = Callable[[Reservation], "tuple[int, str]"]
 
 SCAN_POLL = 2.0  # seconds: polling interval for unsuitable drives
-TURN = 5.0  # seconds that also jobs that do not wait have for their turn: another job looks at the drives just then
+TURN = reservations.SCAN_TIME  # seconds for which even a job that does not wait may wait for its turn
 NO_DRIVES = (
     "set tape_devices in the variables of the host that has them: devices such as /dev/nst0, or a directory as a "
     "virtual tape; if no host of the inventory has any, and tape_host is not set, the controller is the tape host"
@@ -80,7 +80,8 @@ def wait(session: "Session", request: "Request", ticket: "files.Ticket") -> "Res
             raise too_late(session, limit, request, text, busy)
         if text != said:
             wanted = "tape " + named(session, request.label) if request.label else "a drive" if busy else "a tape"
-            tell("waiting for %s: %s; for up to %s (tape_wait)" % (wanted, text, say_duration(limit)))
+            own = " (tape_wait)" if limit == settings.wait else ""
+            tell("waiting for %s: %s; for up to %s%s" % (wanted, text, say_duration(limit), own))
             said = text
         time.sleep(pause)
         if not busy:
