@@ -598,7 +598,7 @@ def test_a_link_is_made_ready(pair: Pair) -> None:
 
 def test_a_writer_queues_little_beyond_what_is_on_its_way(pair: Pair) -> None:
     """Otherwise the queue grows out of the caches, which halves the rate within a site."""
-    assert pair.writer.sock.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) == kernel.UNSENT_MOST
+    assert pair.writer.sock.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) == kernel.UNSENT_MOST == 256 * 1024
     assert pair.reader.sock.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) != kernel.UNSENT_MOST
     within = loopback_pair(10)[0].sock  # of a relay, to a reader that needs whole blocks
     assert within.getsockopt(socket.IPPROTO_TCP, kernel.TCP_NOTSENT_LOWAT) == kernel.UNSENT_MOST
