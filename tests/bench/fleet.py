@@ -62,7 +62,7 @@ OF_EACH_HOST = 8  # entries: it and the peer, it and the controller, each in bot
 def room_for_neighbours(hosts: int) -> Iterator[None]:
     """Raise the limits of the kernel's table of neighbours, which all network namespaces share.
 
-    Real hosts have one each.  When it is full, packets are lost, and tasks take seconds longer.
+    Real hosts have one each.  When the table is full, packets are lost, and tasks take seconds longer.
     """
     before = {limit: limit.read_text(encoding="ascii") for limit in NEIGHBOURS}
     try:

@@ -16,7 +16,8 @@ from .draw import Run
 
 MIB = 1024 * 1024
 SIZE = 16 * MIB  # more than the buffers of both hosts take, so that a sender waits for its sink
-DATA_END = {"whole": SIZE, "sparse": 46 * MIB}  # the places behind their last data
+APART = 3 * MIB  # from one piece of data to the next in the file with holes
+DATA_END = {"whole": SIZE, "sparse": (SIZE // MIB - 1) * APART + MIB}  # the places behind their last data
 WHEN = 1_500_000_000_123_456_789  # nanoseconds: when each source was changed
 OWN = "/root"  # a private directory of each host
 OTHER = "what another program has put there\n"
@@ -33,10 +34,10 @@ LOOKS = {"push": "look_destination", "pull": "look_source", "chain": "look_desti
 def sources(folder: Path) -> None:
     """What is sent: data, and data with holes, also at its end."""
     with (folder / "whole").open("wb") as whole, (folder / "sparse").open("wb") as sparse:
-        for number in range(16):
+        for number in range(SIZE // MIB):
             data = os.urandom(MIB)
             whole.write(data)
-            sparse.seek(3 * number * MIB)
+            sparse.seek(number * APART)
             sparse.write(data)
         sparse.truncate(60 * MIB)
     for name in ("whole", "sparse"):
@@ -73,8 +74,8 @@ class Move(Commands):
 
     def point(self) -> tuple[str, list[Any]]:
         """Which program is held, "end", "source" or "sink", and where, as hold.py has it; ("", []): none."""
-        moment, end = self.run.moment, DATA_END[self.payload.name]
-        byte = {"first": 1, "stream": int(end * self.run.part), "last": end - MIB}.get(moment, 0)
+        moment, size = self.run.moment, DATA_END[self.payload.name]
+        byte = {"first": 1, "stream": int(size * self.run.part), "last": size - MIB}.get(moment, 0)
         remote = {end: stage for stage, end in self.ends.items()}["remote"]
         if moment == "look":
             return remote, ["hold_at", "call", LOOKS[self.run.shape]]
