@@ -86,6 +86,16 @@ def test_a_terminal_is_in_between(rc: int, stdout: str, stderr: str, become: boo
     assert _task_run.wants_files(result, object() if become else None) is wanted
 
 
+def exec_launch(execute: Any, pythons: list[str], transport: str = "ssh", become: Any = None) -> _task_run.ExecLaunch:
+    """The launch of an end of a plan, whose commands this function runs in place of a connection."""
+    connection = SimpleNamespace(transport=transport, become=become, has_pipelining=True)
+    executor: Any = SimpleNamespace(_connection=connection, _low_level_execute_command=execute)
+    plan = Plan({})
+    plan.add_end("a")
+    host = _hosts.Host("h1", executor, pythons, "127.0.0.1")
+    return _task_run.ExecLaunch(host, plan.for_end("a"), lambda: None)
+
+
 @pytest.mark.parametrize(
     ("transport", "become", "pythons", "shell"),
     [
@@ -103,12 +113,7 @@ def test_a_login_runs_an_end_in_its_own_shell(transport: str, become: Any, pytho
         given.append(options)
         return {"rc": 0, "stdout": "", "stderr": ""}
 
-    connection = SimpleNamespace(transport=transport, become=become, has_pipelining=True)
-    executor: Any = SimpleNamespace(_connection=connection, _low_level_execute_command=execute)
-    host = _hosts.Host("h1", executor, pythons, "127.0.0.1")
-    plan = Plan({})
-    plan.add_end("a")
-    _task_run.ExecLaunch(host, plan.for_end("a"), lambda: None)._execute("label", b"", {"labels": []})
+    exec_launch(execute, pythons, transport, become)._execute("label", b"", {"labels": []})
     assert [options["executable"] for options in given] == [shell]
 
 
@@ -139,13 +144,7 @@ def test_a_login_that_sshd_turns_away_is_tried_again(monkeypatch: pytest.MonkeyP
         raise AnsibleConnectionFailure(VIA_SSH + said)
 
     monkeypatch.setattr(_task_run.time, "sleep", lambda _seconds: None)
-    executor: Any = SimpleNamespace(_connection=SimpleNamespace(transport="ssh", become=None, has_pipelining=True))
-    executor._low_level_execute_command = execute
-    plan = Plan({})
-    plan.add_end("a")
-    launch = _task_run.ExecLaunch(
-        _hosts.Host("h1", executor, ["python3"], "192.0.2.1"), plan.for_end("a"), lambda: None
-    )
+    launch = exec_launch(execute, ["python3"])
     launch._run()
     assert (len(count), launch.kind) == (tries, "unreachable") and launch.ready
 
